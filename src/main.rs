@@ -1,0 +1,3 @@
+//! The slotfs command.
+
+fn main() {}

@@ -1,0 +1,146 @@
+//! Bytes that are wiped when dropped and never printed.
+//!
+//! Two types, by what they hold: [`Key`] for 32-byte keys, which live on pages kept out of swap, and
+//! [`SecretBytes`] for everything else that must not outlive its use (payloads, passwords, key
+//! files). Neither implements `Debug` with its content.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use zeroize::{Zeroize, Zeroizing};
+
+/// Bytes in a key, 32: every symmetric key of DESIGN.md is AES-256 or HMAC-SHA-256.
+pub const KEY_BYTES: usize = 32;
+
+/// A 32-byte key on a heap page locked into memory, wiped on drop.
+///
+/// The page stays locked after the key is gone: locks do not nest, so unlocking it could expose
+/// another key that shares the page. The allocator reuses such pages for later keys, which bounds
+/// how many there are.
+#[derive(Clone)]
+pub struct Key(Box<Zeroizing<[u8; KEY_BYTES]>>);
+
+/// Whether a failed page lock was already told; one warning is enough.
+static LOCK_WARNED: AtomicBool = AtomicBool::new(false);
+
+impl Key {
+    /// Makes a key by letting `fill` write into memory that is already locked.
+    pub fn make(fill: impl FnOnce(&mut [u8; KEY_BYTES])) -> Self {
+        let mut boxed = Box::new(Zeroizing::new([0u8; KEY_BYTES]));
+        match region::lock(boxed.as_ptr(), KEY_BYTES) {
+            Ok(guard) => std::mem::forget(guard),
+            Err(why) => {
+                if !LOCK_WARNED.swap(true, Ordering::Relaxed) {
+                    log::warn!("keys cannot be locked into memory and may be swapped: {why}");
+                }
+            }
+        }
+        fill(&mut boxed);
+        Self(boxed)
+    }
+
+    /// A key of the system's random numbers.
+    ///
+    /// # Errors
+    /// When the system has no random numbers to give.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        let mut outcome = Ok(());
+        let key = Self::make(|bytes| outcome = getrandom::fill(bytes));
+        outcome.map(|()| key)
+    }
+
+    /// A copy of `bytes`, or `None` when they are not 32.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        (bytes.len() == KEY_BYTES).then(|| Self::make(|key| key.copy_from_slice(bytes)))
+    }
+
+    /// The key's bytes.
+    pub fn bytes(&self) -> &[u8; KEY_BYTES] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+/// Secret bytes of any length, wiped on drop.
+///
+/// Built at its final size, never grown: a reallocation would leave an unwiped copy behind.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretBytes(Zeroizing<Vec<u8>>);
+
+impl SecretBytes {
+    /// Takes over `bytes`, which are wiped when this is dropped.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes, to be changed in place; their number stays.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
+    /// Drops one trailing LF or CRLF, as for passwords (DESIGN.md 2).
+    pub fn without_newline(mut self) -> Self {
+        for end in [b"\r\n".as_slice(), b"\n"] {
+            if self.0.ends_with(end) {
+                let keep = self.0.len() - end.len();
+                self.0[keep..].zeroize();
+                self.0.truncate(keep);
+                break;
+            }
+        }
+        self
+    }
+}
+
+impl From<&[u8]> for SecretBytes {
+    fn from(bytes: &[u8]) -> Self {
+        Self::new(bytes.to_vec())
+    }
+}
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretBytes({} bytes)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_ending_is_dropped_and_no_more() {
+        for (given, kept) in [
+            ("pw", "pw"),
+            ("pw\n", "pw"),
+            ("pw\r\n", "pw"),
+            ("pw\n\n", "pw\n"),
+            ("pw\r", "pw\r"),
+            ("\n", ""),
+            ("", ""),
+        ] {
+            let secret = SecretBytes::from(given.as_bytes()).without_newline();
+            assert_eq!(secret.bytes(), kept.as_bytes(), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_content() {
+        let key = Key::make(|k| k.fill(0x41));
+        assert_eq!(format!("{key:?}"), "Key(..)");
+        assert_eq!(
+            format!("{:?}", SecretBytes::from(b"AAAA".as_slice())),
+            "SecretBytes(4 bytes)"
+        );
+    }
+}
