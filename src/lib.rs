@@ -1,5 +1,8 @@
 //! slotfs
 pub mod blob;
 pub mod codec;
+pub mod credential;
+pub mod domain;
+pub mod error;
 pub mod object;
 pub mod secret;
