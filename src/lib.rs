@@ -6,3 +6,4 @@ pub mod domain;
 pub mod error;
 pub mod object;
 pub mod secret;
+pub mod store;
