@@ -70,6 +70,15 @@ pub enum Error {
         /// The object's class, in words.
         class: String,
     },
+    /// The target's policy says no. A refusal of its own: EPERM at a verdict would make tools retry
+    /// another way instead of reporting it.
+    #[error("slot {slot}: policy forbids taking in a {class}")]
+    PolicyRefuses {
+        /// The slot that was to take it.
+        slot: SlotId,
+        /// The object's class, in words.
+        class: String,
+    },
     /// A thing slots do not do.
     #[error("{what}: a slot cannot do that")]
     NotSupported {
@@ -93,6 +102,12 @@ pub enum Error {
         slot: SlotId,
         /// The handle.
         handle: Handle,
+    },
+    /// A staging name that is in use.
+    #[error("slot {slot}: the name is taken")]
+    NameTaken {
+        /// The slot.
+        slot: SlotId,
     },
     /// A file name no slot can hold.
     #[error("slot {slot}: {name} is not a name a slot can hold")]
@@ -166,12 +181,6 @@ pub enum Error {
     /// The inode's object was destroyed.
     #[error("the object is gone")]
     Gone,
-    /// The file was removed while it was written.
-    #[error("slot {slot}: the file was removed before it was complete")]
-    Withdrawn {
-        /// The slot.
-        slot: SlotId,
-    },
     /// Something in the store does not hold.
     #[error("store damaged: {what}")]
     Damaged {
@@ -243,7 +252,7 @@ impl Error {
     /// The errno that the kernel hands to whoever asked (DESIGN.md 3).
     pub fn errno(&self) -> i32 {
         match self {
-            Self::Unverified { .. } => libc::EACCES,
+            Self::Unverified { .. } | Self::PolicyRefuses { .. } => libc::EACCES,
             Self::PayloadVersion { .. } => libc::EPROTONOSUPPORT,
             Self::NotLoggedIn { .. } => libc::ENOKEY,
             Self::PasswordWrong { .. } | Self::RoleMissing { .. } => libc::EKEYREJECTED,
@@ -251,19 +260,17 @@ impl Error {
             Self::PolicyForbids { .. } | Self::NotSupported { .. } | Self::NotConfirmed(_) => {
                 libc::EPERM
             }
-            Self::IdentityClash { .. } | Self::HandleTaken { .. } | Self::SlotExists { .. } => {
-                libc::EEXIST
-            }
+            Self::IdentityClash { .. }
+            | Self::HandleTaken { .. }
+            | Self::NameTaken { .. }
+            | Self::SlotExists { .. } => libc::EEXIST,
             Self::BadName { .. } | Self::Usage(_) | Self::ObjectRefused { .. } => libc::EINVAL,
             Self::BlobTooLarge { .. } => libc::EFBIG,
             Self::SlotFull { .. } | Self::StagingFull { .. } | Self::DiskFull { .. } => {
                 libc::ENOSPC
             }
             Self::ReadOnly { .. } => libc::EROFS,
-            Self::NoSuchSlot { .. }
-            | Self::NoSuchObject { .. }
-            | Self::NoSuchFile
-            | Self::Withdrawn { .. } => libc::ENOENT,
+            Self::NoSuchSlot { .. } | Self::NoSuchObject { .. } | Self::NoSuchFile => libc::ENOENT,
             Self::Gone => libc::ESTALE,
             Self::Damaged { .. } | Self::Store { .. } | Self::Random(_) | Self::Mount { .. } => {
                 libc::EIO
@@ -281,10 +288,10 @@ impl Error {
             Self::PasswordWrong { .. } => ResultCode(0xa0, "CKR_PIN_INCORRECT"),
             Self::RoleLocked { .. } => ResultCode(0x8000_0007, "CKR_USER_LOCKED_OUT"),
             Self::RoleMissing { .. } => ResultCode(0x102, "CKR_USER_PIN_NOT_INITIALIZED"),
-            Self::PolicyForbids { .. } | Self::NotSupported { .. } => {
+            Self::PolicyForbids { .. } | Self::PolicyRefuses { .. } | Self::NotSupported { .. } => {
                 ResultCode(0x8000_0030, "CKR_OPERATION_NOT_ALLOWED")
             }
-            Self::IdentityClash { .. } | Self::HandleTaken { .. } => {
+            Self::IdentityClash { .. } | Self::HandleTaken { .. } | Self::NameTaken { .. } => {
                 ResultCode(0x8000_006f, "CKR_OBJECT_ALREADY_EXISTS")
             }
             Self::SlotExists { .. } | Self::NotConfirmed(_) => {
@@ -299,7 +306,7 @@ impl Error {
             Self::DiskFull { .. } => ResultCode(0x8000_002a, "CKR_HSM_STORAGE_FULL"),
             Self::ReadOnly { .. } => ResultCode(0xe2, "CKR_TOKEN_WRITE_PROTECTED"),
             Self::NoSuchSlot { .. } => ResultCode(0x3, "CKR_SLOT_ID_INVALID"),
-            Self::NoSuchObject { .. } | Self::NoSuchFile | Self::Gone | Self::Withdrawn { .. } => {
+            Self::NoSuchObject { .. } | Self::NoSuchFile | Self::Gone => {
                 ResultCode(0x82, "CKR_OBJECT_HANDLE_INVALID")
             }
             Self::Damaged { .. } => ResultCode(0x30, "CKR_DEVICE_ERROR"),
@@ -322,9 +329,11 @@ impl Error {
             Self::Unverified { .. }
             | Self::PayloadVersion { .. }
             | Self::PolicyForbids { .. }
+            | Self::PolicyRefuses { .. }
             | Self::NotSupported { .. }
             | Self::IdentityClash { .. }
             | Self::HandleTaken { .. }
+            | Self::NameTaken { .. }
             | Self::BlobTooLarge { .. }
             | Self::ObjectRefused { .. }
             | Self::SlotFull { .. }
@@ -335,7 +344,6 @@ impl Error {
             | Self::NoSuchObject { .. }
             | Self::NoSuchFile
             | Self::Gone
-            | Self::Withdrawn { .. }
             | Self::File { .. }
             | Self::NotConfirmed(_)
             | Self::Random(_) => exit::FAILED,
@@ -351,13 +359,15 @@ impl Error {
             | Self::Gone
             | Self::NotLoggedIn { .. }
             | Self::NotSupported { .. }
-            | Self::HandleTaken { .. } => Level::Debug,
+            | Self::HandleTaken { .. }
+            | Self::NameTaken { .. } => Level::Debug,
             Self::Unverified { .. }
             | Self::PayloadVersion { .. }
             | Self::PasswordWrong { .. }
             | Self::RoleLocked { .. }
             | Self::RoleMissing { .. }
             | Self::PolicyForbids { .. }
+            | Self::PolicyRefuses { .. }
             | Self::IdentityClash { .. }
             | Self::BadName { .. }
             | Self::BlobTooLarge { .. }
@@ -366,7 +376,6 @@ impl Error {
             | Self::StagingFull { .. }
             | Self::ReadOnly { .. }
             | Self::SlotExists { .. }
-            | Self::Withdrawn { .. }
             | Self::Usage(_)
             | Self::NotConfirmed(_)
             | Self::File { .. } => Level::Warn,
@@ -409,8 +418,10 @@ impl Error {
             | Self::RoleLocked { .. }
             | Self::RoleMissing { .. }
             | Self::PolicyForbids { .. }
+            | Self::PolicyRefuses { .. }
             | Self::NotSupported { .. }
             | Self::HandleTaken { .. }
+            | Self::NameTaken { .. }
             | Self::BadName { .. }
             | Self::BlobTooLarge { .. }
             | Self::ObjectRefused { .. }
@@ -419,7 +430,6 @@ impl Error {
             | Self::ReadOnly { .. }
             | Self::NoSuchFile
             | Self::Gone
-            | Self::Withdrawn { .. }
             | Self::Store { .. }
             | Self::File { .. }
             | Self::Usage(_)

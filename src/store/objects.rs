@@ -172,6 +172,19 @@ impl Store {
         })
     }
 
+    /// The rows of every object of a slot.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn ids(&self, slot: SlotId) -> Result<Vec<i64>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT id FROM objects WHERE slot = ?1")?
+                .query_map([slot.0], |row| row.get(0))?
+                .collect()
+        })
+    }
+
     /// The sealed payload of row `id` and what is in clear of it, in one read.
     ///
     /// # Errors
