@@ -1,13 +1,14 @@
 """The sealed blob of DESIGN.md section 4 and its payload, a second time.
 
 Written from the DESIGN and from the table at the top of src/codec.rs, not from the Rust, so that the
-two can disagree. Clear before fast, not constant-time, for test vectors only. See vectors.py.
+two can disagree. Clear before fast, not constant-time, for test vectors only. See ../vectors.py.
 """
 
 import base64
 import hashlib
 import hmac as hmac_module
 from dataclasses import dataclass
+from itertools import pairwise
 
 from argon2.low_level import Type, hash_secret_raw
 from cryptography.exceptions import InvalidTag
@@ -196,7 +197,7 @@ def open_blob(kind, roots, blob):
 
     at = HEADER + STANZA * n
     stanzas = [blob[i : i + STANZA] for i in range(HEADER, at, STANZA)]
-    if any(a >= b for a, b in zip(stanzas, stanzas[1:])):
+    if any(a >= b for a, b in pairwise(stanzas)):
         raise Refused("blob StanzaOrder")
     commitment = blob[at : at + COMMITMENT]
     ours = []
