@@ -365,12 +365,12 @@ impl Filesystem for SlotFs {
     ) {
         Stats::count(&self.inner.stats.flush);
         self.inner
-            .flush(fh, req.pid(), move |outcome| empty(outcome, reply));
+            .flush(fh, Some(req.pid()), move |outcome| empty(outcome, reply));
     }
 
     fn fsync(
         &self,
-        req: &Request,
+        _req: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         _datasync: bool,
@@ -378,7 +378,7 @@ impl Filesystem for SlotFs {
     ) {
         Stats::count(&self.inner.stats.fsync);
         self.inner
-            .flush(fh, req.pid(), move |outcome| empty(outcome, reply));
+            .flush(fh, None, move |outcome| empty(outcome, reply));
     }
 
     fn release(

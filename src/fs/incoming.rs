@@ -156,8 +156,9 @@ impl Incoming {
         }
     }
 
-    /// FLUSH or fsync by process `pid`: repeats a verdict, or gives it when this is where it belongs.
-    pub fn flush(&mut self, pid: u32) -> Step {
+    /// FLUSH, which a close of process `closes` sent, or fsync: repeats a verdict, or gives it when this is
+    /// where it belongs.
+    pub fn flush(&mut self, closes: Option<u32>) -> Step {
         match &mut self.state {
             State::Filling(buffer) if !buffer.is_written() && !self.exclusive => Step::Done,
             State::Filling(_) => match self.weigh(true) {
@@ -167,7 +168,7 @@ impl Incoming {
             },
             State::Deciding(..) => Step::Wait,
             State::Stored(_) => Step::Done,
-            State::Rejected { told, .. } if *told == Some(pid) => {
+            State::Rejected { told, .. } if told.is_some() && *told == closes => {
                 *told = None;
                 Step::Done
             }

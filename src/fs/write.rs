@@ -127,7 +127,7 @@ impl Inner {
     pub fn flush(
         self: &Arc<Self>,
         fh: FileHandle,
-        pid: u32,
+        closes: Option<u32>,
         answer: impl FnOnce(Result<(), i32>) + Send + 'static,
     ) {
         let Some(open) = self.files.get(fh) else {
@@ -135,10 +135,10 @@ impl Inner {
         };
         match &*open {
             OpenFile::Incoming(incoming) => {
-                let step = lock(incoming).flush(pid);
+                let step = lock(incoming).flush(closes);
                 let again = Arc::clone(self);
                 self.take(&open, step, true, Box::new(answer), move |answer| {
-                    again.flush(fh, pid, answer);
+                    again.flush(fh, closes, answer);
                 });
             }
             OpenFile::Message(_, _, result) => answer(Self::message_result(result)),
