@@ -213,13 +213,19 @@ impl Filesystem for SlotFs {
     fn mkdir(
         &self,
         _req: &Request,
-        _parent: INodeNo,
-        _name: &OsStr,
+        parent: INodeNo,
+        name: &OsStr,
         _mode: u32,
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        reply.error(failed("mkdir", &Error::NotSupported { what: "mkdir" }));
+        let inner = &self.inner;
+        let made = inner
+            .begin(&inner.stats.create, parent)
+            .and_then(|parent| inner.mkdir(parent, name))
+            .and_then(|folder| inner.getattr(folder));
+        let (attr, ttl) = attempt!(reply, "mkdir", made);
+        reply.entry(&ttl, &attr, GENERATION);
     }
 
     fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -230,8 +236,12 @@ impl Filesystem for SlotFs {
         });
     }
 
-    fn rmdir(&self, _req: &Request, _parent: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
-        reply.error(failed("rmdir", &Error::NotSupported { what: "rmdir" }));
+    fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let inner = &self.inner;
+        let outcome = inner
+            .begin(&inner.stats.unlink, parent)
+            .and_then(|parent| inner.rmdir(parent, name));
+        answer("rmdir", outcome, reply);
     }
 
     fn symlink(

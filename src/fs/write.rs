@@ -9,6 +9,7 @@ use super::buffer;
 use super::handles::{OpenFile, lock};
 use super::incoming::{Incoming, Step};
 use super::node::Node;
+use super::staging::Staged;
 use super::stats::Stats;
 use crate::error::Error;
 use crate::hsm::Source;
@@ -95,11 +96,11 @@ impl Inner {
     ) {
         if let (Node::Staging(id), None) = (node, fh) {
             return answer(match self.staging.by_id(id) {
-                Some((_, file)) => {
+                Some((_, Staged::File(file))) => {
                     file.truncate(length);
                     Ok(())
                 }
-                None => Err(libc::ESTALE),
+                _ => Err(libc::ESTALE),
             });
         }
         let Some(open) = fh.and_then(|fh| self.files.get(fh)) else {
