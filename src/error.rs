@@ -410,6 +410,23 @@ impl Error {
         }
     }
 
+    /// Whether it is about one blob: the journal writes those down, whoever gives them.
+    pub fn is_verdict(&self) -> bool {
+        self.is_for_ever() || matches!(self, Self::SlotFull { .. })
+    }
+
+    /// Whether the same bytes would fail again: what was staged of them is of no use.
+    pub fn is_for_ever(&self) -> bool {
+        matches!(
+            self,
+            Self::Unverified { .. }
+                | Self::PayloadVersion { .. }
+                | Self::PolicyRefuses { .. }
+                | Self::IdentityClash { .. }
+                | Self::BlobTooLarge { .. }
+        )
+    }
+
     /// What to do next, where that is not obvious from what happened.
     pub fn hint(&self) -> Option<String> {
         Some(match self {

@@ -16,6 +16,7 @@ use fuser::{
 use crate::error::{Error, Result};
 use crate::hsm::Hsm;
 use handles::OpenFiles;
+use incoming::Ends;
 use node::Node;
 use staging::Staging;
 use stats::Stats;
@@ -99,9 +100,14 @@ impl Inner {
     }
 }
 
-/// Logs `error` as loudly as it deserves and gives its errno.
+/// Logs `error` as loudly as it deserves and gives its errno. Verdicts are in the log already.
 fn failed(what: &str, error: &Error) -> Errno {
-    log::log!(error.level(), "{what}: {error}");
+    let level = if error.is_verdict() {
+        log::Level::Debug
+    } else {
+        error.level()
+    };
+    log::log!(level, "{what}: {error}");
     Errno::from_i32(error.errno())
 }
 
@@ -166,7 +172,7 @@ impl Filesystem for SlotFs {
 
     fn setattr(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         _mode: Option<u32>,
         _uid: Option<u32>,
@@ -189,7 +195,8 @@ impl Filesystem for SlotFs {
             let (attr, ttl) = attempt!(reply, "setattr", inner.getattr(node));
             return reply.attr(&ttl, &attr);
         };
-        self.inner.truncate(node, fh, size, move |outcome| {
+        let pid = req.pid();
+        self.inner.truncate(node, fh, size, pid, move |outcome| {
             match outcome.and_then(|()| inner.getattr(node).map_err(|error| error.errno())) {
                 Ok((attr, ttl)) => reply.attr(&ttl, &attr),
                 Err(errno) => reply.error(Errno::from_i32(errno)),
@@ -375,20 +382,23 @@ impl Filesystem for SlotFs {
     ) {
         Stats::count(&self.inner.stats.flush);
         self.inner
-            .flush(fh, Some(req.pid()), move |outcome| empty(outcome, reply));
+            .flush(fh, req.pid(), Ends::Close, move |outcome| {
+                empty(outcome, reply)
+            });
     }
 
     fn fsync(
         &self,
-        _req: &Request,
+        req: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
         Stats::count(&self.inner.stats.fsync);
-        self.inner
-            .flush(fh, None, move |outcome| empty(outcome, reply));
+        self.inner.flush(fh, req.pid(), Ends::Sync, move |outcome| {
+            empty(outcome, reply)
+        });
     }
 
     fn release(

@@ -127,7 +127,8 @@ impl Inner {
         }
     }
 
-    /// A staging file becomes an object: the verdict. A failing one stays for its owner to unlink.
+    /// A staging file becomes an object: the verdict. A failing one stays for its owner to unlink; but one
+    /// in a staging folder has no owner left (rsync --delay-updates), so it goes.
     fn publish(
         self: &Arc<Self>,
         (from, name): (Place, &OsStr),
@@ -149,6 +150,7 @@ impl Inner {
         let Some(blob) = file.bytes() else {
             let why = Error::BlobTooLarge { slot: to };
             Stats::count(&self.stats.verdicts_bad);
+            self.staging.discard(from, name, &file);
             return done(Err(self.hsm.note_refusal(to, &want.to_string(), None, why)));
         };
         let inner = Arc::clone(self);
@@ -159,8 +161,10 @@ impl Inner {
                     Ok(_) => &inner.stats.verdicts_good,
                     Err(_) => &inner.stats.verdicts_bad,
                 });
-                if outcome.is_ok() {
-                    inner.staging.remove_file(from, &name, &file);
+                match &outcome {
+                    Ok(_) => inner.staging.remove_file(from, &name, &file),
+                    Err(why) if why.is_for_ever() => inner.staging.discard(from, &name, &file),
+                    Err(_) => {}
                 }
                 done(outcome.map(drop));
             });

@@ -283,6 +283,16 @@ impl Staging {
         }
     }
 
+    /// Forgets a refused `file` that stands in a staging folder, and the folder with the last one.
+    pub fn discard(&self, place: Place, name: &OsStr, file: &StagingFile) {
+        let Some(folder) = place.folder else { return };
+        self.remove_file(place, name, file);
+        let mut table = self.table();
+        if table.is_empty_folder(place.slot, folder) {
+            table.entries.retain(|_, staged| staged.id() != folder);
+        }
+    }
+
     /// Renames a file, over another unless `keep_existing`. Folders stay where they are.
     ///
     /// # Errors
