@@ -76,8 +76,7 @@ impl Fixture {
 
     fn import(&self, slot: SlotId, blob: &[u8]) -> Result<Arrived, Error> {
         wait(|done| {
-            self.hsm
-                .import(slot, None, blob, None, "test", |outcome| done(outcome));
+            self.hsm.import(slot, None, blob, None, "test", done);
         })
     }
 
@@ -120,7 +119,7 @@ fn policy_4_off_keeps_secret_keys_in_at_open_and_out_at_the_verdict() {
     let moved: Result<Arrived, Error> = wait(|done| {
         fixture
             .hsm
-            .move_object(moved.id, SlotId(0), handle(77), |outcome| done(outcome));
+            .move_object(moved.id, SlotId(0), handle(77), done);
     });
     assert!(matches!(moved, Err(Error::PolicyForbids { .. })));
     assert!(fixture.hsm.find(SlotId(1), kept).is_ok());
