@@ -287,3 +287,138 @@ impl Incoming {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WRITER: u32 = 7;
+
+    fn blob() -> Vec<u8> {
+        let vectors = include_str!("../../tests/vectors/blob.json");
+        let vectors: serde_json::Value = serde_json::from_str(vectors).unwrap();
+        let blob = vectors["vectors"][0]["blob"].as_str().unwrap();
+        data_encoding::HEXLOWER.decode(blob.as_bytes()).unwrap()
+    }
+
+    fn open(verdict_at: VerdictAt) -> Incoming {
+        Incoming::new(SlotId(0), Wish::Any, verdict_at, false)
+    }
+
+    /// What the filesystem does with a step, without a slot: `Err` is what the caller hears.
+    fn act(incoming: &mut Incoming, step: Step, at_flush: bool) -> Result<bool, i32> {
+        match step {
+            Step::Done => Ok(false),
+            Step::Fail(errno) => Err(errno),
+            Step::Refuse(why) => {
+                incoming.refused(&why, at_flush);
+                Err(why.errno())
+            }
+            Step::Judge(_) => Ok(true),
+            Step::Wait => panic!("nothing is under way"),
+        }
+    }
+
+    fn write(incoming: &mut Incoming, offset: u64, data: &[u8]) -> Result<bool, i32> {
+        let step = incoming.write(offset, data);
+        act(incoming, step, false)
+    }
+
+    fn truncate(incoming: &mut Incoming, length: u64) -> Result<bool, i32> {
+        let step = incoming.truncate(length);
+        act(incoming, step, false)
+    }
+
+    fn flush(incoming: &mut Incoming, ends: Ends) -> Result<bool, i32> {
+        let step = incoming.flush(WRITER, ends);
+        act(incoming, step, true)
+    }
+
+    #[test]
+    fn the_write_that_completes_it_brings_the_verdict_in_whatever_order() {
+        let blob = blob();
+        let half = blob.len() / 2;
+        let mut incoming = open(VerdictAt::Write);
+        assert_eq!(write(&mut incoming, half as u64, &blob[half..]), Ok(false));
+        assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::EACCES));
+        assert_eq!(write(&mut incoming, 0, &blob[..half]), Ok(true));
+        assert!(incoming.is_deciding());
+        assert!(incoming.decided(Ok(())).is_empty());
+        assert_eq!(flush(&mut incoming, Ends::Close), Ok(false));
+        // The same bytes again are nothing new; others are not what was stored.
+        assert_eq!(write(&mut incoming, 0, &blob), Ok(false));
+        let end = blob.len() as u64;
+        assert_eq!(write(&mut incoming, end, b"x"), Err(libc::EACCES));
+    }
+
+    #[test]
+    fn a_rejection_is_repeated_to_everything_but_the_close_of_who_was_told() {
+        let mut incoming = open(VerdictAt::Write);
+        assert_eq!(write(&mut incoming, 0, b"not a blob"), Err(libc::EACCES));
+        assert_eq!(write(&mut incoming, 0, &blob()), Err(libc::EACCES));
+        assert_eq!(truncate(&mut incoming, 0), Err(libc::EACCES));
+        assert_eq!(flush(&mut incoming, Ends::Sync), Err(libc::EACCES));
+        assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::EACCES));
+        incoming.told(WRITER);
+        assert_eq!(flush(&mut incoming, Ends::Sync), Err(libc::EACCES));
+        incoming.told(WRITER + 1);
+        assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::EACCES));
+        incoming.told(WRITER);
+        assert_eq!(flush(&mut incoming, Ends::Close), Ok(false));
+        assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::EACCES));
+    }
+
+    #[test]
+    fn opened_without_trunc_it_waits_for_ftruncate_or_close() {
+        let blob = blob();
+        let mut incoming = open(VerdictAt::Close);
+        assert_eq!(write(&mut incoming, 0, &blob), Ok(false));
+        assert_eq!(truncate(&mut incoming, blob.len() as u64), Ok(true));
+        let mut incoming = open(VerdictAt::Close);
+        assert_eq!(write(&mut incoming, 0, &blob), Ok(false));
+        assert_eq!(flush(&mut incoming, Ends::Close), Ok(true));
+        let mut incoming = open(VerdictAt::Close);
+        assert_eq!(write(&mut incoming, 0, b"not a blob"), Ok(false));
+        assert_eq!(truncate(&mut incoming, 10), Err(libc::EACCES));
+        incoming.told(WRITER);
+        assert_eq!(flush(&mut incoming, Ends::Sync), Ok(false));
+        assert_eq!(flush(&mut incoming, Ends::Close), Ok(false));
+    }
+
+    #[test]
+    fn nothing_written_is_no_verdict_unless_it_was_opened_exclusively() {
+        let mut incoming = open(VerdictAt::Write);
+        assert_eq!(flush(&mut incoming, Ends::Close), Ok(false));
+        assert!(incoming.release().is_some());
+        let mut incoming = Incoming::new(SlotId(0), Wish::Any, VerdictAt::Write, true);
+        assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::EACCES));
+        assert!(incoming.release().is_none(), "it was written down already");
+        // Only incomplete: it may still be completed.
+        assert_eq!(write(&mut incoming, 0, &blob()), Ok(true));
+    }
+
+    #[test]
+    fn longer_than_it_says_or_than_any_blob() {
+        let mut long = blob();
+        long.push(0);
+        let mut incoming = open(VerdictAt::Write);
+        assert_eq!(write(&mut incoming, 0, &long), Err(libc::EACCES));
+        let mut incoming = open(VerdictAt::Write);
+        assert_eq!(write(&mut incoming, 1 << 30, b"x"), Err(libc::EFBIG));
+        assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::EFBIG));
+    }
+
+    #[test]
+    fn who_asks_meanwhile_hears_the_verdict() {
+        let mut incoming = open(VerdictAt::Write);
+        assert_eq!(write(&mut incoming, 0, &blob()), Ok(true));
+        assert!(matches!(incoming.flush(WRITER, Ends::Close), Step::Wait));
+        let (sender, receiver) = std::sync::mpsc::channel();
+        incoming.wait(Box::new(move |verdict| sender.send(verdict).unwrap()));
+        for waiter in incoming.decided(Err(libc::ENOSPC)) {
+            waiter(Err(libc::ENOSPC));
+        }
+        assert_eq!(receiver.recv(), Ok(Err(libc::ENOSPC)));
+        assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::ENOSPC));
+    }
+}
