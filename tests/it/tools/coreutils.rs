@@ -31,7 +31,6 @@ tools! {
     busybox_cp_a: script(r#"busybox cp -a "$S"/. "$D""#);
     busybox_cp_f: script(r#"busybox cp -f "$S"/* "$D"/"#);
     busybox_mv: script(r#"busybox mv "$S"/* "$D"/"#).takes();
-    busybox_install: script(r#"busybox install "$S"/* "$D"/"#);
     find_exec_cp: script(r#"find "$S" -type f -exec cp -t "$D" {} +"#);
     xargs_cp: script(r#"find "$S" -type f -print0 | xargs -0 -n1 -I{} cp {} "$D"/"#);
 }
