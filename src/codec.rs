@@ -31,6 +31,9 @@ use bincode::error::{DecodeError, EncodeError};
 use crate::object::{Attribute, Date, Object, Ouid};
 use crate::secret::SecretBytes;
 
+#[cfg(test)]
+mod properties;
+
 /// The largest payload, bytes.
 pub const MAX_PAYLOAD_BYTES: usize = 65536;
 

@@ -8,9 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::secret::SecretBytes;
 
+pub mod import;
 pub mod new;
 pub mod pkcs11;
 pub mod show;
+mod template;
 
 /// A slot's number, as in PKCS#11's `CK_SLOT_ID` and lunacm's `-slot`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes in a key, 32: every symmetric key of DESIGN.md is AES-256 or HMAC-SHA-256.
@@ -69,7 +70,7 @@ impl fmt::Debug for Key {
 /// Secret bytes of any length, wiped on drop.
 ///
 /// Built at its final size, never grown: a reallocation would leave an unwiped copy behind.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
 
 impl SecretBytes {
@@ -101,6 +102,15 @@ impl SecretBytes {
         self
     }
 }
+
+impl PartialEq for SecretBytes {
+    /// In constant time for equal lengths.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for SecretBytes {}
 
 impl From<&[u8]> for SecretBytes {
     fn from(bytes: &[u8]) -> Self {

@@ -77,6 +77,7 @@ impl Root {
         out
     }
 
+    /// R itself, for the golden vectors.
     #[cfg(test)]
     pub fn bytes(&self) -> &[u8; KEY_BYTES] {
         self.0.bytes()

@@ -78,6 +78,7 @@ numbers! { ATTRIBUTES:
     CKA_EC_PARAMS = 0x180,
     CKA_EC_POINT = 0x181,
     CKA_ALWAYS_AUTHENTICATE = 0x202,
+    CKA_WRAP_WITH_TRUSTED = 0x210,
 }
 
 /// `CKC_X_509`, the one certificate type slotfs imports.
@@ -115,6 +116,24 @@ pub fn attribute_name(number: u32) -> String {
     match name(ATTRIBUTES, number) {
         Some(name) => name.to_owned(),
         None => format!("0x{number:08x}"),
+    }
+}
+
+/// A value of `CKA_KEY_GEN_MECHANISM` by its PKCS#11 name, else its number.
+pub fn mechanism_name(mechanism: u64) -> String {
+    match mechanism {
+        CKM_AES_KEY_GEN => "CKM_AES_KEY_GEN".to_owned(),
+        CKM_GENERIC_SECRET_KEY_GEN => "CKM_GENERIC_SECRET_KEY_GEN".to_owned(),
+        CK_UNAVAILABLE_INFORMATION => "CK_UNAVAILABLE_INFORMATION".to_owned(),
+        other => format!("0x{other:08x}"),
+    }
+}
+
+/// A value of `CKA_CERTIFICATE_TYPE` by its PKCS#11 name, else its number.
+pub fn certificate_type_name(number: u64) -> String {
+    match number {
+        CKC_X_509 => "CKC_X_509".to_owned(),
+        other => format!("0x{other:08x}"),
     }
 }
 

@@ -1,0 +1,443 @@
+//! The one error type, and what it becomes for each who meets it: an errno for the kernel, a result code and
+//! an exit status for commands, a log level for the log, a hint for people (DESIGN.md 3).
+
+use std::io;
+use std::path::PathBuf;
+
+use log::Level;
+use thiserror::Error;
+
+use crate::blob::Fault;
+use crate::credential::Role;
+use crate::object::{Handle, Ouid, SlotId};
+
+/// What went wrong. Names slot and object; never holds a secret, nor the content of an object.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A blob that the slot's domains do not verify.
+    #[error("slot {slot}: the blob was not accepted: {why}")]
+    Unverified {
+        /// The slot that was to take it.
+        slot: SlotId,
+        /// What did not hold.
+        why: Fault,
+    },
+    /// An authentic payload from a later version.
+    #[error("slot {slot}: the object's payload has version {version}, this build knows 1")]
+    PayloadVersion {
+        /// The slot that was to take it.
+        slot: SlotId,
+        /// The version it has.
+        version: u8,
+    },
+    /// Nobody is logged in.
+    #[error("slot {slot}: nobody is logged in")]
+    NotLoggedIn {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// The password is not the role's.
+    #[error("slot {slot}: wrong password for {role}, {left} attempts left")]
+    PasswordWrong {
+        /// The slot.
+        slot: SlotId,
+        /// The role that was tried.
+        role: Role,
+        /// Attempts before the role locks.
+        left: u32,
+    },
+    /// Too many wrong passwords.
+    #[error("slot {slot}: {role} is locked after too many wrong passwords")]
+    RoleLocked {
+        /// The slot.
+        slot: SlotId,
+        /// The locked role.
+        role: Role,
+    },
+    /// The slot has no such role.
+    #[error("slot {slot}: {role} is not initialized")]
+    RoleMissing {
+        /// The slot.
+        slot: SlotId,
+        /// The role that was tried.
+        role: Role,
+    },
+    /// The slot's policy says no.
+    #[error("slot {slot}: policy forbids cloning a {class}")]
+    PolicyForbids {
+        /// The slot.
+        slot: SlotId,
+        /// The object's class, in words.
+        class: String,
+    },
+    /// The target's policy says no. A refusal of its own: EPERM at a verdict would make tools retry
+    /// another way instead of reporting it.
+    #[error("slot {slot}: policy forbids taking in a {class}")]
+    PolicyRefuses {
+        /// The slot that was to take it.
+        slot: SlotId,
+        /// The object's class, in words.
+        class: String,
+    },
+    /// A thing slots do not do.
+    #[error("{what}: a slot cannot do that")]
+    NotSupported {
+        /// The operation.
+        what: &'static str,
+    },
+    /// Another object claims an identity that the slot holds.
+    #[error("slot {slot}: another object claims the identity {ouid} of handle {handle}")]
+    IdentityClash {
+        /// The slot.
+        slot: SlotId,
+        /// The contested identity.
+        ouid: Ouid,
+        /// Who has it.
+        handle: Handle,
+    },
+    /// A handle that is in use.
+    #[error("slot {slot}: handle {handle} is taken")]
+    HandleTaken {
+        /// The slot.
+        slot: SlotId,
+        /// The handle.
+        handle: Handle,
+    },
+    /// A staging name that is in use.
+    #[error("slot {slot}: the name is taken")]
+    NameTaken {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// A file name no slot can hold.
+    #[error("slot {slot}: {name} is not a name a slot can hold")]
+    BadName {
+        /// The slot.
+        slot: SlotId,
+        /// The name, quoted and escaped.
+        name: String,
+    },
+    /// Larger than any blob.
+    #[error("slot {slot}: larger than any blob")]
+    BlobTooLarge {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// An object larger than a payload can be, or otherwise not one that can be stored.
+    #[error("the object cannot be stored: {why}")]
+    ObjectRefused {
+        /// Why.
+        why: String,
+    },
+    /// No room for another object.
+    #[error("slot {slot}: the slot is full")]
+    SlotFull {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// No room for another unfinished file.
+    #[error("slot {slot}: too many unfinished files")]
+    StagingFull {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// The disk under the store is full.
+    #[error("the disk of store {path} is full")]
+    DiskFull {
+        /// The store.
+        path: PathBuf,
+    },
+    /// The role or the mount may not write.
+    #[error("slot {slot}: {why}")]
+    ReadOnly {
+        /// The slot.
+        slot: SlotId,
+        /// What makes it read-only.
+        why: &'static str,
+    },
+    /// No such slot.
+    #[error("there is no slot {slot}")]
+    NoSuchSlot {
+        /// The number asked for.
+        slot: SlotId,
+    },
+    /// The slot is in use.
+    #[error("slot {slot} already holds a partition")]
+    SlotExists {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// No such object.
+    #[error("slot {slot}: there is no object {handle}")]
+    NoSuchObject {
+        /// The slot.
+        slot: SlotId,
+        /// The handle asked for.
+        handle: Handle,
+    },
+    /// No file of that name.
+    #[error("no such file")]
+    NoSuchFile,
+    /// The inode's object was destroyed.
+    #[error("the object is gone")]
+    Gone,
+    /// Something in the store does not hold.
+    #[error("store damaged: {what}")]
+    Damaged {
+        /// The row and what is wrong with it.
+        what: String,
+    },
+    /// The store could not be opened or used.
+    #[error("store {path}: {why}")]
+    Store {
+        /// The store.
+        path: PathBuf,
+        /// What failed.
+        why: String,
+    },
+    /// A file the user named could not be used.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        source: io::Error,
+    },
+    /// What the user gave is not usable.
+    #[error("{0}")]
+    Usage(String),
+    /// The user said no, or nobody could be asked.
+    #[error("{0}")]
+    NotConfirmed(String),
+    /// The mount could not be made or unmade.
+    #[error("{what}")]
+    Mount {
+        /// What failed.
+        what: String,
+        /// What to do next.
+        hint: Option<String>,
+    },
+    /// The system has no random numbers to give.
+    #[error("the system gave no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+/// A result code as commands print it: a number and its PKCS#11 or vendor name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResultCode(pub u32, pub &'static str);
+
+impl std::fmt::Display for ResultCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "0x{:x} ({})", self.0, self.1)
+    }
+}
+
+/// Exit statuses of every command. Numbers are never reused.
+pub mod exit {
+    /// Done.
+    pub const DONE: u8 = 0;
+    /// Some or all of the objects failed, or the operation was refused.
+    pub const FAILED: u8 = 1;
+    /// The command line is not usable.
+    pub const USAGE: u8 = 2;
+    /// Login failed, or is needed.
+    pub const LOGIN: u8 = 3;
+    /// The store could not be used.
+    pub const STORE: u8 = 4;
+    /// The mount could not be made or unmade.
+    pub const MOUNT: u8 = 5;
+}
+
+impl Error {
+    /// The errno that the kernel hands to whoever asked (DESIGN.md 3).
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::Unverified { .. } | Self::PolicyRefuses { .. } => libc::EACCES,
+            Self::PayloadVersion { .. } => libc::EPROTONOSUPPORT,
+            Self::NotLoggedIn { .. } => libc::ENOKEY,
+            Self::PasswordWrong { .. } | Self::RoleMissing { .. } => libc::EKEYREJECTED,
+            Self::RoleLocked { .. } => libc::EKEYREVOKED,
+            Self::PolicyForbids { .. } | Self::NotSupported { .. } | Self::NotConfirmed(_) => {
+                libc::EPERM
+            }
+            Self::IdentityClash { .. }
+            | Self::HandleTaken { .. }
+            | Self::NameTaken { .. }
+            | Self::SlotExists { .. } => libc::EEXIST,
+            Self::BadName { .. } | Self::Usage(_) | Self::ObjectRefused { .. } => libc::EINVAL,
+            Self::BlobTooLarge { .. } => libc::EFBIG,
+            Self::SlotFull { .. } | Self::StagingFull { .. } | Self::DiskFull { .. } => {
+                libc::ENOSPC
+            }
+            Self::ReadOnly { .. } => libc::EROFS,
+            Self::NoSuchSlot { .. } | Self::NoSuchObject { .. } | Self::NoSuchFile => libc::ENOENT,
+            Self::Gone => libc::ESTALE,
+            Self::Damaged { .. } | Self::Store { .. } | Self::Random(_) | Self::Mount { .. } => {
+                libc::EIO
+            }
+            Self::File { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
+        }
+    }
+
+    /// What a command prints after `Command Result : `.
+    pub fn result_code(&self) -> ResultCode {
+        match self {
+            Self::Unverified { .. } => ResultCode(0x8000_0106, "CKR_FAILED_TO_CLONE_AN_OBJECT"),
+            Self::PayloadVersion { .. } => ResultCode(0x8000_0112, "CKR_OBJECT_TYPE_INVALID"),
+            Self::NotLoggedIn { .. } => ResultCode(0x101, "CKR_USER_NOT_LOGGED_IN"),
+            Self::PasswordWrong { .. } => ResultCode(0xa0, "CKR_PIN_INCORRECT"),
+            Self::RoleLocked { .. } => ResultCode(0x8000_0007, "CKR_USER_LOCKED_OUT"),
+            Self::RoleMissing { .. } => ResultCode(0x102, "CKR_USER_PIN_NOT_INITIALIZED"),
+            Self::PolicyForbids { .. } | Self::PolicyRefuses { .. } | Self::NotSupported { .. } => {
+                ResultCode(0x8000_0030, "CKR_OPERATION_NOT_ALLOWED")
+            }
+            Self::IdentityClash { .. } | Self::HandleTaken { .. } | Self::NameTaken { .. } => {
+                ResultCode(0x8000_006f, "CKR_OBJECT_ALREADY_EXISTS")
+            }
+            Self::SlotExists { .. } | Self::NotConfirmed(_) => {
+                ResultCode(0x50, "CKR_FUNCTION_CANCELED")
+            }
+            Self::BadName { .. } | Self::Usage(_) => ResultCode(0x7, "CKR_ARGUMENTS_BAD"),
+            Self::ObjectRefused { .. } => ResultCode(0xd1, "CKR_TEMPLATE_INCONSISTENT"),
+            Self::BlobTooLarge { .. } => ResultCode(0x21, "CKR_DATA_LEN_RANGE"),
+            Self::SlotFull { .. } | Self::StagingFull { .. } => {
+                ResultCode(0x8000_002c, "CKR_CONTAINER_OBJECT_STORAGE_FULL")
+            }
+            Self::DiskFull { .. } => ResultCode(0x8000_002a, "CKR_HSM_STORAGE_FULL"),
+            Self::ReadOnly { .. } => ResultCode(0xe2, "CKR_TOKEN_WRITE_PROTECTED"),
+            Self::NoSuchSlot { .. } => ResultCode(0x3, "CKR_SLOT_ID_INVALID"),
+            Self::NoSuchObject { .. } | Self::NoSuchFile | Self::Gone => {
+                ResultCode(0x82, "CKR_OBJECT_HANDLE_INVALID")
+            }
+            Self::Damaged { .. } => ResultCode(0x30, "CKR_DEVICE_ERROR"),
+            Self::Store { .. } => ResultCode(0x30, "CKR_DEVICE_ERROR"),
+            Self::File { .. } | Self::Mount { .. } => ResultCode(0x6, "CKR_FUNCTION_FAILED"),
+            Self::Random(_) => ResultCode(0x121, "CKR_RANDOM_NO_RNG"),
+        }
+    }
+
+    /// The process's exit status when a command ends with this.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::BadName { .. } => exit::USAGE,
+            Self::NotLoggedIn { .. }
+            | Self::PasswordWrong { .. }
+            | Self::RoleLocked { .. }
+            | Self::RoleMissing { .. } => exit::LOGIN,
+            Self::Damaged { .. } | Self::Store { .. } | Self::DiskFull { .. } => exit::STORE,
+            Self::Mount { .. } => exit::MOUNT,
+            Self::Unverified { .. }
+            | Self::PayloadVersion { .. }
+            | Self::PolicyForbids { .. }
+            | Self::PolicyRefuses { .. }
+            | Self::NotSupported { .. }
+            | Self::IdentityClash { .. }
+            | Self::HandleTaken { .. }
+            | Self::NameTaken { .. }
+            | Self::BlobTooLarge { .. }
+            | Self::ObjectRefused { .. }
+            | Self::SlotFull { .. }
+            | Self::StagingFull { .. }
+            | Self::ReadOnly { .. }
+            | Self::NoSuchSlot { .. }
+            | Self::SlotExists { .. }
+            | Self::NoSuchObject { .. }
+            | Self::NoSuchFile
+            | Self::Gone
+            | Self::File { .. }
+            | Self::NotConfirmed(_)
+            | Self::Random(_) => exit::FAILED,
+        }
+    }
+
+    /// How loudly the log should say it: a lookup that finds nothing is no warning.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::NoSuchFile
+            | Self::NoSuchSlot { .. }
+            | Self::NoSuchObject { .. }
+            | Self::Gone
+            | Self::NotLoggedIn { .. }
+            | Self::NotSupported { .. }
+            | Self::HandleTaken { .. }
+            | Self::NameTaken { .. } => Level::Debug,
+            Self::Unverified { .. }
+            | Self::PayloadVersion { .. }
+            | Self::PasswordWrong { .. }
+            | Self::RoleLocked { .. }
+            | Self::RoleMissing { .. }
+            | Self::PolicyForbids { .. }
+            | Self::PolicyRefuses { .. }
+            | Self::IdentityClash { .. }
+            | Self::BadName { .. }
+            | Self::BlobTooLarge { .. }
+            | Self::ObjectRefused { .. }
+            | Self::SlotFull { .. }
+            | Self::StagingFull { .. }
+            | Self::ReadOnly { .. }
+            | Self::SlotExists { .. }
+            | Self::Usage(_)
+            | Self::NotConfirmed(_)
+            | Self::File { .. } => Level::Warn,
+            Self::DiskFull { .. }
+            | Self::Damaged { .. }
+            | Self::Store { .. }
+            | Self::Mount { .. }
+            | Self::Random(_) => Level::Error,
+        }
+    }
+
+    /// What to do next, where that is not obvious from what happened.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Unverified { why, .. } if *why == Fault::NoDomain => {
+                "a slot accepts only what was sealed under one of its own domains; compare the domains of both slots".into()
+            }
+            Self::NotLoggedIn { slot } => {
+                format!("write the password to {slot}/.slotfs/login, or mount with --login {slot}")
+            }
+            Self::RoleLocked { role: Role::Co | Role::Cu, .. } => {
+                "the partition officer can reset it".into()
+            }
+            Self::IdentityClash { .. } => {
+                "an object with this identity but other content is in the slot; compare the two before you remove either".into()
+            }
+            Self::NoSuchSlot { .. } => "'slotfs slot list' shows the slots of this store".into(),
+            Self::SlotExists { .. } => {
+                "-force destroys everything in it and makes a new partition".into()
+            }
+            Self::NoSuchObject { .. } => "'slotfs partition contents' lists the handles".into(),
+            Self::Damaged { .. } => {
+                "restore the store from a backup; the objects that still open can be copied out first".into()
+            }
+            Self::DiskFull { .. } => "nothing was lost; free some space and try again".into(),
+            Self::Mount { hint, .. } => hint.clone()?,
+            Self::Unverified { .. }
+            | Self::PayloadVersion { .. }
+            | Self::PasswordWrong { .. }
+            | Self::RoleLocked { .. }
+            | Self::RoleMissing { .. }
+            | Self::PolicyForbids { .. }
+            | Self::PolicyRefuses { .. }
+            | Self::NotSupported { .. }
+            | Self::HandleTaken { .. }
+            | Self::NameTaken { .. }
+            | Self::BadName { .. }
+            | Self::BlobTooLarge { .. }
+            | Self::ObjectRefused { .. }
+            | Self::SlotFull { .. }
+            | Self::StagingFull { .. }
+            | Self::ReadOnly { .. }
+            | Self::NoSuchFile
+            | Self::Gone
+            | Self::Store { .. }
+            | Self::File { .. }
+            | Self::Usage(_)
+            | Self::NotConfirmed(_)
+            | Self::Random(_) => return None,
+        })
+    }
+}
+
+/// What everything that can fail returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

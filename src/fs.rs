@@ -1,0 +1,610 @@
+//! The kernel's side: decode a request, make one call, reply. Every rule is in [`crate::hsm`].
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime};
+
+use fuser::{
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags,
+    Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags,
+    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
+    ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
+    WriteFlags,
+};
+
+use crate::error::{Error, Result};
+use crate::hsm::Hsm;
+use handles::OpenFiles;
+use node::Node;
+use staging::Staging;
+use stats::Stats;
+
+mod attr;
+mod buffer;
+mod control;
+mod handles;
+mod incoming;
+mod invalidate;
+mod listing;
+mod lookup;
+mod message;
+mod name;
+mod node;
+mod open;
+mod rename;
+mod staging;
+mod stats;
+mod text;
+mod write;
+
+pub use attr::Owner;
+pub use invalidate::Invalidator;
+
+/// Inode numbers are never reused, so neither are generations needed.
+const GENERATION: Generation = Generation(0);
+
+/// The filesystem over one HSM.
+pub struct SlotFs {
+    inner: Arc<Inner>,
+}
+
+/// What a request, and an answer that comes later, needs.
+struct Inner {
+    hsm: Arc<Hsm>,
+    owner: Owner,
+    files: OpenFiles,
+    staging: Staging,
+    stats: Stats,
+    invalidator: Invalidator,
+}
+
+impl SlotFs {
+    /// A filesystem over `hsm`, owned by `owner` where no slot says otherwise.
+    pub fn new(hsm: Arc<Hsm>, owner: Owner, invalidator: Invalidator) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                hsm,
+                owner,
+                files: OpenFiles::default(),
+                staging: Staging::default(),
+                stats: Stats::default(),
+                invalidator,
+            }),
+        }
+    }
+}
+
+impl Inner {
+    /// What every request starts with: it is counted, what other processes did to the store is taken in,
+    /// and its inode is one of ours.
+    fn begin(&self, counter: &AtomicU64, ino: INodeNo) -> Result<Node> {
+        Stats::count(counter);
+        for slot in self.hsm.refresh()? {
+            self.slot_changed(slot);
+        }
+        Node::of(ino).ok_or(Error::Gone)
+    }
+
+    /// The blobs of a slot changed: a remembered size would cut a copy short.
+    fn slot_changed(&self, slot: crate::object::SlotId) {
+        if self.hsm.session(slot).is_err() {
+            self.staging.clear(slot);
+        }
+        let ids = self.hsm.object_ids(slot).unwrap_or_default();
+        for id in ids {
+            self.invalidator.attributes(Node::Object(id));
+        }
+        self.invalidator.attributes(Node::Slot(slot));
+    }
+}
+
+/// Logs `error` as loudly as it deserves and gives its errno.
+fn failed(what: &str, error: &Error) -> Errno {
+    log::log!(error.level(), "{what}: {error}");
+    Errno::from_i32(error.errno())
+}
+
+/// Answers with what a fallible step gave.
+macro_rules! attempt {
+    ($reply:ident, $what:literal, $step:expr) => {
+        match $step {
+            Ok(value) => value,
+            Err(error) => return $reply.error(failed($what, &error)),
+        }
+    };
+}
+
+impl Filesystem for SlotFs {
+    fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        // O_TRUNC must come with the open, or the kernel truncates by inode and not by open file.
+        for wanted in [
+            InitFlags::FUSE_ATOMIC_O_TRUNC,
+            InitFlags::FUSE_DO_READDIRPLUS | InitFlags::FUSE_READDIRPLUS_AUTO,
+            InitFlags::FUSE_PARALLEL_DIROPS,
+        ] {
+            if config.add_capabilities(wanted).is_err() {
+                log::warn!("the kernel does not know {wanted:?}");
+            }
+        }
+        // The largest blob fits in one write.
+        if let Err(most) = config.set_max_write(128 * 1024) {
+            log::debug!("the kernel writes at most {most} bytes at once");
+        }
+        Ok(())
+    }
+
+    fn destroy(&mut self) {
+        self.inner.hsm.logout_all();
+    }
+
+    fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let inner = &self.inner;
+        let (attr, ttl) = attempt!(
+            reply,
+            "lookup",
+            inner
+                .begin(&inner.stats.lookup, parent)
+                .and_then(|parent| inner.lookup(parent, name))
+        );
+        reply.entry(&ttl, &attr, GENERATION);
+    }
+
+    fn forget(&self, _req: &Request, _ino: INodeNo, _nlookup: u64) {}
+
+    fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        let inner = &self.inner;
+        let (attr, ttl) = attempt!(
+            reply,
+            "getattr",
+            inner
+                .begin(&inner.stats.getattr, ino)
+                .and_then(|node| inner.getattr(node))
+        );
+        reply.attr(&ttl, &attr);
+    }
+
+    fn setattr(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _mode: Option<u32>,
+        _uid: Option<u32>,
+        _gid: Option<u32>,
+        size: Option<u64>,
+        _atime: Option<TimeOrNow>,
+        _mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let inner = Arc::clone(&self.inner);
+        let node = attempt!(reply, "setattr", inner.begin(&inner.stats.setattr, ino));
+        // Mode, owner and times belong to the slot: accepted, without effect.
+        let Some(size) = size else {
+            let (attr, ttl) = attempt!(reply, "setattr", inner.getattr(node));
+            return reply.attr(&ttl, &attr);
+        };
+        self.inner.truncate(node, fh, size, move |outcome| {
+            match outcome.and_then(|()| inner.getattr(node).map_err(|error| error.errno())) {
+                Ok((attr, ttl)) => reply.attr(&ttl, &attr),
+                Err(errno) => reply.error(Errno::from_i32(errno)),
+            }
+        });
+    }
+
+    fn mknod(
+        &self,
+        _req: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        _rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        reply.error(failed("mknod", &Error::NotSupported { what: "mknod" }));
+    }
+
+    fn mkdir(
+        &self,
+        _req: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        reply: ReplyEntry,
+    ) {
+        reply.error(failed("mkdir", &Error::NotSupported { what: "mkdir" }));
+    }
+
+    fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let inner = &self.inner;
+        let parent = attempt!(reply, "unlink", inner.begin(&inner.stats.unlink, parent));
+        inner.unlink(parent, name, move |outcome| {
+            answer("unlink", outcome, reply)
+        });
+    }
+
+    fn rmdir(&self, _req: &Request, _parent: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
+        reply.error(failed("rmdir", &Error::NotSupported { what: "rmdir" }));
+    }
+
+    fn symlink(
+        &self,
+        _req: &Request,
+        _parent: INodeNo,
+        _link_name: &OsStr,
+        _target: &std::path::Path,
+        reply: ReplyEntry,
+    ) {
+        reply.error(failed("symlink", &Error::NotSupported { what: "symlink" }));
+    }
+
+    fn rename(
+        &self,
+        _req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        newparent: INodeNo,
+        newname: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        let inner = &self.inner;
+        let parent = attempt!(reply, "rename", inner.begin(&inner.stats.rename, parent));
+        let newparent = attempt!(reply, "rename", Node::of(newparent).ok_or(Error::Gone));
+        inner.rename(
+            (parent, name),
+            (newparent, newname),
+            flags,
+            move |outcome| {
+                answer("rename", outcome, reply);
+            },
+        );
+    }
+
+    fn link(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _newparent: INodeNo,
+        _newname: &OsStr,
+        reply: ReplyEntry,
+    ) {
+        reply.error(failed("link", &Error::NotSupported { what: "link" }));
+    }
+
+    fn open(&self, _req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let inner = &self.inner;
+        let fh = attempt!(
+            reply,
+            "open",
+            inner
+                .begin(&inner.stats.open, ino)
+                .and_then(|node| inner.open(node, flags))
+        );
+        reply.opened(fh, open::FLAGS);
+    }
+
+    fn read(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        Stats::count(&self.inner.stats.read);
+        match self.inner.read(fh, offset, u64::from(size)) {
+            Ok(data) => reply.data(&data),
+            Err(errno) => reply.error(Errno::from_i32(errno)),
+        }
+    }
+
+    fn write(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        Stats::count(&self.inner.stats.write);
+        // The kernel sends at most max_write bytes.
+        let length = data.len() as u32;
+        self.inner.write(fh, offset, data, move |outcome| {
+            written(outcome, length, reply);
+        });
+    }
+
+    fn copy_file_range(
+        &self,
+        _req: &Request,
+        _ino_in: INodeNo,
+        fh_in: FileHandle,
+        offset_in: u64,
+        _ino_out: INodeNo,
+        fh_out: FileHandle,
+        offset_out: u64,
+        len: u64,
+        _flags: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        Stats::count(&self.inner.stats.copy_file_range);
+        self.inner.copy(
+            (fh_in, offset_in),
+            (fh_out, offset_out),
+            len,
+            move |outcome| match outcome {
+                Ok(length) => reply.written(length),
+                Err(errno) => reply.error(Errno::from_i32(errno)),
+            },
+        );
+    }
+
+    fn flush(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _lock_owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        Stats::count(&self.inner.stats.flush);
+        self.inner.flush(fh, move |outcome| empty(outcome, reply));
+    }
+
+    fn fsync(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        Stats::count(&self.inner.stats.fsync);
+        self.inner.flush(fh, move |outcome| empty(outcome, reply));
+    }
+
+    fn release(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        Stats::count(&self.inner.stats.release);
+        self.inner.release(fh);
+        reply.ok();
+    }
+
+    fn opendir(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let inner = &self.inner;
+        attempt!(
+            reply,
+            "opendir",
+            inner
+                .begin(&inner.stats.opendir, ino)
+                .and_then(|node| inner.opendir(node))
+        );
+        reply.opened(FileHandle(0), FopenFlags::empty());
+    }
+
+    fn readdir(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let inner = &self.inner;
+        let listing = inner
+            .begin(&inner.stats.readdir, ino)
+            .and_then(|node| inner.list(node, offset));
+        for entry in attempt!(reply, "readdir", listing) {
+            if reply.add(entry.attr.ino, entry.next, entry.attr.kind, &entry.name) {
+                break;
+            }
+        }
+        reply.ok();
+    }
+
+    fn readdirplus(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let inner = &self.inner;
+        let listing = inner
+            .begin(&inner.stats.readdir, ino)
+            .and_then(|node| inner.list(node, offset));
+        for e in attempt!(reply, "readdir", listing) {
+            if reply.add(e.attr.ino, e.next, &e.name, &e.ttl, &e.attr, GENERATION) {
+                break;
+            }
+        }
+        reply.ok();
+    }
+
+    fn releasedir(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        reply.ok();
+    }
+
+    /// Every answered change is on disk already.
+    fn fsyncdir(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        reply.ok();
+    }
+
+    fn statfs(&self, _req: &Request, ino: INodeNo, reply: ReplyStatfs) {
+        let inner = &self.inner;
+        let space = attempt!(
+            reply,
+            "statfs",
+            inner
+                .begin(&inner.stats.statfs, ino)
+                .and_then(|node| inner.space(node))
+        );
+        reply.statfs(
+            space.blocks,
+            space.blocks_free,
+            space.blocks_free,
+            space.files,
+            space.files_free,
+            listing::BLOCK_BYTES,
+            255,
+            listing::BLOCK_BYTES,
+        );
+    }
+
+    // ENOSYS once, and the kernel never asks again.
+    fn setxattr(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _name: &OsStr,
+        _value: &[u8],
+        _flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn getxattr(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _name: &OsStr,
+        _size: u32,
+        reply: ReplyXattr,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn listxattr(&self, _req: &Request, _ino: INodeNo, _size: u32, reply: ReplyXattr) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn removexattr(&self, _req: &Request, _ino: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn access(&self, _req: &Request, _ino: INodeNo, _mask: AccessFlags, reply: ReplyEmpty) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn create(
+        &self,
+        _req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        let inner = &self.inner;
+        let (attr, fh) = attempt!(
+            reply,
+            "create",
+            inner
+                .begin(&inner.stats.create, parent)
+                .and_then(|parent| inner.create(parent, name, flags))
+        );
+        reply.created(&Duration::ZERO, &attr, GENERATION, fh, open::FLAGS);
+    }
+
+    fn fallocate(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _offset: u64,
+        _length: u64,
+        _mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        reply.ok();
+    }
+
+    fn ioctl(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _flags: IoctlFlags,
+        _cmd: u32,
+        _in_data: &[u8],
+        _out_size: u32,
+        reply: ReplyIoctl,
+    ) {
+        reply.error(Errno::ENOTTY);
+    }
+
+    /// The kernel answers SEEK_DATA and SEEK_HOLE itself then: files here have no holes.
+    fn lseek(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _offset: i64,
+        _whence: i32,
+        reply: ReplyLseek,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+}
+
+fn answer(what: &str, outcome: Result<()>, reply: ReplyEmpty) {
+    match outcome {
+        Ok(()) => reply.ok(),
+        Err(error) => reply.error(failed(what, &error)),
+    }
+}
+
+fn empty(outcome: Result<(), i32>, reply: ReplyEmpty) {
+    match outcome {
+        Ok(()) => reply.ok(),
+        Err(errno) => reply.error(Errno::from_i32(errno)),
+    }
+}
+
+fn written(outcome: Result<(), i32>, length: u32, reply: ReplyWrite) {
+    match outcome {
+        Ok(()) => reply.written(length),
+        Err(errno) => reply.error(Errno::from_i32(errno)),
+    }
+}

@@ -1,0 +1,79 @@
+//! What a stat says of each node.
+
+use std::time::{Duration, SystemTime};
+
+use fuser::{FileAttr, FileType};
+
+use super::node::Node;
+use crate::hsm::SlotRow;
+use crate::object::system_time;
+
+/// How long the kernel may remember entries and attributes.
+pub const TTL: Duration = Duration::from_secs(1);
+/// Incoming and staging names are looked up every time: what they mean changes with a verdict.
+pub const NO_TTL: Duration = Duration::ZERO;
+/// `st_blocks` counts these.
+const BLOCK_BYTES: u64 = 512;
+
+/// Whose the files are, and what of the modes is left.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner {
+    /// Owner of everything that no slot owns.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Bits taken from every mode.
+    pub umask: u16,
+}
+
+impl Owner {
+    /// The owner of a slot's files.
+    pub fn of_slot(self, slot: &SlotRow) -> Self {
+        Self {
+            uid: slot.uid.unwrap_or(self.uid),
+            gid: slot.gid.unwrap_or(self.gid),
+            ..self
+        }
+    }
+
+    /// A regular file of `size` bytes. `st_blocks` is never 0 for an object: tools skip the data of a file
+    /// that has none.
+    pub fn file(self, node: Node, mode: u16, size: u64, time: SystemTime) -> FileAttr {
+        FileAttr {
+            size,
+            blocks: size.div_ceil(BLOCK_BYTES),
+            ..self.attr(node, FileType::RegularFile, mode, 1, time)
+        }
+    }
+
+    /// A folder.
+    pub fn folder(self, node: Node, mode: u16, time: SystemTime) -> FileAttr {
+        self.attr(node, FileType::Directory, mode, 2, time)
+    }
+
+    fn attr(self, node: Node, kind: FileType, mode: u16, nlink: u32, time: SystemTime) -> FileAttr {
+        FileAttr {
+            ino: node.ino(),
+            size: 0,
+            blocks: 0,
+            atime: time,
+            mtime: time,
+            ctime: time,
+            crtime: time,
+            kind,
+            perm: mode & !self.umask,
+            nlink,
+            uid: self.uid,
+            gid: self.gid,
+            rdev: 0,
+            // One read or write takes the largest blob.
+            blksize: 128 * 1024,
+            flags: 0,
+        }
+    }
+}
+
+/// A time as the store keeps it.
+pub fn time(secs: u64) -> SystemTime {
+    system_time(secs)
+}

@@ -1,0 +1,192 @@
+//! Listings, and how much space there is.
+
+use std::ffi::OsString;
+
+use super::Inner;
+use super::attr::{NO_TTL, TTL};
+use super::control::ControlFile;
+use super::handles::Listed;
+use super::node::Node;
+use crate::error::{Error, Result};
+use crate::object::SlotId;
+
+/// What statfs counts in.
+pub const BLOCK_BYTES: u32 = 512;
+/// Entries fetched for one readdir: a little more than fit into its reply of 4 KiB to 128 KiB.
+const AT_ONCE: usize = 512;
+/// Offsets of handles: the handle plus this.
+const FIRST_HANDLE: u64 = 2;
+/// Offsets of staging files: their number plus this, past every handle.
+const FIRST_STAGING: u64 = 1 << 33;
+
+/// What statfs says.
+#[derive(Default)]
+pub struct Space {
+    /// Capacity, in blocks.
+    pub blocks: u64,
+    /// Free blocks.
+    pub blocks_free: u64,
+    /// Capacity, in objects.
+    pub files: u64,
+    /// Objects that still fit.
+    pub files_free: u64,
+}
+
+impl Inner {
+    /// Whether a folder may be listed. A locked slot must not look empty: rsync --delete would erase a
+    /// backup of it.
+    pub fn opendir(&self, node: Node) -> Result<()> {
+        match node {
+            Node::Slot(slot) | Node::Control(Some(slot), ControlFile::Objects) => {
+                self.hsm.session(slot).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The entries of a folder after `offset`. Offsets are stable: they come from handles and numbers, not
+    /// from positions, so entries that come and go disturb nothing.
+    pub fn list(&self, node: Node, offset: u64) -> Result<Vec<Listed>> {
+        let mut entries = Vec::new();
+        let parent = match node {
+            Node::Control(Some(slot), ControlFile::Folder) => Node::Slot(slot),
+            Node::Control(slot, ControlFile::Objects) => Node::Control(slot, ControlFile::Folder),
+            _ => Node::Root,
+        };
+        for (at, name, of) in [(1, ".", node), (2, "..", parent)] {
+            if offset < at {
+                let (attr, ttl) = self.getattr(of)?;
+                entries.push(Listed {
+                    name: name.into(),
+                    next: at,
+                    attr,
+                    ttl,
+                });
+            }
+        }
+        match node {
+            Node::Root => self.list_slots(offset, &mut entries)?,
+            Node::Slot(slot) => self.list_slot(slot, offset, &mut entries)?,
+            Node::Control(slot, ControlFile::Folder) => {
+                self.list_control(slot, offset, &mut entries)?;
+            }
+            Node::Control(Some(slot), ControlFile::Objects) => {
+                self.list_attributes(slot, offset, &mut entries)?;
+            }
+            _ => return Err(Error::NotSupported { what: "readdir" }),
+        }
+        Ok(entries)
+    }
+
+    fn list_slots(&self, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
+        for row in self.hsm.slots()? {
+            let next = FIRST_HANDLE + 1 + u64::from(row.slot.0);
+            if next > offset {
+                let (attr, ttl) = self.getattr(Node::Slot(row.slot))?;
+                entries.push(Listed {
+                    name: row.slot.to_string().into(),
+                    next,
+                    attr,
+                    ttl,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn list_slot(&self, slot: SlotId, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
+        let session = self.hsm.session(slot)?;
+        let objects = self.handles_after(slot, offset)?;
+        let all = objects.len() < AT_ONCE;
+        entries.extend(objects.into_iter().map(|object| Listed {
+            name: object.handle.to_string().into(),
+            next: FIRST_HANDLE + u64::from(object.handle.get()),
+            attr: self.object_attr(&session, &object),
+            ttl: TTL,
+        }));
+        if all {
+            let after = offset.saturating_sub(FIRST_STAGING);
+            for (name, file) in self.staging.list(slot, after) {
+                entries.push(Listed {
+                    name,
+                    next: FIRST_STAGING + file.id,
+                    attr: self.staging_attr(&session, &file),
+                    ttl: NO_TTL,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn handles_after(&self, slot: SlotId, offset: u64) -> Result<Vec<crate::hsm::ObjectFile>> {
+        match u32::try_from(offset.saturating_sub(FIRST_HANDLE)) {
+            Ok(after) => self.hsm.list(slot, after, AT_ONCE),
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+
+    fn list_control(
+        &self,
+        slot: Option<SlotId>,
+        offset: u64,
+        entries: &mut Vec<Listed>,
+    ) -> Result<()> {
+        for row in ControlFile::listed(slot.is_some()) {
+            let next = FIRST_HANDLE + 1 + u64::from(row.file.id());
+            let locked = slot.is_some_and(|slot| self.hsm.session(slot).is_err());
+            if next > offset && (row.when_locked || !locked) {
+                let (attr, ttl) = self.getattr(Node::Control(slot, row.file))?;
+                entries.push(Listed {
+                    name: row.name.into(),
+                    next,
+                    attr,
+                    ttl,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn list_attributes(&self, slot: SlotId, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
+        let session = self.hsm.session(slot)?;
+        for object in self.handles_after(slot, offset)? {
+            let mut attr = self.object_attr(&session, &object);
+            attr.ino = Node::Attributes(object.id).ino();
+            attr.perm &= !0o222;
+            attr.size = 0;
+            attr.blocks = 0;
+            entries.push(Listed {
+                name: OsString::from(object.handle.to_string()),
+                next: FIRST_HANDLE + u64::from(object.handle.get()),
+                attr,
+                ttl: NO_TTL,
+            });
+        }
+        Ok(())
+    }
+
+    /// The capacity of a slot, or of all of them together.
+    pub fn space(&self, node: Node) -> Result<Space> {
+        let slot = match node {
+            Node::Slot(slot) | Node::Control(Some(slot), _) => Some(slot),
+            Node::Object(id) | Node::Attributes(id) => {
+                self.hsm.find_by_id(id).ok().map(|object| object.slot)
+            }
+            Node::Staging(id) => self.staging.by_id(id).map(|(slot, _)| slot),
+            Node::Root | Node::Control(None, _) | Node::Incoming(_) => None,
+        };
+        let mut space = Space::default();
+        for row in self.hsm.slots()? {
+            if slot.is_some_and(|slot| slot != row.slot) {
+                continue;
+            }
+            let (objects, bytes) = self.hsm.usage(row.slot)?;
+            let block = u64::from(BLOCK_BYTES);
+            space.blocks += row.capacity_bytes / block;
+            space.blocks_free += row.capacity_bytes.saturating_sub(bytes) / block;
+            space.files += row.capacity_objects;
+            space.files_free += row.capacity_objects.saturating_sub(objects);
+        }
+        Ok(space)
+    }
+}

@@ -1,0 +1,162 @@
+//! Names to nodes, nodes to attributes.
+
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use fuser::{FileAttr, FileType};
+
+use super::Inner;
+use super::attr::{NO_TTL, Owner, TTL, time};
+use super::control::ControlFile;
+use super::handles::{OpenFile, lock};
+use super::name::Name;
+use super::node::Node;
+use super::staging::StagingFile;
+use crate::error::{Error, Result};
+use crate::hsm::{ObjectFile, Session};
+use crate::object::{Handle, SlotId};
+
+/// Attributes and how long they may be remembered.
+type Seen = (FileAttr, Duration);
+
+impl Inner {
+    /// The entry `name` of a folder.
+    pub fn lookup(&self, parent: Node, name: &OsStr) -> Result<Seen> {
+        match parent {
+            Node::Root => self.lookup_in_root(name),
+            Node::Slot(slot) => self.lookup_in_slot(slot, name),
+            Node::Control(slot, ControlFile::Folder) => {
+                let file = name
+                    .to_str()
+                    .and_then(|name| ControlFile::find(name, slot.is_some()))
+                    .ok_or(Error::NoSuchFile)?;
+                self.getattr(Node::Control(slot, file))
+            }
+            Node::Control(Some(slot), ControlFile::Objects) => {
+                let handle: Handle = name
+                    .to_str()
+                    .and_then(|name| name.parse().ok())
+                    .ok_or(Error::NoSuchFile)?;
+                let object = self.hsm.find(slot, handle)?;
+                self.getattr(Node::Attributes(object.id))
+            }
+            _ => Err(Error::NoSuchFile),
+        }
+    }
+
+    fn lookup_in_root(&self, name: &OsStr) -> Result<Seen> {
+        let name = name.to_str().ok_or(Error::NoSuchFile)?;
+        if name == super::name::HIDDEN {
+            return self.getattr(Node::Control(None, ControlFile::Folder));
+        }
+        let slot: SlotId = name.parse().map_err(|_| Error::NoSuchFile)?;
+        self.getattr(Node::Slot(slot))
+    }
+
+    fn lookup_in_slot(&self, slot: SlotId, name: &OsStr) -> Result<Seen> {
+        match Name::parse(name) {
+            Name::Hidden => self.getattr(Node::Control(Some(slot), ControlFile::Folder)),
+            Name::Handle(handle) => {
+                let session = self.hsm.session(slot)?;
+                let object = self.hsm.find(slot, handle)?;
+                Ok((self.object_attr(&session, &object), TTL))
+            }
+            Name::Staging(name) => {
+                let session = self.hsm.session(slot)?;
+                let file = self.staging.find(slot, &name).ok_or(Error::NoSuchFile)?;
+                Ok((self.staging_attr(&session, &file), NO_TTL))
+            }
+            Name::New | Name::Other => {
+                self.hsm.session(slot)?;
+                Err(Error::NoSuchFile)
+            }
+        }
+    }
+
+    /// What a stat of `node` says.
+    pub fn getattr(&self, node: Node) -> Result<Seen> {
+        let store_time = time(self.hsm.created_secs());
+        match node {
+            Node::Root => Ok((self.owner.folder(node, 0o777, store_time), TTL)),
+            Node::Slot(slot) => {
+                let owner = self.slot_owner(slot)?;
+                Ok((owner.folder(node, 0o777, store_time), TTL))
+            }
+            Node::Control(slot, file) => {
+                let owner = match slot {
+                    Some(slot) => self.slot_owner(slot)?,
+                    None => self.owner,
+                };
+                if let Some(slot) = slot
+                    && !file.row().when_locked
+                {
+                    self.hsm.session(slot)?;
+                }
+                let mode = file.row().mode;
+                Ok(match file.kind() {
+                    FileType::Directory => (owner.folder(node, mode, store_time), TTL),
+                    // Its length is known only to who reads it, as in /proc.
+                    _ => (owner.file(node, mode, 0, store_time), NO_TTL),
+                })
+            }
+            Node::Object(id) => {
+                let object = match self.hsm.find_by_id(id) {
+                    // Destroyed, yet open: a descriptor still has attributes.
+                    Err(Error::Gone) => self.files.opened_object(id).ok_or(Error::Gone)?,
+                    found => found?,
+                };
+                let session = self.hsm.session(object.slot)?;
+                Ok((self.object_attr(&session, &object), TTL))
+            }
+            Node::Attributes(id) => {
+                let object = self.hsm.find_by_id(id)?;
+                let owner = self.slot_owner(object.slot)?;
+                let attr = owner.file(node, 0o444, 0, time(object.created_secs));
+                Ok((attr, NO_TTL))
+            }
+            Node::Incoming(file) => {
+                let open = self.files.get(fuser::FileHandle(file)).ok_or(Error::Gone)?;
+                let OpenFile::Incoming(incoming) = &*open else {
+                    return Err(Error::Gone);
+                };
+                let (slot, size) = {
+                    let incoming = lock(incoming);
+                    (incoming.slot, incoming.len())
+                };
+                let owner = self.slot_owner(slot)?;
+                let attr = owner.file(node, 0o666, size as u64, store_time);
+                Ok((attr, NO_TTL))
+            }
+            Node::Staging(id) => {
+                let (slot, file) = self.staging.by_id(id).ok_or(Error::Gone)?;
+                let session = self.hsm.session(slot)?;
+                Ok((self.staging_attr(&session, &file), NO_TTL))
+            }
+        }
+    }
+
+    fn slot_owner(&self, slot: SlotId) -> Result<Owner> {
+        Ok(match self.hsm.session(slot) {
+            Ok(session) => self.owner.of_slot(session.row()),
+            Err(_) => self.owner.of_slot(&self.hsm.slot(slot)?),
+        })
+    }
+
+    pub(super) fn object_attr(&self, session: &Session, object: &ObjectFile) -> FileAttr {
+        self.owner.of_slot(session.row()).file(
+            Node::Object(object.id),
+            0o666,
+            object.size,
+            time(object.created_secs),
+        )
+    }
+
+    pub(super) fn staging_attr(&self, session: &Session, file: &StagingFile) -> FileAttr {
+        self.owner.of_slot(session.row()).file(
+            Node::Staging(file.id),
+            0o666,
+            file.len() as u64,
+            time(self.hsm.created_secs()),
+        )
+    }
+}

@@ -1,0 +1,170 @@
+//! Opening, reading and closing.
+
+use std::ffi::OsStr;
+use std::sync::{Mutex, PoisonError};
+
+use fuser::{FileAttr, FileHandle, FopenFlags, OpenAccMode, OpenFlags};
+
+use super::Inner;
+use super::buffer;
+use super::control::ControlFile;
+use super::handles::{OpenFile, lock};
+use super::incoming::{Incoming, VerdictAt};
+use super::name::{self, Name, Wish};
+use super::node::Node;
+use super::text;
+use crate::error::{Error, Result};
+use crate::object::{SlotId, show};
+
+/// Nothing goes through the page cache: what is read is this open's own snapshot, what is written is
+/// answered by the slot and by nobody else.
+pub const FLAGS: FopenFlags = FopenFlags::FOPEN_DIRECT_IO;
+
+impl Inner {
+    /// Opens what exists.
+    pub fn open(&self, node: Node, flags: OpenFlags) -> Result<FileHandle> {
+        let writes = flags.acc_mode() != OpenAccMode::O_RDONLY;
+        match node {
+            Node::Object(id) if writes => {
+                let object = self.hsm.find_by_id(id)?;
+                self.open_incoming(object.slot, Wish::Handle(object.handle), flags.0)
+            }
+            Node::Object(id) => {
+                let (object, blob) = self.hsm.seal(id)?;
+                Ok(self.files.add(OpenFile::Object(object, blob)))
+            }
+            Node::Incoming(file) => self.reopen_incoming(file, flags, writes),
+            Node::Staging(id) => {
+                let (slot, file) = self.staging.by_id(id).ok_or(Error::Gone)?;
+                self.hsm.session(slot)?;
+                if writes && flags.0 & libc::O_TRUNC != 0 {
+                    file.truncate(0);
+                }
+                file.opened();
+                Ok(self.files.add(OpenFile::Staging(file)))
+            }
+            Node::Control(slot, file) => self.open_control(slot, file, writes),
+            Node::Attributes(_) if writes => Err(Error::NotSupported { what: "write" }),
+            Node::Attributes(id) => {
+                let (_, object) = self.hsm.open_object(id)?;
+                let mut text = String::new();
+                for (name, value) in show::attributes(&object) {
+                    text.push_str(&format!("{name}: {value}\n"));
+                }
+                Ok(self.files.add(OpenFile::Text(text.into_bytes())))
+            }
+            Node::Root | Node::Slot(_) => Err(Error::NotSupported { what: "open" }),
+        }
+    }
+
+    /// By way of /proc/self/fd: another incoming blob for the same name, as private as the first.
+    fn reopen_incoming(&self, file: u64, flags: OpenFlags, writes: bool) -> Result<FileHandle> {
+        let open = self.files.get(FileHandle(file)).ok_or(Error::Gone)?;
+        match &*open {
+            OpenFile::Incoming(incoming) if writes => {
+                let (slot, wish) = {
+                    let incoming = lock(incoming);
+                    (incoming.slot, incoming.wish)
+                };
+                self.open_incoming(slot, wish, flags.0)
+            }
+            _ => Err(Error::NotSupported {
+                what: "reading a blob that is coming in",
+            }),
+        }
+    }
+
+    fn open_control(
+        &self,
+        slot: Option<SlotId>,
+        file: ControlFile,
+        writes: bool,
+    ) -> Result<FileHandle> {
+        match slot {
+            Some(slot) if writes && file.takes_messages() => {
+                self.hsm.slot(slot)?;
+                let message = OpenFile::Message(slot, file, Mutex::new(Ok(())));
+                Ok(self.files.add(message))
+            }
+            _ if writes => Err(Error::NotSupported { what: "write" }),
+            _ => {
+                let text = text::text(&self.hsm, &self.stats, slot, file)?;
+                Ok(self.files.add(OpenFile::Text(text.into_bytes())))
+            }
+        }
+    }
+
+    /// Opens what does not exist yet.
+    pub fn create(&self, parent: Node, name: &OsStr, flags: i32) -> Result<(FileAttr, FileHandle)> {
+        let Node::Slot(slot) = parent else {
+            return Err(Error::NotSupported { what: "create" });
+        };
+        self.hsm.session(slot)?;
+        let fh = match Name::parse(name) {
+            Name::Handle(handle) => self.open_incoming(slot, Wish::Handle(handle), flags)?,
+            Name::New => self.open_incoming(slot, Wish::Any, flags)?,
+            Name::Staging(name) => {
+                self.hsm.may_write(slot)?;
+                let file = self.staging.create(slot, &name)?;
+                if flags & libc::O_TRUNC != 0 {
+                    file.truncate(0);
+                }
+                file.opened();
+                let (attr, _) = self.getattr(Node::Staging(file.id))?;
+                return Ok((attr, self.files.add(OpenFile::Staging(file))));
+            }
+            Name::Hidden => return Err(Error::NotSupported { what: "create" }),
+            Name::Other => return name::refuse(slot, name),
+        };
+        let (attr, _) = self.getattr(Node::Incoming(fh.0))?;
+        Ok((attr, fh))
+    }
+
+    fn open_incoming(&self, slot: SlotId, wish: Wish, flags: i32) -> Result<FileHandle> {
+        self.hsm.may_write(slot)?;
+        let exclusive = flags & libc::O_EXCL != 0;
+        let verdict_at = if exclusive || flags & libc::O_TRUNC != 0 {
+            VerdictAt::Write
+        } else {
+            VerdictAt::Close
+        };
+        self.files
+            .add_incoming(Incoming::new(slot, wish, verdict_at, exclusive))
+    }
+
+    /// Reads from an open file.
+    pub fn read(&self, fh: FileHandle, offset: u64, size: u64) -> Result<Vec<u8>, i32> {
+        let open = self.files.get(fh).ok_or(libc::EBADF)?;
+        match &*open {
+            OpenFile::Object(_, blob) => Ok(buffer::slice(blob, offset, size).to_vec()),
+            OpenFile::Text(text) => Ok(buffer::slice(text, offset, size).to_vec()),
+            OpenFile::Incoming(incoming) => lock(incoming).read(offset, size).map(<[u8]>::to_vec),
+            OpenFile::Staging(file) => file.read(offset, size).ok_or(libc::EFBIG),
+            OpenFile::Message(..) => Err(libc::EBADF),
+        }
+    }
+
+    /// The last close.
+    pub fn release(&self, fh: FileHandle) {
+        let Some(open) = self.files.remove(fh) else {
+            return;
+        };
+        match &*open {
+            OpenFile::Incoming(incoming) => {
+                let mut incoming = lock(incoming);
+                if let Some(why) = incoming.release() {
+                    let (slot, wish) = (incoming.slot, incoming.wish);
+                    self.hsm
+                        .note_refusal(slot, &wish.to_string(), incoming.source, why);
+                }
+            }
+            OpenFile::Staging(file) => file.closed(),
+            OpenFile::Object(..) | OpenFile::Text(_) | OpenFile::Message(..) => {}
+        }
+    }
+
+    /// The result of the last message, for FLUSH to repeat.
+    pub(super) fn message_result(result: &Mutex<Result<(), i32>>) -> Result<(), i32> {
+        *result.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

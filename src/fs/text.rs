@@ -1,0 +1,89 @@
+//! What the control files say.
+
+use std::fmt::Write;
+
+use super::control::ControlFile;
+use super::stats::Stats;
+use crate::error::{Error, Result};
+use crate::hsm::Hsm;
+use crate::object::pkcs11::{class_name, key_type_name};
+use crate::object::{SlotId, show};
+
+/// The text of a control file of `slot`, or of the mount.
+///
+/// # Errors
+/// [`Error::NotLoggedIn`], [`Error::NoSuchSlot`], or when the store cannot be read.
+pub fn text(hsm: &Hsm, stats: &Stats, slot: Option<SlotId>, file: ControlFile) -> Result<String> {
+    match (file, slot) {
+        (ControlFile::Clones, slot) => Ok(hsm.journal().text(slot)),
+        (ControlFile::Stats, None) => Ok(stats.text(hsm)),
+        (ControlFile::Status, Some(slot)) => status(hsm, slot),
+        (ControlFile::Contents, Some(slot)) => contents(hsm, slot),
+        _ => Err(Error::NotSupported { what: "read" }),
+    }
+}
+
+fn status(hsm: &Hsm, slot: SlotId) -> Result<String> {
+    let row = hsm.slot(slot)?;
+    let (objects, bytes) = hsm.usage(slot)?;
+    let session = hsm.session(slot).ok();
+    let state = match &session {
+        Some(session) => format!("logged in as {}", session.role()),
+        None => "locked".to_owned(),
+    };
+    let mut text = String::new();
+    for (key, value) in [
+        ("label", show::escape(&row.label)),
+        ("serial", row.serial.to_string()),
+        ("kind", "password".to_owned()),
+        ("version", format!("V{}", row.version)),
+        ("state", state),
+        ("objects", objects.to_string()),
+        (
+            "free",
+            row.capacity_objects.saturating_sub(objects).to_string(),
+        ),
+        (
+            "free bytes",
+            row.capacity_bytes.saturating_sub(bytes).to_string(),
+        ),
+    ] {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "{key}: {value}");
+    }
+    for domain in session.iter().flat_map(|session| session.domains()) {
+        let _ = writeln!(
+            text,
+            "domain: {} ({})",
+            show::escape(&domain.label),
+            domain.key.kind()
+        );
+    }
+    Ok(text)
+}
+
+fn contents(hsm: &Hsm, slot: SlotId) -> Result<String> {
+    let mut text = format!(
+        "{:<10}  {:<11}  {:<14}  {:<32}  label\n",
+        "handle", "class", "key type", "ouid"
+    );
+    hsm.contents(slot, |row| {
+        let _ = match row.object {
+            Ok(object) => writeln!(
+                text,
+                "{:<10}  {:<11}  {:<14}  {}  {}",
+                row.handle,
+                class_name(object.class),
+                key_type_name(object.key_type),
+                row.ouid,
+                show::escape(object.label())
+            ),
+            Err(error) => writeln!(
+                text,
+                "{:<10}  {:<11}  {:<14}  {}  {error}",
+                row.handle, "damaged", "-", row.ouid
+            ),
+        };
+    })?;
+    Ok(text)
+}

@@ -1,0 +1,258 @@
+//! Every rule: what may be logged in to, read, taken in, moved, destroyed. The one composer of blobs,
+//! credentials and the store; it knows nothing of files or of the kernel.
+//!
+//! Calls that write take a `done` and return at once: `done` runs on the committer's thread when the
+//! outcome is durable, or on the caller's when it is refused before that. [`wait`] turns one into a
+//! blocking call.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
+
+use crate::blob;
+use crate::error::{Error, Result};
+use crate::object::{Handle, Object, Ouid, SlotId};
+use crate::store::{CommitStats, Store};
+
+mod clone;
+mod header;
+mod init;
+mod journal;
+mod login;
+mod objects;
+mod policy;
+mod session;
+
+pub use crate::store::{Access, SlotRow};
+pub use init::{DEFAULT_CAPACITY_OBJECTS, NewPartition};
+pub use journal::{Journal, Source};
+pub use objects::{ContentsRow, ObjectFile};
+pub use policy::Policies;
+pub use session::Session;
+
+/// The largest blob there can be, bytes.
+pub const MAX_BLOB_BYTES: usize = blob::MAX_BLOB_BYTES;
+
+/// One HSM: a store, and who is logged in to it in this process.
+pub struct Hsm {
+    store: Store,
+    sessions: RwLock<HashMap<SlotId, Arc<Session>>>,
+    /// Held while sessions are compared with the store, so that no request runs ahead of the comparison.
+    refreshing: Mutex<()>,
+    journal: Journal,
+}
+
+/// How a `done` is called.
+pub trait Done<T>: FnOnce(Result<T>) + Send + 'static {}
+impl<T, F: FnOnce(Result<T>) + Send + 'static> Done<T> for F {}
+
+/// Where an object now is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// Its handle in the target slot.
+    pub handle: Handle,
+    /// Whether it was there before, with the same content.
+    pub already: bool,
+}
+
+impl Hsm {
+    /// Opens the store at `path`; nobody is logged in.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open(path: &Path, access: Access) -> Result<Self> {
+        Ok(Self::over(Store::open(path, access)?))
+    }
+
+    /// Opens the store at `path`, or makes an empty one there.
+    ///
+    /// # Errors
+    /// As [`Store::open_or_create`].
+    pub fn open_or_create(path: &Path) -> Result<Self> {
+        Ok(Self::over(Store::open_or_create(path)?))
+    }
+
+    fn over(store: Store) -> Self {
+        Self {
+            store,
+            sessions: RwLock::default(),
+            refreshing: Mutex::default(),
+            journal: Journal::default(),
+        }
+    }
+
+    /// The store's file.
+    pub fn path(&self) -> &Path {
+        self.store.path()
+    }
+
+    /// When the store was made, seconds since 1970.
+    pub fn created_secs(&self) -> u64 {
+        self.store.created_secs()
+    }
+
+    /// Whether the store is open read-only.
+    pub fn is_read_only(&self) -> bool {
+        self.store.is_read_only()
+    }
+
+    /// Counters of the committer.
+    pub fn commit_stats(&self) -> CommitStats {
+        self.store.commit_stats()
+    }
+
+    /// Every verdict of this process.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Every slot, by number.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn slots(&self) -> Result<Vec<SlotRow>> {
+        self.store.slots()
+    }
+
+    /// One slot.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSlot`], or when the store cannot be read.
+    pub fn slot(&self, slot: SlotId) -> Result<SlotRow> {
+        self.store.slot(slot)
+    }
+
+    /// Objects and payload bytes in a slot.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSlot`], or when the store cannot be read.
+    pub fn usage(&self, slot: SlotId) -> Result<(u64, u64)> {
+        self.store.usage(slot)
+    }
+
+    /// Who is logged in to `slot`.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`]
+    pub fn session(&self, slot: SlotId) -> Result<Arc<Session>> {
+        self.sessions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&slot)
+            .cloned()
+            .ok_or(Error::NotLoggedIn { slot })
+    }
+
+    /// Whether the role that is logged in, and the store, take writes.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`], [`Error::ReadOnly`]
+    pub fn may_write(&self, slot: SlotId) -> Result<()> {
+        self.writer(slot).map(drop)
+    }
+
+    /// The rows of every object of a slot, whoever is logged in.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn object_ids(&self, slot: SlotId) -> Result<Vec<i64>> {
+        self.store.ids(slot)
+    }
+
+    /// The session, if its role and the store let it write.
+    fn writer(&self, slot: SlotId) -> Result<Arc<Session>> {
+        let session = self.session(slot)?;
+        let why = match session.may_write() {
+            _ if self.store.is_read_only() => "the store is read-only",
+            false => "a crypto user reads and never writes",
+            true => return Ok(session),
+        };
+        Err(Error::ReadOnly { slot, why })
+    }
+
+    /// The identity `ouid` in some slot that is logged in to, other than `except`: for telling where a
+    /// blob came from.
+    fn whereabouts(&self, ouid: Ouid, except: SlotId) -> Option<Source> {
+        let mut slots: Vec<SlotId> = self
+            .sessions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keys()
+            .copied()
+            .filter(|slot| *slot != except)
+            .collect();
+        slots.sort_unstable();
+        slots.into_iter().find_map(|slot| {
+            let found = self.store.by_ouid(slot, ouid).ok().flatten()?;
+            Some(Source {
+                slot,
+                handle: found.handle,
+            })
+        })
+    }
+}
+
+/// Makes a blocking call of one that takes a `done`.
+///
+/// # Errors
+/// The call's own, or that its answer never came.
+pub fn wait<T: Send + 'static>(call: impl FnOnce(Box<dyn FnOnce(Result<T>) + Send>)) -> Result<T> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    call(Box::new(move |outcome| {
+        // Whoever called is waiting below.
+        let _ = sender.send(outcome);
+    }));
+    receiver.recv().unwrap_or_else(|_| {
+        Err(Error::Damaged {
+            what: "the committer stopped".into(),
+        })
+    })
+}
+
+/// What the bytes at the start of a blob say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stated {
+    /// Too few bytes to tell.
+    Unknown,
+    /// The whole blob's length.
+    Bytes(usize),
+    /// No blob starts like this.
+    NotABlob(blob::Fault),
+}
+
+/// How long the blob that starts with `start` says it is.
+pub fn stated_length(start: &[u8]) -> Stated {
+    match blob::Header::parse(start) {
+        Ok(header) => Stated::Bytes(header.blob_bytes()),
+        Err(blob::Fault::CutShort { .. }) => Stated::Unknown,
+        Err(why) => Stated::NotABlob(why),
+    }
+}
+
+/// The error of a blob that ends before it is complete.
+pub fn cut_short(slot: SlotId, start: &[u8], have: usize) -> Error {
+    let why = match stated_length(start) {
+        Stated::Bytes(want) => blob::Fault::CutShort { have, want },
+        Stated::Unknown => blob::Fault::CutShort {
+            have,
+            want: blob::HEADER_BYTES,
+        },
+        Stated::NotABlob(why) => why,
+    };
+    Error::Unverified { slot, why }
+}
+
+/// The error of bytes after a blob's end.
+pub fn too_long(slot: SlotId) -> Error {
+    Error::Unverified {
+        slot,
+        why: blob::Fault::TooLong,
+    }
+}
+
+/// Decodes a payload that a slot's own rows held: any fault in it is damage.
+fn decode_own(slot: SlotId, handle: Handle, payload: &[u8]) -> Result<Object> {
+    crate::codec::decode(payload).map_err(|why| Error::Damaged {
+        what: format!("slot {slot}, object {handle}: its payload does not decode: {why:?}"),
+    })
+}

@@ -1,0 +1,151 @@
+//! Making a partition.
+
+use std::ops::RangeInclusive;
+
+use super::Hsm;
+use super::header::{Header, domain_aad, header_aad};
+use super::policy::Policies;
+use crate::credential::SealedRow;
+use crate::credential::{Binding, Credential, KdfError, PASSWORD_BYTES, Purpose, Role, SlotKey};
+use crate::domain::DomainKey;
+use crate::error::{Error, Result};
+use crate::object::SlotId;
+use crate::secret::SecretBytes;
+use crate::store::{CredentialRow, DomainRow, NewSlot, SlotRow, now_secs};
+
+/// Characters in a partition's label.
+const LABEL_CHARS: RangeInclusive<usize> = 1..=32;
+/// The most objects, unless said otherwise.
+pub const DEFAULT_CAPACITY_OBJECTS: u64 = 4_000_000;
+/// The most bytes of payload.
+const CAPACITY_BYTES: u64 = 8 << 30;
+/// 7 days.
+const RETENTION_SECS: u64 = 7 * 24 * 3600;
+/// Serials are 1 to 16 decimal digits, as the hardware's are.
+const SERIALS: u64 = 10_000_000_000_000_000;
+/// What the first domain is called.
+const FIRST_DOMAIN_LABEL: &str = "primary";
+
+/// What a new partition is to be.
+pub struct NewPartition {
+    /// Where.
+    pub slot: SlotId,
+    /// 1 to 32 characters.
+    pub label: String,
+    /// Its first domain.
+    pub domain: DomainKey,
+    /// Of po and co alike, until they are separated.
+    pub password: SecretBytes,
+    /// Owner on the mount.
+    pub uid: Option<u32>,
+    /// Group on the mount.
+    pub gid: Option<u32>,
+    /// The most objects.
+    pub capacity_objects: u64,
+    /// The serial of the partition to be destroyed for it.
+    pub replaces: Option<u64>,
+}
+
+impl Hsm {
+    /// Makes a partition; its serial.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a label or password outside the limits, [`Error::SlotExists`], or what the disk says.
+    pub fn init_partition(&self, new: NewPartition) -> Result<u64> {
+        check_label(&new.label)?;
+        check_password(&new.password)?;
+        let slot_key = SlotKey::random()?;
+        let serial = random_u64()? % SERIALS;
+        let mut credentials = Vec::new();
+        for role in [Role::Po, Role::Co] {
+            let id = random_id()?;
+            let binding = Binding { serial, role, id };
+            let credential = Credential::wrap(&new.password, &slot_key, binding)
+                .map_err(|error| self.kdf_error(error))?;
+            credentials.push(CredentialRow {
+                id,
+                role,
+                credential,
+                failures: 0,
+            });
+        }
+        let id = random_id()?;
+        let kind = new.domain.kind() as u8;
+        let aad = domain_aad(serial, kind, id, FIRST_DOMAIN_LABEL);
+        let domain = DomainRow {
+            id,
+            kind,
+            label: FIRST_DOMAIN_LABEL.into(),
+            sealed: slot_key.seal(Purpose::Domain, &aad, new.domain.key().bytes())?,
+        };
+        let header = Header {
+            generation: 1,
+            credentials: credentials.iter().map(|credential| credential.id).collect(),
+            domains: vec![domain.id],
+        };
+        let mut row = SlotRow {
+            slot: new.slot,
+            serial,
+            label: new.label,
+            kind: 1,
+            version: 0,
+            capacity_objects: new.capacity_objects,
+            capacity_bytes: CAPACITY_BYTES,
+            retention_secs: RETENTION_SECS,
+            policies: Policies::default().to_stored(),
+            uid: new.uid,
+            gid: new.gid,
+            created_secs: now_secs(),
+            generation: header.generation,
+            header: SealedRow::stored(Vec::new()),
+        };
+        row.header = slot_key.seal(Purpose::Header, &header_aad(&row), &header.encode())?;
+        self.store.create_slot(NewSlot {
+            row,
+            credentials,
+            domains: vec![domain],
+            replaces: new.replaces,
+        })?;
+        Ok(serial)
+    }
+
+    fn kdf_error(&self, error: KdfError) -> Error {
+        Error::Store {
+            path: self.path().to_owned(),
+            why: format!("the password's key could not be derived: {error:?}"),
+        }
+    }
+}
+
+/// # Errors
+/// [`Error::Usage`] unless the label has 1 to 32 printable characters.
+pub fn check_label(label: &str) -> Result<()> {
+    if LABEL_CHARS.contains(&label.chars().count()) && !label.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err(Error::Usage(
+            "a label has 1 to 32 printable characters".into(),
+        ))
+    }
+}
+
+/// # Errors
+/// [`Error::Usage`] unless the password has 8 to 255 bytes.
+pub fn check_password(password: &SecretBytes) -> Result<()> {
+    if PASSWORD_BYTES.contains(&password.bytes().len()) {
+        Ok(())
+    } else {
+        Err(Error::Usage("a password has 8 to 255 bytes".into()))
+    }
+}
+
+fn random_u64() -> Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// Row ids of credentials and domains are random: an id never comes back for another row.
+fn random_id() -> Result<i64> {
+    Ok((random_u64()? >> 1).cast_signed())
+}

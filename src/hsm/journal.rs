@@ -1,0 +1,94 @@
+//! Every verdict of this process, newest last: what `clones` shows.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::object::{Handle, Ouid, SlotId};
+
+use super::Arrived;
+
+/// Verdicts kept; older ones are in the log.
+const MOST_KEPT: usize = 10_000;
+
+/// Where a blob came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The slot.
+    pub slot: SlotId,
+    /// Its handle there.
+    pub handle: Handle,
+}
+
+/// What is known of the object that a verdict is about.
+pub(super) enum Subject {
+    /// Its place in another slot.
+    Known(Source),
+    /// Its identity, read from the blob.
+    Identity(Ouid),
+    /// Nothing opened it: only the name it was written under.
+    Name(String),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(Source { slot, handle }) => write!(f, "Handle {handle} on slot {slot}"),
+            Self::Identity(ouid) => write!(f, "Object {ouid}"),
+            Self::Name(name) => write!(f, "A blob written as {name}"),
+        }
+    }
+}
+
+/// The verdicts.
+#[derive(Default)]
+pub struct Journal(Mutex<VecDeque<(SlotId, String)>>);
+
+impl Journal {
+    /// Writes a verdict down, here and in the log.
+    pub(super) fn record(&self, subject: &Subject, slot: SlotId, outcome: &Result<Arrived>) {
+        let line = match outcome {
+            Ok(Arrived {
+                handle,
+                already: false,
+            }) => format!("{subject} is now handle {handle} on slot {slot}"),
+            Ok(Arrived {
+                handle,
+                already: true,
+            }) => format!("{subject} is already handle {handle} on slot {slot}"),
+            Err(error) => format!("{subject} was not cloned to slot {slot}: {}", reason(error)),
+        };
+        match outcome {
+            Ok(_) => log::info!("{line}"),
+            Err(error) => log::log!(error.level().min(log::Level::Warn), "{line}"),
+        }
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == MOST_KEPT {
+            lines.pop_front();
+        }
+        lines.push_back((slot, line));
+    }
+
+    /// The verdicts with `slot` as target, or all of them, one line each.
+    pub fn text(&self, slot: Option<SlotId>) -> String {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::new();
+        for (target, line) in lines.iter() {
+            if slot.is_none_or(|slot| slot == *target) {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+/// The error without the slot it starts with: the line names the slot already.
+fn reason(error: &Error) -> String {
+    let text = error.to_string();
+    match text.split_once(": ") {
+        Some((slot, rest)) if slot.starts_with("slot ") => rest.to_owned(),
+        _ => text,
+    }
+}

@@ -1,0 +1,179 @@
+//! Logging in and out, and noticing what other processes did to a slot.
+
+use std::sync::{Arc, PoisonError};
+
+use super::{Hsm, Session};
+use crate::credential::{Binding, CredentialError, KdfError, Role};
+use crate::error::{Error, Result};
+use crate::hsm::policy::Policies;
+use crate::object::SlotId;
+use crate::secret::SecretBytes;
+
+impl Hsm {
+    /// Logs `role` in to `slot`. Takes as long as its Argon2id, so never call it on an event loop.
+    ///
+    /// The attempt is counted durably before it is checked: whoever cuts the power gains no guess.
+    ///
+    /// # Errors
+    /// [`Error::PasswordWrong`], [`Error::RoleLocked`], [`Error::RoleMissing`], [`Error::NoSuchSlot`],
+    /// [`Error::Damaged`].
+    pub fn login(&self, slot: SlotId, role: Role, password: &SecretBytes) -> Result<()> {
+        let row = self.store.slot(slot)?;
+        let stored = self
+            .store
+            .credentials(slot)?
+            .into_iter()
+            .find(|credential| credential.role == role)
+            .ok_or(Error::RoleMissing { slot, role })?;
+        // Read from clear text that is only authenticated once logged in: a planted high number buys
+        // guesses that the file's owner could make at home anyway.
+        let most = Policies::from_stored(&row.policies)
+            .unwrap_or_default()
+            .failed_logins;
+        let failures = self.count_attempt(slot, role, stored.id, stored.failures, most)?;
+        let binding = Binding {
+            serial: row.serial,
+            role,
+            id: stored.id,
+        };
+        let slot_key = stored
+            .credential
+            .unwrap(password, binding)
+            .map_err(|error| match error {
+                CredentialError::Wrong if failures >= most => Error::RoleLocked { slot, role },
+                CredentialError::Wrong => Error::PasswordWrong {
+                    slot,
+                    role,
+                    left: most - failures,
+                },
+                CredentialError::Damaged => Error::Damaged {
+                    what: format!("slot {slot}: the credential of {role} was changed or moved"),
+                },
+                CredentialError::Kdf(KdfError::Cost) => Error::Damaged {
+                    what: format!(
+                        "slot {slot}: the credential of {role} asks for an Argon2 cost that is not accepted"
+                    ),
+                },
+                CredentialError::Kdf(KdfError::Memory | KdfError::Random) => Error::Store {
+                    path: self.path().to_owned(),
+                    why: format!("not enough memory to log in to slot {slot}"),
+                },
+            })?;
+        let session = Session::open(row, role, slot_key, &self.store.domains(slot)?)?;
+        if !session.names_credential(stored.id) {
+            return Err(Error::Damaged {
+                what: format!("slot {slot}: the credential of {role} is not the current one"),
+            });
+        }
+        if !self.store.is_read_only() {
+            self.store.clear_failures(stored.id)?;
+        }
+        self.sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(slot, Arc::new(session));
+        log::info!("slot {slot}: {role} logged in");
+        Ok(())
+    }
+
+    /// A read-only store cannot count, so there only what was counted before locks.
+    fn count_attempt(
+        &self,
+        slot: SlotId,
+        role: Role,
+        credential: i64,
+        failures: u32,
+        most: u32,
+    ) -> Result<u32> {
+        let counted = if self.store.is_read_only() {
+            (failures < most).then_some(failures + 1)
+        } else {
+            self.store.count_failure(credential, most)?
+        };
+        counted.ok_or(Error::RoleLocked { slot, role })
+    }
+
+    /// Logs out of `slot` and wipes its keys once no request uses them; whether anybody was logged in.
+    pub fn logout(&self, slot: SlotId) -> bool {
+        let was = self
+            .sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&slot)
+            .is_some();
+        if was {
+            log::info!("slot {slot}: logged out");
+        }
+        was
+    }
+
+    /// Logs out of every slot.
+    pub fn logout_all(&self) {
+        self.sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    /// Takes in what other processes did to the slots since the last call: a changed header is opened
+    /// anew, a slot made anew is logged out. Returns the slots whose objects' blobs may have changed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn refresh(&self) -> Result<Vec<SlotId>> {
+        let _one_at_a_time = self
+            .refreshing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !self.store.changed()? {
+            return Ok(Vec::new());
+        }
+        let now = self.store.slot_versions()?;
+        let sessions: Vec<Arc<Session>> = self
+            .sessions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect();
+        let mut changed = Vec::new();
+        for session in sessions {
+            let slot = session.slot();
+            let row = session.row();
+            let version = now.iter().find(|version| version.slot == slot);
+            match version {
+                Some(now) if now.serial == row.serial && now.generation == row.generation => {}
+                Some(now) if now.serial == row.serial => {
+                    changed.push(slot);
+                    self.reopen(&session);
+                }
+                _ => {
+                    log::warn!("slot {slot}: its partition was replaced; logged out");
+                    changed.push(slot);
+                    self.logout(slot);
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    fn reopen(&self, session: &Session) {
+        let slot = session.slot();
+        let reopened = self
+            .store
+            .slot(slot)
+            .and_then(|row| session.reopen(row, &self.store.domains(slot)?));
+        match reopened {
+            Ok(reopened) => {
+                self.sessions
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(slot, Arc::new(reopened));
+            }
+            Err(error) => {
+                log::error!("slot {slot}: logged out: {error}");
+                self.logout(slot);
+            }
+        }
+    }
+}

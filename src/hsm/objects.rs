@@ -1,0 +1,257 @@
+//! Objects of one slot: found, listed, read, made, renumbered, destroyed.
+
+use std::sync::Arc;
+
+use super::{Arrived, Done, Hsm, Session, decode_own};
+use crate::blob::{self, Kind};
+use crate::codec;
+use crate::error::{Error, Result};
+use crate::object::pkcs11::class_name;
+use crate::object::{Handle, Object, Ouid, SlotId};
+use crate::secret::SecretBytes;
+use crate::store::{Entry, Put};
+
+/// An object as a file: what a stat needs, and no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectFile {
+    /// Its row: never used twice while the store lives.
+    pub id: i64,
+    /// The slot it is in.
+    pub slot: SlotId,
+    /// Its handle there.
+    pub handle: Handle,
+    /// Its blob's exact size, bytes.
+    pub size: u64,
+    /// The object's own time, seconds since 1970.
+    pub created_secs: u64,
+}
+
+impl ObjectFile {
+    fn of(session: &Session, entry: &Entry) -> Self {
+        Self {
+            id: entry.id,
+            slot: entry.slot,
+            handle: entry.handle,
+            size: session.blob_bytes(entry.payload_bytes),
+            created_secs: entry.created_secs,
+        }
+    }
+}
+
+/// One line of `partition contents`.
+pub struct ContentsRow {
+    /// Its handle.
+    pub handle: Handle,
+    /// Its identity.
+    pub ouid: Ouid,
+    /// The object, or that its row is damaged.
+    pub object: Result<Object>,
+}
+
+impl Hsm {
+    /// The object under `handle`.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`], [`Error::NoSuchObject`]
+    pub fn find(&self, slot: SlotId, handle: Handle) -> Result<ObjectFile> {
+        let session = self.session(slot)?;
+        let entry = self
+            .store
+            .by_handle(slot, handle)?
+            .ok_or(Error::NoSuchObject { slot, handle })?;
+        Ok(ObjectFile::of(&session, &entry))
+    }
+
+    /// The object in row `id`.
+    ///
+    /// # Errors
+    /// [`Error::Gone`], [`Error::NotLoggedIn`]
+    pub fn find_by_id(&self, id: i64) -> Result<ObjectFile> {
+        let entry = self.store.by_id(id)?.ok_or(Error::Gone)?;
+        let session = self.session(entry.slot)?;
+        Ok(ObjectFile::of(&session, &entry))
+    }
+
+    /// Up to `most` objects with handles above `after`, ascending.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`]
+    pub fn list(&self, slot: SlotId, after: u32, most: usize) -> Result<Vec<ObjectFile>> {
+        let session = self.session(slot)?;
+        let entries = self.store.list(slot, after, most)?;
+        Ok(entries
+            .iter()
+            .map(|entry| ObjectFile::of(&session, entry))
+            .collect())
+    }
+
+    /// The sealed blob of the object in row `id`, and the object as a file.
+    ///
+    /// # Errors
+    /// [`Error::PolicyForbids`], [`Error::NotLoggedIn`], [`Error::Gone`], [`Error::Damaged`]
+    pub fn seal(&self, id: i64) -> Result<(ObjectFile, Vec<u8>)> {
+        let (session, entry, payload) = self.open_by_id(id)?;
+        let blob = seal_for_cloning(&session, entry.handle, &payload)?;
+        Ok((ObjectFile::of(&session, &entry), blob))
+    }
+
+    /// The object in row `id`, opened.
+    ///
+    /// # Errors
+    /// As [`Self::seal`], policy aside.
+    pub fn open_object(&self, id: i64) -> Result<(ObjectFile, Object)> {
+        let (session, entry, payload) = self.open_by_id(id)?;
+        let object = decode_own(entry.slot, entry.handle, payload.bytes())?;
+        Ok((ObjectFile::of(&session, &entry), object))
+    }
+
+    pub(super) fn open_by_id(&self, id: i64) -> Result<(Arc<Session>, Entry, SecretBytes)> {
+        let (entry, row) = self.store.sealed(id)?.ok_or(Error::Gone)?;
+        let session = self.session(entry.slot)?;
+        let payload = session.open_row(entry.place(), &row)?;
+        Ok((session, entry, payload))
+    }
+
+    /// Every object of a slot, by handle; `each` sees one at a time.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`], or when the store cannot be read. A damaged row is an error in its row.
+    pub fn contents(&self, slot: SlotId, mut each: impl FnMut(ContentsRow)) -> Result<()> {
+        const AT_ONCE: usize = 256;
+        let mut after = 0;
+        loop {
+            let entries = {
+                self.session(slot)?;
+                self.store.list(slot, after, AT_ONCE)?
+            };
+            let Some(last) = entries.last() else {
+                return Ok(());
+            };
+            after = last.handle.get();
+            for entry in entries {
+                let object = match self.open_object(entry.id) {
+                    // Destroyed since it was listed.
+                    Err(Error::Gone) => continue,
+                    outcome => outcome.map(|(_, object)| object),
+                };
+                each(ContentsRow {
+                    handle: entry.handle,
+                    ouid: entry.ouid,
+                    object,
+                });
+            }
+        }
+    }
+
+    /// Stores a new object under any free handle.
+    pub fn add(&self, slot: SlotId, object: &Object, done: impl Done<Arrived>) {
+        let put = || {
+            let session = self.writer(slot)?;
+            let payload = codec::encode(object).ok_or_else(|| Error::ObjectRefused {
+                why: format!(
+                    "slot {slot}: an object holds at most {} bytes in all",
+                    codec::MAX_PAYLOAD_BYTES
+                ),
+            })?;
+            Ok(put(&session, object, payload, None))
+        };
+        match put() {
+            Ok(put) => self
+                .store
+                .put(put, |stored| done(stored.map(Arrived::from))),
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    /// Gives the object in row `id` another handle in its slot.
+    pub fn renumber(&self, id: i64, to: Handle, done: impl Done<()>) {
+        match self.open_by_id(id).and_then(|(session, entry, payload)| {
+            self.writer(session.slot())?;
+            Ok((session, entry, payload))
+        }) {
+            Ok((session, entry, payload)) => {
+                let serial = session.row().serial;
+                let seal = Box::new(move |place| session.seal_row(place, &payload));
+                self.store.renumber(entry, serial, to, seal, done);
+            }
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    /// Destroys the object in row `id`.
+    pub fn destroy(&self, id: i64, done: impl Done<()>) {
+        let found = || {
+            let entry = self.store.by_id(id)?.ok_or(Error::Gone)?;
+            let session = self.writer(entry.slot)?;
+            Ok((entry, session.row().serial))
+        };
+        match found() {
+            Ok((entry, serial)) => self.store.destroy(entry, serial, move |outcome| {
+                if outcome.is_ok() {
+                    log::info!(
+                        "slot {}: object {} ({}) was destroyed",
+                        entry.slot,
+                        entry.handle,
+                        entry.ouid
+                    );
+                }
+                done(outcome);
+            }),
+            Err(error) => done(Err(error)),
+        }
+    }
+}
+
+/// Seals a payload under the slot's domains, where its policy lets the object's class leave.
+pub(super) fn seal_for_cloning(
+    session: &Session,
+    handle: Handle,
+    payload: &SecretBytes,
+) -> Result<Vec<u8>> {
+    let slot = session.slot();
+    let object = decode_own(slot, handle, payload.bytes())?;
+    if !session.policies().allow_cloning(object.class) {
+        return Err(Error::PolicyForbids {
+            slot,
+            class: class_name(object.class),
+        });
+    }
+    blob::seal(Kind::Object, session.roots(), payload.bytes()).map_err(|why| Error::Damaged {
+        what: format!("slot {slot}, object {handle}: it cannot be sealed: {why}"),
+    })
+}
+
+/// What the store needs of a verified object.
+pub(super) fn put(
+    session: &Arc<Session>,
+    object: &Object,
+    payload: SecretBytes,
+    want: Option<Handle>,
+) -> Put {
+    let payload = Arc::new(payload);
+    let (sealer, comparer) = (Arc::clone(session), Arc::clone(session));
+    let (sealed, compared) = (Arc::clone(&payload), Arc::clone(&payload));
+    Put {
+        slot: session.slot(),
+        serial: session.row().serial,
+        want,
+        ouid: object.ouid,
+        // The codec keeps payloads at 64 KiB.
+        payload_bytes: payload.bytes().len() as u32,
+        created_secs: object.created_secs,
+        seal: Box::new(move |place| sealer.seal_row(place, &sealed)),
+        same: Box::new(move |place, row| {
+            let there = comparer.open_row(place, row)?;
+            Ok(there == *compared)
+        }),
+    }
+}
+
+impl From<crate::store::Stored> for Arrived {
+    fn from(stored: crate::store::Stored) -> Self {
+        Self {
+            handle: stored.handle(),
+            already: matches!(stored, crate::store::Stored::Already(_)),
+        }
+    }
+}

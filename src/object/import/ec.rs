@@ -1,0 +1,194 @@
+//! Keys on Weierstrass curves: SEC1 and RFC 5915 to PKCS#11 section 6.3.
+//!
+//! `CKA_EC_PARAMS` is the DER of the curve's object identifier, `CKA_EC_POINT` the DER OCTET STRING of
+//! the uncompressed point, `CKA_VALUE` the private value at the length of the field.
+
+use pkcs8::ObjectIdentifier;
+use sec1::{EcParameters, EcPrivateKey};
+use x509_cert::der::asn1::{AnyRef, OctetStringRef};
+use x509_cert::der::{Decode, Encode, ErrorKind, Tag, Tagged};
+
+use super::super::new::Naming;
+use super::super::pkcs11::{
+    CKA_DERIVE, CKA_EC_PARAMS, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO, CKA_SIGN, CKA_VALUE, CKA_VERIFY,
+    CKK_EC,
+};
+use super::super::template::{self, Origin};
+use super::super::{Attribute, Object};
+use super::error::ImportError;
+use super::spki;
+use crate::secret::SecretBytes;
+
+/// `id-ecPublicKey`, RFC 5480.
+pub(super) const OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+
+/// A Weierstrass curve by name.
+pub(super) struct Curve {
+    name: &'static str,
+    oid: ObjectIdentifier,
+    /// The order of its group, big-endian; as long as the field for each of these curves.
+    order: &'static [u8],
+}
+
+/// Orders: SEC 2 version 2.
+const CURVES: &[Curve] = &[
+    Curve {
+        name: "P-256",
+        oid: ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"),
+        order: &[
+            0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+            0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2,
+            0xfc, 0x63, 0x25, 0x51,
+        ],
+    },
+    Curve {
+        name: "P-384",
+        oid: ObjectIdentifier::new_unwrap("1.3.132.0.34"),
+        order: &[
+            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xc7, 0x63, 0x4d, 0x81,
+            0xf4, 0x37, 0x2d, 0xdf, 0x58, 0x1a, 0x0d, 0xb2, 0x48, 0xb0, 0xa7, 0x7a, 0xec, 0xec,
+            0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
+        ],
+    },
+    Curve {
+        name: "P-521",
+        oid: ObjectIdentifier::new_unwrap("1.3.132.0.35"),
+        order: &[
+            0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+            0xff, 0xff, 0xff, 0xff, 0xff, 0xfa, 0x51, 0x86, 0x87, 0x83, 0xbf, 0x2f, 0x96, 0x6b,
+            0x7f, 0xcc, 0x01, 0x48, 0xf7, 0x09, 0xa5, 0xd0, 0x3b, 0xb5, 0xc9, 0xb8, 0x89, 0x9c,
+            0x47, 0xae, 0xbb, 0x6f, 0xb7, 0x1e, 0x91, 0x38, 0x64, 0x09,
+        ],
+    },
+    Curve {
+        name: "secp256k1",
+        oid: ObjectIdentifier::new_unwrap("1.3.132.0.10"),
+        order: &[
+            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+            0xff, 0xfe, 0xba, 0xae, 0xdc, 0xe6, 0xaf, 0x48, 0xa0, 0x3b, 0xbf, 0xd2, 0x5e, 0x8c,
+            0xd0, 0x36, 0x41, 0x41,
+        ],
+    },
+];
+
+/// The curve that EC algorithm parameters name.
+pub(super) fn curve_of(parameters: Option<AnyRef<'_>>) -> Result<&'static Curve, ImportError> {
+    match parameters.map(|parameters| (parameters.tag(), parameters)) {
+        None | Some((Tag::Null, _)) => Err(ImportError::NoCurve),
+        Some((Tag::ObjectIdentifier, oid)) => {
+            let oid = oid.decode_as::<ObjectIdentifier>();
+            curve(oid.map_err(ImportError::der("EC curve"))?)
+        }
+        Some((Tag::Sequence, _)) => Err(ImportError::ExplicitCurve),
+        Some(_) => Err(ImportError::Parameters),
+    }
+}
+
+fn curve(oid: ObjectIdentifier) -> Result<&'static Curve, ImportError> {
+    CURVES
+        .iter()
+        .find(|curve| curve.oid == oid)
+        .ok_or(ImportError::Curve(oid))
+}
+
+/// A private key of an `ECPrivateKey` file of its own, which must name its curve.
+pub(super) fn sec1_private(der: &[u8], naming: &Naming) -> Result<Object, ImportError> {
+    private(der, None, None, naming)
+}
+
+/// A private key of `ECPrivateKey` DER. `around` is the curve that the PKCS#8 file around it names,
+/// `beside` the public key that it also holds.
+pub(super) fn private(
+    der: &[u8],
+    around: Option<&'static Curve>,
+    beside: Option<&[u8]>,
+    naming: &Naming,
+) -> Result<Object, ImportError> {
+    let key = EcPrivateKey::from_der(der).map_err(|error| match error.kind() {
+        // Where an identifier must stand, a curve spelled out is the one other thing ever met.
+        ErrorKind::TagUnexpected {
+            expected: Some(Tag::ObjectIdentifier),
+            actual: Tag::Sequence,
+        } => ImportError::ExplicitCurve,
+        _ => ImportError::der("EC private key")(error),
+    })?;
+    let inside = match key.parameters {
+        Some(EcParameters::NamedCurve(oid)) => Some(curve(oid)?),
+        None => None,
+    };
+    let curve = match (around, inside) {
+        (Some(around), Some(inside)) if around.oid != inside.oid => {
+            return Err(ImportError::Inconsistent);
+        }
+        (Some(curve), _) | (None, Some(curve)) => curve,
+        (None, None) => return Err(ImportError::NoCurve),
+    };
+    let public = match (beside, key.public_key) {
+        (Some(beside), Some(inside)) if beside != inside => return Err(ImportError::Inconsistent),
+        (beside, inside) => beside.or(inside),
+    };
+    let value = scalar(key.private_key, curve)?;
+    let usage = &[CKA_SIGN, CKA_DERIVE];
+    let mut object = template::private_key(CKK_EC, Origin::Imported, usage, naming)?;
+    put_curve(&mut object, &curve.oid)?;
+    object
+        .attributes
+        .insert(CKA_VALUE, Attribute::Secret(value));
+    if let Some(point) = public {
+        check_point(point, curve)?;
+        let info = spki::encode(OID, Some((&curve.oid).into()), point)?;
+        template::put_bytes(&mut object, CKA_PUBLIC_KEY_INFO, &info);
+    }
+    Ok(object)
+}
+
+/// A public key of an encoded point.
+pub(super) fn public(
+    point: &[u8],
+    curve: &'static Curve,
+    naming: &Naming,
+) -> Result<Object, ImportError> {
+    check_point(point, curve)?;
+    let mut object = template::public_key(CKK_EC, Origin::Imported, &[CKA_VERIFY], naming)?;
+    put_curve(&mut object, &curve.oid)?;
+    let octets = OctetStringRef::new(point)
+        .and_then(|octets| octets.to_der())
+        .map_err(ImportError::der("EC point"))?;
+    template::put_bytes(&mut object, CKA_EC_POINT, &octets);
+    let info = spki::encode(OID, Some((&curve.oid).into()), point)?;
+    template::put_bytes(&mut object, CKA_PUBLIC_KEY_INFO, &info);
+    Ok(object)
+}
+
+/// The private value at the length of the field: some writers drop its leading zeros. 0 and what is not
+/// below the order are no private values; used as one, they would give an invalid or a known key.
+fn scalar(given: &[u8], curve: &'static Curve) -> Result<SecretBytes, ImportError> {
+    let refused = ImportError::PrivateValue(curve.name);
+    let Some(zeros) = curve.order.len().checked_sub(given.len()) else {
+        return Err(refused);
+    };
+    let mut value = SecretBytes::new(vec![0; curve.order.len()]);
+    value.bytes_mut()[zeros..].copy_from_slice(given);
+    if value.bytes() >= curve.order || value.bytes().iter().all(|&byte| byte == 0) {
+        return Err(refused);
+    }
+    Ok(value)
+}
+
+/// SEC1 section 2.3.3: 4, then both coordinates at the length of the field.
+fn check_point(point: &[u8], curve: &Curve) -> Result<(), ImportError> {
+    match point.first() {
+        Some(2 | 3) => Err(ImportError::Compressed),
+        Some(4) if point.len() == 1 + 2 * curve.order.len() => Ok(()),
+        _ => Err(ImportError::PublicKeyForm),
+    }
+}
+
+/// Sets `CKA_EC_PARAMS`.
+pub(super) fn put_curve(object: &mut Object, oid: &ObjectIdentifier) -> Result<(), ImportError> {
+    let der = oid.to_der().map_err(ImportError::der("EC curve"))?;
+    template::put_bytes(object, CKA_EC_PARAMS, &der);
+    Ok(())
+}

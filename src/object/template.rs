@@ -1,0 +1,169 @@
+//! The default attributes of each class: PKCS#11 3.1 section 4, as a Luna slot sets them.
+//!
+//! Every object is a token object that can be copied and destroyed but not modified (DESIGN.md 1:
+//! immutable once stored). Keys that hide something are private, sensitive and not extractable:
+//! cloning seals them under a domain and needs no extraction. Because no later change is possible,
+//! usage flags allow all that the key type can do.
+//!
+//! An attribute whose default is empty (dates and subject of keys, application and object id of
+//! data) is left out; absent means that default. `CKA_ID` is always there where the class has one.
+
+use super::new::{Naming, NewError};
+use super::pkcs11::{
+    CK_UNAVAILABLE_INFORMATION, CKA_ALWAYS_AUTHENTICATE, CKA_ALWAYS_SENSITIVE, CKA_COPYABLE,
+    CKA_DECRYPT, CKA_DERIVE, CKA_DESTROYABLE, CKA_ENCRYPT, CKA_EXTRACTABLE, CKA_ID,
+    CKA_KEY_GEN_MECHANISM, CKA_LABEL, CKA_LOCAL, CKA_MODIFIABLE, CKA_NEVER_EXTRACTABLE,
+    CKA_PRIVATE, CKA_SENSITIVE, CKA_SIGN, CKA_SIGN_RECOVER, CKA_TOKEN, CKA_TRUSTED, CKA_UNWRAP,
+    CKA_VERIFY, CKA_VERIFY_RECOVER, CKA_WRAP, CKA_WRAP_WITH_TRUSTED, CKO_CERTIFICATE, CKO_DATA,
+    CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
+};
+use super::{Attribute, Object};
+
+/// Where a key comes from, which PKCS#11 keeps with it for ever.
+#[derive(Clone, Copy)]
+pub(super) enum Origin {
+    /// Made here, by this mechanism: it was never outside.
+    Generated(u64),
+    /// From a file: what happened to it before is unknown.
+    Imported,
+}
+
+/// A secret key without its value. `usage` are the CKA numbers of what it may be used for.
+pub(super) fn secret_key(
+    key_type: u32,
+    origin: Origin,
+    usage: &[u32],
+    naming: &Naming,
+) -> Result<Object, NewError> {
+    let mut object = storage(CKO_SECRET_KEY, Some(key_type), true, &naming.label)?;
+    key(&mut object, origin, naming);
+    sensitive(&mut object, origin);
+    put_bool(&mut object, CKA_TRUSTED, false);
+    for flag in [
+        CKA_ENCRYPT,
+        CKA_DECRYPT,
+        CKA_SIGN,
+        CKA_VERIFY,
+        CKA_WRAP,
+        CKA_UNWRAP,
+        CKA_DERIVE,
+    ] {
+        put_bool(&mut object, flag, usage.contains(&flag));
+    }
+    Ok(object)
+}
+
+/// A private key without its value. `usage` as for [`secret_key`].
+pub(super) fn private_key(
+    key_type: u32,
+    origin: Origin,
+    usage: &[u32],
+    naming: &Naming,
+) -> Result<Object, NewError> {
+    let mut object = storage(CKO_PRIVATE_KEY, Some(key_type), true, &naming.label)?;
+    key(&mut object, origin, naming);
+    sensitive(&mut object, origin);
+    put_bool(&mut object, CKA_ALWAYS_AUTHENTICATE, false);
+    for flag in [
+        CKA_DECRYPT,
+        CKA_SIGN,
+        CKA_SIGN_RECOVER,
+        CKA_UNWRAP,
+        CKA_DERIVE,
+    ] {
+        put_bool(&mut object, flag, usage.contains(&flag));
+    }
+    Ok(object)
+}
+
+/// A public key without its value. `usage` as for [`secret_key`].
+pub(super) fn public_key(
+    key_type: u32,
+    origin: Origin,
+    usage: &[u32],
+    naming: &Naming,
+) -> Result<Object, NewError> {
+    let mut object = storage(CKO_PUBLIC_KEY, Some(key_type), false, &naming.label)?;
+    key(&mut object, origin, naming);
+    put_bool(&mut object, CKA_TRUSTED, false);
+    for flag in [
+        CKA_ENCRYPT,
+        CKA_VERIFY,
+        CKA_VERIFY_RECOVER,
+        CKA_WRAP,
+        CKA_DERIVE,
+    ] {
+        put_bool(&mut object, flag, usage.contains(&flag));
+    }
+    Ok(object)
+}
+
+/// A certificate without its content.
+pub(super) fn certificate(naming: &Naming) -> Result<Object, NewError> {
+    let mut object = storage(CKO_CERTIFICATE, None, false, &naming.label)?;
+    put_bytes(&mut object, CKA_ID, &naming.id);
+    put_bool(&mut object, CKA_TRUSTED, false);
+    Ok(object)
+}
+
+/// A data object without its value. PKCS#11 gives data no `CKA_ID`.
+pub(super) fn data(label: &str) -> Result<Object, NewError> {
+    storage(CKO_DATA, None, true, label)
+}
+
+/// Sets a boolean.
+pub(super) fn put_bool(object: &mut Object, number: u32, value: bool) {
+    object.attributes.insert(number, Attribute::Bool(value));
+}
+
+/// Sets a number.
+pub(super) fn put_number(object: &mut Object, number: u32, value: u64) {
+    object.attributes.insert(number, Attribute::Number(value));
+}
+
+/// Sets bytes that may be shown.
+pub(super) fn put_bytes(object: &mut Object, number: u32, value: &[u8]) {
+    object
+        .attributes
+        .insert(number, Attribute::Bytes(value.to_vec()));
+}
+
+/// What every class has (PKCS#11 3.1 section 4.4, storage objects).
+fn storage(
+    class: u32,
+    key_type: Option<u32>,
+    private: bool,
+    label: &str,
+) -> Result<Object, NewError> {
+    let mut object = Object::new(class, key_type)?;
+    let text = Attribute::Text(label.to_owned());
+    object.attributes.insert(CKA_LABEL, text);
+    put_bool(&mut object, CKA_TOKEN, true);
+    put_bool(&mut object, CKA_PRIVATE, private);
+    put_bool(&mut object, CKA_MODIFIABLE, false);
+    put_bool(&mut object, CKA_COPYABLE, true);
+    put_bool(&mut object, CKA_DESTROYABLE, true);
+    Ok(object)
+}
+
+/// What every key has (section 4.7).
+fn key(object: &mut Object, origin: Origin, naming: &Naming) {
+    let (local, mechanism) = match origin {
+        Origin::Generated(mechanism) => (true, mechanism),
+        Origin::Imported => (false, CK_UNAVAILABLE_INFORMATION),
+    };
+    put_bytes(object, CKA_ID, &naming.id);
+    put_bool(object, CKA_LOCAL, local);
+    put_number(object, CKA_KEY_GEN_MECHANISM, mechanism);
+}
+
+/// What private and secret keys have (sections 4.9 and 4.10). The "always" and "never" of a key that
+/// came from a file cannot be known, so they are false, as `C_CreateObject` sets them.
+fn sensitive(object: &mut Object, origin: Origin) {
+    let never_outside = matches!(origin, Origin::Generated(_));
+    put_bool(object, CKA_SENSITIVE, true);
+    put_bool(object, CKA_EXTRACTABLE, false);
+    put_bool(object, CKA_ALWAYS_SENSITIVE, never_outside);
+    put_bool(object, CKA_NEVER_EXTRACTABLE, never_outside);
+    put_bool(object, CKA_WRAP_WITH_TRUSTED, false);
+}

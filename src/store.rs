@@ -1,0 +1,263 @@
+//! The store: one SQLite file that holds every slot (DESIGN.md 5). The only code that touches rusqlite.
+//!
+//! It takes sealed rows and never opens one, so plaintext cannot reach the disk by mistake. Reads run on
+//! a pool of connections that never write; every write goes through the one committer thread of
+//! [`committer`], which answers only after the commit is on disk.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::{Error, Result};
+
+mod committer;
+mod fault;
+mod objects;
+mod schema;
+mod slots;
+
+pub use committer::CommitStats;
+pub use objects::{Entry, Move, Place, Put, Same, Seal, Stored};
+pub use slots::{CredentialRow, DomainRow, NewSlot, SlotRow, SlotVersion};
+
+use committer::Committer;
+use fault::sql;
+
+/// An open store.
+pub struct Store {
+    path: PathBuf,
+    readers: Mutex<Vec<Connection>>,
+    open_reader: OpenReader,
+    watch: Mutex<Watch>,
+    /// `None` when the store is open read-only.
+    committer: Option<Committer>,
+    created_secs: u64,
+}
+
+/// Whether the store may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read and write.
+    ReadWrite,
+    /// Read only: nothing is written, not even a lock file where the filesystem is read-only.
+    ReadOnly,
+}
+
+/// How this store's readers are opened.
+#[derive(Clone, Copy)]
+enum OpenReader {
+    Shared,
+    /// `immutable=1`: no locks, no shared memory.
+    Immutable,
+}
+
+/// A connection that only ever asks whether anything was committed since.
+struct Watch {
+    connection: Connection,
+    data_version: i64,
+}
+
+impl Store {
+    /// Opens the store at `path`, which must exist.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when it is missing, not a store, of a later version or not readable;
+    /// [`Error::Damaged`] when SQLite finds it so.
+    pub fn open(path: &Path, access: Access) -> Result<Self> {
+        fault::check_library(path)?;
+        if !path.exists() {
+            return Err(Error::Store {
+                path: path.to_owned(),
+                why: "there is no store; 'slotfs partition init' makes one".into(),
+            });
+        }
+        match access {
+            Access::ReadWrite => Self::open_shared(path, true),
+            Access::ReadOnly if is_on_read_only_filesystem(path) => Self::open_immutable(path),
+            Access::ReadOnly => Self::open_shared(path, false),
+        }
+    }
+
+    /// Opens the store at `path`, or makes an empty one there: the file 0600, its folder 0700.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_or_create(path: &Path) -> Result<Self> {
+        fault::check_library(path)?;
+        schema::create_file(path)?;
+        Self::open_shared(path, true)
+    }
+
+    fn open_shared(path: &Path, writable: bool) -> Result<Self> {
+        let committer = if writable {
+            let connection = fault::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            schema::prepare(path, &connection)?;
+            Some(Committer::start(path, connection)?)
+        } else {
+            None
+        };
+        Self::with_readers(path, OpenReader::Shared, committer)
+    }
+
+    /// SQLite ignores a leftover WAL with `immutable=1` and would silently show an old state.
+    fn open_immutable(path: &Path) -> Result<Self> {
+        let wal = wal_path(path);
+        if std::fs::metadata(&wal).is_ok_and(|wal| wal.len() > 0) {
+            return Err(Error::Store {
+                path: path.to_owned(),
+                why: format!(
+                    "it is on a read-only filesystem and {} holds commits not yet in it; copy both to a writable folder and use the copy",
+                    wal.display()
+                ),
+            });
+        }
+        Self::with_readers(path, OpenReader::Immutable, None)
+    }
+
+    fn with_readers(
+        path: &Path,
+        open_reader: OpenReader,
+        committer: Option<Committer>,
+    ) -> Result<Self> {
+        let connection = open_reader.open(path)?;
+        schema::check(path, &connection)?;
+        let created_secs = schema::created_secs(path, &connection)?;
+        let data_version = fault::data_version(&connection).map_err(sql(path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            readers: Mutex::new(Vec::new()),
+            open_reader,
+            watch: Mutex::new(Watch {
+                connection,
+                data_version,
+            }),
+            committer,
+            created_secs,
+        })
+    }
+
+    /// The store's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// When the store was made, seconds since 1970.
+    pub fn created_secs(&self) -> u64 {
+        self.created_secs
+    }
+
+    /// Whether nothing can be written.
+    pub fn is_read_only(&self) -> bool {
+        self.committer.is_none()
+    }
+
+    /// Counters of the committer.
+    pub fn commit_stats(&self) -> CommitStats {
+        self.committer
+            .as_ref()
+            .map(Committer::stats)
+            .unwrap_or_default()
+    }
+
+    /// Whether anything was committed by anyone, this process included, since the last call that said
+    /// so. Costs under a microsecond.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn changed(&self) -> Result<bool> {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = fault::data_version(&watch.connection).map_err(sql(&self.path))?;
+        let changed = now != watch.data_version;
+        watch.data_version = now;
+        Ok(changed)
+    }
+
+    /// Runs a query on a connection that never writes.
+    fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let pooled = self
+            .readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let connection = match pooled {
+            Some(connection) => connection,
+            None => self.open_reader.open(&self.path)?,
+        };
+        let outcome = query(&connection).map_err(sql(&self.path));
+        self.readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(connection);
+        outcome
+    }
+
+    /// Hands `work` to the committer; `reply` is called on its thread once the commit is durable, or
+    /// with the reason why it is not.
+    fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut committer::Tx<'_>) -> Result<T> + Send + 'static,
+        reply: impl FnOnce(Result<T>) + Send + 'static,
+    ) {
+        match &self.committer {
+            Some(committer) => committer.submit(work, reply),
+            None => reply(Err(Error::Store {
+                path: self.path.clone(),
+                why: "it is open read-only".into(),
+            })),
+        }
+    }
+
+    /// [`Self::write`], waiting for the answer.
+    fn write_now<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut committer::Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        self.write(work, move |outcome| {
+            // The receiver is waiting below.
+            let _ = sender.send(outcome);
+        });
+        receiver.recv().unwrap_or_else(|_| {
+            Err(Error::Store {
+                path: self.path.clone(),
+                why: "the committer stopped".into(),
+            })
+        })
+    }
+}
+
+impl OpenReader {
+    fn open(self, path: &Path) -> Result<Connection> {
+        let connection = match self {
+            Self::Shared => fault::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+            Self::Immutable => fault::open_immutable(path)?,
+        };
+        // A reader meets a lock only while another process recovers the WAL.
+        connection
+            .busy_timeout(Duration::from_secs(10))
+            .map_err(sql(path))?;
+        Ok(connection)
+    }
+}
+
+/// SQLite's name for the write-ahead log of the database at `path`.
+fn wal_path(path: &Path) -> PathBuf {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    wal.into()
+}
+
+fn is_on_read_only_filesystem(path: &Path) -> bool {
+    nix::sys::statvfs::statvfs(path)
+        .is_ok_and(|fs| fs.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY))
+}
+
+/// Seconds since 1970 now.
+pub(crate) fn now_secs() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO)
+        .as_secs()
+}

@@ -1,0 +1,327 @@
+//! The one thread that writes: it gathers what waits into one transaction and answers each after the
+//! commit. No answer precedes durability.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::fault::{self, sql};
+use crate::error::{Error, Result};
+
+/// The most writes in one transaction: enough to share an fsync, few enough that the first does not wait long.
+const MOST_IN_BATCH: usize = 256;
+/// How long another process may keep the store locked before a write fails.
+const BUSY_LIMIT: Duration = Duration::from_secs(30);
+/// First and longest wait between tries; SQLite's own back-off goes to 100 ms and more.
+const BUSY_WAITS: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(5));
+/// How long a destroyed row's old pages are chased before the next batch tries again.
+const ERASE_LIMIT: Duration = Duration::from_millis(200);
+
+/// One write, from being queued to being answered.
+trait Job: Send {
+    /// Does the work; whether to keep it.
+    fn run(&mut self, tx: &mut Tx<'_>) -> bool;
+    /// Answers: with the work's own outcome, unless the transaction failed around it.
+    fn finish(self: Box<Self>, committed: Result<()>);
+}
+
+struct Write<T, W, R> {
+    work: Option<W>,
+    outcome: Option<Result<T>>,
+    reply: R,
+}
+
+impl<T, W, R> Job for Write<T, W, R>
+where
+    T: Send,
+    W: FnOnce(&mut Tx<'_>) -> Result<T> + Send,
+    R: FnOnce(Result<T>) + Send,
+{
+    fn run(&mut self, tx: &mut Tx<'_>) -> bool {
+        self.outcome = self.work.take().map(|work| work(tx));
+        matches!(self.outcome, Some(Ok(_)))
+    }
+
+    fn finish(self: Box<Self>, committed: Result<()>) {
+        match (committed, self.outcome) {
+            (Ok(()), Some(outcome)) => (self.reply)(outcome),
+            // One that failed by itself keeps its own reason.
+            (Err(_), Some(Err(own))) => (self.reply)(Err(own)),
+            (Err(error), _) => (self.reply)(Err(error)),
+            // Not run, yet committed: cannot be; the reply is dropped, which its owner reads as a failure.
+            (Ok(()), None) => log::error!("a write was committed without being done"),
+        }
+    }
+}
+
+/// What a write sees of the transaction it is part of.
+pub struct Tx<'a> {
+    /// The connection, inside a transaction and a savepoint.
+    pub connection: &'a Connection,
+    /// The store, for errors.
+    pub path: &'a Path,
+    /// Per slot, a run of handles known to be taken without a gap.
+    pub dense: &'a mut HashMap<u32, RangeInclusive<u32>>,
+    /// Set by a write that destroys something.
+    pub erases: bool,
+}
+
+/// Counters since the committer started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommitStats {
+    /// Transactions committed.
+    pub commits: u64,
+    /// Writes in them.
+    pub writes: u64,
+}
+
+/// Handle to the committer thread.
+pub struct Committer {
+    /// `None` once stopping.
+    jobs: Option<mpsc::Sender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+    counters: Arc<Counters>,
+}
+
+#[derive(Default)]
+struct Counters {
+    commits: AtomicU64,
+    writes: AtomicU64,
+}
+
+impl Committer {
+    /// Starts the thread on a connection of its own.
+    pub fn start(path: &Path, connection: Connection) -> Result<Self> {
+        // Retries are ours: see BUSY_WAITS.
+        connection.busy_timeout(Duration::ZERO).map_err(sql(path))?;
+        let (jobs, queue) = mpsc::channel();
+        let counters = Arc::new(Counters::default());
+        let mut writer = Writer {
+            path: path.to_owned(),
+            data_version: fault::data_version(&connection).map_err(sql(path))?,
+            connection,
+            dense: HashMap::new(),
+            erase_pending: false,
+            counters: Arc::clone(&counters),
+        };
+        let thread = thread::Builder::new()
+            .name("committer".into())
+            .spawn(move || writer.run(&queue))
+            .map_err(|source| Error::File {
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+            counters,
+        })
+    }
+
+    /// Queues `work`; `reply` runs on the committer's thread after the commit. Should the committer be
+    /// gone, `reply` is dropped unanswered.
+    pub fn submit<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+        reply: impl FnOnce(Result<T>) + Send + 'static,
+    ) {
+        let job = Box::new(Write {
+            work: Some(work),
+            outcome: None,
+            reply,
+        });
+        if let Some(jobs) = &self.jobs
+            && jobs.send(job).is_err()
+        {
+            log::error!("the committer is gone; a write was not done");
+        }
+    }
+
+    /// Counters so far.
+    pub fn stats(&self) -> CommitStats {
+        CommitStats {
+            commits: self.counters.commits.load(Ordering::Relaxed),
+            writes: self.counters.writes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != thread::current().id()
+            && thread.join().is_err()
+        {
+            log::error!("the committer panicked");
+        }
+    }
+}
+
+struct Writer {
+    path: PathBuf,
+    connection: Connection,
+    data_version: i64,
+    dense: HashMap<u32, RangeInclusive<u32>>,
+    erase_pending: bool,
+    counters: Arc<Counters>,
+}
+
+impl Writer {
+    fn run(&mut self, queue: &mpsc::Receiver<Box<dyn Job>>) {
+        while let Ok(first) = queue.recv() {
+            let waiting = queue.try_iter().take(MOST_IN_BATCH - 1);
+            let mut batch: Vec<_> = std::iter::once(first).chain(waiting).collect();
+            let outcome = self.batch(&mut batch);
+            for job in batch {
+                job.finish(match &outcome {
+                    Ok(()) => Ok(()),
+                    Err(error) => Err(again(&self.path, error)),
+                });
+            }
+        }
+        // The last connection to close checkpoints and removes the WAL.
+    }
+
+    /// One transaction around all of `batch`.
+    fn batch(&mut self, batch: &mut [Box<dyn Job>]) -> Result<()> {
+        self.begin()?;
+        let outcome = self.all(batch);
+        if !matches!(outcome, Ok(kept) if kept > 0) {
+            self.rollback();
+            self.dense.clear();
+        }
+        let kept = outcome?;
+        if kept > 0 {
+            self.counters.commits.fetch_add(1, Ordering::Relaxed);
+            self.counters.writes.fetch_add(kept, Ordering::Relaxed);
+            self.erase();
+        }
+        Ok(())
+    }
+
+    /// Runs every write and commits when any is kept; how many were.
+    fn all(&mut self, batch: &mut [Box<dyn Job>]) -> Result<u64> {
+        let mut kept = 0;
+        for job in batch {
+            kept += u64::from(self.one(job.as_mut()).map_err(sql(&self.path))?);
+        }
+        if kept > 0 {
+            self.connection
+                .execute_batch("COMMIT")
+                .map_err(sql(&self.path))?;
+        }
+        Ok(kept)
+    }
+
+    /// BEGIN IMMEDIATE, retried while another process writes.
+    fn begin(&mut self) -> Result<()> {
+        let deadline = Instant::now() + BUSY_LIMIT;
+        let mut wait = BUSY_WAITS.0;
+        loop {
+            match self.connection.execute_batch("BEGIN IMMEDIATE") {
+                Ok(()) => break,
+                Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                    thread::sleep(wait);
+                    wait = (wait * 2).min(BUSY_WAITS.1);
+                }
+                Err(error) => return Err(sql(&self.path)(error)),
+            }
+        }
+        // On this connection it changes only when others commit: what we remember may then be wrong.
+        let now = fault::data_version(&self.connection).map_err(|error| {
+            self.rollback();
+            sql(&self.path)(error)
+        })?;
+        if now != self.data_version {
+            self.data_version = now;
+            self.dense.clear();
+        }
+        Ok(())
+    }
+
+    /// One write in a savepoint of its own, so that it fails alone.
+    fn one(&mut self, job: &mut dyn Job) -> rusqlite::Result<bool> {
+        self.connection.execute_batch("SAVEPOINT one")?;
+        let mut tx = Tx {
+            connection: &self.connection,
+            path: &self.path,
+            dense: &mut self.dense,
+            erases: false,
+        };
+        let keep = job.run(&mut tx);
+        self.erase_pending |= tx.erases && keep;
+        if !keep {
+            self.dense.clear();
+            self.connection.execute_batch("ROLLBACK TO one")?;
+        }
+        self.connection.execute_batch("RELEASE one")?;
+        Ok(keep)
+    }
+
+    fn rollback(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            log::error!("{}", sql(&self.path)(error));
+        }
+    }
+
+    /// Destroyed means gone from the files: the WAL still holds the old pages until it is truncated.
+    fn erase(&mut self) {
+        let deadline = Instant::now() + ERASE_LIMIT;
+        while self.erase_pending {
+            let busy = self
+                .connection
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                    row.get::<_, i64>(0)
+                });
+            match busy {
+                Ok(0) => self.erase_pending = false,
+                Ok(_) if Instant::now() < deadline => thread::sleep(BUSY_WAITS.1),
+                Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                    thread::sleep(BUSY_WAITS.1);
+                }
+                // Tried again after the next commit.
+                Ok(_) => return,
+                Err(error) => {
+                    log::warn!(
+                        "destroyed rows may still be in the WAL: {}",
+                        sql(&self.path)(error)
+                    );
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
+/// The same error once more: a failed transaction fails each of its writes.
+fn again(path: &Path, error: &Error) -> Error {
+    let path = path.to_owned();
+    match error {
+        Error::DiskFull { .. } => Error::DiskFull { path },
+        Error::Damaged { what } => Error::Damaged { what: what.clone() },
+        Error::Store { why, .. } => Error::Store {
+            path,
+            why: why.clone(),
+        },
+        other => Error::Store {
+            path,
+            why: other.to_string(),
+        },
+    }
+}

@@ -1,0 +1,91 @@
+//! Opening connections, and what SQLite's errors mean here.
+
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::error::Error;
+
+/// 3.51.3 mends a WAL reset that could lose a commit under several writers.
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// Refuses a SQLite library too old to be trusted with a WAL.
+pub fn check_library(path: &Path) -> Result<(), Error> {
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        return Err(Error::Store {
+            path: path.to_owned(),
+            why: format!(
+                "SQLite {} is too old, 3.51.3 is needed",
+                rusqlite::version()
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// Opens a connection and sets what every connection needs.
+pub fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(sql(path))?;
+    configure(path, &connection)?;
+    Ok(connection)
+}
+
+/// Opens a database that nobody can write.
+pub fn open_immutable(path: &Path) -> Result<Connection, Error> {
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' => uri.push(char::from(*byte)),
+            _ if byte.is_ascii_alphanumeric() => uri.push(char::from(*byte)),
+            _ => uri.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(uri, flags).map_err(sql(path))?;
+    configure(path, &connection)?;
+    Ok(connection)
+}
+
+fn configure(path: &Path, connection: &Connection) -> Result<(), Error> {
+    connection.set_prepared_statement_cache_capacity(64);
+    connection
+        .execute_batch(
+            "PRAGMA foreign_keys = ON;
+             PRAGMA temp_store = MEMORY;
+             PRAGMA trusted_schema = OFF;
+             PRAGMA cell_size_check = ON;",
+        )
+        .map_err(sql(path))
+}
+
+/// Changes whenever another connection has committed.
+pub fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("PRAGMA data_version")?
+        .query_row([], |row| row.get(0))
+}
+
+/// What an error of SQLite on the store at `path` means.
+pub fn sql(path: &Path) -> impl Fn(rusqlite::Error) -> Error + '_ {
+    move |error| {
+        let path = path.to_owned();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Error::DiskFull { path },
+            Some(ErrorCode::DatabaseCorrupt) => Error::Damaged {
+                what: format!("{}: {error}", path.display()),
+            },
+            Some(ErrorCode::NotADatabase) => Error::Store {
+                path,
+                why: "it is not a slotfs store".into(),
+            },
+            _ => Error::Store {
+                path,
+                why: error.to_string(),
+            },
+        }
+    }
+}

@@ -1,0 +1,510 @@
+//! Objects: sealed rows under handles.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::committer::Tx;
+use super::fault::sql;
+use super::slots::{signed, unsigned};
+use super::{Store, now_secs};
+use crate::credential::SealedRow;
+use crate::error::{Error, Result};
+use crate::object::{Handle, OUID_BYTES, Ouid, SlotId};
+
+/// What is in clear of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Row id: never used twice while the store lives.
+    pub id: i64,
+    /// The slot it is in.
+    pub slot: SlotId,
+    /// Its handle there.
+    pub handle: Handle,
+    /// Its identity everywhere.
+    pub ouid: Ouid,
+    /// Bytes of its payload; its blob's size follows from it and the number of domains.
+    pub payload_bytes: u32,
+    /// The object's own time.
+    pub created_secs: u64,
+}
+
+impl Entry {
+    /// The place its row is sealed for.
+    pub fn place(&self) -> Place {
+        Place {
+            id: self.id,
+            handle: self.handle,
+            ouid: self.ouid,
+        }
+    }
+}
+
+/// A row's place, which its ciphertext is bound to, beside its slot's serial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Row id.
+    pub id: i64,
+    /// Handle.
+    pub handle: Handle,
+    /// Identity.
+    pub ouid: Ouid,
+}
+
+/// Seals a payload for the place it was given.
+pub type Seal = Box<dyn FnOnce(Place) -> Result<SealedRow> + Send>;
+/// Whether a row that is already there holds the same content.
+pub type Same = Box<dyn FnOnce(Place, &SealedRow) -> Result<bool> + Send>;
+
+/// An object to be stored.
+pub struct Put {
+    /// Where to.
+    pub slot: SlotId,
+    /// The partition that verified it; another one in the slot by now is refused.
+    pub serial: u64,
+    /// The handle asked for.
+    pub want: Option<Handle>,
+    /// Its identity.
+    pub ouid: Ouid,
+    /// Bytes of its payload.
+    pub payload_bytes: u32,
+    /// The object's own time.
+    pub created_secs: u64,
+    /// Seals it.
+    pub seal: Seal,
+    /// Compares it.
+    pub same: Same,
+}
+
+/// An object to be moved to another slot.
+pub struct Move {
+    /// The source's row.
+    pub from: Entry,
+    /// The partition the source is in.
+    pub from_serial: u64,
+    /// Where to, with `want` the handle it must get.
+    pub put: Put,
+}
+
+/// Where an object now is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// Under this handle, newly.
+    New(Handle),
+    /// Under this handle already, with the same content: nothing was stored.
+    Already(Handle),
+}
+
+impl Stored {
+    /// The handle either way.
+    pub fn handle(self) -> Handle {
+        match self {
+            Self::New(handle) | Self::Already(handle) => handle,
+        }
+    }
+}
+
+const SELECT: &str = "SELECT id, slot, handle, ouid, payload_bytes, created_secs FROM objects";
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    let handle: u32 = row.get(2)?;
+    let ouid: [u8; OUID_BYTES] = row.get(3)?;
+    Ok(Entry {
+        id: row.get(0)?,
+        slot: SlotId(row.get(1)?),
+        handle: Handle::new(handle).ok_or(rusqlite::Error::IntegralValueOutOfRange(2, 0))?,
+        ouid: Ouid(ouid),
+        payload_bytes: row.get(4)?,
+        created_secs: unsigned(row, 5)?,
+    })
+}
+
+impl Store {
+    /// The object under `handle`, if any.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn by_handle(&self, slot: SlotId, handle: Handle) -> Result<Option<Entry>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(&format!("{SELECT} WHERE slot = ?1 AND handle = ?2"))?
+                .query_row(params![slot.0, handle.get()], entry)
+                .optional()
+        })
+    }
+
+    /// The object in row `id`, if any.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn by_id(&self, id: i64) -> Result<Option<Entry>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(&format!("{SELECT} WHERE id = ?1"))?
+                .query_row([id], entry)
+                .optional()
+        })
+    }
+
+    /// The object of identity `ouid` in `slot`, if any.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn by_ouid(&self, slot: SlotId, ouid: Ouid) -> Result<Option<Entry>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(&format!("{SELECT} WHERE slot = ?1 AND ouid = ?2"))?
+                .query_row(params![slot.0, ouid.0], entry)
+                .optional()
+        })
+    }
+
+    /// Up to `most` objects with handles above `after`, ascending.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn list(&self, slot: SlotId, after: u32, most: usize) -> Result<Vec<Entry>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(&format!(
+                    "{SELECT} WHERE slot = ?1 AND handle > ?2 ORDER BY handle LIMIT ?3"
+                ))?
+                .query_map(params![slot.0, after, signed(most as u64)], entry)?
+                .collect()
+        })
+    }
+
+    /// The rows of every object of a slot.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn ids(&self, slot: SlotId) -> Result<Vec<i64>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT id FROM objects WHERE slot = ?1")?
+                .query_map([slot.0], |row| row.get(0))?
+                .collect()
+        })
+    }
+
+    /// The sealed payload of row `id` and what is in clear of it, in one read.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn sealed(&self, id: i64) -> Result<Option<(Entry, SealedRow)>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT id, slot, handle, ouid, payload_bytes, created_secs, sealed
+                     FROM objects WHERE id = ?1",
+                )?
+                .query_row([id], |row| {
+                    Ok((entry(row)?, SealedRow::stored(row.get(6)?)))
+                })
+                .optional()
+        })
+    }
+
+    /// Stores an object; `reply` runs on the committer's thread when it is durable.
+    ///
+    /// Replies [`Error::IdentityClash`], [`Error::SlotFull`], [`Error::NotLoggedIn`], or what the disk says.
+    pub fn put(&self, put: Put, reply: impl FnOnce(Result<Stored>) + Send + 'static) {
+        self.write(move |tx| store_object(tx, put), reply);
+    }
+
+    /// Moves an object to another slot: both sides or neither. The row keeps its id.
+    ///
+    /// Replies as [`Self::put`], and [`Error::HandleTaken`] when another object has the handle.
+    pub fn move_object(&self, it: Move, reply: impl FnOnce(Result<Stored>) + Send + 'static) {
+        self.write(move |tx| move_object(tx, it), reply);
+    }
+
+    /// Gives an object another handle in its slot.
+    ///
+    /// Replies [`Error::HandleTaken`], [`Error::Gone`].
+    pub fn renumber(
+        &self,
+        from: Entry,
+        serial: u64,
+        to: Handle,
+        seal: Seal,
+        reply: impl FnOnce(Result<()>) + Send + 'static,
+    ) {
+        self.write(move |tx| renumber(tx, from, serial, to, seal), reply);
+    }
+
+    /// Destroys an object.
+    ///
+    /// Replies [`Error::Gone`] when it is not there any more.
+    pub fn destroy(&self, it: Entry, serial: u64, reply: impl FnOnce(Result<()>) + Send + 'static) {
+        self.write(move |tx| destroy(tx, it, serial), reply);
+    }
+}
+
+fn store_object(tx: &mut Tx<'_>, put: Put) -> Result<Stored> {
+    check_serial(tx, put.slot, put.serial)?;
+    if let Some((there, row)) = identity(tx, put.slot, put.ouid)? {
+        return already(put, there, &row).map(Stored::Already);
+    }
+    check_capacity(tx, put.slot, put.payload_bytes)?;
+    let handle = match put.want {
+        Some(handle) => free_from(tx, put.slot, handle)?,
+        None => free_at_end(tx, put.slot)?,
+    };
+    insert(tx, put, handle).map(Stored::New)
+}
+
+fn move_object(tx: &mut Tx<'_>, it: Move) -> Result<Stored> {
+    let Move {
+        from,
+        from_serial,
+        put,
+    } = it;
+    check_serial(tx, from.slot, from_serial)?;
+    check_serial(tx, put.slot, put.serial)?;
+    check_unmoved(tx, from)?;
+    if let Some((there, row)) = identity(tx, put.slot, put.ouid)? {
+        let handle = already(put, there, &row)?;
+        delete(tx, from)?;
+        return Ok(Stored::Already(handle));
+    }
+    check_capacity(tx, put.slot, put.payload_bytes)?;
+    let handle = match put.want {
+        Some(handle) if is_taken(tx, put.slot, handle)? => {
+            return Err(Error::HandleTaken {
+                slot: put.slot,
+                handle,
+            });
+        }
+        Some(handle) => handle,
+        None => free_at_end(tx, put.slot)?,
+    };
+    let sealed = (put.seal)(Place {
+        id: from.id,
+        handle,
+        ouid: put.ouid,
+    })?;
+    tx.connection
+        .prepare_cached(
+            "UPDATE objects SET slot = ?2, handle = ?3, sealed = ?4, stored_secs = ?5 WHERE id = ?1",
+        )
+        .and_then(|mut update| {
+            update.execute(params![
+                from.id,
+                put.slot.0,
+                handle.get(),
+                sealed.bytes(),
+                signed(now_secs())
+            ])
+        })
+        .map_err(sql(tx.path))?;
+    tx.dense.remove(&from.slot.0);
+    tx.erases = true;
+    Ok(Stored::New(handle))
+}
+
+fn renumber(tx: &mut Tx<'_>, from: Entry, serial: u64, to: Handle, seal: Seal) -> Result<()> {
+    check_serial(tx, from.slot, serial)?;
+    check_unmoved(tx, from)?;
+    if is_taken(tx, from.slot, to)? {
+        return Err(Error::HandleTaken {
+            slot: from.slot,
+            handle: to,
+        });
+    }
+    let sealed = seal(Place {
+        handle: to,
+        ..from.place()
+    })?;
+    tx.connection
+        .prepare_cached("UPDATE objects SET handle = ?2, sealed = ?3 WHERE id = ?1")
+        .and_then(|mut update| update.execute(params![from.id, to.get(), sealed.bytes()]))
+        .map_err(sql(tx.path))?;
+    tx.dense.remove(&from.slot.0);
+    Ok(())
+}
+
+fn destroy(tx: &mut Tx<'_>, it: Entry, serial: u64) -> Result<()> {
+    check_serial(tx, it.slot, serial)?;
+    check_unmoved(tx, it)?;
+    delete(tx, it)
+}
+
+fn delete(tx: &mut Tx<'_>, it: Entry) -> Result<()> {
+    tx.connection
+        .prepare_cached("DELETE FROM objects WHERE id = ?1")
+        .and_then(|mut delete| delete.execute([it.id]))
+        .map_err(sql(tx.path))?;
+    tx.dense.remove(&it.slot.0);
+    tx.erases = true;
+    Ok(())
+}
+
+/// Another process may have initialised the slot again since the caller logged in.
+fn check_serial(tx: &Tx<'_>, slot: SlotId, serial: u64) -> Result<()> {
+    let there: Option<u64> = query(tx, "SELECT serial FROM slots WHERE slot = ?1", |q| {
+        q.query_row([slot.0], |row| unsigned(row, 0)).optional()
+    })?;
+    match there {
+        Some(there) if there == serial => Ok(()),
+        _ => Err(Error::NotLoggedIn { slot }),
+    }
+}
+
+/// The row is still where the caller saw it.
+fn check_unmoved(tx: &Tx<'_>, it: Entry) -> Result<()> {
+    let now = query(tx, &format!("{SELECT} WHERE id = ?1"), |q| {
+        q.query_row([it.id], entry).optional()
+    })?;
+    if now == Some(it) {
+        Ok(())
+    } else {
+        Err(Error::Gone)
+    }
+}
+
+fn check_capacity(tx: &Tx<'_>, slot: SlotId, payload_bytes: u32) -> Result<()> {
+    let fits = query(
+        tx,
+        "SELECT objects + 1 <= capacity_objects AND bytes + ?2 <= capacity_bytes
+         FROM usage JOIN slots USING (slot) WHERE slot = ?1",
+        |q| q.query_row(params![slot.0, payload_bytes], |row| row.get(0)),
+    )?;
+    if fits {
+        Ok(())
+    } else {
+        Err(Error::SlotFull { slot })
+    }
+}
+
+fn identity(tx: &Tx<'_>, slot: SlotId, ouid: Ouid) -> Result<Option<(Place, SealedRow)>> {
+    query(
+        tx,
+        "SELECT id, slot, handle, ouid, payload_bytes, created_secs, sealed
+         FROM objects WHERE slot = ?1 AND ouid = ?2",
+        |q| {
+            q.query_row(params![slot.0, ouid.0], |row| {
+                Ok((entry(row)?.place(), SealedRow::stored(row.get(6)?)))
+            })
+            .optional()
+        },
+    )
+}
+
+fn already(put: Put, there: Place, row: &SealedRow) -> Result<Handle> {
+    if (put.same)(there, row)? {
+        Ok(there.handle)
+    } else {
+        Err(Error::IdentityClash {
+            slot: put.slot,
+            ouid: put.ouid,
+            handle: there.handle,
+        })
+    }
+}
+
+fn is_taken(tx: &Tx<'_>, slot: SlotId, handle: Handle) -> Result<bool> {
+    query(
+        tx,
+        "SELECT EXISTS (SELECT 1 FROM objects WHERE slot = ?1 AND handle = ?2)",
+        |q| q.query_row(params![slot.0, handle.get()], |row| row.get(0)),
+    )
+}
+
+/// The handle after the highest, or the lowest free one when that is not to be had.
+fn free_at_end(tx: &mut Tx<'_>, slot: SlotId) -> Result<Handle> {
+    let highest: Option<u32> = query(tx, "SELECT max(handle) FROM objects WHERE slot = ?1", |q| {
+        q.query_row([slot.0], |row| row.get(0))
+    })?;
+    match highest.unwrap_or(0).checked_add(1).and_then(Handle::new) {
+        Some(handle) => Ok(handle),
+        None => free_from(tx, slot, Handle::FIRST),
+    }
+}
+
+/// `wish` when it is free, else the next free handle after it, else the lowest.
+///
+/// A run of taken handles is walked once and remembered until a handle in it may have become free, or
+/// cloning n objects onto n taken handles would walk n² of them.
+fn free_from(tx: &mut Tx<'_>, slot: SlotId, wish: Handle) -> Result<Handle> {
+    let full = Error::SlotFull { slot };
+    for start in [wish.get(), 1] {
+        let (first, next) = match tx.dense.get(&slot.0) {
+            Some(run) if run.contains(&start) => (*run.start(), run.end().checked_add(1)),
+            _ => (start, Some(start)),
+        };
+        let Some(next) = next else { continue };
+        let free = first_gap(tx, slot, next)?;
+        if let Some(free) = free {
+            if free > first {
+                tx.dense.insert(slot.0, first..=free - 1);
+            }
+            return Handle::new(free).ok_or(full);
+        }
+    }
+    Err(full)
+}
+
+/// The lowest free handle that is not below `from`.
+fn first_gap(tx: &Tx<'_>, slot: SlotId, from: u32) -> Result<Option<u32>> {
+    query(
+        tx,
+        "SELECT handle FROM objects WHERE slot = ?1 AND handle >= ?2 ORDER BY handle",
+        |q| {
+            let mut expected = Some(from);
+            let mut rows = q.query(params![slot.0, from])?;
+            while let Some(row) = rows.next()? {
+                let taken: u32 = row.get(0)?;
+                match expected {
+                    Some(free) if taken == free => expected = free.checked_add(1),
+                    _ => break,
+                }
+            }
+            Ok(expected)
+        },
+    )
+}
+
+fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle) -> Result<Handle> {
+    // AUTOINCREMENT's own rule, asked beforehand: the row is sealed for its id.
+    let id: i64 = query(
+        tx,
+        "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'objects'), 0) + 1",
+        |q| q.query_row([], |row| row.get(0)),
+    )?;
+    let sealed = (put.seal)(Place {
+        id,
+        handle,
+        ouid: put.ouid,
+    })?;
+    tx.connection
+        .prepare_cached(
+            "INSERT INTO objects (id, slot, handle, ouid, payload_bytes, created_secs, stored_secs, sealed)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )
+        .and_then(|mut insert| {
+            insert.execute(params![
+                id,
+                put.slot.0,
+                handle.get(),
+                put.ouid.0,
+                put.payload_bytes,
+                signed(put.created_secs),
+                signed(now_secs()),
+                sealed.bytes(),
+            ])
+        })
+        .map_err(sql(tx.path))?;
+    Ok(handle)
+}
+
+/// Runs a prepared query inside the transaction.
+fn query<T>(
+    tx: &Tx<'_>,
+    text: &str,
+    run: impl FnOnce(&mut rusqlite::CachedStatement<'_>) -> rusqlite::Result<T>,
+) -> Result<T> {
+    let connection: &Connection = tx.connection;
+    connection
+        .prepare_cached(text)
+        .and_then(|mut statement| run(&mut statement))
+        .map_err(sql(tx.path))
+}

@@ -1,0 +1,212 @@
+//! The tables, and which files are stores.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::fault::sql;
+use super::now_secs;
+use crate::error::{Error, Result};
+
+/// "SLOT", so that file(1) and we know a store from another database.
+const APPLICATION_ID: i32 = 0x534c_4f54;
+/// The schema's version; a later one is refused.
+const VERSION: i32 = 1;
+
+/// Version 1. What is in clear is what DESIGN.md 5 lists; `header`, `wrapped` and `sealed` are ciphertext.
+/// `usage` is kept by triggers, so that capacity is checked and statfs answered without counting rows.
+const TABLES: &str = "
+CREATE TABLE store (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    created_secs INTEGER NOT NULL
+) STRICT;
+CREATE TABLE slots (
+    slot INTEGER PRIMARY KEY CHECK (slot BETWEEN 0 AND 4294967295),
+    serial INTEGER NOT NULL UNIQUE,
+    label TEXT NOT NULL,
+    kind INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    capacity_objects INTEGER NOT NULL,
+    capacity_bytes INTEGER NOT NULL,
+    retention_secs INTEGER NOT NULL,
+    policies TEXT NOT NULL,
+    uid INTEGER,
+    gid INTEGER,
+    created_secs INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    header BLOB NOT NULL
+) STRICT;
+CREATE TABLE credentials (
+    id INTEGER PRIMARY KEY,
+    slot INTEGER NOT NULL REFERENCES slots ON DELETE CASCADE,
+    role INTEGER NOT NULL,
+    memory_kib INTEGER NOT NULL,
+    passes INTEGER NOT NULL,
+    lanes INTEGER NOT NULL,
+    salt BLOB NOT NULL,
+    commitment BLOB NOT NULL,
+    wrapped BLOB NOT NULL,
+    failures INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (slot, role)
+) STRICT;
+CREATE TABLE domains (
+    id INTEGER PRIMARY KEY,
+    slot INTEGER NOT NULL REFERENCES slots ON DELETE CASCADE,
+    kind INTEGER NOT NULL,
+    label TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    UNIQUE (slot, label)
+) STRICT;
+CREATE TABLE objects (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    slot INTEGER NOT NULL REFERENCES slots ON DELETE CASCADE,
+    handle INTEGER NOT NULL CHECK (handle BETWEEN 1 AND 4294967295),
+    ouid BLOB NOT NULL CHECK (length(ouid) = 16),
+    payload_bytes INTEGER NOT NULL CHECK (payload_bytes BETWEEN 1 AND 65536),
+    created_secs INTEGER NOT NULL,
+    stored_secs INTEGER NOT NULL,
+    sealed BLOB NOT NULL,
+    UNIQUE (slot, handle),
+    UNIQUE (slot, ouid)
+) STRICT;
+CREATE TABLE usage (
+    slot INTEGER PRIMARY KEY REFERENCES slots ON DELETE CASCADE,
+    objects INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TRIGGER slot_usage AFTER INSERT ON slots BEGIN
+    INSERT INTO usage (slot) VALUES (new.slot);
+END;
+CREATE TRIGGER object_added AFTER INSERT ON objects BEGIN
+    UPDATE usage SET objects = objects + 1, bytes = bytes + new.payload_bytes WHERE slot = new.slot;
+END;
+CREATE TRIGGER object_removed AFTER DELETE ON objects BEGIN
+    UPDATE usage SET objects = objects - 1, bytes = bytes - old.payload_bytes WHERE slot = old.slot;
+END;
+CREATE TRIGGER object_moved AFTER UPDATE OF slot ON objects WHEN old.slot <> new.slot BEGIN
+    UPDATE usage SET objects = objects - 1, bytes = bytes - old.payload_bytes WHERE slot = old.slot;
+    UPDATE usage SET objects = objects + 1, bytes = bytes + new.payload_bytes WHERE slot = new.slot;
+END;
+";
+
+/// Makes an empty file for the store unless there is one: 0600, in a folder 0700. SQLite gives its WAL
+/// the same mode.
+pub fn create_file(path: &Path) -> Result<()> {
+    let file_error = |source| Error::File {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(file_error)?;
+    }
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+        .map_err(file_error)
+}
+
+/// Makes the tables in an empty database, and sets what the writing connection needs.
+pub fn prepare(path: &Path, connection: &Connection) -> Result<()> {
+    connection
+        .busy_timeout(std::time::Duration::from_secs(10))
+        .map_err(sql(path))?;
+    let empty: bool = connection
+        .query_row(
+            "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(sql(path))?;
+    if empty && application_id(path, connection)? == 0 {
+        connection
+            .execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = WAL;")
+            .map_err(sql(path))?;
+        create(path, connection)?;
+    }
+    check(path, connection)?;
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = FULL;
+             PRAGMA secure_delete = ON;
+             PRAGMA wal_autocheckpoint = 1000;",
+        )
+        .map_err(sql(path))
+}
+
+/// In one transaction: two processes may find the file empty at once.
+fn create(path: &Path, connection: &Connection) -> Result<()> {
+    let make = || {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        let empty: bool = connection.query_row(
+            "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)",
+            [],
+            |row| row.get(0),
+        )?;
+        if empty {
+            connection.execute_batch(TABLES)?;
+            connection.execute(
+                "INSERT INTO store (id, created_secs) VALUES (1, ?1)",
+                [i64::try_from(now_secs()).unwrap_or(i64::MAX)],
+            )?;
+            connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+            connection.pragma_update(None, "user_version", VERSION)?;
+        }
+        connection.execute_batch("COMMIT")
+    };
+    make().map_err(|error| {
+        if !connection.is_autocommit() {
+            // The error to tell is the first one.
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        sql(path)(error)
+    })
+}
+
+fn application_id(path: &Path, connection: &Connection) -> Result<i32> {
+    connection
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(sql(path))
+}
+
+/// Refuses what is not a store of a version this build knows.
+pub fn check(path: &Path, connection: &Connection) -> Result<()> {
+    let refuse = |why: String| {
+        Err(Error::Store {
+            path: path.to_owned(),
+            why,
+        })
+    };
+    if application_id(path, connection)? != APPLICATION_ID {
+        return refuse("it is a database, but not a slotfs store".into());
+    }
+    let version: i32 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(sql(path))?;
+    if version != VERSION {
+        return refuse(format!(
+            "it has schema version {version}, this build knows {VERSION}; use the slotfs that wrote it"
+        ));
+    }
+    Ok(())
+}
+
+/// When the store was made.
+pub fn created_secs(path: &Path, connection: &Connection) -> Result<u64> {
+    connection
+        .query_row("SELECT created_secs FROM store", [], |row| {
+            row.get::<_, i64>(0)
+        })
+        .map(|secs| u64::try_from(secs).unwrap_or(0))
+        .map_err(sql(path))
+}

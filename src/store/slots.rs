@@ -1,0 +1,381 @@
+//! Slots, their credentials and domains: rows in, rows out.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::fault::sql;
+use super::{Store, committer::Tx};
+use crate::credential::{Credential, KdfParams, Role, SealedRow};
+use crate::error::{Error, Result};
+use crate::object::SlotId;
+
+/// All of a slot that is in clear, and its sealed header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotRow {
+    /// Where the partition is.
+    pub slot: SlotId,
+    /// Random, one per partition: a slot initialised again gets another.
+    pub serial: u64,
+    /// 1 to 32 characters.
+    pub label: String,
+    /// 1: password.
+    pub kind: u8,
+    /// 0: V0.
+    pub version: u8,
+    /// The most objects.
+    pub capacity_objects: u64,
+    /// The most bytes of payload.
+    pub capacity_bytes: u64,
+    /// How long unlinked objects are kept.
+    pub retention_secs: u64,
+    /// Policies by lunacm's numbers, as `number:value` with commas.
+    pub policies: String,
+    /// Owner on the mount, when not the mounting user.
+    pub uid: Option<u32>,
+    /// Group likewise.
+    pub gid: Option<u32>,
+    /// When the partition was initialised.
+    pub created_secs: u64,
+    /// Grows with every change of the header; a copy of the sealed one, so that change can be seen cheaply.
+    pub generation: u64,
+    /// Sealed under the slot key.
+    pub header: SealedRow,
+}
+
+/// What tells whether a slot was changed or made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotVersion {
+    /// The slot.
+    pub slot: SlotId,
+    /// Its partition's serial.
+    pub serial: u64,
+    /// Its header's generation.
+    pub generation: u64,
+}
+
+/// A credential and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialRow {
+    /// Random, one per credential ever made.
+    pub id: i64,
+    /// Whose it is.
+    pub role: Role,
+    /// The wrapped slot key.
+    pub credential: Credential,
+    /// Failed logins since the last good one.
+    pub failures: u32,
+}
+
+/// A domain and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainRow {
+    /// Random, one per domain ever added.
+    pub id: i64,
+    /// 1: string, 2: key file.
+    pub kind: u8,
+    /// Names it to people.
+    pub label: String,
+    /// D, sealed under the slot key.
+    pub sealed: SealedRow,
+}
+
+/// A partition to be made, with everything in it.
+pub struct NewSlot {
+    /// The slot itself.
+    pub row: SlotRow,
+    /// One per role.
+    pub credentials: Vec<CredentialRow>,
+    /// One to three.
+    pub domains: Vec<DomainRow>,
+    /// The serial of the partition that this one destroys and replaces.
+    pub replaces: Option<u64>,
+}
+
+impl Store {
+    /// Every slot, by number.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn slots(&self) -> Result<Vec<SlotRow>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(&format!("{SELECT_SLOT} ORDER BY slot"))?
+                .query_map([], slot_row)?
+                .collect()
+        })
+    }
+
+    /// One slot.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSlot`], or when the store cannot be read.
+    pub fn slot(&self, slot: SlotId) -> Result<SlotRow> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(&format!("{SELECT_SLOT} WHERE slot = ?1"))?
+                .query_row([slot.0], slot_row)
+                .optional()
+        })?
+        .ok_or(Error::NoSuchSlot { slot })
+    }
+
+    /// Serial and generation of every slot.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn slot_versions(&self) -> Result<Vec<SlotVersion>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT slot, serial, generation FROM slots ORDER BY slot")?
+                .query_map([], |row| {
+                    Ok(SlotVersion {
+                        slot: SlotId(row.get(0)?),
+                        serial: unsigned(row, 1)?,
+                        generation: unsigned(row, 2)?,
+                    })
+                })?
+                .collect()
+        })
+    }
+
+    /// The credentials of a slot's roles.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or a row is not a credential.
+    pub fn credentials(&self, slot: SlotId) -> Result<Vec<CredentialRow>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT id, role, memory_kib, passes, lanes, salt, commitment, wrapped, failures
+                     FROM credentials WHERE slot = ?1 ORDER BY role",
+                )?
+                .query_map([slot.0], |row| {
+                    let role = Role::from_number(row.get(1)?)
+                        .ok_or_else(|| out_of_range(1, row.get_unwrap(1)))?;
+                    Ok(CredentialRow {
+                        id: row.get(0)?,
+                        role,
+                        credential: Credential {
+                            params: KdfParams {
+                                memory_kib: row.get(2)?,
+                                passes: row.get(3)?,
+                                lanes: row.get(4)?,
+                            },
+                            salt: row.get(5)?,
+                            commitment: row.get(6)?,
+                            wrapped: row.get(7)?,
+                        },
+                        failures: row.get(8)?,
+                    })
+                })?
+                .collect()
+        })
+    }
+
+    /// The domains of a slot, those its header no longer names included.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn domains(&self, slot: SlotId) -> Result<Vec<DomainRow>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT id, kind, label, sealed FROM domains WHERE slot = ?1")?
+                .query_map([slot.0], |row| {
+                    Ok(DomainRow {
+                        id: row.get(0)?,
+                        kind: row.get(1)?,
+                        label: row.get(2)?,
+                        sealed: SealedRow::stored(row.get(3)?),
+                    })
+                })?
+                .collect()
+        })
+    }
+
+    /// Objects and payload bytes in a slot.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn usage(&self, slot: SlotId) -> Result<(u64, u64)> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT objects, bytes FROM usage WHERE slot = ?1")?
+                .query_row([slot.0], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))
+                .optional()
+        })?
+        .ok_or(Error::NoSuchSlot { slot })
+    }
+
+    /// Makes a partition with everything in it, in one transaction.
+    ///
+    /// # Errors
+    /// [`Error::SlotExists`] when the slot holds another partition than `new.replaces`.
+    pub fn create_slot(&self, new: NewSlot) -> Result<()> {
+        self.write_now(move |tx| create_slot(tx, &new).map_err(|error| error.at(tx)))
+    }
+
+    /// Counts a failed login of `credential` before it is known to be one; the failures now, or `None`
+    /// when there were `most` already.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn count_failure(&self, credential: i64, most: u32) -> Result<Option<u32>> {
+        self.write_now(move |tx| {
+            tx.connection
+                .prepare_cached(
+                    "UPDATE credentials SET failures = failures + 1
+                     WHERE id = ?1 AND failures < ?2 RETURNING failures",
+                )
+                .and_then(|mut update| {
+                    update
+                        .query_row(params![credential, most], |row| row.get(0))
+                        .optional()
+                })
+                .map_err(sql(tx.path))
+        })
+    }
+
+    /// Forgets the failed logins of `credential` after a good one.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn clear_failures(&self, credential: i64) -> Result<()> {
+        self.write_now(move |tx| {
+            tx.connection
+                .execute(
+                    "UPDATE credentials SET failures = 0 WHERE id = ?1",
+                    [credential],
+                )
+                .map(drop)
+                .map_err(sql(tx.path))
+        })
+    }
+}
+
+const SELECT_SLOT: &str = "SELECT slot, serial, label, kind, version, capacity_objects,
+    capacity_bytes, retention_secs, policies, uid, gid, created_secs, generation, header FROM slots";
+
+fn slot_row(row: &Row<'_>) -> rusqlite::Result<SlotRow> {
+    Ok(SlotRow {
+        slot: SlotId(row.get(0)?),
+        serial: unsigned(row, 1)?,
+        label: row.get(2)?,
+        kind: row.get(3)?,
+        version: row.get(4)?,
+        capacity_objects: unsigned(row, 5)?,
+        capacity_bytes: unsigned(row, 6)?,
+        retention_secs: unsigned(row, 7)?,
+        policies: row.get(8)?,
+        uid: row.get(9)?,
+        gid: row.get(10)?,
+        created_secs: unsigned(row, 11)?,
+        generation: unsigned(row, 12)?,
+        header: SealedRow::stored(row.get(13)?),
+    })
+}
+
+/// SQLite's integers are signed; none of ours is negative.
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| out_of_range(column, value))
+}
+
+/// A number as SQLite keeps it; ours are all far below 2^63.
+pub(super) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn out_of_range(column: usize, value: i64) -> rusqlite::Error {
+    rusqlite::Error::IntegralValueOutOfRange(column, value)
+}
+
+enum Failure {
+    Sql(rusqlite::Error),
+    Exists(SlotId),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl Failure {
+    fn at(self, tx: &Tx<'_>) -> Error {
+        match self {
+            Self::Sql(error) => sql(tx.path)(error),
+            Self::Exists(slot) => Error::SlotExists { slot },
+        }
+    }
+}
+
+fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<(), Failure> {
+    let connection: &Connection = tx.connection;
+    let row = &new.row;
+    let there: Option<u64> = connection
+        .query_row(
+            "SELECT serial FROM slots WHERE slot = ?1",
+            [row.slot.0],
+            |row| unsigned(row, 0),
+        )
+        .optional()?;
+    if there != new.replaces {
+        return Err(Failure::Exists(row.slot));
+    }
+    if there.is_some() {
+        connection.execute("DELETE FROM slots WHERE slot = ?1", [row.slot.0])?;
+        tx.erases = true;
+        tx.dense.remove(&row.slot.0);
+    }
+    connection.execute(
+        "INSERT INTO slots (slot, serial, label, kind, version, capacity_objects, capacity_bytes,
+            retention_secs, policies, uid, gid, created_secs, generation, header)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        params![
+            row.slot.0,
+            signed(row.serial),
+            row.label,
+            row.kind,
+            row.version,
+            signed(row.capacity_objects),
+            signed(row.capacity_bytes),
+            signed(row.retention_secs),
+            row.policies,
+            row.uid,
+            row.gid,
+            signed(row.created_secs),
+            signed(row.generation),
+            row.header.bytes(),
+        ],
+    )?;
+    for credential in &new.credentials {
+        let c = &credential.credential;
+        connection.execute(
+            "INSERT INTO credentials (id, slot, role, memory_kib, passes, lanes, salt, commitment, wrapped)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            params![
+                credential.id,
+                row.slot.0,
+                credential.role as u8,
+                c.params.memory_kib,
+                c.params.passes,
+                c.params.lanes,
+                c.salt,
+                c.commitment,
+                c.wrapped,
+            ],
+        )?;
+    }
+    for domain in &new.domains {
+        connection.execute(
+            "INSERT INTO domains (id, slot, kind, label, sealed) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                domain.id,
+                row.slot.0,
+                domain.kind,
+                domain.label,
+                domain.sealed.bytes(),
+            ],
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,397 @@
+#!/usr/bin/env python3
+"""Makes the key files of this directory anew, with openssl 3.
+
+The keys are for tests and nothing else: everyone has them. Files are named for what they are, those
+under bad/ for what is wrong with them. `expected` holds what openssl, not slotfs, reads in the good
+ones: file, attribute, value as slotfs shows it.
+"""
+
+import base64
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BAD = os.path.join(HERE, "bad")
+EXPECTED = []
+MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+
+
+def openssl(*args, stdin=None):
+    return subprocess.run(["openssl", *args], input=stdin, check=True, capture_output=True).stdout
+
+
+def write(name, data):
+    with open(os.path.join(HERE, name), "wb") as file:
+        file.write(data)
+    return data
+
+
+def tlv(tag, value):
+    size = len(value)
+    if size < 128:
+        return bytes([tag, size]) + value
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(length)]) + length + value
+
+
+def children(der):
+    """The elements, whole, inside the one element that `der` is."""
+    def split(data):
+        size, start = data[1], 2
+        if size & 0x80:
+            start += size & 0x7F
+            size = int.from_bytes(data[2:start], "big")
+        return data[start:start + size], start + size
+    body, out = split(der)[0], []
+    while body:
+        end = split(body)[1]
+        out.append(body[:end])
+        body = body[end:]
+    return out
+
+
+def integer(number):
+    return tlv(2, number.to_bytes(number.bit_length() // 8 + 1, "big"))
+
+
+def pem(label, der, width=64):
+    text = base64.b64encode(der).decode()
+    lines = [text[i:i + width] for i in range(0, len(text), width)]
+    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""]).encode()
+
+
+def expect(file, name, value):
+    EXPECTED.append(f"{file} {name} {value}\n")
+
+
+def numbers(der):
+    """What openssl reads as the INTEGERs of DER, in hexadecimal of whole bytes."""
+    text = openssl("asn1parse", "-inform", "DER", stdin=der).decode()
+    return [n.lower() for n in re.findall(r"INTEGER\s+:([0-9A-F]+)", text)]
+
+
+def field(text, name):
+    """A run of colon-separated bytes that openssl prints under `name:`."""
+    match = re.search(name + r":\s*\n((?:\s+[0-9a-f:]+\n)+)", text)
+    return re.sub(r"[\s:]", "", match.group(1))
+
+
+def pairs():
+    """Private keys of each kind in each form, and their public halves."""
+    kinds = {
+        "rsa-1024": ["RSA", "-pkeyopt", "rsa_keygen_bits:1024"],
+        "rsa-2048": ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+        "rsa-3072-e3": ["RSA", "-pkeyopt", "rsa_keygen_bits:3072", "-pkeyopt", "rsa_keygen_pubexp:3"],
+        "ec-p256": ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        "ec-p384": ["EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
+        "ec-p521": ["EC", "-pkeyopt", "ec_paramgen_curve:P-521"],
+        "ec-secp256k1": ["EC", "-pkeyopt", "ec_paramgen_curve:secp256k1"],
+        "ed25519": ["ED25519"],
+        "x25519": ["X25519"],
+    }
+    for name, (algorithm, *options) in kinds.items():
+        key = write(f"{name}.pem", openssl("genpkey", "-algorithm", algorithm, *options))
+        # Not pkey, which in DER writes the traditional form.
+        write(f"{name}.der", openssl("pkcs8", "-topk8", "-nocrypt", "-outform", "DER", stdin=key))
+        write(f"{name}.pub.pem", openssl("pkey", "-pubout", stdin=key))
+        spki = write(f"{name}.pub.der", openssl("pkey", "-pubout", "-outform", "DER", stdin=key))
+        private = [f"{name}.pem", f"{name}.der"]
+        public = [f"{name}.pub.pem", f"{name}.pub.der"]
+        if algorithm in ("RSA", "EC"):
+            old = write(f"{name}.traditional.pem", openssl("pkey", "-traditional", stdin=key))
+            write(f"{name}.traditional.der",
+                  openssl("pkey", "-traditional", "-outform", "DER", stdin=key))
+            private += [f"{name}.traditional.pem", f"{name}.traditional.der"]
+            assert b"BEGIN " + algorithm.encode() + b" PRIVATE KEY" in old
+        text = openssl("pkey", "-text", "-noout", stdin=key).decode()
+        if algorithm == "RSA":
+            old = openssl("pkey", "-traditional", "-outform", "DER", stdin=key)
+            values = numbers(old)[1:]
+            names = ["MODULUS", "PUBLIC_EXPONENT", "PRIVATE_EXPONENT", "PRIME_1", "PRIME_2",
+                     "EXPONENT_1", "EXPONENT_2", "COEFFICIENT"]
+            for file in private:
+                for attribute, value in zip(names, values, strict=True):
+                    expect(file, f"CKA_{attribute}", value)
+            for file in public:
+                expect(file, "CKA_MODULUS", values[0])
+                expect(file, "CKA_PUBLIC_EXPONENT", values[1])
+                expect(file, "CKA_MODULUS_BITS", name.split("-")[1])
+        else:
+            size = {"ec-p384": 48, "ec-p521": 66}.get(name, 32)
+            value = field(text, "priv").zfill(2 * size)[-2 * size:]
+            point = bytes.fromhex(field(text, "pub"))
+            if algorithm == "EC":
+                point = tlv(4, point)
+                parameters = children(children(spki)[0])[1]
+            else:
+                parameters = children(children(spki)[0])[0]
+            for file in private:
+                expect(file, "CKA_VALUE", value)
+                expect(file, "CKA_EC_PARAMS", parameters.hex())
+            for file in public:
+                expect(file, "CKA_EC_POINT", point.hex())
+                expect(file, "CKA_EC_PARAMS", parameters.hex())
+        for file in private + public:
+            # openssl's PKCS#8 of the curves of RFC 8410 has no public key.
+            if algorithm in ("RSA", "EC") or file in public:
+                expect(file, "CKA_PUBLIC_KEY_INFO", spki.hex())
+    # PKCS#8 version 2, with the public key beside the private one (RFC 5958).
+    version, *rest = children(read("ed25519.der"))
+    bits = children(read("ed25519.pub.der"))[1]
+    write("ed25519.v2.der", tlv(0x30, integer(1) + b"".join(rest) + b"\x81" + bits[1:]))
+    expect("ed25519.v2.der", "CKA_PUBLIC_KEY_INFO", read("ed25519.pub.der").hex())
+
+
+def read(name):
+    with open(os.path.join(HERE, name), "rb") as file:
+        return file.read()
+
+
+def short_scalar():
+    """P-256 private keys: one whose value begins with a zero byte, in full and with the zero dropped."""
+    value = b"\0" + bytes(range(1, 32))
+    curve = tlv(0xA0, tlv(6, bytes.fromhex("2a8648ce3d030107")))
+    for name, scalar in (("ec-p256-value-1", b"\1"), ("ec-p256-zero-dropped", value[1:])):
+        write(f"{name}.der", tlv(0x30, integer(1) + tlv(4, scalar) + curve))
+    write("ec-p256-zero-kept.der", tlv(0x30, integer(1) + tlv(4, value) + curve))
+    expect("ec-p256-value-1.der", "CKA_VALUE", "01".zfill(64))
+    for name in ("ec-p256-zero-dropped.der", "ec-p256-zero-kept.der"):
+        expect(name, "CKA_VALUE", value.hex())
+
+
+def certificates():
+    with tempfile.TemporaryDirectory() as work:
+        def path(name):
+            return os.path.join(work, name)
+        open(path("index"), "w").close()
+        with open(path("serial"), "w") as file:
+            file.write("00C0FFEE00000000000000000000000000000001\n")
+        with open(path("cnf"), "w") as file:
+            file.write(f"""[ca]
+default_ca=d
+[d]
+dir={work}
+database={path('index')}
+serial={path('serial')}
+new_certs_dir={work}
+default_md=sha256
+policy=p
+x509_extensions=v3
+[p]
+commonName=supplied
+organizationName=optional
+[v3]
+basicConstraints=critical,CA:true
+[req]
+distinguished_name=n
+[n]
+""")
+        ends = {"certificate-to-2049": "20491231235959Z", "certificate-to-9999": "99991231235959Z"}
+        for name, end in ends.items():
+            request = openssl("req", "-new", "-utf8", "-config", path("cnf"), "-key",
+                              os.path.join(HERE, "ec-p256.pem"), "-subj",
+                              "/O=slotfs tests/CN=Schlüssel " + name)
+            with open(path("csr"), "wb") as file:
+                file.write(request)
+            openssl("ca", "-batch", "-notext", "-utf8", "-selfsign", "-config", path("cnf"), "-in",
+                    path("csr"), "-keyfile", os.path.join(HERE, "ec-p256.pem"), "-startdate",
+                    "20260102030405Z", "-enddate", end, "-out", path("crt"))
+            with open(path("crt"), "rb") as file:
+                certificate(name, file.read())
+    # Version 1: no [0], no extensions.
+    request = openssl("req", "-new", "-subj", "/CN=v1", "-key", os.path.join(HERE, "rsa-2048.pem"))
+    v1 = openssl("x509", "-req", "-days", "36500", "-key", os.path.join(HERE, "rsa-2048.pem"),
+                 stdin=request)
+    certificate("certificate-v1", v1)
+    write("certificate-with-text.pem", openssl("x509", "-text", stdin=v1))
+    write("bad/certificate-request.pem", request)
+    write("bad/certificate-trusted.pem", openssl("x509", "-trustout", stdin=v1))
+    write("bad/pkcs7.pem", openssl("crl2pkcs7", "-nocrl", "-certfile",
+                                   os.path.join(HERE, "certificate-v1.pem")))
+    write("bad/pkcs12.der", openssl("pkcs12", "-export", "-passout", "pass:x", "-inkey",
+                                    os.path.join(HERE, "rsa-2048.pem"), "-in",
+                                    os.path.join(HERE, "certificate-v1.pem")))
+
+
+def certificate(name, text):
+    write(f"{name}.pem", text)
+    der = write(f"{name}.der", openssl("x509", "-outform", "DER", stdin=text))
+    dates = openssl("x509", "-noout", "-dates", stdin=text).decode()
+    serial = openssl("x509", "-noout", "-serial", stdin=text).decode().strip().split("=")[1]
+    parsed = openssl("asn1parse", "-inform", "DER", stdin=der).decode().splitlines()
+    # Elements of TBSCertificate, by openssl's own offsets.
+    elements = [(int(m[1]), int(m[2]) + int(m[3])) for m in
+                (re.match(r"\s*(\d+):d=2\s+hl=(\d+)\s+l=\s*(\d+)", line) for line in parsed) if m]
+    elements = [der[start:start + size] for start, size in elements]
+    if elements[0][0] == 0xA0:
+        elements.pop(0)
+    for file in (f"{name}.pem", f"{name}.der"):
+        expect(file, "CKA_VALUE", der.hex())
+        expect(file, "CKA_SERIAL_NUMBER", integer(int(serial, 16)).hex())
+        expect(file, "CKA_ISSUER", elements[2].hex())
+        expect(file, "CKA_SUBJECT", elements[4].hex())
+        expect(file, "CKA_PUBLIC_KEY_INFO", elements[5].hex())
+        expect(file, "CKA_CERTIFICATE_TYPE", "CKC_X_509")
+        for attribute, row in (("CKA_START_DATE", "notBefore"), ("CKA_END_DATE", "notAfter")):
+            month, day, year = re.search(row + r"=(\w+)\s+(\d+) \S+ (\d+) GMT", dates).groups()
+            expect(file, attribute, f"{year}-{MONTHS.index(month) + 1:02}-{int(day):02}")
+
+
+def bad():
+    rsa, ec = read("rsa-2048.pem"), read("ec-p256.pem")
+    write("bad/pem-two-blocks.pem", rsa + ec)
+    write("bad/pem-no-end.pem", rsa[:rsa.index(b"-----END")])
+    write("bad/pem-cut-in-begin.pem", b"-----BEGIN PRIV")
+    write("bad/pem-text-after-end.pem", rsa + b"text\n")
+    write("bad/pem-end-of-another-label.pem", rsa.replace(b"END PRIVATE", b"END PUBLIC"))
+    write("bad/pem-begin-not-at-line-start.pem", b" " + rsa)
+    write("bad/pem-unknown-label.pem", pem("SECRET RECIPE", read("rsa-2048.der")))
+    write("bad/pem-label-of-another-form.pem", pem("PUBLIC KEY", read("rsa-2048.der")))
+    ed = pem("PRIVATE KEY", read("ed25519.der") + b"\0")
+    write("bad/pem-trailing-byte-in-der.pem", ed)
+    # 49 bytes end in two padding characters; 4 bits of the last character before them must be 0.
+    body = ed.splitlines()
+    assert body[-2].endswith(b"AA==")
+    write("bad/pem-padding-bits-set.pem", b"\n".join([*body[:-2], body[-2][:-4] + b"AB==", body[-1], b""]))
+    write("bad/pem-padding-missing.pem", b"\n".join([*body[:-2], body[-2][:-2], body[-1], b""]))
+    write("bad/pem-padding-in-the-middle.pem", rsa.replace(b"\n", b"\n====", 1))
+    write("bad/pem-empty.pem", b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n")
+    write("bad/hexadecimal.txt", b"0123456789abcdef" * 4 + b"\n")
+    write("bad/zeros.bin", bytes(64))
+
+    encrypted = openssl("pkcs8", "-topk8", "-v2", "aes256", "-passout", "pass:x", stdin=rsa)
+    write("bad/encrypted-pkcs8.pem", encrypted)
+    write("bad/encrypted-pkcs8.der", openssl("pkcs8", "-topk8", "-v2", "aes256", "-passout",
+                                             "pass:x", "-outform", "DER", stdin=rsa))
+    write("bad/encrypted-traditional.pem", openssl("pkey", "-traditional", "-aes256", "-passout",
+                                                   "pass:x", stdin=rsa))
+
+    der = read("rsa-2048.traditional.der")
+    version, n, e, d, p, q, dp, dq, qinv = children(der)
+    other = children(read("rsa-1024.traditional.der"))
+
+    def key(**new):
+        parts = dict(version=version, n=n, e=e, d=d, p=p, q=q, dp=dp, dq=dq, qinv=qinv) | new
+        return tlv(0x30, b"".join(parts.values()))
+
+    def number(part):
+        return int.from_bytes(children(tlv(0x30, part))[0][2 if part[1] < 128 else 4 if part[1] == 0x82 else 3:], "big")
+
+    write("bad/rsa-modulus-negative.der", key(n=n.replace(b"\x02\x82\x01\x01\x00", b"\x02\x82\x01\x00", 1)))
+    write("bad/rsa-modulus-zero.der", key(n=integer(0)))
+    write("bad/rsa-modulus-even.der", key(n=integer(number(n) - 1)))
+    write("bad/rsa-modulus-leading-zero.der", key(n=b"\x02\x82\x01\x02\x00" + n[4:]))
+    write("bad/rsa-modulus-of-another-key.der", key(n=integer(number(n) - 2)))
+    write("bad/rsa-exponent-1.der", key(e=integer(1)))
+    write("bad/rsa-exponent-even.der", key(e=integer(65536)))
+    write("bad/rsa-exponent-of-another-key.der", key(e=integer(3)))
+    write("bad/rsa-exponent-above-modulus.der", key(e=integer(number(n) + 2)))
+    write("bad/rsa-private-exponent-zero.der", key(d=integer(0)))
+    write("bad/rsa-private-exponent-changed.der", key(d=integer(number(d) ^ 2)))
+    write("bad/rsa-primes-swapped.der", key(p=q, q=p))
+    write("bad/rsa-prime-zero.der", key(p=integer(0)))
+    write("bad/rsa-prime-one.der", key(p=integer(1), q=n))
+    write("bad/rsa-coefficient-changed.der", key(qinv=integer(number(qinv) ^ 1)))
+    write("bad/rsa-exponent-1-changed.der", key(dp=integer(number(dp) ^ 1)))
+    write("bad/rsa-exponent-2-of-another-key.der", key(dq=other[7]))
+    write("bad/rsa-version-1-of-two-primes.der", key(version=integer(1)))
+    write("bad/rsa-version-2.der", key(version=integer(2)))
+    write("bad/rsa-three-primes.der", openssl(
+        "pkey", "-traditional", "-outform", "DER", stdin=openssl(
+            "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048",
+            "-pkeyopt", "rsa_keygen_primes:3")))
+    small = openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1016")
+    write("bad/rsa-1016-bits.pem", small)
+    write("bad/rsa-1016-bits.pub.pem", openssl("pkey", "-pubout", stdin=small))
+    write("bad/rsa-8200-bits.pub.der", public_rsa(integer((1 << 8199) + 1)))
+    write("bad/rsa-modulus-zero.pub.der", public_rsa(integer(0)))
+    write("bad/rsa-parameters-missing.pub.der", public_rsa(n, null=b""))
+    write("bad/rsa-pss.pem", openssl("genpkey", "-algorithm", "RSA-PSS", "-pkeyopt",
+                                     "rsa_keygen_bits:1024"))
+    write("bad/rsa-pkcs1-public.pem", openssl("rsa", "-RSAPublicKey_out", stdin=rsa))
+    write("bad/rsa-pkcs1-public.der", openssl("rsa", "-RSAPublicKey_out", "-outform", "DER", stdin=rsa))
+
+    write("bad/ec-explicit-curve.pem", openssl("pkey", "-ec_param_enc", "explicit", stdin=ec))
+    write("bad/ec-explicit-curve.pub.pem", openssl("pkey", "-ec_param_enc", "explicit", "-pubout", stdin=ec))
+    write("bad/ec-explicit-curve-traditional.pem", openssl("pkey", "-ec_param_enc", "explicit", "-traditional", stdin=ec))
+    write("bad/ec-compressed-point.pem", openssl("pkey", "-ec_conv_form", "compressed", stdin=ec))
+    write("bad/ec-compressed-point.pub.pem", openssl("pkey", "-ec_conv_form", "compressed", "-pubout", stdin=ec))
+    write("bad/ec-hybrid-point.pub.pem", openssl("pkey", "-ec_conv_form", "hybrid", "-pubout", stdin=ec))
+    write("bad/ec-brainpool.pem", openssl("genpkey", "-algorithm", "EC", "-pkeyopt",
+                                          "ec_paramgen_curve:brainpoolP256r1"))
+    parameters = openssl("ecparam", "-name", "P-256")
+    write("bad/ec-parameters-in-their-own-block.pem", parameters + read("ec-p256.traditional.pem"))
+    write("bad/ec-parameters-without-a-key.pem", parameters)
+    version, value, curve, public = children(read("ec-p256.traditional.der"))
+    p384 = children(read("ec-p384.traditional.der"))
+
+    def sec1(*parts):
+        return tlv(0x30, b"".join(parts))
+
+    write("bad/ec-no-curve.der", sec1(version, value, public))
+    write("bad/ec-no-curve.pem", pem("EC PRIVATE KEY", sec1(version, value, public)))
+    write("bad/ec-value-zero.der", sec1(version, tlv(4, bytes(32)), curve))
+    write("bad/ec-value-empty.der", sec1(version, tlv(4, b""), curve))
+    order = bytes.fromhex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551")
+    write("bad/ec-value-is-the-order.der", sec1(version, tlv(4, order), curve))
+    write("bad/ec-value-too-long.der", sec1(version, tlv(4, b"\0" + value[2:]), curve))
+    write("bad/ec-point-of-another-curve.der", sec1(version, value, curve, p384[3]))
+    write("bad/ec-version-2.der", sec1(integer(2), value, curve))
+    algorithm = children(read("ec-p256.der"))[1]
+
+    def pkcs8(inner, *more, v=0, algorithm=algorithm):
+        return tlv(0x30, integer(v) + algorithm + tlv(4, inner) + b"".join(more))
+
+    write("bad/ec-curve-differs-inside.der", pkcs8(sec1(version, value, p384[2])))
+    point = children(public)[0]
+    flipped = point[:-1] + bytes([point[-1] ^ 1])
+    write("bad/ec-public-keys-differ.der",
+          pkcs8(sec1(version, value, public), b"\x81" + flipped[1:], v=1))
+    write("bad/ec-algorithm-without-curve.der",
+          pkcs8(sec1(version, value), algorithm=tlv(0x30, children(algorithm)[0])))
+    write("bad/pkcs8-version-2.der", pkcs8(sec1(version, value, curve), v=2))
+    write("bad/pkcs8-version-0-with-public-key.der",
+          pkcs8(sec1(version, value, curve), b"\x81" + point[1:], v=0))
+
+    ed_algorithm = children(read("ed25519.der"))[1]
+    for size in (31, 33):
+        write(f"bad/ed25519-of-{size}-bytes.der",
+              pkcs8(tlv(4, bytes(range(size))), algorithm=ed_algorithm))
+    write("bad/ed25519-of-31-bytes.pub.der",
+          tlv(0x30, ed_algorithm + tlv(3, b"\0" + bytes(range(31)))))
+    write("bad/ed25519-with-parameters.der",
+          pkcs8(tlv(4, bytes(range(32))), algorithm=tlv(0x30, children(ed_algorithm)[0] + b"\x05\x00")))
+    write("bad/ed25519-unused-bits.pub.der",
+          tlv(0x30, ed_algorithm + tlv(3, b"\x01" + bytes(32))))
+    write("bad/ed448.pem", openssl("genpkey", "-algorithm", "ED448"))
+    write("bad/ssh.pem", pem("OPENSSH PRIVATE KEY", b"openssh-key-v1\0", 70))
+    write("bad/domain-key.pem", pem("SLOTFS DOMAIN KEY", bytes(range(32))))
+
+
+def public_rsa(modulus, null=b"\x05\x00"):
+    algorithm = tlv(0x30, tlv(6, bytes.fromhex("2a864886f70d010101")) + null)
+    return tlv(0x30, algorithm + tlv(3, b"\0" + tlv(0x30, modulus + integer(65537))))
+
+
+def main():
+    for name in os.listdir(HERE):
+        if name.endswith((".pem", ".der")):
+            os.remove(os.path.join(HERE, name))
+    shutil.rmtree(BAD, ignore_errors=True)
+    os.mkdir(BAD)
+    pairs()
+    short_scalar()
+    certificates()
+    bad()
+    # A PEM file as other systems write it: CRLF, one long line, text above, blank lines below.
+    ed = read("ed25519.pem")
+    write("ed25519.crlf.pem", ed.replace(b"\n", b"\r\n"))
+    write("ed25519.text-above.pem", b"Bag Attributes\n  friendlyName: x\n" + ed + b"\n\n")
+    write("rsa-2048.one-line.pem", pem("PRIVATE KEY", read("rsa-2048.der"), 1 << 20))
+    write("expected", "".join(EXPECTED).encode())
+
+
+main()
