@@ -5,5 +5,6 @@ mod commands;
 mod fixture;
 mod judge;
 mod lifecycle;
+mod model;
 mod semantics;
 mod tools;
