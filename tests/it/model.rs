@@ -100,6 +100,10 @@ impl Model {
             Request::WriteBad(..) | Request::WriteHalf(..) => Err(libc::EACCES),
             Request::Clone(from, (slot, handle)) => {
                 let object = self.find(from).ok_or(libc::ENOENT)?;
+                if from == (slot, handle) {
+                    // The kernel's own answer: the two ranges overlap.
+                    return Err(libc::EINVAL);
+                }
                 self.import(object, slot, handle)
             }
             Request::Rename(from, to) => {
