@@ -128,6 +128,8 @@ pub enum Error {
     ObjectRefused {
         /// Why.
         why: String,
+        /// What to do about it.
+        hint: Option<&'static str>,
     },
     /// No room for another object.
     #[error("slot {slot}: the slot is full")]
@@ -217,6 +219,12 @@ pub enum Error {
         /// What to do next.
         hint: Option<String>,
     },
+    /// The daemon that `mount` started failed and has said why.
+    #[error("the daemon did not start")]
+    Daemon {
+        /// Its exit status.
+        status: u8,
+    },
     /// The system has no random numbers to give.
     #[error("the system gave no random numbers: {0}")]
     Random(#[from] getrandom::Error),
@@ -272,9 +280,11 @@ impl Error {
             Self::ReadOnly { .. } => libc::EROFS,
             Self::NoSuchSlot { .. } | Self::NoSuchObject { .. } | Self::NoSuchFile => libc::ENOENT,
             Self::Gone => libc::ESTALE,
-            Self::Damaged { .. } | Self::Store { .. } | Self::Random(_) | Self::Mount { .. } => {
-                libc::EIO
-            }
+            Self::Damaged { .. }
+            | Self::Store { .. }
+            | Self::Random(_)
+            | Self::Mount { .. }
+            | Self::Daemon { .. } => libc::EIO,
             Self::File { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
         }
     }
@@ -311,7 +321,9 @@ impl Error {
             }
             Self::Damaged { .. } => ResultCode(0x30, "CKR_DEVICE_ERROR"),
             Self::Store { .. } => ResultCode(0x30, "CKR_DEVICE_ERROR"),
-            Self::File { .. } | Self::Mount { .. } => ResultCode(0x6, "CKR_FUNCTION_FAILED"),
+            Self::File { .. } | Self::Mount { .. } | Self::Daemon { .. } => {
+                ResultCode(0x6, "CKR_FUNCTION_FAILED")
+            }
             Self::Random(_) => ResultCode(0x121, "CKR_RANDOM_NO_RNG"),
         }
     }
@@ -326,6 +338,7 @@ impl Error {
             | Self::RoleMissing { .. } => exit::LOGIN,
             Self::Damaged { .. } | Self::Store { .. } | Self::DiskFull { .. } => exit::STORE,
             Self::Mount { .. } => exit::MOUNT,
+            Self::Daemon { status } => *status,
             Self::Unverified { .. }
             | Self::PayloadVersion { .. }
             | Self::PolicyForbids { .. }
@@ -383,6 +396,7 @@ impl Error {
             | Self::Damaged { .. }
             | Self::Store { .. }
             | Self::Mount { .. }
+            | Self::Daemon { .. }
             | Self::Random(_) => Level::Error,
         }
     }
@@ -412,6 +426,7 @@ impl Error {
             }
             Self::DiskFull { .. } => "nothing was lost; free some space and try again".into(),
             Self::Mount { hint, .. } => hint.clone()?,
+            Self::ObjectRefused { hint, .. } => (*hint)?.to_owned(),
             Self::Unverified { .. }
             | Self::PayloadVersion { .. }
             | Self::PasswordWrong { .. }
@@ -424,7 +439,6 @@ impl Error {
             | Self::NameTaken { .. }
             | Self::BadName { .. }
             | Self::BlobTooLarge { .. }
-            | Self::ObjectRefused { .. }
             | Self::SlotFull { .. }
             | Self::StagingFull { .. }
             | Self::ReadOnly { .. }
@@ -434,6 +448,7 @@ impl Error {
             | Self::File { .. }
             | Self::Usage(_)
             | Self::NotConfirmed(_)
+            | Self::Daemon { .. }
             | Self::Random(_) => return None,
         })
     }

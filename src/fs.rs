@@ -331,7 +331,7 @@ impl Filesystem for SlotFs {
 
     fn copy_file_range(
         &self,
-        _req: &Request,
+        req: &Request,
         _ino_in: INodeNo,
         fh_in: FileHandle,
         offset_in: u64,
@@ -347,6 +347,7 @@ impl Filesystem for SlotFs {
             (fh_in, offset_in),
             (fh_out, offset_out),
             len,
+            req.pid(),
             move |outcome| match outcome {
                 Ok(length) => reply.written(length),
                 Err(errno) => reply.error(Errno::from_i32(errno)),
@@ -356,26 +357,28 @@ impl Filesystem for SlotFs {
 
     fn flush(
         &self,
-        _req: &Request,
+        req: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         _lock_owner: LockOwner,
         reply: ReplyEmpty,
     ) {
         Stats::count(&self.inner.stats.flush);
-        self.inner.flush(fh, move |outcome| empty(outcome, reply));
+        self.inner
+            .flush(fh, req.pid(), move |outcome| empty(outcome, reply));
     }
 
     fn fsync(
         &self,
-        _req: &Request,
+        req: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
         Stats::count(&self.inner.stats.fsync);
-        self.inner.flush(fh, move |outcome| empty(outcome, reply));
+        self.inner
+            .flush(fh, req.pid(), move |outcome| empty(outcome, reply));
     }
 
     fn release(

@@ -24,7 +24,7 @@ mod policy;
 mod session;
 
 pub use crate::store::{Access, SlotRow};
-pub use init::{DEFAULT_CAPACITY_OBJECTS, NewPartition};
+pub use init::{DEFAULT_CAPACITY_OBJECTS, NewPartition, check_label, check_password};
 pub use journal::{Journal, Source};
 pub use objects::{ContentsRow, ObjectFile};
 pub use policy::Policies;

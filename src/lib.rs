@@ -1,11 +1,41 @@
-//! slotfs
+//! slotfs: a software HSM whose partitions are directories.
+//!
+//! One direction of flow; nothing goes back up but replies and errors:
+//!
+//! ```text
+//! kernel -> fs -> hsm -> blob, store
+//! ```
+//!
+//! - [`fs`] decodes a kernel request, makes one call, replies. It knows neither blobs nor SQLite.
+//! - [`hsm`] has every rule: clone, move, destroy, log in. The one composer of what is below it.
+//! - [`blob`] is the sealed blob, [`codec`] the payload inside, [`domain`] what it is sealed under.
+//! - [`credential`] is who may open a slot, and the slot key; with `blob` and `domain` the only code that
+//!   does cryptography.
+//! - [`store`] is SQLite and the committer thread. It takes sealed rows and opens none.
+//! - [`object`] is data: objects, handles, identities, attributes.
+//! - [`cli`] and [`daemon`] are the command and the mount.
+
 pub mod blob;
+pub mod cli;
 pub mod codec;
 pub mod credential;
+pub mod daemon;
 pub mod domain;
 pub mod error;
 pub mod fs;
 pub mod hsm;
+mod logging;
 pub mod object;
 pub mod secret;
 pub mod store;
+
+/// Keeps the process's memory to itself: no core dumps, no ptrace by others of the same user, files made
+/// by it for its user alone. Call it before anything secret is read.
+pub fn harden() {
+    use nix::sys::resource::{Resource, setrlimit};
+    use nix::sys::stat::{Mode, umask};
+    // What the system refuses here it would also have kept from us; there is no log yet to say so.
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    let _ = nix::sys::prctl::set_dumpable(false);
+    umask(Mode::from_bits_truncate(0o077));
+}

@@ -1,3 +1,8 @@
-//! The slotfs command.
+//! Parse, run, exit status.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    slotfs::harden();
+    ExitCode::from(slotfs::cli::run(std::env::args_os()))
+}

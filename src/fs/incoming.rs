@@ -41,8 +41,18 @@ enum State {
     Deciding(Buffer, Vec<Waiter>),
     /// Stored as these bytes.
     Stored(Buffer),
-    /// Repeated to every later request.
-    Rejected(i32),
+    /// Repeated to every later request; but see [`Incoming::told`].
+    Rejected {
+        errno: i32,
+        /// The process that a copy_file_range told so, when nothing was asked since.
+        told: Option<u32>,
+    },
+}
+
+impl State {
+    fn rejected(errno: i32) -> Self {
+        Self::Rejected { errno, told: None }
+    }
 }
 
 /// One file open for writing under a handle name.
@@ -81,7 +91,7 @@ impl Incoming {
             State::Filling(buffer) | State::Deciding(buffer, _) | State::Stored(buffer) => {
                 buffer.len()
             }
-            State::Rejected(_) => 0,
+            State::Rejected { .. } => 0,
         }
     }
 
@@ -91,7 +101,7 @@ impl Incoming {
             State::Filling(buffer) | State::Deciding(buffer, _) | State::Stored(buffer) => {
                 Ok(buffer.read(offset, size))
             }
-            State::Rejected(errno) => Err(*errno),
+            State::Rejected { errno, .. } => Err(*errno),
         }
     }
 
@@ -111,7 +121,10 @@ impl Incoming {
             State::Stored(stored) if stored.read(offset, data.len() as u64) == data => Step::Done,
             State::Stored(_) => Step::Refuse(hsm::too_long(self.slot)),
             State::Deciding(..) => Step::Wait,
-            State::Rejected(errno) => Step::Fail(*errno),
+            State::Rejected { errno, told } => {
+                *told = None;
+                Step::Fail(*errno)
+            }
         }
     }
 
@@ -136,13 +149,16 @@ impl Incoming {
             State::Stored(stored) if stored.len() as u64 == length => Step::Done,
             State::Stored(_) => Step::Refuse(hsm::too_long(self.slot)),
             State::Deciding(..) => Step::Wait,
-            State::Rejected(errno) => Step::Fail(*errno),
+            State::Rejected { errno, told } => {
+                *told = None;
+                Step::Fail(*errno)
+            }
         }
     }
 
-    /// FLUSH or fsync: repeats a verdict, or gives it when this is where it belongs.
-    pub fn flush(&mut self) -> Step {
-        match &self.state {
+    /// FLUSH or fsync by process `pid`: repeats a verdict, or gives it when this is where it belongs.
+    pub fn flush(&mut self, pid: u32) -> Step {
+        match &mut self.state {
             State::Filling(buffer) if !buffer.is_written() && !self.exclusive => Step::Done,
             State::Filling(_) => match self.weigh(true) {
                 // It may still be completed while the file stays open: written down once.
@@ -151,7 +167,14 @@ impl Incoming {
             },
             State::Deciding(..) => Step::Wait,
             State::Stored(_) => Step::Done,
-            State::Rejected(errno) => Step::Fail(*errno),
+            State::Rejected { told, .. } if *told == Some(pid) => {
+                *told = None;
+                Step::Done
+            }
+            State::Rejected { errno, told } => {
+                *told = None;
+                Step::Fail(*errno)
+            }
         }
     }
 
@@ -203,20 +226,29 @@ impl Incoming {
             if at_flush && matches!(hsm::stated_length(buffer.prefix()),
                 Stated::Unknown | Stated::Bytes(_)));
         if !incomplete {
-            self.state = State::Rejected(why.errno());
+            self.state = State::rejected(why.errno());
+        }
+    }
+
+    /// A copy_file_range of process `pid` was answered with the rejection. If the same process now closes
+    /// the file, it has nothing to learn: cp would print a second message for the same object. Anything
+    /// else it asks, and any other process, hears it again.
+    pub fn told(&mut self, pid: u32) {
+        if let State::Rejected { told, .. } = &mut self.state {
+            *told = Some(pid);
         }
     }
 
     /// Takes the slot's verdict; who waited for it.
     pub fn decided(&mut self, verdict: Result<(), i32>) -> Vec<Waiter> {
-        let state = std::mem::replace(&mut self.state, State::Rejected(libc::EIO));
+        let state = std::mem::replace(&mut self.state, State::rejected(libc::EIO));
         let State::Deciding(buffer, waiters) = state else {
             self.state = state;
             return Vec::new();
         };
         self.state = match verdict {
             Ok(()) => State::Stored(buffer),
-            Err(errno) => State::Rejected(errno),
+            Err(errno) => State::rejected(errno),
         };
         waiters
     }

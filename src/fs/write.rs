@@ -48,6 +48,7 @@ impl Inner {
         (fh_in, offset_in): (FileHandle, u64),
         (fh_out, offset_out): (FileHandle, u64),
         length: u64,
+        pid: u32,
         answer: impl FnOnce(Result<u32, i32>) + Send + 'static,
     ) {
         let from = self.files.get(fh_in);
@@ -70,14 +71,16 @@ impl Inner {
             // Not a refusal: the caller then reads and writes instead.
             _ => return answer(Err(libc::EOPNOTSUPP)),
         };
-        if let (Some(source), Some(open)) = (source, self.files.get(fh_out))
-            && let OpenFile::Incoming(incoming) = &*open
-        {
+        let to = self.files.get(fh_out);
+        if let (Some(source), Some(OpenFile::Incoming(incoming))) = (source, to.as_deref()) {
             lock(incoming).source = Some(source);
         }
         // No blob is longer than u32 can say.
         let copied = data.len() as u32;
         self.write(fh_out, offset_out, data, move |outcome| {
+            if let (Err(_), Some(OpenFile::Incoming(incoming))) = (outcome, to.as_deref()) {
+                lock(incoming).told(pid);
+            }
             answer(outcome.map(|()| copied));
         });
     }
@@ -124,6 +127,7 @@ impl Inner {
     pub fn flush(
         self: &Arc<Self>,
         fh: FileHandle,
+        pid: u32,
         answer: impl FnOnce(Result<(), i32>) + Send + 'static,
     ) {
         let Some(open) = self.files.get(fh) else {
@@ -131,10 +135,10 @@ impl Inner {
         };
         match &*open {
             OpenFile::Incoming(incoming) => {
-                let step = lock(incoming).flush();
+                let step = lock(incoming).flush(pid);
                 let again = Arc::clone(self);
                 self.take(&open, step, true, Box::new(answer), move |answer| {
-                    again.flush(fh, answer);
+                    again.flush(fh, pid, answer);
                 });
             }
             OpenFile::Message(_, _, result) => answer(Self::message_result(result)),

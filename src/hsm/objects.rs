@@ -152,6 +152,7 @@ impl Hsm {
                     "slot {slot}: an object holds at most {} bytes in all",
                     codec::MAX_PAYLOAD_BYTES
                 ),
+                hint: None,
             })?;
             Ok(put(&session, object, payload, None))
         };

@@ -1,0 +1,248 @@
+//! The command line: lunacm's nouns, verbs and options (DESIGN.md 6).
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::error::{Error, Result, exit};
+use crate::hsm::{Access, Hsm};
+use crate::object::SlotId;
+
+mod domain;
+mod mount;
+mod object;
+mod output;
+mod partition;
+mod password;
+mod slot;
+
+use password::PasswordFile;
+
+/// A software HSM whose partitions are directories: cp between mounted slots is a domain-verified clone.
+#[derive(Parser)]
+#[command(
+    name = "slotfs",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    noun: Noun,
+}
+
+/// Options of every command.
+#[derive(Args)]
+struct Globals {
+    /// The store's file [default: $XDG_DATA_HOME/slotfs/store.db]
+    #[arg(long, global = true, env = "SLOTFS_STORE", value_name = "PATH")]
+    store: Option<PathBuf>,
+    /// The slot that commands work on [default: the lowest]
+    #[arg(long, global = true, env = "SLOTFS_ACTIVE_SLOT", value_name = "N")]
+    active_slot: Option<SlotId>,
+    /// File with the password of a slot's role (co unless said); repeatable
+    #[arg(long, global = true, value_name = "N[:ROLE]=PATH")]
+    password_file: Vec<PasswordFile>,
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Noun {
+    /// Slots of the store
+    Slot {
+        #[command(subcommand)]
+        verb: slot::Verb,
+    },
+    /// The partition in a slot
+    Partition {
+        #[command(subcommand)]
+        verb: partition::Verb,
+    },
+    /// Objects in a slot
+    Object {
+        #[command(subcommand)]
+        verb: object::Verb,
+    },
+    /// Cloning domains
+    Domain {
+        #[command(subcommand)]
+        verb: domain::Verb,
+    },
+    /// Mount every slot of the store as a directory
+    Mount(mount::Mount),
+    /// Unmount what 'slotfs mount' mounted
+    Umount(mount::Umount),
+}
+
+/// How a command that did not fail ended.
+enum Ended {
+    /// With lunacm's last line.
+    WithResult,
+    /// With its own output and nothing else.
+    Bare,
+}
+
+/// Runs the command line `args`, program name first; the process's exit status.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let command = Cli::command();
+    let args = spell_out(args, &command);
+    let cli = match command
+        .try_get_matches_from(args)
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+    {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing is to be done when the terminal is gone.
+            let _ = error.print();
+            return if error.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::DONE
+            };
+        }
+    };
+    if !matches!(cli.noun, Noun::Mount(_)) {
+        crate::logging::for_command();
+    }
+    let json = cli.globals.json;
+    match cli.noun.run(&cli.globals) {
+        Ok(Ended::WithResult) if !json => {
+            output::print("\nCommand Result : No Error\n");
+            exit::DONE
+        }
+        Ok(_) => exit::DONE,
+        Err(error) => {
+            output::error(&error, json);
+            error.exit_status()
+        }
+    }
+}
+
+impl Noun {
+    fn run(self, globals: &Globals) -> Result<Ended> {
+        match self {
+            Self::Slot { verb } => verb.run(globals),
+            Self::Partition { verb } => verb.run(globals),
+            Self::Object { verb } => verb.run(globals),
+            Self::Domain { verb } => verb.run(globals),
+            Self::Mount(mount) => mount.run(globals),
+            Self::Umount(umount) => umount.run(),
+        }
+    }
+}
+
+impl Globals {
+    /// `--store`, `$SLOTFS_STORE`, else `$XDG_DATA_HOME/slotfs/store.db`.
+    fn store(&self) -> Result<PathBuf> {
+        if let Some(path) = &self.store {
+            return Ok(path.clone());
+        }
+        let data = std::env::var_os("XDG_DATA_HOME")
+            .map(PathBuf::from)
+            // The XDG specification has relative paths ignored.
+            .filter(|path| path.is_absolute())
+            .or_else(|| {
+                std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"))
+            });
+        data.map(|data| data.join("slotfs/store.db"))
+            .ok_or_else(|| {
+                Error::Usage("no store: give --store PATH, or set SLOTFS_STORE or HOME".into())
+            })
+    }
+
+    fn open(&self) -> Result<Hsm> {
+        Hsm::open(&self.store()?, Access::ReadWrite)
+    }
+
+    /// The store for a command that writes nothing of its own.
+    fn open_to_look(&self) -> Result<Hsm> {
+        let path = self.store()?;
+        match Hsm::open(&path, Access::ReadWrite) {
+            // On a read-only filesystem, or somebody else's file.
+            Err(Error::Store { .. }) => Hsm::open(&path, Access::ReadOnly),
+            opened => opened,
+        }
+    }
+
+    /// The slot to work on: the command's own option, `--active-slot`, else the lowest.
+    fn slot(&self, hsm: &Hsm, given: Option<SlotId>) -> Result<SlotId> {
+        match given.or(self.active_slot) {
+            Some(slot) => Ok(slot),
+            None => hsm.slots()?.first().map(|row| row.slot).ok_or_else(|| {
+                Error::Usage("the store has no partition; 'slotfs partition init' makes one".into())
+            }),
+        }
+    }
+}
+
+/// lunacm spells long options with one dash: `-objects` becomes `--objects` wherever that is an option.
+fn spell_out(args: impl IntoIterator<Item = OsString>, command: &Command) -> Vec<OsString> {
+    let mut longs = BTreeSet::new();
+    collect_longs(command, &mut longs);
+    let mut plain = false;
+    args.into_iter()
+        .map(|arg| {
+            plain |= arg == "--";
+            match arg.to_str().and_then(|text| text.strip_prefix('-')) {
+                Some(name) if !plain && name.len() > 1 => {
+                    let long = name.split('=').next().unwrap_or(name);
+                    if longs.contains(long) {
+                        return format!("--{name}").into();
+                    }
+                    arg
+                }
+                _ => arg,
+            }
+        })
+        .collect()
+}
+
+fn collect_longs(command: &Command, longs: &mut BTreeSet<String>) {
+    longs.insert("help".into());
+    for arg in command.get_arguments() {
+        longs.extend(arg.get_long().map(str::to_owned));
+        longs.extend(
+            arg.get_all_aliases()
+                .into_iter()
+                .flatten()
+                .map(str::to_owned),
+        );
+    }
+    for subcommand in command.get_subcommands() {
+        collect_longs(subcommand, longs);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn one_dash_is_as_good_as_two() {
+        let spelled = |args: &[&str]| {
+            spell_out(args.iter().map(Into::into), &Cli::command())
+                .into_iter()
+                .map(|arg| arg.into_string().unwrap())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            spelled(&["slotfs", "-slot", "1", "-label=x", "-s", "1", "--force"]),
+            ["slotfs", "--slot", "1", "--label=x", "-s", "1", "--force"]
+        );
+        assert_eq!(
+            spelled(&["-o", "ro", "--", "-slot"]),
+            ["-o", "ro", "--", "-slot"]
+        );
+    }
+}

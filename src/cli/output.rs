@@ -1,0 +1,86 @@
+//! What commands print: text to standard output, errors with a hint to standard error, tables.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use crate::error::Error;
+
+/// Prints to standard output. A reader that went away is not an error of ours.
+pub fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Prints one JSON document.
+pub fn print_json(document: &Value) {
+    print(&format!("{document:#}\n"));
+}
+
+/// Prints an error: what happened, then what to do; and on standard output what lunacm would end with.
+pub fn error(error: &Error, json: bool) {
+    if matches!(error, Error::Daemon { .. }) {
+        return;
+    }
+    let hint = error.hint();
+    let code = error.result_code();
+    let mut text = format!("slotfs: {error}\n");
+    if let Some(hint) = &hint {
+        text.push_str(&format!("  hint: {hint}\n"));
+    }
+    // Nothing is to be done when the terminal is gone.
+    let _ = io::stderr().write_all(text.as_bytes());
+    if json {
+        print_json(&json!({ "error": {
+            "message": error.to_string(),
+            "code": format!("0x{:x}", code.0),
+            "name": code.1,
+            "hint": hint,
+        }}));
+    } else {
+        print(&format!("\nCommand Result : {code}\n"));
+    }
+}
+
+/// A table with its columns aligned: a heading, then rows of as many cells.
+pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let heading: Vec<String> = heading.iter().map(|&cell| cell.to_owned()).collect();
+    let widths: Vec<usize> = (0..heading.len())
+        .map(|column| {
+            std::iter::once(&heading)
+                .chain(rows)
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    for row in std::iter::once(&heading).chain(rows) {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, &width)| format!("{cell:<width$}"))
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = vec![
+            vec!["1".into(), "a".into()],
+            vec!["1000000".into(), "b".into()],
+        ];
+        assert_eq!(
+            table(&["handle", "label"], &rows),
+            "handle   label\n1        a\n1000000  b\n"
+        );
+    }
+}

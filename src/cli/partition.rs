@@ -1,0 +1,200 @@
+//! `partition init` and `partition contents`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::password::{confirm, read_secret};
+use super::{Ended, Globals, output};
+use crate::domain::{self, DomainKey};
+use crate::error::{Error, Result};
+use crate::hsm::{DEFAULT_CAPACITY_OBJECTS, Hsm, NewPartition};
+use crate::object::pkcs11::{class_name, key_type_name};
+use crate::object::{SlotId, show};
+use crate::secret::SecretBytes;
+
+/// More than any domain key file.
+const MOST_KEY_FILE_BYTES: u64 = 64 * 1024;
+
+/// What can be done with a partition.
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Make a partition in a slot; destroys the one that is there
+    #[command(
+        after_help = "Example:\n  slotfs partition init -slot 0 -label alpha -domainkey red.pem --password-file 0=pw"
+    )]
+    Init(Init),
+    /// List the objects of a partition
+    #[command(after_help = "Example:\n  slotfs partition contents -slot 0")]
+    Contents {
+        /// The slot [default: the active one]
+        #[arg(short, long)]
+        slot: Option<SlotId>,
+    },
+}
+
+/// `partition init`
+#[derive(Args)]
+pub struct Init {
+    /// The slot
+    #[arg(short, long)]
+    slot: SlotId,
+    /// 1 to 32 characters
+    #[arg(short, long)]
+    label: String,
+    #[command(flatten)]
+    domain: Domain,
+    /// The password of po and co alike; visible to whoever lists processes [default: a password file, or asked for]
+    #[arg(short, long)]
+    password: Option<String>,
+    /// Destroy the partition that is there without asking
+    #[arg(short, long)]
+    force: bool,
+    /// Owner of the slot's files on a mount
+    #[arg(long)]
+    uid: Option<u32>,
+    /// Group of the slot's files on a mount
+    #[arg(long)]
+    gid: Option<u32>,
+    /// The most objects it may hold
+    #[arg(long, value_name = "OBJECTS", default_value_t = DEFAULT_CAPACITY_OBJECTS)]
+    capacity: u64,
+}
+
+/// The cloning domain of a new partition.
+#[derive(Args)]
+#[group(multiple = false)]
+struct Domain {
+    /// Its cloning domain as a string, 1 to 128 characters
+    #[arg(short, long, value_name = "STRING")]
+    domain: Option<String>,
+    /// Its cloning domain as a key file
+    #[arg(long, value_name = "FILE")]
+    domainkey: Option<PathBuf>,
+}
+
+impl Verb {
+    /// Runs the command.
+    pub fn run(self, globals: &Globals) -> Result<Ended> {
+        match self {
+            Self::Init(init) => init.run(globals),
+            Self::Contents { slot } => contents(globals, slot),
+        }
+    }
+}
+
+impl Init {
+    fn run(self, globals: &Globals) -> Result<Ended> {
+        let slot = self.slot;
+        // All that can be wrong is found before the store is touched.
+        crate::hsm::check_label(&self.label)?;
+        let password = match self.password {
+            Some(password) => SecretBytes::new(password.into_bytes()),
+            None => globals.new_password(slot)?,
+        };
+        crate::hsm::check_password(&password)?;
+        let domain = self.domain.key(slot)?;
+        let hsm = Hsm::open_or_create(&globals.store()?)?;
+        let replaces = match hsm.slot(slot) {
+            Ok(there) => {
+                if !self.force {
+                    confirm(&format!(
+                        "Slot {slot} holds partition '{}'; all its objects will be destroyed.",
+                        show::escape(&there.label)
+                    ))?;
+                }
+                Some(there.serial)
+            }
+            Err(Error::NoSuchSlot { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let label = show::escape(&self.label);
+        let serial = hsm.init_partition(NewPartition {
+            slot,
+            label: self.label,
+            domain,
+            password,
+            uid: self.uid,
+            gid: self.gid,
+            capacity_objects: self.capacity,
+            replaces,
+        })?;
+        if globals.json {
+            output::print_json(&json!({ "slot": slot.0, "label": label, "serial": serial }));
+        } else {
+            output::print(&format!(
+                "Slot {slot} is now partition '{label}', serial {serial}.\n"
+            ));
+        }
+        Ok(Ended::WithResult)
+    }
+}
+
+impl Domain {
+    fn key(self, slot: SlotId) -> Result<DomainKey> {
+        let usage = |why: &dyn std::fmt::Display| Error::Usage(format!("slot {slot}: {why}"));
+        if let Some(path) = self.domainkey {
+            let file = read_secret(&path, MOST_KEY_FILE_BYTES)?;
+            return DomainKey::from_pem(file.bytes())
+                .map_err(|why| Error::Usage(format!("{}: {why}", path.display())));
+        }
+        let string = match self.domain {
+            Some(string) => Zeroizing::new(string),
+            None => super::password::ask_domain(slot)?,
+        };
+        if let Some(bits) = domain::weakness(&string) {
+            log::warn!(
+                "the domain string is worth about {bits:.0} bits; whoever guesses it opens every blob ('slotfs domain newstring' prints a strong one)"
+            );
+        }
+        DomainKey::from_string(&string).map_err(|why| usage(&why))
+    }
+}
+
+fn contents(globals: &Globals, slot: Option<SlotId>) -> Result<Ended> {
+    let hsm = globals.open_to_look()?;
+    let slot = globals.slot(&hsm, slot)?;
+    globals.login(&hsm, slot)?;
+    let mut rows = Vec::new();
+    let mut documents = Vec::new();
+    let mut damaged = None;
+    hsm.contents(slot, |row| {
+        let (class, key_type, label) = match &row.object {
+            Ok(object) => (
+                class_name(object.class),
+                key_type_name(object.key_type),
+                object.label().to_owned(),
+            ),
+            Err(_) => ("damaged".into(), "-".into(), String::new()),
+        };
+        documents.push(json!({
+            "handle": row.handle.get(),
+            "class": class,
+            "key_type": key_type,
+            "label": label,
+            "ouid": row.ouid.to_string(),
+        }));
+        rows.push(vec![
+            row.handle.to_string(),
+            class,
+            key_type,
+            row.ouid.to_string(),
+            show::escape(&label),
+        ]);
+        if let Err(error) = row.object {
+            damaged = Some(error);
+        }
+    })?;
+    if globals.json {
+        output::print_json(&json!({ "slot": slot.0, "objects": documents }));
+    } else {
+        let heading = ["Handle", "Class", "Key Type", "OUID", "Label"];
+        output::print(&output::table(&heading, &rows));
+    }
+    match damaged {
+        Some(error) => Err(error),
+        None => Ok(Ended::WithResult),
+    }
+}

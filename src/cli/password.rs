@@ -1,0 +1,218 @@
+//! Where passwords come from: a file, a credentials directory, or a prompt on a terminal.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use zeroize::Zeroizing;
+
+use super::Globals;
+use crate::credential::Role;
+use crate::error::{Error, Result};
+use crate::hsm::Hsm;
+use crate::object::SlotId;
+use crate::secret::SecretBytes;
+
+/// More than any password, with its line ending.
+const MOST_BYTES: u64 = 4096;
+
+/// `--password-file N[:ROLE]=PATH`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordFile {
+    slot: SlotId,
+    role: Role,
+    path: PathBuf,
+}
+
+impl FromStr for PasswordFile {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (place, path) = text
+            .split_once('=')
+            .filter(|(_, path)| !path.is_empty())
+            .ok_or("it has the form N[:ROLE]=PATH")?;
+        let (slot, role) = parse_login(place)?;
+        Ok(Self {
+            slot,
+            role,
+            path: path.into(),
+        })
+    }
+}
+
+/// `N[:ROLE]`, co unless said.
+pub fn parse_login(text: &str) -> Result<(SlotId, Role), String> {
+    Ok(match text.split_once(':') {
+        Some((slot, role)) => (slot.parse()?, role.parse()?),
+        None => (text.parse()?, Role::Co),
+    })
+}
+
+impl Globals {
+    /// The password of `role` in `slot`: `--password-file`, `$CREDENTIALS_DIRECTORY/slot-N.password` (co),
+    /// else a prompt.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when there is none and nobody to ask; [`Error::File`].
+    pub(super) fn password(&self, slot: SlotId, role: Role) -> Result<SecretBytes> {
+        match self.password_on_file(slot, role)? {
+            Some(password) => Ok(password),
+            None => prompt(
+                slot,
+                role,
+                &format!("Enter the password for {role} of slot {slot}: "),
+            ),
+        }
+    }
+
+    fn password_on_file(&self, slot: SlotId, role: Role) -> Result<Option<SecretBytes>> {
+        let given = self
+            .password_file
+            .iter()
+            .find(|file| file.slot == slot && file.role == role)
+            .map(|file| file.path.clone());
+        if let Some(path) = given {
+            return read(&path).map(Some);
+        }
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        match credentials.map(|folder| folder.join(format!("slot-{slot}.password"))) {
+            Some(path) if role == Role::Co && path.exists() => read(&path).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The password of a partition to be made: asked twice when it is asked.
+    ///
+    /// # Errors
+    /// As [`Self::password`].
+    pub(super) fn new_password(&self, slot: SlotId) -> Result<SecretBytes> {
+        if let Some(password) = self.password_on_file(slot, Role::Co)? {
+            return Ok(password);
+        }
+        let first = prompt(
+            slot,
+            Role::Co,
+            &format!("Enter the new password of slot {slot}: "),
+        )?;
+        let second = prompt(slot, Role::Co, "Re-enter it: ")?;
+        if first == second {
+            Ok(first)
+        } else {
+            Err(Error::Usage("the two passwords differ".into()))
+        }
+    }
+
+    /// Logs co in to `slot`.
+    ///
+    /// # Errors
+    /// As [`Self::password`] and [`Hsm::login`].
+    pub(super) fn login(&self, hsm: &Hsm, slot: SlotId) -> Result<()> {
+        hsm.slot(slot)?;
+        hsm.login(slot, Role::Co, &self.password(slot, Role::Co)?)
+    }
+}
+
+/// Reads a password file, without its one line ending.
+fn read(path: &Path) -> Result<SecretBytes> {
+    read_secret(path, MOST_BYTES).map(SecretBytes::without_newline)
+}
+
+/// Reads a file that holds a secret, at most `most` bytes of it.
+pub fn read_secret(path: &Path, most: u64) -> Result<SecretBytes> {
+    let failed = |source| Error::File {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(failed)?;
+    // Reserved whole, so that reading never leaves a copy behind in a smaller buffer.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(most as usize + 1));
+    file.take(most + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > most {
+        return Err(Error::Usage(format!(
+            "{}: larger than {most} bytes",
+            path.display()
+        )));
+    }
+    Ok(SecretBytes::from(bytes.as_slice()))
+}
+
+fn prompt(slot: SlotId, role: Role, text: &str) -> Result<SecretBytes> {
+    if !io::stdin().is_terminal() {
+        return Err(Error::Usage(format!(
+            "slot {slot}: no password for {role} and no terminal to ask on; give --password-file {slot}:{role}=PATH"
+        )));
+    }
+    let password = rpassword::prompt_password(text).map_err(|source| Error::File {
+        path: "/dev/tty".into(),
+        source,
+    })?;
+    Ok(SecretBytes::new(password.into_bytes()))
+}
+
+/// Asks for a domain string.
+///
+/// # Errors
+/// [`Error::Usage`] when nobody can be asked.
+pub fn ask_domain(slot: SlotId) -> Result<Zeroizing<String>> {
+    if !io::stdin().is_terminal() {
+        return Err(Error::Usage(format!(
+            "slot {slot}: no cloning domain and no terminal to ask on; give -domain STRING or -domainkey FILE"
+        )));
+    }
+    let text = format!("Enter the cloning domain of slot {slot}: ");
+    rpassword::prompt_password(text)
+        .map(Zeroizing::new)
+        .map_err(|source| Error::File {
+            path: "/dev/tty".into(),
+            source,
+        })
+}
+
+/// Asks before something is destroyed, as lunacm does.
+///
+/// # Errors
+/// [`Error::NotConfirmed`] when the answer is no, or nobody can be asked.
+pub fn confirm(what: &str) -> Result<()> {
+    if !io::stdin().is_terminal() {
+        return Err(Error::NotConfirmed(format!(
+            "{what}: nobody to ask; -force does it without asking"
+        )));
+    }
+    super::output::print(&format!(
+        "{what}\nType 'proceed' to continue, or 'quit' to quit now -> "
+    ));
+    let mut line = String::new();
+    // An unreadable answer is no.
+    let _ = io::stdin().read_line(&mut line);
+    match line.trim() {
+        "proceed" => Ok(()),
+        _ => Err(Error::NotConfirmed(
+            "not confirmed, nothing was done".into(),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn password_files_name_slot_role_and_path() {
+        let parsed: PasswordFile = "3:po=/a=b".parse().unwrap();
+        assert_eq!(
+            parsed,
+            PasswordFile {
+                slot: SlotId(3),
+                role: Role::Po,
+                path: "/a=b".into()
+            }
+        );
+        assert_eq!("0=x".parse::<PasswordFile>().unwrap().role, Role::Co);
+        for bad in ["", "0", "0=", "x=y", "0:xx=y", "=y"] {
+            assert!(bad.parse::<PasswordFile>().is_err(), "{bad:?}");
+        }
+    }
+}

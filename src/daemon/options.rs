@@ -1,0 +1,98 @@
+//! `-o`
+
+use crate::error::{Error, Result};
+
+/// What `-o` said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountOptions {
+    /// Users other than the mounting one may use it, as far as modes allow.
+    pub allow_other: bool,
+    /// Nothing may be written.
+    pub read_only: bool,
+    /// Owner of all that no slot owns.
+    pub uid: Option<u32>,
+    /// Its group.
+    pub gid: Option<u32>,
+    /// Bits taken from 0777 and 0666.
+    pub umask: u16,
+}
+
+impl Default for MountOptions {
+    /// 0700 and 0600.
+    fn default() -> Self {
+        Self {
+            allow_other: false,
+            read_only: false,
+            uid: None,
+            gid: None,
+            umask: 0o077,
+        }
+    }
+}
+
+impl MountOptions {
+    /// Parses lists with commas; a later option wins over an earlier one.
+    ///
+    /// # Errors
+    /// [`Error::Usage`], naming the option that is not one.
+    pub fn parse(lists: &[String]) -> Result<Self> {
+        let mut options = Self::default();
+        for option in lists.iter().flat_map(|list| list.split(',')) {
+            options.set(option).ok_or_else(|| {
+                Error::Usage(format!(
+                    "-o {option}: not an option; there are allow_other, ro, rw, uid=N, gid=N, umask=OCTAL"
+                ))
+            })?;
+        }
+        Ok(options)
+    }
+
+    fn set(&mut self, option: &str) -> Option<()> {
+        match option.split_once('=') {
+            None => match option {
+                "allow_other" => self.allow_other = true,
+                "ro" => self.read_only = true,
+                "rw" => self.read_only = false,
+                "" => {}
+                _ => return None,
+            },
+            Some(("uid", value)) => self.uid = Some(value.parse().ok()?),
+            Some(("gid", value)) => self.gid = Some(value.parse().ok()?),
+            Some(("umask", value)) => {
+                self.umask = u16::from_str_radix(value, 8)
+                    .ok()
+                    .filter(|umask| *umask <= 0o777)?;
+            }
+            Some(_) => return None,
+        }
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(list: &str) -> Result<MountOptions> {
+        MountOptions::parse(&[list.to_owned()])
+    }
+
+    #[test]
+    fn options_are_known_or_refused() {
+        let options = parse("allow_other,ro,uid=1,gid=2,umask=027").unwrap();
+        assert_eq!(
+            options,
+            MountOptions {
+                allow_other: true,
+                read_only: true,
+                uid: Some(1),
+                gid: Some(2),
+                umask: 0o027,
+            }
+        );
+        assert_eq!(parse("ro,rw").unwrap(), MountOptions::default());
+        for bad in ["suid", "uid=x", "umask=8", "umask=1777", "ro=1", "fsname=x"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The log: env_logger with `$SLOTFS_LOG`.
+
+use std::fs::File;
+
+use env_logger::{Builder, Env, Target};
+use log::LevelFilter;
+
+/// Variable with env_logger's filter syntax.
+const VARIABLE: &str = "SLOTFS_LOG";
+
+/// Logs of a command: warnings, to standard error.
+pub fn for_command() {
+    init(builder("warn"));
+}
+
+/// Logs of a daemon: every verdict, to `file` or standard error.
+pub fn for_daemon(file: Option<File>) {
+    let mut builder = builder("warn,slotfs=info");
+    if let Some(file) = file {
+        builder.target(Target::Pipe(Box::new(file)));
+    }
+    init(builder);
+}
+
+fn builder(default: &str) -> Builder {
+    let mut builder = Builder::from_env(Env::new().filter_or(VARIABLE, default));
+    builder
+        .format_timestamp_millis()
+        // At debug level fuser prints requests: nothing of a request that may carry a password is logged.
+        .filter_module("fuser", LevelFilter::Warn);
+    builder
+}
+
+fn init(mut builder: Builder) {
+    // Only a second call fails, and then there is a log already.
+    let _ = builder.try_init();
+}
