@@ -143,7 +143,7 @@ fn log_file() {
     fs::remove_file(mount.point.join("0/.x")).unwrap();
     let told = wait_for(|| {
         let text = fs::read_to_string(&log).unwrap_or_default();
-        text.contains("was not stored").then_some(())
+        text.contains("was not cloned").then_some(())
     });
     assert!(told.is_some());
     mount.umount().ok();
@@ -339,6 +339,8 @@ fn unmounted_by_others() {
     let mut mount = store.start(&[0]);
     assert!(unmount(&mount.point, "-u"));
     assert!(mount.wait().success());
+    let log = mount.log();
+    assert!(!log.contains("WARN"), "an ordinary end warns: {log}");
 }
 
 /// `slotfs umount` ends a foreground daemon as well.

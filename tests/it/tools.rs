@@ -237,7 +237,7 @@ fn check(tool: &Tool) {
     };
     findings.holds("the source of the bad blob", &source, &left);
     findings.check(
-        hsm.mount.log().contains("was not stored"),
+        hsm.mount.log().contains("was not cloned"),
         "the log says nothing of the bad blob",
     );
     assert!(

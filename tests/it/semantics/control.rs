@@ -112,7 +112,7 @@ fn clones() {
     );
     let last = hsm.clones(1).lines().last().unwrap().to_owned();
     assert!(
-        last.contains("A blob written as 9 was not stored on slot 1: "),
+        last.contains("A blob written as 9 was not cloned to slot 1: "),
         "{last}"
     );
     let all = fs::read_to_string(hsm.mount.point.join(".slotfs/clones")).unwrap();

@@ -494,7 +494,7 @@ fn foreign_files() {
         assert_errno!(store_excl(&hsm.file(1, 1), &bytes), EACCES, "{name}");
         assert!(hsm.list(1).is_empty(), "{name}");
     }
-    hsm.mount.logged("was not stored");
+    hsm.mount.logged("was not cloned");
 }
 
 /// "no bit can be changed": one bit flipped, at a sample of positions that meets every field.
@@ -531,7 +531,7 @@ fn another_domain() {
         );
     }
     assert!(hsm.list(2).is_empty());
-    hsm.mount.logged("was not stored");
+    hsm.mount.logged("was not cloned");
 }
 
 /// copy_file_range within the mount clones, and names the source in `clones`.

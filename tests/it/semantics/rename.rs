@@ -263,10 +263,10 @@ fn a_refused_rename_is_told() {
     let hsm = two_slots(1);
     fs::write(hsm.file(1, ".x"), spoiled(&hsm.blob(0, 1))).unwrap();
     assert_errno!(fs::rename(hsm.file(1, ".x"), hsm.file(1, 5)), EACCES);
-    hsm.mount.logged("was not stored");
+    hsm.mount.logged("was not cloned");
     let clones = hsm.clones(1);
     assert!(
-        clones.contains("A blob written as 5 was not stored on slot 1:"),
+        clones.contains("A blob written as 5 was not cloned to slot 1:"),
         "{clones}"
     );
     fs::remove_file(hsm.file(1, ".x")).unwrap();
