@@ -109,6 +109,12 @@ pub enum Error {
         /// The slot.
         slot: SlotId,
     },
+    /// A staging folder that is in use.
+    #[error("slot {slot}: the staging folder is not empty")]
+    NotEmpty {
+        /// The slot.
+        slot: SlotId,
+    },
     /// A file name no slot can hold.
     #[error("slot {slot}: {name} is not a name a slot can hold")]
     BadName {
@@ -273,6 +279,7 @@ impl Error {
             | Self::NameTaken { .. }
             | Self::SlotExists { .. } => libc::EEXIST,
             Self::BadName { .. } | Self::Usage(_) | Self::ObjectRefused { .. } => libc::EINVAL,
+            Self::NotEmpty { .. } => libc::ENOTEMPTY,
             Self::BlobTooLarge { .. } => libc::EFBIG,
             Self::SlotFull { .. } | Self::StagingFull { .. } | Self::DiskFull { .. } => {
                 libc::ENOSPC
@@ -304,7 +311,7 @@ impl Error {
             Self::IdentityClash { .. } | Self::HandleTaken { .. } | Self::NameTaken { .. } => {
                 ResultCode(0x8000_006f, "CKR_OBJECT_ALREADY_EXISTS")
             }
-            Self::SlotExists { .. } | Self::NotConfirmed(_) => {
+            Self::SlotExists { .. } | Self::NotEmpty { .. } | Self::NotConfirmed(_) => {
                 ResultCode(0x50, "CKR_FUNCTION_CANCELED")
             }
             Self::BadName { .. } | Self::Usage(_) => ResultCode(0x7, "CKR_ARGUMENTS_BAD"),
@@ -347,6 +354,7 @@ impl Error {
             | Self::IdentityClash { .. }
             | Self::HandleTaken { .. }
             | Self::NameTaken { .. }
+            | Self::NotEmpty { .. }
             | Self::BlobTooLarge { .. }
             | Self::ObjectRefused { .. }
             | Self::SlotFull { .. }
@@ -373,7 +381,8 @@ impl Error {
             | Self::NotLoggedIn { .. }
             | Self::NotSupported { .. }
             | Self::HandleTaken { .. }
-            | Self::NameTaken { .. } => Level::Debug,
+            | Self::NameTaken { .. }
+            | Self::NotEmpty { .. } => Level::Debug,
             Self::Unverified { .. }
             | Self::PayloadVersion { .. }
             | Self::PasswordWrong { .. }
@@ -399,6 +408,23 @@ impl Error {
             | Self::Daemon { .. }
             | Self::Random(_) => Level::Error,
         }
+    }
+
+    /// Whether it is about one blob: the journal writes those down, whoever gives them.
+    pub fn is_verdict(&self) -> bool {
+        self.is_for_ever() || matches!(self, Self::SlotFull { .. })
+    }
+
+    /// Whether the same bytes would fail again: what was staged of them is of no use.
+    pub fn is_for_ever(&self) -> bool {
+        matches!(
+            self,
+            Self::Unverified { .. }
+                | Self::PayloadVersion { .. }
+                | Self::PolicyRefuses { .. }
+                | Self::IdentityClash { .. }
+                | Self::BlobTooLarge { .. }
+        )
     }
 
     /// What to do next, where that is not obvious from what happened.
@@ -437,6 +463,7 @@ impl Error {
             | Self::NotSupported { .. }
             | Self::HandleTaken { .. }
             | Self::NameTaken { .. }
+            | Self::NotEmpty { .. }
             | Self::BadName { .. }
             | Self::BlobTooLarge { .. }
             | Self::SlotFull { .. }

@@ -16,6 +16,7 @@ use fuser::{
 use crate::error::{Error, Result};
 use crate::hsm::Hsm;
 use handles::OpenFiles;
+use incoming::Ends;
 use node::Node;
 use staging::Staging;
 use stats::Stats;
@@ -99,9 +100,14 @@ impl Inner {
     }
 }
 
-/// Logs `error` as loudly as it deserves and gives its errno.
+/// Logs `error` as loudly as it deserves and gives its errno. Verdicts are in the log already.
 fn failed(what: &str, error: &Error) -> Errno {
-    log::log!(error.level(), "{what}: {error}");
+    let level = if error.is_verdict() {
+        log::Level::Debug
+    } else {
+        error.level()
+    };
+    log::log!(level, "{what}: {error}");
     Errno::from_i32(error.errno())
 }
 
@@ -166,7 +172,7 @@ impl Filesystem for SlotFs {
 
     fn setattr(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         _mode: Option<u32>,
         _uid: Option<u32>,
@@ -189,7 +195,8 @@ impl Filesystem for SlotFs {
             let (attr, ttl) = attempt!(reply, "setattr", inner.getattr(node));
             return reply.attr(&ttl, &attr);
         };
-        self.inner.truncate(node, fh, size, move |outcome| {
+        let pid = req.pid();
+        self.inner.truncate(node, fh, size, pid, move |outcome| {
             match outcome.and_then(|()| inner.getattr(node).map_err(|error| error.errno())) {
                 Ok((attr, ttl)) => reply.attr(&ttl, &attr),
                 Err(errno) => reply.error(Errno::from_i32(errno)),
@@ -213,13 +220,19 @@ impl Filesystem for SlotFs {
     fn mkdir(
         &self,
         _req: &Request,
-        _parent: INodeNo,
-        _name: &OsStr,
+        parent: INodeNo,
+        name: &OsStr,
         _mode: u32,
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        reply.error(failed("mkdir", &Error::NotSupported { what: "mkdir" }));
+        let inner = &self.inner;
+        let made = inner
+            .begin(&inner.stats.create, parent)
+            .and_then(|parent| inner.mkdir(parent, name))
+            .and_then(|folder| inner.getattr(folder));
+        let (attr, ttl) = attempt!(reply, "mkdir", made);
+        reply.entry(&ttl, &attr, GENERATION);
     }
 
     fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -230,8 +243,12 @@ impl Filesystem for SlotFs {
         });
     }
 
-    fn rmdir(&self, _req: &Request, _parent: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
-        reply.error(failed("rmdir", &Error::NotSupported { what: "rmdir" }));
+    fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let inner = &self.inner;
+        let outcome = inner
+            .begin(&inner.stats.unlink, parent)
+            .and_then(|parent| inner.rmdir(parent, name));
+        answer("rmdir", outcome, reply);
     }
 
     fn symlink(
@@ -365,7 +382,9 @@ impl Filesystem for SlotFs {
     ) {
         Stats::count(&self.inner.stats.flush);
         self.inner
-            .flush(fh, req.pid(), move |outcome| empty(outcome, reply));
+            .flush(fh, req.pid(), Ends::Close, move |outcome| {
+                empty(outcome, reply)
+            });
     }
 
     fn fsync(
@@ -377,8 +396,9 @@ impl Filesystem for SlotFs {
         reply: ReplyEmpty,
     ) {
         Stats::count(&self.inner.stats.fsync);
-        self.inner
-            .flush(fh, req.pid(), move |outcome| empty(outcome, reply));
+        self.inner.flush(fh, req.pid(), Ends::Sync, move |outcome| {
+            empty(outcome, reply)
+        });
     }
 
     fn release(

@@ -17,6 +17,23 @@ pub enum VerdictAt {
     Close,
 }
 
+/// What sent a request that ends a file's writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// close(2)
+    Close,
+    /// fsync(2)
+    Sync,
+}
+
+impl VerdictAt {
+    /// Whether who was told the rejection is spared its repetition. `rsync --inplace --fsync` gives up its
+    /// run at a failing fsync as it does at a failing close.
+    fn spares(self, ends: Ends) -> bool {
+        ends == Ends::Close || self == Self::Close
+    }
+}
+
 /// Called once the verdict is in: 0, or the errno.
 pub type Waiter = Box<dyn FnOnce(Result<(), i32>) + Send>;
 
@@ -44,7 +61,7 @@ enum State {
     /// Repeated to every later request; but see [`Incoming::told`].
     Rejected {
         errno: i32,
-        /// The process that a copy_file_range told so, when nothing was asked since.
+        /// The process that was told so in a way that no tool misses, when nothing was asked since.
         told: Option<u32>,
     },
 }
@@ -156,8 +173,8 @@ impl Incoming {
         }
     }
 
-    /// FLUSH or fsync by process `pid`: repeats a verdict, or gives it when this is where it belongs.
-    pub fn flush(&mut self, pid: u32) -> Step {
+    /// FLUSH or fsync of process `pid`: repeats a verdict, or gives it when this is where it belongs.
+    pub fn flush(&mut self, pid: u32, ends: Ends) -> Step {
         match &mut self.state {
             State::Filling(buffer) if !buffer.is_written() && !self.exclusive => Step::Done,
             State::Filling(_) => match self.weigh(true) {
@@ -167,8 +184,10 @@ impl Incoming {
             },
             State::Deciding(..) => Step::Wait,
             State::Stored(_) => Step::Done,
-            State::Rejected { told, .. } if *told == Some(pid) => {
-                *told = None;
+            State::Rejected { told, .. } if *told == Some(pid) && self.verdict_at.spares(ends) => {
+                if ends == Ends::Close {
+                    *told = None;
+                }
                 Step::Done
             }
             State::Rejected { errno, told } => {
@@ -230,9 +249,10 @@ impl Incoming {
         }
     }
 
-    /// A copy_file_range of process `pid` was answered with the rejection. If the same process now closes
-    /// the file, it has nothing to learn: cp would print a second message for the same object. Anything
-    /// else it asks, and any other process, hears it again.
+    /// A copy_file_range or ftruncate of process `pid` was answered with the rejection. If the same process
+    /// now closes the file, it has nothing to learn from hearing it again: cp would print a second message
+    /// for the same object, and rsync --inplace would give up its whole run. Anything else it asks, and
+    /// any other process, hears it again.
     pub fn told(&mut self, pid: u32) {
         if let State::Rejected { told, .. } = &mut self.state {
             *told = Some(pid);

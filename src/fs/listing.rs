@@ -7,7 +7,9 @@ use super::attr::{NO_TTL, TTL};
 use super::control::ControlFile;
 use super::handles::Listed;
 use super::node::Node;
+use super::staging::Place;
 use crate::error::{Error, Result};
+use crate::hsm::Session;
 use crate::object::SlotId;
 
 /// What statfs counts in.
@@ -51,6 +53,7 @@ impl Inner {
         let parent = match node {
             Node::Control(Some(slot), ControlFile::Folder) => Node::Slot(slot),
             Node::Control(slot, ControlFile::Objects) => Node::Control(slot, ControlFile::Folder),
+            Node::StagingFolder(id) => Node::Slot(self.folder(id)?.slot),
             _ => Node::Root,
         };
         for (at, name, of) in [(1, ".", node), (2, "..", parent)] {
@@ -67,6 +70,11 @@ impl Inner {
         match node {
             Node::Root => self.list_slots(offset, &mut entries)?,
             Node::Slot(slot) => self.list_slot(slot, offset, &mut entries)?,
+            Node::StagingFolder(id) => {
+                let place = self.folder(id)?;
+                let session = self.hsm.session(place.slot)?;
+                self.list_staged(&session, place, offset, &mut entries);
+            }
             Node::Control(slot, ControlFile::Folder) => {
                 self.list_control(slot, offset, &mut entries)?;
             }
@@ -105,17 +113,22 @@ impl Inner {
             ttl: TTL,
         }));
         if all {
-            let after = offset.saturating_sub(FIRST_STAGING);
-            for (name, file) in self.staging.list(slot, after) {
-                entries.push(Listed {
-                    name,
-                    next: FIRST_STAGING + file.id,
-                    attr: self.staging_attr(&session, &file),
-                    ttl: NO_TTL,
-                });
-            }
+            let place = Place { slot, folder: None };
+            self.list_staged(&session, place, offset, entries);
         }
         Ok(())
+    }
+
+    fn list_staged(&self, session: &Session, place: Place, offset: u64, entries: &mut Vec<Listed>) {
+        let after = offset.saturating_sub(FIRST_STAGING);
+        for (name, staged) in self.staging.list(place, after) {
+            entries.push(Listed {
+                name,
+                next: FIRST_STAGING + staged.id(),
+                attr: self.staging_attr(session, &staged),
+                ttl: NO_TTL,
+            });
+        }
     }
 
     fn handles_after(&self, slot: SlotId, offset: u64) -> Result<Vec<crate::hsm::ObjectFile>> {
@@ -172,7 +185,9 @@ impl Inner {
             Node::Object(id) | Node::Attributes(id) => {
                 self.hsm.find_by_id(id).ok().map(|object| object.slot)
             }
-            Node::Staging(id) => self.staging.by_id(id).map(|(slot, _)| slot),
+            Node::Staging(id) | Node::StagingFolder(id) => {
+                self.staging.by_id(id).map(|(slot, _)| slot)
+            }
             Node::Root | Node::Control(None, _) | Node::Incoming(_) => None,
         };
         let mut space = Space::default();

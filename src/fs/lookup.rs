@@ -11,7 +11,7 @@ use super::control::ControlFile;
 use super::handles::{OpenFile, lock};
 use super::name::Name;
 use super::node::Node;
-use super::staging::StagingFile;
+use super::staging::{Place, Staged};
 use crate::error::{Error, Result};
 use crate::hsm::{ObjectFile, Session};
 use crate::object::{Handle, SlotId};
@@ -40,7 +40,24 @@ impl Inner {
                 let object = self.hsm.find(slot, handle)?;
                 self.getattr(Node::Attributes(object.id))
             }
+            Node::StagingFolder(id) => {
+                let place = self.folder(id)?;
+                let session = self.hsm.session(place.slot)?;
+                let staged = self.staging.find(place, name).ok_or(Error::NoSuchFile)?;
+                Ok((self.staging_attr(&session, &staged), NO_TTL))
+            }
             _ => Err(Error::NoSuchFile),
+        }
+    }
+
+    /// The inside of a staging folder.
+    pub(super) fn folder(&self, id: u64) -> Result<Place> {
+        match self.staging.by_id(id) {
+            Some((slot, Staged::Folder(..))) => Ok(Place {
+                slot,
+                folder: Some(id),
+            }),
+            _ => Err(Error::Gone),
         }
     }
 
@@ -63,8 +80,9 @@ impl Inner {
             }
             Name::Staging(name) => {
                 let session = self.hsm.session(slot)?;
-                let file = self.staging.find(slot, &name).ok_or(Error::NoSuchFile)?;
-                Ok((self.staging_attr(&session, &file), NO_TTL))
+                let place = Place { slot, folder: None };
+                let staged = self.staging.find(place, &name).ok_or(Error::NoSuchFile)?;
+                Ok((self.staging_attr(&session, &staged), NO_TTL))
             }
             Name::New | Name::Other => {
                 self.hsm.session(slot)?;
@@ -127,10 +145,10 @@ impl Inner {
                 let attr = owner.file(node, 0o666, size as u64, store_time);
                 Ok((attr, NO_TTL))
             }
-            Node::Staging(id) => {
-                let (slot, file) = self.staging.by_id(id).ok_or(Error::Gone)?;
+            Node::Staging(id) | Node::StagingFolder(id) => {
+                let (slot, staged) = self.staging.by_id(id).ok_or(Error::Gone)?;
                 let session = self.hsm.session(slot)?;
-                Ok((self.staging_attr(&session, &file), NO_TTL))
+                Ok((self.staging_attr(&session, &staged), NO_TTL))
             }
         }
     }
@@ -151,12 +169,14 @@ impl Inner {
         )
     }
 
-    pub(super) fn staging_attr(&self, session: &Session, file: &StagingFile) -> FileAttr {
-        self.owner.of_slot(session.row()).file(
-            Node::Staging(file.id),
-            0o666,
-            file.len() as u64,
-            time(self.hsm.created_secs()),
-        )
+    pub(super) fn staging_attr(&self, session: &Session, staged: &Staged) -> FileAttr {
+        let owner = self.owner.of_slot(session.row());
+        let time = time(self.hsm.created_secs());
+        match staged {
+            Staged::File(file) => {
+                owner.file(Node::Staging(file.id), 0o666, file.len() as u64, time)
+            }
+            Staged::Folder(id, _) => owner.folder(Node::StagingFolder(*id), 0o777, time),
+        }
     }
 }

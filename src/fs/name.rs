@@ -9,7 +9,7 @@ use crate::object::{Handle, SlotId};
 /// The hidden tree, of the mount and of each slot.
 pub const HIDDEN: &str = ".slotfs";
 /// NAME_MAX.
-const MOST_BYTES: usize = 255;
+pub const MOST_BYTES: usize = 255;
 
 /// What a name in a slot directory means.
 #[derive(Clone, Debug, PartialEq, Eq)]

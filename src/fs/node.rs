@@ -22,6 +22,8 @@ pub enum Node {
     Incoming(u64),
     /// A staging file.
     Staging(u64),
+    /// A folder of staging files.
+    StagingFolder(u64),
 }
 
 /// A number's low bits; its high ones say what kind of node it is.
@@ -45,6 +47,7 @@ impl Node {
             5 => Self::Attributes(row),
             6 => Self::Incoming(low),
             7 => Self::Staging(low),
+            8 => Self::StagingFolder(low),
             _ => return None,
         })
     }
@@ -60,6 +63,7 @@ impl Node {
             Self::Attributes(row) => (5, row.cast_unsigned()),
             Self::Incoming(file) => (6, file),
             Self::Staging(file) => (7, file),
+            Self::StagingFolder(folder) => (8, folder),
         };
         INodeNo(kind << BITS | (low & LOW))
     }
@@ -81,6 +85,7 @@ mod tests {
             Node::Attributes(1 << 40),
             Node::Incoming(7),
             Node::Staging(9),
+            Node::StagingFolder(9),
         ] {
             assert_eq!(Node::of(node.ino()), Some(node), "{node:?}");
         }

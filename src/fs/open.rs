@@ -12,6 +12,7 @@ use super::handles::{OpenFile, lock};
 use super::incoming::{Incoming, VerdictAt};
 use super::name::{self, Name, Wish};
 use super::node::Node;
+use super::staging::{Place, Staged};
 use super::text;
 use crate::error::{Error, Result};
 use crate::object::{SlotId, show};
@@ -35,7 +36,9 @@ impl Inner {
             }
             Node::Incoming(file) => self.reopen_incoming(file, flags, writes),
             Node::Staging(id) => {
-                let (slot, file) = self.staging.by_id(id).ok_or(Error::Gone)?;
+                let Some((slot, Staged::File(file))) = self.staging.by_id(id) else {
+                    return Err(Error::Gone);
+                };
                 self.hsm.session(slot)?;
                 if writes && flags.0 & libc::O_TRUNC != 0 {
                     file.truncate(0);
@@ -53,7 +56,9 @@ impl Inner {
                 }
                 Ok(self.files.add(OpenFile::Text(text.into_bytes())))
             }
-            Node::Root | Node::Slot(_) => Err(Error::NotSupported { what: "open" }),
+            Node::Root | Node::Slot(_) | Node::StagingFolder(_) => {
+                Err(Error::NotSupported { what: "open" })
+            }
         }
     }
 
@@ -96,28 +101,43 @@ impl Inner {
 
     /// Opens what does not exist yet.
     pub fn create(&self, parent: Node, name: &OsStr, flags: i32) -> Result<(FileAttr, FileHandle)> {
-        let Node::Slot(slot) = parent else {
-            return Err(Error::NotSupported { what: "create" });
+        let slot = match parent {
+            Node::Slot(slot) => slot,
+            Node::StagingFolder(id) => return self.create_staged(self.folder(id)?, name, flags),
+            _ => return Err(Error::NotSupported { what: "create" }),
         };
         self.hsm.session(slot)?;
         let fh = match Name::parse(name) {
             Name::Handle(handle) => self.open_incoming(slot, Wish::Handle(handle), flags)?,
             Name::New => self.open_incoming(slot, Wish::Any, flags)?,
             Name::Staging(name) => {
-                self.hsm.may_write(slot)?;
-                let file = self.staging.create(slot, &name)?;
-                if flags & libc::O_TRUNC != 0 {
-                    file.truncate(0);
-                }
-                file.opened();
-                let (attr, _) = self.getattr(Node::Staging(file.id))?;
-                return Ok((attr, self.files.add(OpenFile::Staging(file))));
+                let place = Place { slot, folder: None };
+                return self.create_staged(place, &name, flags);
             }
             Name::Hidden => return Err(Error::NotSupported { what: "create" }),
             Name::Other => return name::refuse(slot, name),
         };
         let (attr, _) = self.getattr(Node::Incoming(fh.0))?;
         Ok((attr, fh))
+    }
+
+    fn create_staged(
+        &self,
+        place: Place,
+        name: &OsStr,
+        flags: i32,
+    ) -> Result<(FileAttr, FileHandle)> {
+        self.hsm.may_write(place.slot)?;
+        if name.len() > name::MOST_BYTES {
+            return name::refuse(place.slot, name);
+        }
+        let file = self.staging.create(place, name)?;
+        if flags & libc::O_TRUNC != 0 {
+            file.truncate(0);
+        }
+        file.opened();
+        let (attr, _) = self.getattr(Node::Staging(file.id))?;
+        Ok((attr, self.files.add(OpenFile::Staging(file))))
     }
 
     fn open_incoming(&self, slot: SlotId, wish: Wish, flags: i32) -> Result<FileHandle> {

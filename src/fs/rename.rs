@@ -1,6 +1,6 @@
 //! Renaming and removing.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 use fuser::RenameFlags;
@@ -8,31 +8,84 @@ use fuser::RenameFlags;
 use super::Inner;
 use super::name::{self, Name};
 use super::node::Node;
+use super::staging::{Place, Staged};
 use super::stats::Stats;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::hsm::Done;
 use crate::object::{Handle, SlotId};
 
+/// A name and where it stands: what renaming and removing work on.
+enum Spot {
+    /// A staging file or folder.
+    Staged(Place, OsString),
+    /// An object.
+    Object(SlotId, Handle),
+    /// What no slot can hold.
+    Other(SlotId),
+}
+
+impl Spot {
+    fn slot(&self) -> SlotId {
+        match self {
+            Self::Staged(place, _) => place.slot,
+            Self::Object(slot, _) | Self::Other(slot) => *slot,
+        }
+    }
+}
+
 impl Inner {
+    fn spot(&self, parent: Node, name: &OsStr, what: &'static str) -> Result<Spot> {
+        match parent {
+            Node::Slot(slot) => match Name::parse(name) {
+                Name::Handle(handle) => Ok(Spot::Object(slot, handle)),
+                Name::Staging(name) => Ok(Spot::Staged(Place { slot, folder: None }, name)),
+                Name::Hidden => Err(Error::NotSupported { what }),
+                Name::New | Name::Other => Ok(Spot::Other(slot)),
+            },
+            Node::StagingFolder(id) => Ok(Spot::Staged(self.folder(id)?, name.to_owned())),
+            _ => Err(Error::NotSupported { what }),
+        }
+    }
+
+    /// mkdir(2): staging folders only.
+    pub fn mkdir(&self, parent: Node, name: &OsStr) -> Result<Node> {
+        let refused = Error::NotSupported { what: "mkdir" };
+        match self.spot(parent, name, "mkdir")? {
+            Spot::Staged(Place { slot, folder: None }, name) => {
+                self.hsm.may_write(slot)?;
+                let id = self.staging.create_folder(slot, &name)?;
+                Ok(Node::StagingFolder(id))
+            }
+            _ => Err(refused),
+        }
+    }
+
+    /// rmdir(2): staging folders only.
+    pub fn rmdir(&self, parent: Node, name: &OsStr) -> Result<()> {
+        let refused = Error::NotSupported { what: "rmdir" };
+        match self.spot(parent, name, "rmdir")? {
+            Spot::Staged(Place { slot, folder: None }, name) => {
+                self.hsm.may_write(slot)?;
+                self.staging.remove_folder(slot, &name)
+            }
+            _ => Err(refused),
+        }
+    }
+
     /// unlink(2)
     pub fn unlink(self: &Arc<Self>, parent: Node, name: &OsStr, done: impl Done<()>) {
-        let Node::Slot(slot) = parent else {
-            return done(Err(Error::NotSupported { what: "unlink" }));
-        };
-        if let Err(error) = self.hsm.may_write(slot) {
-            return done(Err(error));
-        }
-        match Name::parse(name) {
-            Name::Handle(handle) => match self.hsm.find(slot, handle) {
-                Ok(object) => self.hsm.destroy(object.id, done),
-                Err(error) => done(Err(error)),
-            },
-            Name::Staging(name) => done(match self.staging.remove(slot, &name) {
-                true => Ok(()),
-                false => Err(Error::NoSuchFile),
-            }),
-            Name::Hidden => done(Err(Error::NotSupported { what: "unlink" })),
-            Name::New | Name::Other => done(Err(Error::NoSuchFile)),
+        let found = self.spot(parent, name, "unlink").and_then(|spot| {
+            self.hsm.may_write(spot.slot())?;
+            match spot {
+                Spot::Object(slot, handle) => self.hsm.find(slot, handle).map(Some),
+                Spot::Staged(place, name) => self.staging.remove(place, &name).map(|()| None),
+                Spot::Other(_) => Err(Error::NoSuchFile),
+            }
+        });
+        match found {
+            Ok(Some(object)) => self.hsm.destroy(object.id, done),
+            Ok(None) => done(Ok(())),
+            Err(error) => done(Err(error)),
         }
     }
 
@@ -44,54 +97,49 @@ impl Inner {
         flags: RenameFlags,
         done: impl Done<()>,
     ) {
-        let (Node::Slot(from), Node::Slot(to)) = (from, to) else {
-            return done(Err(Error::NotSupported { what: "rename" }));
-        };
-        let keep_existing = flags.contains(RenameFlags::RENAME_NOREPLACE);
-        if !flags.difference(RenameFlags::RENAME_NOREPLACE).is_empty() {
-            return done(name::refuse(to, newname));
-        }
-        if let Err(error) = self
-            .hsm
-            .may_write(from)
-            .and_then(|()| self.hsm.may_write(to))
-        {
-            return done(Err(error));
-        }
-        match (Name::parse(name), Name::parse(newname)) {
-            (Name::Staging(name), Name::Staging(newname)) => {
-                let renamed = self
-                    .staging
-                    .rename((from, &name), (to, &newname), keep_existing);
-                done(renamed.and_then(|renamed| match renamed {
-                    true => Ok(()),
-                    false => Err(Error::NameTaken { slot: to }),
-                }));
+        let spots = (|| {
+            let from = self.spot(from, name, "rename")?;
+            let to = self.spot(to, newname, "rename")?;
+            self.hsm.may_write(from.slot())?;
+            self.hsm.may_write(to.slot())?;
+            if !flags.difference(RenameFlags::RENAME_NOREPLACE).is_empty() {
+                return name::refuse(to.slot(), newname);
             }
-            (Name::Staging(name), Name::Handle(want)) => {
+            Ok((from, to))
+        })();
+        let keep_existing = flags.contains(RenameFlags::RENAME_NOREPLACE);
+        match spots {
+            Err(error) => done(Err(error)),
+            Ok((Spot::Staged(from, name), Spot::Staged(to, newname))) => {
+                done(
+                    self.staging
+                        .rename((from, &name), (to, &newname), keep_existing),
+                );
+            }
+            Ok((Spot::Staged(from, name), Spot::Object(to, want))) => {
                 self.publish((from, &name), (to, want), keep_existing, done);
             }
-            (Name::Handle(handle), Name::Handle(want)) => {
+            Ok((Spot::Object(from, handle), Spot::Object(to, want))) => {
                 self.rename_object((from, handle), (to, want), done);
             }
-            (Name::Hidden, _) | (_, Name::Hidden) => {
-                done(Err(Error::NotSupported { what: "rename" }));
-            }
-            (Name::New | Name::Other, _) => done(Err(Error::NoSuchFile)),
-            (_, Name::New | Name::Other | Name::Staging(_)) => done(name::refuse(to, newname)),
+            Ok((Spot::Other(_), _)) => done(Err(Error::NoSuchFile)),
+            Ok((_, to)) => done(name::refuse(to.slot(), newname)),
         }
     }
 
-    /// A staging file becomes an object: the verdict. A failing one stays for its owner to unlink.
+    /// A staging file becomes an object: the verdict. A failing one stays for its owner to unlink; but one
+    /// in a staging folder has no owner left (rsync --delay-updates), so it goes.
     fn publish(
         self: &Arc<Self>,
-        (from, name): (SlotId, &OsStr),
+        (from, name): (Place, &OsStr),
         (to, want): (SlotId, Handle),
         keep_existing: bool,
         done: impl Done<()>,
     ) {
-        let Some(file) = self.staging.find(from, name) else {
-            return done(Err(Error::NoSuchFile));
+        let file = match self.staging.find(from, name) {
+            Some(Staged::File(file)) => file,
+            Some(Staged::Folder(..)) => return done(Err(Error::NotSupported { what: "rename" })),
+            None => return done(Err(Error::NoSuchFile)),
         };
         if keep_existing && self.hsm.find(to, want).is_ok() {
             return done(Err(Error::HandleTaken {
@@ -102,6 +150,7 @@ impl Inner {
         let Some(blob) = file.bytes() else {
             let why = Error::BlobTooLarge { slot: to };
             Stats::count(&self.stats.verdicts_bad);
+            self.staging.discard(from, name, &file);
             return done(Err(self.hsm.note_refusal(to, &want.to_string(), None, why)));
         };
         let inner = Arc::clone(self);
@@ -112,8 +161,10 @@ impl Inner {
                     Ok(_) => &inner.stats.verdicts_good,
                     Err(_) => &inner.stats.verdicts_bad,
                 });
-                if outcome.is_ok() {
-                    inner.staging.remove_file(from, &name, &file);
+                match &outcome {
+                    Ok(_) => inner.staging.remove_file(from, &name, &file),
+                    Err(why) if why.is_for_ever() => inner.staging.discard(from, &name, &file),
+                    Err(_) => {}
                 }
                 done(outcome.map(drop));
             });

@@ -1,4 +1,5 @@
-//! Staging files: names that start with a dot, held in memory until they are renamed to a handle.
+//! Staging files: names that start with a dot, held in memory until they are renamed to a handle. And
+//! staging folders, for tools that collect such files in one (`rsync --delay-updates`, `--partial-dir`).
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -10,10 +11,19 @@ use super::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::object::SlotId;
 
-/// The most staging files of one mount, 64 KiB each.
-const MOST_FILES: usize = 1024;
-/// One that nobody has open is forgotten after this long.
+/// The most staging files and folders of one mount; a file takes 64 KiB at most.
+const MOST: usize = 1024;
+/// What nobody has open is forgotten after this long.
 const LONGEST_IDLE: Duration = Duration::from_secs(3600);
+
+/// Where a staging name stands: in a slot, or in a staging folder of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The slot.
+    pub slot: SlotId,
+    /// The folder's number.
+    pub folder: Option<u64>,
+}
 
 /// One staging file.
 pub struct StagingFile {
@@ -24,13 +34,12 @@ pub struct StagingFile {
     open: AtomicUsize,
 }
 
-#[derive(Default)]
 struct Content {
     buffer: Buffer,
     /// A write went past the largest blob. Said at the rename and nowhere else: rsync takes an error of
     /// write for the end of its whole run.
     too_large: bool,
-    touched: Option<Instant>,
+    touched: Instant,
 }
 
 impl StagingFile {
@@ -40,24 +49,24 @@ impl StagingFile {
 
     /// Takes `data` at `offset`, or remembers that it was too much.
     pub fn write(&self, offset: u64, data: &[u8]) {
-        let mut content = self.content();
-        content.touched = Some(Instant::now());
-        if !content.too_large && content.buffer.write(offset, data).is_err() {
-            content.too_large = true;
-            content.buffer = Buffer::default();
-        }
+        self.change(|buffer| buffer.write(offset, data).is_ok());
     }
 
-    /// Cuts or lengthens the file.
+    /// Cuts or lengthens the file; an empty one starts anew.
     pub fn truncate(&self, length: u64) {
-        let mut content = self.content();
         if length == 0 {
-            *content = Content::default();
-        } else if !content.too_large && content.buffer.truncate(length).is_err() {
+            self.content().too_large = false;
+        }
+        self.change(|buffer| buffer.truncate(length).is_ok());
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Buffer) -> bool) {
+        let mut content = self.content();
+        content.touched = Instant::now();
+        if !content.too_large && !change(&mut content.buffer) {
             content.too_large = true;
             content.buffer = Buffer::default();
         }
-        content.touched = Some(Instant::now());
     }
 
     /// Bytes in it.
@@ -73,8 +82,7 @@ impl StagingFile {
 
     /// The whole content; `None` once it was too large.
     pub fn bytes(&self) -> Option<Vec<u8>> {
-        let content = self.content();
-        (!content.too_large).then(|| content.buffer.bytes().to_vec())
+        self.read(0, u64::MAX)
     }
 
     /// Counts one who opened it.
@@ -88,22 +96,81 @@ impl StagingFile {
     }
 
     fn is_abandoned(&self) -> bool {
-        self.open.load(Ordering::Relaxed) == 0
-            && self
-                .content()
-                .touched
-                .is_none_or(|touched| touched.elapsed() > LONGEST_IDLE)
+        self.open.load(Ordering::Relaxed) == 0 && self.content().touched.elapsed() > LONGEST_IDLE
     }
 }
 
-/// Every staging file of a mount.
+/// A file or a folder.
+#[derive(Clone)]
+pub enum Staged {
+    /// A file.
+    File(Arc<StagingFile>),
+    /// A folder, by number, and when it was made.
+    Folder(u64, Instant),
+}
+
+impl Staged {
+    /// Its number, for its inode.
+    pub fn id(&self) -> u64 {
+        match self {
+            Self::File(file) => file.id,
+            Self::Folder(id, _) => *id,
+        }
+    }
+}
+
+/// Everything staged on a mount.
 #[derive(Default)]
 pub struct Staging(Mutex<Table>);
 
 #[derive(Default)]
 struct Table {
     last_id: u64,
-    files: BTreeMap<(SlotId, OsString), Arc<StagingFile>>,
+    entries: BTreeMap<(Place, OsString), Staged>,
+}
+
+impl Table {
+    fn is_empty_folder(&self, slot: SlotId, id: u64) -> bool {
+        let folder = Some(id);
+        let inside = Place { slot, folder };
+        !self.entries.keys().any(|(place, _)| *place == inside)
+    }
+
+    /// Forgets what was left behind: files first, then the folders that this emptied.
+    fn sweep(&mut self) {
+        self.entries.retain(|_, staged| match staged {
+            Staged::File(file) => !file.is_abandoned(),
+            Staged::Folder(..) => true,
+        });
+        let old: Vec<_> = self
+            .entries
+            .iter()
+            .filter_map(|(key, staged)| match staged {
+                Staged::Folder(id, made)
+                    if made.elapsed() > LONGEST_IDLE && self.is_empty_folder(key.0.slot, *id) =>
+                {
+                    Some(key.clone())
+                }
+                _ => None,
+            })
+            .collect();
+        for key in old {
+            self.entries.remove(&key);
+        }
+    }
+
+    /// # Errors
+    /// [`Error::StagingFull`]
+    fn next_id(&mut self, slot: SlotId) -> Result<u64> {
+        if self.entries.len() >= MOST {
+            self.sweep();
+        }
+        if self.entries.len() >= MOST {
+            return Err(Error::StagingFull { slot });
+        }
+        self.last_id += 1;
+        Ok(self.last_id)
+    }
 }
 
 impl Staging {
@@ -111,111 +178,166 @@ impl Staging {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The file `name`, if any.
-    pub fn find(&self, slot: SlotId, name: &OsStr) -> Option<Arc<StagingFile>> {
-        self.table().files.get(&(slot, name.to_owned())).cloned()
+    /// What `name` is, if anything.
+    pub fn find(&self, place: Place, name: &OsStr) -> Option<Staged> {
+        self.table().entries.get(&(place, name.to_owned())).cloned()
     }
 
-    /// The file with number `id` and the slot it is in.
-    pub fn by_id(&self, id: u64) -> Option<(SlotId, Arc<StagingFile>)> {
+    /// What has number `id`, and the slot it is in.
+    pub fn by_id(&self, id: u64) -> Option<(SlotId, Staged)> {
         self.table()
-            .files
+            .entries
             .iter()
-            .find(|(_, file)| file.id == id)
-            .map(|((slot, _), file)| (*slot, Arc::clone(file)))
+            .find(|(_, staged)| staged.id() == id)
+            .map(|((place, _), staged)| (place.slot, staged.clone()))
     }
 
     /// A new file `name`, or the one that is there.
     ///
     /// # Errors
-    /// [`Error::StagingFull`]
-    pub fn create(&self, slot: SlotId, name: &OsStr) -> Result<Arc<StagingFile>> {
+    /// [`Error::StagingFull`], [`Error::NameTaken`] by a folder.
+    pub fn create(&self, place: Place, name: &OsStr) -> Result<Arc<StagingFile>> {
+        let slot = place.slot;
         let mut table = self.table();
-        let key = (slot, name.to_owned());
-        if let Some(file) = table.files.get(&key) {
-            return Ok(Arc::clone(file));
+        let key = (place, name.to_owned());
+        match table.entries.get(&key) {
+            Some(Staged::File(file)) => return Ok(Arc::clone(file)),
+            Some(Staged::Folder(..)) => return Err(Error::NameTaken { slot }),
+            None => {}
         }
-        if table.files.len() >= MOST_FILES {
-            table.files.retain(|_, file| !file.is_abandoned());
-        }
-        if table.files.len() >= MOST_FILES {
-            return Err(Error::StagingFull { slot });
-        }
-        table.last_id += 1;
         let file = Arc::new(StagingFile {
-            id: table.last_id,
+            id: table.next_id(slot)?,
             content: Mutex::new(Content {
-                touched: Some(Instant::now()),
-                ..Content::default()
+                buffer: Buffer::default(),
+                too_large: false,
+                touched: Instant::now(),
             }),
             open: AtomicUsize::new(0),
         });
-        table.files.insert(key, Arc::clone(&file));
+        table.entries.insert(key, Staged::File(Arc::clone(&file)));
         Ok(file)
     }
 
-    /// Removes `name`; whether it was there.
-    pub fn remove(&self, slot: SlotId, name: &OsStr) -> bool {
-        self.table()
-            .files
-            .remove(&(slot, name.to_owned()))
-            .is_some()
+    /// A new folder `name` in a slot; its number.
+    ///
+    /// # Errors
+    /// [`Error::StagingFull`], [`Error::NameTaken`]
+    pub fn create_folder(&self, slot: SlotId, name: &OsStr) -> Result<u64> {
+        let mut table = self.table();
+        let key = (Place { slot, folder: None }, name.to_owned());
+        if table.entries.contains_key(&key) {
+            return Err(Error::NameTaken { slot });
+        }
+        let id = table.next_id(slot)?;
+        table
+            .entries
+            .insert(key, Staged::Folder(id, Instant::now()));
+        Ok(id)
+    }
+
+    /// Removes the file `name`.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFile`]
+    pub fn remove(&self, place: Place, name: &OsStr) -> Result<()> {
+        let mut table = self.table();
+        let key = (place, name.to_owned());
+        match table.entries.get(&key) {
+            Some(Staged::File(_)) => {
+                table.entries.remove(&key);
+                Ok(())
+            }
+            Some(Staged::Folder(..)) => Err(Error::NotSupported { what: "unlink" }),
+            None => Err(Error::NoSuchFile),
+        }
+    }
+
+    /// Removes the folder `name`.
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`], [`Error::NoSuchFile`]
+    pub fn remove_folder(&self, slot: SlotId, name: &OsStr) -> Result<()> {
+        let mut table = self.table();
+        let key = (Place { slot, folder: None }, name.to_owned());
+        match table.entries.get(&key) {
+            Some(Staged::Folder(id, _)) if table.is_empty_folder(slot, *id) => {
+                table.entries.remove(&key);
+                Ok(())
+            }
+            Some(Staged::Folder(..)) => Err(Error::NotEmpty { slot }),
+            Some(Staged::File(_)) => Err(Error::NotSupported { what: "rmdir" }),
+            None => Err(Error::NoSuchFile),
+        }
     }
 
     /// Removes `name` if it still is `file`.
-    pub fn remove_file(&self, slot: SlotId, name: &OsStr, file: &StagingFile) {
+    pub fn remove_file(&self, place: Place, name: &OsStr, file: &StagingFile) {
         let mut table = self.table();
-        let key = (slot, name.to_owned());
+        let key = (place, name.to_owned());
         if table
-            .files
+            .entries
             .get(&key)
-            .is_some_and(|there| there.id == file.id)
+            .is_some_and(|there| there.id() == file.id)
         {
-            table.files.remove(&key);
+            table.entries.remove(&key);
         }
     }
 
-    /// Renames a file, over another unless `keep_existing`.
+    /// Forgets a refused `file` that stands in a staging folder, and the folder with the last one.
+    pub fn discard(&self, place: Place, name: &OsStr, file: &StagingFile) {
+        let Some(folder) = place.folder else { return };
+        self.remove_file(place, name, file);
+        let mut table = self.table();
+        if table.is_empty_folder(place.slot, folder) {
+            table.entries.retain(|_, staged| staged.id() != folder);
+        }
+    }
+
+    /// Renames a file, over another unless `keep_existing`. Folders stay where they are.
     ///
     /// # Errors
-    /// [`Error::NoSuchFile`]; EEXIST as [`Error::BadName`]'s sibling is the caller's to give: `Ok(false)`.
+    /// [`Error::NoSuchFile`], [`Error::NameTaken`], [`Error::NotSupported`] for a folder.
     pub fn rename(
         &self,
-        from: (SlotId, &OsStr),
-        to: (SlotId, &OsStr),
+        from: (Place, &OsStr),
+        to: (Place, &OsStr),
         keep_existing: bool,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         let mut table = self.table();
         let (from, to) = ((from.0, from.1.to_owned()), (to.0, to.1.to_owned()));
-        if !table.files.contains_key(&from) {
-            return Err(Error::NoSuchFile);
+        let what = "renaming a staging folder";
+        match (table.entries.get(&from), table.entries.get(&to)) {
+            (None, _) => return Err(Error::NoSuchFile),
+            (Some(Staged::Folder(..)), _) => return Err(Error::NotSupported { what }),
+            (_, Some(Staged::Folder(..))) => return Err(Error::NameTaken { slot: to.0.slot }),
+            (_, Some(_)) if keep_existing => return Err(Error::NameTaken { slot: to.0.slot }),
+            _ => {}
         }
-        if keep_existing && table.files.contains_key(&to) {
-            return Ok(false);
+        if let Some(file) = table.entries.remove(&from) {
+            table.entries.insert(to, file);
         }
-        if let Some(file) = table.files.remove(&from) {
-            table.files.insert(to, file);
-        }
-        Ok(true)
+        Ok(())
     }
 
-    /// The files of a slot with numbers above `after`, by number, and their names.
-    pub fn list(&self, slot: SlotId, after: u64) -> Vec<(OsString, Arc<StagingFile>)> {
+    /// What is at `place` with numbers above `after`, by number, with names.
+    pub fn list(&self, place: Place, after: u64) -> Vec<(OsString, Staged)> {
         let mut table = self.table();
-        table.files.retain(|_, file| !file.is_abandoned());
-        let mut files: Vec<_> = table
-            .files
+        table.sweep();
+        let mut staged: Vec<_> = table
+            .entries
             .iter()
-            .filter(|((of, _), file)| *of == slot && file.id > after)
-            .map(|((_, name), file)| (name.clone(), Arc::clone(file)))
+            .filter(|((at, _), staged)| *at == place && staged.id() > after)
+            .map(|((_, name), staged)| (name.clone(), staged.clone()))
             .collect();
-        files.sort_unstable_by_key(|(_, file)| file.id);
-        files
+        staged.sort_unstable_by_key(|(_, staged)| staged.id());
+        staged
     }
 
-    /// Forgets the files of a slot that was logged out of.
+    /// Forgets everything of a slot that was logged out of.
     pub fn clear(&self, slot: SlotId) {
-        self.table().files.retain(|(of, _), _| *of != slot);
+        self.table()
+            .entries
+            .retain(|(place, _), _| place.slot != slot);
     }
 }
 
@@ -223,35 +345,54 @@ impl Staging {
 mod tests {
     use super::*;
 
-    const SLOT: SlotId = SlotId(1);
+    const HERE: Place = Place {
+        slot: SlotId(1),
+        folder: None,
+    };
 
     #[test]
     fn files_are_found_renamed_and_bounded() {
         let staging = Staging::default();
         let name = OsStr::new(".a");
-        let file = staging.create(SLOT, name).unwrap();
+        let file = staging.create(HERE, name).unwrap();
         file.write(0, b"abc");
-        assert_eq!(staging.by_id(file.id).unwrap().1.read(1, 9).unwrap(), b"bc");
+        assert_eq!(file.read(1, 9).unwrap(), b"bc");
+        assert_eq!(staging.by_id(file.id).unwrap().1.id(), file.id);
         let other = OsStr::new(".b");
-        assert!(staging.rename((SLOT, name), (SLOT, other), true).unwrap());
-        assert!(staging.find(SLOT, name).is_none());
-        staging.create(SLOT, name).unwrap();
-        assert!(!staging.rename((SLOT, name), (SLOT, other), true).unwrap());
-        assert_eq!(staging.list(SLOT, 0).len(), 2);
-        for n in 2..MOST_FILES {
-            let file = staging.create(SLOT, OsStr::new(&format!(".{n}"))).unwrap();
+        staging.rename((HERE, name), (HERE, other), true).unwrap();
+        assert!(staging.find(HERE, name).is_none());
+        staging.create(HERE, name).unwrap();
+        let kept = staging.rename((HERE, name), (HERE, other), true);
+        assert!(matches!(kept, Err(Error::NameTaken { .. })));
+        assert_eq!(staging.list(HERE, 0).len(), 2);
+        for n in 2..MOST {
+            let file = staging.create(HERE, OsStr::new(&format!(".{n}"))).unwrap();
             file.opened();
         }
-        let full = staging.create(SLOT, OsStr::new(".full"));
-        assert!(matches!(full, Err(Error::StagingFull { slot: SLOT })));
-        staging.clear(SLOT);
-        assert!(staging.list(SLOT, 0).is_empty());
+        let full = staging.create(HERE, OsStr::new(".full"));
+        assert!(matches!(full, Err(Error::StagingFull { .. })));
+        staging.clear(HERE.slot);
+        assert!(staging.list(HERE, 0).is_empty());
+    }
+
+    #[test]
+    fn a_folder_goes_only_when_it_is_empty() {
+        let staging = Staging::default();
+        let (name, slot) = (OsStr::new(".~tmp~"), HERE.slot);
+        let folder = Some(staging.create_folder(slot, name).unwrap());
+        let inside = Place { slot, folder };
+        staging.create(inside, OsStr::new("124")).unwrap();
+        let kept = staging.remove_folder(slot, name);
+        assert!(matches!(kept, Err(Error::NotEmpty { .. })));
+        staging.remove(inside, OsStr::new("124")).unwrap();
+        staging.remove_folder(slot, name).unwrap();
+        assert!(staging.list(HERE, 0).is_empty());
     }
 
     #[test]
     fn too_much_is_remembered_until_it_is_emptied() {
         let staging = Staging::default();
-        let file = staging.create(SLOT, OsStr::new(".a")).unwrap();
+        let file = staging.create(HERE, OsStr::new(".a")).unwrap();
         file.write(1 << 30, b"x");
         assert_eq!(file.bytes(), None);
         file.truncate(0);

@@ -7,8 +7,9 @@ use fuser::FileHandle;
 use super::Inner;
 use super::buffer;
 use super::handles::{OpenFile, lock};
-use super::incoming::{Incoming, Step};
+use super::incoming::{Ends, Incoming, Step};
 use super::node::Node;
+use super::staging::Staged;
 use super::stats::Stats;
 use crate::error::Error;
 use crate::hsm::Source;
@@ -91,15 +92,16 @@ impl Inner {
         node: Node,
         fh: Option<FileHandle>,
         length: u64,
+        pid: u32,
         answer: impl FnOnce(Result<(), i32>) + Send + 'static,
     ) {
         if let (Node::Staging(id), None) = (node, fh) {
             return answer(match self.staging.by_id(id) {
-                Some((_, file)) => {
+                Some((_, Staged::File(file))) => {
                     file.truncate(length);
                     Ok(())
                 }
-                None => Err(libc::ESTALE),
+                _ => Err(libc::ESTALE),
             });
         }
         let Some(open) = fh.and_then(|fh| self.files.get(fh)) else {
@@ -109,8 +111,15 @@ impl Inner {
             OpenFile::Incoming(incoming) => {
                 let step = lock(incoming).truncate(length);
                 let again = Arc::clone(self);
-                self.take(&open, step, false, Box::new(answer), move |answer| {
-                    again.truncate(node, fh, length, answer);
+                let file = Arc::clone(&open);
+                let answer = Box::new(move |outcome: Result<(), i32>| {
+                    if let (Err(_), OpenFile::Incoming(incoming)) = (outcome, &*file) {
+                        lock(incoming).told(pid);
+                    }
+                    answer(outcome);
+                });
+                self.take(&open, step, false, answer, move |answer| {
+                    again.truncate(node, fh, length, pid, answer);
                 });
             }
             OpenFile::Staging(file) => {
@@ -128,6 +137,7 @@ impl Inner {
         self: &Arc<Self>,
         fh: FileHandle,
         pid: u32,
+        ends: Ends,
         answer: impl FnOnce(Result<(), i32>) + Send + 'static,
     ) {
         let Some(open) = self.files.get(fh) else {
@@ -135,10 +145,10 @@ impl Inner {
         };
         match &*open {
             OpenFile::Incoming(incoming) => {
-                let step = lock(incoming).flush(pid);
+                let step = lock(incoming).flush(pid, ends);
                 let again = Arc::clone(self);
                 self.take(&open, step, true, Box::new(answer), move |answer| {
-                    again.flush(fh, pid, answer);
+                    again.flush(fh, pid, ends, answer);
                 });
             }
             OpenFile::Message(_, _, result) => answer(Self::message_result(result)),

@@ -1,0 +1,33 @@
+# What the scripts share. Source it; it changes to the repository's folder.
+# shellcheck shell=bash
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf '\n== %s\n' "$*"; }
+die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+
+# need PROGRAM=DEBIAN-PACKAGE...: installs what is missing when root, else names it.
+need() {
+    local missing=() pair
+    for pair in "$@"; do
+        command -v "${pair%%=*}" >/dev/null 2>&1 || missing+=("${pair#*=}")
+    done
+    [ "${#missing[@]}" -eq 0 ] && return
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+        say "installing ${missing[*]}"
+        # The lists of a fresh machine are empty or old.
+        apt-get -qq update
+        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
+    else
+        die "missing: install these Debian packages first: ${missing[*]}"
+    fi
+}
+
+need_rust() {
+    command -v cargo >/dev/null || die "missing: Rust 1.95 or later (https://rustup.rs)"
+}
+
+need_fuse() {
+    [ -c /dev/fuse ] || die "/dev/fuse is missing: load the fuse module, or pass the device into the container"
+    [ -r /dev/fuse ] && [ -w /dev/fuse ] || die "/dev/fuse is not open to $(id -un)"
+}
