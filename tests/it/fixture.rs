@@ -414,7 +414,11 @@ impl Store {
     /// The same at another mountpoint of the store's directory and with more arguments.
     #[track_caller]
     pub fn start_at(&self, point: &str, logins: &[u32], more: &[&str]) -> Mount {
-        let log = self.path(format!("{point}.log"));
+        // One log per mount: what an earlier one was told is no concern of the next.
+        let log = (1..)
+            .map(|i| self.path(format!("{point}-{i}.log")))
+            .find(|log| !log.exists())
+            .unwrap();
         let point = self.path(point);
         let _ = fs::create_dir(&point);
         let mut command = self.bare(&["--store"]);
@@ -522,14 +526,25 @@ impl Mount {
     /// Says that blobs will be rejected.
     pub fn announce_rejections(&self) {
         self.announce("was not cloned to slot");
+        self.announce("the blob was not accepted");
+        self.announce("larger than any blob");
+    }
+
+    /// Says that names will be tried that no slot can hold.
+    pub fn announce_names(&self) {
+        self.announce("is not a name a slot can hold");
     }
 
     /// Waits until the log says these words; announces them too.
     #[track_caller]
     pub fn logged(&self, words: &str) {
         self.announce(words);
-        let found = wait_for(|| self.log().contains(words).then_some(()));
-        assert!(found.is_some(), "no {words:?} in the log: {}", self.log());
+        // The daemon logs before it answers.
+        assert!(
+            self.log().contains(words),
+            "no {words:?} in the log: {}",
+            self.log()
+        );
     }
 
     /// Sends a signal to the daemon.

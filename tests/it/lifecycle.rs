@@ -364,7 +364,7 @@ fn a_stale_mountpoint() {
     assert_errno!(fs::read_dir(&mount.point), ENOTCONN);
     let out = mount.mount(LOGIN).fails(5);
     assert!(
-        out.stderr.contains("stale") && out.stderr.contains("slotfs umount"),
+        out.stderr.contains("was left behind") && out.stderr.contains("slotfs umount"),
         "what happened and what to do: {out:?}"
     );
     assert!(out.stderr.contains("hint:"), "{out:?}");

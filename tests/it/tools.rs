@@ -40,6 +40,8 @@ enum Bad {
     Reports,
     /// This exit status.
     Exits(i32),
+    /// Any but 0, but the tool gives up with it: what comes after the bad blob does not arrive.
+    GivesUp,
 }
 
 struct Tool {
@@ -73,6 +75,11 @@ impl Tool {
 
     const fn exits(mut self, code: i32) -> Self {
         self.bad = Bad::Exits(code);
+        self
+    }
+
+    const fn gives_up(mut self) -> Self {
+        self.bad = Bad::GivesUp;
         self
     }
 
@@ -222,13 +229,16 @@ fn check(tool: &Tool) {
     write_dir(&source, &mixed);
     let out = tool.call(&source, &target, &scratch);
     let reported = match tool.bad {
-        Bad::Reports => out.code != 0,
+        Bad::Reports | Bad::GivesUp => out.code != 0,
         Bad::Exits(code) => out.code == code,
     };
     findings.check(
         reported,
         format_args!("the bad blob was not reported: {out:?}"),
     );
+    if matches!(tool.bad, Bad::GivesUp) {
+        good.retain(|name, _| target.join(name).exists());
+    }
     findings.holds("the slot that was given a bad blob", &target, &good);
     let left = if tool.takes {
         Files::from([(bad.clone(), mixed[&bad].clone())])

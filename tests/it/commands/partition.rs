@@ -476,7 +476,13 @@ fn object_generate_checks_its_arguments() {
 fn object_show() {
     let store = one_slot();
     let out = store.run_in(0, "object show -handle 1").ok();
-    for attribute in ["CKA_CLASS", "CKA_KEY_TYPE", "CKA_LABEL", "CKA_VALUE_LEN"] {
+    for attribute in [
+        "class",
+        "key type",
+        "label",
+        "CKA_VALUE_LEN",
+        "CKA_SENSITIVE",
+    ] {
         assert!(out.stdout.contains(attribute), "no {attribute}: {out:?}");
     }
     for handle in ["2", "4294967295"] {

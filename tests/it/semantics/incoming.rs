@@ -235,6 +235,7 @@ fn bytes_beyond_the_end_after_a_good_verdict() {
 #[test]
 fn fallocate_has_no_effect() {
     let hsm = two_slots(1);
+    hsm.mount.announce_rejections();
     let blob = hsm.blob(0, 1);
     let file = open_excl(&hsm.file(1, 1)).unwrap();
     fallocate(&file, FallocateFlags::empty(), 0, 4096).unwrap();
@@ -263,6 +264,8 @@ fn a_flush_with_nothing_written() {
     file.write_all_at(&blob, 0).unwrap();
     close(file).unwrap();
     assert_eq!(hsm.blob(1, 1), blob);
+    // Success, but the log says that a name was opened and nothing handed in.
+    hsm.mount.announce_rejections();
     close(open_trunc(&hsm.file(1, 2)).unwrap()).unwrap();
     close(open_plain(&hsm.file(1, 3)).unwrap()).unwrap();
     close(fs::File::open(hsm.file(1, 1)).unwrap()).unwrap();
@@ -567,7 +570,8 @@ fn copy_file_range_refuses_with_eacces() {
     let target = open_excl(&hsm.file(2, 1)).unwrap();
     let copied = copy_file_range(&source, None, &target, None, 1 << 20);
     assert_errno!(copied, EACCES);
-    assert_errno!(close(target), EACCES);
+    // cp would print a second line for each: the close right after it, by the same process, is spared.
+    close(target).unwrap();
     assert!(hsm.list(2).is_empty());
     assert!(
         hsm.clones(2)
@@ -610,7 +614,8 @@ fn ftruncate_of_an_object() {
 #[test]
 fn incoming_blobs_are_bounded() {
     let hsm = two_slots(1);
-    hsm.mount.announce("incoming");
+    hsm.mount.announce_rejections();
+    hsm.mount.announce("too many unfinished files");
     let mut open = Vec::new();
     let refused = (1..900).find_map(|i| match open_trunc(&hsm.file(1, i)) {
         Ok(file) => {

@@ -150,7 +150,7 @@ fn a_wrong_password() {
         &[("D", &hsm.slot(1))],
     );
     assert_ne!(out.code, 0, "{out:?}");
-    assert!(out.stderr.contains("ejected"), "{out:?}");
+    assert!(!out.stderr.is_empty(), "{out:?}");
     tell(&login, password(1).as_bytes()).unwrap();
     assert_eq!(hsm.list(1), ["1"]);
     assert!(

@@ -18,6 +18,7 @@ fn rename_flags(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<()> {
 fn staging_to_staging_and_to_anything_else() {
     let hsm = two_slots(1);
     let blob = hsm.blob(0, 1);
+    hsm.mount.announce_names();
     fs::write(hsm.file(1, ".a"), &blob).unwrap();
     fs::rename(hsm.file(1, ".a"), hsm.file(1, ".b")).unwrap();
     assert_eq!(hsm.list(1), [".b"]);
@@ -105,6 +106,7 @@ fn no_replace() {
 #[test]
 fn exchange_is_refused() {
     let hsm = two_slots(2);
+    hsm.mount.announce_names();
     let before = hsm.blobs(0);
     let error = errno(rename_flags(
         &hsm.file(0, 1),
@@ -119,6 +121,7 @@ fn exchange_is_refused() {
 #[test]
 fn handle_to_handle() {
     let hsm = two_slots(3);
+    hsm.mount.announce_names();
     let before = hsm.blobs(0);
     fs::rename(hsm.file(0, 2), hsm.file(0, 500)).unwrap();
     assert_eq!(hsm.list(0), ["1", "3", "500"]);

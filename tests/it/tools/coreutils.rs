@@ -51,6 +51,7 @@ fn cp_reflink_always() {
     );
     assert!(hsm.list(1).is_empty());
     assert_eq!(hsm.list(0).len(), 3);
+    hsm.mount.announce_rejections();
 }
 
 /// Within a slot, `mv` renumbers.

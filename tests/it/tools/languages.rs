@@ -62,7 +62,8 @@ with open(sys.argv[1], "rb") as a, open(sys.argv[2], "wb") as b: shutil.copyfile
         r#"python3 -c 'import pathlib, sys; pathlib.Path(sys.argv[2]).write_bytes(pathlib.Path(sys.argv[1]).read_bytes())' "$F" "$D/$N""#
     );
     python_exclusive: each(
-        r#"python3 -c 'import sys; open(sys.argv[2], "xb").write(open(sys.argv[1], "rb").read())' "$F" "$D/$N""#
+        r#"python3 -c 'import sys
+with open(sys.argv[1], "rb") as a, open(sys.argv[2], "xb") as b: b.write(a.read())' "$F" "$D/$N""#
     )
     .again(Again::Never("it refuses an existing name"));
     perl_copy: each(r#"perl -MFile::Copy -e 'copy($ARGV[0], $ARGV[1]) or die "$ARGV[1]: $!"' "$F" "$D/$N""#);
