@@ -225,6 +225,31 @@ fn tools_that_hand_in_nothing() {
     }
 }
 
+/// What a pipeline between hosts does: the blobs go through bytes that no one here understands.
+#[test]
+fn through_pipes_and_encodings() {
+    let hsm = three_slots(3);
+    let all = hsm.blobs(0);
+    for script in [
+        r#"tar -C "$S" -cf - . | gzip | base64 | base64 -d | gunzip | tar -C "$D" -xf -"#,
+        r#"for f in "$S"/*; do openssl base64 -in "$f" | openssl base64 -d -out "$D/${f##*/}" || exit 1; done"#,
+        r#"for f in "$S"/*; do split -b 100 "$f" "$T"/part. && cat "$T"/part.* > "$D/${f##*/}" && rm "$T"/part.* || exit 1; done"#,
+        r#"cd "$S" && for f in *; do gzip -c "$f" | gunzip > "$D/$f" || exit 1; done"#,
+    ] {
+        let scratch = hsm.store.path("scratch");
+        let _ = fs::create_dir(&scratch);
+        sh(
+            script,
+            &[("S", &hsm.slot(0)), ("D", &hsm.slot(1)), ("T", &scratch)],
+        )
+        .ok();
+        assert_eq!(hsm.blobs(1), all, "{script}");
+        for name in hsm.list(1) {
+            fs::remove_file(hsm.file(1, name)).unwrap();
+        }
+    }
+}
+
 /// The whole tree at once, across slots that match and one that does not.
 #[test]
 fn a_whole_mount_copied_and_restored() {

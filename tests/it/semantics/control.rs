@@ -48,8 +48,8 @@ fn contents() {
     );
     assert!(row("3").contains("data"), "{table}");
     let ouid = |row: &str| {
-        let words = row.split_whitespace();
-        let ouid = words.filter(|word| word.len() == 32).last();
+        let mut words = row.split_whitespace();
+        let ouid = words.rfind(|word| word.len() == 32);
         ouid.unwrap_or_else(|| panic!("no OUID in {row}"))
             .to_owned()
     };
@@ -82,8 +82,6 @@ fn objects() {
         .map(|byte| format!("{byte:02x}"))
         .collect();
     assert!(!text.contains(&secret));
-    let metadata = fs::metadata(hsm.control(0, "objects/1")).unwrap();
-    assert_eq!(metadata.len(), read(&hsm, 0, "objects/1").len() as u64);
     assert_errno!(fs::read(hsm.control(0, "objects/99")), ENOENT);
     assert_errno!(fs::read(hsm.control(0, "objects/01")), ENOENT);
     fs::remove_file(hsm.file(0, 1)).unwrap();

@@ -260,6 +260,29 @@ fn out_of_the_mount_and_back() {
     store_excl(&hsm.file(0, 1), &blob).unwrap();
 }
 
+/// Where DESIGN.md is silent: a staging *folder*, which `rsync --delay-updates` collects its files in and
+/// without which it discards all of them and ends with 0.
+#[test]
+fn a_staging_folder() {
+    let hsm = two_slots(2);
+    let folder = hsm.file(1, ".~tmp~");
+    fs::create_dir(&folder).unwrap();
+    assert_errno!(fs::create_dir(&folder), EEXIST);
+    fs::write(folder.join("1"), hsm.blob(0, 1)).unwrap();
+    fs::write(folder.join("2"), spoiled(&hsm.blob(0, 2))).unwrap();
+    assert_eq!(crate::fixture::names(&folder), ["1", "2"]);
+    assert_eq!(hsm.list(1), [".~tmp~"]);
+    assert_eq!(fs::read(folder.join("1")).unwrap(), hsm.blob(0, 1));
+    assert!(fs::remove_dir(&folder).is_err(), "it is not empty");
+    fs::rename(folder.join("1"), hsm.file(1, 1)).unwrap();
+    hsm.mount.announce_rejections();
+    assert_errno!(fs::rename(folder.join("2"), hsm.file(1, 2)), EACCES);
+    let _ = fs::remove_file(folder.join("2"));
+    let _ = fs::remove_dir(&folder);
+    assert_eq!(hsm.list(1), ["1"]);
+    assert_eq!(hsm.blob(1, 1), hsm.blob(0, 1));
+}
+
 /// A bad blob by staging and rename says why in `clones` and in the log.
 #[test]
 fn a_refused_rename_is_told() {

@@ -38,5 +38,15 @@ tools! {
     preallocate: rsync(r#"rsync -a --preallocate "$S"/ "$D"/"#, STILL);
     ignore_existing: rsync(r#"rsync -a --ignore-existing "$S"/ "$D"/"#, STILL);
     update: rsync(r#"rsync -au "$S"/ "$D"/"#, STILL);
+    partial_dir: rsync(r#"rsync -a --partial-dir=.part "$S"/ "$D"/"#, STILL);
+    delay_updates_twice: rsync(
+        r#"rsync -a --delay-updates --delete "$S"/ "$D"/ && rsync -a --delay-updates -I "$S"/ "$D"/"#,
+        STILL
+    );
+    backup_dir: rsync(r#"rsync -a --backup --backup-dir="$T" "$S"/ "$D"/"#, STILL);
+    append_verify: rsync(r#"rsync -a --append-verify "$S"/ "$D"/"#, STILL);
+    whole_file: rsync(r#"rsync -aW "$S"/ "$D"/"#, STILL);
+    fsync_inplace: rsync(r#"rsync -a --inplace --fsync "$S"/ "$D"/"#, STILL);
+    fsync_delay_updates: rsync(r#"rsync -a --delay-updates --fsync "$S"/ "$D"/"#, STILL);
     size_only: rsync(r#"rsync -a --size-only "$S"/ "$D"/"#, STILL);
 }
