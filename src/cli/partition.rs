@@ -10,7 +10,7 @@ use super::password::{confirm, read_secret};
 use super::{Ended, Globals, output};
 use crate::domain::{self, DomainKey};
 use crate::error::{Error, Result};
-use crate::hsm::{DEFAULT_CAPACITY_OBJECTS, Hsm, NewPartition};
+use crate::hsm::{DEFAULT_CAPACITY_OBJECTS, Hsm, NewPartition, Policies};
 use crate::object::pkcs11::{class_name, key_type_name};
 use crate::object::{SlotId, show};
 use crate::secret::SecretBytes;
@@ -119,6 +119,7 @@ impl Init {
             uid: self.uid,
             gid: self.gid,
             capacity_objects: self.capacity,
+            policies: Policies::default(),
             replaces,
         })?;
         if globals.json {

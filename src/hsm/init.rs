@@ -42,6 +42,8 @@ pub struct NewPartition {
     pub gid: Option<u32>,
     /// The most objects.
     pub capacity_objects: u64,
+    /// What it allows.
+    pub policies: Policies,
     /// The serial of the partition to be destroyed for it.
     pub replaces: Option<u64>,
 }
@@ -92,7 +94,7 @@ impl Hsm {
             capacity_objects: new.capacity_objects,
             capacity_bytes: CAPACITY_BYTES,
             retention_secs: RETENTION_SECS,
-            policies: Policies::default().to_stored(),
+            policies: new.policies.to_stored(),
             uid: new.uid,
             gid: new.gid,
             created_secs: now_secs(),

@@ -1,0 +1,304 @@
+//! The rules below the filesystem, with a real store and no mount: policies, and stores that somebody
+//! changed by hand.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use slotfs::credential::Role;
+use slotfs::domain::{DomainKey, new_key_file};
+use slotfs::error::Error;
+use slotfs::hsm::{Access, Arrived, Hsm, NewPartition, Policies, wait};
+use slotfs::object::new::{Naming, SecretKeyType, generate_secret_key};
+use slotfs::object::{Handle, SlotId};
+use slotfs::secret::SecretBytes;
+
+const PASSWORD: &[u8] = b"correct horse";
+
+struct Fixture {
+    folder: tempfile::TempDir,
+    hsm: Arc<Hsm>,
+}
+
+fn password() -> SecretBytes {
+    SecretBytes::from(PASSWORD)
+}
+
+fn handle(number: u32) -> Handle {
+    Handle::new(number).unwrap()
+}
+
+impl Fixture {
+    /// Slots 0, 1, ... of one domain with these policies, logged in, with one AES key each in slot 0.
+    fn new(policies: &[Policies]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let hsm = Arc::new(Hsm::open_or_create(&folder.path().join("store.db")).unwrap());
+        let domain = DomainKey::from_pem(new_key_file().unwrap().bytes()).unwrap();
+        for (number, policies) in (0..).zip(policies) {
+            let slot = SlotId(number);
+            hsm.init_partition(NewPartition {
+                slot,
+                label: format!("slot {number}"),
+                domain: domain.clone(),
+                password: password(),
+                uid: None,
+                gid: None,
+                capacity_objects: 100,
+                policies: *policies,
+                replaces: None,
+            })
+            .unwrap();
+            hsm.login(slot, Role::Co, &password()).unwrap();
+        }
+        Self { folder, hsm }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("store.db")
+    }
+
+    fn add_key(&self, slot: SlotId) -> Handle {
+        let naming = Naming {
+            label: "key".into(),
+            id: Vec::new(),
+        };
+        let object = generate_secret_key(SecretKeyType::Aes, 256, &naming).unwrap();
+        let arrived: Arrived = wait(|done| self.hsm.add(slot, &object, done)).unwrap();
+        arrived.handle
+    }
+
+    fn seal(&self, slot: SlotId, handle: Handle) -> Result<Vec<u8>, Error> {
+        let found = self.hsm.find(slot, handle)?;
+        self.hsm.seal(found.id).map(|(_, blob)| blob)
+    }
+
+    fn import(&self, slot: SlotId, blob: &[u8]) -> Result<Arrived, Error> {
+        wait(|done| {
+            self.hsm.import(slot, None, blob, None, "test", done);
+        })
+    }
+
+    /// The store changed behind our back, then opened by another process.
+    fn tamper(self, change: &str) -> Self {
+        let Self { folder, hsm } = self;
+        drop(hsm);
+        let path = folder.path().join("store.db");
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch(change)
+            .unwrap();
+        let hsm = Arc::new(Hsm::open(&path, Access::ReadWrite).unwrap());
+        Self { folder, hsm }
+    }
+
+    fn login(&self, slot: u32, role: Role) -> Result<(), Error> {
+        self.hsm.login(SlotId(slot), role, &password())
+    }
+}
+
+#[test]
+fn policy_4_off_keeps_secret_keys_in_at_open_and_out_at_the_verdict() {
+    let closed = Policies {
+        secret_key_cloning: false,
+        ..Policies::default()
+    };
+    let fixture = Fixture::new(&[Policies::default(), closed]);
+    let open = fixture.add_key(SlotId(0));
+    let blob = fixture.seal(SlotId(0), open).unwrap();
+    let refused = fixture.import(SlotId(1), &blob).unwrap_err();
+    assert!(matches!(refused, Error::PolicyRefuses { .. }));
+    assert_eq!(refused.errno(), libc::EACCES);
+
+    let kept = fixture.add_key(SlotId(1));
+    let forbidden = fixture.seal(SlotId(1), kept).unwrap_err();
+    assert!(matches!(forbidden, Error::PolicyForbids { .. }));
+    assert_eq!(forbidden.errno(), libc::EPERM);
+    let moved = fixture.hsm.find(SlotId(1), kept).unwrap();
+    let moved: Result<Arrived, Error> = wait(|done| {
+        fixture
+            .hsm
+            .move_object(moved.id, SlotId(0), handle(77), done);
+    });
+    assert!(matches!(moved, Err(Error::PolicyForbids { .. })));
+    assert!(fixture.hsm.find(SlotId(1), kept).is_ok());
+}
+
+#[test]
+fn a_full_slot_takes_no_more_and_loses_nothing() {
+    let fixture = Fixture::new(&[Policies::default()]);
+    for _ in 0..100 {
+        fixture.add_key(SlotId(0));
+    }
+    let naming = Naming::default();
+    let object = generate_secret_key(SecretKeyType::Aes, 128, &naming).unwrap();
+    let full: Result<Arrived, Error> = wait(|done| fixture.hsm.add(SlotId(0), &object, done));
+    assert!(matches!(full, Err(Error::SlotFull { .. })));
+    assert_eq!(fixture.hsm.usage(SlotId(0)).unwrap().0, 100);
+}
+
+#[test]
+fn a_field_in_clear_that_was_changed_is_noticed_at_login() {
+    for change in [
+        "UPDATE slots SET label = 'other'",
+        "UPDATE slots SET serial = serial + 1",
+        "UPDATE slots SET capacity_objects = 1000000",
+        "UPDATE slots SET policies = '0:1,4:1,20:1000'",
+        "UPDATE slots SET uid = 1000",
+        "UPDATE slots SET generation = generation + 1",
+        "UPDATE slots SET retention_secs = 0",
+        "UPDATE domains SET label = 'other'",
+        "UPDATE domains SET kind = 3 - kind",
+        "DELETE FROM domains",
+        "UPDATE credentials SET id = id + 1 WHERE role = 2",
+    ] {
+        let fixture = Fixture::new(&[Policies::default()]).tamper(change);
+        let login = fixture.login(0, Role::Co);
+        assert!(matches!(login, Err(Error::Damaged { .. })), "{change}");
+        assert!(fixture.hsm.session(SlotId(0)).is_err(), "{change}");
+    }
+}
+
+#[test]
+fn argon2_costs_outside_the_limits_are_refused() {
+    for change in [
+        "UPDATE credentials SET memory_kib = 2147483647",
+        "UPDATE credentials SET memory_kib = 8",
+        "UPDATE credentials SET passes = 1000000",
+        "UPDATE credentials SET lanes = 0",
+    ] {
+        let fixture = Fixture::new(&[Policies::default()]).tamper(change);
+        let login = fixture.login(0, Role::Co);
+        assert!(matches!(login, Err(Error::Damaged { .. })), "{change}");
+    }
+}
+
+#[test]
+fn a_credential_of_another_slot_or_role_opens_nothing() {
+    let two = [Policies::default(), Policies::default()];
+    let swap = "CREATE TEMP TABLE c AS SELECT * FROM credentials;
+         UPDATE credentials SET (salt, commitment, wrapped) =
+            (SELECT salt, commitment, wrapped FROM c WHERE c.slot = 1 AND c.role = credentials.role)
+         WHERE slot = 0;";
+    let fixture = Fixture::new(&two).tamper(swap);
+    let login = fixture.login(0, Role::Co);
+    assert!(matches!(login, Err(Error::Damaged { .. })));
+    assert!(fixture.login(1, Role::Co).is_ok());
+}
+
+#[test]
+fn a_damaged_row_fails_alone_and_is_named() {
+    let fixture = Fixture::new(&[Policies::default()]);
+    for _ in 0..3 {
+        fixture.add_key(SlotId(0));
+    }
+    let fixture = fixture.tamper(
+        "UPDATE objects SET sealed = (SELECT sealed FROM objects WHERE handle = 1) WHERE handle = 2",
+    );
+    fixture.login(0, Role::Co).unwrap();
+    assert!(fixture.seal(SlotId(0), handle(1)).is_ok());
+    assert!(fixture.seal(SlotId(0), handle(3)).is_ok());
+    let damaged = fixture.seal(SlotId(0), handle(2)).unwrap_err();
+    assert_eq!(damaged.errno(), libc::EIO);
+    assert!(damaged.to_string().contains("slot 0, object 2"));
+
+    // Under another handle, identity or slot a row does not open either.
+    for change in [
+        "UPDATE objects SET handle = 9 WHERE handle = 3",
+        "UPDATE objects SET ouid = zeroblob(16) WHERE handle = 3",
+    ] {
+        let fixture = Fixture::new(&[Policies::default()]);
+        for _ in 0..3 {
+            fixture.add_key(SlotId(0));
+        }
+        let fixture = fixture.tamper(change);
+        fixture.login(0, Role::Co).unwrap();
+        let object = fixture.hsm.list(SlotId(0), 2, 1).unwrap()[0];
+        let damaged = fixture.hsm.seal(object.id).unwrap_err();
+        assert!(matches!(damaged, Error::Damaged { .. }), "{change}");
+    }
+}
+
+#[test]
+fn stores_that_are_none_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |name: &str| Hsm::open(&folder.path().join(name), Access::ReadWrite).err();
+    let refused =
+        |name: &str| matches!(open(name), Some(Error::Store { path, .. }) if path.ends_with(name));
+
+    assert!(refused("missing.db"));
+    std::fs::write(
+        folder.path().join("text.db"),
+        "not a database, but long enough to be read as one".repeat(99),
+    )
+    .unwrap();
+    assert!(refused("text.db"));
+    let other = Connection::open(folder.path().join("other.db")).unwrap();
+    other.execute_batch("CREATE TABLE t (x)").unwrap();
+    assert!(refused("other.db"));
+    std::fs::create_dir(folder.path().join("folder.db")).unwrap();
+    assert!(refused("folder.db"));
+
+    let fixture = Fixture::new(&[Policies::default()]);
+    let path = fixture.path();
+    drop(fixture.hsm);
+    let future = Connection::open(&path).unwrap();
+    future.execute_batch("PRAGMA user_version = 2").unwrap();
+    let error = Hsm::open(&path, Access::ReadWrite).err().unwrap();
+    assert!(error.to_string().contains("schema version 2"), "{error}");
+}
+
+#[test]
+fn ten_wrong_passwords_lock_the_role_and_a_right_one_before_forgets_them() {
+    let fixture = Fixture::new(&[Policies::default()]);
+    let wrong = SecretBytes::from(b"wrong horse".as_slice());
+    let slot = SlotId(0);
+    for _ in 0..9 {
+        let refused = fixture.hsm.login(slot, Role::Co, &wrong).unwrap_err();
+        assert_eq!(refused.errno(), libc::EKEYREJECTED);
+    }
+    fixture.login(0, Role::Co).unwrap();
+    for _ in 0..9 {
+        fixture.hsm.login(slot, Role::Co, &wrong).unwrap_err();
+    }
+    // Counted in the store: another process counts on.
+    let path = fixture.path();
+    let again = Hsm::open(&path, Access::ReadWrite).unwrap();
+    let locked = again.login(slot, Role::Co, &wrong).unwrap_err();
+    assert_eq!(locked.errno(), libc::EKEYREVOKED);
+    let locked = again.login(slot, Role::Co, &password()).unwrap_err();
+    assert_eq!(locked.errno(), libc::EKEYREVOKED);
+    // The other role is not locked.
+    again.login(slot, Role::Po, &password()).unwrap();
+}
+
+#[test]
+fn a_slot_initialised_elsewhere_is_logged_out_here() {
+    let fixture = Fixture::new(&[Policies::default()]);
+    let slot = SlotId(0);
+    let key = fixture.add_key(slot);
+    let elsewhere = Hsm::open(&fixture.path(), Access::ReadWrite).unwrap();
+    let there = elsewhere.slot(slot).unwrap();
+    elsewhere
+        .init_partition(NewPartition {
+            slot,
+            label: "anew".into(),
+            domain: DomainKey::from_pem(new_key_file().unwrap().bytes()).unwrap(),
+            password: password(),
+            uid: None,
+            gid: None,
+            capacity_objects: 100,
+            policies: Policies::default(),
+            replaces: Some(there.serial),
+        })
+        .unwrap();
+    // Even before it is noticed, nothing is stored under the old key.
+    let naming = Naming::default();
+    let object = generate_secret_key(SecretKeyType::Aes, 128, &naming).unwrap();
+    let late: Result<Arrived, Error> = wait(|done| fixture.hsm.add(slot, &object, done));
+    assert!(matches!(late, Err(Error::NotLoggedIn { .. })));
+    assert_eq!(fixture.hsm.refresh().unwrap(), [slot]);
+    let gone = fixture.hsm.find(slot, key).unwrap_err();
+    assert!(matches!(gone, Error::NotLoggedIn { .. }));
+}
