@@ -1,0 +1,21 @@
+//! The commands of issue 2, point 6: what they take, what they print, how they end.
+
+mod import;
+mod output;
+mod partition;
+
+use crate::fixture::Store;
+
+/// Exit statuses (DESIGN.md section 6).
+const FAILED: i32 = 1;
+const USAGE: i32 = 2;
+const LOGIN: i32 = 3;
+const STORE: i32 = 4;
+
+/// One slot with one AES key.
+fn one_slot() -> Store {
+    let store = Store::empty();
+    store.slot(0, "red");
+    store.aes(0, 1);
+    store
+}

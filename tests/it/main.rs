@@ -1,0 +1,10 @@
+//! What a user can see: real stores, real mounts, the real tools. The contract is DESIGN.md.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod commands;
+mod fixture;
+mod judge;
+mod lifecycle;
+mod model;
+mod semantics;
+mod tools;
