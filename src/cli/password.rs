@@ -131,9 +131,9 @@ pub fn read_secret(path: &Path, most: u64) -> Result<SecretBytes> {
         .read_to_end(&mut bytes)
         .map_err(failed)?;
     if bytes.len() as u64 > most {
-        return Err(Error::Usage(format!(
-            "{}: larger than {most} bytes",
-            path.display()
+        return Err(failed(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("larger than {most} bytes"),
         )));
     }
     Ok(SecretBytes::from(bytes.as_slice()))

@@ -59,7 +59,7 @@ const fn row(
 
 /// The trees. A row's index is its identity in inode numbers: rows are only ever added.
 pub const TABLE: &[Row] = &[
-    row(ControlFile::Folder, ".slotfs", 0o555, (false, false, true)),
+    row(ControlFile::Folder, ".slotfs", 0o777, (false, false, true)),
     row(ControlFile::Clones, "clones", 0o444, (true, true, true)),
     row(ControlFile::Stats, "stats", 0o444, (true, false, true)),
     row(ControlFile::Status, "status", 0o444, (false, true, true)),
@@ -72,7 +72,7 @@ pub const TABLE: &[Row] = &[
     row(ControlFile::Login, "login", 0o222, (false, true, true)),
     row(ControlFile::LoginCu, "login-cu", 0o222, (false, true, true)),
     row(ControlFile::Logout, "logout", 0o222, (false, true, true)),
-    row(ControlFile::Objects, "objects", 0o555, (false, true, false)),
+    row(ControlFile::Objects, "objects", 0o777, (false, true, false)),
 ];
 
 impl ControlFile {

