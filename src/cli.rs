@@ -165,7 +165,7 @@ impl Globals {
         let path = self.store()?;
         match Hsm::open(&path, Access::ReadWrite) {
             // On a read-only filesystem, or somebody else's file.
-            Err(Error::Store { .. }) => Hsm::open(&path, Access::ReadOnly),
+            Err(Error::StoreReadOnly { .. }) => Hsm::open(&path, Access::ReadOnly),
             opened => opened,
         }
     }

@@ -157,7 +157,7 @@ fn wait_for_end(queue: &mpsc::Receiver<Event>, hsm: &Hsm) -> io::Result<()> {
 
 fn open(plan: &Plan) -> Result<Hsm> {
     match Hsm::open(&plan.store, Access::ReadWrite) {
-        Err(Error::Store { .. }) if plan.options.read_only => {
+        Err(Error::StoreReadOnly { .. }) if plan.options.read_only => {
             Hsm::open(&plan.store, Access::ReadOnly)
         }
         opened => opened,

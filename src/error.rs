@@ -203,6 +203,18 @@ pub enum Error {
         /// What failed.
         why: String,
     },
+    /// The store cannot be written.
+    #[error("store {path} cannot be written")]
+    StoreReadOnly {
+        /// The store.
+        path: PathBuf,
+    },
+    /// Another process changed the slot while this was under way.
+    #[error("slot {slot}: another process changed it meanwhile")]
+    SlotChanged {
+        /// The slot.
+        slot: SlotId,
+    },
     /// A file the user named could not be used.
     #[error("{path}: {source}")]
     File {
@@ -284,7 +296,8 @@ impl Error {
             Self::SlotFull { .. } | Self::StagingFull { .. } | Self::DiskFull { .. } => {
                 libc::ENOSPC
             }
-            Self::ReadOnly { .. } => libc::EROFS,
+            Self::ReadOnly { .. } | Self::StoreReadOnly { .. } => libc::EROFS,
+            Self::SlotChanged { .. } => libc::EBUSY,
             Self::NoSuchSlot { .. } | Self::NoSuchObject { .. } | Self::NoSuchFile => libc::ENOENT,
             Self::Gone => libc::ESTALE,
             Self::Damaged { .. }
@@ -321,7 +334,10 @@ impl Error {
                 ResultCode(0x8000_002c, "CKR_CONTAINER_OBJECT_STORAGE_FULL")
             }
             Self::DiskFull { .. } => ResultCode(0x8000_002a, "CKR_HSM_STORAGE_FULL"),
-            Self::ReadOnly { .. } => ResultCode(0xe2, "CKR_TOKEN_WRITE_PROTECTED"),
+            Self::ReadOnly { .. } | Self::StoreReadOnly { .. } => {
+                ResultCode(0xe2, "CKR_TOKEN_WRITE_PROTECTED")
+            }
+            Self::SlotChanged { .. } => ResultCode(0x6, "CKR_FUNCTION_FAILED"),
             Self::NoSuchSlot { .. } => ResultCode(0x3, "CKR_SLOT_ID_INVALID"),
             Self::NoSuchObject { .. } | Self::NoSuchFile | Self::Gone => {
                 ResultCode(0x82, "CKR_OBJECT_HANDLE_INVALID")
@@ -343,7 +359,10 @@ impl Error {
             | Self::PasswordWrong { .. }
             | Self::RoleLocked { .. }
             | Self::RoleMissing { .. } => exit::LOGIN,
-            Self::Damaged { .. } | Self::Store { .. } | Self::DiskFull { .. } => exit::STORE,
+            Self::Damaged { .. }
+            | Self::Store { .. }
+            | Self::StoreReadOnly { .. }
+            | Self::DiskFull { .. } => exit::STORE,
             Self::Mount { .. } => exit::MOUNT,
             Self::Daemon { status } => *status,
             Self::Unverified { .. }
@@ -360,6 +379,7 @@ impl Error {
             | Self::SlotFull { .. }
             | Self::StagingFull { .. }
             | Self::ReadOnly { .. }
+            | Self::SlotChanged { .. }
             | Self::NoSuchSlot { .. }
             | Self::SlotExists { .. }
             | Self::NoSuchObject { .. }
@@ -397,6 +417,8 @@ impl Error {
             | Self::SlotFull { .. }
             | Self::StagingFull { .. }
             | Self::ReadOnly { .. }
+            | Self::SlotChanged { .. }
+            | Self::StoreReadOnly { .. }
             | Self::SlotExists { .. }
             | Self::Usage(_)
             | Self::NotConfirmed(_)
@@ -436,9 +458,6 @@ impl Error {
             Self::NotLoggedIn { slot } => {
                 format!("write the password to {slot}/.slotfs/login, or mount with --login {slot}")
             }
-            Self::RoleLocked { role: Role::Co | Role::Cu, .. } => {
-                "the partition officer can reset it".into()
-            }
             Self::IdentityClash { .. } => {
                 "an object with this identity but other content is in the slot; compare the two before you remove either".into()
             }
@@ -449,6 +468,10 @@ impl Error {
             Self::NoSuchObject { .. } => "'slotfs partition contents' lists the handles".into(),
             Self::Damaged { .. } => {
                 "restore the store from a backup; the objects that still open can be copied out first".into()
+            }
+            Self::SlotChanged { .. } => "nothing was done; try again".into(),
+            Self::StoreReadOnly { .. } => {
+                "give the store's file and its folder to the user that runs slotfs, or mount with -o ro".into()
             }
             Self::DiskFull { .. } => "nothing was lost; free some space and try again".into(),
             Self::Mount { hint, .. } => hint.clone()?,

@@ -81,9 +81,7 @@ impl Inner {
     /// and its inode is one of ours.
     fn begin(&self, counter: &AtomicU64, ino: INodeNo) -> Result<Node> {
         Stats::count(counter);
-        for slot in self.hsm.refresh()? {
-            self.slot_changed(slot);
-        }
+        self.hsm.refresh(|slot| self.slot_changed(slot))?;
         Node::of(ino).ok_or(Error::Gone)
     }
 
@@ -123,9 +121,7 @@ macro_rules! attempt {
 
 impl Filesystem for SlotFs {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        // O_TRUNC must come with the open, or the kernel truncates by inode and not by open file.
         for wanted in [
-            InitFlags::FUSE_ATOMIC_O_TRUNC,
             InitFlags::FUSE_DO_READDIRPLUS | InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_PARALLEL_DIROPS,
         ] {
@@ -296,14 +292,14 @@ impl Filesystem for SlotFs {
         reply.error(failed("link", &Error::NotSupported { what: "link" }));
     }
 
-    fn open(&self, _req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let inner = &self.inner;
         let fh = attempt!(
             reply,
             "open",
             inner
                 .begin(&inner.stats.open, ino)
-                .and_then(|node| inner.open(node, flags))
+                .and_then(|node| inner.open(node, flags, req.pid()))
         );
         reply.opened(fh, open::FLAGS);
     }

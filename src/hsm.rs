@@ -21,6 +21,7 @@ mod journal;
 mod login;
 mod objects;
 mod policy;
+mod refresh;
 mod session;
 
 pub use crate::store::{Access, SlotRow};

@@ -18,7 +18,6 @@ pub const KEY_BYTES: usize = 32;
 /// The page stays locked after the key is gone: locks do not nest, so unlocking it could expose
 /// another key that shares the page. The allocator reuses such pages for later keys, which bounds
 /// how many there are.
-#[derive(Clone)]
 pub struct Key(Box<Zeroizing<[u8; KEY_BYTES]>>);
 
 /// Whether a failed page lock was already told; one warning is enough.
@@ -58,6 +57,13 @@ impl Key {
     /// The key's bytes.
     pub fn bytes(&self) -> &[u8; KEY_BYTES] {
         &self.0
+    }
+}
+
+impl Clone for Key {
+    /// Onto a locked page again.
+    fn clone(&self) -> Self {
+        Self::make(|key| key.copy_from_slice(self.bytes()))
     }
 }
 

@@ -73,10 +73,16 @@ impl Store {
                 why: "there is no store; 'slotfs partition init' makes one".into(),
             });
         }
+        if path.is_dir() {
+            return Err(Error::Store {
+                path: path.to_owned(),
+                why: "it is a folder; a store is a file".into(),
+            });
+        }
         match access {
-            Access::ReadWrite => Self::open_shared(path, true),
+            Access::ReadWrite => Self::open_writable(path, false),
             Access::ReadOnly if is_on_read_only_filesystem(path) => Self::open_immutable(path),
-            Access::ReadOnly => Self::open_shared(path, false),
+            Access::ReadOnly => Self::with_readers(path, OpenReader::Shared, None),
         }
     }
 
@@ -87,18 +93,21 @@ impl Store {
     pub fn open_or_create(path: &Path) -> Result<Self> {
         fault::check_library(path)?;
         schema::create_file(path)?;
-        Self::open_shared(path, true)
+        Self::open_writable(path, true)
     }
 
-    fn open_shared(path: &Path, writable: bool) -> Result<Self> {
-        let committer = if writable {
-            let connection = fault::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-            schema::prepare(path, &connection)?;
-            Some(Committer::start(path, connection)?)
-        } else {
-            None
-        };
-        Self::with_readers(path, OpenReader::Shared, committer)
+    /// `create`: makes the tables where the file is empty; else an empty file is no store.
+    fn open_writable(path: &Path, create: bool) -> Result<Self> {
+        let connection = fault::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        // SQLite opens what it cannot write for reading, without a word.
+        if connection.is_readonly("main").map_err(sql(path))? {
+            return Err(Error::StoreReadOnly {
+                path: path.to_owned(),
+            });
+        }
+        schema::prepare(path, &connection, create)?;
+        let committer = Committer::start(path, connection)?;
+        Self::with_readers(path, OpenReader::Shared, Some(committer))
     }
 
     /// SQLite ignores a leftover WAL with `immutable=1` and would silently show an old state.
@@ -202,9 +211,8 @@ impl Store {
     ) {
         match &self.committer {
             Some(committer) => committer.submit(work, reply),
-            None => reply(Err(Error::Store {
+            None => reply(Err(Error::StoreReadOnly {
                 path: self.path.clone(),
-                why: "it is open read-only".into(),
             })),
         }
     }

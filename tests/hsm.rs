@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use slotfs::credential::Role;
 use slotfs::domain::{DomainKey, new_key_file};
 use slotfs::error::Error;
-use slotfs::hsm::{Access, Arrived, Hsm, NewPartition, Policies, wait};
+use slotfs::hsm::{Access, Arrived, Hsm, NewPartition, Policies, Source, wait};
 use slotfs::object::new::{Naming, SecretKeyType, generate_secret_key};
 use slotfs::object::{Handle, SlotId};
 use slotfs::secret::SecretBytes;
@@ -76,7 +76,8 @@ impl Fixture {
 
     fn import(&self, slot: SlotId, blob: &[u8]) -> Result<Arrived, Error> {
         wait(|done| {
-            self.hsm.import(slot, None, blob, None, "test", done);
+            self.hsm
+                .import(slot, None, blob.to_vec(), None, "test", done);
         })
     }
 
@@ -115,11 +116,12 @@ fn policy_4_off_keeps_secret_keys_in_at_open_and_out_at_the_verdict() {
     let forbidden = fixture.seal(SlotId(1), kept).unwrap_err();
     assert!(matches!(forbidden, Error::PolicyForbids { .. }));
     assert_eq!(forbidden.errno(), libc::EPERM);
-    let moved = fixture.hsm.find(SlotId(1), kept).unwrap();
+    let from = Source {
+        slot: SlotId(1),
+        handle: kept,
+    };
     let moved: Result<Arrived, Error> = wait(|done| {
-        fixture
-            .hsm
-            .move_object(moved.id, SlotId(0), handle(77), done);
+        fixture.hsm.move_object(from, SlotId(0), handle(77), done);
     });
     assert!(matches!(moved, Err(Error::PolicyForbids { .. })));
     assert!(fixture.hsm.find(SlotId(1), kept).is_ok());
@@ -207,6 +209,8 @@ fn a_damaged_row_fails_alone_and_is_named() {
     for change in [
         "UPDATE objects SET handle = 9 WHERE handle = 3",
         "UPDATE objects SET ouid = zeroblob(16) WHERE handle = 3",
+        "UPDATE objects SET payload_bytes = 50 WHERE handle = 3",
+        "UPDATE objects SET created_secs = 0 WHERE handle = 3",
     ] {
         let fixture = Fixture::new(&[Policies::default()]);
         for _ in 0..3 {
@@ -239,6 +243,9 @@ fn stores_that_are_none_are_refused_by_name() {
     assert!(refused("other.db"));
     std::fs::create_dir(folder.path().join("folder.db")).unwrap();
     assert!(refused("folder.db"));
+    std::fs::write(folder.path().join("empty.db"), "").unwrap();
+    assert!(refused("empty.db"));
+    assert_eq!(std::fs::read(folder.path().join("empty.db")).unwrap(), b"");
 
     let fixture = Fixture::new(&[Policies::default()]);
     let path = fixture.path();
@@ -298,7 +305,9 @@ fn a_slot_initialised_elsewhere_is_logged_out_here() {
     let object = generate_secret_key(SecretKeyType::Aes, 128, &naming).unwrap();
     let late: Result<Arrived, Error> = wait(|done| fixture.hsm.add(slot, &object, done));
     assert!(matches!(late, Err(Error::NotLoggedIn { .. })));
-    assert_eq!(fixture.hsm.refresh().unwrap(), [slot]);
+    let mut changed = Vec::new();
+    fixture.hsm.refresh(|slot| changed.push(slot)).unwrap();
+    assert_eq!(changed, [slot]);
     let gone = fixture.hsm.find(slot, key).unwrap_err();
     assert!(matches!(gone, Error::NotLoggedIn { .. }));
 }

@@ -1,7 +1,6 @@
 //! Open files.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -78,6 +77,21 @@ impl OpenFiles {
         Some(file)
     }
 
+    /// Tells the open file that process `pid` just opened over row `id` that it was with O_TRUNC; whether
+    /// there is one.
+    pub fn opened_with_trunc(&self, id: i64, pid: u32) -> bool {
+        let mut numbers: Vec<(u64, Arc<OpenFile>)> = self
+            .files()
+            .iter()
+            .map(|(number, file)| (*number, Arc::clone(file)))
+            .collect();
+        numbers.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
+        numbers.iter().any(|(_, file)| match &**file {
+            OpenFile::Incoming(incoming) => lock(incoming).opened_with_trunc(id, pid),
+            _ => false,
+        })
+    }
+
     /// The object of row `id` as somebody opened it: it may be destroyed by now.
     pub fn opened_object(&self, id: i64) -> Option<ObjectFile> {
         self.files().values().find_map(|file| match **file {
@@ -90,16 +104,4 @@ impl OpenFiles {
 /// Locks an incoming blob.
 pub fn lock(incoming: &Mutex<Incoming>) -> MutexGuard<'_, Incoming> {
     incoming.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// One entry of a listing.
-pub struct Listed {
-    /// Its name.
-    pub name: OsString,
-    /// Where the listing goes on after it.
-    pub next: u64,
-    /// Its attributes.
-    pub attr: fuser::FileAttr,
-    /// How long those may be remembered.
-    pub ttl: std::time::Duration,
 }

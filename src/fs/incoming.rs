@@ -34,6 +34,12 @@ impl VerdictAt {
     }
 }
 
+/// Whether the bytes are as many as they say.
+fn is_complete(buffer: &Buffer) -> bool {
+    let prefix = buffer.prefix();
+    prefix.len() == buffer.len() && hsm::stated_length(prefix) == Stated::Bytes(prefix.len())
+}
+
 /// Called once the verdict is in: 0, or the errno.
 pub type Waiter = Box<dyn FnOnce(Result<(), i32>) + Send>;
 
@@ -44,7 +50,7 @@ pub enum Step {
     Done,
     /// Answer with this errno, which was said before.
     Fail(i32),
-    /// Refuse with this, and write it down.
+    /// Refuse with this, and write it down; it is remembered already.
     Refuse(Error),
     /// Ask the slot: the state is now waiting for [`Incoming::decided`].
     Judge(Vec<u8>),
@@ -84,6 +90,8 @@ pub struct Incoming {
     /// Opened with O_EXCL: nobody who does that closes a duplicate first, so a FLUSH of nothing is the end.
     exclusive: bool,
     state: State,
+    /// The object that has the name already, by its row, and the process that opened it for writing.
+    over: Option<(i64, u32)>,
     /// Whether being incomplete was already written down.
     noted: bool,
     /// What fstat says of a rejected blob: the length it had, or that a later ftruncate asked for. bsdtar
@@ -93,6 +101,14 @@ pub struct Incoming {
 }
 
 impl Incoming {
+    /// For a name that an object has: process `pid` opened row `object`.
+    pub fn over(self, object: i64, pid: u32) -> Self {
+        Self {
+            over: Some((object, pid)),
+            ..self
+        }
+    }
+
     /// Nothing written yet.
     pub fn new(slot: SlotId, wish: Wish, verdict_at: VerdictAt, exclusive: bool) -> Self {
         Self {
@@ -101,10 +117,22 @@ impl Incoming {
             source: None,
             verdict_at,
             exclusive,
+            over: None,
             state: State::Filling(Buffer::default()),
             noted: false,
             rejected_len: 0,
         }
+    }
+
+    /// O_TRUNC, which the kernel says in a request of its own, after the open: whether this is the open file
+    /// that `pid` just opened over `object`.
+    pub fn opened_with_trunc(&mut self, over: i64, pid: u32) -> bool {
+        let fresh = matches!(&self.state, State::Filling(buffer) if buffer.len() == 0);
+        let ours = fresh && self.over == Some((over, pid));
+        if ours {
+            self.verdict_at = VerdictAt::Write;
+        }
+        ours
     }
 
     /// Bytes handed in so far.
@@ -141,7 +169,7 @@ impl Incoming {
             }
             // The same bytes again change nothing; any others are not what was stored.
             State::Stored(stored) if stored.read(offset, data.len() as u64) == data => Step::Done,
-            State::Stored(_) => Step::Refuse(hsm::too_long(self.slot)),
+            State::Stored(_) => self.refuse(hsm::too_long(self.slot)),
             State::Deciding(..) => Step::Wait,
             State::Rejected { errno, told } => {
                 *told = None;
@@ -169,7 +197,7 @@ impl Incoming {
                 Step::Done
             }
             State::Stored(stored) if stored.len() as u64 == length => Step::Done,
-            State::Stored(_) => Step::Refuse(hsm::too_long(self.slot)),
+            State::Stored(_) => self.refuse(hsm::too_long(self.slot)),
             State::Deciding(..) => Step::Wait,
             State::Rejected { errno, told } => {
                 self.rejected_len = usize::try_from(length).unwrap_or(usize::MAX);
@@ -183,11 +211,9 @@ impl Incoming {
     pub fn flush(&mut self, pid: u32, ends: Ends) -> Step {
         match &mut self.state {
             State::Filling(buffer) if !buffer.is_written() && !self.exclusive => Step::Done,
-            State::Filling(_) => match self.weigh(true) {
-                // It may still be completed while the file stays open: written down once.
-                Step::Refuse(_) if self.noted => Step::Fail(libc::EACCES),
-                step => step,
-            },
+            // Not the end yet: what is not there cannot be synced, and need not be.
+            State::Filling(buffer) if ends == Ends::Sync && !is_complete(buffer) => Step::Done,
+            State::Filling(_) => self.weigh(true),
             State::Deciding(..) => Step::Wait,
             State::Stored(_) => Step::Done,
             State::Rejected { told, .. } if *told == Some(pid) && self.verdict_at.spares(ends) => {
@@ -203,10 +229,11 @@ impl Incoming {
         }
     }
 
-    /// The last close: what to write down of a blob that never was one, unless that was done.
-    pub fn release(&mut self) -> Option<Error> {
+    /// The last close: what to write down of a blob that never was one, unless that was done, or nothing
+    /// was written at all.
+    pub fn release(&self) -> Option<Error> {
         match &self.state {
-            State::Filling(buffer) if !self.noted => {
+            State::Filling(buffer) if !self.noted && buffer.len() > 0 => {
                 Some(hsm::cut_short(self.slot, buffer.prefix(), buffer.len()))
             }
             _ => None,
@@ -220,40 +247,37 @@ impl Incoming {
             return Step::Wait;
         };
         match hsm::stated_length(buffer.prefix()) {
-            Stated::Bytes(stated) if buffer.len() > stated => {
-                Step::Refuse(hsm::too_long(self.slot))
-            }
+            Stated::Bytes(stated) if buffer.len() > stated => self.refuse(hsm::too_long(self.slot)),
             Stated::Bytes(stated) if buffer.prefix().len() == stated => {
                 let buffer = std::mem::take(buffer);
                 let blob = buffer.bytes().to_vec();
                 self.state = State::Deciding(buffer, Vec::new());
                 Step::Judge(blob)
             }
-            Stated::NotABlob(why) => Step::Refuse(Error::Unverified {
+            Stated::NotABlob(why) => self.refuse(Error::Unverified {
                 slot: self.slot,
                 why,
             }),
+            // It may still be completed while the file stays open: written down once, and not remembered.
+            Stated::Bytes(_) | Stated::Unknown if end && self.noted => Step::Fail(libc::EACCES),
             Stated::Bytes(_) | Stated::Unknown if end => {
+                self.noted = true;
                 Step::Refuse(hsm::cut_short(self.slot, buffer.prefix(), buffer.len()))
             }
             Stated::Bytes(_) | Stated::Unknown => Step::Done,
         }
     }
 
-    fn too_large(&self) -> Step {
-        Step::Refuse(Error::BlobTooLarge { slot: self.slot })
+    fn too_large(&mut self) -> Step {
+        self.refuse(Error::BlobTooLarge { slot: self.slot })
     }
 
-    /// Remembers a refusal: sticky, except that a blob which is only incomplete may still be completed.
-    pub fn refused(&mut self, why: &Error, at_flush: bool) {
+    /// A refusal that is repeated from now on.
+    fn refuse(&mut self, why: Error) -> Step {
         self.noted = true;
-        let incomplete = matches!(&self.state, State::Filling(buffer)
-            if at_flush && matches!(hsm::stated_length(buffer.prefix()),
-                Stated::Unknown | Stated::Bytes(_)));
-        if !incomplete {
-            self.rejected_len = self.len();
-            self.state = State::rejected(why.errno());
-        }
+        self.rejected_len = self.len();
+        self.state = State::rejected(why.errno());
+        Step::Refuse(why)
     }
 
     /// A copy_file_range or ftruncate of process `pid` was answered with the rejection. If the same process
@@ -316,32 +340,26 @@ mod tests {
     }
 
     /// What the filesystem does with a step, without a slot: `Err` is what the caller hears.
-    fn act(incoming: &mut Incoming, step: Step, at_flush: bool) -> Result<bool, i32> {
+    fn act(step: Step) -> Result<bool, i32> {
         match step {
             Step::Done => Ok(false),
             Step::Fail(errno) => Err(errno),
-            Step::Refuse(why) => {
-                incoming.refused(&why, at_flush);
-                Err(why.errno())
-            }
+            Step::Refuse(why) => Err(why.errno()),
             Step::Judge(_) => Ok(true),
             Step::Wait => panic!("nothing is under way"),
         }
     }
 
     fn write(incoming: &mut Incoming, offset: u64, data: &[u8]) -> Result<bool, i32> {
-        let step = incoming.write(offset, data);
-        act(incoming, step, false)
+        act(incoming.write(offset, data))
     }
 
     fn truncate(incoming: &mut Incoming, length: u64) -> Result<bool, i32> {
-        let step = incoming.truncate(length);
-        act(incoming, step, false)
+        act(incoming.truncate(length))
     }
 
     fn flush(incoming: &mut Incoming, ends: Ends) -> Result<bool, i32> {
-        let step = incoming.flush(WRITER, ends);
-        act(incoming, step, true)
+        act(incoming.flush(WRITER, ends))
     }
 
     #[test]
@@ -350,6 +368,8 @@ mod tests {
         let half = blob.len() / 2;
         let mut incoming = open(VerdictAt::Write);
         assert_eq!(write(&mut incoming, half as u64, &blob[half..]), Ok(false));
+        assert_eq!(flush(&mut incoming, Ends::Sync), Ok(false));
+        assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::EACCES));
         assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::EACCES));
         assert_eq!(write(&mut incoming, 0, &blob[..half]), Ok(true));
         assert!(incoming.is_deciding());
@@ -396,9 +416,20 @@ mod tests {
     }
 
     #[test]
+    fn trunc_after_the_open_moves_the_verdict_to_the_write() {
+        let mut incoming = open(VerdictAt::Close).over(3, WRITER);
+        assert!(!incoming.opened_with_trunc(4, WRITER));
+        assert!(!incoming.opened_with_trunc(3, WRITER + 1));
+        assert!(incoming.opened_with_trunc(3, WRITER));
+        assert_eq!(write(&mut incoming, 0, &blob()), Ok(true));
+    }
+
+    #[test]
     fn nothing_written_is_no_verdict_unless_it_was_opened_exclusively() {
         let mut incoming = open(VerdictAt::Write);
         assert_eq!(flush(&mut incoming, Ends::Close), Ok(false));
+        assert!(incoming.release().is_none(), "there is nothing to tell");
+        write(&mut incoming, 0, &blob()[..20]).unwrap();
         assert!(incoming.release().is_some());
         let mut incoming = Incoming::new(SlotId(0), Wish::Any, VerdictAt::Write, true);
         assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::EACCES));

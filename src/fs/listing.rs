@@ -1,11 +1,13 @@
 //! Listings, and how much space there is.
 
 use std::ffi::OsString;
+use std::time::Duration;
+
+use fuser::FileAttr;
 
 use super::Inner;
 use super::attr::{NO_TTL, TTL};
 use super::control::ControlFile;
-use super::handles::Listed;
 use super::node::Node;
 use super::staging::Place;
 use crate::error::{Error, Result};
@@ -20,6 +22,18 @@ const AT_ONCE: usize = 512;
 const FIRST_HANDLE: u64 = 2;
 /// Offsets of staging files: their number plus this, past every handle.
 const FIRST_STAGING: u64 = 1 << 33;
+
+/// One entry of a listing.
+pub struct Listed {
+    /// Its name.
+    pub name: OsString,
+    /// Where the listing goes on after it.
+    pub next: u64,
+    /// Its attributes.
+    pub attr: FileAttr,
+    /// How long those may be remembered.
+    pub ttl: Duration,
+}
 
 /// What statfs says.
 #[derive(Default)]

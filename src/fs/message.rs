@@ -25,11 +25,16 @@ impl Inner {
         let role = match file {
             ControlFile::Login => Role::Co,
             ControlFile::LoginCu => Role::Cu,
-            // Anything else that takes messages is logout.
-            _ => {
+            ControlFile::Logout => {
                 self.logout(slot);
                 return finish(&open, Ok(()), answer);
             }
+            ControlFile::Folder
+            | ControlFile::Clones
+            | ControlFile::Stats
+            | ControlFile::Status
+            | ControlFile::Contents
+            | ControlFile::Objects => return finish(&open, Ok(()), answer),
         };
         let password = SecretBytes::from(data).without_newline();
         let inner = Arc::clone(self);

@@ -23,12 +23,15 @@ pub const FLAGS: FopenFlags = FopenFlags::FOPEN_DIRECT_IO;
 
 impl Inner {
     /// Opens what exists.
-    pub fn open(&self, node: Node, flags: OpenFlags) -> Result<FileHandle> {
+    pub fn open(&self, node: Node, flags: OpenFlags, pid: u32) -> Result<FileHandle> {
         let writes = flags.acc_mode() != OpenAccMode::O_RDONLY;
         match node {
             Node::Object(id) if writes => {
                 let object = self.hsm.find_by_id(id)?;
-                self.open_incoming(object.slot, Wish::Handle(object.handle), flags.0)
+                self.hsm.may_write(object.slot)?;
+                let wish = Wish::Handle(object.handle);
+                let incoming = Incoming::new(object.slot, wish, VerdictAt::Close, false);
+                self.files.add_incoming(incoming.over(id, pid))
             }
             Node::Object(id) => {
                 let (object, blob) = self.hsm.seal(id)?;
@@ -40,9 +43,6 @@ impl Inner {
                     return Err(Error::Gone);
                 };
                 self.hsm.session(slot)?;
-                if writes && flags.0 & libc::O_TRUNC != 0 {
-                    file.truncate(0);
-                }
                 file.opened();
                 Ok(self.files.add(OpenFile::Staging(file)))
             }
@@ -132,6 +132,11 @@ impl Inner {
             return name::refuse(place.slot, name);
         }
         let file = self.staging.create(place, name)?;
+        // Logged out meanwhile: what is staged was forgotten before this was there to be forgotten.
+        if let Err(error) = self.hsm.may_write(place.slot) {
+            self.staging.remove_file(place, name, &file);
+            return Err(error);
+        }
         if flags & libc::O_TRUNC != 0 {
             file.truncate(0);
         }
@@ -171,7 +176,7 @@ impl Inner {
         };
         match &*open {
             OpenFile::Incoming(incoming) => {
-                let mut incoming = lock(incoming);
+                let incoming = lock(incoming);
                 if let Some(why) = incoming.release() {
                     let (slot, wish) = (incoming.slot, incoming.wish);
                     self.hsm

@@ -11,7 +11,7 @@ use super::node::Node;
 use super::staging::{Place, Staged};
 use super::stats::Stats;
 use crate::error::{Error, Result};
-use crate::hsm::Done;
+use crate::hsm::{Done, Source};
 use crate::object::{Handle, SlotId};
 
 /// A name and where it stands: what renaming and removing work on.
@@ -77,13 +77,13 @@ impl Inner {
         let found = self.spot(parent, name, "unlink").and_then(|spot| {
             self.hsm.may_write(spot.slot())?;
             match spot {
-                Spot::Object(slot, handle) => self.hsm.find(slot, handle).map(Some),
+                Spot::Object(slot, handle) => Ok(Some((slot, handle))),
                 Spot::Staged(place, name) => self.staging.remove(place, &name).map(|()| None),
                 Spot::Other(_) => Err(Error::NoSuchFile),
             }
         });
         match found {
-            Ok(Some(object)) => self.hsm.destroy(object.id, done),
+            Ok(Some((slot, handle))) => self.hsm.destroy(slot, handle, done),
             Ok(None) => done(Ok(())),
             Err(error) => done(Err(error)),
         }
@@ -156,7 +156,7 @@ impl Inner {
         let inner = Arc::clone(self);
         let (name, written_as) = (name.to_owned(), want.to_string());
         self.hsm
-            .import(to, Some(want), &blob, None, &written_as, move |outcome| {
+            .import(to, Some(want), blob, None, &written_as, move |outcome| {
                 Stats::count(match outcome {
                     Ok(_) => &inner.stats.verdicts_good,
                     Err(_) => &inner.stats.verdicts_bad,
@@ -177,31 +177,23 @@ impl Inner {
         (to, want): (SlotId, Handle),
         done: impl Done<()>,
     ) {
-        let object = match self.hsm.find(from, handle) {
-            Ok(object) => object,
-            Err(error) => return done(Err(error)),
-        };
         if (from, handle) == (to, want) {
-            return done(Ok(()));
+            return done(self.hsm.find(from, handle).map(drop));
         }
         if from == to {
-            return self.hsm.renumber(object.id, want, done);
+            return self.hsm.renumber(from, handle, want, done);
         }
         let inner = Arc::clone(self);
-        self.hsm.move_object(object.id, to, want, move |outcome| {
+        let source = Source { slot: from, handle };
+        self.hsm.move_object(source, to, want, move |outcome| {
             Stats::count(match outcome {
                 Ok(_) => &inner.stats.verdicts_good,
                 Err(_) => &inner.stats.verdicts_bad,
             });
-            if let Ok(arrived) = outcome {
-                // Another set of domains is another size.
-                inner.invalidator.attributes(Node::Object(object.id));
-                if arrived.already {
-                    // The kernel takes the source's inode for the new name; it is another object's.
-                    inner
-                        .invalidator
-                        .name(Node::Slot(to), want.to_string().into());
-                }
+            if outcome.is_ok() {
+                // The kernel takes the source's inode for the new name; the object has another one now.
+                let name = want.to_string();
+                inner.invalidator.name(Node::Slot(to), name.into());
             }
             done(outcome.map(drop));
         });

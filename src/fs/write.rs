@@ -95,17 +95,14 @@ impl Inner {
         pid: u32,
         answer: impl FnOnce(Result<(), i32>) + Send + 'static,
     ) {
-        if let (Node::Staging(id), None) = (node, fh) {
-            return answer(match self.staging.by_id(id) {
-                Some((_, Staged::File(file))) => {
-                    file.truncate(length);
-                    Ok(())
-                }
-                _ => Err(libc::ESTALE),
-            });
-        }
-        let Some(open) = fh.and_then(|fh| self.files.get(fh)) else {
-            return answer(Err(Error::NotSupported { what: "truncate" }.errno()));
+        let Some(fh) = fh else {
+            return answer(
+                self.truncate_by_inode(node, length, pid)
+                    .map_err(|why| why.errno()),
+            );
+        };
+        let Some(open) = self.files.get(fh) else {
+            return answer(Err(libc::EBADF));
         };
         match &*open {
             OpenFile::Incoming(incoming) => {
@@ -118,8 +115,8 @@ impl Inner {
                     }
                     answer(outcome);
                 });
-                self.take(&open, step, false, answer, move |answer| {
-                    again.truncate(node, fh, length, pid, answer);
+                self.take(&open, step, answer, move |answer| {
+                    again.truncate(node, Some(fh), length, pid, answer);
                 });
             }
             OpenFile::Staging(file) => {
@@ -129,6 +126,26 @@ impl Inner {
             // `> login` truncates before it writes.
             OpenFile::Message(..) => answer(Ok(())),
             OpenFile::Object(..) | OpenFile::Text(_) => answer(Err(libc::EBADF)),
+        }
+    }
+
+    /// O_TRUNC, which comes as a request of its own after the open, or truncate(2) of a path.
+    ///
+    /// The kernel could send O_TRUNC with the open (FUSE_ATOMIC_O_TRUNC), but would then take the object
+    /// itself for empty, and another process's sendfile(2) of it would copy nothing.
+    fn truncate_by_inode(&self, node: Node, length: u64, pid: u32) -> Result<(), Error> {
+        match node {
+            Node::Object(id) if length == 0 && self.files.opened_with_trunc(id, pid) => Ok(()),
+            Node::Staging(id) => match self.staging.by_id(id) {
+                Some((_, Staged::File(file))) => {
+                    file.truncate(length);
+                    Ok(())
+                }
+                _ => Err(Error::Gone),
+            },
+            // `> login` truncates before it writes; a blob that is coming in has nothing to lose yet.
+            Node::Control(..) | Node::Incoming(_) if length == 0 => Ok(()),
+            _ => Err(Error::NotSupported { what: "truncate" }),
         }
     }
 
@@ -147,7 +164,7 @@ impl Inner {
             OpenFile::Incoming(incoming) => {
                 let step = lock(incoming).flush(pid, ends);
                 let again = Arc::clone(self);
-                self.take(&open, step, true, Box::new(answer), move |answer| {
+                self.take(&open, step, Box::new(answer), move |answer| {
                     again.flush(fh, pid, ends, answer);
                 });
             }
@@ -172,7 +189,7 @@ impl Inner {
             Step::Wait => (Arc::clone(self), Arc::clone(open), data.to_vec()),
             _ => (Arc::clone(self), Arc::clone(open), Vec::new()),
         };
-        self.take(open, step, false, answer, move |answer| {
+        self.take(open, step, answer, move |answer| {
             again.write_incoming(&file, offset, &data, answer);
         });
     }
@@ -182,7 +199,6 @@ impl Inner {
         self: &Arc<Self>,
         open: &Arc<OpenFile>,
         step: Step,
-        at_flush: bool,
         answer: Answer,
         again: impl FnOnce(Answer) + Send + 'static,
     ) {
@@ -194,7 +210,7 @@ impl Inner {
             Step::Fail(errno) => answer(Err(errno)),
             Step::Refuse(why) => {
                 Stats::count(&self.stats.verdicts_bad);
-                answer(Err(self.refuse(incoming, why, at_flush)));
+                answer(Err(self.note(incoming, why)));
             }
             Step::Wait => {
                 let mut guard = lock(incoming);
@@ -206,20 +222,21 @@ impl Inner {
                     again(answer);
                 }
             }
-            Step::Judge(blob) => self.judge(Arc::clone(open), &blob, answer),
+            Step::Judge(blob) => self.judge(Arc::clone(open), blob, answer),
         }
     }
 
-    fn refuse(&self, incoming: &Mutex<Incoming>, why: Error, at_flush: bool) -> i32 {
-        let mut incoming = lock(incoming);
-        incoming.refused(&why, at_flush);
-        let (slot, name, source) = (incoming.slot, incoming.wish.to_string(), incoming.source);
-        drop(incoming);
+    /// Writes a refusal down; its errno.
+    fn note(&self, incoming: &Mutex<Incoming>, why: Error) -> i32 {
+        let (slot, name, source) = {
+            let incoming = lock(incoming);
+            (incoming.slot, incoming.wish.to_string(), incoming.source)
+        };
         self.hsm.note_refusal(slot, &name, source, why).errno()
     }
 
     /// Hands the blob to the slot. The committer answers the writer, then whoever waited.
-    fn judge(self: &Arc<Self>, open: Arc<OpenFile>, blob: &[u8], answer: Answer) {
+    fn judge(self: &Arc<Self>, open: Arc<OpenFile>, blob: Vec<u8>, answer: Answer) {
         let OpenFile::Incoming(incoming) = &*open else {
             return answer(Err(libc::EBADF));
         };
@@ -227,29 +244,53 @@ impl Inner {
             let incoming = lock(incoming);
             (incoming.slot, incoming.wish, incoming.source)
         };
-        let inner = Arc::clone(self);
-        let judged = Arc::clone(&open);
-        self.hsm.import(
-            slot,
-            wish.handle(),
-            blob,
-            source,
-            &wish.to_string(),
-            move |outcome| {
-                let verdict = outcome.map(drop).map_err(|error| error.errno());
-                Stats::count(match verdict {
-                    Ok(()) => &inner.stats.verdicts_good,
-                    Err(_) => &inner.stats.verdicts_bad,
-                });
-                let waiters = match &*judged {
-                    OpenFile::Incoming(incoming) => lock(incoming).decided(verdict),
-                    _ => Vec::new(),
-                };
-                answer(verdict);
-                for waiter in waiters {
-                    waiter(verdict);
-                }
-            },
-        );
+        let verdict = Verdict {
+            inner: Arc::clone(self),
+            open: Arc::clone(&open),
+            answer: Some(answer),
+        };
+        let name = wish.to_string();
+        self.hsm
+            .import(slot, wish.handle(), blob, source, &name, move |outcome| {
+                verdict.give(outcome.map(drop).map_err(|error| error.errno()));
+            });
+    }
+}
+
+/// A verdict that is awaited. It is given even when the one who should give it is gone: the writer, and
+/// whoever else waits, then hears EIO and does not wait for ever.
+struct Verdict {
+    inner: Arc<Inner>,
+    open: Arc<OpenFile>,
+    answer: Option<Answer>,
+}
+
+impl Verdict {
+    fn give(mut self, verdict: Result<(), i32>) {
+        self.tell(verdict);
+    }
+
+    fn tell(&mut self, verdict: Result<(), i32>) {
+        let Some(answer) = self.answer.take() else {
+            return;
+        };
+        Stats::count(match verdict {
+            Ok(()) => &self.inner.stats.verdicts_good,
+            Err(_) => &self.inner.stats.verdicts_bad,
+        });
+        let waiters = match &*self.open {
+            OpenFile::Incoming(incoming) => lock(incoming).decided(verdict),
+            _ => Vec::new(),
+        };
+        answer(verdict);
+        for waiter in waiters {
+            waiter(verdict);
+        }
+    }
+}
+
+impl Drop for Verdict {
+    fn drop(&mut self) {
+        self.tell(Err(libc::EIO));
     }
 }

@@ -24,28 +24,35 @@ impl Hsm {
         self: &Arc<Self>,
         slot: SlotId,
         want: Option<Handle>,
-        blob: &[u8],
+        blob: Vec<u8>,
         source: Option<Source>,
         name: &str,
         done: impl Done<Arrived>,
     ) {
+        let name = name.to_owned();
         let verified = self
             .writer(slot)
-            .and_then(|session| verify(&session, blob).map(|opened| (session, opened)));
+            .and_then(|session| verify(&session, &blob).map(|opened| (session, opened)));
         let hsm = Arc::clone(self);
         match verified {
             Ok((session, (object, payload))) => {
                 let known = source.or_else(|| self.whereabouts(object.ouid, slot));
                 let subject = known.map_or(Subject::Identity(object.ouid), Subject::Known);
                 let put = put(&session, &object, payload, want);
-                self.store.put(put, move |stored| {
-                    let outcome = stored.map(Arrived::from);
-                    hsm.journal.record(&subject, slot, &outcome);
-                    done(outcome);
+                self.store.put(put, move |stored| match stored {
+                    // Its domains may be others by now: verified once more, with those.
+                    Err(Error::SlotChanged { .. }) if hsm.refresh(|_| {}).is_ok() => {
+                        hsm.import(slot, want, blob, source, &name, done);
+                    }
+                    stored => {
+                        let outcome = stored.map(Arrived::from);
+                        hsm.journal.record(&subject, slot, &outcome);
+                        done(outcome);
+                    }
                 });
             }
             Err(error) => {
-                let subject = source.map_or_else(|| Subject::Name(name.to_owned()), Subject::Known);
+                let subject = source.map_or(Subject::Name(name), Subject::Known);
                 let outcome = Err(error);
                 self.journal.record(&subject, slot, &outcome);
                 done(outcome);
@@ -70,52 +77,46 @@ impl Hsm {
         }
     }
 
-    /// Moves the object in row `id` to handle `want` of another slot, in one transaction: both the clone
-    /// and the removal, or neither.
+    /// Moves the object `from` to handle `want` of another slot, in one transaction: both the clone and the
+    /// removal, or neither.
     ///
-    /// Calls `done` as [`Self::import`] does, with [`Error::HandleTaken`] when another object has `want`.
+    /// Calls `done` as [`Self::import`] does, with [`Error::HandleTaken`] when another object has `want`, and
+    /// [`Error::NoSuchObject`].
     pub fn move_object(
         self: &Arc<Self>,
-        id: i64,
+        from: Source,
         to: SlotId,
         want: Handle,
         done: impl Done<Arrived>,
     ) {
-        let prepared = (|| {
-            let (session, entry, payload) = self.open_by_id(id)?;
-            let source = Source {
-                slot: entry.slot,
-                handle: entry.handle,
-            };
-            self.writer(entry.slot)?;
-            let put = self.writer(to).and_then(|target| {
-                let blob = seal_for_cloning(&session, entry.handle, &payload)?;
-                let (object, payload) = verify(&target, &blob)?;
-                Ok(put(&target, &object, payload, Some(want)))
-            });
-            Ok((source, session.row().serial, entry, put))
-        })();
         let hsm = Arc::clone(self);
-        let finish = move |source: Source,
-                           outcome: Result<Arrived>,
-                           done: Box<dyn FnOnce(Result<Arrived>)>| {
-            hsm.journal.record(&Subject::Known(source), to, &outcome);
+        let finish = move |outcome: Result<Arrived>| {
+            // A source that is not there is no verdict.
+            if !matches!(outcome, Err(Error::NoSuchObject { .. } | Error::Gone)) {
+                hsm.journal.record(&Subject::Known(from), to, &outcome);
+            }
             done(outcome);
         };
-        match prepared {
-            Ok((source, from_serial, from, Ok(put))) => {
-                let it = Move {
-                    from,
-                    from_serial,
-                    put,
-                };
-                self.store.move_object(it, move |stored| {
-                    finish(source, stored.map(Arrived::from), Box::new(done));
-                });
-            }
-            Ok((source, _, _, Err(error))) => finish(source, Err(error), Box::new(done)),
-            Err(error) => done(Err(error)),
+        match self.prepare_move(from, to, want) {
+            Ok(it) => self
+                .store
+                .move_object(it, move |stored| finish(stored.map(Arrived::from))),
+            Err(error) => finish(Err(error)),
         }
+    }
+
+    /// Seals with the source's domains, opens with the target's: a move is a clone in every rule.
+    fn prepare_move(&self, from: Source, to: SlotId, want: Handle) -> Result<Move> {
+        let source = self.writer(from.slot)?;
+        let target = self.writer(to)?;
+        let (entry, payload) = self.open_by_handle(&source, from.handle)?;
+        let blob = seal_for_cloning(&source, from.handle, &payload)?;
+        let (object, payload) = verify(&target, &blob)?;
+        Ok(Move {
+            from: entry,
+            from_slot: source.row().as_version(),
+            put: put(&target, &object, payload, Some(want)),
+        })
     }
 }
 

@@ -79,13 +79,15 @@ pub fn header_aad(row: &SlotRow) -> Vec<u8> {
     aad.0
 }
 
-/// serial, handle, OUID, row id, version.
+/// serial, handle, OUID, row id, and what else is in clear of the object; the version is in the label.
 pub fn object_aad(serial: u64, place: Place) -> Vec<u8> {
     let mut aad = Aad::new("object");
     aad.number(serial);
     aad.number(place.handle.get().into());
     aad.bytes(&place.ouid.0);
     aad.number(place.id.cast_unsigned());
+    aad.number(place.payload_bytes.into());
+    aad.number(place.created_secs);
     aad.0
 }
 

@@ -1,6 +1,6 @@
-//! Logging in and out, and noticing what other processes did to a slot.
+//! Logging in and out.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use super::{Hsm, Session};
 use crate::credential::{Binding, CredentialError, KdfError, Role};
@@ -36,10 +36,12 @@ impl Hsm {
             role,
             id: stored.id,
         };
-        let slot_key = stored
-            .credential
-            .unwrap(password, binding)
-            .map_err(|error| match error {
+        let unwrapped = stored.credential.unwrap(password, binding);
+        if let Err(CredentialError::Kdf(_)) = unwrapped {
+            // Nothing was guessed: a machine short of memory must not lock anybody out.
+            self.uncount_attempt(stored.id)?;
+        }
+        let slot_key = unwrapped.map_err(|error| match error {
                 CredentialError::Wrong if failures >= most => Error::RoleLocked { slot, role },
                 CredentialError::Wrong => Error::PasswordWrong {
                     slot,
@@ -68,12 +70,16 @@ impl Hsm {
         if !self.store.is_read_only() {
             self.store.clear_failures(stored.id)?;
         }
-        self.sessions
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(slot, Arc::new(session));
+        self.install(session)?;
         log::info!("slot {slot}: {role} logged in");
         Ok(())
+    }
+
+    fn uncount_attempt(&self, credential: i64) -> Result<()> {
+        if self.store.is_read_only() {
+            return Ok(());
+        }
+        self.store.uncount_failure(credential)
     }
 
     /// A read-only store cannot count, so there only what was counted before locks.
@@ -113,67 +119,5 @@ impl Hsm {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
-    }
-
-    /// Takes in what other processes did to the slots since the last call: a changed header is opened
-    /// anew, a slot made anew is logged out. Returns the slots whose objects' blobs may have changed.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn refresh(&self) -> Result<Vec<SlotId>> {
-        let _one_at_a_time = self
-            .refreshing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if !self.store.changed()? {
-            return Ok(Vec::new());
-        }
-        let now = self.store.slot_versions()?;
-        let sessions: Vec<Arc<Session>> = self
-            .sessions
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect();
-        let mut changed = Vec::new();
-        for session in sessions {
-            let slot = session.slot();
-            let row = session.row();
-            let version = now.iter().find(|version| version.slot == slot);
-            match version {
-                Some(now) if now.serial == row.serial && now.generation == row.generation => {}
-                Some(now) if now.serial == row.serial => {
-                    changed.push(slot);
-                    self.reopen(&session);
-                }
-                _ => {
-                    log::warn!("slot {slot}: its partition was replaced; logged out");
-                    changed.push(slot);
-                    self.logout(slot);
-                }
-            }
-        }
-        Ok(changed)
-    }
-
-    fn reopen(&self, session: &Session) {
-        let slot = session.slot();
-        let reopened = self
-            .store
-            .slot(slot)
-            .and_then(|row| session.reopen(row, &self.store.domains(slot)?));
-        match reopened {
-            Ok(reopened) => {
-                self.sessions
-                    .write()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(slot, Arc::new(reopened));
-            }
-            Err(error) => {
-                log::error!("slot {slot}: logged out: {error}");
-                self.logout(slot);
-            }
-        }
     }
 }

@@ -55,10 +55,7 @@ impl Hsm {
     /// [`Error::NotLoggedIn`], [`Error::NoSuchObject`]
     pub fn find(&self, slot: SlotId, handle: Handle) -> Result<ObjectFile> {
         let session = self.session(slot)?;
-        let entry = self
-            .store
-            .by_handle(slot, handle)?
-            .ok_or(Error::NoSuchObject { slot, handle })?;
+        let entry = self.entry(slot, handle)?;
         Ok(ObjectFile::of(&session, &entry))
     }
 
@@ -105,7 +102,7 @@ impl Hsm {
         Ok((ObjectFile::of(&session, &entry), object))
     }
 
-    pub(super) fn open_by_id(&self, id: i64) -> Result<(Arc<Session>, Entry, SecretBytes)> {
+    fn open_by_id(&self, id: i64) -> Result<(Arc<Session>, Entry, SecretBytes)> {
         let (entry, row) = self.store.sealed(id)?.ok_or(Error::Gone)?;
         let session = self.session(entry.slot)?;
         let payload = session.open_row(entry.place(), &row)?;
@@ -164,35 +161,37 @@ impl Hsm {
         }
     }
 
-    /// Gives the object in row `id` another handle in its slot.
-    pub fn renumber(&self, id: i64, to: Handle, done: impl Done<()>) {
-        match self.open_by_id(id).and_then(|(session, entry, payload)| {
-            self.writer(session.slot())?;
+    /// Gives the object `from` another handle in its slot.
+    ///
+    /// Calls `done` with [`Error::NoSuchObject`], [`Error::HandleTaken`], [`Error::ReadOnly`], or what the disk says.
+    pub fn renumber(&self, slot: SlotId, from: Handle, to: Handle, done: impl Done<()>) {
+        let opened = self.writer(slot).and_then(|session| {
+            let (entry, payload) = self.open_by_handle(&session, from)?;
             Ok((session, entry, payload))
-        }) {
+        });
+        match opened {
             Ok((session, entry, payload)) => {
-                let serial = session.row().serial;
+                let version = session.row().as_version();
                 let seal = Box::new(move |place| session.seal_row(place, &payload));
-                self.store.renumber(entry, serial, to, seal, done);
+                self.store.renumber(entry, version, to, seal, done);
             }
             Err(error) => done(Err(error)),
         }
     }
 
-    /// Destroys the object in row `id`.
-    pub fn destroy(&self, id: i64, done: impl Done<()>) {
-        let found = || {
-            let entry = self.store.by_id(id)?.ok_or(Error::Gone)?;
-            let session = self.writer(entry.slot)?;
-            Ok((entry, session.row().serial))
-        };
-        match found() {
-            Ok((entry, serial)) => self.store.destroy(entry, serial, move |outcome| {
+    /// Destroys the object `handle`.
+    ///
+    /// Calls `done` with [`Error::NoSuchObject`], [`Error::ReadOnly`], or what the disk says.
+    pub fn destroy(&self, slot: SlotId, handle: Handle, done: impl Done<()>) {
+        let found = self.writer(slot).and_then(|session| {
+            let entry = self.entry(slot, handle)?;
+            Ok((entry, session.row().as_version()))
+        });
+        match found {
+            Ok((entry, version)) => self.store.destroy(entry, version, move |outcome| {
                 if outcome.is_ok() {
                     log::info!(
-                        "slot {}: object {} ({}) was destroyed",
-                        entry.slot,
-                        entry.handle,
+                        "slot {slot}: object {handle} ({}) was destroyed",
                         entry.ouid
                     );
                 }
@@ -200,6 +199,28 @@ impl Hsm {
             }),
             Err(error) => done(Err(error)),
         }
+    }
+
+    fn entry(&self, slot: SlotId, handle: Handle) -> Result<Entry> {
+        self.store
+            .by_handle(slot, handle)?
+            .ok_or(Error::NoSuchObject { slot, handle })
+    }
+
+    /// The object that `handle` names now: what is done to it is checked against this row again when it
+    /// is done, so that nothing is done to another one.
+    pub(super) fn open_by_handle(
+        &self,
+        session: &Session,
+        handle: Handle,
+    ) -> Result<(Entry, SecretBytes)> {
+        let slot = session.slot();
+        let named = self.entry(slot, handle)?;
+        let (entry, row) = self.store.sealed(named.id)?.ok_or(Error::Gone)?;
+        if entry != named {
+            return Err(Error::Gone);
+        }
+        Ok((entry, session.open_row(entry.place(), &row)?))
     }
 }
 
@@ -233,13 +254,13 @@ pub(super) fn put(
     let (sealer, comparer) = (Arc::clone(session), Arc::clone(session));
     let (sealed, compared) = (Arc::clone(&payload), Arc::clone(&payload));
     Put {
-        slot: session.slot(),
-        serial: session.row().serial,
+        slot: session.row().as_version(),
         want,
         ouid: object.ouid,
         // The codec keeps payloads at 64 KiB.
         payload_bytes: payload.bytes().len() as u32,
-        created_secs: object.created_secs,
+        // As SQLite can keep it: the row is bound to this number.
+        created_secs: object.created_secs.min(i64::MAX as u64),
         seal: Box::new(move |place| sealer.seal_row(place, &sealed)),
         same: Box::new(move |place, row| {
             let there = comparer.open_row(place, row)?;

@@ -20,8 +20,10 @@ const MOST_IN_BATCH: usize = 256;
 const BUSY_LIMIT: Duration = Duration::from_secs(30);
 /// First and longest wait between tries; SQLite's own back-off goes to 100 ms and more.
 const BUSY_WAITS: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(5));
-/// How long a destroyed row's old pages are chased before the next batch tries again.
+/// How long a destroyed row's old pages are chased before its destruction is answered all the same.
 const ERASE_LIMIT: Duration = Duration::from_millis(200);
+/// How often that is tried again afterwards.
+const ERASE_AGAIN: Duration = Duration::from_secs(1);
 
 /// One write, from being queued to being answered.
 trait Job: Send {
@@ -107,7 +109,9 @@ impl Committer {
             data_version: fault::data_version(&connection).map_err(sql(path))?,
             connection,
             dense: HashMap::new(),
+            erases: false,
             erase_pending: false,
+            erase_told: false,
             counters: Arc::clone(&counters),
         };
         let thread = thread::Builder::new()
@@ -169,13 +173,17 @@ struct Writer {
     connection: Connection,
     data_version: i64,
     dense: HashMap<u32, RangeInclusive<u32>>,
+    /// Whether this batch destroyed something.
+    erases: bool,
+    /// Whether destroyed rows may still be in the WAL, and whether that was told.
     erase_pending: bool,
+    erase_told: bool,
     counters: Arc<Counters>,
 }
 
 impl Writer {
     fn run(&mut self, queue: &mpsc::Receiver<Box<dyn Job>>) {
-        while let Ok(first) = queue.recv() {
+        while let Some(first) = self.next(queue) {
             let waiting = queue.try_iter().take(MOST_IN_BATCH - 1);
             let mut batch: Vec<_> = std::iter::once(first).chain(waiting).collect();
             let outcome = self.batch(&mut batch);
@@ -187,6 +195,18 @@ impl Writer {
             }
         }
         // The last connection to close checkpoints and removes the WAL.
+    }
+
+    /// Waits for a write; meanwhile tries again to erase what could not be erased before. `None` at the end.
+    fn next(&mut self, queue: &mpsc::Receiver<Box<dyn Job>>) -> Option<Box<dyn Job>> {
+        while self.erase_pending {
+            match queue.recv_timeout(ERASE_AGAIN) {
+                Ok(job) => return Some(job),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+                Err(mpsc::RecvTimeoutError::Timeout) => self.erase(Duration::ZERO),
+            }
+        }
+        queue.recv().ok()
     }
 
     /// One transaction around all of `batch`.
@@ -201,7 +221,13 @@ impl Writer {
         if kept > 0 {
             self.counters.commits.fetch_add(1, Ordering::Relaxed);
             self.counters.writes.fetch_add(kept, Ordering::Relaxed);
-            self.erase();
+            // Only the batch that destroys something waits; later ones just try.
+            self.erase(if self.erases {
+                ERASE_LIMIT
+            } else {
+                Duration::ZERO
+            });
+            self.erases = false;
         }
         Ok(())
     }
@@ -256,7 +282,8 @@ impl Writer {
             erases: false,
         };
         let keep = job.run(&mut tx);
-        self.erase_pending |= tx.erases && keep;
+        self.erases |= tx.erases && keep;
+        self.erase_pending |= self.erases;
         if !keep {
             self.dense.clear();
             self.connection.execute_batch("ROLLBACK TO one")?;
@@ -273,31 +300,36 @@ impl Writer {
         }
     }
 
-    /// Destroyed means gone from the files: the WAL still holds the old pages until it is truncated.
-    fn erase(&mut self) {
-        let deadline = Instant::now() + ERASE_LIMIT;
+    /// Destroyed means gone from the files: the WAL still holds the old pages until it is truncated, which a
+    /// reader of another process can hold up.
+    fn erase(&mut self, patience: Duration) {
+        let deadline = Instant::now() + patience;
         while self.erase_pending {
-            let busy = self
+            let outcome = self
                 .connection
                 .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
                     row.get::<_, i64>(0)
                 });
-            match busy {
-                Ok(0) => self.erase_pending = false,
-                Ok(_) if Instant::now() < deadline => thread::sleep(BUSY_WAITS.1),
-                Err(error) if is_busy(&error) && Instant::now() < deadline => {
-                    thread::sleep(BUSY_WAITS.1);
-                }
-                // Tried again after the next commit.
-                Ok(_) => return,
-                Err(error) => {
-                    log::warn!(
-                        "destroyed rows may still be in the WAL: {}",
-                        sql(&self.path)(error)
-                    );
+            let why = match outcome {
+                Ok(0) => {
+                    self.erase_pending = false;
+                    self.erase_told = false;
                     return;
                 }
+                Ok(_) => "another process is reading it".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            if Instant::now() >= deadline {
+                if !self.erase_told {
+                    log::warn!(
+                        "destroyed objects are still in {}-wal ({why}); tried again until they are not",
+                        self.path.display()
+                    );
+                    self.erase_told = true;
+                }
+                return;
             }
+            thread::sleep(BUSY_WAITS.1);
         }
     }
 }

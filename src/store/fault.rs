@@ -75,6 +75,7 @@ pub fn sql(path: &Path) -> impl Fn(rusqlite::Error) -> Error + '_ {
         let path = path.to_owned();
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Error::DiskFull { path },
+            Some(ErrorCode::ReadOnly) => Error::StoreReadOnly { path },
             Some(ErrorCode::DatabaseCorrupt) => Error::Damaged {
                 what: format!("{}: {error}", path.display()),
             },

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::committer::Tx;
 use super::fault::sql;
 use super::slots::{signed, unsigned};
-use super::{Store, now_secs};
+use super::{SlotVersion, Store, now_secs};
 use crate::credential::SealedRow;
 use crate::error::{Error, Result};
 use crate::object::{Handle, OUID_BYTES, Ouid, SlotId};
@@ -34,6 +34,8 @@ impl Entry {
             id: self.id,
             handle: self.handle,
             ouid: self.ouid,
+            payload_bytes: self.payload_bytes,
+            created_secs: self.created_secs,
         }
     }
 }
@@ -47,6 +49,10 @@ pub struct Place {
     pub handle: Handle,
     /// Identity.
     pub ouid: Ouid,
+    /// Bytes of the payload: in clear, so bound, or a changed one would cut copies short.
+    pub payload_bytes: u32,
+    /// The object's own time, likewise.
+    pub created_secs: u64,
 }
 
 /// Seals a payload for the place it was given.
@@ -56,10 +62,8 @@ pub type Same = Box<dyn FnOnce(Place, &SealedRow) -> Result<bool> + Send>;
 
 /// An object to be stored.
 pub struct Put {
-    /// Where to.
-    pub slot: SlotId,
-    /// The partition that verified it; another one in the slot by now is refused.
-    pub serial: u64,
+    /// Where to, as it was when it verified the object: changed since, it is asked again.
+    pub slot: SlotVersion,
     /// The handle asked for.
     pub want: Option<Handle>,
     /// Its identity.
@@ -78,8 +82,8 @@ pub struct Put {
 pub struct Move {
     /// The source's row.
     pub from: Entry,
-    /// The partition the source is in.
-    pub from_serial: u64,
+    /// The slot the source is in, as it was when the source was opened.
+    pub from_slot: SlotVersion,
     /// Where to, with `want` the handle it must get.
     pub put: Put,
 }
@@ -210,7 +214,8 @@ impl Store {
         self.write(move |tx| store_object(tx, put), reply);
     }
 
-    /// Moves an object to another slot: both sides or neither. The row keeps its id.
+    /// Moves an object to another slot: both sides or neither. It gets a row of its own there: an inode that
+    /// the kernel remembers for the old name must not come to mean another slot.
     ///
     /// Replies as [`Self::put`], and [`Error::HandleTaken`] when another object has the handle.
     pub fn move_object(&self, it: Move, reply: impl FnOnce(Result<Stored>) + Send + 'static) {
@@ -223,31 +228,37 @@ impl Store {
     pub fn renumber(
         &self,
         from: Entry,
-        serial: u64,
+        slot: SlotVersion,
         to: Handle,
         seal: Seal,
         reply: impl FnOnce(Result<()>) + Send + 'static,
     ) {
-        self.write(move |tx| renumber(tx, from, serial, to, seal), reply);
+        self.write(move |tx| renumber(tx, from, slot, to, seal), reply);
     }
 
     /// Destroys an object.
     ///
     /// Replies [`Error::Gone`] when it is not there any more.
-    pub fn destroy(&self, it: Entry, serial: u64, reply: impl FnOnce(Result<()>) + Send + 'static) {
-        self.write(move |tx| destroy(tx, it, serial), reply);
+    pub fn destroy(
+        &self,
+        it: Entry,
+        slot: SlotVersion,
+        reply: impl FnOnce(Result<()>) + Send + 'static,
+    ) {
+        self.write(move |tx| destroy(tx, it, slot), reply);
     }
 }
 
 fn store_object(tx: &mut Tx<'_>, put: Put) -> Result<Stored> {
-    check_serial(tx, put.slot, put.serial)?;
-    if let Some((there, row)) = identity(tx, put.slot, put.ouid)? {
+    check_version(tx, put.slot)?;
+    let slot = put.slot.slot;
+    if let Some((there, row)) = identity(tx, slot, put.ouid)? {
         return already(put, there, &row).map(Stored::Already);
     }
-    check_capacity(tx, put.slot, put.payload_bytes)?;
+    check_capacity(tx, slot, put.payload_bytes)?;
     let handle = match put.want {
-        Some(handle) => free_from(tx, put.slot, handle)?,
-        None => free_at_end(tx, put.slot)?,
+        Some(handle) => free_from(tx, slot, handle)?,
+        None => free_at_end(tx, slot)?,
     };
     insert(tx, put, handle).map(Stored::New)
 }
@@ -255,54 +266,32 @@ fn store_object(tx: &mut Tx<'_>, put: Put) -> Result<Stored> {
 fn move_object(tx: &mut Tx<'_>, it: Move) -> Result<Stored> {
     let Move {
         from,
-        from_serial,
+        from_slot,
         put,
     } = it;
-    check_serial(tx, from.slot, from_serial)?;
-    check_serial(tx, put.slot, put.serial)?;
+    check_version(tx, from_slot)?;
+    check_version(tx, put.slot)?;
     check_unmoved(tx, from)?;
-    if let Some((there, row)) = identity(tx, put.slot, put.ouid)? {
+    let slot = put.slot.slot;
+    if let Some((there, row)) = identity(tx, slot, put.ouid)? {
         let handle = already(put, there, &row)?;
         delete(tx, from)?;
         return Ok(Stored::Already(handle));
     }
-    check_capacity(tx, put.slot, put.payload_bytes)?;
+    check_capacity(tx, slot, put.payload_bytes)?;
     let handle = match put.want {
-        Some(handle) if is_taken(tx, put.slot, handle)? => {
-            return Err(Error::HandleTaken {
-                slot: put.slot,
-                handle,
-            });
+        Some(handle) if is_taken(tx, slot, handle)? => {
+            return Err(Error::HandleTaken { slot, handle });
         }
         Some(handle) => handle,
-        None => free_at_end(tx, put.slot)?,
+        None => free_at_end(tx, slot)?,
     };
-    let sealed = (put.seal)(Place {
-        id: from.id,
-        handle,
-        ouid: put.ouid,
-    })?;
-    tx.connection
-        .prepare_cached(
-            "UPDATE objects SET slot = ?2, handle = ?3, sealed = ?4, stored_secs = ?5 WHERE id = ?1",
-        )
-        .and_then(|mut update| {
-            update.execute(params![
-                from.id,
-                put.slot.0,
-                handle.get(),
-                sealed.bytes(),
-                signed(now_secs())
-            ])
-        })
-        .map_err(sql(tx.path))?;
-    tx.dense.remove(&from.slot.0);
-    tx.erases = true;
-    Ok(Stored::New(handle))
+    delete(tx, from)?;
+    insert(tx, put, handle).map(Stored::New)
 }
 
-fn renumber(tx: &mut Tx<'_>, from: Entry, serial: u64, to: Handle, seal: Seal) -> Result<()> {
-    check_serial(tx, from.slot, serial)?;
+fn renumber(tx: &mut Tx<'_>, from: Entry, slot: SlotVersion, to: Handle, seal: Seal) -> Result<()> {
+    check_version(tx, slot)?;
     check_unmoved(tx, from)?;
     if is_taken(tx, from.slot, to)? {
         return Err(Error::HandleTaken {
@@ -322,8 +311,8 @@ fn renumber(tx: &mut Tx<'_>, from: Entry, serial: u64, to: Handle, seal: Seal) -
     Ok(())
 }
 
-fn destroy(tx: &mut Tx<'_>, it: Entry, serial: u64) -> Result<()> {
-    check_serial(tx, it.slot, serial)?;
+fn destroy(tx: &mut Tx<'_>, it: Entry, slot: SlotVersion) -> Result<()> {
+    check_version(tx, slot)?;
     check_unmoved(tx, it)?;
     delete(tx, it)
 }
@@ -338,13 +327,24 @@ fn delete(tx: &mut Tx<'_>, it: Entry) -> Result<()> {
     Ok(())
 }
 
-/// Another process may have initialised the slot again since the caller logged in.
-fn check_serial(tx: &Tx<'_>, slot: SlotId, serial: u64) -> Result<()> {
-    let there: Option<u64> = query(tx, "SELECT serial FROM slots WHERE slot = ?1", |q| {
-        q.query_row([slot.0], |row| unsigned(row, 0)).optional()
-    })?;
+/// Another process may have changed the slot, or initialised it again, since the caller looked.
+fn check_version(tx: &Tx<'_>, wanted: SlotVersion) -> Result<()> {
+    let slot = wanted.slot;
+    let there = query(
+        tx,
+        "SELECT serial, generation FROM slots WHERE slot = ?1",
+        |q| {
+            q.query_row([slot.0], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))
+                .optional()
+        },
+    )?;
     match there {
-        Some(there) if there == serial => Ok(()),
+        Some((serial, generation))
+            if (serial, generation) == (wanted.serial, wanted.generation) =>
+        {
+            Ok(())
+        }
+        Some((serial, _)) if serial == wanted.serial => Err(Error::SlotChanged { slot }),
         _ => Err(Error::NotLoggedIn { slot }),
     }
 }
@@ -394,7 +394,7 @@ fn already(put: Put, there: Place, row: &SealedRow) -> Result<Handle> {
         Ok(there.handle)
     } else {
         Err(Error::IdentityClash {
-            slot: put.slot,
+            slot: put.slot.slot,
             ouid: put.ouid,
             handle: there.handle,
         })
@@ -474,6 +474,8 @@ fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle) -> Result<Handle> {
         id,
         handle,
         ouid: put.ouid,
+        payload_bytes: put.payload_bytes,
+        created_secs: put.created_secs,
     })?;
     tx.connection
         .prepare_cached(
@@ -483,7 +485,7 @@ fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle) -> Result<Handle> {
         .and_then(|mut insert| {
             insert.execute(params![
                 id,
-                put.slot.0,
+                put.slot.slot.0,
                 handle.get(),
                 put.ouid.0,
                 put.payload_bytes,

@@ -1,7 +1,7 @@
 //! The tables, and which files are stores.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -111,12 +111,16 @@ pub fn create_file(path: &Path) -> Result<()> {
         .truncate(false)
         .mode(0o600)
         .open(path)
-        .map(drop)
+        // One that was there may be open to others.
+        .and_then(|file| match file.metadata()?.len() {
+            0 => file.set_permissions(Permissions::from_mode(0o600)),
+            _ => Ok(()),
+        })
         .map_err(file_error)
 }
 
-/// Makes the tables in an empty database, and sets what the writing connection needs.
-pub fn prepare(path: &Path, connection: &Connection) -> Result<()> {
+/// Makes the tables in an empty database where that is wanted, and sets what the writing connection needs.
+pub fn prepare(path: &Path, connection: &Connection, may_create: bool) -> Result<()> {
     connection
         .busy_timeout(std::time::Duration::from_secs(10))
         .map_err(sql(path))?;
@@ -127,7 +131,7 @@ pub fn prepare(path: &Path, connection: &Connection) -> Result<()> {
             |row| row.get(0),
         )
         .map_err(sql(path))?;
-    if empty && application_id(path, connection)? == 0 {
+    if empty && may_create && application_id(path, connection)? == 0 {
         connection
             .execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = WAL;")
             .map_err(sql(path))?;
@@ -188,7 +192,7 @@ pub fn check(path: &Path, connection: &Connection) -> Result<()> {
         })
     };
     if application_id(path, connection)? != APPLICATION_ID {
-        return refuse("it is a database, but not a slotfs store".into());
+        return refuse("it is not a slotfs store, or it was emptied".into());
     }
     let version: i32 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))

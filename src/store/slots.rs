@@ -52,6 +52,17 @@ pub struct SlotVersion {
     pub generation: u64,
 }
 
+impl SlotRow {
+    /// What tells whether it was changed since.
+    pub fn as_version(&self) -> SlotVersion {
+        SlotVersion {
+            slot: self.slot,
+            serial: self.serial,
+            generation: self.generation,
+        }
+    }
+}
+
 /// A credential and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialRow {
@@ -230,6 +241,22 @@ impl Store {
                         .query_row(params![credential, most], |row| row.get(0))
                         .optional()
                 })
+                .map_err(sql(tx.path))
+        })
+    }
+
+    /// Takes back one failed login of `credential` that never came to be checked.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn uncount_failure(&self, credential: i64) -> Result<()> {
+        self.write_now(move |tx| {
+            tx.connection
+                .execute(
+                    "UPDATE credentials SET failures = failures - 1 WHERE id = ?1 AND failures > 0",
+                    [credential],
+                )
+                .map(drop)
                 .map_err(sql(tx.path))
         })
     }

@@ -1,0 +1,98 @@
+//! Noticing what other processes did to a slot that is logged in to here.
+
+use std::sync::{Arc, PoisonError};
+
+use super::{Hsm, Session};
+use crate::error::{Error, Result};
+use crate::object::SlotId;
+
+impl Hsm {
+    /// Takes in what other processes did to the slots since the last call: a changed header is opened
+    /// anew, a slot made anew is logged out. `changed` is called with each slot whose objects' blobs may
+    /// be others now, before any other request can see the new ones.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn refresh(&self, mut changed: impl FnMut(SlotId)) -> Result<()> {
+        let _one_at_a_time = self
+            .refreshing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !self.store.changed()? {
+            return Ok(());
+        }
+        let now = self.store.slot_versions()?;
+        let sessions: Vec<Arc<Session>> = self
+            .sessions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect();
+        for session in sessions {
+            let (slot, then) = (session.slot(), session.row().as_version());
+            match now.iter().find(|version| version.slot == slot) {
+                Some(now) if *now == then => continue,
+                Some(now) if now.serial == then.serial => {
+                    self.replace(&session, self.reopen(&session))
+                }
+                _ => {
+                    log::warn!("slot {slot}: its partition was replaced; logged out");
+                    self.replace(&session, None);
+                }
+            }
+            changed(slot);
+        }
+        Ok(())
+    }
+
+    /// The same login over the slot as it is now; `None` when its key no longer opens it.
+    fn reopen(&self, session: &Session) -> Option<Session> {
+        let slot = session.slot();
+        let reopened = self
+            .store
+            .slot(slot)
+            .and_then(|row| session.reopen(row, &self.store.domains(slot)?));
+        reopened
+            .inspect_err(|error| log::error!("slot {slot}: logged out: {error}"))
+            .ok()
+    }
+
+    /// Puts `new` in the place of `old`, unless somebody logged in or out meanwhile.
+    fn replace(&self, old: &Arc<Session>, new: Option<Session>) {
+        let slot = old.slot();
+        let mut sessions = self
+            .sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if sessions.get(&slot).is_some_and(|now| Arc::ptr_eq(now, old)) {
+            match new {
+                Some(new) => sessions.insert(slot, Arc::new(new)),
+                None => sessions.remove(&slot),
+            };
+        }
+    }
+
+    /// Begins a session, over the slot as it is now and not as it was before Argon2 ran.
+    ///
+    /// # Errors
+    /// [`Error::SlotChanged`] when the slot was initialised again meanwhile.
+    pub(super) fn install(&self, session: Session) -> Result<()> {
+        let _not_while_refreshing = self
+            .refreshing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (slot, then) = (session.slot(), session.row().as_version());
+        let row = self.store.slot(slot)?;
+        let session = match row.as_version() {
+            now if now == then => session,
+            now if now.serial == then.serial => session.reopen(row, &self.store.domains(slot)?)?,
+            _ => return Err(Error::SlotChanged { slot }),
+        };
+        self.sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(slot, Arc::new(session));
+        Ok(())
+    }
+}
