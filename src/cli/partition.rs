@@ -101,7 +101,7 @@ impl Init {
             Ok(there) => {
                 if !self.force {
                     confirm(&format!(
-                        "Slot {slot} holds partition '{}'; all its objects will be destroyed.",
+                        "slot {slot} holds partition '{}', and all its objects would be destroyed",
                         show::escape(&there.label)
                     ))?;
                 }

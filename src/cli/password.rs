@@ -178,11 +178,11 @@ pub fn ask_domain(slot: SlotId) -> Result<Zeroizing<String>> {
 pub fn confirm(what: &str) -> Result<()> {
     if !io::stdin().is_terminal() {
         return Err(Error::NotConfirmed(format!(
-            "{what}: nobody to ask; -force does it without asking"
+            "{what}; there is nobody to ask, and -force does it without asking"
         )));
     }
     super::output::print(&format!(
-        "{what}\nType 'proceed' to continue, or 'quit' to quit now -> "
+        "{what}.\nType 'proceed' to continue, or 'quit' to quit now -> "
     ));
     let mut line = String::new();
     // An unreadable answer is no.

@@ -92,6 +92,14 @@ impl OpenFiles {
         })
     }
 
+    /// The staging file with number `id` as somebody opened it: it may be removed by now.
+    pub fn opened_staging(&self, id: u64) -> Option<Arc<StagingFile>> {
+        self.files().values().find_map(|file| match &**file {
+            OpenFile::Staging(staging) if staging.id == id => Some(Arc::clone(staging)),
+            _ => None,
+        })
+    }
+
     /// The object of row `id` as somebody opened it: it may be destroyed by now.
     pub fn opened_object(&self, id: i64) -> Option<ObjectFile> {
         self.files().values().find_map(|file| match **file {

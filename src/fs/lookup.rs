@@ -146,9 +146,18 @@ impl Inner {
                 Ok((attr, NO_TTL))
             }
             Node::Staging(id) | Node::StagingFolder(id) => {
-                let (slot, staged) = self.staging.by_id(id).ok_or(Error::Gone)?;
-                let session = self.hsm.session(slot)?;
-                Ok((self.staging_attr(&session, &staged), NO_TTL))
+                match self.staging.by_id(id) {
+                    Some((slot, staged)) => {
+                        let session = self.hsm.session(slot)?;
+                        Ok((self.staging_attr(&session, &staged), NO_TTL))
+                    }
+                    // Removed or published, yet open: a descriptor still has attributes.
+                    None => {
+                        let file = self.files.opened_staging(id).ok_or(Error::Gone)?;
+                        let size = file.len() as u64;
+                        Ok((self.owner.file(node, 0o666, size, store_time), NO_TTL))
+                    }
+                }
             }
         }
     }

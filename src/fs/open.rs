@@ -164,7 +164,7 @@ impl Inner {
             OpenFile::Object(_, blob) => Ok(buffer::slice(blob, offset, size).to_vec()),
             OpenFile::Text(text) => Ok(buffer::slice(text, offset, size).to_vec()),
             OpenFile::Incoming(incoming) => lock(incoming).read(offset, size).map(<[u8]>::to_vec),
-            OpenFile::Staging(file) => file.read(offset, size).ok_or(libc::EFBIG),
+            OpenFile::Staging(file) => file.read(offset, size).map_err(|_| libc::EFBIG),
             OpenFile::Message(..) => Err(libc::EBADF),
         }
     }

@@ -8,7 +8,7 @@ use fuser::RenameFlags;
 use super::Inner;
 use super::name::{self, Name};
 use super::node::Node;
-use super::staging::{Place, Staged};
+use super::staging::{Overflow, Place, Staged};
 use super::stats::Stats;
 use crate::error::{Error, Result};
 use crate::hsm::{Done, Source};
@@ -147,11 +147,17 @@ impl Inner {
                 handle: want,
             }));
         }
-        let Some(blob) = file.bytes() else {
-            let why = Error::BlobTooLarge { slot: to };
-            Stats::count(&self.stats.verdicts_bad);
-            self.staging.discard(from, name, &file);
-            return done(Err(self.hsm.note_refusal(to, &want.to_string(), None, why)));
+        let blob = file.bytes().map_err(|overflow| match overflow {
+            Overflow::TooLarge => Error::BlobTooLarge { slot: to },
+            Overflow::NoRoom => Error::StagingFull { slot: to },
+        });
+        let blob = match blob {
+            Ok(blob) => blob,
+            Err(why) => {
+                Stats::count(&self.stats.verdicts_bad);
+                self.staging.discard(from, name, &file);
+                return done(Err(self.hsm.note_refusal(to, &want.to_string(), None, why)));
+            }
         };
         let inner = Arc::clone(self);
         let (name, written_as) = (name.to_owned(), want.to_string());
@@ -162,7 +168,10 @@ impl Inner {
                     Err(_) => &inner.stats.verdicts_bad,
                 });
                 match &outcome {
-                    Ok(_) => inner.staging.remove_file(from, &name, &file),
+                    Ok(_) => {
+                        file.published();
+                        inner.staging.remove_file(from, &name, &file);
+                    }
                     Err(why) if why.is_for_ever() => inner.staging.discard(from, &name, &file),
                     Err(_) => {}
                 }

@@ -1,7 +1,7 @@
 //! Staging files: names that start with a dot, held in memory until they are renamed to a handle. And
 //! staging folders, for tools that collect such files in one (`rsync --delay-updates`, `--partial-dir`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,8 +11,10 @@ use super::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::object::SlotId;
 
-/// The most staging files and folders of one mount; a file takes 64 KiB at most.
-const MOST: usize = 1024;
+/// The most staging files and folders of one mount.
+const MOST_ENTRIES: usize = 65_536;
+/// The most bytes in all of them together.
+const MOST_BYTES: usize = 64 << 20;
 /// What nobody has open is forgotten after this long.
 const LONGEST_IDLE: Duration = Duration::from_secs(3600);
 
@@ -32,14 +34,27 @@ pub struct StagingFile {
     content: Mutex<Content>,
     /// How many have it open.
     open: AtomicUsize,
+    /// Bytes in all staging files.
+    total: Arc<AtomicUsize>,
 }
 
 struct Content {
     buffer: Buffer,
-    /// A write went past the largest blob. Said at the rename and nowhere else: rsync takes an error of
-    /// write for the end of its whole run.
-    too_large: bool,
+    /// What a write met. Said at the rename and nowhere else: rsync takes an error of write for the end of
+    /// its whole run.
+    failed: Option<Overflow>,
+    /// It has become an object: what is written now would be lost.
+    published: bool,
     touched: Instant,
+}
+
+/// Why a staging file holds nothing any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// It went past the largest blob.
+    TooLarge,
+    /// There was no room for it.
+    NoRoom,
 }
 
 impl StagingFile {
@@ -47,26 +62,43 @@ impl StagingFile {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes `data` at `offset`, or remembers that it was too much.
-    pub fn write(&self, offset: u64, data: &[u8]) {
-        self.change(|buffer| buffer.write(offset, data).is_ok());
+    /// Takes `data` at `offset`, or remembers that it was too much; `false` when the file is an object by now.
+    pub fn write(&self, offset: u64, data: &[u8]) -> bool {
+        self.change(|buffer| buffer.write(offset, data).is_ok())
     }
 
-    /// Cuts or lengthens the file; an empty one starts anew.
-    pub fn truncate(&self, length: u64) {
+    /// Cuts or lengthens the file; an empty one starts anew. `false` as for [`Self::write`].
+    pub fn truncate(&self, length: u64) -> bool {
         if length == 0 {
-            self.content().too_large = false;
+            self.content().failed = None;
         }
-        self.change(|buffer| buffer.truncate(length).is_ok());
+        self.change(|buffer| buffer.truncate(length).is_ok())
     }
 
-    fn change(&self, change: impl FnOnce(&mut Buffer) -> bool) {
+    fn change(&self, change: impl FnOnce(&mut Buffer) -> bool) -> bool {
         let mut content = self.content();
         content.touched = Instant::now();
-        if !content.too_large && !change(&mut content.buffer) {
-            content.too_large = true;
+        if content.published {
+            return false;
+        }
+        if content.failed.is_some() {
+            return true;
+        }
+        let before = content.buffer.len();
+        let fits = change(&mut content.buffer);
+        let after = content.buffer.len();
+        let others = self.total.fetch_sub(before, Ordering::Relaxed) - before;
+        self.total.fetch_add(after, Ordering::Relaxed);
+        content.failed = match (fits, others + after <= MOST_BYTES) {
+            (true, true) => None,
+            (false, _) => Some(Overflow::TooLarge),
+            (true, false) => Some(Overflow::NoRoom),
+        };
+        if content.failed.is_some() {
+            self.total.fetch_sub(after, Ordering::Relaxed);
             content.buffer = Buffer::default();
         }
+        true
     }
 
     /// Bytes in it.
@@ -74,15 +106,29 @@ impl StagingFile {
         self.content().buffer.len()
     }
 
-    /// Up to `size` bytes at `offset`; `None` once it was too large.
-    pub fn read(&self, offset: u64, size: u64) -> Option<Vec<u8>> {
+    /// Up to `size` bytes at `offset`.
+    ///
+    /// # Errors
+    /// The [`Overflow`] that emptied it.
+    pub fn read(&self, offset: u64, size: u64) -> Result<Vec<u8>, Overflow> {
         let content = self.content();
-        (!content.too_large).then(|| content.buffer.read(offset, size).to_vec())
+        match content.failed {
+            None => Ok(content.buffer.read(offset, size).to_vec()),
+            Some(why) => Err(why),
+        }
     }
 
-    /// The whole content; `None` once it was too large.
-    pub fn bytes(&self) -> Option<Vec<u8>> {
+    /// The whole content.
+    ///
+    /// # Errors
+    /// The [`Overflow`] that emptied it.
+    pub fn bytes(&self) -> Result<Vec<u8>, Overflow> {
         self.read(0, u64::MAX)
+    }
+
+    /// Marks it as an object that is stored.
+    pub fn published(&self) {
+        self.content().published = true;
     }
 
     /// Counts one who opened it.
@@ -97,6 +143,12 @@ impl StagingFile {
 
     fn is_abandoned(&self) -> bool {
         self.open.load(Ordering::Relaxed) == 0 && self.content().touched.elapsed() > LONGEST_IDLE
+    }
+}
+
+impl Drop for StagingFile {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.len(), Ordering::Relaxed);
     }
 }
 
@@ -121,28 +173,66 @@ impl Staged {
 
 /// Everything staged on a mount.
 #[derive(Default)]
-pub struct Staging(Mutex<Table>);
+pub struct Staging {
+    table: Mutex<Table>,
+    total: Arc<AtomicUsize>,
+}
+
+type Key = (Place, OsString);
 
 #[derive(Default)]
 struct Table {
     last_id: u64,
-    entries: BTreeMap<(Place, OsString), Staged>,
+    entries: BTreeMap<Key, Staged>,
+    /// The same by number.
+    names: HashMap<u64, Key>,
 }
 
 impl Table {
+    fn insert(&mut self, key: Key, staged: Staged) {
+        self.names.insert(staged.id(), key.clone());
+        if let Some(old) = self.entries.insert(key, staged) {
+            self.names.remove(&old.id());
+        }
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Staged> {
+        let staged = self.entries.remove(key)?;
+        self.names.remove(&staged.id());
+        Some(staged)
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Key, &Staged) -> bool) {
+        let names = &mut self.names;
+        self.entries.retain(|key, staged| {
+            let keep = keep(key, staged);
+            if !keep {
+                names.remove(&staged.id());
+            }
+            keep
+        });
+    }
+
+    /// What stands at `place`.
+    fn at(&self, place: Place) -> impl Iterator<Item = (&OsString, &Staged)> {
+        self.entries
+            .range((place, OsString::new())..)
+            .take_while(move |((at, _), _)| *at == place)
+            .map(|((_, name), staged)| (name, staged))
+    }
+
     fn is_empty_folder(&self, slot: SlotId, id: u64) -> bool {
         let folder = Some(id);
-        let inside = Place { slot, folder };
-        !self.entries.keys().any(|(place, _)| *place == inside)
+        self.at(Place { slot, folder }).next().is_none()
     }
 
     /// Forgets what was left behind: files first, then the folders that this emptied.
     fn sweep(&mut self) {
-        self.entries.retain(|_, staged| match staged {
+        self.retain(|_, staged| match staged {
             Staged::File(file) => !file.is_abandoned(),
             Staged::Folder(..) => true,
         });
-        let old: Vec<_> = self
+        let old: Vec<Key> = self
             .entries
             .iter()
             .filter_map(|(key, staged)| match staged {
@@ -155,17 +245,17 @@ impl Table {
             })
             .collect();
         for key in old {
-            self.entries.remove(&key);
+            self.remove(&key);
         }
     }
 
     /// # Errors
     /// [`Error::StagingFull`]
     fn next_id(&mut self, slot: SlotId) -> Result<u64> {
-        if self.entries.len() >= MOST {
+        if self.entries.len() >= MOST_ENTRIES {
             self.sweep();
         }
-        if self.entries.len() >= MOST {
+        if self.entries.len() >= MOST_ENTRIES {
             return Err(Error::StagingFull { slot });
         }
         self.last_id += 1;
@@ -175,7 +265,7 @@ impl Table {
 
 impl Staging {
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What `name` is, if anything.
@@ -185,11 +275,10 @@ impl Staging {
 
     /// What has number `id`, and the slot it is in.
     pub fn by_id(&self, id: u64) -> Option<(SlotId, Staged)> {
-        self.table()
-            .entries
-            .iter()
-            .find(|(_, staged)| staged.id() == id)
-            .map(|((place, _), staged)| (place.slot, staged.clone()))
+        let table = self.table();
+        let key = table.names.get(&id)?;
+        let staged = table.entries.get(key)?;
+        Some((key.0.slot, staged.clone()))
     }
 
     /// A new file `name`, or the one that is there.
@@ -209,12 +298,14 @@ impl Staging {
             id: table.next_id(slot)?,
             content: Mutex::new(Content {
                 buffer: Buffer::default(),
-                too_large: false,
+                failed: None,
+                published: false,
                 touched: Instant::now(),
             }),
             open: AtomicUsize::new(0),
+            total: Arc::clone(&self.total),
         });
-        table.entries.insert(key, Staged::File(Arc::clone(&file)));
+        table.insert(key, Staged::File(Arc::clone(&file)));
         Ok(file)
     }
 
@@ -229,9 +320,7 @@ impl Staging {
             return Err(Error::NameTaken { slot });
         }
         let id = table.next_id(slot)?;
-        table
-            .entries
-            .insert(key, Staged::Folder(id, Instant::now()));
+        table.insert(key, Staged::Folder(id, Instant::now()));
         Ok(id)
     }
 
@@ -244,7 +333,7 @@ impl Staging {
         let key = (place, name.to_owned());
         match table.entries.get(&key) {
             Some(Staged::File(_)) => {
-                table.entries.remove(&key);
+                table.remove(&key);
                 Ok(())
             }
             Some(Staged::Folder(..)) => Err(Error::NotSupported { what: "unlink" }),
@@ -261,7 +350,7 @@ impl Staging {
         let key = (Place { slot, folder: None }, name.to_owned());
         match table.entries.get(&key) {
             Some(Staged::Folder(id, _)) if table.is_empty_folder(slot, *id) => {
-                table.entries.remove(&key);
+                table.remove(&key);
                 Ok(())
             }
             Some(Staged::Folder(..)) => Err(Error::NotEmpty { slot }),
@@ -279,7 +368,7 @@ impl Staging {
             .get(&key)
             .is_some_and(|there| there.id() == file.id)
         {
-            table.entries.remove(&key);
+            table.remove(&key);
         }
     }
 
@@ -288,8 +377,10 @@ impl Staging {
         let Some(folder) = place.folder else { return };
         self.remove_file(place, name, file);
         let mut table = self.table();
-        if table.is_empty_folder(place.slot, folder) {
-            table.entries.retain(|_, staged| staged.id() != folder);
+        if table.is_empty_folder(place.slot, folder)
+            && let Some(key) = table.names.get(&folder).cloned()
+        {
+            table.remove(&key);
         }
     }
 
@@ -313,8 +404,8 @@ impl Staging {
             (_, Some(_)) if keep_existing => return Err(Error::NameTaken { slot: to.0.slot }),
             _ => {}
         }
-        if let Some(file) = table.entries.remove(&from) {
-            table.entries.insert(to, file);
+        if let Some(file) = table.remove(&from) {
+            table.insert(to, file);
         }
         Ok(())
     }
@@ -324,10 +415,9 @@ impl Staging {
         let mut table = self.table();
         table.sweep();
         let mut staged: Vec<_> = table
-            .entries
-            .iter()
-            .filter(|((at, _), staged)| *at == place && staged.id() > after)
-            .map(|((_, name), staged)| (name.clone(), staged.clone()))
+            .at(place)
+            .filter(|(_, staged)| staged.id() > after)
+            .map(|(name, staged)| (name.clone(), staged.clone()))
             .collect();
         staged.sort_unstable_by_key(|(_, staged)| staged.id());
         staged
@@ -335,9 +425,7 @@ impl Staging {
 
     /// Forgets everything of a slot that was logged out of.
     pub fn clear(&self, slot: SlotId) {
-        self.table()
-            .entries
-            .retain(|(place, _), _| place.slot != slot);
+        self.table().retain(|(place, _), _| place.slot != slot);
     }
 }
 
@@ -356,7 +444,7 @@ mod tests {
         let name = OsStr::new(".a");
         let file = staging.create(HERE, name).unwrap();
         file.write(0, b"abc");
-        assert_eq!(file.read(1, 9).unwrap(), b"bc");
+        assert_eq!(file.read(1, 9), Ok(b"bc".to_vec()));
         assert_eq!(staging.by_id(file.id).unwrap().1.id(), file.id);
         let other = OsStr::new(".b");
         staging.rename((HERE, name), (HERE, other), true).unwrap();
@@ -365,9 +453,9 @@ mod tests {
         let kept = staging.rename((HERE, name), (HERE, other), true);
         assert!(matches!(kept, Err(Error::NameTaken { .. })));
         assert_eq!(staging.list(HERE, 0).len(), 2);
-        for n in 2..MOST {
-            let file = staging.create(HERE, OsStr::new(&format!(".{n}"))).unwrap();
-            file.opened();
+        for n in 2..MOST_ENTRIES {
+            let name = format!(".{n}");
+            staging.create(HERE, OsStr::new(&name)).unwrap();
         }
         let full = staging.create(HERE, OsStr::new(".full"));
         assert!(matches!(full, Err(Error::StagingFull { .. })));
@@ -393,9 +481,25 @@ mod tests {
     fn too_much_is_remembered_until_it_is_emptied() {
         let staging = Staging::default();
         let file = staging.create(HERE, OsStr::new(".a")).unwrap();
-        file.write(1 << 30, b"x");
-        assert_eq!(file.bytes(), None);
+        assert!(file.write(1 << 30, b"x"));
+        assert_eq!(file.bytes(), Err(Overflow::TooLarge));
         file.truncate(0);
-        assert_eq!(file.bytes(), Some(Vec::new()));
+        assert_eq!(file.bytes(), Ok(Vec::new()));
+        file.published();
+        assert!(!file.write(0, b"x"));
+    }
+
+    #[test]
+    fn all_files_together_have_a_limit() {
+        let staging = Staging::default();
+        let full = vec![1; crate::hsm::MAX_BLOB_BYTES];
+        let most = MOST_BYTES / full.len();
+        for n in 0..=most {
+            let file = staging.create(HERE, OsStr::new(&format!(".{n}"))).unwrap();
+            file.write(0, &full);
+            assert_eq!(file.bytes().is_ok(), n < most);
+        }
+        staging.clear(HERE.slot);
+        assert_eq!(staging.total.load(Ordering::Relaxed), 0);
     }
 }

@@ -54,9 +54,10 @@ fn status(hsm: &Hsm, slot: SlotId) -> Result<String> {
     for domain in session.iter().flat_map(|session| session.domains()) {
         let _ = writeln!(
             text,
-            "domain: {} ({})",
+            "domain: {} ({}, {})",
             show::escape(&domain.label),
-            domain.key.kind()
+            domain.key.kind(),
+            data_encoding::HEXLOWER.encode(&domain.fingerprint())
         );
     }
     Ok(text)

@@ -31,10 +31,10 @@ impl Inner {
         };
         match &*open {
             OpenFile::Incoming(_) => self.write_incoming(&open, offset, data, Box::new(answer)),
-            OpenFile::Staging(file) => {
-                file.write(offset, data);
-                answer(Ok(()));
-            }
+            OpenFile::Staging(file) => answer(match file.write(offset, data) {
+                true => Ok(()),
+                false => Err(libc::EACCES),
+            }),
             OpenFile::Message(slot, file, _) => {
                 let (slot, file) = (*slot, *file);
                 self.message(Arc::clone(&open), slot, file, data, Box::new(answer));
@@ -63,11 +63,11 @@ impl Inner {
                 }),
             ),
             Some(OpenFile::Staging(file)) => match file.read(offset_in, length) {
-                Some(bytes) => {
+                Ok(bytes) => {
                     staged = bytes;
                     (staged.as_slice(), None)
                 }
-                None => return answer(Err(libc::EFBIG)),
+                Err(_) => return answer(Err(libc::EFBIG)),
             },
             // Not a refusal: the caller then reads and writes instead.
             _ => return answer(Err(libc::EOPNOTSUPP)),
@@ -119,10 +119,10 @@ impl Inner {
                     again.truncate(node, Some(fh), length, pid, answer);
                 });
             }
-            OpenFile::Staging(file) => {
-                file.truncate(length);
-                answer(Ok(()));
-            }
+            OpenFile::Staging(file) => answer(match file.truncate(length) {
+                true => Ok(()),
+                false => Err(libc::EACCES),
+            }),
             // `> login` truncates before it writes.
             OpenFile::Message(..) => answer(Ok(())),
             OpenFile::Object(..) | OpenFile::Text(_) => answer(Err(libc::EBADF)),
@@ -137,10 +137,7 @@ impl Inner {
         match node {
             Node::Object(id) if length == 0 && self.files.opened_with_trunc(id, pid) => Ok(()),
             Node::Staging(id) => match self.staging.by_id(id) {
-                Some((_, Staged::File(file))) => {
-                    file.truncate(length);
-                    Ok(())
-                }
+                Some((_, Staged::File(file))) if file.truncate(length) => Ok(()),
                 _ => Err(Error::Gone),
             },
             // `> login` truncates before it writes; a blob that is coming in has nothing to lose yet.

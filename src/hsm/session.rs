@@ -19,6 +19,13 @@ pub struct Domain {
     pub key: DomainKey,
 }
 
+impl Domain {
+    /// Names the key itself, to those who are logged in: two slots that show the same one can clone.
+    pub fn fingerprint(&self) -> [u8; 8] {
+        Root::of_domain(self.key.key()).fingerprint()
+    }
+}
+
 /// Who is logged in to a slot, with the keys that this gives. Dropping it wipes them.
 pub struct Session {
     row: SlotRow,
