@@ -91,6 +91,7 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
         uid: plan.options.uid.unwrap_or(nix::unistd::getuid().as_raw()),
         gid: plan.options.gid.unwrap_or(nix::unistd::getgid().as_raw()),
         umask: plan.options.umask,
+        others: plan.options.allow_other,
     };
     let filesystem = SlotFs::new(Arc::clone(&hsm), owner, invalidator.clone());
     let mut session = Session::new(filesystem, &mountpoint, &config(&plan.options))

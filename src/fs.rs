@@ -21,6 +21,7 @@ use node::Node;
 use staging::Staging;
 use stats::Stats;
 
+mod asker;
 mod attr;
 mod buffer;
 mod control;

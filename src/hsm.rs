@@ -171,6 +171,11 @@ impl Hsm {
         Err(Error::ReadOnly { slot, why })
     }
 
+    /// Whether `source` is the object of identity `ouid`.
+    fn holds(&self, source: Source, ouid: Ouid) -> bool {
+        matches!(self.store.by_handle(source.slot, source.handle), Ok(Some(it)) if it.ouid == ouid)
+    }
+
     /// The identity `ouid` in some slot that is logged in to, other than `except`: for telling where a
     /// blob came from.
     fn whereabouts(&self, ouid: Ouid, except: SlotId) -> Option<Source> {
@@ -230,8 +235,9 @@ pub fn stated_length(start: &[u8]) -> Stated {
     }
 }
 
-/// The error of a blob that ends before it is complete.
-pub fn cut_short(slot: SlotId, start: &[u8], have: usize) -> Error {
+/// The error of a blob that ends before it is complete: `start` is all there is without a gap.
+pub fn cut_short(slot: SlotId, start: &[u8]) -> Error {
+    let have = start.len();
     let why = match stated_length(start) {
         Stated::Bytes(want) => blob::Fault::CutShort { have, want },
         Stated::Unknown => blob::Fault::CutShort {

@@ -73,6 +73,14 @@ impl fmt::Debug for Key {
     }
 }
 
+/// Overwrites the stack below the caller: hashing and decrypting move keys through it, and moves leave copies
+/// that nothing else wipes.
+#[inline(never)]
+pub fn wipe_stack() {
+    let mut below = [0u8; 64 * 1024];
+    below.zeroize();
+}
+
 /// Secret bytes of any length, wiped on drop.
 ///
 /// Built at its final size, never grown: a reallocation would leave an unwiped copy behind.

@@ -98,12 +98,16 @@ impl Store {
 
     /// `create`: makes the tables where the file is empty; else an empty file is no store.
     fn open_writable(path: &Path, create: bool) -> Result<Self> {
+        let read_only = || Error::StoreReadOnly {
+            path: path.to_owned(),
+        };
+        if is_on_read_only_filesystem(path) {
+            return Err(read_only());
+        }
         let connection = fault::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         // SQLite opens what it cannot write for reading, without a word.
         if connection.is_readonly("main").map_err(sql(path))? {
-            return Err(Error::StoreReadOnly {
-                path: path.to_owned(),
-            });
+            return Err(read_only());
         }
         schema::prepare(path, &connection, create)?;
         let committer = Committer::start(path, connection)?;

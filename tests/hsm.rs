@@ -225,6 +225,22 @@ fn a_damaged_row_fails_alone_and_is_named() {
 }
 
 #[test]
+fn a_listing_that_is_not_whole_is_an_error() {
+    let fixture = Fixture::new(&[Policies::default()]);
+    for _ in 0..3 {
+        fixture.add_key(SlotId(0));
+    }
+    fixture.hsm.check_listing(SlotId(0)).unwrap();
+    // As when the index by handle lost an entry.
+    let fixture = fixture.tamper("UPDATE usage SET objects = 4");
+    fixture.login(0, Role::Co).unwrap();
+    let damaged = fixture.hsm.check_listing(SlotId(0)).unwrap_err();
+    assert_eq!(damaged.errno(), libc::EIO);
+    let contents = fixture.hsm.contents(SlotId(0), |_| {});
+    assert!(matches!(contents, Err(Error::Damaged { .. })));
+}
+
+#[test]
 fn stores_that_are_none_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let open = |name: &str| Hsm::open(&folder.path().join(name), Access::ReadWrite).err();

@@ -41,7 +41,7 @@ pub fn check(mountpoint: &Path) -> Result<PathBuf> {
             }
             Ok(path)
         }
-        Err(why) if why.raw_os_error() == Some(libc::ENOTCONN) => Err(error(
+        Err(why) if is_left_behind(&why) => Err(error(
             format!("{shown} was left behind by a slotfs daemon that was killed"),
             Some(format!(
                 "slotfs umount {shown}, then mount again; nothing acknowledged was lost"
@@ -91,6 +91,14 @@ pub fn detach(path: &Path) -> Result<()> {
     }
 }
 
+/// What the kernel says of a mount whose daemon is gone, and just while it goes.
+fn is_left_behind(why: &io::Error) -> bool {
+    matches!(
+        why.raw_os_error(),
+        Some(libc::ENOTCONN | libc::ECONNABORTED)
+    )
+}
+
 /// Users other than root unmount by the setuid helper.
 fn fusermount(path: &Path, options: &[&str]) -> Result<()> {
     let output = Command::new("fusermount3")
@@ -114,7 +122,7 @@ fn fusermount(path: &Path, options: &[&str]) -> Result<()> {
 /// The absolute path, also where the last part cannot be looked at because its daemon is gone.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     match path.canonicalize() {
-        Err(why) if why.raw_os_error() == Some(libc::ENOTCONN) => {
+        Err(why) if is_left_behind(&why) => {
             let absolute = std::path::absolute(path)?;
             match (absolute.parent(), absolute.file_name()) {
                 (Some(parent), Some(name)) => Ok(parent.canonicalize()?.join(name)),

@@ -6,7 +6,7 @@ use fuser::{FileAttr, FileType};
 
 use super::node::Node;
 use crate::hsm::SlotRow;
-use crate::object::system_time;
+pub use crate::object::system_time as time;
 
 /// How long the kernel may remember entries and attributes.
 pub const TTL: Duration = Duration::from_secs(1);
@@ -24,6 +24,9 @@ pub struct Owner {
     pub gid: u32,
     /// Bits taken from every mode.
     pub umask: u16,
+    /// Other users may come in: then the root, which shows slot numbers only, must let them through to
+    /// the slots that are theirs.
+    pub others: bool,
 }
 
 impl Owner {
@@ -44,6 +47,13 @@ impl Owner {
             blocks: size.div_ceil(BLOCK_BYTES),
             ..self.attr(node, FileType::RegularFile, mode, 1, time)
         }
+    }
+
+    /// The mount's root.
+    pub fn root_folder(self, time: SystemTime) -> FileAttr {
+        let open = if self.others { 0o055 } else { 0 };
+        let umask = self.umask & !open;
+        Self { umask, ..self }.folder(Node::Root, if self.others { 0o755 } else { 0o777 }, time)
     }
 
     /// A folder.
@@ -71,9 +81,4 @@ impl Owner {
             flags: 0,
         }
     }
-}
-
-/// A time as the store keeps it.
-pub fn time(secs: u64) -> SystemTime {
-    system_time(secs)
 }

@@ -84,16 +84,16 @@ pub struct Incoming {
     pub slot: SlotId,
     /// What it is to be called.
     pub wish: Wish,
-    /// Where its bytes come from, when the kernel said so.
-    pub source: Option<Source>,
+    /// The object that all of its bytes come from, as far as the kernel said so.
+    source: Option<Source>,
     verdict_at: VerdictAt,
     /// Opened with O_EXCL: nobody who does that closes a duplicate first, so a FLUSH of nothing is the end.
     exclusive: bool,
     state: State,
     /// The object that has the name already, by its row, and the process that opened it for writing.
     over: Option<(i64, u32)>,
-    /// Whether being incomplete was already written down.
-    noted: bool,
+    /// Whether a close was answered with its being incomplete.
+    told_incomplete: bool,
     /// What fstat says of a rejected blob: the length it had, or that a later ftruncate asked for. bsdtar
     /// compares it with the archive's; where it is less, it writes a last byte, and the error of that
     /// makes it give up every member that follows.
@@ -119,7 +119,7 @@ impl Incoming {
             exclusive,
             over: None,
             state: State::Filling(Buffer::default()),
-            noted: false,
+            told_incomplete: false,
             rejected_len: 0,
         }
     }
@@ -143,6 +143,20 @@ impl Incoming {
             }
             State::Rejected { .. } => self.rejected_len,
         }
+    }
+
+    /// Notes where the next bytes come from: `None` when only their writer knows.
+    pub fn comes_from(&mut self, source: Option<Source>) {
+        self.source = match &self.state {
+            State::Filling(buffer) if buffer.len() == 0 => source,
+            _ if self.source == source => source,
+            _ => None,
+        };
+    }
+
+    /// Where it all came from.
+    pub fn source(&self) -> Option<Source> {
+        self.source
     }
 
     /// What was written at `offset`, for a descriptor that also reads.
@@ -229,15 +243,20 @@ impl Incoming {
         }
     }
 
-    /// The last close: what to write down of a blob that never was one, unless that was done, or nothing
-    /// was written at all.
+    /// The last close: what to write down of a blob that never was one, unless nothing was written at all
+    /// and nobody was told so.
     pub fn release(&self) -> Option<Error> {
         match &self.state {
-            State::Filling(buffer) if !self.noted && buffer.len() > 0 => {
-                Some(hsm::cut_short(self.slot, buffer.prefix(), buffer.len()))
+            State::Filling(buffer) if self.told_incomplete || buffer.len() > 0 => {
+                Some(hsm::cut_short(self.slot, buffer.prefix()))
             }
             _ => None,
         }
+    }
+
+    /// Whether it was a new name, and nothing at all came of it.
+    pub fn left_nothing(&self) -> bool {
+        self.over.is_none() && matches!(&self.state, State::Filling(buffer) if buffer.len() == 0)
     }
 
     /// Whether the bytes so far make a blob: judge it; cannot make one: refuse it; may still: `Done`, or
@@ -258,11 +277,10 @@ impl Incoming {
                 slot: self.slot,
                 why,
             }),
-            // It may still be completed while the file stays open: written down once, and not remembered.
-            Stated::Bytes(_) | Stated::Unknown if end && self.noted => Step::Fail(libc::EACCES),
+            // It may still be completed while the file stays open: written down at the last close.
             Stated::Bytes(_) | Stated::Unknown if end => {
-                self.noted = true;
-                Step::Refuse(hsm::cut_short(self.slot, buffer.prefix(), buffer.len()))
+                self.told_incomplete = true;
+                Step::Fail(libc::EACCES)
             }
             Stated::Bytes(_) | Stated::Unknown => Step::Done,
         }
@@ -274,7 +292,6 @@ impl Incoming {
 
     /// A refusal that is repeated from now on.
     fn refuse(&mut self, why: Error) -> Step {
-        self.noted = true;
         self.rejected_len = self.len();
         self.state = State::rejected(why.errno());
         Step::Refuse(why)
@@ -433,7 +450,7 @@ mod tests {
         assert!(incoming.release().is_some());
         let mut incoming = Incoming::new(SlotId(0), Wish::Any, VerdictAt::Write, true);
         assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::EACCES));
-        assert!(incoming.release().is_none(), "it was written down already");
+        assert!(incoming.release().is_some());
         // Only incomplete: it may still be completed.
         assert_eq!(write(&mut incoming, 0, &blob()), Ok(true));
     }

@@ -127,6 +127,7 @@ impl Inner {
             ttl: TTL,
         }));
         if all {
+            self.hsm.check_listing(slot)?;
             let place = Place { slot, folder: None };
             self.list_staged(&session, place, offset, entries);
         }

@@ -95,7 +95,7 @@ impl Inner {
     pub fn getattr(&self, node: Node) -> Result<Seen> {
         let store_time = time(self.hsm.created_secs());
         match node {
-            Node::Root => Ok((self.owner.folder(node, 0o777, store_time), TTL)),
+            Node::Root => Ok((self.owner.root_folder(store_time), TTL)),
             Node::Slot(slot) => {
                 let owner = self.slot_owner(slot)?;
                 Ok((owner.folder(node, 0o777, store_time), TTL))

@@ -30,7 +30,7 @@ impl Inner {
                 let object = self.hsm.find_by_id(id)?;
                 self.hsm.may_write(object.slot)?;
                 let wish = Wish::Handle(object.handle);
-                let incoming = Incoming::new(object.slot, wish, VerdictAt::Close, false);
+                let incoming = Incoming::new(object.slot, wish, verdict_at(flags.0), false);
                 self.files.add_incoming(incoming.over(id, pid))
             }
             Node::Object(id) => {
@@ -148,11 +148,7 @@ impl Inner {
     fn open_incoming(&self, slot: SlotId, wish: Wish, flags: i32) -> Result<FileHandle> {
         self.hsm.may_write(slot)?;
         let exclusive = flags & libc::O_EXCL != 0;
-        let verdict_at = if exclusive || flags & libc::O_TRUNC != 0 {
-            VerdictAt::Write
-        } else {
-            VerdictAt::Close
-        };
+        let verdict_at = verdict_at(flags);
         self.files
             .add_incoming(Incoming::new(slot, wish, verdict_at, exclusive))
     }
@@ -180,7 +176,11 @@ impl Inner {
                 if let Some(why) = incoming.release() {
                     let (slot, wish) = (incoming.slot, incoming.wish);
                     self.hsm
-                        .note_refusal(slot, &wish.to_string(), incoming.source, why);
+                        .note_refusal(slot, &wish.to_string(), incoming.source(), why);
+                } else if incoming.left_nothing() {
+                    // By O_TRUNC, as busybox cp and shells do, an empty file cannot be told from nothing.
+                    let (slot, wish) = (incoming.slot, incoming.wish);
+                    log::info!("slot {slot}: {wish} was opened and closed, nothing was written");
                 }
             }
             OpenFile::Staging(file) => file.closed(),
@@ -191,5 +191,15 @@ impl Inner {
     /// The result of the last message, for FLUSH to repeat.
     pub(super) fn message_result(result: &Mutex<Result<(), i32>>) -> Result<(), i32> {
         *result.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where who opens a handle with `flags` looks for errors (DESIGN.md 2). What appends writes in order and
+/// is as good as what truncates.
+fn verdict_at(flags: i32) -> VerdictAt {
+    if flags & (libc::O_EXCL | libc::O_TRUNC | libc::O_APPEND) == 0 {
+        VerdictAt::Close
+    } else {
+        VerdictAt::Write
     }
 }

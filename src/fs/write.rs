@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use fuser::FileHandle;
 
 use super::Inner;
+use super::asker;
 use super::buffer;
 use super::handles::{OpenFile, lock};
 use super::incoming::{Ends, Incoming, Step};
@@ -26,11 +27,25 @@ impl Inner {
         data: &[u8],
         answer: impl FnOnce(Result<(), i32>) + Send + 'static,
     ) {
+        self.write_from(None, fh, offset, data, answer);
+    }
+
+    fn write_from(
+        self: &Arc<Self>,
+        source: Option<Source>,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        answer: impl FnOnce(Result<(), i32>) + Send + 'static,
+    ) {
         let Some(open) = self.files.get(fh) else {
             return answer(Err(libc::EBADF));
         };
         match &*open {
-            OpenFile::Incoming(_) => self.write_incoming(&open, offset, data, Box::new(answer)),
+            OpenFile::Incoming(incoming) => {
+                lock(incoming).comes_from(source);
+                self.write_incoming(&open, offset, data, Box::new(answer));
+            }
             OpenFile::Staging(file) => answer(match file.write(offset, data) {
                 true => Ok(()),
                 false => Err(libc::EACCES),
@@ -73,12 +88,9 @@ impl Inner {
             _ => return answer(Err(libc::EOPNOTSUPP)),
         };
         let to = self.files.get(fh_out);
-        if let (Some(source), Some(OpenFile::Incoming(incoming))) = (source, to.as_deref()) {
-            lock(incoming).source = Some(source);
-        }
         // No blob is longer than u32 can say.
         let copied = data.len() as u32;
-        self.write(fh_out, offset_out, data, move |outcome| {
+        self.write_from(source, fh_out, offset_out, data, move |outcome| {
             if let (Err(_), Some(OpenFile::Incoming(incoming))) = (outcome, to.as_deref()) {
                 lock(incoming).told(pid);
             }
@@ -110,7 +122,9 @@ impl Inner {
                 let again = Arc::clone(self);
                 let file = Arc::clone(&open);
                 let answer = Box::new(move |outcome: Result<(), i32>| {
-                    if let (Err(_), OpenFile::Incoming(incoming)) = (outcome, &*file) {
+                    if let (Err(_), OpenFile::Incoming(incoming)) = (outcome, &*file)
+                        && asker::goes_on_after_ftruncate(pid)
+                    {
                         lock(incoming).told(pid);
                     }
                     answer(outcome);
@@ -227,7 +241,7 @@ impl Inner {
     fn note(&self, incoming: &Mutex<Incoming>, why: Error) -> i32 {
         let (slot, name, source) = {
             let incoming = lock(incoming);
-            (incoming.slot, incoming.wish.to_string(), incoming.source)
+            (incoming.slot, incoming.wish.to_string(), incoming.source())
         };
         self.hsm.note_refusal(slot, &name, source, why).errno()
     }
@@ -239,7 +253,7 @@ impl Inner {
         };
         let (slot, wish, source) = {
             let incoming = lock(incoming);
-            (incoming.slot, incoming.wish, incoming.source)
+            (incoming.slot, incoming.wish, incoming.source())
         };
         let verdict = Verdict {
             inner: Arc::clone(self),

@@ -36,7 +36,9 @@ impl Hsm {
         let hsm = Arc::clone(self);
         match verified {
             Ok((session, (object, payload))) => {
-                let known = source.or_else(|| self.whereabouts(object.ouid, slot));
+                let known = source
+                    .filter(|source| self.holds(*source, object.ouid))
+                    .or_else(|| self.whereabouts(object.ouid, slot));
                 let subject = known.map_or(Subject::Identity(object.ouid), Subject::Known);
                 let put = put(&session, &object, payload, want);
                 self.store.put(put, move |stored| match stored {

@@ -82,6 +82,14 @@ impl Hsm {
             .collect())
     }
 
+    /// Whether a listing that has come to its end was whole.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]
+    pub fn check_listing(&self, slot: SlotId) -> Result<()> {
+        self.store.check_count(slot)
+    }
+
     /// The sealed blob of the object in row `id`, and the object as a file.
     ///
     /// # Errors
@@ -122,7 +130,7 @@ impl Hsm {
                 self.store.list(slot, after, AT_ONCE)?
             };
             let Some(last) = entries.last() else {
-                return Ok(());
+                return self.check_listing(slot);
             };
             after = last.handle.get();
             for entry in entries {

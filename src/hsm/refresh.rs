@@ -93,6 +93,7 @@ impl Hsm {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(slot, Arc::new(session));
+        crate::secret::wipe_stack();
         Ok(())
     }
 }

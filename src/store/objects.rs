@@ -176,6 +176,28 @@ impl Store {
         })
     }
 
+    /// Whether a listing by handle shows as many objects as the slot has: a damaged index shows fewer, and
+    /// whoever mirrors the slot would then delete the others.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], or when the store cannot be read.
+    pub fn check_count(&self, slot: SlotId) -> Result<()> {
+        let (kept, listed): (i64, i64) = self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT (SELECT objects FROM usage WHERE slot = ?1),
+                            (SELECT count(*) FROM objects WHERE slot = ?1 AND handle > 0)",
+                )?
+                .query_row([slot.0], |row| Ok((row.get(0)?, row.get(1)?)))
+        })?;
+        if kept == listed {
+            return Ok(());
+        }
+        Err(Error::Damaged {
+            what: format!("slot {slot} has {kept} objects, but {listed} can be listed"),
+        })
+    }
+
     /// The rows of every object of a slot.
     ///
     /// # Errors

@@ -101,8 +101,8 @@ impl Model {
             Request::Clone(from, (slot, handle)) => {
                 let object = self.find(from).ok_or(libc::ENOENT)?;
                 if from == (slot, handle) {
-                    // To the kernel the source is empty since it was opened by O_TRUNC: nothing is handed in.
-                    return Ok(());
+                    // The kernel: "source and destination overlap" (copy_file_range(2)).
+                    return Err(libc::EINVAL);
                 }
                 self.import(object, slot, handle)
             }

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use crate::fixture::{assert_errno, sh, store_excl, three_slots, two_slots};
+use crate::fixture::{assert_errno, open_trunc, sh, store_excl, three_slots, two_slots};
 
 /// "Same object, same set of domains: the same bytes, at every slot, every time."
 #[test]
@@ -161,4 +161,28 @@ fn a_long_listing_is_complete() {
     }
     expected.push("1".to_owned());
     assert_eq!(hsm.list(0), expected);
+}
+
+/// "An existing object under that name is neither truncated nor touched": nor does the kernel take it for
+/// empty, in any process, while another has it open with O_TRUNC.
+#[test]
+fn a_copy_while_another_writes_over_the_name_is_whole() {
+    let hsm = two_slots(1);
+    let blob = hsm.blob(0, 1);
+    let source = std::fs::File::open(hsm.file(0, 1)).unwrap();
+    let over = open_trunc(&hsm.file(0, 1)).unwrap();
+    let copy = hsm.store.path("copy");
+    let mut target = std::fs::File::create(&copy).unwrap();
+    let mut offset = 0;
+    let sent = nix::sys::sendfile::sendfile(&target, &source, Some(&mut offset), 1 << 16).unwrap();
+    assert_eq!(sent, blob.len());
+    assert_eq!(std::fs::read(&copy).unwrap(), blob);
+    drop(over);
+    // std's copy, with no fallback left but what the kernel says.
+    std::io::copy(
+        &mut std::fs::File::open(hsm.file(0, 1)).unwrap(),
+        &mut target,
+    )
+    .unwrap();
+    assert_eq!(std::fs::read(&copy).unwrap().len(), 2 * blob.len());
 }

@@ -155,3 +155,65 @@ fn writers_side_by_side() {
     sent.sort();
     assert_eq!(arrived, sent);
 }
+
+/// A name that this mount remembers must not come to mean another slot when another process moves its object.
+#[test]
+fn a_remembered_name_of_an_object_moved_elsewhere() {
+    let hsm = two_slots(2);
+    let other = hsm.store.start_at("mnt2", &[0, 1], &[]);
+    let there = |slot: u32, handle: u32| other.point.join(format!("{slot}/{handle}"));
+    let (first, second) = (hsm.blob(0, 1), hsm.blob(0, 2));
+    fs::metadata(hsm.file(0, 1)).unwrap();
+    fs::rename(there(0, 1), there(1, 66)).unwrap();
+    store_trunc(&hsm.file(0, 1), &first).unwrap();
+    assert_eq!(hsm.list(0), ["1", "2"]);
+    assert_eq!(hsm.list(1), ["66"]);
+
+    fs::metadata(hsm.file(0, 2)).unwrap();
+    fs::rename(there(0, 2), there(1, 67)).unwrap();
+    assert_errno!(fs::read(hsm.file(0, 2)), ENOENT);
+    assert_eq!(fs::read(hsm.file(1, 67)).unwrap(), second);
+}
+
+/// "clone and removal of the source in one transaction": two daemons that move, or remove, the same object at
+/// once do it once.
+#[test]
+fn one_object_moved_and_removed_by_two_daemons() {
+    let hsm = two_slots(1);
+    hsm.mount.announce("");
+    let other = hsm.store.start_at("mnt2", &[0, 1], &[]);
+    other.announce("");
+    for round in 1..=60 {
+        let handle = hsm.store.aes(0, 1)[0];
+        let from = |point: &std::path::Path| point.join(format!("0/{handle}"));
+        let to = |point: &std::path::Path| point.join(format!("1/{handle}"));
+        let removes = round % 3 == 0;
+        let (here, there) = (hsm.mount.point.clone(), other.point.clone());
+        let barrier = std::sync::Barrier::new(2);
+        let (moved, second) = std::thread::scope(|scope| {
+            let moved = scope.spawn(|| {
+                barrier.wait();
+                fs::rename(from(&here), to(&here))
+            });
+            barrier.wait();
+            let second = match removes {
+                true => fs::remove_file(from(&there)),
+                false => fs::rename(from(&there), to(&there)),
+            };
+            (moved.join().unwrap(), second)
+        });
+        let arrived = hsm.list(1).contains(&handle.to_string());
+        let stayed = hsm.list(0).contains(&handle.to_string());
+        let wanted = moved.is_ok() || !removes && second.is_ok();
+        assert_eq!(arrived, wanted, "round {round}: {moved:?} {second:?}");
+        assert!(!(arrived && stayed), "round {round}");
+        assert!(
+            moved.is_ok() || second.is_ok(),
+            "round {round}: {moved:?} {second:?}"
+        );
+        assert!(
+            !(moved.is_ok() && second.is_ok()),
+            "round {round}: both had it"
+        );
+    }
+}

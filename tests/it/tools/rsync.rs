@@ -50,3 +50,20 @@ tools! {
     fsync_delay_updates: rsync(r#"rsync -a --delay-updates --fsync "$S"/ "$D"/"#, STILL);
     size_only: rsync(r#"rsync -a --size-only "$S"/ "$D"/"#, STILL);
 }
+
+/// rsync --inplace takes a file for received whose ftruncate failed, and its sender would then remove the
+/// only copy.
+#[test]
+fn inplace_that_removes_its_source_loses_nothing() {
+    use crate::fixture::{sh, three_slots};
+
+    let hsm = three_slots(3);
+    hsm.mount.announce_rejections();
+    let before = hsm.blobs(0);
+    for options in ["", "--fsync", "--append", "-c", "--partial"] {
+        let script = format!(r#"rsync -a --inplace --remove-source-files {options} "$S"/ "$D"/"#);
+        sh(&script, &[("S", &hsm.slot(0)), ("D", &hsm.slot(2))]).code_is_not(0);
+        assert_eq!(hsm.blobs(0), before, "{options}");
+        assert!(hsm.list(2).is_empty());
+    }
+}
