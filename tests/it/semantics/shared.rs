@@ -186,7 +186,9 @@ fn one_object_moved_and_removed_by_two_daemons() {
     for round in 1..=60 {
         let handle = hsm.store.aes(0, 1)[0];
         let from = |point: &std::path::Path| point.join(format!("0/{handle}"));
-        let to = |point: &std::path::Path| point.join(format!("1/{handle}"));
+        // A handle freed in slot 0 comes again; in slot 1 it is taken then.
+        let target = 1000 + round;
+        let to = |point: &std::path::Path| point.join(format!("1/{target}"));
         let removes = round % 3 == 0;
         let (here, there) = (hsm.mount.point.clone(), other.point.clone());
         let barrier = std::sync::Barrier::new(2);
@@ -202,7 +204,7 @@ fn one_object_moved_and_removed_by_two_daemons() {
             };
             (moved.join().unwrap(), second)
         });
-        let arrived = hsm.list(1).contains(&handle.to_string());
+        let arrived = hsm.list(1).contains(&target.to_string());
         let stayed = hsm.list(0).contains(&handle.to_string());
         let wanted = moved.is_ok() || !removes && second.is_ok();
         assert_eq!(arrived, wanted, "round {round}: {moved:?} {second:?}");
