@@ -1,8 +1,8 @@
 //! The store: one SQLite file that holds every slot (DESIGN.md 5). The only code that touches rusqlite.
 //!
 //! It takes sealed rows and never opens one, so plaintext cannot reach the disk by mistake. Reads run on
-//! a pool of connections that never write; every write goes through the one committer thread of
-//! [`committer`], which answers only after the commit is on disk.
+//! a pool of connections that never write; every write goes through the one committer
+//! thread, which answers only after the commit is on disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};
