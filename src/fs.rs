@@ -64,16 +64,21 @@ struct Inner {
 impl SlotFs {
     /// A filesystem over `hsm`, owned by `owner` where no slot says otherwise.
     pub fn new(hsm: Arc<Hsm>, owner: Owner, invalidator: Invalidator) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                hsm,
-                owner,
-                files: OpenFiles::default(),
-                staging: Staging::default(),
-                stats: Stats::default(),
-                invalidator,
-            }),
-        }
+        let inner = Arc::new(Inner {
+            hsm,
+            owner,
+            files: OpenFiles::default(),
+            staging: Staging::default(),
+            stats: Stats::default(),
+            invalidator,
+        });
+        let listener = Arc::downgrade(&inner);
+        inner.hsm.on_change(move |slot| {
+            if let Some(inner) = listener.upgrade() {
+                inner.slot_changed(slot);
+            }
+        });
+        Self { inner }
     }
 }
 
@@ -82,7 +87,7 @@ impl Inner {
     /// and its inode is one of ours.
     fn begin(&self, counter: &AtomicU64, ino: INodeNo) -> Result<Node> {
         Stats::count(counter);
-        self.hsm.refresh(|slot| self.slot_changed(slot))?;
+        self.hsm.refresh()?;
         Node::of(ino).ok_or(Error::Gone)
     }
 

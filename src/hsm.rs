@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, mpsc};
 
 use crate::blob;
 use crate::error::{Error, Result};
@@ -38,10 +38,15 @@ pub const MAX_BLOB_BYTES: usize = blob::MAX_BLOB_BYTES;
 pub struct Hsm {
     store: Store,
     sessions: RwLock<HashMap<SlotId, Arc<Session>>>,
+    /// Who is told of slots that other processes changed.
+    on_change: OnceLock<OnChange>,
     /// Held while sessions are compared with the store, so that no request runs ahead of the comparison.
     refreshing: Mutex<()>,
     journal: Journal,
 }
+
+/// Called with a slot whose objects' blobs may be others now.
+type OnChange = Box<dyn Fn(SlotId) + Send + Sync>;
 
 /// How a `done` is called.
 pub trait Done<T>: FnOnce(Result<T>) + Send + 'static {}
@@ -77,6 +82,7 @@ impl Hsm {
         Self {
             store,
             sessions: RwLock::default(),
+            on_change: OnceLock::new(),
             refreshing: Mutex::default(),
             journal: Journal::default(),
         }

@@ -321,9 +321,12 @@ fn a_slot_initialised_elsewhere_is_logged_out_here() {
     let object = generate_secret_key(SecretKeyType::Aes, 128, &naming).unwrap();
     let late: Result<Arrived, Error> = wait(|done| fixture.hsm.add(slot, &object, done));
     assert!(matches!(late, Err(Error::NotLoggedIn { .. })));
-    let mut changed = Vec::new();
-    fixture.hsm.refresh(|slot| changed.push(slot)).unwrap();
-    assert_eq!(changed, [slot]);
+    let (sender, changed) = std::sync::mpsc::channel();
+    fixture
+        .hsm
+        .on_change(move |slot| sender.send(slot).unwrap());
+    fixture.hsm.refresh().unwrap();
+    assert_eq!(changed.try_iter().collect::<Vec<_>>(), [slot]);
     let gone = fixture.hsm.find(slot, key).unwrap_err();
     assert!(matches!(gone, Error::NotLoggedIn { .. }));
 }

@@ -43,7 +43,7 @@ impl Hsm {
                 let put = put(&session, &object, payload, want);
                 self.store.put(put, move |stored| match stored {
                     // Its domains may be others by now: verified once more, with those.
-                    Err(Error::SlotChanged { .. }) if hsm.refresh(|_| {}).is_ok() => {
+                    Err(Error::SlotChanged { .. }) if hsm.refresh().is_ok() => {
                         hsm.import(slot, want, blob, source, &name, done);
                     }
                     stored => {

@@ -7,13 +7,19 @@ use crate::error::{Error, Result};
 use crate::object::SlotId;
 
 impl Hsm {
+    /// Has `listener` called with each slot that another process changed, before any request can see its
+    /// objects' new blobs. There is one listener; a second is not heard.
+    pub fn on_change(&self, listener: impl Fn(SlotId) + Send + Sync + 'static) {
+        // Set once, by the one who mounts.
+        let _ = self.on_change.set(Box::new(listener));
+    }
+
     /// Takes in what other processes did to the slots since the last call: a changed header is opened
-    /// anew, a slot made anew is logged out. `changed` is called with each slot whose objects' blobs may
-    /// be others now, before any other request can see the new ones.
+    /// anew, a slot made anew is logged out.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn refresh(&self, mut changed: impl FnMut(SlotId)) -> Result<()> {
+    pub fn refresh(&self) -> Result<()> {
         let _one_at_a_time = self
             .refreshing
             .lock()
@@ -41,7 +47,9 @@ impl Hsm {
                     self.replace(&session, None);
                 }
             }
-            changed(slot);
+            if let Some(listener) = self.on_change.get() {
+                listener(slot);
+            }
         }
         Ok(())
     }
