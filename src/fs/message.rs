@@ -34,7 +34,10 @@ impl Inner {
             | ControlFile::Stats
             | ControlFile::Status
             | ControlFile::Contents
-            | ControlFile::Objects => return finish(&open, Ok(()), answer),
+            | ControlFile::Objects => {
+                let refused = Error::NotSupported { what: "write" };
+                return finish(&open, Err(refused), answer);
+            }
         };
         let password = SecretBytes::from(data).without_newline();
         let inner = Arc::clone(self);

@@ -17,8 +17,9 @@ use super::text;
 use crate::error::{Error, Result};
 use crate::object::{SlotId, show};
 
-/// Nothing goes through the page cache: what is read is this open's own snapshot, what is written is
-/// answered by the slot and by nobody else.
+/// Reads and writes pass the page cache by: what is read is this open's own snapshot, what is written is
+/// answered by the slot and by nobody else. Only sendfile(2) and splice(2) still read through it; an open
+/// without FOPEN_KEEP_CACHE empties it first.
 pub const FLAGS: FopenFlags = FopenFlags::FOPEN_DIRECT_IO;
 
 impl Inner {

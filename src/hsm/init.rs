@@ -63,7 +63,7 @@ impl Hsm {
             let id = random_id()?;
             let binding = Binding { serial, role, id };
             let credential = Credential::wrap(&new.password, &slot_key, binding)
-                .map_err(|error| self.kdf_error(error))?;
+                .map_err(|error| self.kdf_error(new.slot, error))?;
             credentials.push(CredentialRow {
                 id,
                 role,
@@ -111,10 +111,10 @@ impl Hsm {
         Ok(serial)
     }
 
-    fn kdf_error(&self, error: KdfError) -> Error {
+    fn kdf_error(&self, slot: SlotId, error: KdfError) -> Error {
         Error::Store {
             path: self.path().to_owned(),
-            why: format!("the password's key could not be derived: {error:?}"),
+            why: format!("slot {slot}: the password's key could not be derived: {error:?}"),
         }
     }
 }

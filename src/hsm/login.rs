@@ -41,31 +41,28 @@ impl Hsm {
             // Nothing was guessed: a machine short of memory must not lock anybody out.
             self.uncount_attempt(stored.id)?;
         }
+        let damaged = |what: &str| Error::Damaged {
+            what: format!("slot {slot}: the credential of {role} {what}"),
+        };
         let slot_key = unwrapped.map_err(|error| match error {
-                CredentialError::Wrong if failures >= most => Error::RoleLocked { slot, role },
-                CredentialError::Wrong => Error::PasswordWrong {
-                    slot,
-                    role,
-                    left: most - failures,
-                },
-                CredentialError::Damaged => Error::Damaged {
-                    what: format!("slot {slot}: the credential of {role} was changed or moved"),
-                },
-                CredentialError::Kdf(KdfError::Cost) => Error::Damaged {
-                    what: format!(
-                        "slot {slot}: the credential of {role} asks for an Argon2 cost that is not accepted"
-                    ),
-                },
-                CredentialError::Kdf(KdfError::Memory | KdfError::Random) => Error::Store {
-                    path: self.path().to_owned(),
-                    why: format!("not enough memory to log in to slot {slot}"),
-                },
-            })?;
+            CredentialError::Wrong if failures >= most => Error::RoleLocked { slot, role },
+            CredentialError::Wrong => Error::PasswordWrong {
+                slot,
+                role,
+                left: most - failures,
+            },
+            CredentialError::Damaged => damaged("was changed or moved"),
+            CredentialError::Kdf(KdfError::Cost) => {
+                damaged("asks for an Argon2 cost that is not accepted")
+            }
+            CredentialError::Kdf(KdfError::Memory | KdfError::Random) => Error::Store {
+                path: self.path().to_owned(),
+                why: format!("not enough memory to log in to slot {slot}"),
+            },
+        })?;
         let session = Session::open(row, role, slot_key, &self.store.domains(slot)?)?;
         if !session.names_credential(stored.id) {
-            return Err(Error::Damaged {
-                what: format!("slot {slot}: the credential of {role} is not the current one"),
-            });
+            return Err(damaged("is not the current one"));
         }
         if !self.store.is_read_only() {
             self.store.clear_failures(stored.id)?;

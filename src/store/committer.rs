@@ -212,6 +212,7 @@ impl Writer {
     /// One transaction around all of `batch`.
     fn batch(&mut self, batch: &mut [Box<dyn Job>]) -> Result<()> {
         self.begin()?;
+        self.erases = false;
         let outcome = self.all(batch);
         if !matches!(outcome, Ok(kept) if kept > 0) {
             self.rollback();
@@ -227,7 +228,6 @@ impl Writer {
             } else {
                 Duration::ZERO
             });
-            self.erases = false;
         }
         Ok(())
     }
@@ -346,6 +346,7 @@ fn again(path: &Path, error: &Error) -> Error {
     let path = path.to_owned();
     match error {
         Error::DiskFull { .. } => Error::DiskFull { path },
+        Error::StoreReadOnly { .. } => Error::StoreReadOnly { path },
         Error::Damaged { what } => Error::Damaged { what: what.clone() },
         Error::Store { why, .. } => Error::Store {
             path,
