@@ -6,11 +6,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::error::{Result, exit};
+use crate::error::{Error, Result, exit};
 use crate::object::SlotId;
 
 mod console;
 mod domain;
+mod interrupt;
 mod mount;
 mod object;
 mod output;
@@ -18,6 +19,7 @@ mod partition;
 mod password;
 mod role;
 mod slot;
+mod store;
 
 use console::Console;
 pub use console::Kept;
@@ -77,6 +79,11 @@ enum Noun {
         #[command(subcommand)]
         verb: object::Verb,
     },
+    /// The store as a whole: check it, back it up
+    Store {
+        #[command(subcommand)]
+        verb: store::Verb,
+    },
     /// Cloning domains
     Domain {
         #[command(subcommand)]
@@ -94,6 +101,8 @@ enum Ended {
     WithResult,
     /// With its own output and nothing else.
     Bare,
+    /// With facts that were told, and that are an error: told again as one, but not in a second JSON document.
+    Told(Error),
 }
 
 /// Runs the command line `args`, program name first; the process's exit status.
@@ -137,7 +146,11 @@ fn execute(cli: Cli, kept: Option<&Kept>) -> u8 {
             output::print("\nCommand Result : No Error\n");
             exit::DONE
         }
-        Ok(_) => exit::DONE,
+        Ok(Ended::WithResult | Ended::Bare) => exit::DONE,
+        Ok(Ended::Told(error)) => {
+            output::error_told(&error, console.json());
+            error.exit_status()
+        }
         Err(error) => {
             output::error(&error, console.json());
             error.exit_status()
@@ -152,6 +165,7 @@ impl Noun {
             Self::Partition { verb } => verb.run(console),
             Self::Role { verb } => verb.run(console),
             Self::Object { verb } => verb.run(console),
+            Self::Store { verb } => verb.run(console),
             Self::Domain { verb } => verb.run(console),
             Self::Mount(mount) => mount.run(console),
             Self::Umount(umount) => umount.run(),

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::object::{Handle, Object, Ouid, SlotId};
 use crate::store::{CommitStats, Store};
 
+mod check;
 mod clone;
 mod header;
 mod init;
@@ -26,6 +27,7 @@ mod roles;
 mod session;
 
 pub use crate::store::{Access, SlotRow};
+pub use check::{CheckedSlot, Finding};
 pub use init::{DEFAULT_CAPACITY_OBJECTS, NewPartition, check_label, check_password};
 pub use journal::{Journal, Source};
 pub use objects::{ContentsRow, ObjectFile};

@@ -22,24 +22,35 @@ pub fn error(error: &Error, json: bool) {
     if matches!(error, Error::Daemon { .. }) {
         return;
     }
-    let hint = error.hint();
+    explain(error);
     let code = error.result_code();
-    let mut text = format!("slotfs: {error}\n");
-    if let Some(hint) = &hint {
-        text.push_str(&format!("  hint: {hint}\n"));
-    }
-    // Nothing is to be done when the terminal is gone.
-    let _ = io::stderr().write_all(text.as_bytes());
     if json {
         print_json(&json!({ "error": {
             "message": error.to_string(),
             "code": format!("0x{:x}", code.0),
             "name": code.1,
-            "hint": hint,
+            "hint": error.hint(),
         }}));
     } else {
         print(&format!("\nCommand Result : {code}\n"));
     }
+}
+
+/// The same of an error whose JSON document was printed already.
+pub fn error_told(error: &Error, json: bool) {
+    explain(error);
+    if !json {
+        print(&format!("\nCommand Result : {}\n", error.result_code()));
+    }
+}
+
+fn explain(error: &Error) {
+    let mut text = format!("slotfs: {error}\n");
+    if let Some(hint) = error.hint() {
+        text.push_str(&format!("  hint: {hint}\n"));
+    }
+    // Nothing is to be done when the terminal is gone.
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// A table with its columns aligned: a heading, then rows of as many cells.

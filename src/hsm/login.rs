@@ -41,6 +41,10 @@ impl Hsm {
             // Nothing was guessed: a machine short of memory must not lock anybody out.
             self.uncount_attempt(stored.id)?;
         }
+        if let Err(CredentialError::Damaged) = unwrapped {
+            // The password was the right one: looking at a damaged slot must not lock anybody out.
+            self.uncount_attempt(stored.id)?;
+        }
         let damaged = |what: &str| Error::Damaged {
             what: format!("slot {slot}: the credential of {role} {what}"),
         };
@@ -60,7 +64,13 @@ impl Hsm {
                 why: format!("not enough memory to log in to slot {slot}"),
             },
         })?;
-        let session = Session::open(row, role, slot_key, &self.store.domains(slot)?)?;
+        let session = match Session::open(row, role, slot_key, &self.store.domains(slot)?) {
+            Ok(session) => session,
+            Err(error) => {
+                self.uncount_attempt(stored.id)?;
+                return Err(error);
+            }
+        };
         if !session.names_credential(stored.id) {
             return Err(damaged("is not the current one"));
         }

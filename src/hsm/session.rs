@@ -133,6 +133,11 @@ impl Session {
         self.policies
     }
 
+    /// What the sealed header says.
+    pub(super) fn header(&self) -> &Header {
+        &self.header
+    }
+
     /// Whether the header names this credential.
     pub(super) fn names_credential(&self, id: i64) -> bool {
         self.header.credentials.contains(&id)

@@ -116,7 +116,10 @@ impl Committer {
         };
         let thread = thread::Builder::new()
             .name("committer".into())
-            .spawn(move || writer.run(&queue))
+            .spawn(move || {
+                leave_signals();
+                writer.run(&queue);
+            })
             .map_err(|source| Error::File {
                 path: path.to_owned(),
                 source,
@@ -165,6 +168,15 @@ impl Drop for Committer {
         {
             log::error!("the committer panicked");
         }
+    }
+}
+
+/// Signals are for the thread that runs the command: it may have something to clean up.
+fn leave_signals() {
+    use nix::sys::signal::{SigSet, Signal};
+    let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
+    if let Err(why) = signals.thread_block() {
+        log::warn!("the committer's thread may be interrupted: {why}");
     }
 }
 
