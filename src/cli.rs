@@ -11,7 +11,6 @@ use crate::object::SlotId;
 
 mod console;
 mod domain;
-mod interrupt;
 mod mount;
 mod object;
 mod output;
@@ -101,8 +100,8 @@ enum Ended {
     WithResult,
     /// With its own output and nothing else.
     Bare,
-    /// With facts that were told, and that are an error: told again as one, but not in a second JSON document.
-    Told(Error),
+    /// With an error that its JSON tells already.
+    Failed(Error),
 }
 
 /// Runs the command line `args`, program name first; the process's exit status.
@@ -147,8 +146,8 @@ fn execute(cli: Cli, kept: Option<&Kept>) -> u8 {
             exit::DONE
         }
         Ok(Ended::WithResult | Ended::Bare) => exit::DONE,
-        Ok(Ended::Told(error)) => {
-            output::error_told(&error, console.json());
+        Ok(Ended::Failed(error)) => {
+            output::tell_error(&error);
             error.exit_status()
         }
         Err(error) => {

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::interrupt::Interrupt;
 use super::{Console, Ended, output};
 use crate::credential::Role;
 use crate::error::{Error, Result};
 use crate::hsm::{CheckedSlot, Finding, Hsm};
+use crate::interrupt::Interrupt;
 use crate::object::{SlotId, show};
 
 /// Who can open a slot's objects.
@@ -84,13 +84,18 @@ fn check(console: &Console<'_>, given: Vec<SlotId>) -> Result<Ended> {
     if report.count == 0 {
         return Ok(Ended::WithResult);
     }
-    Ok(Ended::Told(Error::Damaged {
+    let damaged = Error::Damaged {
         what: format!(
             "{} has {}",
             hsm.path().display(),
             plural(report.count, "finding")
         ),
-    }))
+    };
+    if console.json() {
+        Ok(Ended::Failed(damaged))
+    } else {
+        Err(damaged)
+    }
 }
 
 /// Logs in where a password is on file, or can be asked for.
@@ -189,9 +194,9 @@ fn plural(count: u64, what: &str) -> String {
 }
 
 fn backup(console: &Console<'_>, file: &Path, force: bool) -> Result<Ended> {
-    let interrupt = Interrupt::watch()?;
     let hsm = console.open_to_look()?;
-    let bytes = hsm.backup(file, force, &|| interrupt.came())?;
+    let interrupt = Interrupt::watch();
+    let bytes = hsm.backup(file, force, &|| interrupt.pressed())?;
     let store = hsm.path().display().to_string();
     if console.json() {
         output::print_json(&json!({
