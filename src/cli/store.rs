@@ -153,7 +153,8 @@ impl Report {
                     plural(found, "finding")
                 ),
                 None => format!(
-                    "slot {slot}: not logged in, its {read} were read but not opened, {}\n",
+                    "slot {slot}: not logged in, its {read} {} read but not opened, {}\n",
+                    if *objects == 1 { "was" } else { "were" },
                     plural(found, "finding")
                 ),
             });

@@ -3,6 +3,7 @@
 mod import;
 mod output;
 mod partition;
+mod store;
 
 use crate::fixture::Store;
 
