@@ -330,3 +330,23 @@ fn a_slot_initialised_elsewhere_is_logged_out_here() {
     let gone = fixture.hsm.find(slot, key).unwrap_err();
     assert!(matches!(gone, Error::NotLoggedIn { .. }));
 }
+
+#[test]
+fn a_damaged_slot_locks_nobody_out_who_has_the_password() {
+    for change in [
+        "UPDATE slots SET label = 'other'",
+        "UPDATE credentials SET wrapped = zeroblob(60)",
+    ] {
+        let fixture = Fixture::new(&[Policies::default()]).tamper(change);
+        for _ in 0..12 {
+            let login = fixture.login(0, Role::Co);
+            assert!(matches!(login, Err(Error::Damaged { .. })), "{change}");
+        }
+        let wrong = SecretBytes::from(b"wrong horse".as_slice());
+        for _ in 0..10 {
+            fixture.hsm.login(SlotId(0), Role::Co, &wrong).unwrap_err();
+        }
+        let login = fixture.login(0, Role::Co);
+        assert!(matches!(login, Err(Error::RoleLocked { .. })), "{change}");
+    }
+}

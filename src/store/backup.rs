@@ -261,3 +261,127 @@ fn failed(file: &Path) -> impl Fn(io::Error) -> Error + '_ {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::credential::SealedRow;
+    use crate::object::SlotId;
+    use crate::store::{DomainRow, NewSlot, SlotRow};
+
+    /// A store of several steps: one slot with 20 MiB in it.
+    fn large(folder: &Path) -> Store {
+        let store = Store::open_or_create(&folder.join("store.db")).unwrap();
+        let row = SlotRow {
+            slot: SlotId(0),
+            serial: 1,
+            label: "large".into(),
+            kind: 1,
+            version: 0,
+            capacity_objects: 1,
+            capacity_bytes: 1,
+            retention_secs: 0,
+            policies: String::new(),
+            uid: None,
+            gid: None,
+            created_secs: 0,
+            generation: 1,
+            header: SealedRow::stored(vec![0; 40]),
+        };
+        let domains = (0..20).map(|id| DomainRow {
+            id,
+            kind: 1,
+            label: id.to_string(),
+            sealed: SealedRow::stored(vec![7; 1 << 20]),
+        });
+        store
+            .create_slot(NewSlot {
+                row,
+                credentials: Vec::new(),
+                domains: domains.collect(),
+                replaces: None,
+            })
+            .unwrap();
+        store
+    }
+
+    fn relabel(store: &Store, label: String) {
+        store
+            .write_now(move |tx| {
+                tx.connection
+                    .execute("UPDATE slots SET label = ?1", [label])
+                    .unwrap();
+                Ok(())
+            })
+            .unwrap();
+    }
+
+    fn only_these(folder: &Path, expected: &[&str]) {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !name.starts_with("store.db-"))
+            .collect();
+        names.sort();
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn a_writer_between_all_steps_is_not_waited_for_and_not_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = large(folder.path());
+        let steps = Cell::new(0);
+        let write = || {
+            steps.set(steps.get() + 1);
+            relabel(&store, format!("written {}", steps.get()));
+            false
+        };
+        let file = folder.path().join("copy.db");
+        let bytes = store.backup(&file, false, &write).unwrap();
+        assert_eq!(bytes, fs::metadata(&file).unwrap().len());
+        // 20 MiB at 4 MiB each, once: it never started over.
+        assert!((5..=8).contains(&steps.get()), "{} steps", steps.get());
+        assert_eq!(
+            store.slots().unwrap()[0].label,
+            format!("written {}", steps.get())
+        );
+        let copy = Store::open_immutable(&file).unwrap();
+        assert_eq!(copy.slots().unwrap()[0].label, "large");
+        // A store that nobody can write is backed up as well.
+        let again = folder.path().join("again.db");
+        copy.backup(&again, false, &|| false).unwrap();
+        drop(copy);
+        only_these(folder.path(), &["again.db", "copy.db", "store.db"]);
+        assert_eq!(
+            fs::read(&file).unwrap().len(),
+            fs::read(&again).unwrap().len()
+        );
+        let opened = Store::open(&again, crate::store::Access::ReadWrite).unwrap();
+        assert_eq!(opened.slots().unwrap()[0].label, "large");
+    }
+
+    #[test]
+    fn stopped_at_any_step_it_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = large(folder.path());
+        let file = folder.path().join("copy.db");
+        for last in 1.. {
+            let asked = Cell::new(0);
+            let stop = || {
+                asked.set(asked.get() + 1);
+                asked.get() == last
+            };
+            match store.backup(&file, false, &stop) {
+                Err(Error::Interrupted(_)) => only_these(folder.path(), &["store.db"]),
+                outcome => {
+                    outcome.unwrap();
+                    assert!(last > 5, "{last}");
+                    break;
+                }
+            }
+        }
+        only_these(folder.path(), &["copy.db", "store.db"]);
+    }
+}
