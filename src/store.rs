@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::error::{Error, Result};
 
 mod backup;
+mod change;
 mod check;
 mod committer;
 mod fault;
@@ -20,6 +21,7 @@ mod objects;
 mod schema;
 mod slots;
 
+pub use change::{Objects, Reseal, SlotChange};
 pub use check::{Count, ObjectRow, Part, Seen, SlotParts};
 pub use committer::CommitStats;
 pub use objects::{Entry, Move, Place, Put, Same, Seal, Stored};

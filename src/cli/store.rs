@@ -17,6 +17,9 @@ use crate::object::{SlotId, show};
 /// Who can open a slot's objects.
 const ROLES: [Role; 2] = [Role::Co, Role::Cu];
 
+/// How often a login is tried while others change the slot.
+const LOGINS: usize = 5;
+
 /// What can be done with the store as a whole.
 #[derive(Subcommand)]
 pub enum Verb {
@@ -107,10 +110,16 @@ fn login(console: &Console<'_>, hsm: &Hsm, slot: SlotId, ask: bool) -> Result<()
     for role in ROLES {
         on_file |= console.password_on_file(slot, role)?.is_some();
     }
-    if on_file || ask {
-        console.login(hsm, slot, &ROLES)?;
+    if !on_file && !ask {
+        return Ok(());
     }
-    Ok(())
+    for _ in 1..LOGINS {
+        match console.login(hsm, slot, &ROLES) {
+            Err(Error::SlotChanged { .. }) => {}
+            outcome => return outcome,
+        }
+    }
+    console.login(hsm, slot, &ROLES)
 }
 
 /// What was found: printed as it comes, or kept for one document.

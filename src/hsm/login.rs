@@ -16,8 +16,21 @@ impl Hsm {
     ///
     /// # Errors
     /// [`Error::PasswordWrong`], [`Error::RoleLocked`], [`Error::RoleMissing`], [`Error::NoSuchSlot`],
-    /// [`Error::Damaged`].
+    /// [`Error::SlotChanged`], [`Error::Damaged`].
     pub fn login(&self, slot: SlotId, role: Role, password: &SecretBytes) -> Result<()> {
+        let session = self.authenticate(slot, role, password)?;
+        self.install(session)?;
+        log::info!("slot {slot}: {role} logged in");
+        Ok(())
+    }
+
+    /// The session that a login would begin.
+    pub(super) fn authenticate(
+        &self,
+        slot: SlotId,
+        role: Role,
+        password: &SecretBytes,
+    ) -> Result<Session> {
         let row = self.store.slot(slot)?;
         let stored = self
             .store
@@ -64,22 +77,30 @@ impl Hsm {
                 why: format!("not enough memory to log in to slot {slot}"),
             },
         })?;
-        let session = match Session::open(row, role, slot_key, &self.store.domains(slot)?) {
+        let version = row.as_version();
+        let opened =
+            Session::open(row, role, slot_key, &self.store.domains(slot)?).and_then(|session| {
+                match session.names_credential(stored.id) {
+                    true => Ok(session),
+                    false => Err(damaged("is not the current one")),
+                }
+            });
+        let session = match opened {
             Ok(session) => session,
             Err(error) => {
+                // Again the right one.
                 self.uncount_attempt(stored.id)?;
+                // Parts that do not fit together because they were read before and after a change.
+                if self.store.slot(slot)?.as_version() != version {
+                    return Err(Error::SlotChanged { slot });
+                }
                 return Err(error);
             }
         };
-        if !session.names_credential(stored.id) {
-            return Err(damaged("is not the current one"));
-        }
         if !self.store.is_read_only() {
             self.store.clear_failures(stored.id)?;
         }
-        self.install(session)?;
-        log::info!("slot {slot}: {role} logged in");
-        Ok(())
+        Ok(session)
     }
 
     fn uncount_attempt(&self, credential: i64) -> Result<()> {
