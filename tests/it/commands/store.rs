@@ -630,6 +630,7 @@ fn a_store_in_use_is_clean() {
     }
     store.aes(0, 300);
     store.aes(2, 20);
+    store.domain("more");
     let hsm = store.mount(&[0, 1]);
     let busy = come_and_go(&hsm);
     for _ in 0..12 {
@@ -642,6 +643,23 @@ fn a_store_in_use_is_clean() {
         assert!(out.stdout.contains("The store is clean."), "{out:?}");
     }
     busy.end();
+    // A slot whose header, domains, credentials and keys change.
+    let change = Loop::start(
+        &hsm.store,
+        r#""$X" --store "$B" partition domainadd -slot 2 -domainkey "$K" -domainlabel more --password-file 2:po="$P" || exit 1;
+           "$X" --store "$B" partition domaindelete -slot 2 -domainlabel more -force --password-file 2:po="$P" || exit 1;
+           "$X" --store "$B" role resetpw -name co -slot 2 -force -newpasswordfile "$P" --password-file 2:po="$P" || exit 1;"#,
+        &[
+            ("X", env!("CARGO_BIN_EXE_slotfs").as_ref()),
+            ("B", &hsm.store.path("store.db")),
+            ("K", &hsm.store.path("more.pem")),
+            ("P", &hsm.store.path("pw-2")),
+        ],
+    );
+    for _ in 0..12 {
+        check(&hsm.store, "store.db", &["--password-file", "2=pw-2"]).ok();
+    }
+    change.end();
     // A slot that is made anew, with all that was in it gone.
     let again = Loop::start(
         &hsm.store,
