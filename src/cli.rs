@@ -18,6 +18,7 @@ mod partition;
 mod password;
 mod role;
 mod slot;
+mod store;
 
 use console::Console;
 pub use console::Kept;
@@ -76,6 +77,11 @@ enum Noun {
     Object {
         #[command(subcommand)]
         verb: object::Verb,
+    },
+    /// The store as a whole: check it, back it up
+    Store {
+        #[command(subcommand)]
+        verb: store::Verb,
     },
     /// Cloning domains
     Domain {
@@ -158,6 +164,7 @@ impl Noun {
             Self::Partition { verb } => verb.run(console),
             Self::Role { verb } => verb.run(console),
             Self::Object { verb } => verb.run(console),
+            Self::Store { verb } => verb.run(console),
             Self::Domain { verb } => verb.run(console),
             Self::Mount(mount) => mount.run(console),
             Self::Umount(umount) => umount.run(),

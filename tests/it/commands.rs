@@ -7,6 +7,7 @@ mod output;
 mod partition;
 mod prompt;
 mod roles;
+mod store;
 
 use crate::fixture::Store;
 
