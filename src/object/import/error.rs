@@ -75,6 +75,9 @@ pub enum ImportError {
     /// A public key that is not an uncompressed point, or not whole bytes of the right number.
     #[error("the public key does not have the form that its algorithm asks for")]
     PublicKeyForm,
+    /// A point that does not satisfy its curve's equation.
+    #[error("the public key is not a point of the curve {0}")]
+    NotOnCurve(&'static str),
     /// A compressed EC point.
     #[error("the public key is a compressed point")]
     Compressed,
@@ -164,6 +167,7 @@ impl ImportError {
             Self::RsaPrimes => "make a key of two primes",
             Self::PrivateValue(_)
             | Self::PublicKeyForm
+            | Self::NotOnCurve(_)
             | Self::RsaNumber(_)
             | Self::Inconsistent => {
                 "see what 'openssl pkey -in FILE -check -noout' says and get the key from its \
