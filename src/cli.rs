@@ -6,18 +6,21 @@ use std::path::PathBuf;
 
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::error::{Error, Result, exit};
-use crate::hsm::{Access, Hsm};
+use crate::error::{Result, exit};
 use crate::object::SlotId;
 
+mod console;
 mod domain;
 mod mount;
 mod object;
 mod output;
 mod partition;
 mod password;
+mod role;
 mod slot;
 
+use console::Console;
+pub use console::Kept;
 use password::PasswordFile;
 
 /// A software HSM whose partitions are directories: cp between mounted slots is a domain-verified clone.
@@ -64,6 +67,11 @@ enum Noun {
         #[command(subcommand)]
         verb: partition::Verb,
     },
+    /// The roles of a slot: po, co and cu
+    Role {
+        #[command(subcommand)]
+        verb: role::Verb,
+    },
     /// Objects in a slot
     Object {
         #[command(subcommand)]
@@ -90,93 +98,63 @@ enum Ended {
 
 /// Runs the command line `args`, program name first; the process's exit status.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    match parse(args) {
+        Ok(cli) => {
+            if !matches!(cli.noun, Noun::Mount(_)) {
+                crate::logging::for_command();
+            }
+            execute(cli, None)
+        }
+        Err(status) => status,
+    }
+}
+
+/// Reads a command line; where it asks for help or cannot be read, that is printed, and the exit status is
+/// the error.
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
     let command = Cli::command();
     let args = spell_out(args, &command);
-    let cli = match command
+    command
         .try_get_matches_from(args)
         .and_then(|matches| Cli::from_arg_matches(&matches))
-    {
-        Ok(cli) => cli,
-        Err(error) => {
+        .map_err(|error| {
             // Nothing is to be done when the terminal is gone.
             let _ = error.print();
-            return if error.use_stderr() {
+            if error.use_stderr() {
                 exit::USAGE
             } else {
                 exit::DONE
-            };
-        }
-    };
-    if !matches!(cli.noun, Noun::Mount(_)) {
-        crate::logging::for_command();
-    }
-    let json = cli.globals.json;
-    match cli.noun.run(&cli.globals) {
-        Ok(Ended::WithResult) if !json => {
+            }
+        })
+}
+
+/// Runs one command and prints how it ended; its exit status. `kept` is what the shell keeps between
+/// commands.
+fn execute(cli: Cli, kept: Option<&Kept>) -> u8 {
+    let console = Console::new(cli.globals, kept);
+    match cli.noun.run(&console) {
+        Ok(Ended::WithResult) if !console.json() => {
             output::print("\nCommand Result : No Error\n");
             exit::DONE
         }
         Ok(_) => exit::DONE,
         Err(error) => {
-            output::error(&error, json);
+            output::error(&error, console.json());
             error.exit_status()
         }
     }
 }
 
 impl Noun {
-    fn run(self, globals: &Globals) -> Result<Ended> {
+    fn run(self, console: &Console<'_>) -> Result<Ended> {
         match self {
-            Self::Slot { verb } => verb.run(globals),
-            Self::Partition { verb } => verb.run(globals),
-            Self::Object { verb } => verb.run(globals),
-            Self::Domain { verb } => verb.run(globals),
-            Self::Mount(mount) => mount.run(globals),
+            Self::Slot { verb } => verb.run(console),
+            Self::Partition { verb } => verb.run(console),
+            Self::Role { verb } => verb.run(console),
+            Self::Object { verb } => verb.run(console),
+            Self::Domain { verb } => verb.run(console),
+            Self::Mount(mount) => mount.run(console),
             Self::Umount(umount) => umount.run(),
-        }
-    }
-}
-
-impl Globals {
-    /// `--store`, `$SLOTFS_STORE`, else `$XDG_DATA_HOME/slotfs/store.db`.
-    fn store(&self) -> Result<PathBuf> {
-        if let Some(path) = &self.store {
-            return Ok(path.clone());
-        }
-        let data = std::env::var_os("XDG_DATA_HOME")
-            .map(PathBuf::from)
-            // The XDG specification has relative paths ignored.
-            .filter(|path| path.is_absolute())
-            .or_else(|| {
-                std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"))
-            });
-        data.map(|data| data.join("slotfs/store.db"))
-            .ok_or_else(|| {
-                Error::Usage("no store: give --store PATH, or set SLOTFS_STORE or HOME".into())
-            })
-    }
-
-    fn open(&self) -> Result<Hsm> {
-        Hsm::open(&self.store()?, Access::ReadWrite)
-    }
-
-    /// The store for a command that writes nothing of its own.
-    fn open_to_look(&self) -> Result<Hsm> {
-        let path = self.store()?;
-        match Hsm::open(&path, Access::ReadWrite) {
-            // On a read-only filesystem, or somebody else's file.
-            Err(Error::StoreReadOnly { .. }) => Hsm::open(&path, Access::ReadOnly),
-            opened => opened,
-        }
-    }
-
-    /// The slot to work on: the command's own option, `--active-slot`, else the lowest.
-    fn slot(&self, hsm: &Hsm, given: Option<SlotId>) -> Result<SlotId> {
-        match given.or(self.active_slot) {
-            Some(slot) => Ok(slot),
-            None => hsm.slots()?.first().map(|row| row.slot).ok_or_else(|| {
-                Error::Usage("the store has no partition; 'slotfs partition init' makes one".into())
-            }),
         }
     }
 }

@@ -62,6 +62,26 @@ pub enum Error {
         /// The role that was tried.
         role: Role,
     },
+    /// Somebody is logged in already.
+    #[error("slot {slot}: {role} is logged in already")]
+    AlreadyLoggedIn {
+        /// The slot.
+        slot: SlotId,
+        /// Who is.
+        role: Role,
+        /// Who wants to be.
+        wanted: Role,
+    },
+    /// Another role is logged in than the one that may do this.
+    #[error("slot {slot}: this needs {needed}, and {role} is logged in")]
+    RoleNeeded {
+        /// The slot.
+        slot: SlotId,
+        /// The role that is logged in.
+        role: Role,
+        /// The role that may.
+        needed: Role,
+    },
     /// The slot's policy says no.
     #[error("slot {slot}: policy forbids cloning a {class}")]
     PolicyForbids {
@@ -229,6 +249,9 @@ pub enum Error {
     /// The user said no, or nobody could be asked.
     #[error("{0}")]
     NotConfirmed(String),
+    /// Stopped by Ctrl-C.
+    #[error("interrupted: {0}")]
+    Interrupted(String),
     /// The mount could not be made or unmade.
     #[error("{what}")]
     Mount {
@@ -272,13 +295,18 @@ pub mod exit {
     pub const STORE: u8 = 4;
     /// The mount could not be made or unmade.
     pub const MOUNT: u8 = 5;
+    /// Stopped by Ctrl-C: what shells say of SIGINT.
+    pub const INTERRUPTED: u8 = 130;
 }
 
 impl Error {
     /// The errno that the kernel hands to whoever asked (DESIGN.md 3).
     pub fn errno(&self) -> i32 {
         match self {
-            Self::Unverified { .. } | Self::PolicyRefuses { .. } => libc::EACCES,
+            Self::Unverified { .. } | Self::PolicyRefuses { .. } | Self::RoleNeeded { .. } => {
+                libc::EACCES
+            }
+            Self::AlreadyLoggedIn { .. } => libc::EBUSY,
             Self::PayloadVersion { .. } => libc::EPROTONOSUPPORT,
             Self::NotLoggedIn { .. } => libc::ENOKEY,
             Self::PasswordWrong { .. } | Self::RoleMissing { .. } => libc::EKEYREJECTED,
@@ -290,6 +318,7 @@ impl Error {
             | Self::HandleTaken { .. }
             | Self::NameTaken { .. }
             | Self::SlotExists { .. } => libc::EEXIST,
+            Self::Interrupted(_) => libc::EINTR,
             Self::BadName { .. } | Self::Usage(_) | Self::ObjectRefused { .. } => libc::EINVAL,
             Self::NotEmpty { .. } => libc::ENOTEMPTY,
             Self::BlobTooLarge { .. } => libc::EFBIG,
@@ -314,7 +343,13 @@ impl Error {
         match self {
             Self::Unverified { .. } => ResultCode(0x8000_0106, "CKR_FAILED_TO_CLONE_AN_OBJECT"),
             Self::PayloadVersion { .. } => ResultCode(0x8000_0112, "CKR_OBJECT_TYPE_INVALID"),
-            Self::NotLoggedIn { .. } => ResultCode(0x101, "CKR_USER_NOT_LOGGED_IN"),
+            Self::NotLoggedIn { .. } | Self::RoleNeeded { .. } => {
+                ResultCode(0x101, "CKR_USER_NOT_LOGGED_IN")
+            }
+            Self::AlreadyLoggedIn { role, wanted, .. } if role == wanted => {
+                ResultCode(0x100, "CKR_USER_ALREADY_LOGGED_IN")
+            }
+            Self::AlreadyLoggedIn { .. } => ResultCode(0x104, "CKR_USER_ANOTHER_ALREADY_LOGGED_IN"),
             Self::PasswordWrong { .. } => ResultCode(0xa0, "CKR_PIN_INCORRECT"),
             Self::RoleLocked { .. } => ResultCode(0x8000_0007, "CKR_USER_LOCKED_OUT"),
             Self::RoleMissing { .. } => ResultCode(0x102, "CKR_USER_PIN_NOT_INITIALIZED"),
@@ -324,9 +359,10 @@ impl Error {
             Self::IdentityClash { .. } | Self::HandleTaken { .. } | Self::NameTaken { .. } => {
                 ResultCode(0x8000_006f, "CKR_OBJECT_ALREADY_EXISTS")
             }
-            Self::SlotExists { .. } | Self::NotEmpty { .. } | Self::NotConfirmed(_) => {
-                ResultCode(0x50, "CKR_FUNCTION_CANCELED")
-            }
+            Self::SlotExists { .. }
+            | Self::NotEmpty { .. }
+            | Self::NotConfirmed(_)
+            | Self::Interrupted(_) => ResultCode(0x50, "CKR_FUNCTION_CANCELED"),
             Self::BadName { .. } | Self::Usage(_) => ResultCode(0x7, "CKR_ARGUMENTS_BAD"),
             Self::ObjectRefused { .. } => ResultCode(0xd1, "CKR_TEMPLATE_INCONSISTENT"),
             Self::BlobTooLarge { .. } => ResultCode(0x21, "CKR_DATA_LEN_RANGE"),
@@ -356,6 +392,8 @@ impl Error {
         match self {
             Self::Usage(_) | Self::BadName { .. } => exit::USAGE,
             Self::NotLoggedIn { .. }
+            | Self::RoleNeeded { .. }
+            | Self::AlreadyLoggedIn { .. }
             | Self::PasswordWrong { .. }
             | Self::RoleLocked { .. }
             | Self::RoleMissing { .. } => exit::LOGIN,
@@ -364,6 +402,7 @@ impl Error {
             | Self::StoreReadOnly { .. }
             | Self::DiskFull { .. } => exit::STORE,
             Self::Mount { .. } => exit::MOUNT,
+            Self::Interrupted(_) => exit::INTERRUPTED,
             Self::Daemon { status } => *status,
             Self::Unverified { .. }
             | Self::PayloadVersion { .. }
@@ -408,6 +447,8 @@ impl Error {
             | Self::PasswordWrong { .. }
             | Self::RoleLocked { .. }
             | Self::RoleMissing { .. }
+            | Self::RoleNeeded { .. }
+            | Self::AlreadyLoggedIn { .. }
             | Self::PolicyForbids { .. }
             | Self::PolicyRefuses { .. }
             | Self::IdentityClash { .. }
@@ -422,6 +463,7 @@ impl Error {
             | Self::SlotExists { .. }
             | Self::Usage(_)
             | Self::NotConfirmed(_)
+            | Self::Interrupted(_)
             | Self::File { .. } => Level::Warn,
             Self::DiskFull { .. }
             | Self::Damaged { .. }
@@ -456,7 +498,13 @@ impl Error {
                 "a slot accepts only what was sealed under one of its own domains; compare the domains of both slots".into()
             }
             Self::NotLoggedIn { slot } => {
-                format!("write the password to {slot}/.slotfs/login, or mount with --login {slot}")
+                format!(
+                    "'role login -name co' in the shell; on a mount, write the password to {slot}/.slotfs/login"
+                )
+            }
+            Self::AlreadyLoggedIn { .. } => "'role logout' logs out".into(),
+            Self::RoleNeeded { needed, .. } => {
+                format!("'role logout', then 'role login -name {needed}'")
             }
             Self::IdentityClash { .. } => {
                 "an object with this identity but other content is in the slot; compare the two before you remove either".into()
@@ -498,6 +546,7 @@ impl Error {
             | Self::File { .. }
             | Self::Usage(_)
             | Self::NotConfirmed(_)
+            | Self::Interrupted(_)
             | Self::Daemon { .. }
             | Self::Random(_) => return None,
         })

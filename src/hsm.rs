@@ -22,6 +22,7 @@ mod login;
 mod objects;
 mod policy;
 mod refresh;
+mod roles;
 mod session;
 
 pub use crate::store::{Access, SlotRow};
@@ -29,6 +30,7 @@ pub use init::{DEFAULT_CAPACITY_OBJECTS, NewPartition, check_label, check_passwo
 pub use journal::{Journal, Source};
 pub use objects::{ContentsRow, ObjectFile};
 pub use policy::Policies;
+pub use roles::RoleState;
 pub use session::Session;
 
 /// The largest blob there can be, bytes.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Ended, Globals, output};
+use super::{Console, Ended, output};
 use crate::domain;
 use crate::error::{Error, Result};
 
@@ -28,18 +28,18 @@ pub enum Verb {
 
 impl Verb {
     /// Runs the command.
-    pub fn run(self, globals: &Globals) -> Result<Ended> {
+    pub fn run(self, console: &Console<'_>) -> Result<Ended> {
         match self {
             Self::Newkey { file } => {
                 new_key(&file)?;
-                if globals.json {
+                if console.json() {
                     output::print_json(&json!({ "file": file.display().to_string() }));
                 }
                 Ok(Ended::WithResult)
             }
             Self::Newstring => {
                 let string = domain::new_string()?;
-                if globals.json {
+                if console.json() {
                     output::print_json(&json!({ "domain": *string }));
                 } else {
                     output::print(&format!("{}\n", *string));

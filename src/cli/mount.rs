@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Ended, Globals, password};
+use super::{Console, Ended, password};
 use crate::credential::Role;
 use crate::daemon::{self, MountOptions, Plan};
 use crate::error::{Error, Result};
@@ -54,8 +54,8 @@ fn login(text: &str) -> Result<(SlotId, Role), String> {
 
 impl Mount {
     /// Runs the command.
-    pub fn run(self, globals: &Globals) -> Result<Ended> {
-        let store = globals.store()?;
+    pub fn run(self, console: &Console<'_>) -> Result<Ended> {
+        let store = console.store()?;
         let store = std::path::absolute(&store).map_err(|source| Error::File {
             path: store,
             source,
@@ -80,7 +80,7 @@ impl Mount {
         daemon::check_mountpoint(&plan.mountpoint)?;
         for (slot, role) in self.login {
             plan.logins
-                .push((slot, role, globals.password(slot, role)?));
+                .push((slot, role, console.password(slot, role)?));
         }
         if self.foreground {
             daemon::serve(plan, daemon::Ground::Fore)?;

@@ -6,7 +6,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::password::read_secret;
-use super::{Ended, Globals, output};
+use super::{Console, Ended, output};
+use crate::credential::Role;
 use crate::error::{Error, Result};
 use crate::hsm::Hsm;
 use crate::object::import::{self, MAX_FILE_BYTES, RawType};
@@ -106,11 +107,11 @@ enum Raw {
 
 impl Verb {
     /// Runs the command.
-    pub fn run(self, globals: &Globals) -> Result<Ended> {
+    pub fn run(self, console: &Console<'_>) -> Result<Ended> {
         match self {
-            Self::Generate(generate) => generate.run(globals),
-            Self::Import(import) => import.run(globals),
-            Self::Show { handle, slot } => show_object(globals, handle, slot),
+            Self::Generate(generate) => generate.run(console),
+            Self::Import(import) => import.run(console),
+            Self::Show { handle, slot } => show_object(console, handle, slot),
         }
     }
 }
@@ -125,7 +126,7 @@ impl Target {
 }
 
 impl Generate {
-    fn run(self, globals: &Globals) -> Result<Ended> {
+    fn run(self, console: &Console<'_>) -> Result<Ended> {
         let kind = match self.kind {
             Generated::Aes => SecretKeyType::Aes,
             Generated::Generic => SecretKeyType::Generic,
@@ -143,7 +144,7 @@ impl Generate {
         let first = one()?;
         let others = (1..self.count).map(|_| one());
         store(
-            globals,
+            console,
             &self.target,
             std::iter::once(Ok(first)).chain(others),
         )
@@ -151,7 +152,7 @@ impl Generate {
 }
 
 impl Import {
-    fn run(self, globals: &Globals) -> Result<Ended> {
+    fn run(self, console: &Console<'_>) -> Result<Ended> {
         let file = read_secret(&self.file, MAX_FILE_BYTES as u64)?;
         let raw = self.raw.map(|raw| match raw {
             Raw::Aes => RawType::Aes,
@@ -164,32 +165,32 @@ impl Import {
                 hint: error.hint(),
             }
         })?;
-        store(globals, &self.target, std::iter::once(Ok(object)))
+        store(console, &self.target, std::iter::once(Ok(object)))
     }
 }
 
 /// Stores objects under the next free handles; each is durable when its line is printed.
 fn store(
-    globals: &Globals,
+    console: &Console<'_>,
     target: &Target,
     objects: impl Iterator<Item = Result<Object>>,
 ) -> Result<Ended> {
-    let hsm = globals.open()?;
-    let slot = globals.slot(&hsm, target.slot)?;
-    globals.login(&hsm, slot)?;
+    let hsm = console.open()?;
+    let slot = console.slot(&hsm, target.slot)?;
+    console.login(&hsm, slot, &[Role::Co])?;
     let mut documents = Vec::new();
     let mut outcome = Ok(());
     for_each_batch(objects, |batch| {
         for (object, stored) in batch.iter().zip(add_all(&hsm, slot, batch)) {
             match stored {
-                Ok(handle) if globals.json => documents
+                Ok(handle) if console.json() => documents
                     .push(json!({ "handle": handle.get(), "ouid": object.ouid.to_string() })),
                 Ok(handle) => output::print(&format!("Handle {handle}\n")),
                 Err(error) => outcome = Err(error),
             }
         }
     })?;
-    if globals.json && (outcome.is_ok() || !documents.is_empty()) {
+    if console.json() && (outcome.is_ok() || !documents.is_empty()) {
         output::print_json(&json!({ "slot": slot.0, "objects": documents }));
     }
     outcome.map(|()| Ended::WithResult)
@@ -231,13 +232,13 @@ fn add_all(hsm: &Hsm, slot: SlotId, objects: &[Object]) -> Vec<Result<Handle>> {
         .collect()
 }
 
-fn show_object(globals: &Globals, handle: Handle, slot: Option<SlotId>) -> Result<Ended> {
-    let hsm = globals.open_to_look()?;
-    let slot = globals.slot(&hsm, slot)?;
-    globals.login(&hsm, slot)?;
+fn show_object(console: &Console<'_>, handle: Handle, slot: Option<SlotId>) -> Result<Ended> {
+    let hsm = console.open_to_look()?;
+    let slot = console.slot(&hsm, slot)?;
+    console.login(&hsm, slot, &[Role::Co, Role::Cu])?;
     let found = hsm.find(slot, handle)?;
     let (_, object) = hsm.open_object(found.id)?;
-    if globals.json {
+    if console.json() {
         output::print_json(&json!({
             "slot": slot.0,
             "handle": handle.get(),

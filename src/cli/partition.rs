@@ -7,10 +7,11 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::password::{confirm, read_secret};
-use super::{Ended, Globals, output};
+use super::{Console, Ended, output};
+use crate::credential::Role;
 use crate::domain::{self, DomainKey};
 use crate::error::{Error, Result};
-use crate::hsm::{DEFAULT_CAPACITY_OBJECTS, Hsm, NewPartition, Policies};
+use crate::hsm::{DEFAULT_CAPACITY_OBJECTS, NewPartition, Policies};
 use crate::object::pkcs11::{class_name, key_type_name};
 use crate::object::{SlotId, show};
 use crate::secret::SecretBytes;
@@ -77,26 +78,26 @@ struct Domain {
 
 impl Verb {
     /// Runs the command.
-    pub fn run(self, globals: &Globals) -> Result<Ended> {
+    pub fn run(self, console: &Console<'_>) -> Result<Ended> {
         match self {
-            Self::Init(init) => init.run(globals),
-            Self::Contents { slot } => contents(globals, slot),
+            Self::Init(init) => init.run(console),
+            Self::Contents { slot } => contents(console, slot),
         }
     }
 }
 
 impl Init {
-    fn run(self, globals: &Globals) -> Result<Ended> {
+    fn run(self, console: &Console<'_>) -> Result<Ended> {
         let slot = self.slot;
         // All that can be wrong is found before the store is touched.
         crate::hsm::check_label(&self.label)?;
         let password = match self.password {
             Some(password) => SecretBytes::new(password.into_bytes()),
-            None => globals.new_password(slot)?,
+            None => console.new_password(slot)?,
         };
         crate::hsm::check_password(&password)?;
         let domain = self.domain.key(slot)?;
-        let hsm = Hsm::open_or_create(&globals.store()?)?;
+        let hsm = console.open_or_create()?;
         let replaces = match hsm.slot(slot) {
             Ok(there) => {
                 if !self.force {
@@ -122,7 +123,7 @@ impl Init {
             policies: Policies::default(),
             replaces,
         })?;
-        if globals.json {
+        if console.json() {
             output::print_json(&json!({ "slot": slot.0, "label": label, "serial": serial }));
         } else {
             output::print(&format!(
@@ -154,10 +155,10 @@ impl Domain {
     }
 }
 
-fn contents(globals: &Globals, slot: Option<SlotId>) -> Result<Ended> {
-    let hsm = globals.open_to_look()?;
-    let slot = globals.slot(&hsm, slot)?;
-    globals.login(&hsm, slot)?;
+fn contents(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
+    let hsm = console.open_to_look()?;
+    let slot = console.slot(&hsm, slot)?;
+    console.login(&hsm, slot, &[Role::Co, Role::Cu])?;
     let mut rows = Vec::new();
     let mut documents = Vec::new();
     let mut damaged = None;
@@ -188,7 +189,7 @@ fn contents(globals: &Globals, slot: Option<SlotId>) -> Result<Ended> {
             damaged = Some(error);
         }
     })?;
-    if globals.json {
+    if console.json() {
         output::print_json(&json!({ "slot": slot.0, "objects": documents }));
     } else {
         let heading = ["Handle", "Class", "Key Type", "OUID", "Label"];

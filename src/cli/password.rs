@@ -7,10 +7,9 @@ use std::str::FromStr;
 
 use zeroize::Zeroizing;
 
-use super::Globals;
+use super::Console;
 use crate::credential::Role;
 use crate::error::{Error, Result};
-use crate::hsm::Hsm;
 use crate::object::SlotId;
 use crate::secret::SecretBytes;
 
@@ -49,7 +48,7 @@ pub fn parse_login(text: &str) -> Result<(SlotId, Role), String> {
     })
 }
 
-impl Globals {
+impl Console<'_> {
     /// The password of `role` in `slot`: `--password-file`, `$CREDENTIALS_DIRECTORY/slot-N.password` (co),
     /// else a prompt.
     ///
@@ -66,8 +65,9 @@ impl Globals {
         }
     }
 
-    fn password_on_file(&self, slot: SlotId, role: Role) -> Result<Option<SecretBytes>> {
+    pub(super) fn password_on_file(&self, slot: SlotId, role: Role) -> Result<Option<SecretBytes>> {
         let given = self
+            .globals()
             .password_file
             .iter()
             .find(|file| file.slot == slot && file.role == role)
@@ -101,15 +101,6 @@ impl Globals {
         } else {
             Err(Error::Usage("the two passwords differ".into()))
         }
-    }
-
-    /// Logs co in to `slot`.
-    ///
-    /// # Errors
-    /// As [`Self::password`] and [`Hsm::login`].
-    pub(super) fn login(&self, hsm: &Hsm, slot: SlotId) -> Result<()> {
-        hsm.slot(slot)?;
-        hsm.login(slot, Role::Co, &self.password(slot, Role::Co)?)
     }
 }
 
@@ -145,11 +136,7 @@ fn prompt(slot: SlotId, role: Role, text: &str) -> Result<SecretBytes> {
             "slot {slot}: no password for {role} and no terminal to ask on; give --password-file {slot}:{role}=PATH"
         )));
     }
-    let password = rpassword::prompt_password(text).map_err(|source| Error::File {
-        path: "/dev/tty".into(),
-        source,
-    })?;
-    Ok(SecretBytes::new(password.into_bytes()))
+    ask(text).map(|password| SecretBytes::from(password.as_bytes()))
 }
 
 /// Asks for a domain string.
@@ -162,12 +149,25 @@ pub fn ask_domain(slot: SlotId) -> Result<Zeroizing<String>> {
             "slot {slot}: no cloning domain and no terminal to ask on; give -domain STRING or -domainkey FILE"
         )));
     }
-    let text = format!("Enter the cloning domain of slot {slot}: ");
-    rpassword::prompt_password(text)
+    ask(&format!("Enter the cloning domain of slot {slot}: "))
+}
+
+/// Asks on the terminal for what must not be seen: an asterisk for each character, as lunacm shows.
+///
+/// # Errors
+/// [`Error::Interrupted`] by Ctrl-C, or what the terminal says.
+pub fn ask(text: &str) -> Result<Zeroizing<String>> {
+    let config = rpassword::ConfigBuilder::new()
+        .password_feedback_mask('*')
+        .build();
+    rpassword::prompt_password_with_config(text, config)
         .map(Zeroizing::new)
-        .map_err(|source| Error::File {
-            path: "/dev/tty".into(),
-            source,
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::Interrupted => Error::Interrupted("nothing was done".into()),
+            _ => Error::File {
+                path: "/dev/tty".into(),
+                source,
+            },
         })
 }
 

@@ -1,11 +1,11 @@
-//! `slot list`
+//! `slot list` and `slot set`
 
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Ended, Globals, output};
-use crate::error::Result;
-use crate::object::show;
+use super::{Console, Ended, output};
+use crate::error::{Error, Result};
+use crate::object::{SlotId, show};
 
 /// What can be done with slots.
 #[derive(Subcommand)]
@@ -13,19 +13,27 @@ pub enum Verb {
     /// List the slots of the store
     #[command(after_help = "Example:\n  slotfs slot list --json")]
     List,
+    /// Make a slot the active one, for as long as the shell lasts
+    #[command(after_help = "Example, in the shell:\n  slot set -slot 1")]
+    Set {
+        /// The slot
+        #[arg(short, long)]
+        slot: SlotId,
+    },
 }
 
 impl Verb {
     /// Runs the command.
-    pub fn run(self, globals: &Globals) -> Result<Ended> {
+    pub fn run(self, console: &Console<'_>) -> Result<Ended> {
         match self {
-            Self::List => list(globals),
+            Self::List => list(console),
+            Self::Set { slot } => set(console, slot),
         }
     }
 }
 
-fn list(globals: &Globals) -> Result<Ended> {
-    let hsm = globals.open_to_look()?;
+fn list(console: &Console<'_>) -> Result<Ended> {
+    let hsm = console.open_to_look()?;
     let mut rows = Vec::new();
     let mut documents = Vec::new();
     for row in hsm.slots()? {
@@ -51,7 +59,7 @@ fn list(globals: &Globals) -> Result<Ended> {
             "capacity_bytes": row.capacity_bytes,
         }));
     }
-    if globals.json {
+    if console.json() {
         output::print_json(&json!({ "slots": documents }));
     } else {
         let heading = [
@@ -64,6 +72,25 @@ fn list(globals: &Globals) -> Result<Ended> {
             "Free",
         ];
         output::print(&output::table(&heading, &rows));
+    }
+    Ok(Ended::WithResult)
+}
+
+fn set(console: &Console<'_>, slot: SlotId) -> Result<Ended> {
+    let Some(kept) = console.kept() else {
+        return Err(Error::Usage(
+            "'slot set' lasts as long as the shell; give --active-slot N to a single command, or set SLOTFS_ACTIVE_SLOT".into(),
+        ));
+    };
+    let row = console.open_to_look()?.slot(slot)?;
+    kept.set_active(slot);
+    if console.json() {
+        output::print_json(&json!({ "slot": slot.0, "label": row.label }));
+    } else {
+        output::print(&format!(
+            "        Current Slot Id: {slot} ({})\n",
+            show::escape(&row.label)
+        ));
     }
     Ok(Ended::WithResult)
 }

@@ -1,0 +1,182 @@
+//! What a command works on: the store, the active slot, who is logged in. One command opens and forgets them,
+//! the shell keeps them.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Globals;
+use crate::credential::Role;
+use crate::error::{Error, Result};
+use crate::hsm::{Access, Hsm};
+use crate::object::SlotId;
+
+/// One command's surroundings.
+pub struct Console<'a> {
+    globals: Globals,
+    kept: Option<&'a Kept>,
+}
+
+/// What the shell keeps from one command to the next.
+#[derive(Default)]
+pub struct Kept {
+    hsm: Mutex<Option<Arc<Hsm>>>,
+    active: Mutex<Option<SlotId>>,
+}
+
+impl Kept {
+    /// The store, once a command opened it.
+    pub fn hsm(&self) -> Option<Arc<Hsm>> {
+        self.hsm
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The active slot, where one was set.
+    pub fn active(&self) -> Option<SlotId> {
+        *self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes `slot` the active one.
+    pub fn set_active(&self, slot: SlotId) {
+        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = Some(slot);
+    }
+
+    fn keep(&self, hsm: Hsm) -> Arc<Hsm> {
+        let hsm = Arc::new(hsm);
+        *self.hsm.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&hsm));
+        hsm
+    }
+}
+
+impl<'a> Console<'a> {
+    /// A command with its options, in a shell when there is something `kept`.
+    pub(super) fn new(globals: Globals, kept: Option<&'a Kept>) -> Self {
+        Self { globals, kept }
+    }
+
+    /// The options of every command.
+    pub(super) fn globals(&self) -> &Globals {
+        &self.globals
+    }
+
+    /// Whether facts are printed as JSON.
+    pub fn json(&self) -> bool {
+        self.globals.json
+    }
+
+    /// What the shell keeps, in the shell.
+    pub fn kept(&self) -> Option<&Kept> {
+        self.kept
+    }
+
+    /// `--store`, `$SLOTFS_STORE`, else `$XDG_DATA_HOME/slotfs/store.db`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when none of these says.
+    pub fn store(&self) -> Result<PathBuf> {
+        if let Some(path) = &self.globals.store {
+            return Ok(path.clone());
+        }
+        let data = std::env::var_os("XDG_DATA_HOME")
+            .map(PathBuf::from)
+            // The XDG specification has relative paths ignored.
+            .filter(|path| path.is_absolute())
+            .or_else(|| {
+                std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"))
+            });
+        data.map(|data| data.join("slotfs/store.db"))
+            .ok_or_else(|| {
+                Error::Usage("no store: give --store PATH, or set SLOTFS_STORE or HOME".into())
+            })
+    }
+
+    /// The store, which must be there.
+    ///
+    /// # Errors
+    /// As [`Hsm::open`].
+    pub fn open(&self) -> Result<Arc<Hsm>> {
+        self.opened(|| Hsm::open(&self.store()?, Access::ReadWrite))
+    }
+
+    /// The store for a command that writes nothing of its own.
+    ///
+    /// # Errors
+    /// As [`Hsm::open`].
+    pub fn open_to_look(&self) -> Result<Arc<Hsm>> {
+        self.opened(|| {
+            let path = self.store()?;
+            match Hsm::open(&path, Access::ReadWrite) {
+                // On a read-only filesystem, or somebody else's file.
+                Err(Error::StoreReadOnly { .. }) => Hsm::open(&path, Access::ReadOnly),
+                opened => opened,
+            }
+        })
+    }
+
+    /// The store, made when it is not there.
+    ///
+    /// # Errors
+    /// As [`Hsm::open_or_create`].
+    pub fn open_or_create(&self) -> Result<Arc<Hsm>> {
+        self.opened(|| Hsm::open_or_create(&self.store()?))
+    }
+
+    /// What the shell has open, up to date with what other processes did; else what `open` opens.
+    fn opened(&self, open: impl FnOnce() -> Result<Hsm>) -> Result<Arc<Hsm>> {
+        let Some(kept) = self.kept else {
+            return open().map(Arc::new);
+        };
+        match kept.hsm() {
+            Some(hsm) => {
+                hsm.refresh()?;
+                Ok(hsm)
+            }
+            None => open().map(|hsm| kept.keep(hsm)),
+        }
+    }
+
+    /// The slot to work on: the command's own option, the shell's active slot, `--active-slot`, else the lowest.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when the store has none.
+    pub fn slot(&self, hsm: &Hsm, given: Option<SlotId>) -> Result<SlotId> {
+        let active = self.kept.and_then(Kept::active);
+        match given.or(active).or(self.globals.active_slot) {
+            Some(slot) => Ok(slot),
+            None => hsm.slots()?.first().map(|row| row.slot).ok_or_else(|| {
+                Error::Usage("the store has no partition; 'slotfs partition init' makes one".into())
+            }),
+        }
+    }
+
+    /// Sees to it that one of `roles` is logged in to `slot`: the first of them that a password is on file for,
+    /// else the first, which is asked for. The shell does not ask: there, whoever is logged in is.
+    ///
+    /// # Errors
+    /// [`Error::RoleNeeded`] when another role is logged in, [`Error::NotLoggedIn`] in the shell, else as
+    /// [`Self::password`] and [`Hsm::login`].
+    pub fn login(&self, hsm: &Hsm, slot: SlotId, roles: &[Role]) -> Result<()> {
+        hsm.slot(slot)?;
+        let first = roles.first().copied().unwrap_or(Role::Co);
+        if let Ok(session) = hsm.session(slot) {
+            return match session.role() {
+                role if roles.contains(&role) => Ok(()),
+                role => Err(Error::RoleNeeded {
+                    slot,
+                    role,
+                    needed: first,
+                }),
+            };
+        }
+        for &role in roles {
+            if let Some(password) = self.password_on_file(slot, role)? {
+                return hsm.login(slot, role, &password);
+            }
+        }
+        if self.kept.is_some() {
+            return Err(Error::NotLoggedIn { slot });
+        }
+        hsm.login(slot, first, &self.password(slot, first)?)
+    }
+}
