@@ -8,6 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::secret::SecretBytes;
 
+pub mod attributes;
+pub mod export;
+pub mod generate;
 pub mod import;
 pub mod new;
 pub mod pkcs11;

@@ -1,12 +1,12 @@
 //! Numbers and names of PKCS#11 3.1 (OASIS Standard, 23 July 2023), as far as slotfs uses them.
 
 /// One named number.
-type Name = (u32, &'static str);
+pub(super) type Name = (u32, &'static str);
 
 macro_rules! numbers {
     ($table:ident: $($name:ident = $number:literal),+ $(,)?) => {
         $(#[doc = concat!("`", stringify!($name), "`")] pub const $name: u32 = $number;)+
-        const $table: &[Name] = &[$(($name, stringify!($name))),+];
+        pub(super) const $table: &[Name] = &[$(($name, stringify!($name))),+];
     };
 }
 
