@@ -48,7 +48,10 @@ impl Delete {
                 // The others go on; the last refusal is how the command ends.
                 Err(error) => {
                     if console.json() {
-                        kept.push(json!({ "handle": handle.get(), "message": error.to_string() }));
+                        kept.push(json!({
+                            "handle": handle.get(),
+                            "error": output::error_json(&error),
+                        }));
                     } else {
                         output::print(&format!("Handle {handle} was not destroyed: {error}\n"));
                     }
