@@ -1,4 +1,4 @@
-//! Objects as PKCS#11 has them: class, key type, attributes, identity. Data only, no I/O.
+//! Objects as PKCS#11 has them: class, key type, attributes, identity. No I/O, no slots.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,6 +1,8 @@
 //! The commands of issue 2, point 6: what they take, what they print, how they end.
 
+mod export;
 mod import;
+mod keys;
 mod output;
 mod partition;
 
