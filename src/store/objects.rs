@@ -108,10 +108,10 @@ impl Stored {
 
 const SELECT: &str = "SELECT id, slot, handle, ouid, payload_bytes, created_secs FROM objects";
 
-const SELECT_SEALED: &str =
+pub(super) const SELECT_SEALED: &str =
     "SELECT id, slot, handle, ouid, payload_bytes, created_secs, sealed FROM objects";
 
-fn sealed_entry(row: &Row<'_>) -> rusqlite::Result<(Entry, SealedRow)> {
+pub(super) fn sealed_entry(row: &Row<'_>) -> rusqlite::Result<(Entry, SealedRow)> {
     Ok((entry(row)?, SealedRow::stored(row.get(6)?)))
 }
 
@@ -501,7 +501,7 @@ fn delete(tx: &mut Tx<'_>, it: Entry) -> Result<()> {
 }
 
 /// Another process may have changed the slot, or initialised it again, since the caller looked.
-fn check_version(tx: &Tx<'_>, wanted: SlotVersion) -> Result<()> {
+pub(super) fn check_version(tx: &Tx<'_>, wanted: SlotVersion) -> Result<()> {
     let slot = wanted.slot;
     let there = query(
         tx,

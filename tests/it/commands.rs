@@ -5,6 +5,7 @@ mod import;
 mod keys;
 mod output;
 mod partition;
+mod prompt;
 
 use crate::fixture::Store;
 

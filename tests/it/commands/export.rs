@@ -6,6 +6,7 @@ use std::process::Command;
 
 use super::{FAILED, USAGE, one_slot};
 use crate::fixture::{Store, handles, names, run};
+use crate::terminal::Terminal;
 
 fn mode(store: &Store, name: &str) -> u32 {
     fs::metadata(store.path(name)).unwrap().permissions().mode() & 0o7777
@@ -160,6 +161,13 @@ fn delete() {
             .run_in(0, &format!("object delete -handle {bad} -force"))
             .fails(USAGE);
     }
+    let line = "--store store.db object delete -handle 4,2 -slot 0 --password-file 0=pw-0";
+    let words: Vec<_> = line.split(' ').collect();
+    let mut terminal = Terminal::spawn(store.bare(&words));
+    terminal.expect("slot 0: 2 (secret key 'key'), 4 (secret key 'key') would be destroyed");
+    terminal.expect("'quit' to quit now -> ");
+    terminal.send_line("quit");
+    assert_eq!(terminal.wait().0, FAILED);
     assert_eq!(left(&store), [1, 2, 3, 4]);
     let out = store.run_in(0, "object delete -handle 3,1,3 -force").ok();
     assert_eq!(

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use super::{FAILED, USAGE};
 use crate::fixture::{Hsm, Out, Store, handles, run, sh};
+use crate::terminal::Terminal;
 
 /// Types as `object generate` takes them, and what `object show` then says of key type and mechanism.
 const PAIRS: &[(&str, &str, &str)] = &[
@@ -269,6 +270,30 @@ fn stores_of_a_key_and_certificates() {
     }
     let after = store.run_in(0, "partition contents").ok().stdout;
     assert_eq!(after, before, "nothing was stored");
+}
+
+/// A password that is nowhere on file is asked for, and not shown.
+#[test]
+fn a_password_that_is_asked_for() {
+    let store = Store::empty();
+    store.slot(0, "red");
+    openssl(&store, "genpkey -algorithm ED25519 -out key");
+    openssl(
+        &store,
+        "pkcs12 -export -nocerts -inkey key -passout pass:swordfish -out key.p12",
+    );
+    let line =
+        "--store store.db object import -file key.p12 -label k -slot 0 --password-file 0=pw-0";
+    let words: Vec<_> = line.split(' ').collect();
+    for (password, code) in [("swordfish", 0), ("shark", FAILED)] {
+        let mut terminal = Terminal::spawn(store.bare(&words));
+        terminal.expect("Enter the password of key.p12: ");
+        terminal.send_hidden(password);
+        let (ended, text) = terminal.wait();
+        assert_eq!(ended, code, "{text}");
+        assert!(!text.contains(password), "{text}");
+        assert_eq!(text.contains("Handle 1"), code == 0, "{text}");
+    }
 }
 
 /// Half a key that is not its own is not taken.
