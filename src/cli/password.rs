@@ -170,7 +170,7 @@ pub fn ask_domain(slot: SlotId) -> Result<Zeroizing<String>> {
 /// [`Error::Usage`] when nobody can be asked; [`Error::File`].
 pub fn file_password(file: &Path, given: Option<&Path>) -> Result<SecretBytes> {
     if let Some(path) = given {
-        return read(path);
+        return read_password(path);
     }
     let file = file.display();
     if !io::stdin().is_terminal() {
