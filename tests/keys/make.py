@@ -417,6 +417,15 @@ def encrypted():
     pkcs8("bad/pkcs8-rounds-10000001.der", "-v2", "aes256", "-iter", "10000001")
     for count in (0, 1 << 31, 1 << 40, 1 << 80):
         write(f"encrypted/bad/pkcs8-rounds-{count}.der", rounds(plain, count))
+    algorithm, ciphertext = children(plain)
+    for name, body in (("empty", b""), ("of-17-bytes", bytes(17)), ("of-zeros", bytes(160))):
+        write(f"encrypted/bad/pkcs8-ciphertext-{name}.der", tlv(0x30, algorithm + tlv(4, body)))
+    oid, scheme = children(algorithm)
+    kdf, cipher = children(scheme)
+    name, parameters = children(kdf)
+    kdf = tlv(0x30, name + tlv(0x30, b"\4\0" + b"".join(children(parameters)[1:])))
+    write("encrypted/bad/pkcs8-salt-empty.der",
+          tlv(0x30, tlv(0x30, oid + tlv(0x30, kdf + cipher)) + ciphertext))
     store("bad/legacy.p12", "-legacy")
     store("bad/3des.p12", "-keypbe", "PBE-SHA1-3DES", "-certpbe", "PBE-SHA1-3DES")
     store("bad/no-mac.p12", "-nomac")
