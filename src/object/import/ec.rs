@@ -34,7 +34,7 @@ pub(super) struct Curve {
     /// The order of its group, big-endian; as long as the field for each of these curves.
     order: &'static [u8],
     /// How the library knows it.
-    library: &'static EcdsaSigningAlgorithm,
+    signing: &'static EcdsaSigningAlgorithm,
 }
 
 /// Orders: SEC 2 version 2.
@@ -47,7 +47,7 @@ const CURVES: &[Curve] = &[
             0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2,
             0xfc, 0x63, 0x25, 0x51,
         ],
-        library: &ECDSA_P256_SHA256_ASN1_SIGNING,
+        signing: &ECDSA_P256_SHA256_ASN1_SIGNING,
     },
     Curve {
         name: "P-384",
@@ -58,7 +58,7 @@ const CURVES: &[Curve] = &[
             0xf4, 0x37, 0x2d, 0xdf, 0x58, 0x1a, 0x0d, 0xb2, 0x48, 0xb0, 0xa7, 0x7a, 0xec, 0xec,
             0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
         ],
-        library: &ECDSA_P384_SHA384_ASN1_SIGNING,
+        signing: &ECDSA_P384_SHA384_ASN1_SIGNING,
     },
     Curve {
         name: "P-521",
@@ -70,7 +70,7 @@ const CURVES: &[Curve] = &[
             0x7f, 0xcc, 0x01, 0x48, 0xf7, 0x09, 0xa5, 0xd0, 0x3b, 0xb5, 0xc9, 0xb8, 0x89, 0x9c,
             0x47, 0xae, 0xbb, 0x6f, 0xb7, 0x1e, 0x91, 0x38, 0x64, 0x09,
         ],
-        library: &ECDSA_P521_SHA512_ASN1_SIGNING,
+        signing: &ECDSA_P521_SHA512_ASN1_SIGNING,
     },
     Curve {
         name: "secp256k1",
@@ -80,7 +80,7 @@ const CURVES: &[Curve] = &[
             0xff, 0xfe, 0xba, 0xae, 0xdc, 0xe6, 0xaf, 0x48, 0xa0, 0x3b, 0xbf, 0xd2, 0x5e, 0x8c,
             0xd0, 0x36, 0x41, 0x41,
         ],
-        library: &ECDSA_P256K1_SHA256_ASN1_SIGNING,
+        signing: &ECDSA_P256K1_SHA256_ASN1_SIGNING,
     },
 ];
 
@@ -178,7 +178,7 @@ pub(super) fn public(
     naming: &Naming,
 ) -> Result<Object, ImportError> {
     check_point(point, curve)?;
-    if UnparsedPublicKey::new(&**curve.library, point)
+    if UnparsedPublicKey::new(&**curve.signing, point)
         .parse()
         .is_err()
     {
@@ -214,7 +214,7 @@ fn point_of(scalar: &SecretBytes, curve: &'static Curve) -> Result<Vec<u8>, Impo
         size as u8,
     ]);
     der.bytes_mut()[HEADER_BYTES..].copy_from_slice(scalar.bytes());
-    let pair = EcdsaKeyPair::from_private_key_der(curve.library, der.bytes())
+    let pair = EcdsaKeyPair::from_private_key_der(curve.signing, der.bytes())
         .map_err(|_| ImportError::PrivateValue(curve.name))?;
     Ok(pair.public_key().as_ref().to_vec())
 }
