@@ -178,7 +178,7 @@ pub fn file_password(file: &Path, given: Option<&Path>) -> Result<SecretBytes> {
             "{file} is encrypted, and there is no terminal to ask for its password on; give -filepasswordfile PATH"
         )));
     }
-    ask(&format!("Enter the password of {file}: "))
+    ask(&format!("        Enter the password of {file}: "))
         .map(|password| SecretBytes::from(password.as_bytes()))
 }
 

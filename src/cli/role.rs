@@ -245,6 +245,7 @@ fn resetpw(console: &Console<'_>, whose: &Whose, new: New, force: bool) -> Resul
     let hsm = console.open()?;
     let slot = console.slot(&hsm, whose.slot)?;
     let role = whose.name;
+    crate::hsm::check_resettable(slot, role)?;
     let lost: Vec<Role> = hsm
         .roles(slot)?
         .iter()

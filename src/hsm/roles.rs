@@ -111,11 +111,7 @@ impl Hsm {
         new: &SecretBytes,
         po_password: &SecretBytes,
     ) -> Result<Vec<Role>> {
-        if role == Role::Po {
-            return Err(Error::Usage(format!(
-                "slot {slot}: po's password cannot be reset, only changed by who knows it"
-            )));
-        }
+        check_resettable(slot, role)?;
         check_password(new)?;
         let session = Arc::new(self.authenticate(slot, Role::Po, po_password)?);
         let mut change = self.change_of(&session)?;
@@ -161,6 +157,17 @@ impl Hsm {
             credential,
             failures: 0,
         })
+    }
+}
+
+/// # Errors
+/// [`Error::Usage`] for po, whom nobody can reset.
+pub fn check_resettable(slot: SlotId, role: Role) -> Result<()> {
+    match role {
+        Role::Co | Role::Cu => Ok(()),
+        Role::Po => Err(Error::Usage(format!(
+            "slot {slot}: po's password cannot be reset, only changed by who knows it"
+        ))),
     }
 }
 

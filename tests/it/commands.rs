@@ -1,11 +1,14 @@
 //! The commands of issue 2, point 6: what they take, what they print, how they end.
 
+mod clone;
+mod domains;
 mod export;
 mod import;
 mod keys;
 mod output;
 mod partition;
 mod prompt;
+mod roles;
 
 use crate::fixture::Store;
 
