@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use super::committer::Tx;
 use super::fault::sql;
 use super::objects::{SELECT_SEALED, check_version, sealed_entry};
-use super::slots::{insert_credential, insert_domain, signed};
+use super::slots::{delete_slot, insert_credential, insert_domain, signed};
 use super::{CredentialRow, DomainRow, Entry, Place, SlotRow, SlotVersion, Store};
 use crate::credential::SealedRow;
 use crate::error::Result;
@@ -69,9 +69,7 @@ impl Store {
         self.write_now(move |tx| {
             check_version(tx, slot)?;
             let objects = destroy_all(tx, slot.slot.0)?;
-            tx.connection
-                .execute("DELETE FROM slots WHERE slot = ?1", [slot.slot.0])
-                .map_err(sql(tx.path))?;
+            delete_slot(tx.connection, slot.slot).map_err(sql(tx.path))?;
             Ok(objects)
         })
     }

@@ -349,7 +349,7 @@ fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<(), Failure> {
         return Err(Failure::Exists(row.slot));
     }
     if there.is_some() {
-        connection.execute("DELETE FROM slots WHERE slot = ?1", [row.slot.0])?;
+        delete_slot(connection, row.slot)?;
         tx.erases = true;
         tx.forget_runs(row.slot.0);
     }
@@ -379,6 +379,14 @@ fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<(), Failure> {
     }
     for domain in &new.domains {
         insert_domain(connection, row.slot, domain)?;
+    }
+    Ok(())
+}
+
+/// A partition with everything in it.
+pub(super) fn delete_slot(connection: &Connection, slot: SlotId) -> rusqlite::Result<()> {
+    for table in ["objects", "credentials", "domains", "usage", "slots"] {
+        connection.execute(&format!("DELETE FROM {table} WHERE slot = ?1"), [slot.0])?;
     }
     Ok(())
 }
