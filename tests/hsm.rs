@@ -334,26 +334,6 @@ fn a_slot_initialised_elsewhere_is_logged_out_here() {
     assert!(matches!(gone, Error::NotLoggedIn { .. }));
 }
 
-#[test]
-fn a_damaged_slot_locks_nobody_out_who_has_the_password() {
-    for change in [
-        "UPDATE slots SET label = 'other'",
-        "UPDATE credentials SET wrapped = zeroblob(60)",
-    ] {
-        let fixture = Fixture::new(&[Policies::default()]).tamper(change);
-        for _ in 0..12 {
-            let login = fixture.login(0, Role::Co);
-            assert!(matches!(login, Err(Error::Damaged { .. })), "{change}");
-        }
-        let wrong = SecretBytes::from(b"wrong horse".as_slice());
-        for _ in 0..10 {
-            fixture.hsm.login(SlotId(0), Role::Co, &wrong).unwrap_err();
-        }
-        let login = fixture.login(0, Role::Co);
-        assert!(matches!(login, Err(Error::RoleLocked { .. })), "{change}");
-    }
-}
-
 /// "exists with other content": another object claims an identity that the target holds.
 #[test]
 fn a_list_meets_an_object_that_claims_anothers_identity() {
@@ -497,4 +477,24 @@ fn a_damaged_row_survives_a_reset_as_damaged() {
     fixture.hsm.login(slot, Role::Co, &new).unwrap();
     assert!(fixture.seal(slot, good).is_ok());
     assert_eq!(fixture.seal(slot, bad).unwrap_err().errno(), libc::EIO);
+}
+
+#[test]
+fn a_damaged_slot_locks_nobody_out_who_has_the_password() {
+    for change in [
+        "UPDATE slots SET label = 'other'",
+        "UPDATE credentials SET wrapped = zeroblob(60)",
+    ] {
+        let fixture = Fixture::new(&[Policies::default()]).tamper(change);
+        for _ in 0..12 {
+            let login = fixture.login(0, Role::Co);
+            assert!(matches!(login, Err(Error::Damaged { .. })), "{change}");
+        }
+        let wrong = SecretBytes::from(b"wrong horse".as_slice());
+        for _ in 0..10 {
+            fixture.hsm.login(SlotId(0), Role::Co, &wrong).unwrap_err();
+        }
+        let login = fixture.login(0, Role::Co);
+        assert!(matches!(login, Err(Error::RoleLocked { .. })), "{change}");
+    }
 }

@@ -2,7 +2,9 @@
 
 mod clone;
 mod domains;
+mod export;
 mod import;
+mod keys;
 mod output;
 mod partition;
 mod prompt;
