@@ -3,6 +3,7 @@
 mod import;
 mod output;
 mod partition;
+mod prompt;
 
 use crate::fixture::Store;
 

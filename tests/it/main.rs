@@ -7,4 +7,5 @@ mod judge;
 mod lifecycle;
 mod model;
 mod semantics;
+mod terminal;
 mod tools;
