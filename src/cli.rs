@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::error::{Result, exit};
+use crate::error::{Error, Result, exit};
 use crate::object::SlotId;
 
 mod console;
@@ -94,6 +94,8 @@ enum Ended {
     WithResult,
     /// With its own output and nothing else.
     Bare,
+    /// With an error that its JSON tells already.
+    Failed(Error),
 }
 
 /// Runs the command line `args`, program name first; the process's exit status.
@@ -137,7 +139,11 @@ fn execute(cli: Cli, kept: Option<&Kept>) -> u8 {
             output::print("\nCommand Result : No Error\n");
             exit::DONE
         }
-        Ok(_) => exit::DONE,
+        Ok(Ended::WithResult | Ended::Bare) => exit::DONE,
+        Ok(Ended::Failed(error)) => {
+            output::tell_error(&error);
+            error.exit_status()
+        }
         Err(error) => {
             output::error(&error, console.json());
             error.exit_status()

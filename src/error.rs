@@ -249,6 +249,24 @@ pub enum Error {
     /// The user said no, or nobody could be asked.
     #[error("{0}")]
     NotConfirmed(String),
+    /// Some objects of a list were not cloned.
+    #[error("{failed} of {of} objects of slot {from} were not cloned to slot {to}")]
+    CloneFailed {
+        /// The source.
+        from: SlotId,
+        /// The target.
+        to: SlotId,
+        /// How many were not.
+        failed: u64,
+        /// Of how many.
+        of: u64,
+    },
+    /// No object of a list can be cloned.
+    #[error("slot {slot}: none of the objects can be cloned, and nothing was done")]
+    CloneNotAttempted {
+        /// The source.
+        slot: SlotId,
+    },
     /// Stopped by Ctrl-C.
     #[error("interrupted: {0}")]
     Interrupted(String),
@@ -319,6 +337,7 @@ impl Error {
             | Self::NameTaken { .. }
             | Self::SlotExists { .. } => libc::EEXIST,
             Self::Interrupted(_) => libc::EINTR,
+            Self::CloneFailed { .. } | Self::CloneNotAttempted { .. } => libc::EACCES,
             Self::BadName { .. } | Self::Usage(_) | Self::ObjectRefused { .. } => libc::EINVAL,
             Self::NotEmpty { .. } => libc::ENOTEMPTY,
             Self::BlobTooLarge { .. } => libc::EFBIG,
@@ -341,7 +360,10 @@ impl Error {
     /// What a command prints after `Command Result : `.
     pub fn result_code(&self) -> ResultCode {
         match self {
-            Self::Unverified { .. } => ResultCode(0x8000_0106, "CKR_FAILED_TO_CLONE_AN_OBJECT"),
+            Self::Unverified { .. } | Self::CloneFailed { .. } => {
+                ResultCode(0x8000_0106, "CKR_FAILED_TO_CLONE_AN_OBJECT")
+            }
+            Self::CloneNotAttempted { .. } => ResultCode(0x8000_0107, "CKR_CLONE_NOT_ATTEMPTED"),
             Self::PayloadVersion { .. } => ResultCode(0x8000_0112, "CKR_OBJECT_TYPE_INVALID"),
             Self::NotLoggedIn { .. } | Self::RoleNeeded { .. } => {
                 ResultCode(0x101, "CKR_USER_NOT_LOGGED_IN")
@@ -425,6 +447,8 @@ impl Error {
             | Self::NoSuchFile
             | Self::Gone
             | Self::File { .. }
+            | Self::CloneFailed { .. }
+            | Self::CloneNotAttempted { .. }
             | Self::NotConfirmed(_)
             | Self::Random(_) => exit::FAILED,
         }
@@ -464,6 +488,8 @@ impl Error {
             | Self::Usage(_)
             | Self::NotConfirmed(_)
             | Self::Interrupted(_)
+            | Self::CloneFailed { .. }
+            | Self::CloneNotAttempted { .. }
             | Self::File { .. } => Level::Warn,
             Self::DiskFull { .. }
             | Self::Damaged { .. }
@@ -491,6 +517,30 @@ impl Error {
         )
     }
 
+    /// The same once more: one failure that fails many, such as a transaction around many writes.
+    pub fn again(&self) -> Self {
+        match self {
+            Self::DiskFull { path } => Self::DiskFull { path: path.clone() },
+            Self::StoreReadOnly { path } => Self::StoreReadOnly { path: path.clone() },
+            Self::Store { path, why } => Self::Store {
+                path: path.clone(),
+                why: why.clone(),
+            },
+            Self::NotLoggedIn { slot } => Self::NotLoggedIn { slot: *slot },
+            Self::SlotChanged { slot } => Self::SlotChanged { slot: *slot },
+            Self::ReadOnly { slot, why } => Self::ReadOnly { slot: *slot, why },
+            Self::RoleNeeded { slot, role, needed } => Self::RoleNeeded {
+                slot: *slot,
+                role: *role,
+                needed: *needed,
+            },
+            Self::Damaged { what } => Self::Damaged { what: what.clone() },
+            other => Self::Damaged {
+                what: other.to_string(),
+            },
+        }
+    }
+
     /// What to do next, where that is not obvious from what happened.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
@@ -508,6 +558,9 @@ impl Error {
             }
             Self::IdentityClash { .. } => {
                 "an object with this identity but other content is in the slot; compare the two before you remove either".into()
+            }
+            Self::CloneFailed { .. } | Self::CloneNotAttempted { .. } => {
+                "each line says why; 'slotfs partition domainlist' on both slots shows whether they share a domain".into()
             }
             Self::NoSuchSlot { .. } => "'slotfs slot list' shows the slots of this store".into(),
             Self::SlotExists { .. } => {

@@ -10,11 +10,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, mpsc};
 
 use crate::blob;
+use crate::credential::Role;
 use crate::error::{Error, Result};
 use crate::object::{Handle, Object, Ouid, SlotId};
 use crate::store::{CommitStats, Store};
 
 mod clone;
+mod clone_list;
 mod header;
 mod init;
 mod journal;
@@ -26,8 +28,9 @@ mod roles;
 mod session;
 
 pub use crate::store::{Access, SlotRow};
+pub use clone_list::Selection;
 pub use init::{DEFAULT_CAPACITY_OBJECTS, NewPartition, check_label, check_password};
-pub use journal::{Journal, Source};
+pub use journal::{Journal, Source, reason, verdict_line};
 pub use objects::{ContentsRow, ObjectFile};
 pub use policy::Policies;
 pub use roles::RoleState;
@@ -168,13 +171,26 @@ impl Hsm {
         self.store.ids(slot)
     }
 
-    /// The session, if its role and the store let it write.
-    fn writer(&self, slot: SlotId) -> Result<Arc<Session>> {
+    /// The session, if its role may read objects.
+    fn reader(&self, slot: SlotId) -> Result<Arc<Session>> {
         let session = self.session(slot)?;
-        let why = match session.may_write() {
+        match session.role() {
+            Role::Co | Role::Cu => Ok(session),
+            role @ Role::Po => Err(Error::RoleNeeded {
+                slot,
+                role,
+                needed: Role::Co,
+            }),
+        }
+    }
+
+    /// The session, if its role and the store let it write objects.
+    fn writer(&self, slot: SlotId) -> Result<Arc<Session>> {
+        let session = self.reader(slot)?;
+        let why = match session.role() {
             _ if self.store.is_read_only() => "the store is read-only",
-            false => "a crypto user reads and never writes",
-            true => return Ok(session),
+            Role::Co => return Ok(session),
+            Role::Cu | Role::Po => "a crypto user reads and never writes",
         };
         Err(Error::ReadOnly { slot, why })
     }

@@ -24,6 +24,7 @@ pub mod domain;
 pub mod error;
 pub mod fs;
 pub mod hsm;
+mod interrupt;
 mod logging;
 pub mod object;
 pub mod secret;

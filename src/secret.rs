@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
@@ -15,18 +16,21 @@ pub const KEY_BYTES: usize = 32;
 
 /// A 32-byte key on a heap page locked into memory, wiped on drop.
 ///
-/// The page stays locked after the key is gone: locks do not nest, so unlocking it could expose
-/// another key that shares the page. The allocator reuses such pages for later keys, which bounds
-/// how many there are.
-pub struct Key(Box<Zeroizing<[u8; KEY_BYTES]>>);
+/// Its memory is never given back: locks do not nest, so unlocking a page could expose another key that
+/// shares it. It waits, still locked, for the next key, which saves that one a system call.
+pub struct Key(Option<Box<Zeroizing<[u8; KEY_BYTES]>>>);
 
 /// Whether a failed page lock was already told; one warning is enough.
 static LOCK_WARNED: AtomicBool = AtomicBool::new(false);
+/// Memory of keys that are gone: wiped and locked, so it must stay where it is.
+#[allow(clippy::vec_box)]
+static FREE: Mutex<Vec<Box<Zeroizing<[u8; KEY_BYTES]>>>> = Mutex::new(Vec::new());
 
-impl Key {
-    /// Makes a key by letting `fill` write into memory that is already locked.
-    pub fn make(fill: impl FnOnce(&mut [u8; KEY_BYTES])) -> Self {
-        let mut boxed = Box::new(Zeroizing::new([0u8; KEY_BYTES]));
+/// Locked memory for one key.
+fn locked() -> Box<Zeroizing<[u8; KEY_BYTES]>> {
+    let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    free.unwrap_or_else(|| {
+        let boxed = Box::new(Zeroizing::new([0u8; KEY_BYTES]));
         match region::lock(boxed.as_ptr(), KEY_BYTES) {
             Ok(guard) => std::mem::forget(guard),
             Err(why) => {
@@ -35,8 +39,16 @@ impl Key {
                 }
             }
         }
+        boxed
+    })
+}
+
+impl Key {
+    /// Makes a key by letting `fill` write into memory that is already locked.
+    pub fn make(fill: impl FnOnce(&mut [u8; KEY_BYTES])) -> Self {
+        let mut boxed = locked();
         fill(&mut boxed);
-        Self(boxed)
+        Self(Some(boxed))
     }
 
     /// A key of the system's random numbers.
@@ -56,7 +68,19 @@ impl Key {
 
     /// The key's bytes.
     pub fn bytes(&self) -> &[u8; KEY_BYTES] {
-        &self.0
+        // Only drop takes it out.
+        self.0.as_deref().map_or(&[0; KEY_BYTES], |bytes| bytes)
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        if let Some(mut boxed) = self.0.take() {
+            boxed.zeroize();
+            FREE.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(boxed);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::credential::Role;
 use crate::error::{Error, Result};
 use crate::hsm::{Access, Hsm};
 use crate::object::SlotId;
+use crate::secret::SecretBytes;
 
 /// One command's surroundings.
 pub struct Console<'a> {
@@ -150,18 +151,35 @@ impl<'a> Console<'a> {
         }
     }
 
-    /// Sees to it that one of `roles` is logged in to `slot`: the first of them that a password is on file for,
-    /// else the first, which is asked for. The shell does not ask: there, whoever is logged in is.
+    /// Sees to it that one of `roles` is logged in to `slot`.
+    ///
+    /// # Errors
+    /// As [`Self::password_for`] and [`Hsm::login`].
+    pub fn login(&self, hsm: &Hsm, slot: SlotId, roles: &[Role]) -> Result<()> {
+        match self.password_for(hsm, slot, roles)? {
+            Some((role, password)) => hsm.login(slot, role, &password),
+            None => Ok(()),
+        }
+    }
+
+    /// Which of `roles` is to be logged in to `slot`, and its password: the first that a password is on file
+    /// for, else the first, which is asked for. `None` when one of them is logged in. The shell does not
+    /// ask: there, whoever is logged in is.
     ///
     /// # Errors
     /// [`Error::RoleNeeded`] when another role is logged in, [`Error::NotLoggedIn`] in the shell, else as
-    /// [`Self::password`] and [`Hsm::login`].
-    pub fn login(&self, hsm: &Hsm, slot: SlotId, roles: &[Role]) -> Result<()> {
+    /// [`Self::password`].
+    pub fn password_for(
+        &self,
+        hsm: &Hsm,
+        slot: SlotId,
+        roles: &[Role],
+    ) -> Result<Option<(Role, SecretBytes)>> {
         hsm.slot(slot)?;
         let first = roles.first().copied().unwrap_or(Role::Co);
         if let Ok(session) = hsm.session(slot) {
             return match session.role() {
-                role if roles.contains(&role) => Ok(()),
+                role if roles.contains(&role) => Ok(None),
                 role => Err(Error::RoleNeeded {
                     slot,
                     role,
@@ -171,12 +189,12 @@ impl<'a> Console<'a> {
         }
         for &role in roles {
             if let Some(password) = self.password_on_file(slot, role)? {
-                return hsm.login(slot, role, &password);
+                return Ok(Some((role, password)));
             }
         }
         if self.kept.is_some() {
             return Err(Error::NotLoggedIn { slot });
         }
-        hsm.login(slot, first, &self.password(slot, first)?)
+        Ok(Some((first, self.password(slot, first)?)))
     }
 }

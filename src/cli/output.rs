@@ -17,29 +17,43 @@ pub fn print_json(document: &Value) {
     print(&format!("{document:#}\n"));
 }
 
+/// Prints to standard error.
+pub fn tell(text: &str) {
+    // Nothing is to be done when the terminal is gone.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// An error as JSON: message, result code and its name, hint.
+pub fn error_json(error: &Error) -> Value {
+    let code = error.result_code();
+    json!({
+        "message": error.to_string(),
+        "code": format!("0x{:x}", code.0),
+        "name": code.1,
+        "hint": error.hint(),
+    })
+}
+
 /// Prints an error: what happened, then what to do; and on standard output what lunacm would end with.
 pub fn error(error: &Error, json: bool) {
     if matches!(error, Error::Daemon { .. }) {
         return;
     }
-    let hint = error.hint();
-    let code = error.result_code();
+    tell_error(error);
+    if json {
+        print_json(&json!({ "error": error_json(error) }));
+    } else {
+        print(&format!("\nCommand Result : {}\n", error.result_code()));
+    }
+}
+
+/// The part of it for people, on standard error.
+pub fn tell_error(error: &Error) {
     let mut text = format!("slotfs: {error}\n");
-    if let Some(hint) = &hint {
+    if let Some(hint) = error.hint() {
         text.push_str(&format!("  hint: {hint}\n"));
     }
-    // Nothing is to be done when the terminal is gone.
-    let _ = io::stderr().write_all(text.as_bytes());
-    if json {
-        print_json(&json!({ "error": {
-            "message": error.to_string(),
-            "code": format!("0x{:x}", code.0),
-            "name": code.1,
-            "hint": hint,
-        }}));
-    } else {
-        print(&format!("\nCommand Result : {code}\n"));
-    }
+    tell(&text);
 }
 
 /// A table with its columns aligned: a heading, then rows of as many cells.

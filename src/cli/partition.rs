@@ -1,4 +1,4 @@
-//! `partition init` and `partition contents`
+//! What can be done with a partition.
 
 use std::path::PathBuf;
 
@@ -16,6 +16,9 @@ use crate::object::pkcs11::{class_name, key_type_name};
 use crate::object::{SlotId, show};
 use crate::secret::SecretBytes;
 
+mod clone;
+mod clone_report;
+
 /// More than any domain key file.
 const MOST_KEY_FILE_BYTES: u64 = 64 * 1024;
 
@@ -27,6 +30,11 @@ pub enum Verb {
         after_help = "Example:\n  slotfs partition init -slot 0 -label alpha -domainkey red.pem --password-file 0=pw"
     )]
     Init(Init),
+    /// Clone objects of the active slot to another slot that shares a cloning domain
+    #[command(
+        after_help = "Examples:\n  slotfs partition clone -objects 124,140 -slot 1\n  slotfs --active-slot 2 partition clone -o all -s 3 -f --password-file 2=pw2 --password-file 3=pw3\n\nEach object succeeds or fails by itself; the exit status is 1 when any failed."
+    )]
+    Clone(clone::Clone),
     /// List the objects of a partition
     #[command(after_help = "Example:\n  slotfs partition contents -slot 0")]
     Contents {
@@ -81,6 +89,7 @@ impl Verb {
     pub fn run(self, console: &Console<'_>) -> Result<Ended> {
         match self {
             Self::Init(init) => init.run(console),
+            Self::Clone(clone) => clone.run(console),
             Self::Contents { slot } => contents(console, slot),
         }
     }

@@ -136,7 +136,7 @@ fn prompt(slot: SlotId, role: Role, text: &str) -> Result<SecretBytes> {
             "slot {slot}: no password for {role} and no terminal to ask on; give --password-file {slot}:{role}=PATH"
         )));
     }
-    ask(text).map(|password| SecretBytes::from(password.as_bytes()))
+    ask(&format!("        {text}")).map(|password| SecretBytes::from(password.as_bytes()))
 }
 
 /// Asks for a domain string.
@@ -149,7 +149,9 @@ pub fn ask_domain(slot: SlotId) -> Result<Zeroizing<String>> {
             "slot {slot}: no cloning domain and no terminal to ask on; give -domain STRING or -domainkey FILE"
         )));
     }
-    ask(&format!("Enter the cloning domain of slot {slot}: "))
+    ask(&format!(
+        "        Enter the cloning domain of slot {slot}: "
+    ))
 }
 
 /// Asks on the terminal for what must not be seen: an asterisk for each character, as lunacm shows.
@@ -171,6 +173,22 @@ pub fn ask(text: &str) -> Result<Zeroizing<String>> {
         })
 }
 
+/// Says that a clone's target needs its password, as lunacm does, before it is asked for.
+///
+/// # Errors
+/// [`Error::Usage`] when nobody can be asked.
+pub fn target_password_missing(slot: SlotId, json: bool) -> Result<()> {
+    if !io::stdin().is_terminal() {
+        return Err(Error::Usage(format!(
+            "slot {slot}: option -password was not supplied and there is no terminal to ask on; give -password, or --password-file {slot}=PATH"
+        )));
+    }
+    if !json {
+        super::output::print("        Option -password was not supplied. It is required.\n\n");
+    }
+    Ok(())
+}
+
 /// Asks before something is destroyed, as lunacm does.
 ///
 /// # Errors
@@ -181,8 +199,9 @@ pub fn confirm(what: &str) -> Result<()> {
             "{what}; there is nobody to ask, and -force does it without asking"
         )));
     }
-    super::output::print(&format!(
-        "{what}.\nType 'proceed' to continue, or 'quit' to quit now -> "
+    // To standard error, so that it is seen when the output goes to a file.
+    super::output::tell(&format!(
+        "        {what}.\n\n        Type 'proceed' to continue, or 'quit' to quit now -> "
     ));
     let mut line = String::new();
     // An unreadable answer is no.

@@ -123,7 +123,7 @@ impl Hsm {
 }
 
 /// Opens a blob with the slot's own domains and decodes what it holds: all of DESIGN.md 4's "To open".
-fn verify(session: &Session, blob: &[u8]) -> Result<(Object, SecretBytes)> {
+pub(super) fn verify(session: &Session, blob: &[u8]) -> Result<(Object, SecretBytes)> {
     let slot = session.slot();
     let refused = |why| Error::Unverified { slot, why };
     let payload = blob::open(Kind::Object, session.roots(), blob).map_err(refused)?;

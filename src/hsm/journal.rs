@@ -48,17 +48,7 @@ pub struct Journal(Mutex<VecDeque<(SlotId, String)>>);
 impl Journal {
     /// Writes a verdict down, here and in the log.
     pub(super) fn record(&self, subject: &Subject, slot: SlotId, outcome: &Result<Arrived>) {
-        let line = match outcome {
-            Ok(Arrived {
-                handle,
-                already: false,
-            }) => format!("{subject} is now handle {handle} on slot {slot}"),
-            Ok(Arrived {
-                handle,
-                already: true,
-            }) => format!("{subject} is already handle {handle} on slot {slot}"),
-            Err(error) => format!("{subject} was not cloned to slot {slot}: {}", reason(error)),
-        };
+        let line = verdict(subject, slot, outcome.as_ref());
         match outcome {
             Ok(_) => log::info!("{line}"),
             Err(error) => log::log!(error.level().min(log::Level::Warn), "{line}"),
@@ -84,8 +74,27 @@ impl Journal {
     }
 }
 
-/// The error without the slot it starts with: the line names the slot already.
-fn reason(error: &Error) -> String {
+/// What became of an object that was to be cloned from `source` to `slot`, in one line.
+pub fn verdict_line(source: Source, slot: SlotId, outcome: Result<&Arrived, &Error>) -> String {
+    verdict(&Subject::Known(source), slot, outcome)
+}
+
+fn verdict(subject: &Subject, slot: SlotId, outcome: Result<&Arrived, &Error>) -> String {
+    match outcome {
+        Ok(Arrived {
+            handle,
+            already: false,
+        }) => format!("{subject} is now handle {handle} on slot {slot}"),
+        Ok(Arrived {
+            handle,
+            already: true,
+        }) => format!("{subject} is already handle {handle} on slot {slot}"),
+        Err(error) => format!("{subject} was not cloned to slot {slot}: {}", reason(error)),
+    }
+}
+
+/// The error without the slot it starts with, for a line that names the slot already.
+pub fn reason(error: &Error) -> String {
     let text = error.to_string();
     match text.split_once(": ") {
         Some((slot, rest)) if slot.starts_with("slot ") => rest.to_owned(),

@@ -112,7 +112,7 @@ impl Hsm {
 
     fn open_by_id(&self, id: i64) -> Result<(Arc<Session>, Entry, SecretBytes)> {
         let (entry, row) = self.store.sealed(id)?.ok_or(Error::Gone)?;
-        let session = self.session(entry.slot)?;
+        let session = self.reader(entry.slot)?;
         let payload = session.open_row(entry.place(), &row)?;
         Ok((session, entry, payload))
     }
@@ -126,7 +126,7 @@ impl Hsm {
         let mut after = 0;
         loop {
             let entries = {
-                self.session(slot)?;
+                self.reader(slot)?;
                 self.store.list(slot, after, AT_ONCE)?
             };
             let Some(last) = entries.last() else {
@@ -239,15 +239,24 @@ pub(super) fn seal_for_cloning(
     payload: &SecretBytes,
 ) -> Result<Vec<u8>> {
     let slot = session.slot();
-    let object = decode_own(slot, handle, payload.bytes())?;
-    if !session.policies().allow_cloning(object.class) {
-        return Err(Error::PolicyForbids {
-            slot,
-            class: class_name(object.class),
-        });
+    if session.policies().restrict_cloning() {
+        check_policy(session, handle, payload)?;
     }
     blob::seal(Kind::Object, session.roots(), payload.bytes()).map_err(|why| Error::Damaged {
         what: format!("slot {slot}, object {handle}: it cannot be sealed: {why}"),
+    })
+}
+
+/// Whether policy lets the object's class leave the slot.
+pub(super) fn check_policy(session: &Session, handle: Handle, payload: &SecretBytes) -> Result<()> {
+    let slot = session.slot();
+    let object = decode_own(slot, handle, payload.bytes())?;
+    if session.policies().allow_cloning(object.class) {
+        return Ok(());
+    }
+    Err(Error::PolicyForbids {
+        slot,
+        class: class_name(object.class),
     })
 }
 

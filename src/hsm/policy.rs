@@ -33,6 +33,11 @@ impl Policies {
         }
     }
 
+    /// Whether there is a class that may not.
+    pub fn restrict_cloning(&self) -> bool {
+        !(self.private_key_cloning && self.secret_key_cloning)
+    }
+
     /// As they are at rest: `number:value`, ascending, with commas.
     pub fn to_stored(self) -> String {
         format!(

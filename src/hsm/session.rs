@@ -113,11 +113,6 @@ impl Session {
         self.role
     }
 
-    /// Whether the role stores and destroys.
-    pub fn may_write(&self) -> bool {
-        self.role == Role::Co
-    }
-
     /// The slot's domains, the primary one first.
     pub fn domains(&self) -> &[Domain] {
         &self.domains

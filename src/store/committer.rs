@@ -62,6 +62,15 @@ where
     }
 }
 
+/// Which walk over the handles a run of taken ones belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pass {
+    /// Up from the handle that was asked for.
+    FromWish,
+    /// Up from the lowest.
+    FromLowest,
+}
+
 /// What a write sees of the transaction it is part of.
 pub struct Tx<'a> {
     /// The connection, inside a transaction and a savepoint.
@@ -69,9 +78,18 @@ pub struct Tx<'a> {
     /// The store, for errors.
     pub path: &'a Path,
     /// Per slot, a run of handles known to be taken without a gap.
-    pub dense: &'a mut HashMap<u32, RangeInclusive<u32>>,
+    pub dense: &'a mut HashMap<(u32, Pass), RangeInclusive<u32>>,
     /// Set by a write that destroys something.
     pub erases: bool,
+}
+
+impl Tx<'_> {
+    /// Forgets the runs of taken handles of a slot: one of them may be free now.
+    pub fn forget_runs(&mut self, slot: u32) {
+        for pass in [Pass::FromWish, Pass::FromLowest] {
+            self.dense.remove(&(slot, pass));
+        }
+    }
 }
 
 /// Counters since the committer started.
@@ -172,7 +190,7 @@ struct Writer {
     path: PathBuf,
     connection: Connection,
     data_version: i64,
-    dense: HashMap<u32, RangeInclusive<u32>>,
+    dense: HashMap<(u32, Pass), RangeInclusive<u32>>,
     /// Whether this batch destroyed something.
     erases: bool,
     /// Whether destroyed rows may still be in the WAL, and whether that was told.
@@ -190,7 +208,7 @@ impl Writer {
             for job in batch {
                 job.finish(match &outcome {
                     Ok(()) => Ok(()),
-                    Err(error) => Err(again(&self.path, error)),
+                    Err(error) => Err(error.again()),
                 });
             }
         }
@@ -339,22 +357,4 @@ fn is_busy(error: &rusqlite::Error) -> bool {
         error.sqlite_error_code(),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
     )
-}
-
-/// The same error once more: a failed transaction fails each of its writes.
-fn again(path: &Path, error: &Error) -> Error {
-    let path = path.to_owned();
-    match error {
-        Error::DiskFull { .. } => Error::DiskFull { path },
-        Error::StoreReadOnly { .. } => Error::StoreReadOnly { path },
-        Error::Damaged { what } => Error::Damaged { what: what.clone() },
-        Error::Store { why, .. } => Error::Store {
-            path,
-            why: why.clone(),
-        },
-        other => Error::Store {
-            path,
-            why: other.to_string(),
-        },
-    }
 }

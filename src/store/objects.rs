@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::committer::Tx;
+use super::committer::{Pass, Tx};
 use super::fault::sql;
 use super::slots::{signed, unsigned};
 use super::{SlotVersion, Store, now_secs};
@@ -107,6 +107,13 @@ impl Stored {
 }
 
 const SELECT: &str = "SELECT id, slot, handle, ouid, payload_bytes, created_secs FROM objects";
+
+const SELECT_SEALED: &str =
+    "SELECT id, slot, handle, ouid, payload_bytes, created_secs, sealed FROM objects";
+
+fn sealed_entry(row: &Row<'_>) -> rusqlite::Result<(Entry, SealedRow)> {
+    Ok((entry(row)?, SealedRow::stored(row.get(6)?)))
+}
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     let handle: u32 = row.get(2)?;
@@ -218,14 +225,70 @@ impl Store {
     pub fn sealed(&self, id: i64) -> Result<Option<(Entry, SealedRow)>> {
         self.read(|connection| {
             connection
-                .prepare_cached(
-                    "SELECT id, slot, handle, ouid, payload_bytes, created_secs, sealed
-                     FROM objects WHERE id = ?1",
-                )?
-                .query_row([id], |row| {
-                    Ok((entry(row)?, SealedRow::stored(row.get(6)?)))
-                })
+                .prepare_cached(&format!("{SELECT_SEALED} WHERE id = ?1"))?
+                .query_row([id], sealed_entry)
                 .optional()
+        })
+    }
+
+    /// Up to `most` objects with handles above `after`, ascending, with their sealed payloads: fewer once
+    /// they come to `most_bytes`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn list_sealed(
+        &self,
+        slot: SlotId,
+        after: u32,
+        most: usize,
+        most_bytes: usize,
+    ) -> Result<Vec<(Entry, SealedRow)>> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(&format!(
+                "{SELECT_SEALED} WHERE slot = ?1 AND handle > ?2 ORDER BY handle LIMIT ?3"
+            ))?;
+            let mut rows = statement.query(params![slot.0, after, signed(most as u64)])?;
+            let (mut found, mut bytes) = (Vec::new(), 0);
+            while bytes < most_bytes
+                && let Some(row) = rows.next()?
+            {
+                let row = sealed_entry(row)?;
+                bytes += row.1.bytes().len();
+                found.push(row);
+            }
+            Ok(found)
+        })
+    }
+
+    /// The object under `handle` with its sealed payload, if any.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn sealed_by_handle(
+        &self,
+        slot: SlotId,
+        handle: Handle,
+    ) -> Result<Option<(Entry, SealedRow)>> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(&format!("{SELECT_SEALED} WHERE slot = ?1 AND handle = ?2"))?
+                .query_row(params![slot.0, handle.get()], sealed_entry)
+                .optional()
+        })
+    }
+
+    /// How many objects of `one` are also in `other`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn count_common(&self, one: SlotId, other: SlotId) -> Result<u64> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT count(*) FROM objects AS one JOIN objects AS other USING (ouid)
+                     WHERE one.slot = ?1 AND other.slot = ?2",
+                )?
+                .query_row([one.0, other.0], |row| unsigned(row, 0))
         })
     }
 
@@ -234,6 +297,17 @@ impl Store {
     /// Replies [`Error::IdentityClash`], [`Error::SlotFull`], [`Error::NotLoggedIn`], or what the disk says.
     pub fn put(&self, put: Put, reply: impl FnOnce(Result<Stored>) + Send + 'static) {
         self.write(move |tx| store_object(tx, put), reply);
+    }
+
+    /// Stores objects that are all for one slot, in one transaction; each fails by itself.
+    ///
+    /// Replies one outcome for each, in their order, as [`Self::put`]; or what failed all of them.
+    pub fn put_many(
+        &self,
+        puts: Vec<Put>,
+        reply: impl FnOnce(Result<Vec<Result<Stored>>>) + Send + 'static,
+    ) {
+        self.write(move |tx| store_objects(tx, puts), reply);
     }
 
     /// Moves an object to another slot: both sides or neither. It gets a row of its own there: an inode that
@@ -273,16 +347,92 @@ impl Store {
 
 fn store_object(tx: &mut Tx<'_>, put: Put) -> Result<Stored> {
     check_version(tx, put.slot)?;
+    let mut room = Room::of(tx, put.slot.slot)?;
+    store_verified(tx, put, &mut room)
+}
+
+/// The same for each of `puts`, all to one slot: one that fails leaves the others. An object is one
+/// INSERT, which SQLite undoes whole with its triggers when it fails, so none needs a savepoint of its own.
+fn store_objects(tx: &mut Tx<'_>, puts: Vec<Put>) -> Result<Vec<Result<Stored>>> {
+    let Some(first) = puts.first() else {
+        return Ok(Vec::new());
+    };
+    check_version(tx, first.slot)?;
+    let mut room = Room::of(tx, first.slot.slot)?;
+    let mut outcomes = Vec::with_capacity(puts.len());
+    for put in puts {
+        let outcome = store_verified(tx, put, &mut room);
+        // After some errors SQLite itself has rolled the transaction back: that error is all that is left to tell.
+        if tx.connection.is_autocommit() {
+            outcome?;
+            return Err(Error::Damaged {
+                what: "the transaction ended before its time".into(),
+            });
+        }
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
+}
+
+fn store_verified(tx: &mut Tx<'_>, put: Put, room: &mut Room) -> Result<Stored> {
     let slot = put.slot.slot;
     if let Some((there, row)) = identity(tx, slot, put.ouid)? {
         return already(put, there, &row).map(Stored::Already);
     }
-    check_capacity(tx, slot, put.payload_bytes)?;
+    room.check(slot, put.payload_bytes)?;
     let handle = match put.want {
-        Some(handle) => free_from(tx, slot, handle)?,
-        None => free_at_end(tx, slot)?,
+        Some(handle) => free_from(tx, slot, handle, room.capacity_objects)?,
+        None => free_at_end(tx, slot, room.capacity_objects)?,
     };
-    insert(tx, put, handle).map(Stored::New)
+    insert(tx, put, handle, room).map(Stored::New)
+}
+
+/// What is left in a slot, kept up to date over the writes of one batch.
+struct Room {
+    capacity_objects: u64,
+    capacity_bytes: u64,
+    objects: u64,
+    bytes: u64,
+    /// The next row's id: AUTOINCREMENT's own rule, asked beforehand, as the row is sealed for its id.
+    next_id: i64,
+}
+
+impl Room {
+    fn of(tx: &Tx<'_>, slot: SlotId) -> Result<Self> {
+        query(
+            tx,
+            "SELECT capacity_objects, capacity_bytes, objects, bytes,
+                    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'objects'), 0) + 1
+             FROM usage JOIN slots USING (slot) WHERE slot = ?1",
+            |q| {
+                q.query_row([slot.0], |row| {
+                    Ok(Self {
+                        capacity_objects: unsigned(row, 0)?,
+                        capacity_bytes: unsigned(row, 1)?,
+                        objects: unsigned(row, 2)?,
+                        bytes: unsigned(row, 3)?,
+                        next_id: row.get(4)?,
+                    })
+                })
+            },
+        )
+    }
+
+    fn check(&self, slot: SlotId, payload_bytes: u32) -> Result<()> {
+        let fits = self.objects < self.capacity_objects
+            && self.bytes + u64::from(payload_bytes) <= self.capacity_bytes;
+        if fits {
+            Ok(())
+        } else {
+            Err(Error::SlotFull { slot })
+        }
+    }
+
+    fn took(&mut self, payload_bytes: u32) {
+        self.objects += 1;
+        self.bytes += u64::from(payload_bytes);
+        self.next_id += 1;
+    }
 }
 
 fn move_object(tx: &mut Tx<'_>, it: Move) -> Result<Stored> {
@@ -300,16 +450,17 @@ fn move_object(tx: &mut Tx<'_>, it: Move) -> Result<Stored> {
         delete(tx, from)?;
         return Ok(Stored::Already(handle));
     }
-    check_capacity(tx, slot, put.payload_bytes)?;
+    let mut room = Room::of(tx, slot)?;
+    room.check(slot, put.payload_bytes)?;
     let handle = match put.want {
         Some(handle) if is_taken(tx, slot, handle)? => {
             return Err(Error::HandleTaken { slot, handle });
         }
         Some(handle) => handle,
-        None => free_at_end(tx, slot)?,
+        None => free_at_end(tx, slot, room.capacity_objects)?,
     };
     delete(tx, from)?;
-    insert(tx, put, handle).map(Stored::New)
+    insert(tx, put, handle, &mut room).map(Stored::New)
 }
 
 fn renumber(tx: &mut Tx<'_>, from: Entry, slot: SlotVersion, to: Handle, seal: Seal) -> Result<()> {
@@ -329,7 +480,7 @@ fn renumber(tx: &mut Tx<'_>, from: Entry, slot: SlotVersion, to: Handle, seal: S
         .prepare_cached("UPDATE objects SET handle = ?2, sealed = ?3 WHERE id = ?1")
         .and_then(|mut update| update.execute(params![from.id, to.get(), sealed.bytes()]))
         .map_err(sql(tx.path))?;
-    tx.dense.remove(&from.slot.0);
+    tx.forget_runs(from.slot.0);
     Ok(())
 }
 
@@ -344,7 +495,7 @@ fn delete(tx: &mut Tx<'_>, it: Entry) -> Result<()> {
         .prepare_cached("DELETE FROM objects WHERE id = ?1")
         .and_then(|mut delete| delete.execute([it.id]))
         .map_err(sql(tx.path))?;
-    tx.dense.remove(&it.slot.0);
+    tx.forget_runs(it.slot.0);
     tx.erases = true;
     Ok(())
 }
@@ -383,20 +534,6 @@ fn check_unmoved(tx: &Tx<'_>, it: Entry) -> Result<()> {
     }
 }
 
-fn check_capacity(tx: &Tx<'_>, slot: SlotId, payload_bytes: u32) -> Result<()> {
-    let fits = query(
-        tx,
-        "SELECT objects + 1 <= capacity_objects AND bytes + ?2 <= capacity_bytes
-         FROM usage JOIN slots USING (slot) WHERE slot = ?1",
-        |q| q.query_row(params![slot.0, payload_bytes], |row| row.get(0)),
-    )?;
-    if fits {
-        Ok(())
-    } else {
-        Err(Error::SlotFull { slot })
-    }
-}
-
 fn identity(tx: &Tx<'_>, slot: SlotId, ouid: Ouid) -> Result<Option<(Place, SealedRow)>> {
     query(
         tx,
@@ -431,34 +568,37 @@ fn is_taken(tx: &Tx<'_>, slot: SlotId, handle: Handle) -> Result<bool> {
     )
 }
 
-/// The handle after the highest, or the lowest free one when that is not to be had.
-fn free_at_end(tx: &mut Tx<'_>, slot: SlotId) -> Result<Handle> {
+/// The handle after the highest, or the lowest free one when that would pass the slot's capacity.
+fn free_at_end(tx: &mut Tx<'_>, slot: SlotId, capacity: u64) -> Result<Handle> {
     let highest: Option<u32> = query(tx, "SELECT max(handle) FROM objects WHERE slot = ?1", |q| {
         q.query_row([slot.0], |row| row.get(0))
     })?;
     match highest.unwrap_or(0).checked_add(1).and_then(Handle::new) {
-        Some(handle) => Ok(handle),
-        None => free_from(tx, slot, Handle::FIRST),
+        Some(handle) if u64::from(handle.get()) <= capacity => Ok(handle),
+        _ => free_from(tx, slot, Handle::FIRST, capacity),
     }
 }
 
-/// `wish` when it is free, else the next free handle after it, else the lowest.
+/// `wish` when it is free, else the next free handle after it, else the lowest. What a slot chooses is
+/// within its capacity, where there is always one; above it is only who was asked to be.
 ///
 /// A run of taken handles is walked once and remembered until a handle in it may have become free, or
 /// cloning n objects onto n taken handles would walk n² of them.
-fn free_from(tx: &mut Tx<'_>, slot: SlotId, wish: Handle) -> Result<Handle> {
+fn free_from(tx: &mut Tx<'_>, slot: SlotId, wish: Handle, capacity: u64) -> Result<Handle> {
     let full = Error::SlotFull { slot };
-    for start in [wish.get(), 1] {
-        let (first, next) = match tx.dense.get(&slot.0) {
+    for (pass, start) in [(Pass::FromWish, wish.get()), (Pass::FromLowest, 1)] {
+        let (first, next) = match tx.dense.get(&(slot.0, pass)) {
             Some(run) if run.contains(&start) => (*run.start(), run.end().checked_add(1)),
             _ => (start, Some(start)),
         };
         let Some(next) = next else { continue };
-        let free = first_gap(tx, slot, next)?;
-        if let Some(free) = free {
-            if free > first {
-                tx.dense.insert(slot.0, first..=free - 1);
-            }
+        let Some(free) = first_gap(tx, slot, next)? else {
+            continue;
+        };
+        if free > first {
+            tx.dense.insert((slot.0, pass), first..=free - 1);
+        }
+        if u64::from(free) <= capacity || u64::from(start) > capacity {
             return Handle::new(free).ok_or(full);
         }
     }
@@ -485,13 +625,8 @@ fn first_gap(tx: &Tx<'_>, slot: SlotId, from: u32) -> Result<Option<u32>> {
     )
 }
 
-fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle) -> Result<Handle> {
-    // AUTOINCREMENT's own rule, asked beforehand: the row is sealed for its id.
-    let id: i64 = query(
-        tx,
-        "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'objects'), 0) + 1",
-        |q| q.query_row([], |row| row.get(0)),
-    )?;
+fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle, room: &mut Room) -> Result<Handle> {
+    let id = room.next_id;
     let sealed = (put.seal)(Place {
         id,
         handle,
@@ -517,6 +652,7 @@ fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle) -> Result<Handle> {
             ])
         })
         .map_err(sql(tx.path))?;
+    room.took(put.payload_bytes);
     Ok(handle)
 }
 

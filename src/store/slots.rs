@@ -351,7 +351,7 @@ fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<(), Failure> {
     if there.is_some() {
         connection.execute("DELETE FROM slots WHERE slot = ?1", [row.slot.0])?;
         tx.erases = true;
-        tx.dense.remove(&row.slot.0);
+        tx.forget_runs(row.slot.0);
     }
     connection.execute(
         "INSERT INTO slots (slot, serial, label, kind, version, capacity_objects, capacity_bytes,

@@ -1,0 +1,228 @@
+//! `partition clone`: objects of the active slot to another, its session as lunacm's reads (DESIGN.md 6).
+
+use std::panic::resume_unwind;
+use std::str::FromStr;
+use std::thread::{self, ScopedJoinHandle};
+
+use clap::Args;
+
+use super::super::password::{ask, confirm, target_password_missing};
+use super::super::{Console, Ended};
+use super::clone_report::Report;
+use crate::credential::Role;
+use crate::error::{Error, Result};
+use crate::hsm::{Hsm, Selection};
+use crate::interrupt::Interrupt;
+use crate::object::{Handle, SlotId};
+use crate::secret::SecretBytes;
+
+/// `partition clone`
+#[derive(Args)]
+pub struct Clone {
+    /// One handle, a list with commas, or 0 or all for every object of the active slot
+    #[arg(short, long, value_name = "HANDLES")]
+    objects: Objects,
+    /// The target's password, its crypto officer's; visible to whoever lists processes [default: a password file, or asked for]
+    #[arg(short, long)]
+    password: Option<String>,
+    /// The target slot
+    #[arg(short, long, value_name = "SLOT_NUMBER")]
+    slot: SlotId,
+    /// Do not ask when some objects cannot be cloned or already exist
+    #[arg(short, long)]
+    force: bool,
+}
+
+/// `-objects`
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Objects(Selection);
+
+impl FromStr for Objects {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "0" || text.eq_ignore_ascii_case("all") {
+            return Ok(Self(Selection::All));
+        }
+        let mut handles: Vec<Handle> = Vec::new();
+        for handle in text.split(',') {
+            let handle = handle.trim().parse()?;
+            if !handles.contains(&handle) {
+                handles.push(handle);
+            }
+        }
+        Ok(Self(Selection::These(handles)))
+    }
+}
+
+impl Clone {
+    /// Runs the command.
+    pub fn run(self, console: &Console<'_>) -> Result<Ended> {
+        let hsm = console.open()?;
+        let from = console.slot(&hsm, None)?;
+        let to = self.slot;
+        if from == to {
+            return Err(Error::Usage(format!(
+                "slot {to} is the active slot: give another one as target, or another --active-slot as source"
+            )));
+        }
+        hsm.slot(to)?;
+        let source = console.password_for(&hsm, from, &[Role::Co, Role::Cu])?;
+        let password = target_password(console, to, self.password.as_deref())?;
+
+        let mut report = Report::new(console.json(), from, to);
+        // Each login is a tenth of a second of Argon2: the target's runs beside the source's.
+        let outcome = thread::scope(|scope| {
+            let target = scope.spawn(|| Target::log_in(&hsm, to, &password));
+            if let Some((role, password)) = source {
+                hsm.login(from, role, &password)?;
+            }
+            self.report(&hsm, from, target, &mut report)
+        });
+        report.close(outcome)
+    }
+
+    fn report(
+        &self,
+        hsm: &Hsm,
+        from: SlotId,
+        target: ScopedJoinHandle<'_, Result<Target<'_>>>,
+        report: &mut Report,
+    ) -> Result<()> {
+        let (to, which) = (self.slot, &self.objects.0);
+        report.verifying();
+        let (can, cannot) = hsm.check_cloneable(from, which, |handle, why| {
+            report.cannot_be_cloned(handle, why);
+        })?;
+        report.verified(can, cannot);
+        if can == 0 {
+            return match cannot {
+                0 => Ok(()),
+                _ => Err(Error::CloneNotAttempted { slot: from }),
+            };
+        }
+
+        report.logging_in();
+        let _target = target.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        report.checking_existing();
+        let mut existing = 0;
+        hsm.check_existing(from, to, which, |handle, there| {
+            existing += 1;
+            report.exists(handle, there);
+        })?;
+        if cannot + existing > 0 && !self.force {
+            report.asking();
+            confirm(&match (cannot, existing) {
+                (0, _) => format!("{existing} of the objects already exist on slot {to}"),
+                (_, 0) => format!("{cannot} of the objects cannot be cloned"),
+                _ => format!(
+                    "{cannot} of the objects cannot be cloned, {existing} already exist on slot {to}"
+                ),
+            })?;
+        }
+
+        let total = can + cannot;
+        report.cloning(total);
+        let interrupt = Interrupt::watch();
+        let outcome = hsm.clone_list(
+            from,
+            to,
+            which,
+            || interrupt.pressed(),
+            |some| report.cloned(some),
+        );
+        let tally = report.tally();
+        outcome?;
+        if interrupt.pressed() && tally.total() < total {
+            return Err(Error::Interrupted(format!(
+                "{} of {total} objects are on slot {to}, {} failed, the others were not attempted; the same command goes on with them",
+                tally.cloned + tally.already,
+                tally.failed
+            )));
+        }
+        match tally.failed {
+            0 => Ok(()),
+            failed => Err(Error::CloneFailed {
+                from,
+                to,
+                failed,
+                of: tally.total(),
+            }),
+        }
+    }
+}
+
+/// `-password`, a password file, or the prompt of the original.
+fn target_password(
+    console: &Console<'_>,
+    slot: SlotId,
+    given: Option<&str>,
+) -> Result<SecretBytes> {
+    if let Some(given) = given {
+        return Ok(SecretBytes::from(given.as_bytes()));
+    }
+    if let Some(on_file) = console.password_on_file(slot, Role::Co)? {
+        return Ok(on_file);
+    }
+    target_password_missing(slot, console.json())?;
+    let password = ask("        Enter the password for the target slot: ")?;
+    if !console.json() {
+        super::super::output::print("\n");
+    }
+    Ok(SecretBytes::from(password.as_bytes()))
+}
+
+/// The target's login: it ends with the command, unless the shell had it before.
+struct Target<'a> {
+    hsm: &'a Hsm,
+    slot: SlotId,
+    keep: bool,
+}
+
+impl<'a> Target<'a> {
+    fn log_in(hsm: &'a Hsm, slot: SlotId, password: &SecretBytes) -> Result<Self> {
+        let before = hsm.session(slot).ok().map(|session| session.role());
+        if let Some(role) = before
+            && role != Role::Co
+        {
+            return Err(Error::RoleNeeded {
+                slot,
+                role,
+                needed: Role::Co,
+            });
+        }
+        hsm.login(slot, Role::Co, password)?;
+        Ok(Self {
+            hsm,
+            slot,
+            keep: before.is_some(),
+        })
+    }
+}
+
+impl Drop for Target<'_> {
+    fn drop(&mut self) {
+        if !self.keep {
+            self.hsm.logout(self.slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_handles_with_commas_or_all() {
+        let these = |handles: &[u32]| {
+            let handles = handles.iter().filter_map(|&handle| Handle::new(handle));
+            Ok(Objects(Selection::These(handles.collect())))
+        };
+        assert_eq!("0".parse(), Ok(Objects(Selection::All)));
+        assert_eq!("all".parse(), Ok(Objects(Selection::All)));
+        assert_eq!("124".parse::<Objects>(), these(&[124]));
+        assert_eq!("140,124, 140".parse::<Objects>(), these(&[140, 124]));
+        for bad in ["", ",", "1,", "0,1", "1,all", "1-3", "x"] {
+            assert!(bad.parse::<Objects>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What `partition clone` says while it runs: lunacm's lines, or one JSON document written as it comes.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::super::{Ended, output};
+use crate::error::{Error, Result};
+use crate::hsm::{Arrived, Source, reason, verdict_line};
+use crate::object::{Handle, SlotId};
+
+/// Work that is done sooner has no progress bar.
+const BAR_AFTER: Duration = Duration::from_secs(1);
+
+/// How many objects came to what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Newly stored.
+    pub cloned: u64,
+    /// There already, with the same content.
+    pub already: u64,
+    /// Neither.
+    pub failed: u64,
+}
+
+impl Tally {
+    /// All that were attempted.
+    pub fn total(self) -> u64 {
+        self.cloned + self.already + self.failed
+    }
+}
+
+/// The report of one command.
+pub struct Report {
+    json: bool,
+    from: SlotId,
+    to: SlotId,
+    tally: Tally,
+    /// How many there are, and since when they are being cloned.
+    work: Option<(u64, Instant)>,
+    bar: Option<ProgressBar>,
+    /// Whether there is a step yet, and whether a list under it.
+    begun: bool,
+    listing: bool,
+}
+
+impl Report {
+    /// Of cloning from one slot to another.
+    pub fn new(json: bool, from: SlotId, to: SlotId) -> Self {
+        if json {
+            output::print(&format!(
+                "{{\n  \"source_slot\": {from},\n  \"target_slot\": {to},\n  \"objects\": ["
+            ));
+        }
+        Self {
+            json,
+            from,
+            to,
+            tally: Tally::default(),
+            work: None,
+            bar: None,
+            begun: false,
+            listing: false,
+        }
+    }
+
+    /// Before the source's side is checked.
+    pub fn verifying(&mut self) {
+        self.step("Verifying that the specified objects can be cloned.");
+    }
+
+    /// An object that the source cannot give.
+    pub fn cannot_be_cloned(&mut self, handle: Handle, why: &Error) {
+        let from = self.from;
+        self.item(&format!(
+            "Handle {handle} on slot {from} cannot be cloned: {}",
+            reason(why)
+        ));
+    }
+
+    /// After it.
+    pub fn verified(&mut self, can: u64, cannot: u64) {
+        let from = self.from;
+        self.step(&match (can, cannot) {
+            (0, 0) => format!("There are no objects on slot {from}."),
+            (_, 0) => "All objects can be cloned.".to_owned(),
+            (0, _) => "None of the objects can be cloned.".to_owned(),
+            _ => format!("{can} of {} objects can be cloned.", can + cannot),
+        });
+    }
+
+    /// Before the target is logged in to.
+    pub fn logging_in(&mut self) {
+        let to = self.to;
+        self.step(&format!("Logging in to target slot {to}"));
+    }
+
+    /// Before the target's side is checked.
+    pub fn checking_existing(&mut self) {
+        let to = self.to;
+        self.step(&format!(
+            "Checking if objects already exist on target slot {to}."
+        ));
+    }
+
+    /// An object that the target has, or has another of the same identity.
+    pub fn exists(&mut self, handle: Handle, there: Result<&Arrived, &Error>) {
+        let from = self.from;
+        let line = match there {
+            Ok(there) => verdict_line(self.source(handle), self.to, Ok(there)),
+            Err(error) => format!("Handle {handle} on slot {from}: {}", reason(error)),
+        };
+        self.item(&line);
+    }
+
+    /// Before the user is asked whether to go on.
+    pub fn asking(&mut self) {
+        self.blank();
+    }
+
+    /// Before the first of `total` objects.
+    pub fn cloning(&mut self, total: u64) {
+        self.step("Cloning the objects.");
+        self.work = Some((total, Instant::now()));
+    }
+
+    /// What became of some.
+    pub fn cloned(&mut self, some: &[(Handle, Result<Arrived>)]) {
+        let mut text = String::new();
+        for (handle, outcome) in some {
+            match outcome {
+                Ok(Arrived { already: false, .. }) => self.tally.cloned += 1,
+                Ok(Arrived { already: true, .. }) => self.tally.already += 1,
+                Err(_) => self.tally.failed += 1,
+            }
+            text += &match outcome {
+                _ if !self.json => {
+                    let line = verdict_line(self.source(*handle), self.to, outcome.as_ref());
+                    format!("                {line}\n")
+                }
+                Ok(arrived) => self.element(&json!({
+                    "handle": handle.get(),
+                    "new_handle": arrived.handle.get(),
+                    "already": arrived.already,
+                })),
+                Err(error) => self.element(&json!({
+                    "handle": handle.get(),
+                    "error": output::error_json(error),
+                })),
+            };
+        }
+        match &self.bar {
+            Some(bar) => bar.suspend(|| output::print(&text)),
+            None => output::print(&text),
+        }
+        self.show_progress();
+    }
+
+    /// One more element of the document's list.
+    fn element(&self, object: &serde_json::Value) -> String {
+        let comma = if self.tally.total() > 1 { "," } else { "" };
+        format!("{comma}\n    {object}")
+    }
+
+    /// After the last, with what the command ends with.
+    pub fn close(mut self, outcome: Result<()>) -> Result<Ended> {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        if !self.json {
+            return outcome.map(|()| Ended::WithResult);
+        }
+        let Tally {
+            cloned,
+            already,
+            failed,
+        } = self.tally;
+        let error = match &outcome {
+            Ok(()) => serde_json::Value::Null,
+            Err(error) => output::error_json(error),
+        };
+        output::print(&format!(
+            "\n  ],\n  \"cloned\": {cloned},\n  \"already\": {already},\n  \"failed\": {failed},\n  \"error\": {error}\n}}\n"
+        ));
+        Ok(match outcome {
+            Ok(()) => Ended::WithResult,
+            Err(error) => Ended::Failed(error),
+        })
+    }
+
+    /// How many came to what.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    fn source(&self, handle: Handle) -> Source {
+        Source {
+            slot: self.from,
+            handle,
+        }
+    }
+
+    fn say(&self, text: &str) {
+        if !self.json {
+            output::print(text);
+        }
+    }
+
+    fn step(&mut self, text: &str) {
+        self.blank();
+        self.say(&format!("        {text}\n"));
+        self.listing = false;
+    }
+
+    /// Before all but the first step.
+    fn blank(&mut self) {
+        if std::mem::replace(&mut self.begun, true) {
+            self.say("\n");
+        }
+    }
+
+    fn item(&mut self, line: &str) {
+        if !std::mem::replace(&mut self.listing, true) {
+            self.say("\n");
+        }
+        self.say(&format!("                {line}\n"));
+    }
+
+    /// On standard error, where that is a terminal.
+    fn show_progress(&mut self) {
+        let Some((total, since)) = self.work else {
+            return;
+        };
+        match &self.bar {
+            Some(bar) => bar.set_position(self.tally.total()),
+            None if since.elapsed() > BAR_AFTER => {
+                let style = ProgressStyle::with_template(
+                    "{wide_bar} {human_pos}/{human_len} {per_sec} {eta}",
+                );
+                let bar = ProgressBar::new(total).with_position(self.tally.total());
+                // The template is a constant; without it the default style does.
+                self.bar = Some(match style {
+                    Ok(style) => bar.with_style(style),
+                    Err(_) => bar,
+                });
+            }
+            None => {}
+        }
+    }
+}

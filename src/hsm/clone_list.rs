@@ -1,0 +1,316 @@
+//! `partition clone`: a list of objects from one slot to another, each its own atomic act, many to a
+//! transaction. A batch is sealed and verified while the one before it is written.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{self, Receiver};
+
+use super::clone::verify;
+use super::objects::{check_policy, put, seal_for_cloning};
+use super::{Arrived, Hsm};
+use crate::credential::SealedRow;
+use crate::error::{Error, Result};
+use crate::object::{Handle, SlotId};
+use crate::store::{Entry, Put, Stored};
+
+/// Objects in one transaction: enough to share an fsync and the pages of the index of OUIDs, which are random;
+/// few enough to stop soon after Ctrl-C.
+const AT_ONCE: usize = 512;
+/// Bytes of their payloads, so that memory stays small when objects are large.
+const MOST_BYTES_AT_ONCE: usize = 2 << 20;
+/// How often a batch is verified again because another process changed the target meanwhile.
+const MOST_TRIES: usize = 8;
+
+/// Which objects of a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// Every one, by handle.
+    All,
+    /// These, in this order.
+    These(Vec<Handle>),
+}
+
+/// A batch on its way to disk.
+struct Pending {
+    /// In their order: refused before they were handed over, or `None` for those that were.
+    objects: Vec<(Handle, Option<Error>)>,
+    stored: Receiver<Result<Vec<Result<Stored>>>>,
+}
+
+impl Hsm {
+    /// Calls `each` with every object of `which` that policy, or its absence, keeps from being cloned out of
+    /// `slot`; how many can be, and how many cannot.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`], or when the store cannot be read.
+    pub fn check_cloneable(
+        &self,
+        slot: SlotId,
+        which: &Selection,
+        mut each: impl FnMut(Handle, &Error),
+    ) -> Result<(u64, u64)> {
+        let session = self.reader(slot)?;
+        let restricted = session.policies().restrict_cloning();
+        if matches!(which, Selection::All) && !restricted {
+            return Ok((self.store.usage(slot)?.0, 0));
+        }
+        let (mut can, mut cannot) = (0, 0);
+        for batch in self.batches(slot, which) {
+            for (handle, row) in batch? {
+                let checked = match row {
+                    Ok((entry, sealed)) if restricted => session
+                        .open_row(entry.place(), &sealed)
+                        .and_then(|payload| check_policy(&session, handle, &payload)),
+                    Ok(_) => Ok(()),
+                    Err(error) => Err(error),
+                };
+                match checked {
+                    Ok(()) => can += 1,
+                    Err(error) => {
+                        cannot += 1;
+                        each(handle, &error);
+                    }
+                }
+            }
+        }
+        Ok((can, cannot))
+    }
+
+    /// Calls `each` with every object of `which` whose identity `to` holds: where it is there, or
+    /// [`Error::IdentityClash`] when it is another object.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`] for either slot, or when the store cannot be read.
+    pub fn check_existing(
+        &self,
+        from: SlotId,
+        to: SlotId,
+        which: &Selection,
+        mut each: impl FnMut(Handle, Result<&Arrived, &Error>),
+    ) -> Result<()> {
+        let (source, target) = (self.reader(from)?, self.reader(to)?);
+        if self.store.count_common(from, to)? == 0 {
+            return Ok(());
+        }
+        for batch in self.batches(from, which) {
+            for (handle, row) in batch? {
+                let Ok((entry, sealed)) = row else { continue };
+                let Some(there) = self.store.by_ouid(to, entry.ouid)? else {
+                    continue;
+                };
+                let Some((there, other)) = self.store.sealed(there.id)? else {
+                    continue;
+                };
+                let ours = source.open_row(entry.place(), &sealed);
+                let theirs = target.open_row(there.place(), &other);
+                match (ours, theirs) {
+                    (Ok(ours), Ok(theirs)) if ours == theirs => each(
+                        handle,
+                        Ok(&Arrived {
+                            handle: there.handle,
+                            already: true,
+                        }),
+                    ),
+                    (Ok(_), Ok(_)) => each(
+                        handle,
+                        Err(&Error::IdentityClash {
+                            slot: to,
+                            ouid: there.ouid,
+                            handle: there.handle,
+                        }),
+                    ),
+                    (Err(error), _) | (_, Err(error)) => each(handle, Err(&error)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Clones the objects of `which` from one slot to another, in their order; `each` is called with what
+    /// became of some of them, once that is durable. Asked between batches, `stop` ends it there.
+    ///
+    /// What becomes of one object is what [`Self::import`] of its blob under its own handle gives.
+    ///
+    /// # Errors
+    /// What keeps the whole list from going on: [`Error::NotLoggedIn`], [`Error::RoleNeeded`],
+    /// [`Error::ReadOnly`], or a store that cannot be read.
+    pub fn clone_list(
+        &self,
+        from: SlotId,
+        to: SlotId,
+        which: &Selection,
+        stop: impl Fn() -> bool,
+        mut each: impl FnMut(&[(Handle, Result<Arrived>)]),
+    ) -> Result<()> {
+        let mut pending: Option<Pending> = None;
+        let mut outcome = Ok(());
+        for batch in self.batches(from, which) {
+            if stop() {
+                break;
+            }
+            let next = batch.and_then(|rows| self.hand_over(from, to, rows));
+            if let Some(pending) = pending.take() {
+                each(&self.settle(from, to, pending));
+            }
+            match next {
+                Ok(next) => pending = Some(next),
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        if let Some(pending) = pending {
+            each(&self.settle(from, to, pending));
+        }
+        outcome
+    }
+
+    /// Seals each row with the source's domains, verifies it with the target's, and gives what is
+    /// verified to the committer.
+    fn hand_over(&self, from: SlotId, to: SlotId, rows: Vec<Found>) -> Result<Pending> {
+        let (source, target) = (self.reader(from)?, self.writer(to)?);
+        let mut objects = Vec::with_capacity(rows.len());
+        let mut puts = Vec::with_capacity(rows.len());
+        for (handle, row) in rows {
+            let put = row.and_then(|(entry, sealed)| -> Result<Put> {
+                let payload = source.open_row(entry.place(), &sealed)?;
+                let blob = seal_for_cloning(&source, handle, &payload)?;
+                let (object, payload) = verify(&target, &blob)?;
+                Ok(put(&target, &object, payload, Some(handle)))
+            });
+            match put {
+                Ok(put) => {
+                    puts.push(put);
+                    objects.push((handle, None));
+                }
+                Err(error) => objects.push((handle, Some(error))),
+            }
+        }
+        let (sender, stored) = mpsc::sync_channel(1);
+        self.store.put_many(puts, move |outcome| {
+            // The receiver is in the batch that waits for it.
+            let _ = sender.send(outcome);
+        });
+        Ok(Pending { objects, stored })
+    }
+
+    /// Waits until a batch is durable and tells what became of each object of it.
+    fn settle(
+        &self,
+        from: SlotId,
+        to: SlotId,
+        mut pending: Pending,
+    ) -> Vec<(Handle, Result<Arrived>)> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let stored = pending.stored.recv().unwrap_or_else(|_| {
+                Err(Error::Damaged {
+                    what: "the committer stopped".into(),
+                })
+            });
+            let changed = matches!(stored, Err(Error::SlotChanged { .. }));
+            if changed && tries < MOST_TRIES && self.refresh().is_ok() {
+                // Its domains may be others by now: verified once more, with those.
+                let handles: Vec<Handle> = pending.objects.iter().map(|it| it.0).collect();
+                // As many as it was before: objects do not grow.
+                let rows = self.rows(from, &handles);
+                match rows.and_then(|rows| self.hand_over(from, to, rows)) {
+                    Ok(again) => {
+                        pending = again;
+                        continue;
+                    }
+                    Err(error) => return all_failed(pending.objects, &error),
+                }
+            }
+            let mut stored = match stored {
+                Ok(stored) => VecDeque::from(stored),
+                Err(error) => return all_failed(pending.objects, &error),
+            };
+            return pending
+                .objects
+                .into_iter()
+                .map(|(handle, refused)| {
+                    let outcome = match refused {
+                        Some(error) => Err(error),
+                        None => stored.pop_front().unwrap_or(Err(Error::Gone)),
+                    };
+                    (handle, outcome.map(Arrived::from))
+                })
+                .collect();
+        }
+    }
+
+    /// The rows of `which`, a batch at a time.
+    fn batches<'a>(
+        &'a self,
+        slot: SlotId,
+        which: &'a Selection,
+    ) -> Box<dyn Iterator<Item = Result<Vec<Found>>> + 'a> {
+        match which {
+            Selection::These(handles) => {
+                let mut left = handles.as_slice();
+                Box::new(std::iter::from_fn(move || {
+                    if left.is_empty() {
+                        return None;
+                    }
+                    let rows = self.rows(slot, left);
+                    left = match &rows {
+                        Ok(rows) => left.get(rows.len()..).unwrap_or_default(),
+                        Err(_) => &[],
+                    };
+                    Some(rows)
+                }))
+            }
+            Selection::All => {
+                let mut after = Some(0);
+                Box::new(std::iter::from_fn(move || {
+                    let page = self
+                        .store
+                        .list_sealed(slot, after?, AT_ONCE, MOST_BYTES_AT_ONCE);
+                    after = match &page {
+                        Ok(rows) => rows.last().map(|(entry, _)| entry.handle.get()),
+                        Err(_) => None,
+                    };
+                    match page {
+                        // A damaged index shows fewer objects than there are.
+                        Ok(rows) if rows.is_empty() => self.check_listing(slot).err().map(Err),
+                        Ok(rows) => Some(Ok(rows
+                            .into_iter()
+                            .map(|row| (row.0.handle, Ok(row)))
+                            .collect())),
+                        Err(error) => Some(Err(error)),
+                    }
+                }))
+            }
+        }
+    }
+
+    /// The rows of the first of `handles`: as many as make a batch, at least one.
+    fn rows(&self, slot: SlotId, handles: &[Handle]) -> Result<Vec<Found>> {
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for &handle in handles.iter().take(AT_ONCE) {
+            let row = self.store.sealed_by_handle(slot, handle)?;
+            bytes += row.as_ref().map_or(0, |(_, sealed)| sealed.bytes().len());
+            rows.push((handle, row.ok_or(Error::NoSuchObject { slot, handle })));
+            if bytes >= MOST_BYTES_AT_ONCE {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// What a handle names, or that it names nothing.
+type Found = (Handle, Result<(Entry, SealedRow)>);
+
+/// One reason for a whole batch; what was refused before keeps its own.
+fn all_failed(
+    objects: Vec<(Handle, Option<Error>)>,
+    error: &Error,
+) -> Vec<(Handle, Result<Arrived>)> {
+    objects
+        .into_iter()
+        .map(|(handle, refused)| (handle, Err(refused.unwrap_or_else(|| error.again()))))
+        .collect()
+}
