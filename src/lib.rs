@@ -13,7 +13,7 @@
 //!   does cryptography.
 //! - [`store`] is SQLite and the committer thread. It takes sealed rows and opens none.
 //! - [`object`] is data: objects, handles, identities, attributes.
-//! - [`cli`] and [`daemon`] are the command and the mount.
+//! - [`cli`] and [`daemon`] are the command and the mount; `shell` is the command kept open.
 
 pub mod blob;
 pub mod cli;
@@ -28,6 +28,7 @@ mod interrupt;
 mod logging;
 pub mod object;
 pub mod secret;
+mod shell;
 pub mod store;
 
 /// Keeps the process's memory to itself: no core dumps, no ptrace by others of the same user, files made

@@ -4,6 +4,7 @@ mod import;
 mod output;
 mod partition;
 mod prompt;
+mod shell;
 
 use crate::fixture::Store;
 

@@ -16,9 +16,10 @@ fn init_asks_for_the_password() {
     let store = Store::empty();
     store.domain("red");
     let mut terminal = init(&store);
-    assert_eq!(terminal.expect("Enter the new password of slot 0: "), "");
+    terminal.expect("Enter the new password of slot 0: ");
     terminal.send_hidden("secret-enough");
-    terminal.expect("*************\r\nRe-enter it: ");
+    terminal.expect("*************\r\n");
+    terminal.expect("Re-enter it: ");
     terminal.send_hidden("secret-enough");
     terminal.expect("*************\r\nSlot 0 is now partition 'alpha'");
     let (code, shown) = terminal.wait();
@@ -37,6 +38,7 @@ fn no_answer_is_no_password() {
     store.domain("red");
     let mut terminal = init(&store);
     terminal.expect("Enter the new password of slot 0: ");
+    terminal.wait_hidden();
     terminal.send_control('d');
     let (code, shown) = terminal.wait();
     assert_ne!(code, 0, "{shown:?}");
