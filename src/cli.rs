@@ -121,9 +121,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
 fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut command = Cli::command();
     let mut args = spell_out(args, &command);
-    if let Some(args) = args.get_mut(1..) {
-        spell_out_help(args, &command);
-    }
+    spell_out_help(&mut args, &command);
     let matches = command.try_get_matches_from_mut(args)?;
     let cli = Cli::from_arg_matches(&matches)?;
     if cli.noun.is_some() && cli.shell.given() {
@@ -229,12 +227,9 @@ pub(crate) fn subcommand<'a>(command: &'a Command, word: &str) -> Option<&'a Com
 
 /// clap takes nouns and verbs that are cut short everywhere but after `help`.
 fn spell_out_help(args: &mut [OsString], command: &Command) {
-    let [first, names @ ..] = args else { return };
-    if first != "help" {
-        return;
-    }
+    let help = args.iter().position(|arg| arg == "help");
     let mut command = command;
-    for name in names {
+    for name in args.iter_mut().skip(help.map_or(usize::MAX, |at| at + 1)) {
         let Some(inner) = name.to_str().and_then(|word| subcommand(command, word)) else {
             return;
         };

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::blob::Fault;
 use crate::credential::Role;
+use crate::hsm::DomainFault;
 use crate::object::{Handle, Ouid, SlotId};
 
 /// What went wrong. Names slot and object; never holds a secret, nor the content of an object.
@@ -249,6 +250,24 @@ pub enum Error {
     /// The user said no, or nobody could be asked.
     #[error("{0}")]
     NotConfirmed(String),
+    /// A role that has a password already.
+    #[error("slot {slot}: {role} is initialized already")]
+    RoleExists {
+        /// The slot.
+        slot: SlotId,
+        /// The role.
+        role: Role,
+    },
+    /// The domains of a slot stay as they are.
+    #[error("slot {slot}: domain '{label}': {why}")]
+    Domain {
+        /// The slot.
+        slot: SlotId,
+        /// The label that was given, escaped.
+        label: String,
+        /// Why.
+        why: DomainFault,
+    },
     /// Some objects of a list were not cloned.
     #[error("{failed} of {of} objects of slot {from} were not cloned to slot {to}")]
     CloneFailed {
@@ -337,6 +356,8 @@ impl Error {
             | Self::NameTaken { .. }
             | Self::SlotExists { .. } => libc::EEXIST,
             Self::Interrupted(_) => libc::EINTR,
+            Self::RoleExists { .. } => libc::EEXIST,
+            Self::Domain { .. } => libc::EINVAL,
             Self::CloneFailed { .. } | Self::CloneNotAttempted { .. } => libc::EACCES,
             Self::BadName { .. } | Self::Usage(_) | Self::ObjectRefused { .. } => libc::EINVAL,
             Self::NotEmpty { .. } => libc::ENOTEMPTY,
@@ -363,6 +384,8 @@ impl Error {
             Self::Unverified { .. } | Self::CloneFailed { .. } => {
                 ResultCode(0x8000_0106, "CKR_FAILED_TO_CLONE_AN_OBJECT")
             }
+            Self::RoleExists { .. } => ResultCode(0x8000_0030, "CKR_OPERATION_NOT_ALLOWED"),
+            Self::Domain { why, .. } => domain_code(*why),
             Self::CloneNotAttempted { .. } => ResultCode(0x8000_0107, "CKR_CLONE_NOT_ATTEMPTED"),
             Self::PayloadVersion { .. } => ResultCode(0x8000_0112, "CKR_OBJECT_TYPE_INVALID"),
             Self::NotLoggedIn { .. } | Self::RoleNeeded { .. } => {
@@ -447,6 +470,8 @@ impl Error {
             | Self::NoSuchFile
             | Self::Gone
             | Self::File { .. }
+            | Self::RoleExists { .. }
+            | Self::Domain { .. }
             | Self::CloneFailed { .. }
             | Self::CloneNotAttempted { .. }
             | Self::NotConfirmed(_)
@@ -488,6 +513,8 @@ impl Error {
             | Self::Usage(_)
             | Self::NotConfirmed(_)
             | Self::Interrupted(_)
+            | Self::RoleExists { .. }
+            | Self::Domain { .. }
             | Self::CloneFailed { .. }
             | Self::CloneNotAttempted { .. }
             | Self::File { .. } => Level::Warn,
@@ -559,6 +586,18 @@ impl Error {
             Self::IdentityClash { .. } => {
                 "an object with this identity but other content is in the slot; compare the two before you remove either".into()
             }
+            Self::RoleExists { role: Role::Po, .. } => "'role changepw' changes its password".into(),
+            Self::RoleExists { .. } => {
+                "'role changepw' changes its password; po can reset it with 'role resetpw'".into()
+            }
+            Self::RoleMissing { role, .. } => {
+                format!("'role init -name {role}' gives it a password")
+            }
+            Self::RoleLocked { role: Role::Po, .. } => {
+                "nobody can reset po; clone the objects out by co, and make the partition anew".into()
+            }
+            Self::RoleLocked { role, .. } => format!("po can reset it: 'role resetpw -name {role}'"),
+            Self::Domain { why, .. } => domain_hint(*why)?.into(),
             Self::CloneFailed { .. } | Self::CloneNotAttempted { .. } => {
                 "each line says why; 'slotfs partition domainlist' on both slots shows whether they share a domain".into()
             }
@@ -580,8 +619,6 @@ impl Error {
             Self::Unverified { .. }
             | Self::PayloadVersion { .. }
             | Self::PasswordWrong { .. }
-            | Self::RoleLocked { .. }
-            | Self::RoleMissing { .. }
             | Self::PolicyForbids { .. }
             | Self::PolicyRefuses { .. }
             | Self::NotSupported { .. }
@@ -608,3 +645,27 @@ impl Error {
 
 /// What everything that can fail returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn domain_code(why: DomainFault) -> ResultCode {
+    match why {
+        DomainFault::Full => ResultCode(0x8000_011f, "CKR_DOMAIN_MAX_REACHED"),
+        DomainFault::NoSuchLabel => ResultCode(0x8000_0009, "CKR_CLONING_PARAMETER_MISSING"),
+        DomainFault::LabelTaken => ResultCode(0x8000_011e, "CKR_DOMAIN_LABEL_ALREADY_EXISTS"),
+        DomainFault::BadLabel => ResultCode(0x8000_011d, "CKR_DOMAIN_LABEL_INVALID"),
+        DomainFault::Duplicate => ResultCode(0x8000_0008, "CKR_CLONING_PARAMETER_ALREADY_EXISTS"),
+        DomainFault::Last => ResultCode(0x8000_011c, "CKR_DOMAIN_MANAGEMENT_NOT_ALLOWED"),
+        DomainFault::Primary => ResultCode(0x8000_0120, "CKR_DOMAIN_NO_PRIMARY"),
+    }
+}
+
+fn domain_hint(why: DomainFault) -> Option<&'static str> {
+    match why {
+        DomainFault::Full => Some("'partition domaindelete' makes room"),
+        DomainFault::NoSuchLabel => Some("'partition domainlist' shows the labels"),
+        DomainFault::Primary => Some(
+            "make another one primary first: 'partition domainchangelabel -domainlabel OTHER -primary'",
+        ),
+        DomainFault::Last => Some("add another one first: 'partition domainadd'"),
+        DomainFault::LabelTaken | DomainFault::BadLabel | DomainFault::Duplicate => None,
+    }
+}

@@ -15,13 +15,16 @@ use crate::error::{Error, Result};
 use crate::object::{Handle, Object, Ouid, SlotId};
 use crate::store::{CommitStats, Store};
 
+mod amend;
 mod clone;
 mod clone_list;
+mod domains;
 mod header;
 mod init;
 mod journal;
 mod login;
 mod objects;
+mod partition;
 mod policy;
 mod refresh;
 mod roles;
@@ -29,11 +32,14 @@ mod session;
 
 pub use crate::store::{Access, SlotRow};
 pub use clone_list::Selection;
-pub use init::{DEFAULT_CAPACITY_OBJECTS, NewPartition, check_label, check_password};
+pub use domains::DomainFault;
+pub use init::{
+    DEFAULT_CAPACITY_OBJECTS, FIRST_DOMAIN_LABEL, NewPartition, check_label, check_password,
+};
 pub use journal::{Journal, Source, reason, verdict_line};
 pub use objects::{ContentsRow, ObjectFile};
-pub use policy::Policies;
-pub use roles::RoleState;
+pub use policy::{Policies, Policy};
+pub use roles::{RoleState, check_resettable};
 pub use session::Session;
 
 /// The largest blob there can be, bytes.

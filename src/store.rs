@@ -12,12 +12,14 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{Error, Result};
 
+mod change;
 mod committer;
 mod fault;
 mod objects;
 mod schema;
 mod slots;
 
+pub use change::{Objects, Reseal, SlotChange};
 pub use committer::CommitStats;
 pub use objects::{Entry, Move, Place, Put, Same, Seal, Stored};
 pub use slots::{CredentialRow, DomainRow, NewSlot, SlotRow, SlotVersion};

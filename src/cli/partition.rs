@@ -11,13 +11,17 @@ use super::{Console, Ended, output};
 use crate::credential::Role;
 use crate::domain::{self, DomainKey};
 use crate::error::{Error, Result};
-use crate::hsm::{DEFAULT_CAPACITY_OBJECTS, NewPartition, Policies};
+use crate::hsm::{DEFAULT_CAPACITY_OBJECTS, FIRST_DOMAIN_LABEL, NewPartition, Policies};
 use crate::object::pkcs11::{class_name, key_type_name};
 use crate::object::{SlotId, show};
 use crate::secret::SecretBytes;
 
 mod clone;
 mod clone_report;
+mod domains;
+mod info;
+mod policies;
+mod removal;
 
 /// More than any domain key file.
 const MOST_KEY_FILE_BYTES: u64 = 64 * 1024;
@@ -35,6 +39,51 @@ pub enum Verb {
         after_help = "Examples:\n  slotfs partition clone -objects 124,140 -slot 1\n  slotfs --active-slot 2 partition clone -o all -s 3 -f --password-file 2=pw2 --password-file 3=pw3\n\nEach object succeeds or fails by itself; the exit status is 1 when any failed."
     )]
     Clone(clone::Clone),
+    /// Show a partition: its roles, its domains' labels, what it holds
+    #[command(after_help = "Example:\n  slotfs partition showinfo -slot 0")]
+    Showinfo {
+        /// The slot [default: the active one]
+        #[arg(short, long)]
+        slot: Option<SlotId>,
+    },
+    /// Destroy all objects of a partition (co)
+    #[command(after_help = "Example:\n  slotfs partition clear -slot 0 -force")]
+    Clear(removal::Removal),
+    /// Destroy a partition (po)
+    #[command(
+        after_help = "Example:\n  slotfs partition delete -slot 0 -force --password-file 0:po=pw"
+    )]
+    Delete(removal::Removal),
+    /// List the cloning domains of a partition with their fingerprints: slots that show the same one can clone
+    #[command(after_help = "Example:\n  slotfs partition domainlist -slot 0")]
+    Domainlist {
+        /// The slot [default: the active one]
+        #[arg(short, long)]
+        slot: Option<SlotId>,
+    },
+    /// Give a partition another cloning domain, of three at most (po)
+    #[command(
+        after_help = "Example:\n  slotfs partition domainadd -domainkey new.pem -domainlabel 2027 -primary -slot 0"
+    )]
+    Domainadd(domains::Add),
+    /// Take a cloning domain from a partition (po)
+    #[command(after_help = "Example:\n  slotfs partition domaindelete -domainlabel 2026 -slot 0")]
+    Domaindelete(domains::Delete),
+    /// Give a cloning domain another label, or make it the primary one (po)
+    #[command(
+        after_help = "Example:\n  slotfs partition domainchangelabel -domainlabel old -newlabel 2026 -slot 0"
+    )]
+    Domainchangelabel(domains::ChangeLabel),
+    /// Show the policies of a partition
+    #[command(after_help = "Example:\n  slotfs partition showpolicies -slot 0")]
+    Showpolicies {
+        /// The slot [default: the active one]
+        #[arg(short, long)]
+        slot: Option<SlotId>,
+    },
+    /// Change a policy of a partition (po)
+    #[command(after_help = "Example:\n  slotfs partition changepolicy -policy 20 -value 5 -slot 0")]
+    Changepolicy(policies::Change),
     /// List the objects of a partition
     #[command(after_help = "Example:\n  slotfs partition contents -slot 0")]
     Contents {
@@ -55,6 +104,9 @@ pub struct Init {
     label: String,
     #[command(flatten)]
     domain: Domain,
+    /// What the domain is called; not secret
+    #[arg(long, value_name = "LABEL", default_value = FIRST_DOMAIN_LABEL)]
+    domainlabel: String,
     /// The password of po and co alike; visible to whoever lists processes [default: a password file, or asked for]
     #[arg(short, long)]
     password: Option<String>,
@@ -72,7 +124,7 @@ pub struct Init {
     capacity: u64,
 }
 
-/// The cloning domain of a new partition.
+/// A cloning domain, asked for when neither says it.
 #[derive(Args)]
 #[group(multiple = false)]
 struct Domain {
@@ -90,6 +142,15 @@ impl Verb {
         match self {
             Self::Init(init) => init.run(console),
             Self::Clone(clone) => clone.run(console),
+            Self::Showinfo { slot } => info::run(console, slot),
+            Self::Clear(removal) => removal.clear(console),
+            Self::Delete(removal) => removal.delete(console),
+            Self::Domainlist { slot } => domains::list(console, slot),
+            Self::Domainadd(add) => add.run(console),
+            Self::Domaindelete(delete) => delete.run(console),
+            Self::Domainchangelabel(change) => change.run(console),
+            Self::Showpolicies { slot } => policies::list(console, slot),
+            Self::Changepolicy(change) => change.run(console),
             Self::Contents { slot } => contents(console, slot),
         }
     }
@@ -125,6 +186,7 @@ impl Init {
             slot,
             label: self.label,
             domain,
+            domain_label: self.domainlabel,
             password,
             uid: self.uid,
             gid: self.gid,

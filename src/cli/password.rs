@@ -73,11 +73,11 @@ impl Console<'_> {
             .find(|file| file.slot == slot && file.role == role)
             .map(|file| file.path.clone());
         if let Some(path) = given {
-            return read(&path).map(Some);
+            return read_password(&path).map(Some);
         }
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         match credentials.map(|folder| folder.join(format!("slot-{slot}.password"))) {
-            Some(path) if role == Role::Co && path.exists() => read(&path).map(Some),
+            Some(path) if role == Role::Co && path.exists() => read_password(&path).map(Some),
             _ => Ok(None),
         }
     }
@@ -90,22 +90,32 @@ impl Console<'_> {
         if let Some(password) = self.password_on_file(slot, Role::Co)? {
             return Ok(password);
         }
-        let first = prompt(
-            slot,
-            Role::Co,
-            &format!("Enter the new password of slot {slot}: "),
-        )?;
-        let second = prompt(slot, Role::Co, "Re-enter it: ")?;
-        if first == second {
-            Ok(first)
-        } else {
-            Err(Error::Usage("the two passwords differ".into()))
-        }
+        ask_new(slot, Role::Co, &format!("--password-file {slot}=PATH"))
+    }
+}
+
+/// Asks twice for a password to be; `instead` is the option that gives it without asking.
+///
+/// # Errors
+/// [`Error::Usage`] when nobody can be asked, or the two differ.
+pub fn ask_new(slot: SlotId, role: Role, instead: &str) -> Result<SecretBytes> {
+    if !io::stdin().is_terminal() {
+        return Err(Error::Usage(format!(
+            "slot {slot}: no new password for {role} and no terminal to ask on; give {instead}"
+        )));
+    }
+    let text = format!("Enter the new password for {role} of slot {slot}: ");
+    let first = prompt(slot, role, &text)?;
+    let second = prompt(slot, role, "Re-enter it: ")?;
+    if first == second {
+        Ok(first)
+    } else {
+        Err(Error::Usage("the two passwords differ".into()))
     }
 }
 
 /// Reads a password file, without its one line ending.
-fn read(path: &Path) -> Result<SecretBytes> {
+pub fn read_password(path: &Path) -> Result<SecretBytes> {
     read_secret(path, MOST_BYTES).map(SecretBytes::without_newline)
 }
 

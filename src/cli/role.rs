@@ -1,8 +1,11 @@
-//! `role list`, `role login` and `role logout`
+//! What can be done with roles.
+
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::json;
 
+use super::password::{ask_new, confirm, read_password};
 use super::{Console, Ended, output};
 use crate::credential::Role;
 use crate::error::{Error, Result};
@@ -28,6 +31,44 @@ pub enum Verb {
         #[arg(short, long)]
         password: Option<String>,
     },
+    /// Give a role that has none its password: co is made by po, cu by co or po
+    #[command(after_help = "Example:\n  slotfs role init -name cu -slot 0")]
+    Init {
+        #[command(flatten)]
+        whose: Whose,
+        /// Its password; visible to whoever lists processes [default: asked for]
+        #[arg(short, long)]
+        password: Option<String>,
+        /// File with its password
+        #[arg(long, value_name = "PATH", conflicts_with = "password")]
+        newpasswordfile: Option<PathBuf>,
+    },
+    /// Change a role's password
+    #[command(
+        after_help = "Example:\n  slotfs role changepw -name co -slot 0\n  slotfs role changepw -name po --password-file 0:po=old -newpasswordfile new"
+    )]
+    Changepw {
+        #[command(flatten)]
+        whose: Whose,
+        /// The password it has; visible to whoever lists processes [default: a password file, or asked for]
+        #[arg(short, long, value_name = "PASSWORD")]
+        oldpw: Option<String>,
+        #[command(flatten)]
+        new: New,
+    },
+    /// Give co or cu another password, locked or not (po)
+    #[command(
+        after_help = "Example:\n  slotfs role resetpw -name co -slot 0\n\nThe slot gets a new key, and everything in it is sealed anew: the old password opens nothing any more.\nAnother role than po and this one has to be initialized again."
+    )]
+    Resetpw {
+        #[command(flatten)]
+        whose: Whose,
+        #[command(flatten)]
+        new: New,
+        /// Do not ask before another role is lost
+        #[arg(short, long)]
+        force: bool,
+    },
     /// Log out of the active slot
     #[command(after_help = "Example, in the shell:\n  role logout")]
     Logout {
@@ -48,12 +89,47 @@ pub struct Whose {
     slot: Option<SlotId>,
 }
 
+/// A password to be.
+#[derive(clap::Args)]
+pub struct New {
+    /// The password it is to have; visible to whoever lists processes [default: asked for]
+    #[arg(long, value_name = "PASSWORD", conflicts_with = "newpasswordfile")]
+    newpw: Option<String>,
+    /// File with the password it is to have
+    #[arg(long, value_name = "PATH")]
+    newpasswordfile: Option<PathBuf>,
+}
+
+impl New {
+    fn read(self, slot: SlotId, role: Role) -> Result<SecretBytes> {
+        match (self.newpw, self.newpasswordfile) {
+            (Some(password), _) => Ok(SecretBytes::new(password.into_bytes())),
+            (None, Some(path)) => read_password(&path),
+            (None, None) => ask_new(slot, role, "-newpasswordfile PATH"),
+        }
+    }
+}
+
 impl Verb {
     /// Runs the command.
     pub fn run(self, console: &Console<'_>) -> Result<Ended> {
         match self {
             Self::List { slot } => list(console, slot),
             Self::Login { whose, password } => login(console, &whose, password),
+            Self::Init {
+                whose,
+                password,
+                newpasswordfile,
+            } => init(
+                console,
+                &whose,
+                New {
+                    newpw: password,
+                    newpasswordfile,
+                },
+            ),
+            Self::Changepw { whose, oldpw, new } => changepw(console, &whose, oldpw, new),
+            Self::Resetpw { whose, new, force } => resetpw(console, &whose, new, force),
             Self::Logout { slot } => logout(console, slot),
         }
     }
@@ -128,4 +204,78 @@ fn logout(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
         output::print_json(&json!({ "slot": slot.0 }));
     }
     Ok(Ended::WithResult)
+}
+
+fn init(console: &Console<'_>, whose: &Whose, new: New) -> Result<Ended> {
+    let hsm = console.open()?;
+    let slot = console.slot(&hsm, whose.slot)?;
+    let role = whose.name;
+    let makers: &[Role] = match role {
+        Role::Cu => &[Role::Co, Role::Po],
+        Role::Co | Role::Po => &[Role::Po],
+    };
+    console.login(&hsm, slot, makers)?;
+    if hsm
+        .roles(slot)?
+        .iter()
+        .any(|it| it.role == role && it.initialized)
+    {
+        return Err(Error::RoleExists { slot, role });
+    }
+    hsm.init_role(slot, role, &new.read(slot, role)?)?;
+    done(console, slot, role, &[]);
+    Ok(Ended::WithResult)
+}
+
+fn changepw(console: &Console<'_>, whose: &Whose, old: Option<String>, new: New) -> Result<Ended> {
+    let hsm = console.open()?;
+    let slot = console.slot(&hsm, whose.slot)?;
+    let role = whose.name;
+    hsm.slot(slot)?;
+    let old = match old {
+        Some(old) => SecretBytes::new(old.into_bytes()),
+        None => console.password(slot, role)?,
+    };
+    hsm.change_password(slot, role, &old, &new.read(slot, role)?)?;
+    done(console, slot, role, &[]);
+    Ok(Ended::WithResult)
+}
+
+fn resetpw(console: &Console<'_>, whose: &Whose, new: New, force: bool) -> Result<Ended> {
+    let hsm = console.open()?;
+    let slot = console.slot(&hsm, whose.slot)?;
+    let role = whose.name;
+    crate::hsm::check_resettable(slot, role)?;
+    let lost: Vec<Role> = hsm
+        .roles(slot)?
+        .iter()
+        .filter(|it| it.initialized && ![Role::Po, role].contains(&it.role))
+        .map(|it| it.role)
+        .collect();
+    let po = console.password(slot, Role::Po)?;
+    let new = new.read(slot, role)?;
+    if let Some(other) = lost.first()
+        && !force
+    {
+        confirm(&format!(
+            "the slot's key is made anew, which takes {other}'s password away: it has to be initialized again"
+        ))?;
+    }
+    let lost = hsm.reset_password(slot, role, &new, &po)?;
+    if !console.json() {
+        for other in &lost {
+            output::print(&format!(
+                "        {other} of slot {slot} has no password any more: 'role init -name {other}' gives it one.\n"
+            ));
+        }
+    }
+    done(console, slot, role, &lost);
+    Ok(Ended::WithResult)
+}
+
+fn done(console: &Console<'_>, slot: SlotId, role: Role, lost: &[Role]) {
+    if console.json() {
+        let lost: Vec<String> = lost.iter().map(Role::to_string).collect();
+        output::print_json(&json!({ "slot": slot.0, "role": role.to_string(), "lost": lost }));
+    }
 }

@@ -3,18 +3,18 @@
 use std::ops::RangeInclusive;
 
 use super::Hsm;
-use super::header::{Header, domain_aad, header_aad};
+use super::amend::{no_header, seal_domain};
+use super::header::{Header, header_aad};
 use super::policy::Policies;
-use crate::credential::SealedRow;
 use crate::credential::{Binding, Credential, KdfError, PASSWORD_BYTES, Purpose, Role, SlotKey};
 use crate::domain::DomainKey;
 use crate::error::{Error, Result};
 use crate::object::SlotId;
 use crate::secret::SecretBytes;
-use crate::store::{CredentialRow, DomainRow, NewSlot, SlotRow, now_secs};
+use crate::store::{CredentialRow, NewSlot, SlotRow, now_secs};
 
 /// Characters in a partition's label.
-const LABEL_CHARS: RangeInclusive<usize> = 1..=32;
+pub(super) const LABEL_CHARS: RangeInclusive<usize> = 1..=32;
 /// The most objects, unless said otherwise.
 pub const DEFAULT_CAPACITY_OBJECTS: u64 = 4_000_000;
 /// The most bytes of payload.
@@ -23,8 +23,8 @@ const CAPACITY_BYTES: u64 = 8 << 30;
 const RETENTION_SECS: u64 = 7 * 24 * 3600;
 /// Serials are 1 to 16 decimal digits, as the hardware's are.
 const SERIALS: u64 = 10_000_000_000_000_000;
-/// What the first domain is called.
-const FIRST_DOMAIN_LABEL: &str = "primary";
+/// What the first domain is called, unless said otherwise.
+pub const FIRST_DOMAIN_LABEL: &str = "primary";
 
 /// What a new partition is to be.
 pub struct NewPartition {
@@ -34,6 +34,8 @@ pub struct NewPartition {
     pub label: String,
     /// Its first domain.
     pub domain: DomainKey,
+    /// What that is called, 1 to 32 characters.
+    pub domain_label: String,
     /// Of po and co alike, until they are separated.
     pub password: SecretBytes,
     /// Owner on the mount.
@@ -55,6 +57,7 @@ impl Hsm {
     /// [`Error::Usage`] for a label or password outside the limits, [`Error::SlotExists`], or what the disk says.
     pub fn init_partition(&self, new: NewPartition) -> Result<u64> {
         check_label(&new.label)?;
+        super::domains::check_label(new.slot, &new.domain_label)?;
         check_password(&new.password)?;
         let slot_key = SlotKey::random()?;
         let serial = random_u64()? % SERIALS;
@@ -71,15 +74,7 @@ impl Hsm {
                 failures: 0,
             });
         }
-        let id = random_id()?;
-        let kind = new.domain.kind() as u8;
-        let aad = domain_aad(serial, kind, id, FIRST_DOMAIN_LABEL);
-        let domain = DomainRow {
-            id,
-            kind,
-            label: FIRST_DOMAIN_LABEL.into(),
-            sealed: slot_key.seal(Purpose::Domain, &aad, new.domain.key().bytes())?,
-        };
+        let domain = seal_domain(&slot_key, serial, &new.domain_label, &new.domain)?;
         let header = Header {
             generation: 1,
             credentials: credentials.iter().map(|credential| credential.id).collect(),
@@ -99,7 +94,7 @@ impl Hsm {
             gid: new.gid,
             created_secs: now_secs(),
             generation: header.generation,
-            header: SealedRow::stored(Vec::new()),
+            header: no_header(),
         };
         row.header = slot_key.seal(Purpose::Header, &header_aad(&row), &header.encode())?;
         self.store.create_slot(NewSlot {
@@ -111,7 +106,7 @@ impl Hsm {
         Ok(serial)
     }
 
-    fn kdf_error(&self, slot: SlotId, error: KdfError) -> Error {
+    pub(super) fn kdf_error(&self, slot: SlotId, error: KdfError) -> Error {
         Error::Store {
             path: self.path().to_owned(),
             why: format!("slot {slot}: the password's key could not be derived: {error:?}"),
@@ -148,6 +143,6 @@ fn random_u64() -> Result<u64> {
 }
 
 /// Row ids of credentials and domains are random: an id never comes back for another row.
-fn random_id() -> Result<i64> {
+pub(super) fn random_id() -> Result<i64> {
     Ok((random_u64()? >> 1).cast_signed())
 }

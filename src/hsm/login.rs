@@ -18,6 +18,19 @@ impl Hsm {
     /// [`Error::PasswordWrong`], [`Error::RoleLocked`], [`Error::RoleMissing`], [`Error::NoSuchSlot`],
     /// [`Error::Damaged`].
     pub fn login(&self, slot: SlotId, role: Role, password: &SecretBytes) -> Result<()> {
+        let session = self.authenticate(slot, role, password)?;
+        self.install(session)?;
+        log::info!("slot {slot}: {role} logged in");
+        Ok(())
+    }
+
+    /// The session that a login would begin.
+    pub(super) fn authenticate(
+        &self,
+        slot: SlotId,
+        role: Role,
+        password: &SecretBytes,
+    ) -> Result<Session> {
         let row = self.store.slot(slot)?;
         let stored = self
             .store
@@ -67,9 +80,7 @@ impl Hsm {
         if !self.store.is_read_only() {
             self.store.clear_failures(stored.id)?;
         }
-        self.install(session)?;
-        log::info!("slot {slot}: {role} logged in");
-        Ok(())
+        Ok(session)
     }
 
     fn uncount_attempt(&self, credential: i64) -> Result<()> {

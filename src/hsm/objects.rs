@@ -113,7 +113,15 @@ impl Hsm {
     fn open_by_id(&self, id: i64) -> Result<(Arc<Session>, Entry, SecretBytes)> {
         let (entry, row) = self.store.sealed(id)?.ok_or(Error::Gone)?;
         let session = self.reader(entry.slot)?;
-        let payload = session.open_row(entry.place(), &row)?;
+        let payload = session.open_row(entry.place(), &row).map_err(|error| {
+            // Sealed anew since by a reset password, perhaps, and not damaged.
+            match self.store.slot(entry.slot) {
+                Ok(now) if now.as_version() != session.row().as_version() => {
+                    Error::SlotChanged { slot: entry.slot }
+                }
+                _ => error,
+            }
+        })?;
         Ok((session, entry, payload))
     }
 

@@ -2,6 +2,93 @@
 
 use crate::object::pkcs11::{CKO_PRIVATE_KEY, CKO_SECRET_KEY};
 
+/// Logins that may fail in a row, at most and at least, before a role locks.
+const FAILED_LOGINS: std::ops::RangeInclusive<u32> = 1..=10;
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// 0: private keys may be cloned.
+    PrivateKeyCloning,
+    /// 4: secret keys may be cloned.
+    SecretKeyCloning,
+    /// 20: failed logins allowed.
+    FailedLogins,
+}
+
+impl Policy {
+    /// Every policy that a slot has.
+    pub const ALL: [Self; 3] = [
+        Self::PrivateKeyCloning,
+        Self::SecretKeyCloning,
+        Self::FailedLogins,
+    ];
+
+    /// lunacm's number of it.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::PrivateKeyCloning => 0,
+            Self::SecretKeyCloning => 4,
+            Self::FailedLogins => 20,
+        }
+    }
+
+    /// The policy of that number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.number() == number)
+    }
+
+    /// lunacm's words for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PrivateKeyCloning => "Allow private key cloning",
+            Self::SecretKeyCloning => "Allow secret key cloning",
+            Self::FailedLogins => "Max failed user logins allowed",
+        }
+    }
+
+    /// What `policies` say of it: 0 or 1 for a switch.
+    pub fn value(self, policies: Policies) -> u32 {
+        match self {
+            Self::PrivateKeyCloning => policies.private_key_cloning.into(),
+            Self::SecretKeyCloning => policies.secret_key_cloning.into(),
+            Self::FailedLogins => policies.failed_logins,
+        }
+    }
+
+    /// Whether it is on or off.
+    pub fn is_switch(self) -> bool {
+        !matches!(self, Self::FailedLogins)
+    }
+
+    /// `policies` with this one set; the error says which values it takes.
+    pub(super) fn set(self, mut policies: Policies, value: u32) -> Result<Policies, String> {
+        let on = || match value {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err("its values are 0 (off) and 1 (on)".to_owned()),
+        };
+        match self {
+            Self::PrivateKeyCloning => policies.private_key_cloning = on()?,
+            Self::SecretKeyCloning => policies.secret_key_cloning = on()?,
+            Self::FailedLogins if FAILED_LOGINS.contains(&value) => policies.failed_logins = value,
+            Self::FailedLogins => {
+                return Err(format!(
+                    "its values are {} to {}",
+                    FAILED_LOGINS.start(),
+                    FAILED_LOGINS.end()
+                ));
+            }
+        }
+        Ok(policies)
+    }
+
+    /// Whether setting it destroys the slot's objects: they were promised never to leave, and could then.
+    pub fn is_destructive(self, policies: Policies, value: u32) -> bool {
+        self.is_switch() && self.value(policies) == 0 && value == 1
+    }
+}
+
 /// What a slot allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policies {

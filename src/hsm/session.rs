@@ -128,6 +128,16 @@ impl Session {
         self.policies
     }
 
+    /// The key that everything is sealed under.
+    pub(super) fn slot_key(&self) -> &SlotKey {
+        &self.slot_key
+    }
+
+    /// What the sealed header says.
+    pub(super) fn header(&self) -> &Header {
+        &self.header
+    }
+
     /// Whether the header names this credential.
     pub(super) fn names_credential(&self, id: i64) -> bool {
         self.header.credentials.contains(&id)

@@ -7,7 +7,12 @@ use super::words;
 use crate::cli::Line;
 
 /// Options that sound like a secret and carry none.
-const NO_SECRETS: [&str; 2] = ["password_file", "domainkey"];
+const NO_SECRETS: [&str; 4] = [
+    "domainkey",
+    "domainlabel",
+    "newpasswordfile",
+    "password_file",
+];
 
 /// What an option that carries a secret is called, in part. Whatever is called so and is not in [`NO_SECRETS`]
 /// is taken for one.
@@ -121,7 +126,7 @@ mod tests {
     /// An option whose name sounds like a secret is to be decided about here when it is made.
     #[test]
     fn every_option_that_sounds_secret_was_decided_about() {
-        const SECRETS: [&str; 2] = ["password", "domain"];
+        const SECRETS: [&str; 4] = ["domain", "newpw", "oldpw", "password"];
         options(&Line::grammar(), "", &mut |path, arg| {
             let id = arg.get_id().as_str();
             let sounds = SOUNDS_SECRET.iter().any(|part| id.contains(part));
@@ -160,6 +165,10 @@ mod tests {
         assert_eq!(
             memory("role login -name co -phunter2; slot  list # hunter2"),
             Memory::Lasting("role login -name co; slot  list".into())
+        );
+        assert_eq!(
+            memory("role changepw -name co -o hunter2 -newpw=hunter2 -slot 1"),
+            Memory::Lasting("role changepw -name co -slot 1".into())
         );
         assert_eq!(
             memory("role login -fphunter2 -name co"),

@@ -108,10 +108,10 @@ impl Stored {
 
 const SELECT: &str = "SELECT id, slot, handle, ouid, payload_bytes, created_secs FROM objects";
 
-const SELECT_SEALED: &str =
+pub(super) const SELECT_SEALED: &str =
     "SELECT id, slot, handle, ouid, payload_bytes, created_secs, sealed FROM objects";
 
-fn sealed_entry(row: &Row<'_>) -> rusqlite::Result<(Entry, SealedRow)> {
+pub(super) fn sealed_entry(row: &Row<'_>) -> rusqlite::Result<(Entry, SealedRow)> {
     Ok((entry(row)?, SealedRow::stored(row.get(6)?)))
 }
 
@@ -348,43 +348,36 @@ impl Store {
 fn store_object(tx: &mut Tx<'_>, put: Put) -> Result<Stored> {
     check_version(tx, put.slot)?;
     let mut room = Room::of(tx, put.slot.slot)?;
-    store_verified(tx, put, &mut room)
+    store_verified(tx, put, &mut room)?
 }
 
-/// The same for each of `puts`, all to one slot: one that fails leaves the others. An object is one
-/// INSERT, which SQLite undoes whole with its triggers when it fails, so none needs a savepoint of its own.
+/// The same for each of `puts`, all to one slot: one that is refused leaves the others.
 fn store_objects(tx: &mut Tx<'_>, puts: Vec<Put>) -> Result<Vec<Result<Stored>>> {
     let Some(first) = puts.first() else {
         return Ok(Vec::new());
     };
     check_version(tx, first.slot)?;
     let mut room = Room::of(tx, first.slot.slot)?;
-    let mut outcomes = Vec::with_capacity(puts.len());
-    for put in puts {
-        let outcome = store_verified(tx, put, &mut room);
-        // After some errors SQLite itself has rolled the transaction back: that error is all that is left to tell.
-        if tx.connection.is_autocommit() {
-            outcome?;
-            return Err(Error::Damaged {
-                what: "the transaction ended before its time".into(),
-            });
-        }
-        outcomes.push(outcome);
-    }
-    Ok(outcomes)
+    puts.into_iter()
+        .map(|put| store_verified(tx, put, &mut room))
+        .collect()
 }
 
-fn store_verified(tx: &mut Tx<'_>, put: Put, room: &mut Room) -> Result<Stored> {
+/// The inner error is this object's, and nothing was written for it; the outer one is the store's, and ends
+/// the transaction.
+fn store_verified(tx: &mut Tx<'_>, put: Put, room: &mut Room) -> Result<Result<Stored>> {
     let slot = put.slot.slot;
     if let Some((there, row)) = identity(tx, slot, put.ouid)? {
-        return already(put, there, &row).map(Stored::Already);
+        return Ok(already(put, there, &row).map(Stored::Already));
     }
-    room.check(slot, put.payload_bytes)?;
+    if let Err(full) = room.check(slot, put.payload_bytes) {
+        return Ok(Err(full));
+    }
     let handle = match put.want {
         Some(handle) => free_from(tx, slot, handle, room.capacity_objects)?,
         None => free_at_end(tx, slot, room.capacity_objects)?,
     };
-    insert(tx, put, handle, room).map(Stored::New)
+    insert(tx, put, handle, room).map(|handle| Ok(Stored::New(handle)))
 }
 
 /// What is left in a slot, kept up to date over the writes of one batch.
@@ -501,7 +494,7 @@ fn delete(tx: &mut Tx<'_>, it: Entry) -> Result<()> {
 }
 
 /// Another process may have changed the slot, or initialised it again, since the caller looked.
-fn check_version(tx: &Tx<'_>, wanted: SlotVersion) -> Result<()> {
+pub(super) fn check_version(tx: &Tx<'_>, wanted: SlotVersion) -> Result<()> {
     let slot = wanted.slot;
     let there = query(
         tx,
@@ -634,14 +627,16 @@ fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle, room: &mut Room) -> Result<
         payload_bytes: put.payload_bytes,
         created_secs: put.created_secs,
     })?;
-    tx.connection
+    // OR FAIL, and AUTOINCREMENT left to give the id: the constraints were asked beforehand, and a statement that
+    // cannot abort half done needs no copy of each page that it touches.
+    let inserted = tx
+        .connection
         .prepare_cached(
-            "INSERT INTO objects (id, slot, handle, ouid, payload_bytes, created_secs, stored_secs, sealed)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT OR FAIL INTO objects (slot, handle, ouid, payload_bytes, created_secs, stored_secs, sealed)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )
         .and_then(|mut insert| {
-            insert.execute(params![
-                id,
+            insert.insert(params![
                 put.slot.slot.0,
                 handle.get(),
                 put.ouid.0,
@@ -652,6 +647,11 @@ fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle, room: &mut Room) -> Result<
             ])
         })
         .map_err(sql(tx.path))?;
+    if inserted != id {
+        return Err(Error::Damaged {
+            what: format!("row {inserted} was given where {id} was due"),
+        });
+    }
     room.took(put.payload_bytes);
     Ok(handle)
 }

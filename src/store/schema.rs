@@ -140,7 +140,9 @@ pub fn prepare(path: &Path, connection: &Connection, may_create: bool) -> Result
     check(path, connection)?;
     connection
         .execute_batch(
-            "PRAGMA journal_mode = WAL;
+            // Every write checks that its slot is there; asking again for each row has its price.
+            "PRAGMA foreign_keys = OFF;
+             PRAGMA journal_mode = WAL;
              PRAGMA synchronous = FULL;
              PRAGMA secure_delete = ON;
              PRAGMA wal_autocheckpoint = 1000;",

@@ -349,7 +349,7 @@ fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<(), Failure> {
         return Err(Failure::Exists(row.slot));
     }
     if there.is_some() {
-        connection.execute("DELETE FROM slots WHERE slot = ?1", [row.slot.0])?;
+        delete_slot(connection, row.slot)?;
         tx.erases = true;
         tx.forget_runs(row.slot.0);
     }
@@ -375,34 +375,56 @@ fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<(), Failure> {
         ],
     )?;
     for credential in &new.credentials {
-        let c = &credential.credential;
-        connection.execute(
-            "INSERT INTO credentials (id, slot, role, memory_kib, passes, lanes, salt, commitment, wrapped)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-            params![
-                credential.id,
-                row.slot.0,
-                credential.role as u8,
-                c.params.memory_kib,
-                c.params.passes,
-                c.params.lanes,
-                c.salt,
-                c.commitment,
-                c.wrapped,
-            ],
-        )?;
+        insert_credential(connection, row.slot, credential)?;
     }
     for domain in &new.domains {
-        connection.execute(
-            "INSERT INTO domains (id, slot, kind, label, sealed) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![
-                domain.id,
-                row.slot.0,
-                domain.kind,
-                domain.label,
-                domain.sealed.bytes(),
-            ],
-        )?;
+        insert_domain(connection, row.slot, domain)?;
     }
+    Ok(())
+}
+
+/// A partition with everything in it.
+pub(super) fn delete_slot(connection: &Connection, slot: SlotId) -> rusqlite::Result<()> {
+    for table in ["objects", "credentials", "domains", "usage", "slots"] {
+        connection.execute(&format!("DELETE FROM {table} WHERE slot = ?1"), [slot.0])?;
+    }
+    Ok(())
+}
+
+/// One that is there already stays as it is: its failed logins are counted meanwhile.
+pub(super) fn insert_credential(
+    connection: &Connection,
+    slot: SlotId,
+    row: &CredentialRow,
+) -> rusqlite::Result<()> {
+    let c = &row.credential;
+    connection.execute(
+        "INSERT INTO credentials (id, slot, role, memory_kib, passes, lanes, salt, commitment, wrapped)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING",
+        params![
+            row.id,
+            slot.0,
+            row.role as u8,
+            c.params.memory_kib,
+            c.params.passes,
+            c.params.lanes,
+            c.salt,
+            c.commitment,
+            c.wrapped,
+        ],
+    )?;
+    Ok(())
+}
+
+pub(super) fn insert_domain(
+    connection: &Connection,
+    slot: SlotId,
+    row: &DomainRow,
+) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO domains (id, slot, kind, label, sealed) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (id) DO NOTHING",
+        params![row.id, slot.0, row.kind, row.label, row.sealed.bytes()],
+    )?;
     Ok(())
 }

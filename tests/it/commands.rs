@@ -1,9 +1,12 @@
 //! The commands of issue 2, point 6: what they take, what they print, how they end.
 
+mod clone;
+mod domains;
 mod import;
 mod output;
 mod partition;
 mod prompt;
+mod roles;
 mod shell;
 
 use crate::fixture::Store;

@@ -16,10 +16,10 @@ fn init_asks_for_the_password() {
     let store = Store::empty();
     store.domain("red");
     let mut terminal = init(&store);
-    terminal.expect("Enter the new password of slot 0: ");
+    let before = terminal.expect("Enter the new password for co of slot 0: ");
+    assert_eq!(before, " ".repeat(8));
     terminal.send_hidden("secret-enough");
-    terminal.expect("*************\r\n");
-    terminal.expect("Re-enter it: ");
+    terminal.expect("*************\r\n        Re-enter it: ");
     terminal.send_hidden("secret-enough");
     terminal.expect("*************\r\nSlot 0 is now partition 'alpha'");
     let (code, shown) = terminal.wait();
@@ -37,7 +37,7 @@ fn no_answer_is_no_password() {
     let store = Store::empty();
     store.domain("red");
     let mut terminal = init(&store);
-    terminal.expect("Enter the new password of slot 0: ");
+    terminal.expect("Enter the new password for co of slot 0: ");
     terminal.wait_hidden();
     terminal.send_control('d');
     let (code, shown) = terminal.wait();

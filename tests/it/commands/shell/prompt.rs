@@ -95,7 +95,7 @@ fn a_store_that_is_not_there_yet() {
     store.domain("red");
     let mut terminal = shell(&store, &[]);
     terminal.send_line("partition init -slot 0 -label a -domainkey red.pem");
-    for question in ["Enter the new password of slot 0: ", "Re-enter it: "] {
+    for question in ["Enter the new password for co of slot 0: ", "Re-enter it: "] {
         terminal.expect(question);
         terminal.send_hidden("secret-enough");
     }

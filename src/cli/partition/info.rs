@@ -1,0 +1,95 @@
+//! `partition showinfo`: what there is to know of a partition without logging in.
+
+use serde_json::json;
+
+use super::super::{Console, Ended, output};
+use crate::error::Result;
+use crate::hsm::RoleState;
+use crate::object::{SlotId, show};
+
+/// `partition showinfo`
+pub fn run(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
+    let hsm = console.open_to_look()?;
+    let slot = console.slot(&hsm, slot)?;
+    let row = hsm.slot(slot)?;
+    let (objects, bytes) = hsm.usage(slot)?;
+    let domains = hsm.domain_labels(slot)?;
+    let roles = hsm.roles(slot)?;
+    let logged_in = hsm.session(slot).ok().map(|session| session.role());
+    if console.json() {
+        output::print_json(&json!({
+            "slot": slot.0,
+            "label": row.label,
+            "serial": row.serial,
+            "kind": "password",
+            "version": row.version,
+            "created": show::iso_8601(row.created_secs),
+            "logged_in": logged_in.map(|role| role.to_string()),
+            "roles": roles.iter().map(|role| json!({
+                "role": role.role.to_string(),
+                "initialized": role.initialized,
+                "locked": role.locked,
+            })).collect::<Vec<_>>(),
+            "domains": domains,
+            "objects": objects,
+            "bytes": bytes,
+            "capacity_objects": row.capacity_objects,
+            "capacity_bytes": row.capacity_bytes,
+            "uid": row.uid,
+            "gid": row.gid,
+        }));
+        return Ok(Ended::WithResult);
+    }
+    let domains: Vec<String> = domains.iter().map(|label| show::escape(label)).collect();
+    let mut rows = vec![
+        ("Slot Id", slot.to_string()),
+        ("Partition Label", show::escape(&row.label)),
+        ("Partition Serial Number", row.serial.to_string()),
+        ("Authentication", "password".to_owned()),
+        ("Version", format!("V{}", row.version)),
+        ("Initialized", show::iso_8601(row.created_secs)),
+    ];
+    rows.extend(roles.iter().map(|role| (title(role), state(role))));
+    rows.extend([
+        (
+            "Logged In",
+            logged_in.map_or("nobody".to_owned(), |role| role.to_string()),
+        ),
+        ("Domains", domains.join(", ")),
+        ("Objects", format!("{objects} of {}", row.capacity_objects)),
+        (
+            "Storage",
+            format!("{bytes} of {} bytes", row.capacity_bytes),
+        ),
+    ]);
+    if let Some(uid) = row.uid {
+        rows.push(("Owner On Mounts", uid.to_string()));
+    }
+    if let Some(gid) = row.gid {
+        rows.push(("Group On Mounts", gid.to_string()));
+    }
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let text: String = rows
+        .iter()
+        .map(|(name, value)| format!("{name:width$}  {value}\n"))
+        .collect();
+    output::print(&text);
+    Ok(Ended::WithResult)
+}
+
+fn title(state: &RoleState) -> &'static str {
+    match state.role {
+        crate::credential::Role::Po => "Partition Officer (po)",
+        crate::credential::Role::Co => "Crypto Officer (co)",
+        crate::credential::Role::Cu => "Crypto User (cu)",
+    }
+}
+
+fn state(state: &RoleState) -> String {
+    match (state.initialized, state.locked, state.failures) {
+        (false, ..) => "not initialized".to_owned(),
+        (true, true, _) => "locked".to_owned(),
+        (true, false, 0) => "initialized".to_owned(),
+        (true, false, failures) => format!("initialized, {failures} failed logins"),
+    }
+}

@@ -1,0 +1,110 @@
+//! `partition showpolicies` and `partition changepolicy`
+
+use clap::Args;
+use serde_json::json;
+
+use super::super::password::confirm;
+use super::super::{Console, Ended, output};
+use crate::credential::Role;
+use crate::error::{Error, Result};
+use crate::hsm::{Policies, Policy};
+use crate::object::SlotId;
+
+/// `partition changepolicy`
+#[derive(Args)]
+pub struct Change {
+    /// The policy's number, as 'partition showpolicies' shows it
+    #[arg(short, long, value_parser = policy)]
+    policy: Policy,
+    /// Its value: 0 (off) or 1 (on), or a number
+    #[arg(short, long)]
+    value: u32,
+    /// Do not ask before objects are destroyed
+    #[arg(short, long)]
+    force: bool,
+    /// The slot [default: the active one]
+    #[arg(short, long)]
+    slot: Option<SlotId>,
+}
+
+fn policy(text: &str) -> Result<Policy, String> {
+    text.parse()
+        .ok()
+        .and_then(Policy::from_number)
+        .ok_or_else(|| {
+            let numbers: Vec<String> = Policy::ALL
+                .iter()
+                .map(|policy| policy.number().to_string())
+                .collect();
+            format!("the policies are {}", numbers.join(", "))
+        })
+}
+
+/// `partition showpolicies`: in clear, so nobody needs to be logged in.
+pub fn list(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
+    let hsm = console.open_to_look()?;
+    let slot = console.slot(&hsm, slot)?;
+    let row = hsm.slot(slot)?;
+    let policies = Policies::from_stored(&row.policies).ok_or_else(|| Error::Damaged {
+        what: format!("slot {slot}: its policies are not readable"),
+    })?;
+    let mut rows = Vec::new();
+    let mut documents = Vec::new();
+    for policy in Policy::ALL {
+        let value = policy.value(policies);
+        rows.push(vec![
+            policy.number().to_string(),
+            policy.name().to_owned(),
+            value.to_string(),
+            match policy.is_switch() {
+                true => "off to on",
+                false => "no",
+            }
+            .to_owned(),
+        ]);
+        documents.push(json!({
+            "policy": policy.number(),
+            "description": policy.name(),
+            "value": value,
+            "destructive_off_to_on": policy.is_switch(),
+        }));
+    }
+    if console.json() {
+        output::print_json(&json!({ "slot": slot.0, "policies": documents }));
+    } else {
+        let heading = ["Policy", "Description", "Value", "Destructive"];
+        output::print(&output::table(&heading, &rows));
+    }
+    Ok(Ended::WithResult)
+}
+
+impl Change {
+    /// Runs the command.
+    pub fn run(self, console: &Console<'_>) -> Result<Ended> {
+        let hsm = console.open()?;
+        let slot = console.slot(&hsm, self.slot)?;
+        console.login(&hsm, slot, &[Role::Po])?;
+        let before = hsm.session(slot)?.policies();
+        if self.policy.is_destructive(before, self.value) && !self.force {
+            confirm(&format!(
+                "policy {} of slot {slot} goes from off to on, and its objects were promised not to leave: all {} would be destroyed",
+                self.policy.number(),
+                hsm.usage(slot)?.0
+            ))?;
+        }
+        let destroyed = hsm.change_policy(slot, self.policy, self.value)?;
+        if console.json() {
+            output::print_json(&json!({
+                "slot": slot.0,
+                "policy": self.policy.number(),
+                "value": self.value,
+                "destroyed": destroyed,
+            }));
+        } else if destroyed > 0 {
+            output::print(&format!(
+                "        {destroyed} objects on slot {slot} were destroyed.\n"
+            ));
+        }
+        Ok(Ended::WithResult)
+    }
+}

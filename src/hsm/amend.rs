@@ -1,0 +1,135 @@
+//! Changing a partition: its header sealed anew with all that it names, in one transaction.
+
+use std::sync::{Arc, PoisonError};
+
+use super::header::{Header, domain_aad, header_aad};
+use super::{Hsm, Session};
+use crate::credential::{Purpose, Role, SealedRow, SlotKey};
+use crate::domain::DomainKey;
+use crate::error::{Error, Result};
+use crate::object::SlotId;
+use crate::store::{CredentialRow, DomainRow, Objects, SlotChange, SlotRow};
+
+/// A partition as it is to be. Nothing of it counts before [`Hsm::commit_change`].
+pub(super) struct Change {
+    /// What is in clear; its generation and header are set when it is committed.
+    pub row: SlotRow,
+    /// Every credential.
+    pub credentials: Vec<CredentialRow>,
+    /// Every domain, the primary one first.
+    pub domains: Vec<DomainRow>,
+    /// What everything is sealed under.
+    pub slot_key: SlotKey,
+    /// What becomes of the objects.
+    pub objects: Objects,
+}
+
+impl Hsm {
+    /// The session of the role that may change this.
+    pub(super) fn officer(&self, slot: SlotId, roles: &[Role]) -> Result<Arc<Session>> {
+        if self.is_read_only() {
+            return Err(Error::ReadOnly {
+                slot,
+                why: "the store is read-only",
+            });
+        }
+        let session = self.session(slot)?;
+        match (session.role(), roles.first()) {
+            (role, Some(&needed)) if !roles.contains(&role) => {
+                Err(Error::RoleNeeded { slot, role, needed })
+            }
+            _ => Ok(session),
+        }
+    }
+
+    /// The partition as `session` sees it, to be changed.
+    pub(super) fn change_of(&self, session: &Session) -> Result<Change> {
+        let slot = session.slot();
+        let mut domains = self.store.domains(slot)?;
+        let named = &session.header().domains;
+        domains.retain(|domain| named.contains(&domain.id));
+        domains.sort_by_key(|domain| named.iter().position(|id| *id == domain.id));
+        let mut credentials = self.store.credentials(slot)?;
+        credentials.retain(|credential| session.names_credential(credential.id));
+        Ok(Change {
+            row: session.row().clone(),
+            credentials,
+            domains,
+            slot_key: session.slot_key().clone(),
+            objects: Objects::Keep,
+        })
+    }
+
+    /// Makes the change, and goes on with the login over the partition as it then is; how many objects it
+    /// destroyed.
+    ///
+    /// # Errors
+    /// [`Error::SlotChanged`] when another process was first: nothing was done.
+    pub(super) fn commit_change(&self, session: &Session, mut change: Change) -> Result<u64> {
+        let slot = session.slot();
+        let from = session.row().as_version();
+        let header = Header {
+            generation: session.row().generation + 1,
+            credentials: change.credentials.iter().map(|it| it.id).collect(),
+            domains: change.domains.iter().map(|it| it.id).collect(),
+        };
+        change.row.generation = header.generation;
+        change.row.header =
+            change
+                .slot_key
+                .seal(Purpose::Header, &header_aad(&change.row), &header.encode())?;
+        // What was sealed must open: a header that does not would shut everybody out.
+        let after = Session::open(
+            change.row.clone(),
+            session.role(),
+            change.slot_key,
+            &change.domains,
+        )?;
+        let outcome = self.store.change_slot(SlotChange {
+            from,
+            row: change.row,
+            credentials: change.credentials,
+            domains: change.domains,
+            objects: change.objects,
+        });
+        if matches!(outcome, Err(Error::SlotChanged { .. })) {
+            self.refresh()?;
+        }
+        let destroyed = outcome?;
+        let mut sessions = self
+            .sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(there) = sessions.get_mut(&slot)
+            && there.role() == after.role()
+        {
+            *there = Arc::new(after);
+        }
+        drop(sessions);
+        crate::secret::wipe_stack();
+        Ok(destroyed)
+    }
+}
+
+/// A domain's row, sealed for a place of its own.
+pub(super) fn seal_domain(
+    slot_key: &SlotKey,
+    serial: u64,
+    label: &str,
+    key: &DomainKey,
+) -> Result<DomainRow> {
+    let id = super::init::random_id()?;
+    let kind = key.kind() as u8;
+    let aad = domain_aad(serial, kind, id, label);
+    Ok(DomainRow {
+        id,
+        kind,
+        label: label.to_owned(),
+        sealed: slot_key.seal(Purpose::Domain, &aad, key.key().bytes())?,
+    })
+}
+
+/// A row that nothing is sealed in yet.
+pub(super) fn no_header() -> SealedRow {
+    SealedRow::stored(Vec::new())
+}

@@ -1,0 +1,74 @@
+//! A partition as a whole: emptied, deleted, its policies changed.
+
+use std::sync::PoisonError;
+
+use super::Hsm;
+use super::policy::Policy;
+use crate::credential::Role;
+use crate::error::{Error, Result};
+use crate::object::SlotId;
+use crate::store::Objects;
+
+impl Hsm {
+    /// Destroys every object of a slot; how many there were. The crypto officer's.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`], [`Error::RoleNeeded`], [`Error::ReadOnly`], or what the disk says.
+    pub fn clear_partition(&self, slot: SlotId) -> Result<u64> {
+        let session = self.writer(slot)?;
+        let objects = self.again_if_changed(slot, || {
+            let version = self.session(slot)?.row().as_version();
+            self.store.clear_slot(version)
+        })?;
+        drop(session);
+        log::info!("slot {slot}: its {objects} objects were destroyed");
+        Ok(objects)
+    }
+
+    /// Destroys a partition with everything in it; how many objects there were. The partition officer's.
+    ///
+    /// # Errors
+    /// As [`Self::clear_partition`].
+    pub fn delete_partition(&self, slot: SlotId) -> Result<u64> {
+        let session = self.officer(slot, &[Role::Po])?;
+        let objects = self.store.delete_slot(session.row().as_version())?;
+        self.sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&slot);
+        log::info!("slot {slot}: its partition was deleted, with {objects} objects");
+        Ok(objects)
+    }
+
+    /// Sets a policy; how many objects that destroyed ([`Policy::is_destructive`]). The partition officer's.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a value that the policy does not take, else as [`Self::clear_partition`].
+    pub fn change_policy(&self, slot: SlotId, policy: Policy, value: u32) -> Result<u64> {
+        let session = self.officer(slot, &[Role::Po])?;
+        let before = session.policies();
+        let after = policy.set(before, value).map_err(|why| {
+            Error::Usage(format!("slot {slot}: policy {}: {why}", policy.number()))
+        })?;
+        let mut change = self.change_of(&session)?;
+        change.row.policies = after.to_stored();
+        if policy.is_destructive(before, value) {
+            change.objects = Objects::Destroy;
+        }
+        let destroyed = self.commit_change(&session, change)?;
+        log::info!("slot {slot}: policy {} is now {value}", policy.number());
+        Ok(destroyed)
+    }
+
+    /// Does `act` once more, over the slot as it then is, when another process changed it meanwhile.
+    fn again_if_changed<T>(&self, slot: SlotId, act: impl Fn() -> Result<T>) -> Result<T> {
+        match act() {
+            Err(Error::SlotChanged { .. }) => {
+                self.refresh()?;
+                self.writer(slot)?;
+                act()
+            }
+            outcome => outcome,
+        }
+    }
+}
