@@ -21,6 +21,7 @@ mod partition;
 mod password;
 mod role;
 mod slot;
+mod store;
 
 pub(crate) use console::Console;
 pub use console::Kept;
@@ -81,6 +82,11 @@ enum Noun {
     Object {
         #[command(subcommand)]
         verb: object::Verb,
+    },
+    /// The store as a whole: check it, back it up
+    Store {
+        #[command(subcommand)]
+        verb: store::Verb,
     },
     /// Cloning domains
     Domain {
@@ -186,6 +192,7 @@ impl Noun {
             Self::Partition { verb } => verb.run(console),
             Self::Role { verb } => verb.run(console),
             Self::Object { verb } => verb.run(console),
+            Self::Store { verb } => verb.run(console),
             Self::Domain { verb } => verb.run(console),
             Self::Mount(mount) => mount.run(console),
             Self::Umount(umount) => umount.run(),

@@ -24,9 +24,11 @@ pub use slot_key::{Purpose, SealedRow, SlotKey};
 /// Bytes in a password, 8 to 255.
 pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=255;
 /// Bytes in a credential's salt.
-const SALT_BYTES: usize = 16;
+pub const SALT_BYTES: usize = 16;
 /// Bytes in the commitment to the wrapping key.
-const COMMITMENT_BYTES: usize = 32;
+pub const COMMITMENT_BYTES: usize = 32;
+/// Bytes in a wrapped slot key: nonce, key, tag.
+pub const WRAPPED_BYTES: usize = KEY_BYTES + SealedRow::OVERHEAD_BYTES;
 
 /// A role of a slot, lunacm's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,6 +10,8 @@ use thiserror::Error;
 use crate::blob::Fault;
 use crate::credential::Role;
 use crate::hsm::DomainFault;
+use crate::object::attributes::AttributeError;
+use crate::object::export::ExportError;
 use crate::object::{Handle, Ouid, SlotId};
 
 /// What went wrong. Names slot and object; never holds a secret, nor the content of an object.
@@ -157,6 +159,19 @@ pub enum Error {
         why: String,
         /// What to do about it.
         hint: Option<&'static str>,
+    },
+    /// Attributes that an object cannot be given.
+    #[error(transparent)]
+    Attribute(#[from] AttributeError),
+    /// An object that does not leave its slot in the clear.
+    #[error("slot {slot}: handle {handle} was not exported: {why}")]
+    NotExportable {
+        /// The slot.
+        slot: SlotId,
+        /// The object.
+        handle: Handle,
+        /// Why.
+        why: ExportError,
     },
     /// No room for another object.
     #[error("slot {slot}: the slot is full")]
@@ -348,9 +363,10 @@ impl Error {
             Self::NotLoggedIn { .. } => libc::ENOKEY,
             Self::PasswordWrong { .. } | Self::RoleMissing { .. } => libc::EKEYREJECTED,
             Self::RoleLocked { .. } => libc::EKEYREVOKED,
-            Self::PolicyForbids { .. } | Self::NotSupported { .. } | Self::NotConfirmed(_) => {
-                libc::EPERM
-            }
+            Self::PolicyForbids { .. }
+            | Self::NotSupported { .. }
+            | Self::NotExportable { .. }
+            | Self::NotConfirmed(_) => libc::EPERM,
             Self::IdentityClash { .. }
             | Self::HandleTaken { .. }
             | Self::NameTaken { .. }
@@ -359,7 +375,10 @@ impl Error {
             Self::RoleExists { .. } => libc::EEXIST,
             Self::Domain { .. } => libc::EINVAL,
             Self::CloneFailed { .. } | Self::CloneNotAttempted { .. } => libc::EACCES,
-            Self::BadName { .. } | Self::Usage(_) | Self::ObjectRefused { .. } => libc::EINVAL,
+            Self::BadName { .. }
+            | Self::Usage(_)
+            | Self::ObjectRefused { .. }
+            | Self::Attribute(_) => libc::EINVAL,
             Self::NotEmpty { .. } => libc::ENOTEMPTY,
             Self::BlobTooLarge { .. } => libc::EFBIG,
             Self::SlotFull { .. } | Self::StagingFull { .. } | Self::DiskFull { .. } => {
@@ -410,6 +429,19 @@ impl Error {
             | Self::Interrupted(_) => ResultCode(0x50, "CKR_FUNCTION_CANCELED"),
             Self::BadName { .. } | Self::Usage(_) => ResultCode(0x7, "CKR_ARGUMENTS_BAD"),
             Self::ObjectRefused { .. } => ResultCode(0xd1, "CKR_TEMPLATE_INCONSISTENT"),
+            Self::Attribute(why) => match why {
+                AttributeError::Form(_) => ResultCode(0x7, "CKR_ARGUMENTS_BAD"),
+                AttributeError::ReadOnly(..) => ResultCode(0x10, "CKR_ATTRIBUTE_READ_ONLY"),
+                AttributeError::Unknown(_) | AttributeError::NotOfClass(..) => {
+                    ResultCode(0x12, "CKR_ATTRIBUTE_TYPE_INVALID")
+                }
+                AttributeError::Value(..) => ResultCode(0x13, "CKR_ATTRIBUTE_VALUE_INVALID"),
+                AttributeError::Twice(_)
+                | AttributeError::Incapable(..)
+                | AttributeError::Dates
+                | AttributeError::TooLarge => ResultCode(0xd1, "CKR_TEMPLATE_INCONSISTENT"),
+            },
+            Self::NotExportable { .. } => ResultCode(0x6a, "CKR_KEY_UNEXTRACTABLE"),
             Self::BlobTooLarge { .. } => ResultCode(0x21, "CKR_DATA_LEN_RANGE"),
             Self::SlotFull { .. } | Self::StagingFull { .. } => {
                 ResultCode(0x8000_002c, "CKR_CONTAINER_OBJECT_STORAGE_FULL")
@@ -435,7 +467,9 @@ impl Error {
     /// The process's exit status when a command ends with this.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::BadName { .. } => exit::USAGE,
+            Self::Usage(_) | Self::BadName { .. } | Self::Attribute(AttributeError::Form(_)) => {
+                exit::USAGE
+            }
             Self::NotLoggedIn { .. }
             | Self::RoleNeeded { .. }
             | Self::AlreadyLoggedIn { .. }
@@ -460,6 +494,8 @@ impl Error {
             | Self::NotEmpty { .. }
             | Self::BlobTooLarge { .. }
             | Self::ObjectRefused { .. }
+            | Self::Attribute(_)
+            | Self::NotExportable { .. }
             | Self::SlotFull { .. }
             | Self::StagingFull { .. }
             | Self::ReadOnly { .. }
@@ -504,6 +540,8 @@ impl Error {
             | Self::BadName { .. }
             | Self::BlobTooLarge { .. }
             | Self::ObjectRefused { .. }
+            | Self::Attribute(_)
+            | Self::NotExportable { .. }
             | Self::SlotFull { .. }
             | Self::StagingFull { .. }
             | Self::ReadOnly { .. }
@@ -616,6 +654,11 @@ impl Error {
             Self::DiskFull { .. } => "nothing was lost; free some space and try again".into(),
             Self::Mount { hint, .. } => hint.clone()?,
             Self::ObjectRefused { hint, .. } => (*hint)?.to_owned(),
+            Self::Attribute(why) => why.hint()?.to_owned(),
+            Self::NotExportable {
+                why: ExportError::Unextractable(_),
+                ..
+            } => "clone it instead: copy its file from the mount to another slot or a backup".into(),
             Self::Unverified { .. }
             | Self::PayloadVersion { .. }
             | Self::PasswordWrong { .. }
@@ -627,6 +670,7 @@ impl Error {
             | Self::NotEmpty { .. }
             | Self::BadName { .. }
             | Self::BlobTooLarge { .. }
+            | Self::NotExportable { .. }
             | Self::SlotFull { .. }
             | Self::StagingFull { .. }
             | Self::ReadOnly { .. }

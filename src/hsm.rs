@@ -16,6 +16,7 @@ use crate::object::{Handle, Object, Ouid, SlotId};
 use crate::store::{CommitStats, Store};
 
 mod amend;
+mod check;
 mod clone;
 mod clone_list;
 mod domains;
@@ -31,6 +32,7 @@ mod roles;
 mod session;
 
 pub use crate::store::{Access, SlotRow};
+pub use check::{CheckedSlot, Finding};
 pub use clone_list::Selection;
 pub use domains::DomainFault;
 pub use init::{

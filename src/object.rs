@@ -1,4 +1,4 @@
-//! Objects as PKCS#11 has them: class, key type, attributes, identity. Data only, no I/O.
+//! Objects as PKCS#11 has them: class, key type, attributes, identity. No I/O, no slots.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,6 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::secret::SecretBytes;
 
+pub mod attributes;
+pub mod export;
+pub mod generate;
 pub mod import;
 pub mod new;
 pub mod pkcs11;

@@ -12,7 +12,9 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{Error, Result};
 
+mod backup;
 mod change;
+mod check;
 mod committer;
 mod fault;
 mod objects;
@@ -20,6 +22,7 @@ mod schema;
 mod slots;
 
 pub use change::{Objects, Reseal, SlotChange};
+pub use check::{Count, ObjectRow, Part, Seen, SlotParts};
 pub use committer::CommitStats;
 pub use objects::{Entry, Move, Place, Put, Same, Seal, Stored};
 pub use slots::{CredentialRow, DomainRow, NewSlot, SlotRow, SlotVersion};
@@ -258,9 +261,14 @@ impl OpenReader {
 
 /// SQLite's name for the write-ahead log of the database at `path`.
 fn wal_path(path: &Path) -> PathBuf {
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    wal.into()
+    beside(path, "-wal")
+}
+
+/// The file beside the one at `path` whose name has `suffix` added.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 fn is_on_read_only_filesystem(path: &Path) -> bool {

@@ -10,9 +10,10 @@ use rusqlite::Connection;
 use slotfs::credential::Role;
 use slotfs::domain::{DomainKey, new_key_file};
 use slotfs::error::Error;
-use slotfs::hsm::{Access, Arrived, Hsm, NewPartition, Policies, Source, wait};
+use slotfs::hsm::{Access, Arrived, Hsm, NewPartition, Policies, Selection, Source, wait};
 use slotfs::object::new::{Naming, SecretKeyType, generate_secret_key};
-use slotfs::object::{Handle, SlotId};
+use slotfs::object::pkcs11::CKA_LABEL;
+use slotfs::object::{Attribute, Handle, SlotId};
 use slotfs::secret::SecretBytes;
 
 const PASSWORD: &[u8] = b"correct horse";
@@ -331,4 +332,168 @@ fn a_slot_initialised_elsewhere_is_logged_out_here() {
     assert_eq!(changed.try_iter().collect::<Vec<_>>(), [slot]);
     let gone = fixture.hsm.find(slot, key).unwrap_err();
     assert!(matches!(gone, Error::NotLoggedIn { .. }));
+}
+
+/// "exists with other content": another object claims an identity that the target holds.
+#[test]
+fn a_list_meets_an_object_that_claims_anothers_identity() {
+    let fixture = Fixture::new(&[Policies::default(); 2]);
+    let (from, to) = (SlotId(0), SlotId(1));
+    let object = generate_secret_key(SecretKeyType::Aes, 128, &Naming::default()).unwrap();
+    let mut other = object.clone();
+    let label = Attribute::Text("another".into());
+    other.attributes.insert(CKA_LABEL, label);
+    let add =
+        |slot, object| -> Arrived { wait(|done| fixture.hsm.add(slot, object, done)).unwrap() };
+    let clash = add(from, &object).handle;
+    let there = add(to, &other).handle;
+    let good = fixture.add_key(from);
+
+    let mut existing = Vec::new();
+    fixture
+        .hsm
+        .check_existing(from, to, &Selection::All, |handle, outcome| {
+            existing.push((handle, outcome.is_ok()));
+        })
+        .unwrap();
+    assert_eq!(existing, [(clash, false)]);
+    let mut outcomes = Vec::new();
+    let list = Selection::These(vec![good, clash]);
+    fixture
+        .hsm
+        .clone_list(
+            from,
+            to,
+            &list,
+            || false,
+            |some| {
+                outcomes.extend(some.iter().map(|(handle, outcome)| {
+                    (*handle, outcome.as_ref().map_err(Error::errno).copied())
+                }));
+            },
+        )
+        .unwrap();
+    let stored = Arrived {
+        handle: good,
+        already: false,
+    };
+    assert_eq!(outcomes, [(good, Ok(stored)), (clash, Err(libc::EEXIST))]);
+    assert_eq!(fixture.hsm.usage(to).unwrap().0, 2);
+    assert!(fixture.hsm.find(to, there).is_ok());
+}
+
+/// A password that was changed, a domain that was deleted, a policy that was tightened: their old rows put
+/// back open nothing.
+#[test]
+fn what_a_header_no_longer_names_is_not_used() {
+    let copy = |table: &str| format!("CREATE TABLE old AS SELECT * FROM {table};");
+    let new = SecretBytes::from(b"another horse".as_slice());
+    let key = || DomainKey::from_pem(new_key_file().unwrap().bytes()).unwrap();
+
+    let fixture = Fixture::new(&[Policies::default()]).tamper(&copy("credentials"));
+    let hsm = &fixture.hsm;
+    hsm.change_password(SlotId(0), Role::Co, &password(), &new)
+        .unwrap();
+    let fixture =
+        fixture.tamper("DELETE FROM credentials; INSERT INTO credentials SELECT * FROM old;");
+    let refused = fixture.login(0, Role::Co).unwrap_err();
+    assert!(
+        matches!(&refused, Error::Damaged { what } if what.contains("not the current one")),
+        "{refused}"
+    );
+
+    let fixture = Fixture::new(&[Policies::default()]);
+    fixture.login(0, Role::Po).unwrap();
+    fixture
+        .hsm
+        .add_domain(SlotId(0), &key(), "second", false)
+        .unwrap();
+    let fixture = fixture.tamper(&copy("domains"));
+    fixture.login(0, Role::Po).unwrap();
+    fixture.hsm.delete_domain(SlotId(0), "second").unwrap();
+    let fixture = fixture.tamper("INSERT OR IGNORE INTO domains SELECT * FROM old;");
+    fixture.login(0, Role::Po).unwrap();
+    let session = fixture.hsm.session(SlotId(0)).unwrap();
+    assert_eq!(session.domains().len(), 1);
+    // Nor does the row come back with the next change.
+    fixture
+        .hsm
+        .change_domain(SlotId(0), "primary", Some("first"), false)
+        .unwrap();
+    let labels = fixture.hsm.domain_labels(SlotId(0)).unwrap();
+    assert_eq!(labels, ["first"]);
+
+    let fixture = Fixture::new(&[Policies::default()]).tamper(&copy("slots"));
+    fixture.login(0, Role::Po).unwrap();
+    let policy = slotfs::hsm::Policy::FailedLogins;
+    fixture.hsm.change_policy(SlotId(0), policy, 3).unwrap();
+    let fixture = fixture.tamper(
+        "UPDATE slots SET policies = (SELECT policies FROM old WHERE old.slot = slots.slot);",
+    );
+    let refused = fixture.login(0, Role::Po).unwrap_err();
+    assert!(matches!(refused, Error::Damaged { .. }), "{refused}");
+}
+
+/// After a reset the old password opens nothing, not even with its own credential row from an old copy: the
+/// slot key is another.
+#[test]
+fn a_reset_password_makes_old_copies_of_a_credential_useless() {
+    let fixture = Fixture::new(&[Policies::default()]);
+    let slot = SlotId(0);
+    let key = fixture.add_key(slot);
+    let blob = fixture.seal(slot, key).unwrap();
+    let fixture = fixture.tamper("CREATE TABLE old AS SELECT * FROM credentials;");
+    let new = SecretBytes::from(b"another horse".as_slice());
+    fixture
+        .hsm
+        .reset_password(slot, Role::Co, &new, &password())
+        .unwrap();
+    fixture.hsm.login(slot, Role::Co, &new).unwrap();
+    assert_eq!(fixture.seal(slot, key).unwrap(), blob);
+    let fixture =
+        fixture.tamper("DELETE FROM credentials; INSERT INTO credentials SELECT * FROM old;");
+    let refused = fixture.login(0, Role::Co).unwrap_err();
+    // Not the header's refusal: there is nothing that this key opens.
+    assert!(
+        matches!(&refused, Error::Damaged { what } if what.contains("header does not open")),
+        "{refused}"
+    );
+}
+
+/// A reset is not held up by a row that is damaged already, and leaves it as it is.
+#[test]
+fn a_damaged_row_survives_a_reset_as_damaged() {
+    let fixture = Fixture::new(&[Policies::default()]);
+    let slot = SlotId(0);
+    let (bad, good) = (fixture.add_key(slot), fixture.add_key(slot));
+    let fixture = fixture.tamper(&format!(
+        "UPDATE objects SET sealed = zeroblob(length(sealed)) WHERE handle = {bad}"
+    ));
+    let new = SecretBytes::from(b"another horse".as_slice());
+    fixture
+        .hsm
+        .reset_password(slot, Role::Co, &new, &password())
+        .unwrap();
+    fixture.hsm.login(slot, Role::Co, &new).unwrap();
+    assert!(fixture.seal(slot, good).is_ok());
+    assert_eq!(fixture.seal(slot, bad).unwrap_err().errno(), libc::EIO);
+
+#[test]
+fn a_damaged_slot_locks_nobody_out_who_has_the_password() {
+    for change in [
+        "UPDATE slots SET label = 'other'",
+        "UPDATE credentials SET wrapped = zeroblob(60)",
+    ] {
+        let fixture = Fixture::new(&[Policies::default()]).tamper(change);
+        for _ in 0..12 {
+            let login = fixture.login(0, Role::Co);
+            assert!(matches!(login, Err(Error::Damaged { .. })), "{change}");
+        }
+        let wrong = SecretBytes::from(b"wrong horse".as_slice());
+        for _ in 0..10 {
+            fixture.hsm.login(SlotId(0), Role::Co, &wrong).unwrap_err();
+        }
+        let login = fixture.login(0, Role::Co);
+        assert!(matches!(login, Err(Error::RoleLocked { .. })), "{change}");
+    }
 }

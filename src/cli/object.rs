@@ -1,32 +1,47 @@
-//! `object generate`, `object import` and `object show`
+//! `object generate`, `import`, `export`, `show` and `delete`
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::password::read_secret;
+mod delete;
+mod export;
+
+use super::password::{file_password, read_secret};
 use super::{Console, Ended, output};
 use crate::credential::Role;
 use crate::error::{Error, Result};
 use crate::hsm::Hsm;
+use crate::object::attributes::Chosen;
+use crate::object::generate::{EcCurve, GenerateError, KeyPair, KeyPairType, generate_key_pair};
 use crate::object::import::{self, MAX_FILE_BYTES, RawType};
-use crate::object::new::{self, Naming, SecretKeyType};
+use crate::object::new::{self, Naming, NewError, SecretKeyType};
+use crate::object::pkcs11::class_name;
 use crate::object::{Handle, Object, SlotId, show};
+use crate::secret::SecretBytes;
 
 /// What can be done with objects.
 #[derive(Subcommand)]
 pub enum Verb {
-    /// Generate secret keys
+    /// Generate secret keys or key pairs; of a pair, the private key's handle is printed first
     #[command(
-        after_help = "Example:\n  slotfs object generate -type aes -bits 256 -label backup -count 3"
+        after_help = "Examples:\n  slotfs object generate -type aes -bits 256 -label backup -count 3\n  slotfs object generate -type ec -curve p384 -label signing -attribute derive=false"
     )]
     Generate(Generate),
-    /// Import a key, certificate or data from a file
+    /// Import keys, certificates or data from a file
     #[command(
-        after_help = "Example:\n  slotfs object import -file key.pem -label signing\n  slotfs object import -file secret.bin -type aes -label raw"
+        after_help = "Examples:\n  slotfs object import -file key.pem -label signing\n  slotfs object import -file store.p12 -filepasswordfile store.password -label web\n  slotfs object import -file secret.bin -type aes -label raw"
     )]
     Import(Import),
+    /// Write a public key, a certificate or data to a file
+    #[command(
+        after_help = "Examples:\n  slotfs object export -handle 124 -file public.pem\n  slotfs object export -handle 124 -file - -form der | openssl pkey -pubin -inform DER -text"
+    )]
+    Export(export::Export),
+    /// Destroy objects
+    #[command(after_help = "Example:\n  slotfs object delete -handle 124,125")]
+    Delete(delete::Delete),
     /// Show an object's attributes, never a secret value
     #[command(after_help = "Example:\n  slotfs object show -handle 124")]
     Show {
@@ -48,6 +63,9 @@ struct Target {
     /// Its CKA_ID, in hexadecimal
     #[arg(long, value_name = "HEX", value_parser = hex)]
     id: Option<Id>,
+    /// Other attributes than the defaults, such as extractable=true,sign=false; repeatable
+    #[arg(long, value_name = "NAME=VALUE,...")]
+    attribute: Vec<String>,
     /// The slot [default: the active one]
     #[arg(short, long)]
     slot: Option<SlotId>,
@@ -69,9 +87,13 @@ pub struct Generate {
     /// The key's type
     #[arg(long = "type", value_name = "TYPE")]
     kind: Generated,
-    /// Its length: 128, 192 or 256 for aes; whole bytes up to 4096 for generic
-    #[arg(long, default_value_t = 256)]
-    bits: u32,
+    /// Its length: 128, 192 or 256 for aes, whole bytes up to 4096 for generic [default: 256]; 2048, 3072 or 4096
+    /// for rsa [default: 3072]
+    #[arg(long, conflicts_with = "curve")]
+    bits: Option<u32>,
+    /// The curve of ec [default: p256]
+    #[arg(long)]
+    curve: Option<Curve>,
     /// How many
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
@@ -83,17 +105,35 @@ pub struct Generate {
 enum Generated {
     Aes,
     Generic,
+    Rsa,
+    Ec,
+    Ed25519,
+    X25519,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Curve {
+    P256,
+    P384,
+    P521,
+    Secp256k1,
 }
 
 /// `object import`
 #[derive(Args)]
 pub struct Import {
-    /// PEM or DER: a PKCS#8 private key, a SubjectPublicKeyInfo, a certificate; with -type any bytes
+    /// PEM or DER: a PKCS#8 private key, a SubjectPublicKeyInfo, a certificate, a PKCS#12 store; with -type any bytes
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
     /// Take the file's bytes as the value of a secret key or data object
     #[arg(long = "type", value_name = "TYPE")]
     raw: Option<Raw>,
+    /// The password of an encrypted file; visible to whoever lists processes [default: asked for]
+    #[arg(long, value_name = "STRING", conflicts_with = "filepasswordfile")]
+    filepassword: Option<String>,
+    /// File with the password of an encrypted file
+    #[arg(long, value_name = "PATH")]
+    filepasswordfile: Option<PathBuf>,
     #[command(flatten)]
     target: Target,
 }
@@ -111,6 +151,8 @@ impl Verb {
         match self {
             Self::Generate(generate) => generate.run(console),
             Self::Import(import) => import.run(console),
+            Self::Export(export) => export.run(console),
+            Self::Delete(delete) => delete.run(console),
             Self::Show { handle, slot } => show_object(console, handle, slot),
         }
     }
@@ -123,68 +165,149 @@ impl Target {
             id: self.id.clone().map(|id| id.0).unwrap_or_default(),
         }
     }
+
+    fn chosen(&self) -> Result<Chosen> {
+        Ok(Chosen::parse(self.attribute.iter().map(String::as_str))?)
+    }
+}
+
+/// What `object generate` makes of its options.
+enum Made {
+    Secret(SecretKeyType, u32),
+    Pair(KeyPairType),
 }
 
 impl Generate {
+    fn kind(&self) -> Result<Made> {
+        if self.curve.is_some() && !matches!(self.kind, Generated::Ec) {
+            return Err(Error::Usage("-curve is for -type ec".into()));
+        }
+        let bits = |default| self.bits.unwrap_or(default);
+        Ok(match self.kind {
+            Generated::Aes => Made::Secret(SecretKeyType::Aes, bits(256)),
+            Generated::Generic => Made::Secret(SecretKeyType::Generic, bits(256)),
+            Generated::Rsa => {
+                let bits = bits(3072).try_into().map_err(not_generated)?;
+                Made::Pair(KeyPairType::Rsa(bits))
+            }
+            _ if self.bits.is_some() => {
+                return Err(Error::Usage(
+                    "-bits is for -type aes, generic and rsa".into(),
+                ));
+            }
+            Generated::Ec => Made::Pair(KeyPairType::Ec(match self.curve {
+                None | Some(Curve::P256) => EcCurve::P256,
+                Some(Curve::P384) => EcCurve::P384,
+                Some(Curve::P521) => EcCurve::P521,
+                Some(Curve::Secp256k1) => EcCurve::Secp256k1,
+            })),
+            Generated::Ed25519 => Made::Pair(KeyPairType::Ed25519),
+            Generated::X25519 => Made::Pair(KeyPairType::X25519),
+        })
+    }
+
     fn run(self, console: &Console<'_>) -> Result<Ended> {
-        let kind = match self.kind {
-            Generated::Aes => SecretKeyType::Aes,
-            Generated::Generic => SecretKeyType::Generic,
-        };
+        let chosen = self.target.chosen()?;
         let naming = self.target.naming();
-        let one = || {
-            new::generate_secret_key(kind, self.bits, &naming).map_err(|error| {
-                Error::ObjectRefused {
-                    why: error.to_string(),
-                    hint: error.hint(),
-                }
-            })
+        let kind = self.kind()?;
+        // An RSA key can take seconds, and each is worth keeping at once.
+        let at_once = match kind {
+            Made::Pair(KeyPairType::Rsa(_)) => 2,
+            _ => AT_ONCE,
         };
-        // The first before the login, so that a length that cannot be costs no password.
+        let one = || -> Result<Vec<Object>> {
+            let mut made = match kind {
+                Made::Secret(kind, bits) => {
+                    vec![new::generate_secret_key(kind, bits, &naming).map_err(not_made)?]
+                }
+                Made::Pair(kind) => {
+                    let KeyPair { private, public } =
+                        generate_key_pair(kind, &naming).map_err(not_generated)?;
+                    vec![private, public]
+                }
+            };
+            chosen.apply(&mut made)?;
+            Ok(made)
+        };
+        // The first before the login, so that a length or attribute that cannot be costs no password.
         let first = one()?;
         let others = (1..self.count).map(|_| one());
-        store(
-            console,
-            &self.target,
-            std::iter::once(Ok(first)).chain(others),
-        )
+        let objects = std::iter::once(Ok(first))
+            .chain(others)
+            .flat_map(|made| match made {
+                Ok(made) => made.into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error)],
+            });
+        store(console, &self.target, objects, at_once)
+    }
+}
+
+fn not_made(error: NewError) -> Error {
+    Error::ObjectRefused {
+        why: error.to_string(),
+        hint: error.hint(),
+    }
+}
+
+fn not_generated(error: GenerateError) -> Error {
+    Error::ObjectRefused {
+        why: error.to_string(),
+        hint: error.hint(),
     }
 }
 
 impl Import {
     fn run(self, console: &Console<'_>) -> Result<Ended> {
+        let chosen = self.target.chosen()?;
         let file = read_secret(&self.file, MAX_FILE_BYTES as u64)?;
         let raw = self.raw.map(|raw| match raw {
             Raw::Aes => RawType::Aes,
             Raw::Generic => RawType::Generic,
             Raw::Data => RawType::Data,
         });
-        let object = import::import(&file, raw, &self.target.naming()).map_err(|error| {
-            Error::ObjectRefused {
-                why: format!("{}: {error}", self.file.display()),
-                hint: error.hint(),
+        let password = match (self.filepassword, self.filepasswordfile) {
+            (Some(password), _) => Some(SecretBytes::new(password.into_bytes())),
+            (None, path) if raw.is_none() && import::is_encrypted(&file) => {
+                Some(file_password(&self.file, path.as_deref())?)
             }
-        })?;
-        store(console, &self.target, std::iter::once(Ok(object)))
+            _ => None,
+        };
+        let naming = self.target.naming();
+        let mut objects =
+            import::import(&file, raw, &naming, password.as_ref()).map_err(|error| {
+                Error::ObjectRefused {
+                    why: format!("{}: {error}", self.file.display()),
+                    hint: error.hint(),
+                }
+            })?;
+        chosen.apply(&mut objects)?;
+        store(console, &self.target, objects.into_iter().map(Ok), AT_ONCE)
     }
 }
+
+/// How many objects share commits: enough to be fast, few enough that memory stays flat.
+const AT_ONCE: usize = 256;
 
 /// Stores objects under the next free handles; each is durable when its line is printed.
 fn store(
     console: &Console<'_>,
     target: &Target,
     objects: impl Iterator<Item = Result<Object>>,
+    at_once: usize,
 ) -> Result<Ended> {
     let hsm = console.open()?;
     let slot = console.slot(&hsm, target.slot)?;
     console.login(&hsm, slot, &[Role::Co])?;
     let mut documents = Vec::new();
     let mut outcome = Ok(());
-    for_each_batch(objects, |batch| {
+    for_each_batch(objects, at_once, |batch| {
         for (object, stored) in batch.iter().zip(add_all(&hsm, slot, batch)) {
             match stored {
-                Ok(handle) if console.json() => documents
-                    .push(json!({ "handle": handle.get(), "ouid": object.ouid.to_string() })),
+                Ok(handle) if console.json() => documents.push(json!({
+                    "handle": handle.get(),
+                    "class": class_name(object.class),
+                    "ouid": object.ouid.to_string(),
+                })),
                 Ok(handle) => output::print(&format!("Handle {handle}\n")),
                 Err(error) => outcome = Err(error),
             }
@@ -196,16 +319,16 @@ fn store(
     outcome.map(|()| Ended::WithResult)
 }
 
-/// Hands over objects a few hundred at a time, so that they share commits and memory stays flat.
+/// Hands over objects `at_once` at a time.
 fn for_each_batch(
     objects: impl Iterator<Item = Result<Object>>,
+    at_once: usize,
     mut each: impl FnMut(&[Object]),
 ) -> Result<()> {
-    const AT_ONCE: usize = 256;
     let mut batch = Vec::new();
     for object in objects {
         batch.push(object?);
-        if batch.len() == AT_ONCE {
+        if batch.len() == at_once {
             each(&batch);
             batch.clear();
         }

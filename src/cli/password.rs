@@ -164,6 +164,24 @@ pub fn ask_domain(slot: SlotId) -> Result<Zeroizing<String>> {
     ))
 }
 
+/// The password of the encrypted file `file`: the content of `given`, else asked for.
+///
+/// # Errors
+/// [`Error::Usage`] when nobody can be asked; [`Error::File`].
+pub fn file_password(file: &Path, given: Option<&Path>) -> Result<SecretBytes> {
+    if let Some(path) = given {
+        return read_password(path);
+    }
+    let file = file.display();
+    if !io::stdin().is_terminal() {
+        return Err(Error::Usage(format!(
+            "{file} is encrypted, and there is no terminal to ask for its password on; give -filepasswordfile PATH"
+        )));
+    }
+    ask(&format!("        Enter the password of {file}: "))
+        .map(|password| SecretBytes::from(password.as_bytes()))
+}
+
 /// Asks on the terminal for what must not be seen: an asterisk for each character, as lunacm shows.
 ///
 /// # Errors

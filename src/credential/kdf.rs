@@ -31,7 +31,7 @@ impl KdfParams {
 
     /// Whether a row may ask for this: neither so little that a guess is cheap, nor so much that a
     /// planted row stops the machine.
-    fn is_sane(self) -> bool {
+    pub fn is_sane(self) -> bool {
         (19 * 1024..=1024 * 1024).contains(&self.memory_kib)
             && (1..=16).contains(&self.passes)
             && (1..=16).contains(&self.lanes)

@@ -36,6 +36,9 @@ impl Purpose {
 pub struct SealedRow(Vec<u8>);
 
 impl SealedRow {
+    /// How much longer a row is than what is sealed in it: nonce and tag.
+    pub const OVERHEAD_BYTES: usize = NONCE_BYTES + TAG_BYTES;
+
     /// A row as it was read back; opening tells whether it is one.
     pub fn stored(bytes: Vec<u8>) -> Self {
         Self(bytes)

@@ -16,7 +16,7 @@ impl Hsm {
     ///
     /// # Errors
     /// [`Error::PasswordWrong`], [`Error::RoleLocked`], [`Error::RoleMissing`], [`Error::NoSuchSlot`],
-    /// [`Error::Damaged`].
+    /// [`Error::SlotChanged`], [`Error::Damaged`].
     pub fn login(&self, slot: SlotId, role: Role, password: &SecretBytes) -> Result<()> {
         let session = self.authenticate(slot, role, password)?;
         self.install(session)?;
@@ -54,6 +54,10 @@ impl Hsm {
             // Nothing was guessed: a machine short of memory must not lock anybody out.
             self.uncount_attempt(stored.id)?;
         }
+        if let Err(CredentialError::Damaged) = unwrapped {
+            // The password was the right one: looking at a damaged slot must not lock anybody out.
+            self.uncount_attempt(stored.id)?;
+        }
         let damaged = |what: &str| Error::Damaged {
             what: format!("slot {slot}: the credential of {role} {what}"),
         };
@@ -73,10 +77,26 @@ impl Hsm {
                 why: format!("not enough memory to log in to slot {slot}"),
             },
         })?;
-        let session = Session::open(row, role, slot_key, &self.store.domains(slot)?)?;
-        if !session.names_credential(stored.id) {
-            return Err(damaged("is not the current one"));
-        }
+        let version = row.as_version();
+        let opened =
+            Session::open(row, role, slot_key, &self.store.domains(slot)?).and_then(|session| {
+                match session.names_credential(stored.id) {
+                    true => Ok(session),
+                    false => Err(damaged("is not the current one")),
+                }
+            });
+        let session = match opened {
+            Ok(session) => session,
+            Err(error) => {
+                // Again the right one.
+                self.uncount_attempt(stored.id)?;
+                // Parts that do not fit together because they were read before and after a change.
+                if self.store.slot(slot)?.as_version() != version {
+                    return Err(Error::SlotChanged { slot });
+                }
+                return Err(error);
+            }
+        };
         if !self.store.is_read_only() {
             self.store.clear_failures(stored.id)?;
         }

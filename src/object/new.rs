@@ -4,7 +4,7 @@ use super::pkcs11::{
     CKA_DECRYPT, CKA_DERIVE, CKA_ENCRYPT, CKA_SIGN, CKA_UNWRAP, CKA_VALUE, CKA_VALUE_LEN,
     CKA_VERIFY, CKA_WRAP, CKK_AES, CKK_GENERIC_SECRET, CKM_AES_KEY_GEN, CKM_GENERIC_SECRET_KEY_GEN,
 };
-use super::template::{self, Origin};
+use super::template;
 use super::{Attribute, Object};
 use crate::codec;
 use crate::secret::SecretBytes;
@@ -95,7 +95,9 @@ pub fn generate_secret_key(
     };
     let mut value = SecretBytes::new(vec![0; (bits / 8) as usize]);
     getrandom::fill(value.bytes_mut())?;
-    secret_key(kind, Origin::Generated(mechanism), value, naming)
+    let mut object = secret_key(kind, value, naming)?;
+    template::mark_generated(&mut object, mechanism);
+    Ok(object)
 }
 
 /// Makes a secret key of a value from outside.
@@ -113,7 +115,7 @@ pub fn import_secret_key(
         (SecretKeyType::Generic, 0) => return Err(NewError::Empty),
         (SecretKeyType::Generic, _) => {}
     }
-    secret_key(kind, Origin::Imported, value, naming)
+    secret_key(kind, value, naming)
 }
 
 /// Makes a data object. Its value is as secret as a key's (`pkcs11::is_secret`).
@@ -136,7 +138,6 @@ pub fn data(value: SecretBytes, naming: &Naming) -> Result<Object, NewError> {
 
 fn secret_key(
     kind: SecretKeyType,
-    origin: Origin,
     value: SecretBytes,
     naming: &Naming,
 ) -> Result<Object, NewError> {
@@ -154,7 +155,7 @@ fn secret_key(
         ),
         SecretKeyType::Generic => (CKK_GENERIC_SECRET, &[CKA_SIGN, CKA_VERIFY, CKA_DERIVE]),
     };
-    let mut object = template::secret_key(key_type, origin, usage, naming)?;
+    let mut object = template::secret_key(key_type, usage, naming)?;
     template::put_number(&mut object, CKA_VALUE_LEN, value.bytes().len() as u64);
     object
         .attributes

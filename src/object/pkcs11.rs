@@ -1,12 +1,12 @@
 //! Numbers and names of PKCS#11 3.1 (OASIS Standard, 23 July 2023), as far as slotfs uses them.
 
 /// One named number.
-type Name = (u32, &'static str);
+pub(super) type Name = (u32, &'static str);
 
 macro_rules! numbers {
     ($table:ident: $($name:ident = $number:literal),+ $(,)?) => {
         $(#[doc = concat!("`", stringify!($name), "`")] pub const $name: u32 = $number;)+
-        const $table: &[Name] = &[$(($name, stringify!($name))),+];
+        pub(super) const $table: &[Name] = &[$(($name, stringify!($name))),+];
     };
 }
 
@@ -26,6 +26,19 @@ numbers! { KEY_TYPES:
     CKK_EC_EDWARDS = 0x40,
     CKK_EC_MONTGOMERY = 0x41,
 }
+
+/// `CKM_RSA_PKCS_KEY_PAIR_GEN`
+pub const CKM_RSA_PKCS_KEY_PAIR_GEN: u64 = 0x0;
+/// `CKM_GENERIC_SECRET_KEY_GEN`
+pub const CKM_GENERIC_SECRET_KEY_GEN: u64 = 0x350;
+/// `CKM_EC_KEY_PAIR_GEN`
+pub const CKM_EC_KEY_PAIR_GEN: u64 = 0x1040;
+/// `CKM_EC_EDWARDS_KEY_PAIR_GEN`
+pub const CKM_EC_EDWARDS_KEY_PAIR_GEN: u64 = 0x1055;
+/// `CKM_EC_MONTGOMERY_KEY_PAIR_GEN`
+pub const CKM_EC_MONTGOMERY_KEY_PAIR_GEN: u64 = 0x1056;
+/// `CKM_AES_KEY_GEN`
+pub const CKM_AES_KEY_GEN: u64 = 0x1080;
 
 numbers! { ATTRIBUTES:
     CKA_CLASS = 0x0,
@@ -83,10 +96,6 @@ numbers! { ATTRIBUTES:
 
 /// `CKC_X_509`, the one certificate type slotfs imports.
 pub const CKC_X_509: u64 = 0;
-/// `CKM_AES_KEY_GEN`
-pub const CKM_AES_KEY_GEN: u64 = 0x1080;
-/// `CKM_GENERIC_SECRET_KEY_GEN`
-pub const CKM_GENERIC_SECRET_KEY_GEN: u64 = 0x350;
 /// `CK_UNAVAILABLE_INFORMATION` as stored for `CKA_KEY_GEN_MECHANISM` of imported keys.
 pub const CK_UNAVAILABLE_INFORMATION: u64 = u64::MAX;
 
@@ -122,8 +131,12 @@ pub fn attribute_name(number: u32) -> String {
 /// A value of `CKA_KEY_GEN_MECHANISM` by its PKCS#11 name, else its number.
 pub fn mechanism_name(mechanism: u64) -> String {
     match mechanism {
-        CKM_AES_KEY_GEN => "CKM_AES_KEY_GEN".to_owned(),
+        CKM_RSA_PKCS_KEY_PAIR_GEN => "CKM_RSA_PKCS_KEY_PAIR_GEN".to_owned(),
         CKM_GENERIC_SECRET_KEY_GEN => "CKM_GENERIC_SECRET_KEY_GEN".to_owned(),
+        CKM_EC_KEY_PAIR_GEN => "CKM_EC_KEY_PAIR_GEN".to_owned(),
+        CKM_EC_EDWARDS_KEY_PAIR_GEN => "CKM_EC_EDWARDS_KEY_PAIR_GEN".to_owned(),
+        CKM_EC_MONTGOMERY_KEY_PAIR_GEN => "CKM_EC_MONTGOMERY_KEY_PAIR_GEN".to_owned(),
+        CKM_AES_KEY_GEN => "CKM_AES_KEY_GEN".to_owned(),
         CK_UNAVAILABLE_INFORMATION => "CK_UNAVAILABLE_INFORMATION".to_owned(),
         other => format!("0x{other:08x}"),
     }

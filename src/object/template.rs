@@ -19,25 +19,37 @@ use super::pkcs11::{
 };
 use super::{Attribute, Object};
 
-/// Where a key comes from, which PKCS#11 keeps with it for ever.
-#[derive(Clone, Copy)]
-pub(super) enum Origin {
-    /// Made here, by this mechanism: it was never outside.
-    Generated(u64),
-    /// From a file: what happened to it before is unknown.
-    Imported,
+/// Makes of an imported key one that was generated here by `mechanism` and was never outside.
+pub(super) fn mark_generated(object: &mut Object, mechanism: u64) {
+    put_bool(object, CKA_LOCAL, true);
+    put_number(object, CKA_KEY_GEN_MECHANISM, mechanism);
+    remember_birth(object);
 }
 
-/// A secret key without its value. `usage` are the CKA numbers of what it may be used for.
+/// Sets `CKA_ALWAYS_SENSITIVE` and `CKA_NEVER_EXTRACTABLE` of a key generated here from what it is born with:
+/// nothing changes it afterwards. Those of a key from a file cannot be known and stay false.
+pub(super) fn remember_birth(object: &mut Object) {
+    let is = |number| match object.attributes.get(&number) {
+        Some(Attribute::Bool(value)) => Some(*value),
+        _ => None,
+    };
+    if let (Some(true), Some(sensitive), Some(extractable)) =
+        (is(CKA_LOCAL), is(CKA_SENSITIVE), is(CKA_EXTRACTABLE))
+    {
+        put_bool(object, CKA_ALWAYS_SENSITIVE, sensitive);
+        put_bool(object, CKA_NEVER_EXTRACTABLE, !extractable);
+    }
+}
+
+/// A secret key without its value, as from a file. `usage` are the CKA numbers of what it may be used for.
 pub(super) fn secret_key(
     key_type: u32,
-    origin: Origin,
     usage: &[u32],
     naming: &Naming,
 ) -> Result<Object, NewError> {
     let mut object = storage(CKO_SECRET_KEY, Some(key_type), true, &naming.label)?;
-    key(&mut object, origin, naming);
-    sensitive(&mut object, origin);
+    key(&mut object, naming);
+    sensitive(&mut object);
     put_bool(&mut object, CKA_TRUSTED, false);
     for flag in [
         CKA_ENCRYPT,
@@ -53,16 +65,15 @@ pub(super) fn secret_key(
     Ok(object)
 }
 
-/// A private key without its value. `usage` as for [`secret_key`].
+/// A private key without its value, as from a file. `usage` as for [`secret_key`].
 pub(super) fn private_key(
     key_type: u32,
-    origin: Origin,
     usage: &[u32],
     naming: &Naming,
 ) -> Result<Object, NewError> {
     let mut object = storage(CKO_PRIVATE_KEY, Some(key_type), true, &naming.label)?;
-    key(&mut object, origin, naming);
-    sensitive(&mut object, origin);
+    key(&mut object, naming);
+    sensitive(&mut object);
     put_bool(&mut object, CKA_ALWAYS_AUTHENTICATE, false);
     for flag in [
         CKA_DECRYPT,
@@ -76,15 +87,14 @@ pub(super) fn private_key(
     Ok(object)
 }
 
-/// A public key without its value. `usage` as for [`secret_key`].
+/// A public key without its value, as from a file. `usage` as for [`secret_key`].
 pub(super) fn public_key(
     key_type: u32,
-    origin: Origin,
     usage: &[u32],
     naming: &Naming,
 ) -> Result<Object, NewError> {
     let mut object = storage(CKO_PUBLIC_KEY, Some(key_type), false, &naming.label)?;
-    key(&mut object, origin, naming);
+    key(&mut object, naming);
     put_bool(&mut object, CKA_TRUSTED, false);
     for flag in [
         CKA_ENCRYPT,
@@ -147,23 +157,18 @@ fn storage(
 }
 
 /// What every key has (section 4.7).
-fn key(object: &mut Object, origin: Origin, naming: &Naming) {
-    let (local, mechanism) = match origin {
-        Origin::Generated(mechanism) => (true, mechanism),
-        Origin::Imported => (false, CK_UNAVAILABLE_INFORMATION),
-    };
+fn key(object: &mut Object, naming: &Naming) {
     put_bytes(object, CKA_ID, &naming.id);
-    put_bool(object, CKA_LOCAL, local);
-    put_number(object, CKA_KEY_GEN_MECHANISM, mechanism);
+    put_bool(object, CKA_LOCAL, false);
+    put_number(object, CKA_KEY_GEN_MECHANISM, CK_UNAVAILABLE_INFORMATION);
 }
 
 /// What private and secret keys have (sections 4.9 and 4.10). The "always" and "never" of a key that
 /// came from a file cannot be known, so they are false, as `C_CreateObject` sets them.
-fn sensitive(object: &mut Object, origin: Origin) {
-    let never_outside = matches!(origin, Origin::Generated(_));
+fn sensitive(object: &mut Object) {
     put_bool(object, CKA_SENSITIVE, true);
     put_bool(object, CKA_EXTRACTABLE, false);
-    put_bool(object, CKA_ALWAYS_SENSITIVE, never_outside);
-    put_bool(object, CKA_NEVER_EXTRACTABLE, never_outside);
+    put_bool(object, CKA_ALWAYS_SENSITIVE, false);
+    put_bool(object, CKA_NEVER_EXTRACTABLE, false);
     put_bool(object, CKA_WRAP_WITH_TRUSTED, false);
 }

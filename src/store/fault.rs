@@ -83,10 +83,36 @@ pub fn sql(path: &Path) -> impl Fn(rusqlite::Error) -> Error + '_ {
                 path,
                 why: "it is not a slotfs store".into(),
             },
+            _ if is_unreadable(&error) => Error::Damaged {
+                what: format!("{}: {error}", path.display()),
+            },
             _ => Error::Store {
                 path,
                 why: error.to_string(),
             },
         }
     }
+}
+
+/// Whether the store's own content is to blame for `error`: a damaged page, or a value that no write of ours
+/// leaves.
+pub fn is_damage(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(
+        code,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::SystemIoFailure)
+    ) || is_unreadable(error)
+}
+
+fn is_unreadable(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{
+        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+    };
+    matches!(
+        error,
+        FromSqlConversionFailure(..)
+            | IntegralValueOutOfRange(..)
+            | InvalidColumnType(..)
+            | Utf8Error(..)
+    )
 }

@@ -278,10 +278,10 @@ impl Store {
     }
 }
 
-const SELECT_SLOT: &str = "SELECT slot, serial, label, kind, version, capacity_objects,
+pub(super) const SELECT_SLOT: &str = "SELECT slot, serial, label, kind, version, capacity_objects,
     capacity_bytes, retention_secs, policies, uid, gid, created_secs, generation, header FROM slots";
 
-fn slot_row(row: &Row<'_>) -> rusqlite::Result<SlotRow> {
+pub(super) fn slot_row(row: &Row<'_>) -> rusqlite::Result<SlotRow> {
     Ok(SlotRow {
         slot: SlotId(row.get(0)?),
         serial: unsigned(row, 1)?,

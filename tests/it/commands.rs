@@ -2,12 +2,15 @@
 
 mod clone;
 mod domains;
+mod export;
 mod import;
+mod keys;
 mod output;
 mod partition;
 mod prompt;
 mod roles;
 mod shell;
+mod store;
 
 use crate::fixture::Store;
 

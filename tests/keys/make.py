@@ -211,9 +211,6 @@ distinguished_name=n
     write("bad/certificate-trusted.pem", openssl("x509", "-trustout", stdin=v1))
     write("bad/pkcs7.pem", openssl("crl2pkcs7", "-nocrl", "-certfile",
                                    os.path.join(HERE, "certificate-v1.pem")))
-    write("bad/pkcs12.der", openssl("pkcs12", "-export", "-passout", "pass:x", "-inkey",
-                                    os.path.join(HERE, "rsa-2048.pem"), "-in",
-                                    os.path.join(HERE, "certificate-v1.pem")))
 
 
 def certificate(name, text):
@@ -262,10 +259,6 @@ def bad():
     write("bad/hexadecimal.txt", b"0123456789abcdef" * 4 + b"\n")
     write("bad/zeros.bin", bytes(64))
 
-    encrypted = openssl("pkcs8", "-topk8", "-v2", "aes256", "-passout", "pass:x", stdin=rsa)
-    write("bad/encrypted-pkcs8.pem", encrypted)
-    write("bad/encrypted-pkcs8.der", openssl("pkcs8", "-topk8", "-v2", "aes256", "-passout",
-                                             "pass:x", "-outform", "DER", stdin=rsa))
     write("bad/encrypted-traditional.pem", openssl("pkey", "-traditional", "-aes256", "-passout",
                                                    "pass:x", stdin=rsa))
 
@@ -356,6 +349,14 @@ def bad():
     write("bad/pkcs8-version-0-with-public-key.der",
           pkcs8(sec1(version, value, curve), b"\x81" + point[1:], v=0))
 
+    # Made by hand, so that the same keys give the same files.
+    write("bad/ec-public-key-of-another-key.der", sec1(version, tlv(4, bytes(31) + b"\1"), curve, public))
+    spki = read("ec-p256.pub.der")
+    write("bad/ec-point-not-on-curve.pub.der", spki[:-1] + bytes([spki[-1] ^ 1]))
+    bits = children(read("x25519.pub.der"))[1]
+    write("bad/ed25519-public-key-of-another-key.der",
+          tlv(0x30, integer(1) + b"".join(children(read("ed25519.der"))[1:]) + b"\x81" + bits[1:]))
+
     ed_algorithm = children(read("ed25519.der"))[1]
     for size in (31, 33):
         write(f"bad/ed25519-of-{size}-bytes.der",
@@ -371,6 +372,73 @@ def bad():
     write("bad/domain-key.pem", pem("SLOTFS DOMAIN KEY", bytes(range(32))))
 
 
+def rounds(der, new):
+    """DER with its INTEGER of 2048 changed; OCTET STRINGs are left alone."""
+    if der == integer(2048):
+        return integer(new)
+    if not der[0] & 0x20:
+        return der
+    return tlv(der[0], b"".join(rounds(child, new) for child in children(der)))
+
+
+def encrypted():
+    """Files under the password x. Those under bad/ are refused for what their name says."""
+    def path(name):
+        return os.path.join(HERE, name)
+
+    def pkcs8(name, *options, key="ec-p256.pem", form="DER"):
+        return write(f"encrypted/{name}", openssl("pkcs8", "-topk8", "-outform", form, "-passout", "pass:x",
+                                                  *options, stdin=read(key)))
+
+    def store(name, *options, password="x", key="ec-p256", certificate="certificate-to-2049"):
+        inputs = ["-inkey", path(f"{key}.pem")] if key else ["-nokeys"]
+        inputs += ["-in", path(f"{certificate}.pem")] if certificate else ["-nocerts", "-in", os.devnull]
+        return write(f"encrypted/{name}", openssl("pkcs12", "-export", "-passout", f"pass:{password}",
+                                                  *inputs, *options))
+
+    pkcs8("pkcs8-aes256.pem", "-v2", "aes256", form="PEM")
+    plain = pkcs8("pkcs8-aes256.der", "-v2", "aes256")
+    pkcs8("pkcs8-aes192-sha512.der", "-v2", "aes192", "-v2prf", "hmacWithSHA512")
+    pkcs8("pkcs8-aes128-sha1.der", "-v2", "aes128", "-v2prf", "hmacWithSHA1")
+    pkcs8("pkcs8-rsa.der", "-v2", "aes256", key="rsa-2048.pem")
+    store("key-and-certificate.p12")
+    store("key-alone.p12", certificate=None)
+    store("certificates.p12", key=None)
+    store("key-and-chain.p12", "-certfile", path("certificate-v1.pem"))
+    store("rsa-of-aes128.p12", "-keypbe", "AES-128-CBC", "-certpbe", "AES-128-CBC", "-macalg", "SHA1",
+          key="rsa-2048", certificate="certificate-v1")
+    store("sha512-mac.p12", "-macalg", "SHA512")
+    store("certificates-not-encrypted.p12", "-certpbe", "NONE")
+    store("key-not-encrypted.p12", "-keypbe", "NONE")
+
+    pkcs8("bad/pkcs8-3des.der", "-v2", "des3")
+    pkcs8("bad/pkcs8-pbes1.der", "-v1", "PBE-SHA1-3DES")
+    pkcs8("bad/pkcs8-scrypt.der", "-scrypt")
+    pkcs8("bad/pkcs8-rounds-10000001.der", "-v2", "aes256", "-iter", "10000001")
+    for count in (0, 1 << 31, 1 << 40, 1 << 80):
+        write(f"encrypted/bad/pkcs8-rounds-{count}.der", rounds(plain, count))
+    algorithm, ciphertext = children(plain)
+    for name, body in (("empty", b""), ("of-17-bytes", bytes(17)), ("of-zeros", bytes(160))):
+        write(f"encrypted/bad/pkcs8-ciphertext-{name}.der", tlv(0x30, algorithm + tlv(4, body)))
+    oid, scheme = children(algorithm)
+    kdf, cipher = children(scheme)
+    name, parameters = children(kdf)
+    kdf = tlv(0x30, name + tlv(0x30, b"\4\0" + b"".join(children(parameters)[1:])))
+    write("encrypted/bad/pkcs8-salt-empty.der",
+          tlv(0x30, tlv(0x30, oid + tlv(0x30, kdf + cipher)) + ciphertext))
+    store("bad/legacy.p12", "-legacy")
+    store("bad/3des.p12", "-keypbe", "PBE-SHA1-3DES", "-certpbe", "PBE-SHA1-3DES")
+    store("bad/no-mac.p12", "-nomac")
+    store("bad/password-empty.p12", password="")
+    store("bad/rounds-6000000-twice.p12", "-iter", "6000000", "-nomaciter")
+    mac = store("bad/mac-rounds-1099511627776.p12")
+    write("encrypted/bad/mac-rounds-1099511627776.p12", rounds(mac, 1 << 40))
+    whole = read("encrypted/key-and-certificate.p12")
+    for at in (60, len(whole) // 2):
+        changed = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1:]
+        write(f"encrypted/bad/byte-{'first' if at == 60 else 'middle'}-changed.p12", changed)
+
+
 def public_rsa(modulus, null=b"\x05\x00"):
     algorithm = tlv(0x30, tlv(6, bytes.fromhex("2a864886f70d010101")) + null)
     return tlv(0x30, algorithm + tlv(3, b"\0" + tlv(0x30, modulus + integer(65537))))
@@ -382,10 +450,13 @@ def main():
             os.remove(os.path.join(HERE, name))
     shutil.rmtree(BAD, ignore_errors=True)
     os.mkdir(BAD)
+    shutil.rmtree(os.path.join(HERE, "encrypted"), ignore_errors=True)
+    os.makedirs(os.path.join(HERE, "encrypted", "bad"))
     pairs()
     short_scalar()
     certificates()
     bad()
+    encrypted()
     # A PEM file as other systems write it: CRLF, one long line, text above, blank lines below.
     ed = read("ed25519.pem")
     write("ed25519.crlf.pem", ed.replace(b"\n", b"\r\n"))

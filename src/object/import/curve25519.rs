@@ -4,6 +4,8 @@
 //! key's 32 bytes themselves, as 3.1 has it (3.0 wrapped the point in a BIT STRING, SoftHSM wraps it in an
 //! OCTET STRING).
 
+use aws_lc_rs::agreement::{self, X25519};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use pkcs8::ObjectIdentifier;
 use x509_cert::der::Decode;
 use x509_cert::der::asn1::{AnyRef, OctetStringRef};
@@ -13,7 +15,7 @@ use super::super::pkcs11::{
     CKA_DERIVE, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO, CKA_SIGN, CKA_VALUE, CKA_VERIFY, CKK_EC_EDWARDS,
     CKK_EC_MONTGOMERY,
 };
-use super::super::template::{self, Origin};
+use super::super::template;
 use super::super::{Attribute, Object};
 use super::error::ImportError;
 use super::{ec, spki};
@@ -26,6 +28,8 @@ pub(super) struct Curve {
     key_type: u32,
     private_usage: u32,
     public_usage: Option<u32>,
+    /// The public key of a private one of [`KEY_BYTES`].
+    public_of: fn(&[u8]) -> Option<Vec<u8>>,
 }
 
 /// Of a private and of a public key alike.
@@ -38,6 +42,10 @@ const CURVES: &[Curve] = &[
         key_type: CKK_EC_EDWARDS,
         private_usage: CKA_SIGN,
         public_usage: Some(CKA_VERIFY),
+        public_of: |seed| {
+            let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
+            Some(pair.public_key().as_ref().to_vec())
+        },
     },
     Curve {
         name: "X25519",
@@ -45,6 +53,10 @@ const CURVES: &[Curve] = &[
         key_type: CKK_EC_MONTGOMERY,
         private_usage: CKA_DERIVE,
         public_usage: None,
+        public_of: |value| {
+            let key = agreement::PrivateKey::from_private_key(&X25519, value).ok()?;
+            Some(key.compute_public_key().ok()?.as_ref().to_vec())
+        },
     },
 ];
 
@@ -74,16 +86,32 @@ pub(super) fn private(
     if value.len() != KEY_BYTES {
         return Err(ImportError::PrivateValue(curve.name));
     }
+    let computed = (curve.public_of)(value).ok_or(ImportError::PrivateValue(curve.name))?;
+    match public {
+        Some(public) if public.len() != KEY_BYTES => return Err(ImportError::PublicKeyForm),
+        Some(public) if public != computed => return Err(ImportError::Inconsistent),
+        _ => {}
+    }
     let usage = &[curve.private_usage];
-    let mut object = template::private_key(curve.key_type, Origin::Imported, usage, naming)?;
+    let mut object = template::private_key(curve.key_type, usage, naming)?;
     ec::put_curve(&mut object, &curve.oid)?;
     let value = Attribute::Secret(SecretBytes::from(value));
     object.attributes.insert(CKA_VALUE, value);
-    if let Some(public) = public {
-        let info = info(public, curve)?;
-        template::put_bytes(&mut object, CKA_PUBLIC_KEY_INFO, &info);
-    }
+    template::put_bytes(&mut object, CKA_PUBLIC_KEY_INFO, &info(&computed, curve)?);
     Ok(object)
+}
+
+/// The SPKI of a private key object's public half, computed from its value.
+pub(super) fn info_of_private(object: &Object) -> Option<Vec<u8>> {
+    let curve = CURVES
+        .iter()
+        .find(|curve| Some(curve.key_type) == object.key_type)?;
+    match object.attributes.get(&CKA_VALUE) {
+        Some(Attribute::Secret(value)) if value.bytes().len() == KEY_BYTES => {
+            info(&(curve.public_of)(value.bytes())?, curve).ok()
+        }
+        _ => None,
+    }
 }
 
 /// A public key of its 32 bytes.
@@ -94,7 +122,7 @@ pub(super) fn public(
 ) -> Result<Object, ImportError> {
     let info = info(key, curve)?;
     let usage = curve.public_usage.as_slice();
-    let mut object = template::public_key(curve.key_type, Origin::Imported, usage, naming)?;
+    let mut object = template::public_key(curve.key_type, usage, naming)?;
     ec::put_curve(&mut object, &curve.oid)?;
     template::put_bytes(&mut object, CKA_EC_POINT, key);
     template::put_bytes(&mut object, CKA_PUBLIC_KEY_INFO, &info);

@@ -3,6 +3,11 @@
 //! `CKA_EC_PARAMS` is the DER of the curve's object identifier, `CKA_EC_POINT` the DER OCTET STRING of
 //! the uncompressed point, `CKA_VALUE` the private value at the length of the field.
 
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256K1_SHA256_ASN1_SIGNING,
+    ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, KeyPair, UnparsedPublicKey,
+};
 use pkcs8::ObjectIdentifier;
 use sec1::{EcParameters, EcPrivateKey};
 use x509_cert::der::asn1::{AnyRef, OctetStringRef};
@@ -13,7 +18,7 @@ use super::super::pkcs11::{
     CKA_DERIVE, CKA_EC_PARAMS, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO, CKA_SIGN, CKA_VALUE, CKA_VERIFY,
     CKK_EC,
 };
-use super::super::template::{self, Origin};
+use super::super::template;
 use super::super::{Attribute, Object};
 use super::error::ImportError;
 use super::spki;
@@ -28,6 +33,8 @@ pub(super) struct Curve {
     oid: ObjectIdentifier,
     /// The order of its group, big-endian; as long as the field for each of these curves.
     order: &'static [u8],
+    /// How the library knows it.
+    signing: &'static EcdsaSigningAlgorithm,
 }
 
 /// Orders: SEC 2 version 2.
@@ -40,6 +47,7 @@ const CURVES: &[Curve] = &[
             0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2,
             0xfc, 0x63, 0x25, 0x51,
         ],
+        signing: &ECDSA_P256_SHA256_ASN1_SIGNING,
     },
     Curve {
         name: "P-384",
@@ -50,6 +58,7 @@ const CURVES: &[Curve] = &[
             0xf4, 0x37, 0x2d, 0xdf, 0x58, 0x1a, 0x0d, 0xb2, 0x48, 0xb0, 0xa7, 0x7a, 0xec, 0xec,
             0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
         ],
+        signing: &ECDSA_P384_SHA384_ASN1_SIGNING,
     },
     Curve {
         name: "P-521",
@@ -61,6 +70,7 @@ const CURVES: &[Curve] = &[
             0x7f, 0xcc, 0x01, 0x48, 0xf7, 0x09, 0xa5, 0xd0, 0x3b, 0xb5, 0xc9, 0xb8, 0x89, 0x9c,
             0x47, 0xae, 0xbb, 0x6f, 0xb7, 0x1e, 0x91, 0x38, 0x64, 0x09,
         ],
+        signing: &ECDSA_P521_SHA512_ASN1_SIGNING,
     },
     Curve {
         name: "secp256k1",
@@ -70,6 +80,7 @@ const CURVES: &[Curve] = &[
             0xff, 0xfe, 0xba, 0xae, 0xdc, 0xe6, 0xaf, 0x48, 0xa0, 0x3b, 0xbf, 0xd2, 0x5e, 0x8c,
             0xd0, 0x36, 0x41, 0x41,
         ],
+        signing: &ECDSA_P256K1_SHA256_ASN1_SIGNING,
     },
 ];
 
@@ -130,18 +141,34 @@ pub(super) fn private(
         (beside, inside) => beside.or(inside),
     };
     let value = scalar(key.private_key, curve)?;
+    let point = point_of(&value, curve)?;
+    if let Some(public) = public {
+        check_point(public, curve)?;
+        if public != point {
+            return Err(ImportError::Inconsistent);
+        }
+    }
     let usage = &[CKA_SIGN, CKA_DERIVE];
-    let mut object = template::private_key(CKK_EC, Origin::Imported, usage, naming)?;
+    let mut object = template::private_key(CKK_EC, usage, naming)?;
     put_curve(&mut object, &curve.oid)?;
     object
         .attributes
         .insert(CKA_VALUE, Attribute::Secret(value));
-    if let Some(point) = public {
-        check_point(point, curve)?;
-        let info = spki::encode(OID, Some((&curve.oid).into()), point)?;
-        template::put_bytes(&mut object, CKA_PUBLIC_KEY_INFO, &info);
-    }
+    template::put_bytes(&mut object, CKA_PUBLIC_KEY_INFO, &info(&point, curve)?);
     Ok(object)
+}
+
+/// The SPKI of a private key object's public half, computed from its value.
+pub(super) fn info_of_private(object: &Object) -> Option<Vec<u8>> {
+    let Some(Attribute::Bytes(parameters)) = object.attributes.get(&CKA_EC_PARAMS) else {
+        return None;
+    };
+    let Some(Attribute::Secret(value)) = object.attributes.get(&CKA_VALUE) else {
+        return None;
+    };
+    let curve = curve(ObjectIdentifier::from_der(parameters).ok()?).ok()?;
+    let value = scalar(value.bytes(), curve).ok()?;
+    info(&point_of(&value, curve).ok()?, curve).ok()
 }
 
 /// A public key of an encoded point.
@@ -151,15 +178,45 @@ pub(super) fn public(
     naming: &Naming,
 ) -> Result<Object, ImportError> {
     check_point(point, curve)?;
-    let mut object = template::public_key(CKK_EC, Origin::Imported, &[CKA_VERIFY], naming)?;
+    if UnparsedPublicKey::new(&**curve.signing, point)
+        .parse()
+        .is_err()
+    {
+        return Err(ImportError::NotOnCurve(curve.name));
+    }
+    let mut object = template::public_key(CKK_EC, &[CKA_VERIFY], naming)?;
     put_curve(&mut object, &curve.oid)?;
     let octets = OctetStringRef::new(point)
         .and_then(|octets| octets.to_der())
         .map_err(ImportError::der("EC point"))?;
     template::put_bytes(&mut object, CKA_EC_POINT, &octets);
-    let info = spki::encode(OID, Some((&curve.oid).into()), point)?;
-    template::put_bytes(&mut object, CKA_PUBLIC_KEY_INFO, &info);
+    template::put_bytes(&mut object, CKA_PUBLIC_KEY_INFO, &info(point, curve)?);
     Ok(object)
+}
+
+fn info(point: &[u8], curve: &Curve) -> Result<Vec<u8>, ImportError> {
+    spki::encode(OID, Some((&curve.oid).into()), point)
+}
+
+/// The uncompressed point of a private value as [`scalar`] gives it.
+fn point_of(scalar: &SecretBytes, curve: &'static Curve) -> Result<Vec<u8>, ImportError> {
+    const HEADER_BYTES: usize = 7;
+    let size = scalar.bytes().len();
+    // ECPrivateKey (RFC 5915) of version and value alone: below 128 bytes, so that each length is one byte.
+    let mut der = SecretBytes::new(vec![0; HEADER_BYTES + size]);
+    der.bytes_mut()[..HEADER_BYTES].copy_from_slice(&[
+        0x30,
+        5 + size as u8,
+        2,
+        1,
+        1,
+        4,
+        size as u8,
+    ]);
+    der.bytes_mut()[HEADER_BYTES..].copy_from_slice(scalar.bytes());
+    let pair = EcdsaKeyPair::from_private_key_der(curve.signing, der.bytes())
+        .map_err(|_| ImportError::PrivateValue(curve.name))?;
+    Ok(pair.public_key().as_ref().to_vec())
 }
 
 /// The private value at the length of the field: some writers drop its leading zeros. 0 and what is not

@@ -38,9 +38,30 @@ pub enum ImportError {
     /// Bad characters, line lengths or padding inside a PEM block.
     #[error("the base64 of the PEM block is malformed: bad characters, line lengths or padding")]
     PemBase64,
-    /// A private key under a password.
-    #[error("the private key is encrypted")]
+    /// A file under a password, and no password.
+    #[error("the file is encrypted, and no password for it was given")]
     Encrypted,
+    /// A private key under a password in openssl's own, old way.
+    #[error("the private key is encrypted in the traditional way, which is not read")]
+    EncryptedTraditional,
+    /// Encryption, key derivation or a MAC of an algorithm that is not read, and what to do.
+    #[error("the file is protected by {}, which is not read", algorithm(.0))]
+    Cipher(ObjectIdentifier, &'static str),
+    /// The password does not open it.
+    #[error("the password does not open the file: it is another one, or the file is damaged")]
+    Password,
+    /// The password is not UTF-8, which PKCS#12 needs.
+    #[error("the password is not text in UTF-8")]
+    PasswordText,
+    /// More key derivation than one file may cost, rounds.
+    #[error("the file asks for more than {0} rounds of key derivation")]
+    Work(u64),
+    /// A store without anything.
+    #[error("the PKCS#12 store holds neither a key nor a certificate")]
+    Nothing,
+    /// One id for several keys, or several certificates without a key.
+    #[error("the PKCS#12 store holds {0} objects that -id could be for")]
+    SeveralForId(usize),
     /// A known kind of file that is not imported: its name, and what to do.
     #[error("the file is {0}, which is not imported")]
     NotImported(&'static str, &'static str),
@@ -75,6 +96,9 @@ pub enum ImportError {
     /// A public key that is not an uncompressed point, or not whole bytes of the right number.
     #[error("the public key does not have the form that its algorithm asks for")]
     PublicKeyForm,
+    /// A point that does not satisfy its curve's equation.
+    #[error("the public key is not a point of the curve {0}")]
+    NotOnCurve(&'static str),
     /// A compressed EC point.
     #[error("the public key is a compressed point")]
     Compressed,
@@ -133,10 +157,19 @@ impl ImportError {
             Self::EcParameters => "drop them with 'openssl pkey -in FILE -out NEWFILE'",
             Self::PemEnd => "remove what follows the END line",
             Self::PemBegin | Self::PemBase64 | Self::Parameters => REENCODE,
-            Self::Encrypted => {
-                "decrypt it with 'openssl pkey -in FILE -out NEWFILE', which asks for the \
-                 password, and destroy NEWFILE afterwards"
+            Self::Encrypted => "give it with -filepasswordfile PATH",
+            Self::EncryptedTraditional => {
+                "rewrite it with 'openssl pkcs8 -topk8 -v2 aes256 -in FILE -out NEWFILE', which asks \
+                 for the password"
             }
+            Self::Cipher(_, advice) => advice,
+            Self::Password => "see whether openssl opens it with the same password",
+            Self::PasswordText => "write the password file in UTF-8",
+            Self::Work(_) => {
+                "rewrite it with fewer: -iter of 'openssl pkcs8' and 'openssl pkcs12', 600000 is plenty"
+            }
+            Self::Nothing => "see what 'openssl pkcs12 -info -in FILE -noout' says is in it",
+            Self::SeveralForId(_) => "leave -id out; each key then gets an id of its own",
             Self::NotImported(_, hint) => hint,
             Self::Der { fault, .. } => match fault {
                 Fault::CutShort => COPY_AGAIN,
@@ -164,6 +197,7 @@ impl ImportError {
             Self::RsaPrimes => "make a key of two primes",
             Self::PrivateValue(_)
             | Self::PublicKeyForm
+            | Self::NotOnCurve(_)
             | Self::RsaNumber(_)
             | Self::Inconsistent => {
                 "see what 'openssl pkey -in FILE -check -noout' says and get the key from its \
@@ -214,6 +248,35 @@ fn algorithm(oid: &ObjectIdentifier) -> String {
         ),
         (ObjectIdentifier::new_unwrap("1.2.840.10040.4.1"), "DSA"),
         (ObjectIdentifier::new_unwrap("1.2.840.113549.1.3.1"), "DH"),
+        (
+            ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.3"),
+            "MD5 and DES (PBES1)",
+        ),
+        (
+            ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.10"),
+            "SHA-1 and DES (PBES1)",
+        ),
+        (
+            ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.14"),
+            "PBMAC1",
+        ),
+        (ObjectIdentifier::new_unwrap("1.2.840.113549.3.7"), "3DES"),
+        (
+            ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.1.3"),
+            "3DES",
+        ),
+        (
+            ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.1.5"),
+            "RC2",
+        ),
+        (
+            ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.1.6"),
+            "RC2 of 40 bits",
+        ),
+        (
+            ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11591.4.11"),
+            "scrypt",
+        ),
         (ObjectIdentifier::new_unwrap("1.3.101.111"), "X448"),
         (ObjectIdentifier::new_unwrap("1.3.101.113"), "Ed448"),
     ];

@@ -11,6 +11,10 @@ use crate::secret::SecretBytes;
 pub(super) enum Form {
     /// `OneAsymmetricKey`, RFC 5958.
     Pkcs8,
+    /// `EncryptedPrivateKeyInfo`, RFC 5958.
+    EncryptedPkcs8,
+    /// `PFX`, RFC 7292.
+    Pkcs12,
     /// `RSAPrivateKey`, RFC 8017.
     Pkcs1,
     /// `ECPrivateKey`, RFC 5915.
@@ -23,12 +27,11 @@ pub(super) enum Form {
 
 const RSA_PUBLIC_HINT: &str =
     "rewrite it with 'openssl rsa -RSAPublicKey_in -in FILE -pubout -out NEWFILE'";
-const PKCS12_HINT: &str = "take the key out with 'openssl pkcs12 -in FILE -nocerts -noenc' and the certificate with \
-     'openssl pkcs12 -in FILE -clcerts -nokeys'";
 
 /// PEM labels that are imported.
 const FORMS: &[(&str, Form)] = &[
     ("PRIVATE KEY", Form::Pkcs8),
+    ("ENCRYPTED PRIVATE KEY", Form::EncryptedPkcs8),
     ("RSA PRIVATE KEY", Form::Pkcs1),
     ("EC PRIVATE KEY", Form::Sec1),
     ("PUBLIC KEY", Form::Spki),
@@ -87,9 +90,7 @@ pub(super) fn of_der(file: &[u8]) -> Result<Form, ImportError> {
     let shape = shape(file).map_err(ImportError::der("DER file"))?;
     match shape {
         // PKCS#12's version is 3, PKCS#8's 0 or 1.
-        Shape(Tag::Integer, &[3], Tag::Sequence, _) => {
-            Err(ImportError::NotImported("a PKCS#12 store", PKCS12_HINT))
-        }
+        Shape(Tag::Integer, &[3], Tag::Sequence, _) => Ok(Form::Pkcs12),
         Shape(Tag::Integer, _, Tag::Sequence, _) => Ok(Form::Pkcs8),
         Shape(Tag::Integer, _, Tag::Integer, Some(Tag::Integer)) => Ok(Form::Pkcs1),
         Shape(Tag::Integer, _, Tag::Integer, None) => Err(ImportError::NotImported(
@@ -98,7 +99,7 @@ pub(super) fn of_der(file: &[u8]) -> Result<Form, ImportError> {
         )),
         Shape(Tag::Integer, _, Tag::OctetString, _) => Ok(Form::Sec1),
         Shape(Tag::Sequence, _, Tag::BitString, None) => Ok(Form::Spki),
-        Shape(Tag::Sequence, _, Tag::OctetString, None) => Err(ImportError::Encrypted),
+        Shape(Tag::Sequence, _, Tag::OctetString, None) => Ok(Form::EncryptedPkcs8),
         Shape(Tag::Sequence, _, Tag::Sequence, Some(Tag::BitString)) => Ok(Form::Certificate),
         _ => Err(ImportError::Der {
             what: "DER file",
@@ -141,7 +142,7 @@ pub(super) fn of_pem(file: &[u8]) -> Result<(Form, SecretBytes), ImportError> {
     let has_end = count(file, b"-----END ") > 0;
     // Headers of RFC 1421, which the traditional encrypted keys have and the decoder refuses.
     if count(file, b"Proc-Type: 4,ENCRYPTED") > 0 {
-        return Err(ImportError::Encrypted);
+        return Err(ImportError::EncryptedTraditional);
     }
     let mut decoder =
         Decoder::new_detect_wrap(file.trim_ascii_end()).map_err(|error| match error {
@@ -167,7 +168,6 @@ fn form_of_label(label: &str) -> Result<Form, ImportError> {
         return Ok(*form);
     }
     Err(match label {
-        "ENCRYPTED PRIVATE KEY" => ImportError::Encrypted,
         "EC PARAMETERS" => ImportError::NotImported(
             "EC parameters without a key",
             "import the key's file instead",
@@ -177,7 +177,7 @@ fn form_of_label(label: &str) -> Result<Form, ImportError> {
             // The label is not shown: it may be anything that stands between two dashes.
             None => ImportError::NotImported(
                 "a PEM block of a label that slotfs does not know",
-                "PRIVATE KEY, RSA PRIVATE KEY, EC PRIVATE KEY, PUBLIC KEY and CERTIFICATE are known",
+                "PRIVATE KEY, ENCRYPTED PRIVATE KEY, RSA PRIVATE KEY, EC PRIVATE KEY, PUBLIC KEY and CERTIFICATE are known",
             ),
         },
     })

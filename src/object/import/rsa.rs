@@ -2,7 +2,7 @@
 
 use pkcs1::{RsaPrivateKeyRef, RsaPublicKeyRef};
 use pkcs8::ObjectIdentifier;
-use x509_cert::der::asn1::AnyRef;
+use x509_cert::der::asn1::{AnyRef, UintRef};
 use x509_cert::der::{Decode, Encode};
 
 use super::super::new::Naming;
@@ -12,7 +12,7 @@ use super::super::pkcs11::{
     CKA_PUBLIC_KEY_INFO, CKA_SIGN, CKA_SIGN_RECOVER, CKA_UNWRAP, CKA_VERIFY, CKA_VERIFY_RECOVER,
     CKA_WRAP, CKK_RSA,
 };
-use super::super::template::{self, Origin};
+use super::super::template;
 use super::super::{Attribute, Object};
 use super::arithmetic::Number;
 use super::error::ImportError;
@@ -52,7 +52,7 @@ pub(super) fn private(
         return Err(ImportError::Inconsistent);
     }
     let usage = &[CKA_DECRYPT, CKA_SIGN, CKA_SIGN_RECOVER, CKA_UNWRAP];
-    let mut object = template::private_key(CKK_RSA, Origin::Imported, usage, naming)?;
+    let mut object = template::private_key(CKK_RSA, usage, naming)?;
     put_public(&mut object, &public);
     template::put_bytes(&mut object, CKA_PUBLIC_KEY_INFO, &info(&public_der)?);
     for (number, value) in [
@@ -69,12 +69,25 @@ pub(super) fn private(
     Ok(object)
 }
 
+/// The SPKI of a private key object's public half: its modulus and public exponent.
+pub(super) fn info_of_private(object: &Object) -> Option<Vec<u8>> {
+    let number = |number| match object.attributes.get(&number) {
+        Some(Attribute::Bytes(bytes)) => UintRef::new(bytes).ok(),
+        _ => None,
+    };
+    let key = RsaPublicKeyRef {
+        modulus: number(CKA_MODULUS)?,
+        public_exponent: number(CKA_PUBLIC_EXPONENT)?,
+    };
+    info(&key.to_der().ok()?).ok()
+}
+
 /// A public key of `RSAPublicKey` DER.
 pub(super) fn public(der: &[u8], naming: &Naming) -> Result<Object, ImportError> {
     let key = RsaPublicKeyRef::from_der(der).map_err(ImportError::der("RSA public key"))?;
     check_public(&key)?;
     let usage = &[CKA_ENCRYPT, CKA_VERIFY, CKA_VERIFY_RECOVER, CKA_WRAP];
-    let mut object = template::public_key(CKK_RSA, Origin::Imported, usage, naming)?;
+    let mut object = template::public_key(CKK_RSA, usage, naming)?;
     put_public(&mut object, &key);
     let bits = bits(key.modulus.as_bytes()) as u64;
     template::put_number(&mut object, CKA_MODULUS_BITS, bits);

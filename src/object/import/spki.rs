@@ -1,5 +1,6 @@
 //! SubjectPublicKeyInfo: public keys as files, and as `CKA_PUBLIC_KEY_INFO`.
 
+use aws_lc_rs::digest;
 use pkcs8::ObjectIdentifier;
 use x509_cert::der::asn1::{AnyRef, BitStringRef};
 use x509_cert::der::{Decode, Encode};
@@ -33,6 +34,17 @@ pub(super) fn public(der: &[u8], naming: &Naming) -> Result<Object, ImportError>
             None => Err(ImportError::Algorithm(other)),
         },
     }
+}
+
+/// SHA-1 of the public key's bits inside `SubjectPublicKeyInfo` DER: the key identifier of RFC 5280 section 4.2.1.2,
+/// method 1. A name, not a protection: nothing rests on SHA-1 here.
+pub(super) fn key_identifier(der: &[u8]) -> Result<Vec<u8>, ImportError> {
+    let info = SubjectPublicKeyInfoRef::from_der(der).map_err(ImportError::der(WHAT))?;
+    let digest = digest::digest(
+        &digest::SHA1_FOR_LEGACY_USE_ONLY,
+        info.subject_public_key.raw_bytes(),
+    );
+    Ok(digest.as_ref().to_vec())
 }
 
 /// The DER of a public key; `key` is what its algorithm puts into the BIT STRING.

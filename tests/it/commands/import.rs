@@ -224,8 +224,11 @@ fn not_importable() {
     fs::write(store.path("half"), &pem[..pem.len() / 2]).unwrap();
     fs::create_dir(store.path("directory")).unwrap();
     let before = store.run_in(0, "partition contents").ok();
+    let out = import(&store, "encrypted", "").fails(USAGE);
+    assert!(out.stderr.contains("-filepasswordfile"), "{out:?}");
+    let out = import(&store, "encrypted", "-filepassword other").fails(FAILED);
+    assert!(out.stderr.contains("encrypted: the password"), "{out:?}");
     for file in [
-        "encrypted",
         "cut",
         "trailing",
         "empty",

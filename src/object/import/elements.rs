@@ -1,0 +1,101 @@
+//! Reading DER element by element, where no crate reads a structure without copying what is secret in it.
+
+use pkcs8::ObjectIdentifier;
+use x509_cert::der::asn1::UintRef;
+use x509_cert::der::{Decode, Header, Reader, SliceReader, Tag, TagNumber};
+
+use super::error::ImportError;
+
+/// The elements inside a constructed one, in order.
+pub(super) struct Elements<'a> {
+    reader: SliceReader<'a>,
+    what: &'static str,
+}
+
+/// `[number]`, constructed.
+pub(super) fn context(number: u32) -> Tag {
+    Tag::ContextSpecific {
+        constructed: true,
+        number: TagNumber(number),
+    }
+}
+
+impl<'a> Elements<'a> {
+    /// The elements of `content`; `what` names the structure in errors.
+    pub(super) fn new(content: &'a [u8], what: &'static str) -> Result<Self, ImportError> {
+        let reader = SliceReader::new(content).map_err(ImportError::der(what))?;
+        Ok(Self { reader, what })
+    }
+
+    /// The elements of the one SEQUENCE that `der` is.
+    pub(super) fn of_sequence(der: &'a [u8], what: &'static str) -> Result<Self, ImportError> {
+        let mut outer = Self::new(der, what)?;
+        let inner = outer.sequence()?;
+        outer.end()?;
+        Ok(inner)
+    }
+
+    /// The content of the next element, which must have this tag.
+    pub(super) fn next(&mut self, tag: Tag) -> Result<&'a [u8], ImportError> {
+        let mut read = || {
+            let header = Header::decode(&mut self.reader)?;
+            header.tag().assert_eq(tag)?;
+            self.reader.read_slice(header.length())
+        };
+        read().map_err(ImportError::der(self.what))
+    }
+
+    /// The elements of the next element, a SEQUENCE.
+    pub(super) fn sequence(&mut self) -> Result<Self, ImportError> {
+        Self::new(self.next(Tag::Sequence)?, self.what)
+    }
+
+    /// The content of the one element inside an explicit tag.
+    pub(super) fn explicit(&mut self, number: u32, tag: Tag) -> Result<&'a [u8], ImportError> {
+        let mut inside = Self::new(self.next(context(number))?, self.what)?;
+        let content = inside.next(tag)?;
+        inside.end()?;
+        Ok(content)
+    }
+
+    /// The next element, an object identifier.
+    pub(super) fn oid(&mut self) -> Result<ObjectIdentifier, ImportError> {
+        let der = self.whole()?;
+        ObjectIdentifier::from_der(der).map_err(ImportError::der(self.what))
+    }
+
+    /// The next element, a number that is not negative; one that is too large is the largest there is.
+    pub(super) fn number(&mut self) -> Result<u64, ImportError> {
+        let der = self.whole()?;
+        let number = UintRef::from_der(der).map_err(ImportError::der(self.what))?;
+        let mut bytes = [0; 8];
+        let given = number.as_bytes();
+        Ok(match bytes.len().checked_sub(given.len()) {
+            Some(zeros) => {
+                bytes[zeros..].copy_from_slice(given);
+                u64::from_be_bytes(bytes)
+            }
+            None => u64::MAX,
+        })
+    }
+
+    /// The next element with its header.
+    pub(super) fn whole(&mut self) -> Result<&'a [u8], ImportError> {
+        self.reader.tlv_bytes().map_err(ImportError::der(self.what))
+    }
+
+    /// The next element's tag, if there is one.
+    pub(super) fn peek(&self) -> Option<Tag> {
+        Tag::peek(&self.reader).ok()
+    }
+
+    /// Whether all was read.
+    pub(super) fn is_finished(&self) -> bool {
+        self.reader.is_finished()
+    }
+
+    /// Nothing may be left.
+    pub(super) fn end(self) -> Result<(), ImportError> {
+        self.reader.finish().map_err(ImportError::der(self.what))
+    }
+}

@@ -1,0 +1,497 @@
+//! Reading everything, and saying what does not hold. Nothing here writes, and nothing that is read is trusted.
+//!
+//! Whatever can be damaged comes back as [`Seen`], so that one bad page or row does not hide the rest. What is
+//! compared with each other is read in one transaction; the rows themselves are paged through, so that a check
+//! of a store in use neither holds up its write-ahead log for long nor sees damage where there is only change.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::fault::{self, is_damage};
+use super::slots::{SELECT_SLOT, slot_row};
+use super::{Entry, SlotRow, Store, schema};
+use crate::credential::{COMMITMENT_BYTES, KdfParams, Role, SALT_BYTES, SealedRow, WRAPPED_BYTES};
+use crate::domain::DomainKind;
+use crate::error::Result;
+use crate::object::{Handle, OUID_BYTES, Ouid, SlotId};
+use crate::secret::KEY_BYTES;
+
+/// What was read, or in what way it is damaged.
+pub type Seen<T> = std::result::Result<T, String>;
+
+/// A slot as it lies there.
+pub struct SlotParts {
+    /// Its own row.
+    pub row: Seen<SlotRow>,
+    /// Its credentials.
+    pub credentials: Seen<Vec<Part>>,
+    /// Its domains.
+    pub domains: Seen<Vec<Part>>,
+}
+
+/// A credential or domain row, judged by what is in clear.
+pub struct Part {
+    /// Row id.
+    pub id: i64,
+    /// What is wrong with it.
+    pub faults: Vec<String>,
+}
+
+/// How many objects a slot has, counted in each way there is.
+pub struct Count {
+    /// The slot.
+    pub slot: SlotId,
+    /// Objects and payload bytes as the triggers counted them; `None` when the row is missing.
+    pub usage: Seen<Option<(i64, i64)>>,
+    /// Objects and payload bytes in the table.
+    pub table: Seen<(i64, i64)>,
+    /// Objects in the index by handle.
+    pub by_handle: Seen<i64>,
+    /// Objects in the index by identity.
+    pub by_ouid: Seen<i64>,
+}
+
+/// An object's row, nothing of it trusted.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ObjectRow {
+    /// Row id.
+    pub id: i64,
+    /// The slot's number, if it is one.
+    pub slot: i64,
+    /// The handle, if it is one.
+    pub handle: i64,
+    ouid: Vec<u8>,
+    payload_bytes: i64,
+    created_secs: i64,
+    stored_secs: i64,
+    sealed: Vec<u8>,
+    /// The rows that the indexes by handle and by identity lead to from here.
+    indexes: Seen<(Option<i64>, Option<i64>)>,
+}
+
+/// Row id, slot and handle, as an index has them.
+pub type Indexed = (i64, i64, i64);
+
+impl Store {
+    /// SQLite's own checks and the schema: what does not hold.
+    ///
+    /// # Errors
+    /// When the store cannot be read for another reason than damage.
+    pub fn check_file(&self) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        match self.look(schema::differences)? {
+            Ok(differences) => found.extend(differences),
+            Err(what) => found.push(format!("its schema cannot be read: {what}")),
+        }
+        match self.look(integrity)? {
+            Ok(lines) => found.extend(lines),
+            Err(what) => found.push(format!("integrity_check ended early: {what}")),
+        }
+        match self.look(foreign_keys)? {
+            Ok(lines) => found.extend(lines),
+            Err(what) => found.push(format!("foreign_key_check ended early: {what}")),
+        }
+        Ok(found)
+    }
+
+    /// Objects of slots that there are none of.
+    ///
+    /// # Errors
+    /// When the store cannot be read for another reason than damage.
+    pub fn orphans(&self) -> Result<Seen<Vec<Indexed>>> {
+        self.look(|connection| {
+            connection
+                .prepare(
+                    "SELECT id, slot, handle FROM objects NOT INDEXED
+                     WHERE slot NOT IN (SELECT slot FROM slots NOT INDEXED)",
+                )?
+                .query_map([], indexed)?
+                .collect()
+        })
+    }
+
+    /// The number of every slot, whether its row can be read or not.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`](crate::error::Error::Damaged) when the table itself cannot be read.
+    pub fn slot_numbers(&self) -> Result<Vec<SlotId>> {
+        self.read(|connection| {
+            connection
+                .prepare("SELECT slot FROM slots NOT INDEXED ORDER BY slot")?
+                .query_map([], |row| row.get(0).map(SlotId))?
+                .collect()
+        })
+    }
+
+    /// A slot with its credentials and domains, in one read; `None` when there is no such slot.
+    ///
+    /// # Errors
+    /// When the store cannot be read for another reason than damage.
+    pub fn look_slot(&self, slot: SlotId) -> Result<Option<SlotParts>> {
+        self.read(|connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            let row = seen(
+                snapshot
+                    .prepare(&format!("{SELECT_SLOT} WHERE slot = ?1"))
+                    .and_then(|mut query| query.query_row([slot.0], slot_row).optional()),
+            )?;
+            let row = match row {
+                Ok(None) => return Ok(None),
+                Ok(Some(row)) => Ok(row),
+                Err(what) => Err(what),
+            };
+            Ok(Some(SlotParts {
+                row,
+                credentials: seen(credentials(&snapshot, slot))?,
+                domains: seen(domains(&snapshot, slot))?,
+            }))
+        })
+    }
+
+    /// Counts the objects of `slots` in every way there is, in one read: while others write, only numbers of one
+    /// moment can be compared.
+    ///
+    /// # Errors
+    /// When the store cannot be read for another reason than damage.
+    pub fn count(&self, slots: &[SlotId]) -> Result<Vec<Count>> {
+        self.read(|connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            let table = seen(count_table(&snapshot))?;
+            slots
+                .iter()
+                .map(|&slot| {
+                    let usage = snapshot
+                        .query_row(
+                            "SELECT objects, bytes FROM usage WHERE slot = ?1",
+                            [slot.0],
+                            |row| Ok((row.get(0)?, row.get(1)?)),
+                        )
+                        .optional();
+                    let in_index = |index: &str| {
+                        let text = format!(
+                            "SELECT count(*) FROM objects INDEXED BY {index} WHERE slot = ?1"
+                        );
+                        seen(snapshot.query_row(&text, [slot.0], |row| row.get(0)))
+                    };
+                    Ok(Count {
+                        slot,
+                        usage: seen(usage)?,
+                        table: table.as_ref().map_err(Clone::clone).map(|counts| {
+                            counts.get(&i64::from(slot.0)).copied().unwrap_or_default()
+                        }),
+                        by_handle: in_index(BY_HANDLE)?,
+                        by_ouid: in_index(BY_OUID)?,
+                    })
+                })
+                .collect()
+        })
+    }
+
+    /// Up to `most` rows of objects after row `after`, ascending; where that ended early, why.
+    ///
+    /// # Errors
+    /// When the store cannot be read for another reason than damage.
+    pub fn object_rows(&self, after: i64, most: u32) -> Result<(Vec<i64>, Seen<()>)> {
+        let mut ids = Vec::new();
+        let ended = self.look(|connection| {
+            let mut page = connection.prepare_cached(
+                "SELECT id FROM objects NOT INDEXED WHERE id > ?1 ORDER BY id LIMIT ?2",
+            )?;
+            let mut rows = page.query(params![after, most])?;
+            while let Some(row) = rows.next()? {
+                ids.push(row.get(0)?);
+            }
+            Ok(())
+        })?;
+        Ok((ids, ended))
+    }
+
+    /// The objects between two rows, as the index by handle has them: for where the table cannot be read.
+    ///
+    /// # Errors
+    /// When the store cannot be read for another reason than damage.
+    pub fn indexed_between(&self, after: i64, before: i64) -> Result<Seen<Vec<Indexed>>> {
+        self.look(|connection| {
+            connection
+                .prepare(&format!(
+                    "SELECT id, slot, handle FROM objects INDEXED BY {BY_HANDLE}
+                     WHERE id > ?1 AND id < ?2 ORDER BY slot, handle"
+                ))?
+                .query_map([after, before], indexed)?
+                .collect()
+        })
+    }
+
+    /// One object's row; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the store cannot be read for another reason than damage.
+    pub fn look_object(&self, id: i64) -> Result<Seen<Option<ObjectRow>>> {
+        let with_indexes = self.look(|connection| {
+            connection
+                .prepare_cached(&format!(
+                    "SELECT {OBJECT_COLUMNS},
+                        (SELECT i.id FROM objects i INDEXED BY {BY_HANDLE}
+                         WHERE i.slot = o.slot AND i.handle = o.handle),
+                        (SELECT i.id FROM objects i INDEXED BY {BY_OUID}
+                         WHERE i.slot = o.slot AND i.ouid = o.ouid)
+                     FROM objects o NOT INDEXED WHERE o.id = ?1"
+                ))?
+                .query_row([id], |row| object_row(row, Ok((row.get(8)?, row.get(9)?))))
+                .optional()
+        })?;
+        let Err(what) = with_indexes else {
+            return Ok(with_indexes);
+        };
+        // The row may well be whole, and only an index's page damaged.
+        self.look(|connection| {
+            connection
+                .prepare_cached(&format!(
+                    "SELECT {OBJECT_COLUMNS} FROM objects o NOT INDEXED WHERE o.id = ?1"
+                ))?
+                .query_row([id], |row| object_row(row, Err(what.clone())))
+                .optional()
+        })
+    }
+
+    /// [`Self::read`], with damage kept apart from every other failure.
+    fn look<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<Seen<T>> {
+        self.read(|connection| seen(query(connection)))
+    }
+}
+
+/// SQLite's names for what `UNIQUE (slot, handle)` and `UNIQUE (slot, ouid)` make.
+const BY_HANDLE: &str = "sqlite_autoindex_objects_1";
+const BY_OUID: &str = "sqlite_autoindex_objects_2";
+
+const OBJECT_COLUMNS: &str =
+    "o.id, o.slot, o.handle, o.ouid, o.payload_bytes, o.created_secs, o.stored_secs, o.sealed";
+
+fn seen<T>(outcome: rusqlite::Result<T>) -> rusqlite::Result<Seen<T>> {
+    match outcome {
+        Err(error) if is_damage(&error) => Ok(Err(error.to_string())),
+        outcome => outcome.map(Ok),
+    }
+}
+
+fn indexed(row: &Row<'_>) -> rusqlite::Result<Indexed> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+}
+
+/// What `PRAGMA integrity_check` finds; nothing when it says "ok".
+pub(super) fn integrity(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut check = connection.prepare("PRAGMA integrity_check")?;
+    let mut rows = check.query([])?;
+    let mut found = Vec::new();
+    loop {
+        // What was found before it ended early is worth telling.
+        match rows.next() {
+            Ok(Some(row)) => match row.get::<_, String>(0)?.as_str() {
+                "ok" => {}
+                line => found.push(format!("integrity_check: {line}")),
+            },
+            Ok(None) => return Ok(found),
+            Err(error) if fault::is_damage(&error) && !found.is_empty() => {
+                found.push(format!("integrity_check ended early: {error}"));
+                return Ok(found);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Rows that belong to nothing. Those of objects are [`Store::orphans`].
+fn foreign_keys(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut check = connection.prepare("PRAGMA foreign_key_check")?;
+    let rows = check.query_map([], |row| {
+        let (table, id, parent): (String, Option<i64>, String) =
+            (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok((table, id, parent))
+    })?;
+    let mut found = Vec::new();
+    for row in rows {
+        let (table, id, parent) = row?;
+        if table != "objects" {
+            let id = id.map_or_else(|| "?".to_owned(), |id| id.to_string());
+            found.push(format!("row {id} of {table} belongs to no row of {parent}"));
+        }
+    }
+    Ok(found)
+}
+
+fn count_table(connection: &Connection) -> rusqlite::Result<HashMap<i64, (i64, i64)>> {
+    let mut counts: HashMap<i64, (i64, i64)> = HashMap::new();
+    let mut scan = connection.prepare("SELECT slot, payload_bytes FROM objects NOT INDEXED")?;
+    let mut rows = scan.query([])?;
+    while let Some(row) = rows.next()? {
+        let count = counts.entry(row.get(0)?).or_default();
+        *count = (count.0 + 1, count.1.saturating_add(row.get(1)?));
+    }
+    Ok(counts)
+}
+
+fn credentials(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<Part>> {
+    connection
+        .prepare(
+            "SELECT id, role, memory_kib, passes, lanes, length(salt), length(commitment),
+                length(wrapped), failures FROM credentials WHERE slot = ?1 ORDER BY role",
+        )?
+        .query_map([slot.0], |row| {
+            let number = |column| row.get::<_, i64>(column);
+            let mut faults = Vec::new();
+            let role = u8::try_from(number(1)?).ok().and_then(Role::from_number);
+            let name = match role {
+                Some(role) => format!("the credential of {role}"),
+                None => {
+                    faults.push(format!("a credential is of role {}, which there is not", number(1)?));
+                    "that credential".to_owned()
+                }
+            };
+            let cost = (number(2)?, number(3)?, number(4)?);
+            if !is_sane(cost) {
+                let (memory, passes, lanes) = cost;
+                faults.push(format!(
+                    "{name} asks for an Argon2 cost that is not accepted: {memory} KiB, {passes} passes, {lanes} lanes"
+                ));
+            }
+            for (column, what, bytes) in [
+                (5, "salt", SALT_BYTES),
+                (6, "commitment", COMMITMENT_BYTES),
+                (7, "wrapped key", WRAPPED_BYTES),
+            ] {
+                sized(&mut faults, &name, what, number(column)?, bytes);
+            }
+            if u32::try_from(number(8)?).is_err() {
+                faults.push(format!("{name} has {} failed logins", number(8)?));
+            }
+            Ok(Part {
+                id: row.get(0)?,
+                faults,
+            })
+        })?
+        .collect()
+}
+
+fn is_sane((memory_kib, passes, lanes): (i64, i64, i64)) -> bool {
+    match (memory_kib.try_into(), passes.try_into(), lanes.try_into()) {
+        (Ok(memory_kib), Ok(passes), Ok(lanes)) => KdfParams {
+            memory_kib,
+            passes,
+            lanes,
+        }
+        .is_sane(),
+        _ => false,
+    }
+}
+
+fn domains(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<Part>> {
+    connection
+        .prepare("SELECT id, kind, label, length(sealed) FROM domains WHERE slot = ?1 ORDER BY id")?
+        .query_map([slot.0], |row| {
+            let mut faults = Vec::new();
+            let kind: i64 = row.get(1)?;
+            if ![DomainKind::String, DomainKind::KeyFile]
+                .map(|kind| kind as i64)
+                .contains(&kind)
+            {
+                faults.push(format!("a domain is of kind {kind}, which there is not"));
+            }
+            if row.get::<_, String>(2)?.is_empty() {
+                faults.push("a domain has no label".to_owned());
+            }
+            let bytes = KEY_BYTES + SealedRow::OVERHEAD_BYTES;
+            sized(&mut faults, "a domain", "sealed key", row.get(3)?, bytes);
+            Ok(Part {
+                id: row.get(0)?,
+                faults,
+            })
+        })?
+        .collect()
+}
+
+fn sized(faults: &mut Vec<String>, whose: &str, what: &str, have: i64, want: usize) {
+    if usize::try_from(have) != Ok(want) {
+        faults.push(format!(
+            "{whose} has a {what} of {have} bytes, it should have {want}"
+        ));
+    }
+}
+
+fn object_row(
+    row: &Row<'_>,
+    indexes: Seen<(Option<i64>, Option<i64>)>,
+) -> rusqlite::Result<ObjectRow> {
+    Ok(ObjectRow {
+        id: row.get(0)?,
+        slot: row.get(1)?,
+        handle: row.get(2)?,
+        ouid: row.get(3)?,
+        payload_bytes: row.get(4)?,
+        created_secs: row.get(5)?,
+        stored_secs: row.get(6)?,
+        sealed: row.get(7)?,
+        indexes,
+    })
+}
+
+impl ObjectRow {
+    /// What is wrong with it, by what is in clear.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.as_handle().is_none() {
+            faults.push(format!("{} is no handle", self.handle));
+        }
+        if self.ouid.len() != OUID_BYTES {
+            faults.push(format!(
+                "its identity has {} bytes, it should have {OUID_BYTES}",
+                self.ouid.len()
+            ));
+        }
+        let sealed_bytes = usize::try_from(self.payload_bytes)
+            .ok()
+            .and_then(|bytes| bytes.checked_add(SealedRow::OVERHEAD_BYTES));
+        if sealed_bytes != Some(self.sealed.len()) {
+            faults.push(format!(
+                "its sealed row has {} bytes, which does not fit a payload of {}",
+                self.sealed.len(),
+                self.payload_bytes
+            ));
+        }
+        if self.created_secs < 0 || self.stored_secs < 0 {
+            faults.push("it has a time before 1970".to_owned());
+        }
+        match &self.indexes {
+            Ok((by_handle, by_ouid)) => {
+                for (found, how) in [(by_handle, "handle"), (by_ouid, "identity")] {
+                    match found {
+                        Some(id) if *id == self.id => {}
+                        Some(id) => faults.push(format!("its {how} leads to row {id}")),
+                        None => faults.push(format!("it cannot be found by its {how}")),
+                    }
+                }
+            }
+            Err(what) => faults.push(format!(
+                "it may not be found by its handle or identity: an index cannot be read: {what}"
+            )),
+        }
+        faults
+    }
+
+    /// Itself as the rest of the store would read it; `None` where that would fail.
+    pub fn entry(&self) -> Option<(Entry, SealedRow)> {
+        let entry = Entry {
+            id: self.id,
+            slot: SlotId(self.slot.try_into().ok()?),
+            handle: self.as_handle()?,
+            ouid: Ouid(self.ouid.as_slice().try_into().ok()?),
+            payload_bytes: self.payload_bytes.try_into().ok()?,
+            created_secs: self.created_secs.try_into().ok()?,
+        };
+        Some((entry, SealedRow::stored(self.sealed.clone())))
+    }
+
+    fn as_handle(&self) -> Option<Handle> {
+        u32::try_from(self.handle).ok().and_then(Handle::new)
+    }
+}

@@ -1,0 +1,184 @@
+//! `object export` and `object delete`.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
+
+use super::{FAILED, USAGE, one_slot};
+use crate::fixture::{Store, handles, names, run};
+use crate::terminal::Terminal;
+
+fn mode(store: &Store, name: &str) -> u32 {
+    fs::metadata(store.path(name)).unwrap().permissions().mode() & 0o7777
+}
+
+/// "public keys, certificates, data", in the form that was asked for.
+#[test]
+fn forms_and_modes() {
+    let store = Store::empty();
+    store.slot(0, "red");
+    store
+        .run_in(0, "object generate -type ec -curve p384 -label k")
+        .ok();
+    for handle in [1, 2] {
+        for (form, options) in [("pem", ""), ("pem", "-form pem"), ("der", "-form der")] {
+            let out = store
+                .run_in(
+                    0,
+                    &format!("object export -handle {handle} -file out -force {options}"),
+                )
+                .ok();
+            assert!(out.stdout.contains("No Error"), "{out:?}");
+            assert_eq!(mode(&store, "out"), 0o644);
+            let shown = run(Command::new("openssl")
+                .args([
+                    "pkey", "-pubin", "-noout", "-text", "-in", "out", "-inform", form,
+                ])
+                .current_dir(store.path("")))
+            .ok();
+            assert!(shown.stdout.contains("P-384"), "{shown:?}");
+        }
+    }
+    // Standard output is the key and nothing else.
+    let out = store.run_in(0, "object export -handle 1 -file -").ok();
+    assert!(out.stdout.starts_with("-----BEGIN PUBLIC KEY-----\n"));
+    assert!(out.stdout.ends_with("-----END PUBLIC KEY-----\n"));
+    store
+        .run_in(0, "object export -handle 1 -file - --json")
+        .fails(USAGE);
+    let json = store
+        .run_in(
+            0,
+            "object export -handle 1 -file out -form der -force --json",
+        )
+        .ok()
+        .json();
+    assert_eq!(json["class"], "private key");
+    assert_eq!(json["form"], "der");
+    let bytes = fs::read(store.path("out")).unwrap();
+    assert_eq!(json["bytes"], bytes.len());
+
+    let value: Vec<u8> = (0..=255).collect();
+    fs::write(store.path("raw"), &value).unwrap();
+    let out = store
+        .run_in(0, "object import -type data -file raw -label d")
+        .ok();
+    let data = handles(&out.stdout)[0];
+    store
+        .run_in(0, &format!("object export -handle {data} -file note"))
+        .ok();
+    assert_eq!(fs::read(store.path("note")).unwrap(), value);
+    assert_eq!(mode(&store, "note"), 0o600);
+    store
+        .run_in(
+            0,
+            &format!("object export -handle {data} -file other -form der"),
+        )
+        .fails(USAGE);
+}
+
+/// Secret values stay, whatever their attributes say.
+#[test]
+fn secret_keys_stay() {
+    let store = one_slot();
+    store
+        .run_in(
+            0,
+            "object generate -type aes -label open -attribute extractable=true,sensitive=false",
+        )
+        .ok();
+    for handle in [1, 2] {
+        let out = store
+            .run_in(0, &format!("object export -handle {handle} -file out"))
+            .fails(FAILED);
+        assert!(out.stdout.contains("CKR_KEY_UNEXTRACTABLE"), "{out:?}");
+        assert!(!store.path("out").exists());
+    }
+    store
+        .run_in(0, "object export -handle 9 -file out")
+        .fails(FAILED);
+}
+
+/// A file that is there is not touched without -force, and with it is replaced in one step; nothing else is left.
+#[test]
+fn files_that_are_there() {
+    let store = Store::empty();
+    store.slot(0, "red");
+    store
+        .run_in(0, "object generate -type ed25519 -label k")
+        .ok();
+    fs::create_dir(store.path("dir")).unwrap();
+    fs::write(store.path("dir/there"), "precious").unwrap();
+    symlink("there", store.path("dir/link")).unwrap();
+    symlink("nowhere", store.path("dir/dangling")).unwrap();
+    for name in ["there", "link", "dangling"] {
+        let out = store
+            .run_in(0, &format!("object export -handle 2 -file dir/{name}"))
+            .fails(FAILED);
+        assert!(out.stderr.contains("-force"), "{out:?}");
+    }
+    assert_eq!(fs::read(store.path("dir/there")).unwrap(), b"precious");
+    store
+        .run_in(0, "object export -handle 2 -file dir/link -force")
+        .ok();
+    assert_eq!(fs::read(store.path("dir/there")).unwrap(), b"precious");
+    assert!(
+        fs::read(store.path("dir/link"))
+            .unwrap()
+            .starts_with(b"-----BEGIN")
+    );
+    store
+        .run_in(0, "object export -handle 2 -file dir -force")
+        .fails(FAILED);
+    store
+        .run_in(0, "object export -handle 2 -file missing/out")
+        .fails(FAILED);
+    assert_eq!(names(&store.path("dir")), ["dangling", "link", "there"]);
+}
+
+/// "asks for confirmation"; a list; nothing is destroyed when one of it is not there.
+#[test]
+fn delete() {
+    let store = Store::empty();
+    store.slot(0, "red");
+    store.aes(0, 4);
+    let left = |store: &Store| {
+        let json = store.run_in(0, "partition contents --json").ok().json();
+        let objects = json["objects"].as_array().unwrap().clone();
+        objects
+            .iter()
+            .map(|row| row["handle"].as_u64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    let out = store.run_in(0, "object delete -handle 1").fails(FAILED);
+    assert!(out.stderr.contains("-force"), "{out:?}");
+    assert!(out.stderr.contains("secret key 'key'"), "{out:?}");
+    store
+        .run_in(0, "object delete -handle 1,9 -force")
+        .fails(FAILED);
+    for bad in ["0", "1,", "x", "1,01"] {
+        store
+            .run_in(0, &format!("object delete -handle {bad} -force"))
+            .fails(USAGE);
+    }
+    let line = "--store store.db object delete -handle 4,2 -slot 0 --password-file 0=pw-0";
+    let words: Vec<_> = line.split(' ').collect();
+    let mut terminal = Terminal::spawn(store.bare(&words));
+    terminal.expect("slot 0: 2 (secret key 'key'), 4 (secret key 'key') would be destroyed");
+    terminal.expect("'quit' to quit now -> ");
+    terminal.send_line("quit");
+    assert_eq!(terminal.wait().0, FAILED);
+    assert_eq!(left(&store), [1, 2, 3, 4]);
+    let out = store.run_in(0, "object delete -handle 3,1,3 -force").ok();
+    assert_eq!(
+        out.stdout,
+        "Handle 1 was destroyed\nHandle 3 was destroyed\n\nCommand Result : No Error\n"
+    );
+    assert_eq!(left(&store), [2, 4]);
+    let json = store
+        .run_in(0, "object delete -handle 2 -force --json")
+        .ok()
+        .json();
+    assert_eq!(json["destroyed"], serde_json::json!([2]));
+    assert_eq!(left(&store), [4]);
+}
