@@ -477,6 +477,7 @@ fn a_damaged_row_survives_a_reset_as_damaged() {
     fixture.hsm.login(slot, Role::Co, &new).unwrap();
     assert!(fixture.seal(slot, good).is_ok());
     assert_eq!(fixture.seal(slot, bad).unwrap_err().errno(), libc::EIO);
+}
 
 #[test]
 fn a_damaged_slot_locks_nobody_out_who_has_the_password() {
