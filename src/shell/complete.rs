@@ -121,15 +121,13 @@ impl Complete {
         if is(TypeId::of::<Role>()) {
             return begin_with(word, Role::ALL.map(|role| role.to_string()));
         }
-        if is(TypeId::of::<Handle>()) {
-            return self.handles(place.slot, word);
-        }
-        if arg.get_id() == "objects" {
-            // A slot that is given is where they go to.
+        let objects = arg.get_id() == "objects";
+        if objects || is(TypeId::of::<Handle>()) {
+            // Of a list the last is completed. The slot that is given with -objects is where they go to.
             let last = word.rfind(',').map_or(0, |comma| comma + 1);
             let (others, word) = word.split_at(last);
-            let mut handles = self.handles(None, word);
-            if others.is_empty() {
+            let mut handles = self.handles(place.slot.filter(|_| !objects), word);
+            if objects && others.is_empty() {
                 handles.extend(begin_with(word, ["all".to_owned()]));
             }
             return prefixed(others, handles);

@@ -7,9 +7,10 @@ use super::words;
 use crate::cli::Line;
 
 /// Options that sound like a secret and carry none.
-const NO_SECRETS: [&str; 4] = [
+const NO_SECRETS: [&str; 5] = [
     "domainkey",
     "domainlabel",
+    "filepasswordfile",
     "newpasswordfile",
     "password_file",
 ];
@@ -126,7 +127,7 @@ mod tests {
     /// An option whose name sounds like a secret is to be decided about here when it is made.
     #[test]
     fn every_option_that_sounds_secret_was_decided_about() {
-        const SECRETS: [&str; 4] = ["domain", "newpw", "oldpw", "password"];
+        const SECRETS: [&str; 5] = ["domain", "filepassword", "newpw", "oldpw", "password"];
         options(&Line::grammar(), "", &mut |path, arg| {
             let id = arg.get_id().as_str();
             let sounds = SOUNDS_SECRET.iter().any(|part| id.contains(part));

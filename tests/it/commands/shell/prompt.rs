@@ -130,6 +130,11 @@ fn tab_completes() {
     terminal.expect("--handle ");
     terminal.expect("13 ");
     clear(&mut terminal);
+    terminal.send("object delete -handle 2,13,1\t\t");
+    terminal.expect("2,13,10");
+    terminal.expect("\r\n");
+    terminal.expect(PROMPT);
+    clear(&mut terminal);
     // The first Tab has nothing to add, the second shows what there is.
     terminal.send("partition clone -objects 2,1\t\t");
     for handle in ["2,10", "2,11", "2,12", "2,13"] {
