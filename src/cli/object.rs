@@ -12,7 +12,7 @@ use super::password::{file_password, read_secret};
 use super::{Console, Ended, output};
 use crate::credential::Role;
 use crate::error::{Error, Result};
-use crate::hsm::Hsm;
+use crate::hsm::{Arrived, Hsm};
 use crate::object::attributes::Chosen;
 use crate::object::generate::{EcCurve, GenerateError, KeyPair, KeyPairType, generate_key_pair};
 use crate::object::import::{self, MAX_FILE_BYTES, RawType};
@@ -212,7 +212,7 @@ impl Generate {
         let kind = self.kind()?;
         // An RSA key can take seconds, and each is worth keeping at once.
         let at_once = match kind {
-            Made::Pair(KeyPairType::Rsa(_)) => 2,
+            Made::Pair(KeyPairType::Rsa(_)) => 1,
             _ => AT_ONCE,
         };
         let one = || -> Result<Vec<Object>> {
@@ -232,13 +232,8 @@ impl Generate {
         // The first before the login, so that a length or attribute that cannot be costs no password.
         let first = one()?;
         let others = (1..self.count).map(|_| one());
-        let objects = std::iter::once(Ok(first))
-            .chain(others)
-            .flat_map(|made| match made {
-                Ok(made) => made.into_iter().map(Ok).collect(),
-                Err(error) => vec![Err(error)],
-            });
-        store(console, &self.target, objects, at_once)
+        let made = std::iter::once(Ok(first)).chain(others);
+        store(console, &self.target, made, at_once)
     }
 }
 
@@ -281,18 +276,19 @@ impl Import {
                 }
             })?;
         chosen.apply(&mut objects)?;
-        store(console, &self.target, objects.into_iter().map(Ok), AT_ONCE)
+        store(console, &self.target, std::iter::once(Ok(objects)), AT_ONCE)
     }
 }
 
-/// How many objects share commits: enough to be fast, few enough that memory stays flat.
+/// How many groups share commits: enough to be fast, few enough that memory stays flat.
 const AT_ONCE: usize = 256;
 
-/// Stores objects under the next free handles; each is durable when its line is printed.
+/// Stores groups of objects that belong together, each group whole or not at all, under the next free
+/// handles; each is durable when its line is printed.
 fn store(
     console: &Console<'_>,
     target: &Target,
-    objects: impl Iterator<Item = Result<Object>>,
+    groups: impl Iterator<Item = Result<Vec<Object>>>,
     at_once: usize,
 ) -> Result<Ended> {
     let hsm = console.open()?;
@@ -300,34 +296,41 @@ fn store(
     console.login(&hsm, slot, &[Role::Co])?;
     let mut documents = Vec::new();
     let mut outcome = Ok(());
-    for_each_batch(objects, at_once, |batch| {
-        for (object, stored) in batch.iter().zip(add_all(&hsm, slot, batch)) {
-            match stored {
-                Ok(handle) if console.json() => documents.push(json!({
-                    "handle": handle.get(),
-                    "class": class_name(object.class),
-                    "ouid": object.ouid.to_string(),
-                })),
-                Ok(handle) => output::print(&format!("Handle {handle}\n")),
-                Err(error) => outcome = Err(error),
+    for_each_batch(groups, at_once, |batch| {
+        for (group, stored) in batch.iter().zip(add_all(&hsm, slot, batch)) {
+            let handles = match stored {
+                Ok(handles) => handles,
+                Err(error) => {
+                    outcome = Err(error);
+                    continue;
+                }
+            };
+            for (object, Arrived { handle, .. }) in group.iter().zip(handles) {
+                if console.json() {
+                    documents.push(json!({
+                        "handle": handle.get(),
+                        "class": class_name(object.class),
+                        "ouid": object.ouid.to_string(),
+                    }));
+                } else {
+                    output::print(&format!("Handle {handle}\n"));
+                }
             }
         }
     })?;
-    if console.json() && (outcome.is_ok() || !documents.is_empty()) {
-        output::print_json(&json!({ "slot": slot.0, "objects": documents }));
-    }
-    outcome.map(|()| Ended::WithResult)
+    let document = json!({ "slot": slot.0, "objects": documents });
+    output::with_document(console.json(), document, outcome)
 }
 
-/// Hands over objects `at_once` at a time.
+/// Hands over groups `at_once` at a time.
 fn for_each_batch(
-    objects: impl Iterator<Item = Result<Object>>,
+    groups: impl Iterator<Item = Result<Vec<Object>>>,
     at_once: usize,
-    mut each: impl FnMut(&[Object]),
+    mut each: impl FnMut(&[Vec<Object>]),
 ) -> Result<()> {
     let mut batch = Vec::new();
-    for object in objects {
-        batch.push(object?);
+    for group in groups {
+        batch.push(group?);
         if batch.len() == at_once {
             each(&batch);
             batch.clear();
@@ -337,11 +340,11 @@ fn for_each_batch(
     Ok(())
 }
 
-fn add_all(hsm: &Hsm, slot: SlotId, objects: &[Object]) -> Vec<Result<Handle>> {
+fn add_all(hsm: &Hsm, slot: SlotId, groups: &[Vec<Object>]) -> Vec<Result<Vec<Arrived>>> {
     let (sender, receiver) = std::sync::mpsc::channel();
-    for (index, object) in objects.iter().enumerate() {
+    for (index, group) in groups.iter().enumerate() {
         let sender = sender.clone();
-        hsm.add(slot, object, move |outcome| {
+        hsm.add_all(slot, group, move |outcome| {
             // The receiver is waiting below.
             let _ = sender.send((index, outcome));
         });
@@ -349,10 +352,7 @@ fn add_all(hsm: &Hsm, slot: SlotId, objects: &[Object]) -> Vec<Result<Handle>> {
     drop(sender);
     let mut outcomes: Vec<_> = receiver.into_iter().collect();
     outcomes.sort_unstable_by_key(|(index, _)| *index);
-    outcomes
-        .into_iter()
-        .map(|(_, outcome)| outcome.map(|arrived| arrived.handle))
-        .collect()
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 fn show_object(console: &Console<'_>, handle: Handle, slot: Option<SlotId>) -> Result<Ended> {

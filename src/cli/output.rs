@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use crate::error::Error;
+use super::Ended;
+use crate::error::{Error, Result};
 
 /// Prints to standard output. A reader that went away is not an error of ours.
 pub fn print(text: &str) {
@@ -21,6 +22,23 @@ pub fn print_json(document: &Value) {
 pub fn tell(text: &str) {
     // Nothing is to be done when the terminal is gone.
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// The end of a command that has something to show even when it fails: one JSON document with the error in it
+/// as `error`, null when there is none.
+pub fn with_document(json: bool, mut document: Value, outcome: Result<()>) -> Result<Ended> {
+    if !json {
+        return outcome.map(|()| Ended::WithResult);
+    }
+    document["error"] = match &outcome {
+        Ok(()) => Value::Null,
+        Err(error) => error_json(error),
+    };
+    print_json(&document);
+    Ok(match outcome {
+        Ok(()) => Ended::WithResult,
+        Err(error) => Ended::Failed(error),
+    })
 }
 
 /// An error as JSON: message, result code and its name, hint.

@@ -260,14 +260,10 @@ fn contents(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
             damaged = Some(error);
         }
     })?;
-    if console.json() {
-        output::print_json(&json!({ "slot": slot.0, "objects": documents }));
-    } else {
+    if !console.json() {
         let heading = ["Handle", "Class", "Key Type", "OUID", "Label"];
         output::print(&output::table(&heading, &rows));
     }
-    match damaged {
-        Some(error) => Err(error),
-        None => Ok(Ended::WithResult),
-    }
+    let document = json!({ "slot": slot.0, "objects": documents });
+    output::with_document(console.json(), document, damaged.map_or(Ok(()), Err))
 }

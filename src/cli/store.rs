@@ -1,6 +1,6 @@
 //! `store check` and `store backup`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
@@ -69,7 +69,10 @@ fn check(console: &Console<'_>, given: Vec<SlotId>) -> Result<Ended> {
         ..Report::default()
     };
     let ask = !given.is_empty() && console.kept().is_none() && io::stdin().is_terminal();
-    let slots = if given.is_empty() { there } else { given };
+    let slots: BTreeSet<SlotId> = if given.is_empty() { there } else { given }
+        .into_iter()
+        .collect();
+    let slots: Vec<SlotId> = slots.into_iter().collect();
     // All of them first: a wrong password is told before anything takes long.
     for &slot in &slots {
         match login(console, &hsm, slot, ask) {

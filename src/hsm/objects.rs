@@ -158,21 +158,33 @@ impl Hsm {
 
     /// Stores a new object under any free handle.
     pub fn add(&self, slot: SlotId, object: &Object, done: impl Done<Arrived>) {
-        let put = || {
+        self.add_all(slot, std::slice::from_ref(object), |stored| {
+            done(stored.and_then(|all| all.first().copied().ok_or(Error::Gone)));
+        });
+    }
+
+    /// Stores new objects that belong together under free handles: all of them or none.
+    pub fn add_all(&self, slot: SlotId, objects: &[Object], done: impl Done<Vec<Arrived>>) {
+        let puts = || {
             let session = self.writer(slot)?;
-            let payload = codec::encode(object).ok_or_else(|| Error::ObjectRefused {
-                why: format!(
-                    "slot {slot}: an object holds at most {} bytes in all",
-                    codec::MAX_PAYLOAD_BYTES
-                ),
-                hint: None,
-            })?;
-            Ok(put(&session, object, payload, None))
+            objects
+                .iter()
+                .map(|object| {
+                    let payload = codec::encode(object).ok_or_else(|| Error::ObjectRefused {
+                        why: format!(
+                            "slot {slot}: an object holds at most {} bytes in all",
+                            codec::MAX_PAYLOAD_BYTES
+                        ),
+                        hint: None,
+                    })?;
+                    Ok(put(&session, object, payload, None))
+                })
+                .collect::<Result<Vec<_>>>()
         };
-        match put() {
-            Ok(put) => self
-                .store
-                .put(put, |stored| done(stored.map(Arrived::from))),
+        match puts() {
+            Ok(puts) => self.store.put_all(puts, |stored| {
+                done(stored.map(|all| all.into_iter().map(Arrived::from).collect()));
+            }),
             Err(error) => done(Err(error)),
         }
     }

@@ -59,8 +59,8 @@ impl Hsm {
         let slot = session.slot();
         let reopened = self
             .store
-            .slot(slot)
-            .and_then(|row| session.reopen(row, &self.store.domains(slot)?));
+            .slot_with_domains(slot)
+            .and_then(|(row, domains)| session.reopen(row, &domains));
         reopened
             .inspect_err(|error| log::error!("slot {slot}: logged out: {error}"))
             .ok()
@@ -91,10 +91,10 @@ impl Hsm {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let (slot, then) = (session.slot(), session.row().as_version());
-        let row = self.store.slot(slot)?;
+        let (row, domains) = self.store.slot_with_domains(slot)?;
         let session = match row.as_version() {
             now if now == then => session,
-            now if now.serial == then.serial => session.reopen(row, &self.store.domains(slot)?)?,
+            now if now.serial == then.serial => session.reopen(row, &domains)?,
             _ => return Err(Error::SlotChanged { slot }),
         };
         self.sessions

@@ -310,6 +310,20 @@ impl Store {
         self.write(move |tx| store_objects(tx, puts), reply);
     }
 
+    /// The same, but all of them or none.
+    ///
+    /// Replies where each is, or the first reason why none is.
+    pub fn put_all(
+        &self,
+        puts: Vec<Put>,
+        reply: impl FnOnce(Result<Vec<Stored>>) + Send + 'static,
+    ) {
+        self.write(
+            move |tx| store_objects(tx, puts)?.into_iter().collect(),
+            reply,
+        );
+    }
+
     /// Moves an object to another slot: both sides or neither. It gets a row of its own there: an inode that
     /// the kernel remembers for the old name must not come to mean another slot.
     ///

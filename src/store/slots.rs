@@ -187,19 +187,24 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn domains(&self, slot: SlotId) -> Result<Vec<DomainRow>> {
+        self.read(|connection| domain_rows(connection, slot))
+    }
+
+    /// One slot with its domains, as they are at one moment.
+    ///
+    /// # Errors
+    /// As [`Self::slot`].
+    pub fn slot_with_domains(&self, slot: SlotId) -> Result<(SlotRow, Vec<DomainRow>)> {
         self.read(|connection| {
-            connection
-                .prepare_cached("SELECT id, kind, label, sealed FROM domains WHERE slot = ?1")?
-                .query_map([slot.0], |row| {
-                    Ok(DomainRow {
-                        id: row.get(0)?,
-                        kind: row.get(1)?,
-                        label: row.get(2)?,
-                        sealed: SealedRow::stored(row.get(3)?),
-                    })
-                })?
-                .collect()
-        })
+            let snapshot = connection.unchecked_transaction()?;
+            let row = snapshot
+                .prepare_cached(&format!("{SELECT_SLOT} WHERE slot = ?1"))?
+                .query_row([slot.0], slot_row)
+                .optional()?;
+            row.map(|row| Ok((row, domain_rows(&snapshot, slot)?)))
+                .transpose()
+        })?
+        .ok_or(Error::NoSuchSlot { slot })
     }
 
     /// Objects and payload bytes in a slot.
@@ -381,6 +386,20 @@ fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<(), Failure> {
         insert_domain(connection, row.slot, domain)?;
     }
     Ok(())
+}
+
+fn domain_rows(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<DomainRow>> {
+    connection
+        .prepare_cached("SELECT id, kind, label, sealed FROM domains WHERE slot = ?1")?
+        .query_map([slot.0], |row| {
+            Ok(DomainRow {
+                id: row.get(0)?,
+                kind: row.get(1)?,
+                label: row.get(2)?,
+                sealed: SealedRow::stored(row.get(3)?),
+            })
+        })?
+        .collect()
 }
 
 /// A partition with everything in it.

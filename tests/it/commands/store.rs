@@ -131,6 +131,10 @@ fn a_clean_store() {
         out.stdout.starts_with("slot 1: 1 row read, 1 opened"),
         "{out:?}"
     );
+    let out = store
+        .run_without_terminal("store check -slot 1 -slot 1")
+        .ok();
+    assert_eq!(out.stdout.matches("slot 1:").count(), 1, "{out:?}");
     store.run("store check -slot 7").fails(FAILED);
     fs::write(store.path("wrong"), "not the password\n").unwrap();
     let out = store
