@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Result, exit};
 use crate::object::SlotId;
+use crate::shell;
 
 mod console;
 mod domain;
+mod line;
 mod mount;
 mod object;
 mod output;
@@ -20,28 +23,30 @@ mod role;
 mod slot;
 mod store;
 
-use console::Console;
+pub(crate) use console::Console;
 pub use console::Kept;
+pub(crate) use line::Line;
+pub(crate) use output::{error as print_error, print, tell};
 use password::PasswordFile;
+pub(crate) use slot::table as slot_table;
 
 /// A software HSM whose partitions are directories: cp between mounted slots is a domain-verified clone.
+///
+/// Without a command: the shell, or the commands on standard input when that is not a terminal.
 #[derive(Parser)]
-#[command(
-    name = "slotfs",
-    version,
-    subcommand_required = true,
-    arg_required_else_help = true
-)]
+#[command(name = "slotfs", version, infer_subcommands = true)]
 pub struct Cli {
     #[command(flatten)]
     globals: Globals,
+    #[command(flatten)]
+    shell: shell::Options,
     #[command(subcommand)]
-    noun: Noun,
+    noun: Option<Noun>,
 }
 
 /// Options of every command.
-#[derive(Args)]
-struct Globals {
+#[derive(Args, Clone)]
+pub(crate) struct Globals {
     /// The store's file [default: $XDG_DATA_HOME/slotfs/store.db]
     #[arg(long, global = true, env = "SLOTFS_STORE", value_name = "PATH")]
     store: Option<PathBuf>,
@@ -106,41 +111,64 @@ enum Ended {
 
 /// Runs the command line `args`, program name first; the process's exit status.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    match parse(args) {
-        Ok(cli) => {
-            if !matches!(cli.noun, Noun::Mount(_)) {
-                crate::logging::for_command();
-            }
-            execute(cli, None)
-        }
-        Err(status) => status,
+    let cli = match parse(args) {
+        Ok(cli) => cli,
+        Err(error) => return print_clap(error),
+    };
+    if !matches!(cli.noun, Some(Noun::Mount(_))) {
+        crate::logging::for_command();
+    }
+    match cli.noun {
+        Some(noun) => execute(cli.globals, noun, None),
+        None => shell::run(cli.globals, cli.shell),
     }
 }
 
-/// Reads a command line; where it asks for help or cannot be read, that is printed, and the exit status is
-/// the error.
-fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
-    let command = Cli::command();
-    let args = spell_out(args, &command);
-    command
-        .try_get_matches_from(args)
-        .and_then(|matches| Cli::from_arg_matches(&matches))
-        .map_err(|error| {
-            // Nothing is to be done when the terminal is gone.
-            let _ = error.print();
-            if error.use_stderr() {
-                exit::USAGE
-            } else {
-                exit::DONE
-            }
-        })
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    let mut args = spell_out(args, &command);
+    spell_out_help(&mut args, &command);
+    let matches = command.try_get_matches_from_mut(args)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    if cli.noun.is_some() && cli.shell.given() {
+        return Err(command.error(
+            ErrorKind::ArgumentConflict,
+            "-c, --keep-going and --idle are for the shell, and there is a command",
+        ));
+    }
+    Ok(cli)
+}
+
+/// Prints the help that was asked for, or why a command line cannot be read; the exit status.
+pub(crate) fn print_clap(mut error: clap::Error) -> u8 {
+    hide_values(&mut error);
+    // Nothing is to be done when the terminal is gone.
+    let _ = error.print();
+    if error.use_stderr() {
+        exit::USAGE
+    } else {
+        exit::DONE
+    }
+}
+
+/// A word that belongs to no option may be a password with a typing error before it.
+fn hide_values(error: &mut clap::Error) {
+    let stray = matches!(
+        error.get(ContextKind::InvalidArg),
+        Some(ContextValue::String(word)) if !word.starts_with('-')
+    );
+    if error.kind() == ErrorKind::UnknownArgument && stray {
+        let hidden = ContextValue::String("...".into());
+        error.insert(ContextKind::InvalidArg, hidden);
+        error.remove(ContextKind::Suggested);
+    }
 }
 
 /// Runs one command and prints how it ended; its exit status. `kept` is what the shell keeps between
 /// commands.
-fn execute(cli: Cli, kept: Option<&Kept>) -> u8 {
-    let console = Console::new(cli.globals, kept);
-    match cli.noun.run(&console) {
+fn execute(globals: Globals, noun: Noun, kept: Option<&Kept>) -> u8 {
+    let console = Console::new(globals, kept);
+    match noun.run(&console) {
         Ok(Ended::WithResult) if !console.json() => {
             output::print("\nCommand Result : No Error\n");
             exit::DONE
@@ -192,6 +220,29 @@ fn spell_out(args: impl IntoIterator<Item = OsString>, command: &Command) -> Vec
             }
         })
         .collect()
+}
+
+/// The subcommand of that name, or the only one that begins so.
+pub(crate) fn subcommand<'a>(command: &'a Command, word: &str) -> Option<&'a Command> {
+    command.find_subcommand(word).or_else(|| {
+        let mut matching = command
+            .get_subcommands()
+            .filter(|inner| inner.get_name().starts_with(word));
+        matching.next().filter(|_| matching.next().is_none())
+    })
+}
+
+/// clap takes nouns and verbs that are cut short everywhere but after `help`.
+fn spell_out_help(args: &mut [OsString], command: &Command) {
+    let help = args.iter().position(|arg| arg == "help");
+    let mut command = command;
+    for name in args.iter_mut().skip(help.map_or(usize::MAX, |at| at + 1)) {
+        let Some(inner) = name.to_str().and_then(|word| subcommand(command, word)) else {
+            return;
+        };
+        command = inner;
+        *name = command.get_name().into();
+    }
 }
 
 fn collect_longs(command: &Command, longs: &mut BTreeSet<String>) {

@@ -150,7 +150,9 @@ fn wait_for_end(queue: &mpsc::Receiver<Event>, hsm: &Hsm) -> io::Result<()> {
             Ok(Event::Ended(outcome)) => return outcome,
             // A second signal: now.
             Ok(Event::Signal(_)) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
-            Err(mpsc::RecvTimeoutError::Timeout) => hsm.logout_all(),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                hsm.logout_all();
+            }
         }
     }
     Ok(())

@@ -41,3 +41,9 @@ impl Drop for Interrupt {
         }
     }
 }
+
+/// From now on SIGINT does not end the process, unless a watch has it do so.
+pub fn survive() {
+    // Where that is refused Ctrl-C ends the shell, and every slot is logged out.
+    let _ = flag::register(SIGINT, Arc::default());
+}

@@ -14,7 +14,7 @@
 //! - [`store`] is SQLite and the committer thread. It takes sealed rows and opens none.
 //! - [`object`] is data: objects, handles, identities, attributes; and what makes them, for which
 //!   `object::generate` and `object::import` alone use aws-lc-rs.
-//! - [`cli`] and [`daemon`] are the command and the mount.
+//! - [`cli`] and [`daemon`] are the command and the mount; `shell` is the command kept open.
 
 pub mod blob;
 pub mod cli;
@@ -29,6 +29,7 @@ mod interrupt;
 mod logging;
 pub mod object;
 pub mod secret;
+mod shell;
 pub mod store;
 
 /// Keeps the process's memory to itself: no core dumps, no ptrace by others of the same user, files made

@@ -28,7 +28,9 @@ fn builder(default: &str) -> Builder {
         .format_timestamp_millis()
         // At debug level fuser prints requests: nothing of a request that may carry a password is logged.
         .filter_module("fuser", LevelFilter::Warn)
-        // It warns of every unmount that somebody else did.
+        // At debug level rustyline prints every key.
+        .filter_module("rustyline", LevelFilter::Warn)
+        // fuser warns of every unmount that somebody else did.
         .filter_module("fuser::session", LevelFilter::Error);
     builder
 }

@@ -52,7 +52,7 @@ impl Kept {
 
 impl<'a> Console<'a> {
     /// A command with its options, in a shell when there is something `kept`.
-    pub(super) fn new(globals: Globals, kept: Option<&'a Kept>) -> Self {
+    pub(crate) fn new(globals: Globals, kept: Option<&'a Kept>) -> Self {
         Self { globals, kept }
     }
 
@@ -137,13 +137,13 @@ impl<'a> Console<'a> {
         }
     }
 
-    /// The slot to work on: the command's own option, the shell's active slot, `--active-slot`, else the lowest.
+    /// The slot to work on: the command's own option, `--active-slot`, the shell's active slot, else the lowest.
     ///
     /// # Errors
     /// [`Error::Usage`] when the store has none.
     pub fn slot(&self, hsm: &Hsm, given: Option<SlotId>) -> Result<SlotId> {
         let active = self.kept.and_then(Kept::active);
-        match given.or(active).or(self.globals.active_slot) {
+        match given.or(self.globals.active_slot).or(active) {
             Some(slot) => Ok(slot),
             None => hsm.slots()?.first().map(|row| row.slot).ok_or_else(|| {
                 Error::Usage("the store has no partition; 'slotfs partition init' makes one".into())

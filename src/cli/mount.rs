@@ -55,6 +55,11 @@ fn login(text: &str) -> Result<(SlotId, Role), String> {
 impl Mount {
     /// Runs the command.
     pub fn run(self, console: &Console<'_>) -> Result<Ended> {
+        if console.kept().is_some() && (self.foreground || self.handed_over) {
+            return Err(Error::Usage(
+                "the shell mounts in the background; leave --foreground out, or run 'slotfs mount' outside the shell".into(),
+            ));
+        }
         let store = console.store()?;
         let store = std::path::absolute(&store).map_err(|source| Error::File {
             path: store,

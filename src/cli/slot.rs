@@ -1,10 +1,11 @@
 //! `slot list` and `slot set`
 
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Console, Ended, output};
 use crate::error::{Error, Result};
+use crate::hsm::Hsm;
 use crate::object::{SlotId, show};
 
 /// What can be done with slots.
@@ -34,10 +35,22 @@ impl Verb {
 
 fn list(console: &Console<'_>) -> Result<Ended> {
     let hsm = console.open_to_look()?;
+    if console.json() {
+        output::print_json(&json!({ "slots": documents(&hsm)? }));
+    } else {
+        output::print(&table(&hsm)?);
+    }
+    Ok(Ended::WithResult)
+}
+
+/// The slots as `slot list` shows them.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn table(hsm: &Hsm) -> Result<String> {
     let mut rows = Vec::new();
-    let mut documents = Vec::new();
     for row in hsm.slots()? {
-        let (objects, bytes) = hsm.usage(row.slot)?;
+        let (objects, _) = hsm.usage(row.slot)?;
         rows.push(vec![
             row.slot.to_string(),
             show::escape(&row.label),
@@ -47,6 +60,23 @@ fn list(console: &Console<'_>) -> Result<Ended> {
             objects.to_string(),
             row.capacity_objects.saturating_sub(objects).to_string(),
         ]);
+    }
+    let heading = [
+        "Slot Id",
+        "Label",
+        "Serial Number",
+        "Kind",
+        "Version",
+        "Objects",
+        "Free",
+    ];
+    Ok(output::table(&heading, &rows))
+}
+
+fn documents(hsm: &Hsm) -> Result<Vec<Value>> {
+    let mut documents = Vec::new();
+    for row in hsm.slots()? {
+        let (objects, bytes) = hsm.usage(row.slot)?;
         documents.push(json!({
             "slot": row.slot.0,
             "label": row.label,
@@ -59,21 +89,7 @@ fn list(console: &Console<'_>) -> Result<Ended> {
             "capacity_bytes": row.capacity_bytes,
         }));
     }
-    if console.json() {
-        output::print_json(&json!({ "slots": documents }));
-    } else {
-        let heading = [
-            "Slot Id",
-            "Label",
-            "Serial Number",
-            "Kind",
-            "Version",
-            "Objects",
-            "Free",
-        ];
-        output::print(&output::table(&heading, &rows));
-    }
-    Ok(Ended::WithResult)
+    Ok(documents)
 }
 
 fn set(console: &Console<'_>, slot: SlotId) -> Result<Ended> {

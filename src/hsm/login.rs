@@ -141,11 +141,14 @@ impl Hsm {
         was
     }
 
-    /// Logs out of every slot.
-    pub fn logout_all(&self) {
-        self.sessions
+    /// Logs out of every slot; whether anybody was logged in.
+    pub fn logout_all(&self) -> bool {
+        let mut sessions = self
+            .sessions
             .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+            .unwrap_or_else(PoisonError::into_inner);
+        let was = !sessions.is_empty();
+        sessions.clear();
+        was
     }
 }

@@ -9,6 +9,7 @@ mod output;
 mod partition;
 mod prompt;
 mod roles;
+mod shell;
 mod store;
 
 use crate::fixture::Store;

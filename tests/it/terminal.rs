@@ -94,15 +94,21 @@ impl Terminal {
         self.send(&format!("{text}\r"));
     }
 
-    /// Types what is not to be seen, once the command has switched echo off: it does so after it has asked.
+    /// Waits until the terminal echoes no more: a command that asks for a password sees to that after asking.
     #[track_caller]
-    pub fn send_hidden(&mut self, text: &str) {
+    pub fn wait_hidden(&mut self) {
         let pty = &*self.pty;
         let hidden = wait_for(|| {
             let modes = tcgetattr(pty).unwrap();
             (!modes.local_flags.contains(LocalFlags::ECHO)).then_some(())
         });
         assert!(hidden.is_some(), "the terminal still echoes");
+    }
+
+    /// Types what is not to be seen, and Enter.
+    #[track_caller]
+    pub fn send_hidden(&mut self, text: &str) {
+        self.wait_hidden();
         self.send_line(text);
     }
 

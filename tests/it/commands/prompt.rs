@@ -38,6 +38,7 @@ fn no_answer_is_no_password() {
     store.domain("red");
     let mut terminal = init(&store);
     terminal.expect("Enter the new password for co of slot 0: ");
+    terminal.wait_hidden();
     terminal.send_control('d');
     let (code, shown) = terminal.wait();
     assert_ne!(code, 0, "{shown:?}");
