@@ -372,7 +372,8 @@ fn show_object(console: &Console<'_>, handle: Handle, slot: Option<SlotId>) -> R
         let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let mut text = format!("{:width$}  {handle}\n", "handle");
         for (name, value) in rows {
-            text.push_str(&format!("{name:width$}  {value}\n"));
+            text.push_str(format!("{name:width$}  {value}").trim_end());
+            text.push('\n');
         }
         output::print(&text);
     }

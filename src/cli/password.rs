@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::Console;
 use crate::credential::Role;
 use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
 use crate::object::SlotId;
 use crate::secret::SecretBytes;
 
@@ -187,6 +188,8 @@ pub fn file_password(file: &Path, given: Option<&Path>) -> Result<SecretBytes> {
 /// # Errors
 /// [`Error::Interrupted`] by Ctrl-C, or what the terminal says.
 pub fn ask(text: &str) -> Result<Zeroizing<String>> {
+    // It notes SIGINT, so that the terminal is put back before anything ends.
+    let _noted = Interrupt::watch();
     let config = rpassword::ConfigBuilder::new()
         .password_feedback_mask('*')
         .build();

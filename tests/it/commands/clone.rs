@@ -106,6 +106,36 @@ fn the_session_to_the_letter() {
     assert_eq!(code, 0);
 }
 
+/// The same in the shell, by who is logged in there.
+#[test]
+fn the_session_in_the_shell() {
+    let store = prepared_for_the_transcript();
+    let mut terminal = Terminal::spawn(store.bare(&["--store", "store.db"]));
+    terminal.expect("slotfs:>");
+    terminal.send_line("role login -name co");
+    terminal.expect("Enter the password for co of slot 0: ");
+    terminal.send_hidden(&password(0));
+    terminal.expect("Command Result : No Error\r\n");
+    terminal.expect("slotfs:>");
+    terminal.send_line("partition clone -objects 124,140 -slot 1");
+    // The line editor puts the terminal back.
+    terminal.expect("-slot 1\u{1b}[?2004l\r\n");
+    let mut shown = terminal.expect("Enter the password for the target slot: ");
+    terminal.send_hidden("horse-12");
+    let (asked, rest) = TRANSCRIPT.split_once("********").unwrap();
+    shown += "Enter the password for the target slot: ";
+    assert_eq!(shown.replace("\r\n", "\n"), asked);
+    terminal.expect("********");
+    let shown = terminal.expect("\u{1b}[").replace("\r\n", "\n");
+    assert_eq!(shown, rest);
+    // The source is logged in, the target was for that command alone.
+    terminal.send_line("role list -slot 1");
+    let shown = terminal.expect("Command Result : No Error");
+    assert!(!shown.contains("yes"), "{shown:?}");
+    terminal.send_line("exit");
+    assert_eq!(terminal.wait().0, 0);
+}
+
 /// With the password at hand nothing is asked, whatever stands on standard input; the shortcuts are lunacm's.
 #[test]
 fn the_shortcuts_and_no_terminal() {
