@@ -15,6 +15,8 @@ use crate::store::{Entry, Put, Stored};
 /// Objects in one transaction: enough to share an fsync and the pages of the index of OUIDs, which are random;
 /// few enough to stop soon after Ctrl-C.
 const AT_ONCE: usize = 512;
+/// Objects in the first; each batch after it is twice as large, so that the committer soon has work.
+const FIRST: usize = 64;
 /// Bytes of their payloads, so that memory stays small when objects are large.
 const MOST_BYTES_AT_ONCE: usize = 2 << 20;
 /// How often a batch is verified again because another process changed the target meanwhile.
@@ -88,7 +90,7 @@ impl Hsm {
         mut each: impl FnMut(Handle, Result<&Arrived, &Error>),
     ) -> Result<()> {
         let (source, target) = (self.reader(from)?, self.reader(to)?);
-        if self.store.count_common(from, to)? == 0 {
+        if self.store.usage(to)?.0 == 0 || self.store.count_common(from, to)? == 0 {
             return Ok(());
         }
         for batch in self.batches(from, which) {
@@ -214,7 +216,7 @@ impl Hsm {
                 // Its domains may be others by now: verified once more, with those.
                 let handles: Vec<Handle> = pending.objects.iter().map(|it| it.0).collect();
                 // As many as it was before: objects do not grow.
-                let rows = self.rows(from, &handles);
+                let rows = self.rows(from, &handles, handles.len());
                 match rows.and_then(|rows| self.hand_over(from, to, rows)) {
                     Ok(again) => {
                         pending = again;
@@ -247,6 +249,12 @@ impl Hsm {
         slot: SlotId,
         which: &'a Selection,
     ) -> Box<dyn Iterator<Item = Result<Vec<Found>>> + 'a> {
+        let mut most = FIRST;
+        let mut next_most = move || {
+            let now = most;
+            most = (most * 2).min(AT_ONCE);
+            now
+        };
         match which {
             Selection::These(handles) => {
                 let mut left = handles.as_slice();
@@ -254,7 +262,7 @@ impl Hsm {
                     if left.is_empty() {
                         return None;
                     }
-                    let rows = self.rows(slot, left);
+                    let rows = self.rows(slot, left, next_most());
                     left = match &rows {
                         Ok(rows) => left.get(rows.len()..).unwrap_or_default(),
                         Err(_) => &[],
@@ -265,9 +273,9 @@ impl Hsm {
             Selection::All => {
                 let mut after = Some(0);
                 Box::new(std::iter::from_fn(move || {
-                    let page = self
-                        .store
-                        .list_sealed(slot, after?, AT_ONCE, MOST_BYTES_AT_ONCE);
+                    let page =
+                        self.store
+                            .list_sealed(slot, after?, next_most(), MOST_BYTES_AT_ONCE);
                     after = match &page {
                         Ok(rows) => rows.last().map(|(entry, _)| entry.handle.get()),
                         Err(_) => None,
@@ -287,9 +295,9 @@ impl Hsm {
     }
 
     /// The rows of the first of `handles`: as many as make a batch, at least one.
-    fn rows(&self, slot: SlotId, handles: &[Handle]) -> Result<Vec<Found>> {
+    fn rows(&self, slot: SlotId, handles: &[Handle], most: usize) -> Result<Vec<Found>> {
         let (mut rows, mut bytes) = (Vec::new(), 0);
-        for &handle in handles.iter().take(AT_ONCE) {
+        for &handle in handles.iter().take(most) {
             let row = self.store.sealed_by_handle(slot, handle)?;
             bytes += row.as_ref().map_or(0, |(_, sealed)| sealed.bytes().len());
             rows.push((handle, row.ok_or(Error::NoSuchObject { slot, handle })));

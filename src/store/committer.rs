@@ -253,8 +253,14 @@ impl Writer {
     /// Runs every write and commits when any is kept; how many were.
     fn all(&mut self, batch: &mut [Box<dyn Job>]) -> Result<u64> {
         let mut kept = 0;
+        let alone = batch.len() == 1;
         for job in batch {
-            kept += u64::from(self.one(job.as_mut()).map_err(sql(&self.path))?);
+            let keep = match alone {
+                // It fails with the transaction: a savepoint would have SQLite copy each page that it touches.
+                true => Ok(self.run_in(job.as_mut())),
+                false => self.one(job.as_mut()),
+            };
+            kept += u64::from(keep.map_err(sql(&self.path))?);
         }
         if kept > 0 {
             self.connection
@@ -293,6 +299,16 @@ impl Writer {
     /// One write in a savepoint of its own, so that it fails alone.
     fn one(&mut self, job: &mut dyn Job) -> rusqlite::Result<bool> {
         self.connection.execute_batch("SAVEPOINT one")?;
+        let keep = self.run_in(job);
+        if !keep {
+            self.connection.execute_batch("ROLLBACK TO one")?;
+        }
+        self.connection.execute_batch("RELEASE one")?;
+        Ok(keep)
+    }
+
+    /// Runs a write; whether to keep it.
+    fn run_in(&mut self, job: &mut dyn Job) -> bool {
         let mut tx = Tx {
             connection: &self.connection,
             path: &self.path,
@@ -304,10 +320,8 @@ impl Writer {
         self.erase_pending |= self.erases;
         if !keep {
             self.dense.clear();
-            self.connection.execute_batch("ROLLBACK TO one")?;
         }
-        self.connection.execute_batch("RELEASE one")?;
-        Ok(keep)
+        keep
     }
 
     fn rollback(&self) {

@@ -388,8 +388,10 @@ fn store_verified(tx: &mut Tx<'_>, put: Put, room: &mut Room) -> Result<Result<S
         return Ok(Err(full));
     }
     let handle = match put.want {
+        // Above all that there is: nothing to look for.
+        Some(handle) if handle.get() > room.highest => handle,
         Some(handle) => free_from(tx, slot, handle, room.capacity_objects)?,
-        None => free_at_end(tx, slot, room.capacity_objects)?,
+        None => free_at_end(tx, slot, room)?,
     };
     insert(tx, put, handle, room).map(|handle| Ok(Stored::New(handle)))
 }
@@ -402,6 +404,8 @@ struct Room {
     bytes: u64,
     /// The next row's id: AUTOINCREMENT's own rule, asked beforehand, as the row is sealed for its id.
     next_id: i64,
+    /// The highest handle in use; 0 when there is none.
+    highest: u32,
 }
 
 impl Room {
@@ -409,7 +413,8 @@ impl Room {
         query(
             tx,
             "SELECT capacity_objects, capacity_bytes, objects, bytes,
-                    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'objects'), 0) + 1
+                    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'objects'), 0) + 1,
+                    coalesce((SELECT max(handle) FROM objects WHERE slot = ?1), 0)
              FROM usage JOIN slots USING (slot) WHERE slot = ?1",
             |q| {
                 q.query_row([slot.0], |row| {
@@ -419,6 +424,7 @@ impl Room {
                         objects: unsigned(row, 2)?,
                         bytes: unsigned(row, 3)?,
                         next_id: row.get(4)?,
+                        highest: row.get(5)?,
                     })
                 })
             },
@@ -435,7 +441,8 @@ impl Room {
         }
     }
 
-    fn took(&mut self, payload_bytes: u32) {
+    fn took(&mut self, handle: Handle, payload_bytes: u32) {
+        self.highest = self.highest.max(handle.get());
         self.objects += 1;
         self.bytes += u64::from(payload_bytes);
         self.next_id += 1;
@@ -464,7 +471,7 @@ fn move_object(tx: &mut Tx<'_>, it: Move) -> Result<Stored> {
             return Err(Error::HandleTaken { slot, handle });
         }
         Some(handle) => handle,
-        None => free_at_end(tx, slot, room.capacity_objects)?,
+        None => free_at_end(tx, slot, &room)?,
     };
     delete(tx, from)?;
     insert(tx, put, handle, &mut room).map(Stored::New)
@@ -576,13 +583,10 @@ fn is_taken(tx: &Tx<'_>, slot: SlotId, handle: Handle) -> Result<bool> {
 }
 
 /// The handle after the highest, or the lowest free one when that would pass the slot's capacity.
-fn free_at_end(tx: &mut Tx<'_>, slot: SlotId, capacity: u64) -> Result<Handle> {
-    let highest: Option<u32> = query(tx, "SELECT max(handle) FROM objects WHERE slot = ?1", |q| {
-        q.query_row([slot.0], |row| row.get(0))
-    })?;
-    match highest.unwrap_or(0).checked_add(1).and_then(Handle::new) {
-        Some(handle) if u64::from(handle.get()) <= capacity => Ok(handle),
-        _ => free_from(tx, slot, Handle::FIRST, capacity),
+fn free_at_end(tx: &mut Tx<'_>, slot: SlotId, room: &Room) -> Result<Handle> {
+    match room.highest.checked_add(1).and_then(Handle::new) {
+        Some(handle) if u64::from(handle.get()) <= room.capacity_objects => Ok(handle),
+        _ => free_from(tx, slot, Handle::FIRST, room.capacity_objects),
     }
 }
 
@@ -666,7 +670,7 @@ fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle, room: &mut Room) -> Result<
             what: format!("row {inserted} was given where {id} was due"),
         });
     }
-    room.took(put.payload_bytes);
+    room.took(handle, put.payload_bytes);
     Ok(handle)
 }
 
