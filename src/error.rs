@@ -600,6 +600,7 @@ impl Error {
                 needed: *needed,
             },
             Self::Damaged { what } => Self::Damaged { what: what.clone() },
+            Self::Random(error) => Self::Random(*error),
             other => Self::Damaged {
                 what: other.to_string(),
             },
@@ -634,7 +635,12 @@ impl Error {
             Self::RoleLocked { role: Role::Po, .. } => {
                 "nobody can reset po; clone the objects out by co, and make the partition anew".into()
             }
-            Self::RoleLocked { role, .. } => format!("po can reset it: 'role resetpw -name {role}'"),
+            Self::RoleLocked { role: Role::Co, .. } => {
+                "po can reset it: 'role resetpw -name co'; cu loses its password with it".into()
+            }
+            Self::RoleLocked { role: Role::Cu, .. } => {
+                "po can reset it: 'role resetpw -name cu'; co loses its password with it".into()
+            }
             Self::Domain { why, .. } => domain_hint(*why)?.into(),
             Self::CloneFailed { .. } | Self::CloneNotAttempted { .. } => {
                 "each line says why; 'slotfs partition domainlist' on both slots shows whether they share a domain".into()
@@ -647,7 +653,7 @@ impl Error {
             Self::Damaged { .. } => {
                 "restore the store from a backup; the objects that still open can be copied out first".into()
             }
-            Self::SlotChanged { .. } => "nothing was done; try again".into(),
+            Self::SlotChanged { .. } => "what is not told as done was not done; try again with that".into(),
             Self::StoreReadOnly { .. } => {
                 "give the store's file and its folder to the user that runs slotfs, or mount with -o ro".into()
             }

@@ -21,7 +21,7 @@ mod objects;
 mod schema;
 mod slots;
 
-pub use change::{Objects, Reseal, SlotChange};
+pub use change::{Changed, Objects, Reseal, SlotChange};
 pub use check::{Count, ObjectRow, Part, Seen, SlotParts};
 pub use committer::CommitStats;
 pub use objects::{Entry, Move, Place, Put, Same, Seal, Stored};
@@ -179,17 +179,19 @@ impl Store {
             .unwrap_or_default()
     }
 
-    /// Whether anything was committed by anyone, this process included, since the last call that said
-    /// so. Costs under a microsecond.
+    /// Calls `take_in` when anything was committed by anyone, this process included, since a call of it last
+    /// succeeded. To ask costs under a microsecond.
     ///
     /// # Errors
-    /// When the store cannot be read.
-    pub fn changed(&self) -> Result<bool> {
+    /// When the store cannot be read, and those of `take_in`.
+    pub fn if_changed(&self, take_in: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         let now = fault::data_version(&watch.connection).map_err(sql(&self.path))?;
-        let changed = now != watch.data_version;
-        watch.data_version = now;
-        Ok(changed)
+        if now != watch.data_version {
+            take_in()?;
+            watch.data_version = now;
+        }
+        Ok(())
     }
 
     /// Runs a query on a connection that never writes.

@@ -446,7 +446,7 @@ fn a_reset_password_makes_old_copies_of_a_credential_useless() {
     let new = SecretBytes::from(b"another horse".as_slice());
     fixture
         .hsm
-        .reset_password(slot, Role::Co, &new, &password())
+        .reset_password(slot, Role::Co, &new, &password(), false)
         .unwrap();
     fixture.hsm.login(slot, Role::Co, &new).unwrap();
     assert_eq!(fixture.seal(slot, key).unwrap(), blob);
@@ -460,7 +460,7 @@ fn a_reset_password_makes_old_copies_of_a_credential_useless() {
     );
 }
 
-/// A reset is not held up by a row that is damaged already, and leaves it as it is.
+/// A row that does not open could never again after a reset: it stays undone unless that is what is wanted.
 #[test]
 fn a_damaged_row_survives_a_reset_as_damaged() {
     let fixture = Fixture::new(&[Policies::default()]);
@@ -470,10 +470,14 @@ fn a_damaged_row_survives_a_reset_as_damaged() {
         "UPDATE objects SET sealed = zeroblob(length(sealed)) WHERE handle = {bad}"
     ));
     let new = SecretBytes::from(b"another horse".as_slice());
-    fixture
-        .hsm
-        .reset_password(slot, Role::Co, &new, &password())
-        .unwrap();
+    let reset = |force| {
+        let hsm = &fixture.hsm;
+        hsm.reset_password(slot, Role::Co, &new, &password(), force)
+    };
+    let refused = reset(false).unwrap_err();
+    assert!(matches!(refused, Error::Damaged { .. }), "{refused}");
+    fixture.login(0, Role::Co).unwrap();
+    assert_eq!(reset(true).unwrap().damaged, 1);
     fixture.hsm.login(slot, Role::Co, &new).unwrap();
     assert!(fixture.seal(slot, good).is_ok());
     assert_eq!(fixture.seal(slot, bad).unwrap_err().errno(), libc::EIO);

@@ -12,7 +12,7 @@ use super::password::{file_password, read_secret};
 use super::{Console, Ended, output};
 use crate::credential::Role;
 use crate::error::{Error, Result};
-use crate::hsm::{Arrived, Hsm};
+use crate::hsm::{self, Arrived, Hsm};
 use crate::object::attributes::Chosen;
 use crate::object::generate::{EcCurve, GenerateError, KeyPair, KeyPairType, generate_key_pair};
 use crate::object::import::{self, MAX_FILE_BYTES, RawType};
@@ -295,8 +295,8 @@ fn store(
     let slot = console.slot(&hsm, target.slot)?;
     console.login(&hsm, slot, &[Role::Co])?;
     let mut documents = Vec::new();
-    let mut outcome = Ok(());
-    for_each_batch(groups, at_once, |batch| {
+    let outcome = for_each_batch(groups, at_once, |batch| {
+        let mut outcome = Ok(());
         for (group, stored) in batch.iter().zip(add_all(&hsm, slot, batch)) {
             let handles = match stored {
                 Ok(handles) => handles,
@@ -317,29 +317,35 @@ fn store(
                 }
             }
         }
-    })?;
+        outcome
+    });
     let document = json!({ "slot": slot.0, "objects": documents });
     output::with_document(console.json(), document, outcome)
 }
 
-/// Hands over groups `at_once` at a time.
+/// Hands over groups `at_once` at a time, until one fails: what kept one from being stored would keep the
+/// others too, and making keys takes time.
 fn for_each_batch(
     groups: impl Iterator<Item = Result<Vec<Object>>>,
     at_once: usize,
-    mut each: impl FnMut(&[Vec<Object>]),
+    mut each: impl FnMut(&[Vec<Object>]) -> Result<()>,
 ) -> Result<()> {
     let mut batch = Vec::new();
     for group in groups {
-        batch.push(group?);
+        match group {
+            Ok(group) => batch.push(group),
+            // What was made before it is stored all the same.
+            Err(error) => return each(&batch).and(Err(error)),
+        }
         if batch.len() == at_once {
-            each(&batch);
+            each(&batch)?;
             batch.clear();
         }
     }
-    each(&batch);
-    Ok(())
+    each(&batch)
 }
 
+/// What became of each group. Where another process changed the slot meanwhile, it is tried once more.
 fn add_all(hsm: &Hsm, slot: SlotId, groups: &[Vec<Object>]) -> Vec<Result<Vec<Arrived>>> {
     let (sender, receiver) = std::sync::mpsc::channel();
     for (index, group) in groups.iter().enumerate() {
@@ -350,9 +356,23 @@ fn add_all(hsm: &Hsm, slot: SlotId, groups: &[Vec<Object>]) -> Vec<Result<Vec<Ar
         });
     }
     drop(sender);
-    let mut outcomes: Vec<_> = receiver.into_iter().collect();
-    outcomes.sort_unstable_by_key(|(index, _)| *index);
-    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    let mut outcomes: Vec<_> = groups
+        .iter()
+        .map(|_| {
+            Err(Error::Damaged {
+                what: "the committer stopped".into(),
+            })
+        })
+        .collect();
+    for (index, outcome) in receiver {
+        outcomes[index] = outcome;
+    }
+    for (group, outcome) in groups.iter().zip(&mut outcomes) {
+        if matches!(outcome, Err(Error::SlotChanged { .. })) && hsm.refresh().is_ok() {
+            *outcome = hsm::wait(|done| hsm.add_all(slot, group, done));
+        }
+    }
+    outcomes
 }
 
 fn show_object(console: &Console<'_>, handle: Handle, slot: Option<SlotId>) -> Result<Ended> {

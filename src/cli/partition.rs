@@ -166,7 +166,7 @@ impl Init {
             None => console.new_password(slot)?,
         };
         crate::hsm::check_password(&password)?;
-        let domain = self.domain.key(slot)?;
+        let domain = self.domain.key(slot, &self.domainlabel)?;
         let hsm = console.open_or_create()?;
         let replaces = match hsm.slot(slot) {
             Ok(there) => {
@@ -206,7 +206,8 @@ impl Init {
 }
 
 impl Domain {
-    fn key(self, slot: SlotId) -> Result<DomainKey> {
+    /// The domain that is to be called `label`.
+    fn key(self, slot: SlotId, label: &str) -> Result<DomainKey> {
         let usage = |why: &dyn std::fmt::Display| Error::Usage(format!("slot {slot}: {why}"));
         if let Some(path) = self.domainkey {
             let file = read_secret(&path, MOST_KEY_FILE_BYTES)?;
@@ -217,6 +218,11 @@ impl Domain {
             Some(string) => Zeroizing::new(string),
             None => super::password::ask_domain(slot)?,
         };
+        if *string == label {
+            return Err(usage(
+                &"a domain's label is not secret, so it must not be the domain string",
+            ));
+        }
         if let Some(bits) = domain::weakness(&string) {
             log::warn!(
                 "the domain string is worth about {bits:.0} bits; whoever guesses it opens every blob ('slotfs domain newstring' prints a strong one)"

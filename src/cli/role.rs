@@ -65,7 +65,7 @@ pub enum Verb {
         whose: Whose,
         #[command(flatten)]
         new: New,
-        /// Do not ask before another role is lost
+        /// Do not ask before another role is lost, and leave behind objects that do not open
         #[arg(short, long)]
         force: bool,
     },
@@ -223,7 +223,7 @@ fn init(console: &Console<'_>, whose: &Whose, new: New) -> Result<Ended> {
         return Err(Error::RoleExists { slot, role });
     }
     hsm.init_role(slot, role, &new.read(slot, role)?)?;
-    done(console, slot, role, &[]);
+    done(console, slot, role);
     Ok(Ended::WithResult)
 }
 
@@ -237,7 +237,7 @@ fn changepw(console: &Console<'_>, whose: &Whose, old: Option<String>, new: New)
         None => console.password(slot, role)?,
     };
     hsm.change_password(slot, role, &old, &new.read(slot, role)?)?;
-    done(console, slot, role, &[]);
+    done(console, slot, role);
     Ok(Ended::WithResult)
 }
 
@@ -246,8 +246,11 @@ fn resetpw(console: &Console<'_>, whose: &Whose, new: New, force: bool) -> Resul
     let slot = console.slot(&hsm, whose.slot)?;
     let role = whose.name;
     crate::hsm::check_resettable(slot, role)?;
-    let lost: Vec<Role> = hsm
-        .roles(slot)?
+    let roles = hsm.roles(slot)?;
+    if !roles.iter().any(|it| it.role == role && it.initialized) {
+        return Err(Error::RoleMissing { slot, role });
+    }
+    let lost: Vec<Role> = roles
         .iter()
         .filter(|it| it.initialized && ![Role::Po, role].contains(&it.role))
         .map(|it| it.role)
@@ -261,21 +264,33 @@ fn resetpw(console: &Console<'_>, whose: &Whose, new: New, force: bool) -> Resul
             "the slot's key is made anew, which takes {other}'s password away: it has to be initialized again"
         ))?;
     }
-    let lost = hsm.reset_password(slot, role, &new, &po)?;
-    if !console.json() {
-        for other in &lost {
+    let reset = hsm.reset_password(slot, role, &new, &po, force)?;
+    if console.json() {
+        let lost: Vec<String> = reset.lost.iter().map(Role::to_string).collect();
+        output::print_json(&json!({
+            "slot": slot.0,
+            "role": role.to_string(),
+            "lost": lost,
+            "damaged": reset.damaged,
+        }));
+    } else {
+        for other in &reset.lost {
             output::print(&format!(
                 "        {other} of slot {slot} has no password any more: 'role init -name {other}' gives it one.\n"
             ));
         }
+        if reset.damaged > 0 {
+            output::print(&format!(
+                "        {} objects on slot {slot} did not open, and never will.\n",
+                reset.damaged
+            ));
+        }
     }
-    done(console, slot, role, &lost);
     Ok(Ended::WithResult)
 }
 
-fn done(console: &Console<'_>, slot: SlotId, role: Role, lost: &[Role]) {
+fn done(console: &Console<'_>, slot: SlotId, role: Role) {
     if console.json() {
-        let lost: Vec<String> = lost.iter().map(Role::to_string).collect();
-        output::print_json(&json!({ "slot": slot.0, "role": role.to_string(), "lost": lost }));
+        output::print_json(&json!({ "slot": slot.0, "role": role.to_string() }));
     }
 }

@@ -86,22 +86,16 @@ fn check(console: &Console<'_>, given: Vec<SlotId>) -> Result<Ended> {
         }
     }
     let checked = hsm.check(&slots, &mut |finding| report.add(finding))?;
-    report.print(&checked);
-    if report.count == 0 {
-        return Ok(Ended::WithResult);
-    }
-    let damaged = Error::Damaged {
-        what: format!(
-            "{} has {}",
-            hsm.path().display(),
-            plural(report.count, "finding")
-        ),
+    let outcome = match report.count {
+        0 => Ok(()),
+        count => Err(Error::Damaged {
+            what: format!("{} has {}", hsm.path().display(), plural(count, "finding")),
+        }),
     };
-    if console.json() {
-        Ok(Ended::Failed(damaged))
-    } else {
-        Err(damaged)
+    if !console.json() {
+        report.print(&checked);
     }
+    output::with_document(console.json(), report.document(&checked), outcome)
 }
 
 /// Logs in where a password is on file, or can be asked for.
@@ -149,9 +143,6 @@ impl Report {
     }
 
     fn print(&self, checked: &[CheckedSlot]) {
-        if self.keep {
-            return output::print_json(&self.document(checked));
-        }
         if self.count > 0 {
             output::print("\n");
         }

@@ -8,7 +8,7 @@ use crate::credential::{Purpose, Role, SealedRow, SlotKey};
 use crate::domain::DomainKey;
 use crate::error::{Error, Result};
 use crate::object::SlotId;
-use crate::store::{CredentialRow, DomainRow, Objects, SlotChange, SlotRow};
+use crate::store::{Changed, CredentialRow, DomainRow, Objects, SlotChange, SlotRow};
 
 /// A partition as it is to be. Nothing of it counts before [`Hsm::commit_change`].
 pub(super) struct Change {
@@ -45,14 +45,18 @@ impl Hsm {
     /// The partition as `session` sees it, to be changed.
     pub(super) fn change_of(&self, session: &Session) -> Result<Change> {
         let slot = session.slot();
-        let mut domains = self.store.domains(slot)?;
+        let (row, mut domains) = self.store.slot_with_domains(slot)?;
+        if row.as_version() != session.row().as_version() {
+            self.refresh()?;
+            return Err(Error::SlotChanged { slot });
+        }
         let named = &session.header().domains;
         domains.retain(|domain| named.contains(&domain.id));
         domains.sort_by_key(|domain| named.iter().position(|id| *id == domain.id));
         let mut credentials = self.store.credentials(slot)?;
         credentials.retain(|credential| session.names_credential(credential.id));
         Ok(Change {
-            row: session.row().clone(),
+            row,
             credentials,
             domains,
             slot_key: session.slot_key().clone(),
@@ -60,12 +64,11 @@ impl Hsm {
         })
     }
 
-    /// Makes the change, and goes on with the login over the partition as it then is; how many objects it
-    /// destroyed.
+    /// Makes the change, and goes on with the login over the partition as it then is.
     ///
     /// # Errors
     /// [`Error::SlotChanged`] when another process was first: nothing was done.
-    pub(super) fn commit_change(&self, session: &Session, mut change: Change) -> Result<u64> {
+    pub(super) fn commit_change(&self, session: &Session, mut change: Change) -> Result<Changed> {
         let slot = session.slot();
         let from = session.row().as_version();
         let header = Header {
@@ -95,19 +98,20 @@ impl Hsm {
         if matches!(outcome, Err(Error::SlotChanged { .. })) {
             self.refresh()?;
         }
-        let destroyed = outcome?;
-        let mut sessions = self
-            .sessions
-            .write()
+        let changed = outcome?;
+        let _not_while_refreshing = self
+            .refreshing
+            .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(there) = sessions.get_mut(&slot)
+        // Who is logged in as somebody else is looked after by the next refresh.
+        if let Ok(there) = self.session(slot)
             && there.role() == after.role()
+            && there.row().as_version() == from
         {
-            *there = Arc::new(after);
+            self.replace(&there, Some(after));
         }
-        drop(sessions);
         crate::secret::wipe_stack();
-        Ok(destroyed)
+        Ok(changed)
     }
 }
 

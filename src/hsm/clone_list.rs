@@ -170,12 +170,14 @@ impl Hsm {
     /// Seals each row with the source's domains, verifies it with the target's, and gives what is
     /// verified to the committer.
     fn hand_over(&self, from: SlotId, to: SlotId, rows: Vec<Found>) -> Result<Pending> {
+        // What another process forbids meanwhile is forbidden from here on.
+        self.refresh()?;
         let (source, target) = (self.reader(from)?, self.writer(to)?);
         let mut objects = Vec::with_capacity(rows.len());
         let mut puts = Vec::with_capacity(rows.len());
         for (handle, row) in rows {
             let put = row.and_then(|(entry, sealed)| -> Result<Put> {
-                let payload = source.open_row(entry.place(), &sealed)?;
+                let payload = self.open_entry(&source, &entry, &sealed)?;
                 let blob = seal_for_cloning(&source, handle, &payload)?;
                 let (object, payload) = verify(&target, &blob)?;
                 Ok(put(&target, &object, payload, Some(handle)))
@@ -189,7 +191,8 @@ impl Hsm {
             }
         }
         let (sender, stored) = mpsc::sync_channel(1);
-        self.store.put_many(puts, move |outcome| {
+        let version = source.row().as_version();
+        self.store.put_many(puts, version, move |outcome| {
             // The receiver is in the batch that waits for it.
             let _ = sender.send(outcome);
         });
@@ -215,8 +218,7 @@ impl Hsm {
             if changed && tries < MOST_TRIES && self.refresh().is_ok() {
                 // Its domains may be others by now: verified once more, with those.
                 let handles: Vec<Handle> = pending.objects.iter().map(|it| it.0).collect();
-                // As many as it was before: objects do not grow.
-                let rows = self.rows(from, &handles, handles.len());
+                let rows = self.rows(from, &handles, handles.len(), usize::MAX);
                 match rows.and_then(|rows| self.hand_over(from, to, rows)) {
                     Ok(again) => {
                         pending = again;
@@ -262,7 +264,7 @@ impl Hsm {
                     if left.is_empty() {
                         return None;
                     }
-                    let rows = self.rows(slot, left, next_most());
+                    let rows = self.rows(slot, left, next_most(), MOST_BYTES_AT_ONCE);
                     left = match &rows {
                         Ok(rows) => left.get(rows.len()..).unwrap_or_default(),
                         Err(_) => &[],
@@ -295,13 +297,19 @@ impl Hsm {
     }
 
     /// The rows of the first of `handles`: as many as make a batch, at least one.
-    fn rows(&self, slot: SlotId, handles: &[Handle], most: usize) -> Result<Vec<Found>> {
+    fn rows(
+        &self,
+        slot: SlotId,
+        handles: &[Handle],
+        most: usize,
+        most_bytes: usize,
+    ) -> Result<Vec<Found>> {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         for &handle in handles.iter().take(most) {
             let row = self.store.sealed_by_handle(slot, handle)?;
             bytes += row.as_ref().map_or(0, |(_, sealed)| sealed.bytes().len());
             rows.push((handle, row.ok_or(Error::NoSuchObject { slot, handle })));
-            if bytes >= MOST_BYTES_AT_ONCE {
+            if bytes >= most_bytes {
                 break;
             }
         }

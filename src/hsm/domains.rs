@@ -26,7 +26,7 @@ pub enum DomainFault {
     #[error("it has a domain of that label")]
     LabelTaken,
     /// Not a label.
-    #[error("a domain label has 1 to 32 printable characters, and is not the domain string")]
+    #[error("a domain label has 1 to 32 printable characters")]
     BadLabel,
     /// The same secret under another label.
     #[error("it has that domain already, under another label")]

@@ -124,7 +124,19 @@ impl Hsm {
         } else {
             self.store.count_failure(credential, most)?
         };
-        counted.ok_or(Error::RoleLocked { slot, role })
+        match counted {
+            Some(failures) => Ok(failures),
+            // Replaced since it was read: that is no lock.
+            None if !self
+                .store
+                .credentials(slot)?
+                .iter()
+                .any(|it| it.id == credential) =>
+            {
+                Err(Error::SlotChanged { slot })
+            }
+            None => Err(Error::RoleLocked { slot, role }),
+        }
     }
 
     /// Logs out of `slot` and wipes its keys once no request uses them; whether anybody was logged in.

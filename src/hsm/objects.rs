@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Arrived, Done, Hsm, Session, decode_own};
 use crate::blob::{self, Kind};
 use crate::codec;
+use crate::credential::SealedRow;
 use crate::error::{Error, Result};
 use crate::object::pkcs11::class_name;
 use crate::object::{Handle, Object, Ouid, SlotId};
@@ -113,16 +114,26 @@ impl Hsm {
     fn open_by_id(&self, id: i64) -> Result<(Arc<Session>, Entry, SecretBytes)> {
         let (entry, row) = self.store.sealed(id)?.ok_or(Error::Gone)?;
         let session = self.reader(entry.slot)?;
-        let payload = session.open_row(entry.place(), &row).map_err(|error| {
-            // Sealed anew since by a reset password, perhaps, and not damaged.
-            match self.store.slot(entry.slot) {
+        let payload = self.open_entry(&session, &entry, &row)?;
+        Ok((session, entry, payload))
+    }
+
+    /// Opens a row; one that does not open because it was sealed anew since, as by a reset password, is not
+    /// damaged but [`Error::SlotChanged`].
+    pub(super) fn open_entry(
+        &self,
+        session: &Session,
+        entry: &Entry,
+        row: &SealedRow,
+    ) -> Result<SecretBytes> {
+        session
+            .open_row(entry.place(), row)
+            .map_err(|error| match self.store.slot(entry.slot) {
                 Ok(now) if now.as_version() != session.row().as_version() => {
                     Error::SlotChanged { slot: entry.slot }
                 }
                 _ => error,
-            }
-        })?;
-        Ok((session, entry, payload))
+            })
     }
 
     /// Every object of a slot, by handle; `each` sees one at a time.
@@ -211,20 +222,40 @@ impl Hsm {
     ///
     /// Calls `done` with [`Error::NoSuchObject`], [`Error::ReadOnly`], or what the disk says.
     pub fn destroy(&self, slot: SlotId, handle: Handle, done: impl Done<()>) {
-        let found = self.writer(slot).and_then(|session| {
-            let entry = self.entry(slot, handle)?;
-            Ok((entry, session.row().as_version()))
-        });
-        match found {
-            Ok((entry, version)) => self.store.destroy(entry, version, move |outcome| {
-                if outcome.is_ok() {
-                    log::info!(
-                        "slot {slot}: object {handle} ({}) was destroyed",
-                        entry.ouid
-                    );
-                }
-                done(outcome);
-            }),
+        match self.entry(slot, handle) {
+            Ok(entry) => self.destroy_entry(entry, done),
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    /// Destroys the object that was found before, as long as its handle still names it: another object that
+    /// has the handle by now is none of this.
+    ///
+    /// Calls `done` as [`Self::destroy`] does.
+    pub fn destroy_found(&self, found: &ObjectFile, done: impl Done<()>) {
+        let (slot, handle) = (found.slot, found.handle);
+        match self.entry(slot, handle) {
+            Ok(entry) if entry.id == found.id => self.destroy_entry(entry, done),
+            Ok(_) => done(Err(Error::NoSuchObject { slot, handle })),
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    fn destroy_entry(&self, entry: Entry, done: impl Done<()>) {
+        let (slot, handle) = (entry.slot, entry.handle);
+        match self.writer(slot) {
+            Ok(session) => {
+                let version = session.row().as_version();
+                self.store.destroy(entry, version, move |outcome| {
+                    if outcome.is_ok() {
+                        log::info!(
+                            "slot {slot}: object {handle} ({}) was destroyed",
+                            entry.ouid
+                        );
+                    }
+                    done(outcome);
+                });
+            }
             Err(error) => done(Err(error)),
         }
     }
@@ -248,7 +279,8 @@ impl Hsm {
         if entry != named {
             return Err(Error::Gone);
         }
-        Ok((entry, session.open_row(entry.place(), &row)?))
+        let payload = self.open_entry(session, &entry, &row)?;
+        Ok((entry, payload))
     }
 }
 

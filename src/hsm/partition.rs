@@ -15,12 +15,11 @@ impl Hsm {
     /// # Errors
     /// [`Error::NotLoggedIn`], [`Error::RoleNeeded`], [`Error::ReadOnly`], or what the disk says.
     pub fn clear_partition(&self, slot: SlotId) -> Result<u64> {
-        let session = self.writer(slot)?;
+        self.writer(slot)?;
         let objects = self.again_if_changed(slot, || {
             let version = self.session(slot)?.row().as_version();
             self.store.clear_slot(version)
         })?;
-        drop(session);
         log::info!("slot {slot}: its {objects} objects were destroyed");
         Ok(objects)
     }
@@ -55,7 +54,7 @@ impl Hsm {
         if policy.is_destructive(before, value) {
             change.objects = Objects::Destroy;
         }
-        let destroyed = self.commit_change(&session, change)?;
+        let destroyed = self.commit_change(&session, change)?.destroyed;
         log::info!("slot {slot}: policy {} is now {value}", policy.number());
         Ok(destroyed)
     }

@@ -24,9 +24,10 @@ impl Hsm {
             .refreshing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if !self.store.changed()? {
-            return Ok(());
-        }
+        self.store.if_changed(|| self.take_in())
+    }
+
+    fn take_in(&self) -> Result<()> {
         let now = self.store.slot_versions()?;
         let sessions: Vec<Arc<Session>> = self
             .sessions
@@ -40,7 +41,7 @@ impl Hsm {
             match now.iter().find(|version| version.slot == slot) {
                 Some(now) if *now == then => continue,
                 Some(now) if now.serial == then.serial => {
-                    self.replace(&session, self.reopen(&session))
+                    self.replace(&session, self.reopen(&session)?)
                 }
                 _ => {
                     log::warn!("slot {slot}: its partition was replaced; logged out");
@@ -55,19 +56,23 @@ impl Hsm {
     }
 
     /// The same login over the slot as it is now; `None` when its key no longer opens it.
-    fn reopen(&self, session: &Session) -> Option<Session> {
+    fn reopen(&self, session: &Session) -> Result<Option<Session>> {
         let slot = session.slot();
-        let reopened = self
-            .store
-            .slot_with_domains(slot)
-            .and_then(|(row, domains)| session.reopen(row, &domains));
-        reopened
-            .inspect_err(|error| log::error!("slot {slot}: logged out: {error}"))
-            .ok()
+        let (row, domains) = self.store.slot_with_domains(slot)?;
+        match session.reopen(row, &domains) {
+            Ok(reopened) => Ok(Some(reopened)),
+            Err(Error::Damaged { what }) => {
+                log::warn!(
+                    "slot {slot}: logged out: its key was made anew, as by a reset password, or it is damaged ({what})"
+                );
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Puts `new` in the place of `old`, unless somebody logged in or out meanwhile.
-    fn replace(&self, old: &Arc<Session>, new: Option<Session>) {
+    pub(super) fn replace(&self, old: &Arc<Session>, new: Option<Session>) {
         let slot = old.slot();
         let mut sessions = self
             .sessions

@@ -24,6 +24,15 @@ pub struct RoleState {
     pub failures: u32,
 }
 
+/// What a reset password took with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// Roles that have no password any more.
+    pub lost: Vec<Role>,
+    /// Objects that did not open, and never will.
+    pub damaged: u64,
+}
+
 impl Hsm {
     /// Every role of a slot, po first.
     ///
@@ -100,21 +109,27 @@ impl Hsm {
     /// Gives a role, locked or not, another password by po, whose own is asked for again: the slot gets
     /// another slot key and every row is sealed anew, so that the old password opens nothing any more, not even
     /// with an old copy of its credential. Roles beside po and this one lose theirs, as nobody else can
-    /// wrap the new key for them; those are returned.
+    /// wrap the new key for them. An object that does not open could never again: then nothing is done, unless
+    /// `force` leaves it behind.
     ///
     /// # Errors
-    /// As [`Self::change_password`]; [`Error::Usage`] for po, whom nobody can reset.
+    /// As [`Self::change_password`]; [`Error::Usage`] for po, whom nobody can reset; [`Error::RoleMissing`];
+    /// [`Error::Damaged`].
     pub fn reset_password(
         &self,
         slot: SlotId,
         role: Role,
         new: &SecretBytes,
         po_password: &SecretBytes,
-    ) -> Result<Vec<Role>> {
+        force: bool,
+    ) -> Result<Reset> {
         check_resettable(slot, role)?;
         check_password(new)?;
         let session = Arc::new(self.authenticate(slot, Role::Po, po_password)?);
         let mut change = self.change_of(&session)?;
+        if !change.credentials.iter().any(|it| it.role == role) {
+            return Err(Error::RoleMissing { slot, role });
+        }
         let lost = change
             .credentials
             .iter()
@@ -132,11 +147,14 @@ impl Hsm {
             .iter()
             .map(|it| super::amend::seal_domain(&slot_key, serial, &it.label, &it.key))
             .collect::<Result<_>>()?;
-        change.objects = Objects::Reseal(reseal(&session, &slot_key));
+        change.objects = Objects::Reseal {
+            reseal: reseal(&session, &slot_key),
+            leave_damaged: force,
+        };
         change.slot_key = slot_key;
-        self.commit_change(&session, change)?;
+        let damaged = self.commit_change(&session, change)?.damaged;
         log::info!("slot {slot}: the password of {role} was reset");
-        Ok(lost)
+        Ok(Reset { lost, damaged })
     }
 
     fn credential(
@@ -171,8 +189,7 @@ pub fn check_resettable(slot: SlotId, role: Role) -> Result<()> {
     }
 }
 
-/// From one slot key to another. A damaged row stays as it is: it opens with neither, and must not keep a
-/// password from being reset.
+/// From one slot key to another; `None` for a row that does not open.
 fn reseal(session: &Arc<Session>, slot_key: &SlotKey) -> crate::store::Reseal {
     let (session, slot_key) = (Arc::clone(session), slot_key.clone());
     Box::new(move |place, row| {

@@ -8,7 +8,8 @@ use super::objects::{SELECT_SEALED, check_version, sealed_entry};
 use super::slots::{delete_slot, insert_credential, insert_domain, signed};
 use super::{CredentialRow, DomainRow, Entry, Place, SlotRow, SlotVersion, Store};
 use crate::credential::SealedRow;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::object::SlotId;
 
 /// Rows resealed before the next are read: memory stays flat.
 const AT_ONCE: usize = 256;
@@ -22,8 +23,23 @@ pub enum Objects {
     Keep,
     /// Destroys them.
     Destroy,
-    /// Seals each row anew.
-    Reseal(Reseal),
+    /// Seals each row anew. When some do not open, nothing is changed unless these may be left behind: under
+    /// the old key, which is then gone.
+    Reseal {
+        /// Seals one.
+        reseal: Reseal,
+        /// Whether those that do not open may be left behind.
+        leave_damaged: bool,
+    },
+}
+
+/// What a change did to the objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// How many were destroyed.
+    pub destroyed: u64,
+    /// How many did not open and were left behind.
+    pub damaged: u64,
 }
 
 /// A partition as it is to be.
@@ -41,12 +57,12 @@ pub struct SlotChange {
 }
 
 impl Store {
-    /// Makes the change, durably; how many objects were destroyed.
+    /// Makes the change, durably.
     ///
     /// # Errors
     /// [`Error::SlotChanged`](crate::error::Error::SlotChanged) when another process was first,
     /// [`Error::NotLoggedIn`](crate::error::Error::NotLoggedIn) when the partition was replaced, or what the disk says.
-    pub fn change_slot(&self, change: SlotChange) -> Result<u64> {
+    pub fn change_slot(&self, change: SlotChange) -> Result<Changed> {
         self.write_now(move |tx| change_slot(tx, change))
     }
 
@@ -75,16 +91,28 @@ impl Store {
     }
 }
 
-fn change_slot(tx: &mut Tx<'_>, change: SlotChange) -> Result<u64> {
+fn change_slot(tx: &mut Tx<'_>, change: SlotChange) -> Result<Changed> {
     check_version(tx, change.from)?;
-    let destroyed = match change.objects {
-        Objects::Keep => 0,
-        Objects::Destroy => destroy_all(tx, change.row.slot.0)?,
-        Objects::Reseal(reseal) => {
-            reseal_all(tx, change.row.slot.0, reseal)?;
-            0
+    let slot = change.row.slot;
+    let mut changed = Changed::default();
+    match change.objects {
+        Objects::Keep => {}
+        Objects::Destroy => changed.destroyed = destroy_all(tx, slot.0)?,
+        Objects::Reseal {
+            reseal,
+            leave_damaged,
+        } => {
+            changed.damaged = reseal_all(tx, slot, reseal)?;
+            if changed.damaged > 0 && !leave_damaged {
+                return Err(Error::Damaged {
+                    what: format!(
+                        "slot {slot}: {} of its objects do not open, and could never again under another key",
+                        changed.damaged
+                    ),
+                });
+            }
         }
-    };
+    }
     write_rows(
         tx.connection,
         &change.row,
@@ -94,7 +122,7 @@ fn change_slot(tx: &mut Tx<'_>, change: SlotChange) -> Result<u64> {
     .map_err(sql(tx.path))?;
     // What was replaced: a wrap of the slot key by an old password, a domain.
     tx.erases = true;
-    Ok(destroyed)
+    Ok(changed)
 }
 
 fn write_rows(
@@ -157,34 +185,50 @@ fn destroy_all(tx: &mut Tx<'_>, slot: u32) -> Result<u64> {
     Ok(destroyed as u64)
 }
 
-fn reseal_all(tx: &mut Tx<'_>, slot: u32, mut reseal: Reseal) -> Result<()> {
-    let mut after = 0;
+/// Seals every row anew, by the table itself and not by an index, which may have lost some; how many did not open.
+fn reseal_all(tx: &mut Tx<'_>, slot: SlotId, mut reseal: Reseal) -> Result<u64> {
+    let (mut after, mut seen, mut damaged) = (0, 0u64, 0u64);
     loop {
         let rows = page(tx.connection, slot, after).map_err(sql(tx.path))?;
-        let Some((last, _)) = rows.last() else {
-            return Ok(());
-        };
-        after = last.handle.get();
+        let Some((last, _)) = rows.last() else { break };
+        after = last.id;
         for (entry, sealed) in &rows {
-            if let Some(sealed) = reseal(entry.place(), sealed)? {
-                tx.connection
-                    .prepare_cached("UPDATE objects SET sealed = ?2 WHERE id = ?1")
-                    .and_then(|mut update| update.execute(params![entry.id, sealed.bytes()]))
-                    .map_err(sql(tx.path))?;
-            }
+            seen += 1;
+            let Some(sealed) = reseal(entry.place(), sealed)? else {
+                damaged += 1;
+                continue;
+            };
+            tx.connection
+                .prepare_cached("UPDATE objects SET sealed = ?2 WHERE id = ?1")
+                .and_then(|mut update| update.execute(params![entry.id, sealed.bytes()]))
+                .map_err(sql(tx.path))?;
         }
     }
+    let kept: u64 = tx
+        .connection
+        .query_row(
+            "SELECT objects FROM usage WHERE slot = ?1",
+            [slot.0],
+            |row| super::slots::unsigned(row, 0),
+        )
+        .map_err(sql(tx.path))?;
+    if seen == kept {
+        return Ok(damaged);
+    }
+    Err(Error::Damaged {
+        what: format!("slot {slot} has {kept} objects, but {seen} can be read"),
+    })
 }
 
 fn page(
     connection: &Connection,
-    slot: u32,
-    after: u32,
+    slot: SlotId,
+    after: i64,
 ) -> rusqlite::Result<Vec<(Entry, SealedRow)>> {
     connection
         .prepare_cached(&format!(
-            "{SELECT_SEALED} WHERE slot = ?1 AND handle > ?2 ORDER BY handle LIMIT ?3"
+            "{SELECT_SEALED} NOT INDEXED WHERE slot = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
         ))?
-        .query_map(params![slot, after, signed(AT_ONCE as u64)], sealed_entry)?
+        .query_map(params![slot.0, after, signed(AT_ONCE as u64)], sealed_entry)?
         .collect()
 }

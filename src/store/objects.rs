@@ -299,15 +299,23 @@ impl Store {
         self.write(move |tx| store_object(tx, put), reply);
     }
 
-    /// Stores objects that are all for one slot, in one transaction; each fails by itself.
+    /// Stores objects that are all for one slot, in one transaction; each fails by itself. `source` is the slot
+    /// that they come from, as it was when it gave them.
     ///
     /// Replies one outcome for each, in their order, as [`Self::put`]; or what failed all of them.
     pub fn put_many(
         &self,
         puts: Vec<Put>,
+        source: SlotVersion,
         reply: impl FnOnce(Result<Vec<Result<Stored>>>) + Send + 'static,
     ) {
-        self.write(move |tx| store_objects(tx, puts), reply);
+        self.write(
+            move |tx| {
+                check_version(tx, source)?;
+                store_objects(tx, puts)
+            },
+            reply,
+        );
     }
 
     /// The same, but all of them or none.

@@ -6,8 +6,8 @@ use serde_json::json;
 use super::super::password::confirm;
 use super::super::{Console, Ended, output};
 use crate::credential::Role;
-use crate::error::Result;
-use crate::hsm::{self, Hsm};
+use crate::error::{Error, Result};
+use crate::hsm::{self, Hsm, ObjectFile};
 use crate::object::pkcs11::class_name;
 use crate::object::{Handle, SlotId, show};
 
@@ -32,17 +32,21 @@ impl Delete {
         console.login(&hsm, slot, &[Role::Co])?;
         self.handle.sort_unstable();
         self.handle.dedup();
-        // All of them are looked at first: a list with a mistake in it destroys nothing.
-        for &handle in &self.handle {
-            hsm.find(slot, handle)?;
-        }
+        // All of them are looked at first: a list with a mistake in it destroys nothing, and what is destroyed is
+        // what was asked about, whatever has its handle by then.
+        let found: Vec<ObjectFile> = self
+            .handle
+            .iter()
+            .map(|&handle| hsm.find(slot, handle))
+            .collect::<Result<_>>()?;
         if !self.force {
-            confirm(&question(&hsm, slot, &self.handle)?)?;
+            confirm(&question(&hsm, slot, &found))?;
         }
         let (mut destroyed, mut kept) = (Vec::new(), Vec::new());
         let mut outcome = Ok(());
-        for handle in self.handle {
-            match hsm::wait(|done| hsm.destroy(slot, handle, done)) {
+        for object in found {
+            let handle = object.handle;
+            match destroy(&hsm, &object) {
                 Ok(()) if console.json() => destroyed.push(handle.get()),
                 Ok(()) => output::print(&format!("Handle {handle} was destroyed\n")),
                 // The others go on; the last refusal is how the command ends.
@@ -59,21 +63,28 @@ impl Delete {
                 }
             }
         }
-        if console.json() {
-            output::print_json(
-                &json!({ "slot": slot.0, "destroyed": destroyed, "not_destroyed": kept }),
-            );
-        }
-        outcome.map(|()| Ended::WithResult)
+        let document = json!({ "slot": slot.0, "destroyed": destroyed, "not_destroyed": kept });
+        output::with_document(console.json(), document, outcome)
     }
 }
 
-fn question(hsm: &Hsm, slot: SlotId, handles: &[Handle]) -> Result<String> {
+/// Once more when another process changed the slot meanwhile.
+fn destroy(hsm: &Hsm, object: &ObjectFile) -> Result<()> {
+    match hsm::wait(|done| hsm.destroy_found(object, done)) {
+        Err(Error::SlotChanged { .. }) => {
+            hsm.refresh()?;
+            hsm::wait(|done| hsm.destroy_found(object, done))
+        }
+        outcome => outcome,
+    }
+}
+
+fn question(hsm: &Hsm, slot: SlotId, found: &[ObjectFile]) -> String {
     const SHOWN: usize = 8;
     let mut names = Vec::new();
-    for &handle in handles.iter().take(SHOWN) {
+    for &ObjectFile { id, handle, .. } in found.iter().take(SHOWN) {
         // One that cannot be opened can be destroyed all the same.
-        names.push(match hsm.open_object(hsm.find(slot, handle)?.id) {
+        names.push(match hsm.open_object(id) {
             Ok((_, object)) => format!(
                 "{handle} ({} '{}')",
                 class_name(object.class),
@@ -82,10 +93,10 @@ fn question(hsm: &Hsm, slot: SlotId, handles: &[Handle]) -> Result<String> {
             Err(_) => format!("{handle} (damaged)"),
         });
     }
-    let more = match handles.len().saturating_sub(SHOWN) {
+    let more = match found.len().saturating_sub(SHOWN) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     let names = names.join(", ");
-    Ok(format!("slot {slot}: {names}{more} would be destroyed"))
+    format!("slot {slot}: {names}{more} would be destroyed")
 }

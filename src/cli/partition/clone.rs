@@ -2,12 +2,12 @@
 
 use std::panic::resume_unwind;
 use std::str::FromStr;
-use std::thread::{self, ScopedJoinHandle};
+use std::thread;
 
 use clap::Args;
 
 use super::super::password::{ask, confirm, target_password_missing};
-use super::super::{Console, Ended};
+use super::super::{Console, Ended, output};
 use super::clone_report::Report;
 use crate::credential::Role;
 use crate::error::{Error, Result};
@@ -71,38 +71,64 @@ impl Clone {
 
         let mut report = Report::new(console.json(), from, to);
         // Each login is a tenth of a second of Argon2: the target's runs beside the source's.
-        let outcome = thread::scope(|scope| {
+        let (source, target) = thread::scope(|scope| {
             let target = scope.spawn(|| Target::log_in(&hsm, to, &password));
-            if let Some((role, password)) = source {
-                hsm.login(from, role, &password)?;
-            }
-            self.report(&hsm, from, target, &mut report)
+            let source = match source {
+                Some((role, password)) => hsm.login(from, role, &password),
+                None => Ok(()),
+            };
+            let target = target.join().unwrap_or_else(|panic| resume_unwind(panic));
+            (source, target)
         });
+        let outcome = self.clone(&hsm, from, source, target, &mut report);
         report.close(outcome)
     }
 
-    fn report(
+    fn clone(
         &self,
         hsm: &Hsm,
         from: SlotId,
-        target: ScopedJoinHandle<'_, Result<Target<'_>>>,
+        source: Result<()>,
+        target: Result<Target<'_>>,
         report: &mut Report,
     ) -> Result<()> {
-        let (to, which) = (self.slot, &self.objects.0);
+        let can_be_cloned = source.and_then(|()| self.verify(hsm, from, report));
+        let (can, cannot) = match can_be_cloned {
+            Ok((can, cannot)) if can > 0 => (can, cannot),
+            // It ends here, but a wrong password of the target was counted, so it is told.
+            ended => {
+                if let Err(error) = target {
+                    output::tell_error(&error);
+                }
+                return ended.and_then(|(_, cannot)| match cannot {
+                    0 => Ok(()),
+                    _ => Err(Error::CloneNotAttempted { slot: from }),
+                });
+            }
+        };
+        report.logging_in();
+        let _target = target?;
+        self.clone_verified(hsm, from, (can, cannot), report)
+    }
+
+    /// How many objects can be cloned, and how many cannot.
+    fn verify(&self, hsm: &Hsm, from: SlotId, report: &mut Report) -> Result<(u64, u64)> {
         report.verifying();
-        let (can, cannot) = hsm.check_cloneable(from, which, |handle, why| {
+        let (can, cannot) = hsm.check_cloneable(from, &self.objects.0, |handle, why| {
             report.cannot_be_cloned(handle, why);
         })?;
         report.verified(can, cannot);
-        if can == 0 {
-            return match cannot {
-                0 => Ok(()),
-                _ => Err(Error::CloneNotAttempted { slot: from }),
-            };
-        }
+        Ok((can, cannot))
+    }
 
-        report.logging_in();
-        let _target = target.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+    fn clone_verified(
+        &self,
+        hsm: &Hsm,
+        from: SlotId,
+        (can, cannot): (u64, u64),
+        report: &mut Report,
+    ) -> Result<()> {
+        let (to, which) = (self.slot, &self.objects.0);
         report.checking_existing();
         let mut existing = 0;
         hsm.check_existing(from, to, which, |handle, there| {
@@ -139,13 +165,18 @@ impl Clone {
                 tally.failed
             )));
         }
-        match tally.failed {
+        // Of a list, one that nothing was heard of has failed; of all there may be fewer by now.
+        let of = match which {
+            Selection::These(_) => total,
+            Selection::All => tally.total(),
+        };
+        match of - (tally.cloned + tally.already) {
             0 => Ok(()),
             failed => Err(Error::CloneFailed {
                 from,
                 to,
                 failed,
-                of: tally.total(),
+                of,
             }),
         }
     }
@@ -166,7 +197,7 @@ fn target_password(
     target_password_missing(slot, console.json())?;
     let password = ask("        Enter the password for the target slot: ")?;
     if !console.json() {
-        super::super::output::print("\n");
+        output::print("\n");
     }
     Ok(SecretBytes::from(password.as_bytes()))
 }

@@ -8,7 +8,7 @@ use super::super::password::confirm;
 use super::super::{Console, Ended, output};
 use super::Domain;
 use crate::credential::Role;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::object::{SlotId, show};
 
 /// `partition domainadd`
@@ -102,12 +102,7 @@ impl Add {
         let hsm = console.open()?;
         let slot = console.slot(&hsm, self.slot)?;
         console.login(&hsm, slot, &[Role::Po])?;
-        if self.domain.domain.as_deref() == Some(self.domainlabel.as_str()) {
-            return Err(Error::Usage(format!(
-                "slot {slot}: a domain's label is not secret, so it must not be the domain string"
-            )));
-        }
-        let key = self.domain.key(slot)?;
+        let key = self.domain.key(slot, &self.domainlabel)?;
         hsm.add_domain(slot, &key, &self.domainlabel, self.primary)?;
         changed(console, slot, &self.domainlabel);
         Ok(Ended::WithResult)
