@@ -270,6 +270,26 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// "every command's help text has an example"
+    #[test]
+    fn every_command_has_an_example() {
+        fn check(command: &Command, path: &str) {
+            let verbs: Vec<_> = command
+                .get_subcommands()
+                .filter(|verb| verb.get_name() != "help")
+                .collect();
+            for verb in &verbs {
+                check(verb, &format!("{path} {}", verb.get_name()));
+            }
+            if verbs.is_empty() {
+                let help = command.get_after_help().map(ToString::to_string);
+                let example = help.unwrap_or_default();
+                assert!(example.contains("Example"), "{path}: {example:?}");
+            }
+        }
+        check(&Cli::command(), "slotfs");
+    }
+
     #[test]
     fn one_dash_is_as_good_as_two() {
         let spelled = |args: &[&str]| {

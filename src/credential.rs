@@ -45,6 +45,15 @@ impl Role {
     /// Every role.
     pub const ALL: [Self; 3] = [Self::Po, Self::Co, Self::Cu];
 
+    /// lunacm's long name of it.
+    pub fn long_name(self) -> &'static str {
+        match self {
+            Self::Po => "Partition SO",
+            Self::Co => "Crypto Officer",
+            Self::Cu => "Crypto User",
+        }
+    }
+
     /// The role that `number` stands for at rest.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|role| *role as u8 == number)
@@ -63,10 +72,11 @@ impl fmt::Display for Role {
 
 impl FromStr for Role {
     type Err = String;
+    /// The short name, or lunacm's long one in any case.
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL
             .into_iter()
-            .find(|role| role.to_string() == text)
+            .find(|role| role.to_string() == text || role.long_name().eq_ignore_ascii_case(text))
             .ok_or_else(|| format!("'{text}' is not a role: po, co or cu"))
     }
 }

@@ -151,6 +151,18 @@ impl<'a> Console<'a> {
         }
     }
 
+    /// The slot of a partition that is to be made: never one that nobody named.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when nobody did.
+    pub fn new_slot(&self, given: Option<SlotId>) -> Result<SlotId> {
+        let active = self.kept.and_then(Kept::active);
+        given
+            .or(self.globals.active_slot)
+            .or(active)
+            .ok_or_else(|| Error::Usage("which slot? give -slot N".into()))
+    }
+
     /// Sees to it that one of `roles` is logged in to `slot`.
     ///
     /// # Errors

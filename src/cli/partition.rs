@@ -96,9 +96,9 @@ pub enum Verb {
 /// `partition init`
 #[derive(Args)]
 pub struct Init {
-    /// The slot
+    /// The slot [default: the active one, where there is one]
     #[arg(short, long)]
-    slot: SlotId,
+    slot: Option<SlotId>,
     /// 1 to 32 characters
     #[arg(short, long)]
     label: String,
@@ -158,7 +158,7 @@ impl Verb {
 
 impl Init {
     fn run(self, console: &Console<'_>) -> Result<Ended> {
-        let slot = self.slot;
+        let slot = console.new_slot(self.slot)?;
         // All that can be wrong is found before the store is touched.
         crate::hsm::check_label(&self.label)?;
         let password = match self.password {

@@ -118,6 +118,7 @@ fn a_clean_store() {
             ],
             "store": [],
             "clean": true,
+            "error": null,
         })
     );
     // A slot by its number, and nobody to ask: read, not opened.
