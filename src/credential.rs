@@ -230,6 +230,15 @@ mod tests {
     };
 
     #[test]
+    fn roles_have_short_and_long_names() {
+        for role in Role::ALL {
+            assert_eq!(role.to_string().parse(), Ok(role));
+            assert_eq!(role.long_name().to_lowercase().parse(), Ok(role));
+        }
+        assert!("so".parse::<Role>().is_err());
+    }
+
+    #[test]
     fn only_the_password_at_its_own_place_opens() {
         let slot_key = SlotKey::random().unwrap();
         let password = SecretBytes::from(b"correct horse".as_slice());

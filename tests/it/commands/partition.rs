@@ -497,3 +497,20 @@ fn object_show() {
         assert!([FAILED, USAGE].contains(&out.code), "{handle}: {out:?}");
     }
 }
+
+/// As in lunacm, a partition is made in the active slot where none is named; never in one that nobody named.
+#[test]
+fn init_in_the_active_slot() {
+    let store = Store::empty();
+    store.domain("red");
+    store.password_file(4);
+    let init = "partition init -label four -domainkey red.pem --password-file 4=pw-4";
+    let out = store.run_without_terminal(init).fails(USAGE);
+    assert!(out.stderr.contains("-slot"), "{out:?}");
+    assert!(!store.path("store.db").exists());
+    let out = store.run(&format!("--active-slot 4 {init}")).ok();
+    assert!(
+        out.stdout.contains("Slot 4 is now partition 'four'"),
+        "{out:?}"
+    );
+}
