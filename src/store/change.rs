@@ -60,8 +60,8 @@ impl Store {
     /// Makes the change, durably.
     ///
     /// # Errors
-    /// [`Error::SlotChanged`](crate::error::Error::SlotChanged) when another process was first,
-    /// [`Error::NotLoggedIn`](crate::error::Error::NotLoggedIn) when the partition was replaced, or what the disk says.
+    /// [`Error::SlotChanged`] when another process was first,
+    /// [`Error::NotLoggedIn`] when the partition was replaced, or what the disk says.
     pub fn change_slot(&self, change: SlotChange) -> Result<Changed> {
         self.write_now(move |tx| change_slot(tx, change))
     }
