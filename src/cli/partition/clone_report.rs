@@ -236,9 +236,11 @@ impl Report {
             Some(bar) => bar.set_position(self.tally.total()),
             None if since.elapsed() > BAR_AFTER => {
                 let style = ProgressStyle::with_template(
-                    "{wide_bar} {human_pos}/{human_len} {per_sec} {eta}",
+                    "{wide_bar} {human_pos}/{human_len} {elapsed} ({eta} left)",
                 );
-                let bar = ProgressBar::new(total).with_position(self.tally.total());
+                let bar = ProgressBar::new(total)
+                    .with_elapsed(since.elapsed())
+                    .with_position(self.tally.total());
                 // The template is a constant; without it the default style does.
                 self.bar = Some(match style {
                     Ok(style) => bar.with_style(style),
