@@ -41,7 +41,7 @@ pub use init::{
 pub use journal::{Journal, Source, reason, verdict_line};
 pub use objects::{ContentsRow, ObjectFile};
 pub use policy::{Policies, Policy};
-pub use roles::{Reset, RoleState, check_resettable};
+pub use roles::{Reset, RoleState, check_resettable, lost_by_reset, makers};
 pub use session::Session;
 
 /// The largest blob there can be, bytes.

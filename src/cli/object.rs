@@ -379,8 +379,7 @@ fn show_object(console: &Console<'_>, handle: Handle, slot: Option<SlotId>) -> R
     let hsm = console.open_to_look()?;
     let slot = console.slot(&hsm, slot)?;
     console.login(&hsm, slot, &[Role::Co, Role::Cu])?;
-    let found = hsm.find(slot, handle)?;
-    let (_, object) = hsm.open_object(found.id)?;
+    let object = hsm.object(slot, handle)?;
     if console.json() {
         output::print_json(&json!({
             "slot": slot.0,

@@ -160,12 +160,12 @@ impl Init {
     fn run(self, console: &Console<'_>) -> Result<Ended> {
         let slot = console.new_slot(self.slot)?;
         // All that can be wrong is found before the store is touched.
-        crate::hsm::check_label(&self.label)?;
+        crate::hsm::check_label(slot, &self.label)?;
         let password = match self.password {
             Some(password) => SecretBytes::new(password.into_bytes()),
             None => console.new_password(slot)?,
         };
-        crate::hsm::check_password(&password)?;
+        crate::hsm::check_password(slot, &password)?;
         let domain = self.domain.key(slot, &self.domainlabel)?;
         let hsm = console.open_or_create()?;
         let replaces = match hsm.slot(slot) {

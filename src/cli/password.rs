@@ -111,7 +111,9 @@ pub fn ask_new(slot: SlotId, role: Role, instead: &str) -> Result<SecretBytes> {
     if first == second {
         Ok(first)
     } else {
-        Err(Error::Usage("the two passwords differ".into()))
+        Err(Error::Usage(format!(
+            "slot {slot}: the two passwords differ; nothing was done"
+        )))
     }
 }
 

@@ -9,6 +9,7 @@ use super::password::{ask_new, confirm, read_password};
 use super::{Console, Ended, output};
 use crate::credential::Role;
 use crate::error::{Error, Result};
+use crate::hsm;
 use crate::object::SlotId;
 use crate::secret::SecretBytes;
 
@@ -210,11 +211,7 @@ fn init(console: &Console<'_>, whose: &Whose, new: New) -> Result<Ended> {
     let hsm = console.open()?;
     let slot = console.slot(&hsm, whose.slot)?;
     let role = whose.name;
-    let makers: &[Role] = match role {
-        Role::Cu => &[Role::Co, Role::Po],
-        Role::Co | Role::Po => &[Role::Po],
-    };
-    console.login(&hsm, slot, makers)?;
+    console.login(&hsm, slot, hsm::makers(role))?;
     if hsm
         .roles(slot)?
         .iter()
@@ -245,16 +242,17 @@ fn resetpw(console: &Console<'_>, whose: &Whose, new: New, force: bool) -> Resul
     let hsm = console.open()?;
     let slot = console.slot(&hsm, whose.slot)?;
     let role = whose.name;
-    crate::hsm::check_resettable(slot, role)?;
-    let roles = hsm.roles(slot)?;
-    if !roles.iter().any(|it| it.role == role && it.initialized) {
-        return Err(Error::RoleMissing { slot, role });
-    }
-    let lost: Vec<Role> = roles
+    hsm::check_resettable(slot, role)?;
+    let there: Vec<Role> = hsm
+        .roles(slot)?
         .iter()
-        .filter(|it| it.initialized && ![Role::Po, role].contains(&it.role))
+        .filter(|it| it.initialized)
         .map(|it| it.role)
         .collect();
+    if !there.contains(&role) {
+        return Err(Error::RoleMissing { slot, role });
+    }
+    let lost = hsm::lost_by_reset(there.into_iter(), role);
     let po = console.password(slot, Role::Po)?;
     let new = new.read(slot, role)?;
     if let Some(other) = lost.first()

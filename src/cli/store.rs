@@ -27,7 +27,7 @@ pub enum Verb {
     ///
     /// What is in a slot is opened as well where its password is given. A mounted store can be checked.
     #[command(
-        after_help = "Example:\n  slotfs store check --password-file 0=pw-0 --password-file 1=pw-1\n\nJSON:\n  {\"slots\":[{\"slot\":0,\"objects\":12,\"opened\":12,\"findings\":[{\"handle\":5,\"row\":9,\"what\":\"...\"}]}],\n   \"store\":[{\"row\":null,\"what\":\"...\"}],\"clean\":false}\n  opened is null where nobody is logged in; handle and row where a finding is about neither"
+        after_help = "Example:\n  slotfs store check --password-file 0=pw-0 --password-file 1=pw-1\n\nJSON:\n  {\"slots\":[{\"slot\":0,\"objects\":12,\"opened\":12,\"findings\":[{\"handle\":5,\"row\":9,\"what\":\"...\"}]}],\n   \"store\":[{\"row\":null,\"what\":\"...\"}],\"clean\":false,\"error\":{...}}\n  opened is null where nobody is logged in; handle and row where a finding is about neither"
     )]
     Check {
         /// Only this slot, and ask for its password; repeatable [default: every slot]

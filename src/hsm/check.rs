@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Hsm, Policies, Session, check_label};
+use super::init::is_label;
+use super::{Hsm, Policies, Session};
 use crate::blob::{self, Kind, MAX_STANZAS};
 use crate::codec;
 use crate::credential::{Role, SealedRow};
@@ -197,7 +198,7 @@ impl Check<'_> {
                         ),
                     );
                 }
-                if check_label(&row.label).is_err() {
+                if !is_label(&row.label) {
                     self.tell(
                         Some(slot),
                         None,

@@ -59,8 +59,8 @@ impl Hsm {
         for batch in self.batches(slot, which) {
             for (handle, row) in batch? {
                 let checked = match row {
-                    Ok((entry, sealed)) if restricted => session
-                        .open_row(entry.place(), &sealed)
+                    Ok((entry, sealed)) if restricted => self
+                        .open_entry(&session, &entry, &sealed)
                         .and_then(|payload| check_policy(&session, handle, &payload)),
                     Ok(_) => Ok(()),
                     Err(error) => Err(error),
@@ -102,8 +102,8 @@ impl Hsm {
                 let Some((there, other)) = self.store.sealed(there.id)? else {
                     continue;
                 };
-                let ours = source.open_row(entry.place(), &sealed);
-                let theirs = target.open_row(there.place(), &other);
+                let ours = self.open_entry(&source, &entry, &sealed);
+                let theirs = self.open_entry(&target, &there, &other);
                 match (ours, theirs) {
                     (Ok(ours), Ok(theirs)) if ours == theirs => each(
                         handle,

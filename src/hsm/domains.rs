@@ -4,7 +4,7 @@
 use thiserror::Error as ThisError;
 
 use super::amend::seal_domain;
-use super::init::LABEL_CHARS;
+use super::init::is_label;
 use super::session::Domain;
 use super::{Hsm, Session};
 use crate::blob::MAX_STANZAS;
@@ -151,7 +151,7 @@ impl Hsm {
 /// # Errors
 /// [`DomainFault::BadLabel`] unless it has 1 to 32 printable characters.
 pub(super) fn check_label(slot: SlotId, label: &str) -> Result<()> {
-    if LABEL_CHARS.contains(&label.chars().count()) && !label.chars().any(char::is_control) {
+    if is_label(label) {
         Ok(())
     } else {
         Err(fault(slot, label, DomainFault::BadLabel))

@@ -14,7 +14,7 @@ use crate::secret::SecretBytes;
 use crate::store::{CredentialRow, NewSlot, SlotRow, now_secs};
 
 /// Characters in a partition's label.
-pub(super) const LABEL_CHARS: RangeInclusive<usize> = 1..=32;
+const LABEL_CHARS: RangeInclusive<usize> = 1..=32;
 /// The most objects, unless said otherwise.
 pub const DEFAULT_CAPACITY_OBJECTS: u64 = 4_000_000;
 /// The most bytes of payload.
@@ -56,9 +56,9 @@ impl Hsm {
     /// # Errors
     /// [`Error::Usage`] for a label or password outside the limits, [`Error::SlotExists`], or what the disk says.
     pub fn init_partition(&self, new: NewPartition) -> Result<u64> {
-        check_label(&new.label)?;
+        check_label(new.slot, &new.label)?;
         super::domains::check_label(new.slot, &new.domain_label)?;
-        check_password(&new.password)?;
+        check_password(new.slot, &new.password)?;
         let slot_key = SlotKey::random()?;
         let serial = random_u64()? % SERIALS;
         let mut credentials = Vec::new();
@@ -116,23 +116,30 @@ impl Hsm {
 
 /// # Errors
 /// [`Error::Usage`] unless the label has 1 to 32 printable characters.
-pub fn check_label(label: &str) -> Result<()> {
-    if LABEL_CHARS.contains(&label.chars().count()) && !label.chars().any(char::is_control) {
+pub fn check_label(slot: SlotId, label: &str) -> Result<()> {
+    if is_label(label) {
         Ok(())
     } else {
-        Err(Error::Usage(
-            "a label has 1 to 32 printable characters".into(),
-        ))
+        Err(Error::Usage(format!(
+            "slot {slot}: a label has 1 to 32 printable characters"
+        )))
     }
+}
+
+/// Whether it names a partition, or one of its domains.
+pub(super) fn is_label(label: &str) -> bool {
+    LABEL_CHARS.contains(&label.chars().count()) && !label.chars().any(char::is_control)
 }
 
 /// # Errors
 /// [`Error::Usage`] unless the password has 8 to 255 bytes.
-pub fn check_password(password: &SecretBytes) -> Result<()> {
+pub fn check_password(slot: SlotId, password: &SecretBytes) -> Result<()> {
     if PASSWORD_BYTES.contains(&password.bytes().len()) {
         Ok(())
     } else {
-        Err(Error::Usage("a password has 8 to 255 bytes".into()))
+        Err(Error::Usage(format!(
+            "slot {slot}: a password has 8 to 255 bytes"
+        )))
     }
 }
 

@@ -111,6 +111,19 @@ impl Hsm {
         Ok((ObjectFile::of(&session, &entry), object))
     }
 
+    /// The object under `handle`, opened.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchObject`], [`Error::NotLoggedIn`], [`Error::Damaged`]
+    pub fn object(&self, slot: SlotId, handle: Handle) -> Result<Object> {
+        match self.open_object(self.find(slot, handle)?.id) {
+            Ok((_, object)) => Ok(object),
+            // Destroyed since it was found.
+            Err(Error::Gone) => Err(Error::NoSuchObject { slot, handle }),
+            Err(error) => Err(error),
+        }
+    }
+
     fn open_by_id(&self, id: i64) -> Result<(Arc<Session>, Entry, SecretBytes)> {
         let (entry, row) = self.store.sealed(id)?.ok_or(Error::Gone)?;
         let session = self.reader(entry.slot)?;

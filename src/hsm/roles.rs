@@ -64,12 +64,8 @@ impl Hsm {
     /// # Errors
     /// [`Error::RoleExists`], [`Error::RoleNeeded`], [`Error::Usage`] for a password outside the limits.
     pub fn init_role(&self, slot: SlotId, role: Role, password: &SecretBytes) -> Result<()> {
-        let makers: &[Role] = match role {
-            Role::Cu => &[Role::Co, Role::Po],
-            Role::Co | Role::Po => &[Role::Po],
-        };
-        let session = self.officer(slot, makers)?;
-        check_password(password)?;
+        let session = self.officer(slot, makers(role))?;
+        check_password(slot, password)?;
         let mut change = self.change_of(&session)?;
         if change.credentials.iter().any(|it| it.role == role) {
             return Err(Error::RoleExists { slot, role });
@@ -94,7 +90,7 @@ impl Hsm {
         old: &SecretBytes,
         new: &SecretBytes,
     ) -> Result<()> {
-        check_password(new)?;
+        check_password(slot, new)?;
         let session = self.authenticate(slot, role, old)?;
         let mut change = self.change_of(&session)?;
         change.credentials.retain(|it| it.role != role);
@@ -124,18 +120,13 @@ impl Hsm {
         force: bool,
     ) -> Result<Reset> {
         check_resettable(slot, role)?;
-        check_password(new)?;
+        check_password(slot, new)?;
         let session = Arc::new(self.authenticate(slot, Role::Po, po_password)?);
         let mut change = self.change_of(&session)?;
         if !change.credentials.iter().any(|it| it.role == role) {
             return Err(Error::RoleMissing { slot, role });
         }
-        let lost = change
-            .credentials
-            .iter()
-            .map(|it| it.role)
-            .filter(|it| ![Role::Po, role].contains(it))
-            .collect();
+        let lost = lost_by_reset(change.credentials.iter().map(|it| it.role), role);
         let slot_key = SlotKey::random()?;
         let serial = session.row().serial;
         change.credentials = vec![
@@ -176,6 +167,19 @@ impl Hsm {
             failures: 0,
         })
     }
+}
+
+/// Who may give `role` its first password: any of these, the first as lunacm has it.
+pub fn makers(role: Role) -> &'static [Role] {
+    match role {
+        Role::Cu => &[Role::Co, Role::Po],
+        Role::Co | Role::Po => &[Role::Po],
+    }
+}
+
+/// Those of `there` whose password a reset of `role` takes away: for whom nobody can wrap the new key.
+pub fn lost_by_reset(there: impl Iterator<Item = Role>, role: Role) -> Vec<Role> {
+    there.filter(|it| ![Role::Po, role].contains(it)).collect()
 }
 
 /// # Errors

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use super::committer::Tx;
 use super::fault::sql;
 use super::objects::{SELECT_SEALED, check_version, sealed_entry};
-use super::slots::{delete_slot, insert_credential, insert_domain, signed};
+use super::slots::{delete_slot, insert_parts, signed};
 use super::{CredentialRow, DomainRow, Entry, Place, SlotRow, SlotVersion, Store};
 use crate::credential::SealedRow;
 use crate::error::{Error, Result};
@@ -166,13 +166,7 @@ fn write_rows(
             [row.slot.0],
         )?;
     }
-    for credential in credentials {
-        insert_credential(connection, row.slot, credential)?;
-    }
-    for domain in domains {
-        insert_domain(connection, row.slot, domain)?;
-    }
-    Ok(())
+    insert_parts(connection, row.slot, credentials, domains)
 }
 
 fn destroy_all(tx: &mut Tx<'_>, slot: u32) -> Result<u64> {

@@ -379,12 +379,7 @@ fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<(), Failure> {
             row.header.bytes(),
         ],
     )?;
-    for credential in &new.credentials {
-        insert_credential(connection, row.slot, credential)?;
-    }
-    for domain in &new.domains {
-        insert_domain(connection, row.slot, domain)?;
-    }
+    insert_parts(connection, row.slot, &new.credentials, &new.domains)?;
     Ok(())
 }
 
@@ -410,8 +405,24 @@ pub(super) fn delete_slot(connection: &Connection, slot: SlotId) -> rusqlite::Re
     Ok(())
 }
 
+/// Those that are not there yet.
+pub(super) fn insert_parts(
+    connection: &Connection,
+    slot: SlotId,
+    credentials: &[CredentialRow],
+    domains: &[DomainRow],
+) -> rusqlite::Result<()> {
+    for credential in credentials {
+        insert_credential(connection, slot, credential)?;
+    }
+    for domain in domains {
+        insert_domain(connection, slot, domain)?;
+    }
+    Ok(())
+}
+
 /// One that is there already stays as it is: its failed logins are counted meanwhile.
-pub(super) fn insert_credential(
+fn insert_credential(
     connection: &Connection,
     slot: SlotId,
     row: &CredentialRow,
@@ -435,11 +446,7 @@ pub(super) fn insert_credential(
     Ok(())
 }
 
-pub(super) fn insert_domain(
-    connection: &Connection,
-    slot: SlotId,
-    row: &DomainRow,
-) -> rusqlite::Result<()> {
+fn insert_domain(connection: &Connection, slot: SlotId, row: &DomainRow) -> rusqlite::Result<()> {
     connection.execute(
         "INSERT INTO domains (id, slot, kind, label, sealed) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (id) DO NOTHING",

@@ -1,4 +1,4 @@
-//! The commands of issue 2, point 6: what they take, what they print, how they end.
+//! The commands: what they take, what they print, how they end.
 
 mod clone;
 mod domains;

@@ -575,6 +575,7 @@ impl Mount {
         let mut wrong = Vec::new();
         // Before the daemon is reaped: its number may be another process's afterwards.
         self.watchdog = None;
+        let before = self.log().len();
         if is_mounted(&self.point) && !self.ended {
             // What a tool left open for a moment makes this fail once or twice.
             let gone = (0..50).any(|_| {
@@ -611,11 +612,15 @@ impl Mount {
             let _ = kill(pid, Signal::SIGKILL);
         }
         let announced = self.announced.borrow();
-        for line in self.log().lines() {
+        let log = self.log();
+        let (before, unmounting) = log.split_at(before.min(log.len()));
+        // The kernel drops what is in flight at the end: nobody waits for that answer.
+        let unmounting = unmounting
+            .lines()
+            .filter(|line| !line.contains("Failed to send FUSE reply: No such file or directory"));
+        for line in before.lines().chain(unmounting) {
             let warns = line.contains("WARN") || line.contains("ERROR");
-            // Whoever asked was killed, or unmounted, before the answer: nobody is told less for it.
-            let nobody = line.contains("Failed to send FUSE reply: No such file or directory");
-            let known = nobody || announced.iter().any(|words| line.contains(words.as_str()));
+            let known = announced.iter().any(|words| line.contains(words.as_str()));
             if line.contains("panicked") || (warns && !known) {
                 wrong.push(format!("the daemon logged {line}"));
             }

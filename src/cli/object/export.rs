@@ -55,7 +55,7 @@ impl Export {
         let slot = console.slot(&hsm, self.slot)?;
         console.login(&hsm, slot, &[Role::Co, Role::Cu])?;
         let handle = self.handle;
-        let (_, object) = hsm.open_object(hsm.find(slot, handle)?.id)?;
+        let object = hsm.object(slot, handle)?;
         let exported = export(&object).map_err(|why| Error::NotExportable { slot, handle, why })?;
         let (content, form, mode) = self.encode(exported)?;
         if to_stdout {

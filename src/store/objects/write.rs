@@ -1,0 +1,414 @@
+//! Writes of objects: each part of a transaction of the committer's.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{Entry, Move, Place, Put, SELECT, SELECT_SEALED, Seal, Stored, entry, sealed_entry};
+use crate::credential::SealedRow;
+use crate::error::{Error, Result};
+use crate::object::{Handle, Ouid, SlotId};
+use crate::store::committer::{Pass, Tx};
+use crate::store::fault::sql;
+use crate::store::slots::{signed, unsigned};
+use crate::store::{SlotVersion, Store, now_secs};
+
+impl Store {
+    /// Stores an object; `reply` runs on the committer's thread when it is durable.
+    ///
+    /// Replies [`Error::IdentityClash`], [`Error::SlotFull`], [`Error::NotLoggedIn`], or what the disk says.
+    pub fn put(&self, put: Put, reply: impl FnOnce(Result<Stored>) + Send + 'static) {
+        self.write(move |tx| store_object(tx, put), reply);
+    }
+
+    /// Stores objects that are all for one slot, in one transaction; each fails by itself. `source` is the slot
+    /// that they come from, as it was when it gave them.
+    ///
+    /// Replies one outcome for each, in their order, as [`Self::put`]; or what failed all of them.
+    pub fn put_many(
+        &self,
+        puts: Vec<Put>,
+        source: SlotVersion,
+        reply: impl FnOnce(Result<Vec<Result<Stored>>>) + Send + 'static,
+    ) {
+        self.write(
+            move |tx| {
+                check_version(tx, source)?;
+                store_objects(tx, puts)
+            },
+            reply,
+        );
+    }
+
+    /// The same, but all of them or none.
+    ///
+    /// Replies where each is, or the first reason why none is.
+    pub fn put_all(
+        &self,
+        puts: Vec<Put>,
+        reply: impl FnOnce(Result<Vec<Stored>>) + Send + 'static,
+    ) {
+        self.write(
+            move |tx| store_objects(tx, puts)?.into_iter().collect(),
+            reply,
+        );
+    }
+
+    /// Moves an object to another slot: both sides or neither. It gets a row of its own there: an inode that
+    /// the kernel remembers for the old name must not come to mean another slot.
+    ///
+    /// Replies as [`Self::put`], and [`Error::HandleTaken`] when another object has the handle.
+    pub fn move_object(&self, it: Move, reply: impl FnOnce(Result<Stored>) + Send + 'static) {
+        self.write(move |tx| move_object(tx, it), reply);
+    }
+
+    /// Gives an object another handle in its slot.
+    ///
+    /// Replies [`Error::HandleTaken`], [`Error::Gone`].
+    pub fn renumber(
+        &self,
+        from: Entry,
+        slot: SlotVersion,
+        to: Handle,
+        seal: Seal,
+        reply: impl FnOnce(Result<()>) + Send + 'static,
+    ) {
+        self.write(move |tx| renumber(tx, from, slot, to, seal), reply);
+    }
+
+    /// Destroys an object.
+    ///
+    /// Replies [`Error::Gone`] when it is not there any more.
+    pub fn destroy(
+        &self,
+        it: Entry,
+        slot: SlotVersion,
+        reply: impl FnOnce(Result<()>) + Send + 'static,
+    ) {
+        self.write(move |tx| destroy(tx, it, slot), reply);
+    }
+}
+
+fn store_object(tx: &mut Tx<'_>, put: Put) -> Result<Stored> {
+    check_version(tx, put.slot)?;
+    let mut room = Room::of(tx, put.slot.slot)?;
+    store_verified(tx, put, &mut room)?
+}
+
+/// The same for each of `puts`, all to one slot: one that is refused leaves the others.
+fn store_objects(tx: &mut Tx<'_>, puts: Vec<Put>) -> Result<Vec<Result<Stored>>> {
+    let Some(first) = puts.first() else {
+        return Ok(Vec::new());
+    };
+    check_version(tx, first.slot)?;
+    let mut room = Room::of(tx, first.slot.slot)?;
+    puts.into_iter()
+        .map(|put| store_verified(tx, put, &mut room))
+        .collect()
+}
+
+/// The inner error is this object's, and nothing was written for it; the outer one is the store's, and ends
+/// the transaction.
+fn store_verified(tx: &mut Tx<'_>, put: Put, room: &mut Room) -> Result<Result<Stored>> {
+    let slot = put.slot.slot;
+    if let Some((there, row)) = identity(tx, slot, put.ouid)? {
+        return Ok(already(put, there, &row).map(Stored::Already));
+    }
+    if let Err(full) = room.check(slot, put.payload_bytes) {
+        return Ok(Err(full));
+    }
+    let handle = match put.want {
+        // Above all that there is: nothing to look for.
+        Some(handle) if handle.get() > room.highest => handle,
+        Some(handle) => free_from(tx, slot, handle, room.capacity_objects)?,
+        None => free_at_end(tx, slot, room)?,
+    };
+    insert(tx, put, handle, room).map(|handle| Ok(Stored::New(handle)))
+}
+
+/// What is left in a slot, kept up to date over the writes of one batch.
+struct Room {
+    capacity_objects: u64,
+    capacity_bytes: u64,
+    objects: u64,
+    bytes: u64,
+    /// The next row's id: AUTOINCREMENT's own rule, asked beforehand, as the row is sealed for its id.
+    next_id: i64,
+    /// The highest handle in use; 0 when there is none.
+    highest: u32,
+}
+
+impl Room {
+    fn of(tx: &Tx<'_>, slot: SlotId) -> Result<Self> {
+        query(
+            tx,
+            "SELECT capacity_objects, capacity_bytes, objects, bytes,
+                    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'objects'), 0) + 1,
+                    coalesce((SELECT max(handle) FROM objects WHERE slot = ?1), 0)
+             FROM usage JOIN slots USING (slot) WHERE slot = ?1",
+            |q| {
+                q.query_row([slot.0], |row| {
+                    Ok(Self {
+                        capacity_objects: unsigned(row, 0)?,
+                        capacity_bytes: unsigned(row, 1)?,
+                        objects: unsigned(row, 2)?,
+                        bytes: unsigned(row, 3)?,
+                        next_id: row.get(4)?,
+                        highest: row.get(5)?,
+                    })
+                })
+            },
+        )
+    }
+
+    fn check(&self, slot: SlotId, payload_bytes: u32) -> Result<()> {
+        let fits = self.objects < self.capacity_objects
+            && self.bytes + u64::from(payload_bytes) <= self.capacity_bytes;
+        if fits {
+            Ok(())
+        } else {
+            Err(Error::SlotFull { slot })
+        }
+    }
+
+    fn took(&mut self, handle: Handle, payload_bytes: u32) {
+        self.highest = self.highest.max(handle.get());
+        self.objects += 1;
+        self.bytes += u64::from(payload_bytes);
+        self.next_id += 1;
+    }
+}
+
+fn move_object(tx: &mut Tx<'_>, it: Move) -> Result<Stored> {
+    let Move {
+        from,
+        from_slot,
+        put,
+    } = it;
+    check_version(tx, from_slot)?;
+    check_version(tx, put.slot)?;
+    check_unmoved(tx, from)?;
+    let slot = put.slot.slot;
+    if let Some((there, row)) = identity(tx, slot, put.ouid)? {
+        let handle = already(put, there, &row)?;
+        delete(tx, from)?;
+        return Ok(Stored::Already(handle));
+    }
+    let mut room = Room::of(tx, slot)?;
+    room.check(slot, put.payload_bytes)?;
+    let handle = match put.want {
+        Some(handle) if is_taken(tx, slot, handle)? => {
+            return Err(Error::HandleTaken { slot, handle });
+        }
+        Some(handle) => handle,
+        None => free_at_end(tx, slot, &room)?,
+    };
+    delete(tx, from)?;
+    insert(tx, put, handle, &mut room).map(Stored::New)
+}
+
+fn renumber(tx: &mut Tx<'_>, from: Entry, slot: SlotVersion, to: Handle, seal: Seal) -> Result<()> {
+    check_version(tx, slot)?;
+    check_unmoved(tx, from)?;
+    if is_taken(tx, from.slot, to)? {
+        return Err(Error::HandleTaken {
+            slot: from.slot,
+            handle: to,
+        });
+    }
+    let sealed = seal(Place {
+        handle: to,
+        ..from.place()
+    })?;
+    tx.connection
+        .prepare_cached("UPDATE objects SET handle = ?2, sealed = ?3 WHERE id = ?1")
+        .and_then(|mut update| update.execute(params![from.id, to.get(), sealed.bytes()]))
+        .map_err(sql(tx.path))?;
+    tx.forget_runs(from.slot.0);
+    Ok(())
+}
+
+fn destroy(tx: &mut Tx<'_>, it: Entry, slot: SlotVersion) -> Result<()> {
+    check_version(tx, slot)?;
+    check_unmoved(tx, it)?;
+    delete(tx, it)
+}
+
+fn delete(tx: &mut Tx<'_>, it: Entry) -> Result<()> {
+    tx.connection
+        .prepare_cached("DELETE FROM objects WHERE id = ?1")
+        .and_then(|mut delete| delete.execute([it.id]))
+        .map_err(sql(tx.path))?;
+    tx.forget_runs(it.slot.0);
+    tx.erases = true;
+    Ok(())
+}
+
+/// Another process may have changed the slot, or initialised it again, since the caller looked.
+pub(in crate::store) fn check_version(tx: &Tx<'_>, wanted: SlotVersion) -> Result<()> {
+    let slot = wanted.slot;
+    let there = query(
+        tx,
+        "SELECT serial, generation FROM slots WHERE slot = ?1",
+        |q| {
+            q.query_row([slot.0], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))
+                .optional()
+        },
+    )?;
+    match there {
+        Some((serial, generation))
+            if (serial, generation) == (wanted.serial, wanted.generation) =>
+        {
+            Ok(())
+        }
+        Some((serial, _)) if serial == wanted.serial => Err(Error::SlotChanged { slot }),
+        _ => Err(Error::NotLoggedIn { slot }),
+    }
+}
+
+/// The row is still where the caller saw it.
+fn check_unmoved(tx: &Tx<'_>, it: Entry) -> Result<()> {
+    let now = query(tx, &format!("{SELECT} WHERE id = ?1"), |q| {
+        q.query_row([it.id], entry).optional()
+    })?;
+    if now == Some(it) {
+        Ok(())
+    } else {
+        Err(Error::Gone)
+    }
+}
+
+fn identity(tx: &Tx<'_>, slot: SlotId, ouid: Ouid) -> Result<Option<(Place, SealedRow)>> {
+    query(
+        tx,
+        &format!("{SELECT_SEALED} WHERE slot = ?1 AND ouid = ?2"),
+        |q| {
+            q.query_row(params![slot.0, ouid.0], sealed_entry)
+                .optional()
+        },
+    )
+    .map(|there| there.map(|(entry, row)| (entry.place(), row)))
+}
+
+fn already(put: Put, there: Place, row: &SealedRow) -> Result<Handle> {
+    if (put.same)(there, row)? {
+        Ok(there.handle)
+    } else {
+        Err(Error::IdentityClash {
+            slot: put.slot.slot,
+            ouid: put.ouid,
+            handle: there.handle,
+        })
+    }
+}
+
+fn is_taken(tx: &Tx<'_>, slot: SlotId, handle: Handle) -> Result<bool> {
+    query(
+        tx,
+        "SELECT EXISTS (SELECT 1 FROM objects WHERE slot = ?1 AND handle = ?2)",
+        |q| q.query_row(params![slot.0, handle.get()], |row| row.get(0)),
+    )
+}
+
+/// The handle after the highest, or the lowest free one when that would pass the slot's capacity.
+fn free_at_end(tx: &mut Tx<'_>, slot: SlotId, room: &Room) -> Result<Handle> {
+    match room.highest.checked_add(1).and_then(Handle::new) {
+        Some(handle) if u64::from(handle.get()) <= room.capacity_objects => Ok(handle),
+        _ => free_from(tx, slot, Handle::FIRST, room.capacity_objects),
+    }
+}
+
+/// `wish` when it is free, else the next free handle after it, else the lowest. What a slot chooses is
+/// within its capacity, where there is always one; above it is only who was asked to be.
+///
+/// A run of taken handles is walked once and remembered until a handle in it may have become free, or
+/// cloning n objects onto n taken handles would walk n² of them.
+fn free_from(tx: &mut Tx<'_>, slot: SlotId, wish: Handle, capacity: u64) -> Result<Handle> {
+    let full = Error::SlotFull { slot };
+    for (pass, start) in [(Pass::FromWish, wish.get()), (Pass::FromLowest, 1)] {
+        let (first, next) = match tx.dense.get(&(slot.0, pass)) {
+            Some(run) if run.contains(&start) => (*run.start(), run.end().checked_add(1)),
+            _ => (start, Some(start)),
+        };
+        let Some(next) = next else { continue };
+        let Some(free) = first_gap(tx, slot, next)? else {
+            continue;
+        };
+        if free > first {
+            tx.dense.insert((slot.0, pass), first..=free - 1);
+        }
+        if u64::from(free) <= capacity || u64::from(start) > capacity {
+            return Handle::new(free).ok_or(full);
+        }
+    }
+    Err(full)
+}
+
+/// The lowest free handle that is not below `from`.
+fn first_gap(tx: &Tx<'_>, slot: SlotId, from: u32) -> Result<Option<u32>> {
+    query(
+        tx,
+        "SELECT handle FROM objects WHERE slot = ?1 AND handle >= ?2 ORDER BY handle",
+        |q| {
+            let mut expected = Some(from);
+            let mut rows = q.query(params![slot.0, from])?;
+            while let Some(row) = rows.next()? {
+                let taken: u32 = row.get(0)?;
+                match expected {
+                    Some(free) if taken == free => expected = free.checked_add(1),
+                    _ => break,
+                }
+            }
+            Ok(expected)
+        },
+    )
+}
+
+fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle, room: &mut Room) -> Result<Handle> {
+    let id = room.next_id;
+    let sealed = (put.seal)(Place {
+        id,
+        handle,
+        ouid: put.ouid,
+        payload_bytes: put.payload_bytes,
+        created_secs: put.created_secs,
+    })?;
+    // OR FAIL, and AUTOINCREMENT left to give the id: the constraints were asked beforehand, and a statement that
+    // cannot abort half done needs no copy of each page that it touches.
+    let inserted = tx
+        .connection
+        .prepare_cached(
+            "INSERT OR FAIL INTO objects (slot, handle, ouid, payload_bytes, created_secs, stored_secs, sealed)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )
+        .and_then(|mut insert| {
+            insert.insert(params![
+                put.slot.slot.0,
+                handle.get(),
+                put.ouid.0,
+                put.payload_bytes,
+                signed(put.created_secs),
+                signed(now_secs()),
+                sealed.bytes(),
+            ])
+        })
+        .map_err(sql(tx.path))?;
+    if inserted != id {
+        return Err(Error::Damaged {
+            what: format!("row {inserted} was given where {id} was due"),
+        });
+    }
+    room.took(handle, put.payload_bytes);
+    Ok(handle)
+}
+
+/// Runs a prepared query inside the transaction.
+fn query<T>(
+    tx: &Tx<'_>,
+    text: &str,
+    run: impl FnOnce(&mut rusqlite::CachedStatement<'_>) -> rusqlite::Result<T>,
+) -> Result<T> {
+    let connection: &Connection = tx.connection;
+    connection
+        .prepare_cached(text)
+        .and_then(|mut statement| run(&mut statement))
+        .map_err(sql(tx.path))
+}
