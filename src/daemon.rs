@@ -60,6 +60,9 @@ pub enum Ground {
     Back,
 }
 
+/// How often the daemon looks for what is past its time in the trash.
+const TRASH_EVERY: Duration = Duration::from_secs(2);
+
 /// Why the daemon stops.
 enum Event {
     Signal(Signal),
@@ -126,7 +129,18 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
         hand_over::ready()?;
     }
 
-    let ended = match queue.recv() {
+    let event = loop {
+        match queue.recv_timeout(TRASH_EVERY) {
+            Err(mpsc::RecvTimeoutError::Timeout) if plan.options.read_only => {}
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                if let Err(why) = hsm.empty_expired_trash() {
+                    log::warn!("what is past its time in the trash is still there: {why}");
+                }
+            }
+            event => break event,
+        }
+    };
+    let ended = match event {
         Ok(Event::Ended(outcome)) => outcome,
         Ok(Event::Signal(signal)) => {
             log::info!("{signal}: unmounting {}", mountpoint.display());

@@ -146,6 +146,30 @@ pub enum Error {
         /// The name, quoted and escaped.
         name: String,
     },
+    /// A blob written under the identity of another object than the one in it.
+    #[error("slot {slot}: the blob holds object {ouid}, not {named} as its name says")]
+    OtherIdentity {
+        /// The slot that was to take it.
+        slot: SlotId,
+        /// The object in the blob.
+        ouid: Ouid,
+        /// The object that its name says.
+        named: Ouid,
+    },
+    /// No more can be unlinked before something is destroyed.
+    #[error("slot {slot}: the trash is full")]
+    TrashFull {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// Not, or not any more, in the trash.
+    #[error("slot {slot}: there is no {name} in the trash")]
+    NotInTrash {
+        /// The slot.
+        slot: SlotId,
+        /// The name it would have there.
+        name: String,
+    },
     /// Larger than any blob.
     #[error("slot {slot}: larger than any blob")]
     BlobTooLarge {
@@ -355,9 +379,10 @@ impl Error {
     /// The errno that the kernel hands to whoever asked (DESIGN.md 3).
     pub fn errno(&self) -> i32 {
         match self {
-            Self::Unverified { .. } | Self::PolicyRefuses { .. } | Self::RoleNeeded { .. } => {
-                libc::EACCES
-            }
+            Self::Unverified { .. }
+            | Self::OtherIdentity { .. }
+            | Self::PolicyRefuses { .. }
+            | Self::RoleNeeded { .. } => libc::EACCES,
             Self::AlreadyLoggedIn { .. } => libc::EBUSY,
             Self::PayloadVersion { .. } => libc::EPROTONOSUPPORT,
             Self::NotLoggedIn { .. } => libc::ENOKEY,
@@ -381,12 +406,16 @@ impl Error {
             | Self::Attribute(_) => libc::EINVAL,
             Self::NotEmpty { .. } => libc::ENOTEMPTY,
             Self::BlobTooLarge { .. } => libc::EFBIG,
-            Self::SlotFull { .. } | Self::StagingFull { .. } | Self::DiskFull { .. } => {
-                libc::ENOSPC
-            }
+            Self::SlotFull { .. }
+            | Self::StagingFull { .. }
+            | Self::TrashFull { .. }
+            | Self::DiskFull { .. } => libc::ENOSPC,
             Self::ReadOnly { .. } | Self::StoreReadOnly { .. } => libc::EROFS,
             Self::SlotChanged { .. } => libc::EBUSY,
-            Self::NoSuchSlot { .. } | Self::NoSuchObject { .. } | Self::NoSuchFile => libc::ENOENT,
+            Self::NoSuchSlot { .. }
+            | Self::NoSuchObject { .. }
+            | Self::NotInTrash { .. }
+            | Self::NoSuchFile => libc::ENOENT,
             Self::Gone => libc::ESTALE,
             Self::Damaged { .. }
             | Self::Store { .. }
@@ -400,7 +429,7 @@ impl Error {
     /// What a command prints after `Command Result : `.
     pub fn result_code(&self) -> ResultCode {
         match self {
-            Self::Unverified { .. } | Self::CloneFailed { .. } => {
+            Self::Unverified { .. } | Self::OtherIdentity { .. } | Self::CloneFailed { .. } => {
                 ResultCode(0x8000_0106, "CKR_FAILED_TO_CLONE_AN_OBJECT")
             }
             Self::RoleExists { .. } => ResultCode(0x8000_0030, "CKR_OPERATION_NOT_ALLOWED"),
@@ -443,7 +472,7 @@ impl Error {
             },
             Self::NotExportable { .. } => ResultCode(0x6a, "CKR_KEY_UNEXTRACTABLE"),
             Self::BlobTooLarge { .. } => ResultCode(0x21, "CKR_DATA_LEN_RANGE"),
-            Self::SlotFull { .. } | Self::StagingFull { .. } => {
+            Self::SlotFull { .. } | Self::StagingFull { .. } | Self::TrashFull { .. } => {
                 ResultCode(0x8000_002c, "CKR_CONTAINER_OBJECT_STORAGE_FULL")
             }
             Self::DiskFull { .. } => ResultCode(0x8000_002a, "CKR_HSM_STORAGE_FULL"),
@@ -452,7 +481,7 @@ impl Error {
             }
             Self::SlotChanged { .. } => ResultCode(0x6, "CKR_FUNCTION_FAILED"),
             Self::NoSuchSlot { .. } => ResultCode(0x3, "CKR_SLOT_ID_INVALID"),
-            Self::NoSuchObject { .. } | Self::NoSuchFile | Self::Gone => {
+            Self::NoSuchObject { .. } | Self::NotInTrash { .. } | Self::NoSuchFile | Self::Gone => {
                 ResultCode(0x82, "CKR_OBJECT_HANDLE_INVALID")
             }
             Self::Damaged { .. } => ResultCode(0x30, "CKR_DEVICE_ERROR"),
@@ -484,6 +513,7 @@ impl Error {
             Self::Interrupted(_) => exit::INTERRUPTED,
             Self::Daemon { status } => *status,
             Self::Unverified { .. }
+            | Self::OtherIdentity { .. }
             | Self::PayloadVersion { .. }
             | Self::PolicyForbids { .. }
             | Self::PolicyRefuses { .. }
@@ -498,11 +528,13 @@ impl Error {
             | Self::NotExportable { .. }
             | Self::SlotFull { .. }
             | Self::StagingFull { .. }
+            | Self::TrashFull { .. }
             | Self::ReadOnly { .. }
             | Self::SlotChanged { .. }
             | Self::NoSuchSlot { .. }
             | Self::SlotExists { .. }
             | Self::NoSuchObject { .. }
+            | Self::NotInTrash { .. }
             | Self::NoSuchFile
             | Self::Gone
             | Self::File { .. }
@@ -521,6 +553,7 @@ impl Error {
             Self::NoSuchFile
             | Self::NoSuchSlot { .. }
             | Self::NoSuchObject { .. }
+            | Self::NotInTrash { .. }
             | Self::Gone
             | Self::NotLoggedIn { .. }
             | Self::NotSupported { .. }
@@ -528,6 +561,7 @@ impl Error {
             | Self::NameTaken { .. }
             | Self::NotEmpty { .. } => Level::Debug,
             Self::Unverified { .. }
+            | Self::OtherIdentity { .. }
             | Self::PayloadVersion { .. }
             | Self::PasswordWrong { .. }
             | Self::RoleLocked { .. }
@@ -544,6 +578,7 @@ impl Error {
             | Self::NotExportable { .. }
             | Self::SlotFull { .. }
             | Self::StagingFull { .. }
+            | Self::TrashFull { .. }
             | Self::ReadOnly { .. }
             | Self::SlotChanged { .. }
             | Self::StoreReadOnly { .. }
@@ -575,6 +610,7 @@ impl Error {
         matches!(
             self,
             Self::Unverified { .. }
+                | Self::OtherIdentity { .. }
                 | Self::PayloadVersion { .. }
                 | Self::PolicyRefuses { .. }
                 | Self::IdentityClash { .. }
@@ -649,6 +685,12 @@ impl Error {
             Self::SlotExists { .. } => {
                 "-force destroys everything in it and makes a new partition".into()
             }
+            Self::TrashFull { slot } => {
+                format!(
+                    "destroy what is in {slot}/.slotfs/trash and not needed, or have 'partition set -retention' end its time sooner"
+                )
+            }
+            Self::NotInTrash { .. } => "'slotfs object trash' lists what is there".into(),
             Self::NoSuchObject { .. } => "'slotfs partition contents' lists the handles".into(),
             Self::Damaged { .. } => {
                 "restore the store from a backup; the objects that still open can be copied out first".into()
@@ -666,6 +708,7 @@ impl Error {
                 ..
             } => "clone it instead: copy its file from the mount to another slot or a backup".into(),
             Self::Unverified { .. }
+            | Self::OtherIdentity { .. }
             | Self::PayloadVersion { .. }
             | Self::PasswordWrong { .. }
             | Self::PolicyForbids { .. }

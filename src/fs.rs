@@ -97,10 +97,16 @@ impl Inner {
             self.staging.clear(slot);
         }
         let ids = self.hsm.object_ids(slot).unwrap_or_default();
-        for id in ids {
-            self.invalidator.attributes(Node::Object(id));
-        }
+        self.forget_objects(&ids);
         self.invalidator.attributes(Node::Slot(slot));
+    }
+
+    /// Has the kernel ask again for what it knows of these rows, under either of their names.
+    fn forget_objects(&self, ids: &[i64]) {
+        for &id in ids {
+            self.invalidator.attributes(Node::Object(id));
+            self.invalidator.attributes(Node::Identity(id));
+        }
     }
 }
 
@@ -221,7 +227,7 @@ impl Filesystem for SlotFs {
 
     fn mkdir(
         &self,
-        _req: &Request,
+        req: &Request,
         parent: INodeNo,
         name: &OsStr,
         _mode: u32,
@@ -231,7 +237,7 @@ impl Filesystem for SlotFs {
         let inner = &self.inner;
         let made = inner
             .begin(&inner.stats.create, parent)
-            .and_then(|parent| inner.mkdir(parent, name))
+            .and_then(|parent| inner.mkdir(parent, name, req.pid()))
             .and_then(|folder| inner.getattr(folder));
         let (attr, ttl) = attempt!(reply, "mkdir", made);
         reply.entry(&ttl, &attr, GENERATION);
@@ -553,7 +559,7 @@ impl Filesystem for SlotFs {
 
     fn create(
         &self,
-        _req: &Request,
+        req: &Request,
         parent: INodeNo,
         name: &OsStr,
         _mode: u32,
@@ -567,7 +573,7 @@ impl Filesystem for SlotFs {
             "create",
             inner
                 .begin(&inner.stats.create, parent)
-                .and_then(|parent| inner.create(parent, name, flags))
+                .and_then(|parent| inner.create(parent, name, flags, req.pid()))
         );
         reply.created(&Duration::ZERO, &attr, GENERATION, fh, open::FLAGS);
     }

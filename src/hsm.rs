@@ -30,6 +30,9 @@ mod policy;
 mod refresh;
 mod roles;
 mod session;
+mod trash;
+mod trash_name;
+mod wish;
 
 pub use crate::store::{Access, SlotRow};
 pub use check::{CheckedSlot, Finding};
@@ -43,6 +46,9 @@ pub use objects::{ContentsRow, ObjectFile};
 pub use policy::{Policies, Policy};
 pub use roles::{Reset, RoleState, check_resettable, lost_by_reset, makers};
 pub use session::Session;
+pub use trash::{Removed, TrashFile};
+pub use trash_name::TrashName;
+pub use wish::Wish;
 
 /// The largest blob there can be, bytes.
 pub const MAX_BLOB_BYTES: usize = blob::MAX_BLOB_BYTES;

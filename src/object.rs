@@ -101,6 +101,18 @@ impl Ouid {
     }
 }
 
+impl std::str::FromStr for Ouid {
+    type Err = ();
+
+    /// 32 lower-case hexadecimal digits, as it is displayed: one name for each.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let bytes = data_encoding::HEXLOWER
+            .decode(text.as_bytes())
+            .map_err(drop)?;
+        bytes.try_into().map(Self).map_err(drop)
+    }
+}
+
 impl fmt::Display for Ouid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&data_encoding::HEXLOWER.encode(&self.0))

@@ -24,7 +24,7 @@ mod slots;
 pub use change::{Changed, Objects, Reseal, SlotChange};
 pub use check::{Count, ObjectRow, Part, Seen, SlotParts};
 pub use committer::CommitStats;
-pub use objects::{Entry, Move, Place, Put, Same, Seal, Stored};
+pub use objects::{Alike, Entry, Move, Place, Put, Same, Seal, Stored, Trashed};
 pub use slots::{CredentialRow, DomainRow, NewSlot, SlotRow, SlotVersion};
 
 use committer::Committer;
@@ -140,7 +140,6 @@ impl Store {
         committer: Option<Committer>,
     ) -> Result<Self> {
         let connection = open_reader.open(path)?;
-        schema::check(path, &connection)?;
         let created_secs = schema::created_secs(path, &connection)?;
         let data_version = fault::data_version(&connection).map_err(sql(path))?;
         Ok(Self {
@@ -257,6 +256,8 @@ impl OpenReader {
         connection
             .busy_timeout(Duration::from_secs(10))
             .map_err(sql(path))?;
+        schema::check(path, &connection)?;
+        schema::complete_for_reading(path, &connection)?;
         Ok(connection)
     }
 }

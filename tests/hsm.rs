@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use slotfs::credential::Role;
 use slotfs::domain::{DomainKey, new_key_file};
 use slotfs::error::Error;
-use slotfs::hsm::{Access, Arrived, Hsm, NewPartition, Policies, Selection, Source, wait};
+use slotfs::hsm::{Access, Arrived, Hsm, NewPartition, Policies, Selection, Source, Wish, wait};
 use slotfs::object::new::{Naming, SecretKeyType, generate_secret_key};
 use slotfs::object::pkcs11::CKA_LABEL;
 use slotfs::object::{Attribute, Handle, SlotId};
@@ -78,8 +78,7 @@ impl Fixture {
 
     fn import(&self, slot: SlotId, blob: &[u8]) -> Result<Arrived, Error> {
         wait(|done| {
-            self.hsm
-                .import(slot, None, blob.to_vec(), None, "test", done);
+            self.hsm.import(slot, Wish::Any, blob.to_vec(), None, done);
         })
     }
 
@@ -123,7 +122,9 @@ fn policy_4_off_keeps_secret_keys_in_at_open_and_out_at_the_verdict() {
         handle: kept,
     };
     let moved: Result<Arrived, Error> = wait(|done| {
-        fixture.hsm.move_object(from, SlotId(0), handle(77), done);
+        fixture
+            .hsm
+            .move_object(from, SlotId(0), Wish::Handle(handle(77)), done);
     });
     assert!(matches!(moved, Err(Error::PolicyForbids { .. })));
     assert!(fixture.hsm.find(SlotId(1), kept).is_ok());
@@ -269,9 +270,9 @@ fn stores_that_are_none_are_refused_by_name() {
     let path = fixture.path();
     drop(fixture.hsm);
     let future = Connection::open(&path).unwrap();
-    future.execute_batch("PRAGMA user_version = 2").unwrap();
+    future.execute_batch("PRAGMA user_version = 3").unwrap();
     let error = Hsm::open(&path, Access::ReadWrite).err().unwrap();
-    assert!(error.to_string().contains("schema version 2"), "{error}");
+    assert!(error.to_string().contains("schema version 3"), "{error}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `object generate`, `import`, `export`, `show` and `delete`
+//! `object generate`, `import`, `export`, `show`, `delete`, and what the trash has
 
 use std::path::PathBuf;
 
@@ -7,6 +7,7 @@ use serde_json::json;
 
 mod delete;
 mod export;
+mod trash;
 
 use super::password::{file_password, read_secret};
 use super::{Console, Ended, output};
@@ -39,9 +40,22 @@ pub enum Verb {
         after_help = "Examples:\n  slotfs object export -handle 124 -file public.pem\n  slotfs object export -handle 124 -file - -form der | openssl pkey -pubin -inform DER -text"
     )]
     Export(export::Export),
-    /// Destroy objects
-    #[command(after_help = "Example:\n  slotfs object delete -handle 124,125")]
+    /// Delete objects: they are in the trash until the slot's retention has passed
+    #[command(
+        after_help = "Examples:\n  slotfs object delete -handle 124,125\n  slotfs object delete -handle 124 -destroy"
+    )]
     Delete(delete::Delete),
+    /// List what is in the trash
+    #[command(after_help = "Example:\n  slotfs object trash")]
+    Trash(trash::List),
+    /// Bring objects back from the trash
+    #[command(after_help = "Example:\n  slotfs object restore -trash 124,125.2")]
+    Restore(trash::Restore),
+    /// Destroy what is in the trash
+    #[command(
+        after_help = "Examples:\n  slotfs object destroy -trash 124,125.2\n  slotfs object destroy -trash all -force"
+    )]
+    Destroy(trash::Destroy),
     /// Show an object's attributes, never a secret value
     #[command(after_help = "Example:\n  slotfs object show -handle 124")]
     Show {
@@ -153,6 +167,9 @@ impl Verb {
             Self::Import(import) => import.run(console),
             Self::Export(export) => export.run(console),
             Self::Delete(delete) => delete.run(console),
+            Self::Trash(list) => list.run(console),
+            Self::Restore(restore) => restore.run(console),
+            Self::Destroy(destroy) => destroy.run(console),
             Self::Show { handle, slot } => show_object(console, handle, slot),
         }
     }

@@ -10,13 +10,16 @@ use crate::hsm::MAX_BLOB_BYTES;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
-/// The bytes of one file, in memory, at most [`MAX_BLOB_BYTES`].
+/// The bytes of one file, in memory, at most [`MAX_BLOB_BYTES`]; with an eighth of that to know which were written,
+/// however scattered they come.
 #[derive(Clone, Default)]
 pub struct Buffer {
     /// As long as the file; what was never written is zero.
     bytes: Zeroizing<Vec<u8>>,
-    /// Written ranges, ascending, with gaps between them.
-    written: Vec<Range<usize>>,
+    /// How many from the start were written, without a gap.
+    whole: usize,
+    /// A bit for each byte that was written; only there once something was written after a gap.
+    scattered: Vec<u64>,
 }
 
 impl Buffer {
@@ -44,23 +47,31 @@ impl Buffer {
     pub fn truncate(&mut self, length: u64) -> Result<(), TooLarge> {
         let length = range(length, 0)?.end;
         self.bytes.resize(length, 0);
-        self.written.retain_mut(|range| {
-            range.end = range.end.min(length);
-            range.start < range.end
-        });
+        self.whole = self.whole.min(length);
+        if !self.scattered.is_empty() {
+            (length..MAX_BLOB_BYTES).for_each(|at| self.scattered[at / 64] &= !(1 << (at % 64)));
+        }
         Ok(())
     }
 
-    fn mark(&mut self, mut new: Range<usize>) {
-        self.written.retain(|old| {
-            let apart = old.end < new.start || new.end < old.start;
-            if !apart {
-                new = new.start.min(old.start)..new.end.max(old.end);
+    fn mark(&mut self, new: Range<usize>) {
+        if new.start > self.whole || !self.scattered.is_empty() {
+            self.scattered.resize(MAX_BLOB_BYTES.div_ceil(64), 0);
+            new.clone()
+                .for_each(|at| self.scattered[at / 64] |= 1 << (at % 64));
+        }
+        if new.start <= self.whole {
+            self.whole = self.whole.max(new.end);
+            while self.whole < self.bytes.len() && self.has(self.whole) {
+                self.whole += 1;
             }
-            apart
-        });
-        let at = self.written.partition_point(|old| old.end < new.start);
-        self.written.insert(at, new);
+        }
+    }
+
+    fn has(&self, at: usize) -> bool {
+        self.scattered
+            .get(at / 64)
+            .is_some_and(|bits| bits >> (at % 64) & 1 == 1)
     }
 
     /// The file's length.
@@ -70,15 +81,12 @@ impl Buffer {
 
     /// Whether any byte was written.
     pub fn is_written(&self) -> bool {
-        !self.written.is_empty()
+        self.whole > 0 || self.scattered.iter().any(|bits| *bits != 0)
     }
 
     /// The bytes from the start up to the first that was not written.
     pub fn prefix(&self) -> &[u8] {
-        match self.written.first() {
-            Some(first) if first.start == 0 => &self.bytes[..first.end],
-            _ => &[],
-        }
+        &self.bytes[..self.whole]
     }
 
     /// All bytes, holes as zeros.
@@ -141,6 +149,33 @@ mod tests {
         assert_eq!(buffer.prefix().len(), buffer.len());
         buffer.truncate(0).unwrap();
         assert!(buffer.len() == 0 && !buffer.is_written());
+    }
+
+    /// The same as a plain list of which bytes were written, over random writes and cuts.
+    #[test]
+    fn it_knows_what_was_written() {
+        proptest::proptest!(|(steps: Vec<(bool, u16, u8)>)| {
+            let mut buffer = Buffer::default();
+            let mut model: Vec<Option<u8>> = Vec::new();
+            for (cut, at, length) in steps {
+                let at = usize::from(at % 700);
+                if cut {
+                    buffer.truncate(at as u64).unwrap();
+                    model.resize(at, None);
+                } else {
+                    buffer.write(at as u64, &vec![length; usize::from(length)]).unwrap();
+                    let end = at + usize::from(length);
+                    if length > 0 {
+                        model.resize(model.len().max(end), None);
+                        model[at..end].fill(Some(length));
+                    }
+                }
+                let whole = model.iter().take_while(|byte| byte.is_some()).count();
+                let bytes: Vec<u8> = model.iter().map(|byte| byte.unwrap_or(0)).collect();
+                assert_eq!((buffer.bytes(), buffer.prefix()), (&bytes[..], &bytes[..whole]));
+                assert_eq!(buffer.is_written(), model.iter().any(Option::is_some));
+            }
+        });
     }
 
     #[test]

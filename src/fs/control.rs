@@ -23,6 +23,10 @@ pub enum ControlFile {
     Logout,
     /// A folder with one file of attributes per object.
     Objects,
+    /// The slot's objects by identity.
+    Identities,
+    /// What was unlinked.
+    Trash,
 }
 
 /// One row of the table.
@@ -73,6 +77,8 @@ pub const TABLE: &[Row] = &[
     row(ControlFile::LoginCu, "login-cu", 0o222, (false, true, true)),
     row(ControlFile::Logout, "logout", 0o222, (false, true, true)),
     row(ControlFile::Objects, "objects", 0o777, (false, true, false)),
+    row(ControlFile::Identities, "ouid", 0o777, (false, true, false)),
+    row(ControlFile::Trash, "trash", 0o777, (false, true, false)),
 ];
 
 impl ControlFile {
@@ -112,7 +118,7 @@ impl ControlFile {
     /// File or folder.
     pub fn kind(self) -> FileType {
         match self {
-            Self::Folder | Self::Objects => FileType::Directory,
+            Self::Folder | Self::Objects | Self::Identities | Self::Trash => FileType::Directory,
             _ => FileType::RegularFile,
         }
     }

@@ -1,7 +1,7 @@
 //! Open files.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fuser::FileHandle;
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::hsm::ObjectFile;
 use crate::object::SlotId;
 
-/// The most files open for writing at once, of all users: each may hold 64 KiB.
+/// The most blobs coming in at once, of all processes: each may hold 72 KiB.
 const MOST_INCOMING: usize = 2048;
 
 /// One open file.
@@ -34,8 +34,30 @@ pub enum OpenFile {
 #[derive(Default)]
 pub struct OpenFiles {
     last: AtomicU64,
-    incoming: AtomicUsize,
     files: Mutex<HashMap<u64, Arc<OpenFile>>>,
+    writers: Mutex<Writers>,
+}
+
+/// Who has blobs coming in.
+#[derive(Default)]
+struct Writers {
+    /// Each open file's process.
+    of: HashMap<u64, u32>,
+    /// Each process's open files, the one that was opened first in front.
+    files: BTreeMap<u32, BTreeSet<u64>>,
+}
+
+impl Writers {
+    fn remove(&mut self, file: u64) {
+        if let Some(pid) = self.of.remove(&file)
+            && let Some(files) = self.files.get_mut(&pid)
+        {
+            files.remove(&file);
+            if files.is_empty() {
+                self.files.remove(&pid);
+            }
+        }
+    }
 }
 
 impl OpenFiles {
@@ -50,17 +72,57 @@ impl OpenFiles {
         FileHandle(number)
     }
 
-    /// Opens an incoming blob.
+    /// Opens an incoming blob of process `pid`. Where there is no room, the process that has most of them gives one
+    /// up, so that one that never finishes any keeps nobody else from writing; `dropped` is that one.
     ///
     /// # Errors
-    /// [`Error::StagingFull`]
-    pub fn add_incoming(&self, incoming: Incoming) -> Result<FileHandle> {
+    /// [`Error::StagingFull`], to the process that has most itself.
+    pub fn add_incoming(
+        &self,
+        incoming: Incoming,
+        pid: u32,
+        dropped: impl FnOnce(&Incoming, Error),
+    ) -> Result<FileHandle> {
         let slot = incoming.slot;
-        if self.incoming.fetch_add(1, Ordering::Relaxed) >= MOST_INCOMING {
-            self.incoming.fetch_sub(1, Ordering::Relaxed);
-            return Err(Error::StagingFull { slot });
+        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        if writers.of.len() >= MOST_INCOMING {
+            self.make_room(&mut writers, slot, pid, dropped)?;
         }
-        Ok(self.add(OpenFile::Incoming(Mutex::new(incoming))))
+        let handle = self.add(OpenFile::Incoming(Mutex::new(incoming)));
+        writers.of.insert(handle.0, pid);
+        writers.files.entry(pid).or_default().insert(handle.0);
+        Ok(handle)
+    }
+
+    fn make_room(
+        &self,
+        writers: &mut Writers,
+        slot: SlotId,
+        pid: u32,
+        dropped: impl FnOnce(&Incoming, Error),
+    ) -> Result<()> {
+        let full = Error::StagingFull { slot };
+        let own = writers.files.get(&pid).map_or(0, BTreeSet::len);
+        let most = writers.files.iter().max_by_key(|(_, files)| files.len());
+        let Some((_, files)) = most.filter(|(_, files)| files.len() > own) else {
+            return Err(full);
+        };
+        let files: Vec<u64> = files.iter().copied().collect();
+        for file in files {
+            let Some(open) = self.get(FileHandle(file)) else {
+                continue;
+            };
+            if let OpenFile::Incoming(incoming) = &*open {
+                let mut incoming = lock(incoming);
+                let why = incoming.give_way();
+                if let Some(why) = why {
+                    writers.remove(file);
+                    dropped(&incoming, why);
+                    return Ok(());
+                }
+            }
+        }
+        Err(full)
     }
 
     /// An open file.
@@ -72,7 +134,8 @@ impl OpenFiles {
     pub fn remove(&self, handle: FileHandle) -> Option<Arc<OpenFile>> {
         let file = self.files().remove(&handle.0)?;
         if matches!(*file, OpenFile::Incoming(_)) {
-            self.incoming.fetch_sub(1, Ordering::Relaxed);
+            let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+            writers.remove(handle.0);
         }
         Some(file)
     }

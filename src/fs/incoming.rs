@@ -3,9 +3,8 @@
 //! It does no I/O and knows neither kernel nor store: each call says what is to happen next.
 
 use super::buffer::Buffer;
-use super::name::Wish;
 use crate::error::Error;
-use crate::hsm::{self, Source, Stated};
+use crate::hsm::{self, Source, Stated, Wish};
 use crate::object::SlotId;
 
 /// When the verdict is given (DESIGN.md 2, "Where the verdict is given").
@@ -322,6 +321,18 @@ impl Incoming {
             }
         };
         waiters
+    }
+
+    /// Forgets what was handed in so far, to make room for others; what to write down, or `None` where there is
+    /// nothing to forget: the slot has it by now, or said no.
+    pub fn give_way(&mut self) -> Option<Error> {
+        match &self.state {
+            State::Filling(_) => match self.refuse(Error::StagingFull { slot: self.slot }) {
+                Step::Refuse(why) => Some(why),
+                _ => None,
+            },
+            State::Deciding(..) | State::Stored(_) | State::Rejected { .. } => None,
+        }
     }
 
     /// Whether the slot has the blob and has not answered yet.

@@ -9,7 +9,7 @@ use super::Inner;
 use super::attr::{NO_TTL, TTL};
 use super::control::ControlFile;
 use super::node::Node;
-use super::staging::Place;
+use super::staging::{Folder, Place};
 use crate::error::{Error, Result};
 use crate::hsm::Session;
 use crate::object::SlotId;
@@ -53,9 +53,11 @@ impl Inner {
     /// backup of it.
     pub fn opendir(&self, node: Node) -> Result<()> {
         match node {
-            Node::Slot(slot) | Node::Control(Some(slot), ControlFile::Objects) => {
-                self.hsm.session(slot).map(drop)
-            }
+            Node::Slot(slot)
+            | Node::Control(
+                Some(slot),
+                ControlFile::Objects | ControlFile::Identities | ControlFile::Trash,
+            ) => self.hsm.session(slot).map(drop),
             _ => Ok(()),
         }
     }
@@ -66,8 +68,17 @@ impl Inner {
         let mut entries = Vec::new();
         let parent = match node {
             Node::Control(Some(slot), ControlFile::Folder) => Node::Slot(slot),
-            Node::Control(slot, ControlFile::Objects) => Node::Control(slot, ControlFile::Folder),
-            Node::StagingFolder(id) => Node::Slot(self.folder(id)?.slot),
+            Node::Control(
+                slot,
+                ControlFile::Objects | ControlFile::Identities | ControlFile::Trash,
+            ) => Node::Control(slot, ControlFile::Folder),
+            Node::StagingFolder(id) => match self.staging.by_id(id) {
+                Some((place, _)) if place.folder == Folder::Identities => {
+                    Node::Control(Some(place.slot), ControlFile::Identities)
+                }
+                Some((place, _)) => Node::Slot(place.slot),
+                None => return Err(Error::Gone),
+            },
             _ => Node::Root,
         };
         for (at, name, of) in [(1, ".", node), (2, "..", parent)] {
@@ -94,6 +105,12 @@ impl Inner {
             }
             Node::Control(Some(slot), ControlFile::Objects) => {
                 self.list_attributes(slot, offset, &mut entries)?;
+            }
+            Node::Control(Some(slot), ControlFile::Identities) => {
+                self.list_identities(slot, offset, &mut entries)?;
+            }
+            Node::Control(Some(slot), ControlFile::Trash) => {
+                self.list_trash(slot, offset, &mut entries)?;
             }
             _ => return Err(Error::NotSupported { what: "readdir" }),
         }
@@ -123,13 +140,47 @@ impl Inner {
         entries.extend(objects.into_iter().map(|object| Listed {
             name: object.handle.to_string().into(),
             next: FIRST_HANDLE + u64::from(object.handle.get()),
-            attr: self.object_attr(&session, &object),
+            attr: self.object_attr(&session, &object, Node::Object(object.id)),
             ttl: TTL,
         }));
         if all {
             self.hsm.check_listing(slot)?;
-            let place = Place { slot, folder: None };
-            self.list_staged(&session, place, offset, entries);
+            let folder = Folder::Slot;
+            self.list_staged(&session, Place { slot, folder }, offset, entries);
+        }
+        Ok(())
+    }
+
+    /// In the order of handles too: an offset has no room for an identity.
+    fn list_identities(&self, slot: SlotId, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
+        let session = self.hsm.session(slot)?;
+        let objects = self.handles_after(slot, offset)?;
+        let all = objects.len() < AT_ONCE;
+        entries.extend(objects.into_iter().map(|object| Listed {
+            name: object.ouid.to_string().into(),
+            next: FIRST_HANDLE + u64::from(object.handle.get()),
+            attr: self.object_attr(&session, &object, Node::Identity(object.id)),
+            ttl: TTL,
+        }));
+        if all {
+            self.hsm.check_listing(slot)?;
+            let folder = Folder::Identities;
+            self.list_staged(&session, Place { slot, folder }, offset, entries);
+        }
+        Ok(())
+    }
+
+    /// In the order of rows, whose numbers are offsets as they are.
+    fn list_trash(&self, slot: SlotId, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
+        let session = self.hsm.session(slot)?;
+        let after = offset.saturating_sub(FIRST_HANDLE).cast_signed();
+        for trashed in self.hsm.list_trash(slot, after, AT_ONCE)? {
+            entries.push(Listed {
+                name: trashed.name.to_string().into(),
+                next: FIRST_HANDLE + trashed.object.id.cast_unsigned(),
+                attr: self.trashed_attr(&session, &trashed),
+                ttl: NO_TTL,
+            });
         }
         Ok(())
     }
@@ -178,8 +229,7 @@ impl Inner {
     fn list_attributes(&self, slot: SlotId, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
         let session = self.hsm.session(slot)?;
         for object in self.handles_after(slot, offset)? {
-            let mut attr = self.object_attr(&session, &object);
-            attr.ino = Node::Attributes(object.id).ino();
+            let mut attr = self.object_attr(&session, &object, Node::Attributes(object.id));
             attr.perm &= !0o222;
             attr.size = 0;
             attr.blocks = 0;
@@ -197,11 +247,15 @@ impl Inner {
     pub fn space(&self, node: Node) -> Result<Space> {
         let slot = match node {
             Node::Slot(slot) | Node::Control(Some(slot), _) => Some(slot),
-            Node::Object(id) | Node::Attributes(id) => {
+            Node::Object(id) | Node::Identity(id) | Node::Attributes(id) => {
                 self.hsm.find_by_id(id).ok().map(|object| object.slot)
             }
             Node::Staging(id) | Node::StagingFolder(id) => {
-                self.staging.by_id(id).map(|(slot, _)| slot)
+                self.staging.by_id(id).map(|(place, _)| place.slot)
+            }
+            Node::Trashed(id) => {
+                let trashed = self.hsm.find_trashed_by_id(id).ok();
+                trashed.map(|trashed| trashed.object.slot)
             }
             Node::Root | Node::Control(None, _) | Node::Incoming(_) => None,
         };

@@ -9,11 +9,11 @@ use super::Inner;
 use super::attr::{NO_TTL, Owner, TTL, time};
 use super::control::ControlFile;
 use super::handles::{OpenFile, lock};
-use super::name::Name;
+use super::name::{IdentityName, Name};
 use super::node::Node;
-use super::staging::{Place, Staged};
+use super::staging::{Folder, Place, Staged};
 use crate::error::{Error, Result};
-use crate::hsm::{ObjectFile, Session};
+use crate::hsm::{ObjectFile, Session, TrashFile, TrashName};
 use crate::object::{Handle, SlotId};
 
 /// Attributes and how long they may be remembered.
@@ -40,11 +40,30 @@ impl Inner {
                 let object = self.hsm.find(slot, handle)?;
                 self.getattr(Node::Attributes(object.id))
             }
-            Node::StagingFolder(id) => {
-                let place = self.folder(id)?;
-                let session = self.hsm.session(place.slot)?;
-                let staged = self.staging.find(place, name).ok_or(Error::NoSuchFile)?;
-                Ok((self.staging_attr(&session, &staged), NO_TTL))
+            Node::StagingFolder(id) => self.lookup_staged(self.folder(id)?, name),
+            Node::Control(Some(slot), ControlFile::Identities) => match IdentityName::parse(name) {
+                IdentityName::Ouid(ouid) => {
+                    let session = self.hsm.session(slot)?;
+                    let object = self.hsm.find_by_ouid(slot, ouid)?;
+                    let node = Node::Identity(object.id);
+                    Ok((self.object_attr(&session, &object, node), TTL))
+                }
+                IdentityName::Staging(name) => {
+                    let folder = Folder::Identities;
+                    self.lookup_staged(Place { slot, folder }, &name)
+                }
+                IdentityName::Other => {
+                    self.hsm.session(slot)?;
+                    Err(Error::NoSuchFile)
+                }
+            },
+            Node::Control(Some(slot), ControlFile::Trash) => {
+                let session = self.hsm.session(slot)?;
+                let name: Option<TrashName> = name.to_str().and_then(|name| name.parse().ok());
+                let trashed = self
+                    .hsm
+                    .find_trashed(slot, name.ok_or(Error::NoSuchFile)?)?;
+                Ok((self.trashed_attr(&session, &trashed), NO_TTL))
             }
             _ => Err(Error::NoSuchFile),
         }
@@ -53,12 +72,18 @@ impl Inner {
     /// The inside of a staging folder.
     pub(super) fn folder(&self, id: u64) -> Result<Place> {
         match self.staging.by_id(id) {
-            Some((slot, Staged::Folder(..))) => Ok(Place {
+            Some((Place { slot, .. }, Staged::Folder(..))) => Ok(Place {
                 slot,
-                folder: Some(id),
+                folder: Folder::Staging(id),
             }),
             _ => Err(Error::Gone),
         }
+    }
+
+    fn lookup_staged(&self, place: Place, name: &OsStr) -> Result<Seen> {
+        let session = self.hsm.session(place.slot)?;
+        let staged = self.staging.find(place, name).ok_or(Error::NoSuchFile)?;
+        Ok((self.staging_attr(&session, &staged), NO_TTL))
     }
 
     fn lookup_in_root(&self, name: &OsStr) -> Result<Seen> {
@@ -76,13 +101,12 @@ impl Inner {
             Name::Handle(handle) => {
                 let session = self.hsm.session(slot)?;
                 let object = self.hsm.find(slot, handle)?;
-                Ok((self.object_attr(&session, &object), TTL))
+                let node = Node::Object(object.id);
+                Ok((self.object_attr(&session, &object, node), TTL))
             }
             Name::Staging(name) => {
-                let session = self.hsm.session(slot)?;
-                let place = Place { slot, folder: None };
-                let staged = self.staging.find(place, &name).ok_or(Error::NoSuchFile)?;
-                Ok((self.staging_attr(&session, &staged), NO_TTL))
+                let folder = Folder::Slot;
+                self.lookup_staged(Place { slot, folder }, &name)
             }
             Name::New | Name::Other => {
                 self.hsm.session(slot)?;
@@ -117,14 +141,19 @@ impl Inner {
                     _ => (owner.file(node, mode, 0, store_time), NO_TTL),
                 })
             }
-            Node::Object(id) => {
+            Node::Object(id) | Node::Identity(id) => {
                 let object = match self.hsm.find_by_id(id) {
                     // Destroyed, yet open: a descriptor still has attributes.
                     Err(Error::Gone) => self.files.opened_object(id).ok_or(Error::Gone)?,
                     found => found?,
                 };
                 let session = self.hsm.session(object.slot)?;
-                Ok((self.object_attr(&session, &object), TTL))
+                Ok((self.object_attr(&session, &object, node), TTL))
+            }
+            Node::Trashed(id) => {
+                let trashed = self.hsm.find_trashed_by_id(id)?;
+                let session = self.hsm.session(trashed.object.slot)?;
+                Ok((self.trashed_attr(&session, &trashed), NO_TTL))
             }
             Node::Attributes(id) => {
                 let object = self.hsm.find_by_id(id)?;
@@ -147,8 +176,8 @@ impl Inner {
             }
             Node::Staging(id) | Node::StagingFolder(id) => {
                 match self.staging.by_id(id) {
-                    Some((slot, staged)) => {
-                        let session = self.hsm.session(slot)?;
+                    Some((place, staged)) => {
+                        let session = self.hsm.session(place.slot)?;
                         Ok((self.staging_attr(&session, &staged), NO_TTL))
                     }
                     // Removed or published, yet open: a descriptor still has attributes.
@@ -169,13 +198,25 @@ impl Inner {
         })
     }
 
-    pub(super) fn object_attr(&self, session: &Session, object: &ObjectFile) -> FileAttr {
-        self.owner.of_slot(session.row()).file(
-            Node::Object(object.id),
-            0o666,
-            object.size,
-            time(object.created_secs),
-        )
+    /// The object as a file; `node` tells by which of its names it was reached.
+    pub(super) fn object_attr(
+        &self,
+        session: &Session,
+        object: &ObjectFile,
+        node: Node,
+    ) -> FileAttr {
+        self.owner
+            .of_slot(session.row())
+            .file(node, 0o666, object.size, time(object.created_secs))
+    }
+
+    /// Its status changed when it was removed: `ls -lc` shows since when it is here.
+    pub(super) fn trashed_attr(&self, session: &Session, trashed: &TrashFile) -> FileAttr {
+        let node = Node::Trashed(trashed.object.id);
+        FileAttr {
+            ctime: time(trashed.trashed_secs),
+            ..self.object_attr(session, &trashed.object, node)
+        }
     }
 
     pub(super) fn staging_attr(&self, session: &Session, staged: &Staged) -> FileAttr {

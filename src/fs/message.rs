@@ -34,7 +34,9 @@ impl Inner {
             | ControlFile::Stats
             | ControlFile::Status
             | ControlFile::Contents
-            | ControlFile::Objects => {
+            | ControlFile::Objects
+            | ControlFile::Identities
+            | ControlFile::Trash => {
                 let refused = Error::NotSupported { what: "write" };
                 return finish(&open, Err(refused), answer);
             }
@@ -60,9 +62,7 @@ impl Inner {
         let ids = self.hsm.object_ids(slot).unwrap_or_default();
         self.hsm.logout(slot);
         self.staging.clear(slot);
-        for id in ids {
-            self.invalidator.attributes(super::node::Node::Object(id));
-        }
+        self.forget_objects(&ids);
     }
 }
 

@@ -1,10 +1,9 @@
 //! Names in a slot directory, parsed once at the edge (DESIGN.md 2).
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 
 use crate::error::{Error, Result};
-use crate::object::{Handle, SlotId};
+use crate::object::{Handle, Ouid, SlotId};
 
 /// The hidden tree, of the mount and of each slot.
 pub const HIDDEN: &str = ".slotfs";
@@ -45,30 +44,27 @@ impl Name {
     }
 }
 
-/// What an incoming blob is to be called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// This handle, or the next free one.
-    Handle(Handle),
-    /// Any.
-    Any,
+/// What a name in `.slotfs/ouid` means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdentityName {
+    /// An object's identity.
+    Ouid(Ouid),
+    /// A staging name: starts with a dot.
+    Staging(OsString),
+    /// Nothing that can be there.
+    Other,
 }
 
-impl Wish {
-    /// The handle, when one was named.
-    pub fn handle(self) -> Option<Handle> {
-        match self {
-            Self::Handle(handle) => Some(handle),
-            Self::Any => None,
+impl IdentityName {
+    /// Parses a file name.
+    pub fn parse(name: &OsStr) -> Self {
+        if let Some(ouid) = name.to_str().and_then(|name| name.parse().ok()) {
+            return Self::Ouid(ouid);
         }
-    }
-}
-
-impl fmt::Display for Wish {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Handle(handle) => handle.fmt(f),
-            Self::Any => f.write_str("new"),
+        match name.as_encoded_bytes() {
+            bytes if bytes.len() > MOST_BYTES => Self::Other,
+            [b'.', _, ..] => Self::Staging(name.to_owned()),
+            _ => Self::Other,
         }
     }
 }
@@ -85,6 +81,22 @@ pub fn refuse<T>(slot: SlotId, name: &OsStr) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_identity_has_one_name() {
+        let hex = "00112233445566778899aabbccddeeff";
+        let parse = |name: &str| IdentityName::parse(OsStr::new(name));
+        let IdentityName::Ouid(ouid) = parse(hex) else {
+            panic!("{hex} is an identity");
+        };
+        assert_eq!(ouid.to_string(), hex);
+        assert_eq!(parse(".x"), IdentityName::Staging(".x".into()));
+        let upper = hex.to_uppercase();
+        let long = format!(".{}", "x".repeat(255));
+        for other in ["", ".", "124", "new", &upper, &hex[1..], &long] {
+            assert_eq!(parse(other), IdentityName::Other, "{other:?}");
+        }
+    }
 
     #[test]
     fn names_mean_one_thing_each() {

@@ -24,6 +24,10 @@ pub enum Node {
     Staging(u64),
     /// A folder of staging files.
     StagingFolder(u64),
+    /// An object in `.slotfs/ouid`, by its row: another inode, since what is written to it has another meaning.
+    Identity(i64),
+    /// An object in `.slotfs/trash`, by its row.
+    Trashed(i64),
 }
 
 /// A number's low bits; its high ones say what kind of node it is.
@@ -48,6 +52,8 @@ impl Node {
             6 => Self::Incoming(low),
             7 => Self::Staging(low),
             8 => Self::StagingFolder(low),
+            9 => Self::Identity(row),
+            10 => Self::Trashed(row),
             _ => return None,
         })
     }
@@ -64,6 +70,8 @@ impl Node {
             Self::Incoming(file) => (6, file),
             Self::Staging(file) => (7, file),
             Self::StagingFolder(folder) => (8, folder),
+            Self::Identity(row) => (9, row.cast_unsigned()),
+            Self::Trashed(row) => (10, row.cast_unsigned()),
         };
         INodeNo(kind << BITS | (low & LOW))
     }
@@ -86,6 +94,8 @@ mod tests {
             Node::Incoming(7),
             Node::Staging(9),
             Node::StagingFolder(9),
+            Node::Identity(1),
+            Node::Trashed(1 << 40),
         ] {
             assert_eq!(Node::of(node.ino()), Some(node), "{node:?}");
         }

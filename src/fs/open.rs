@@ -10,11 +10,12 @@ use super::buffer;
 use super::control::ControlFile;
 use super::handles::{OpenFile, lock};
 use super::incoming::{Incoming, VerdictAt};
-use super::name::{self, Name, Wish};
+use super::name::{self, IdentityName, Name};
 use super::node::Node;
-use super::staging::{Place, Staged};
+use super::staging::{Folder, Place, Staged};
 use super::text;
 use crate::error::{Error, Result};
+use crate::hsm::Wish;
 use crate::object::{SlotId, show};
 
 /// Reads and writes pass the page cache by: what is read is this open's own snapshot, what is written is
@@ -27,26 +28,33 @@ impl Inner {
     pub fn open(&self, node: Node, flags: OpenFlags, pid: u32) -> Result<FileHandle> {
         let writes = flags.acc_mode() != OpenAccMode::O_RDONLY;
         match node {
-            Node::Object(id) if writes => {
+            Node::Object(id) | Node::Identity(id) if writes => {
                 let object = self.hsm.find_by_id(id)?;
                 self.hsm.may_write(object.slot)?;
-                let wish = Wish::Handle(object.handle);
+                let wish = match node {
+                    Node::Identity(_) => Wish::Identity(object.ouid),
+                    _ => Wish::Handle(object.handle),
+                };
                 let incoming = Incoming::new(object.slot, wish, verdict_at(flags.0), false);
-                self.files.add_incoming(incoming.over(id, pid))
+                self.add_incoming(incoming.over(id, pid), pid)
             }
-            Node::Object(id) => {
+            Node::Object(id) | Node::Identity(id) => {
                 let (object, blob) = self.hsm.seal(id)?;
                 Ok(self.files.add(OpenFile::Object(object, blob)))
             }
-            Node::Incoming(file) => self.reopen_incoming(file, flags, writes),
+            Node::Incoming(file) => self.reopen_incoming(file, flags, pid, writes),
             Node::Staging(id) => {
-                let Some((slot, Staged::File(file))) = self.staging.by_id(id) else {
+                let Some((place, Staged::File(file))) = self.staging.by_id(id) else {
                     return Err(Error::Gone);
                 };
-                self.hsm.session(slot)?;
+                self.hsm.session(place.slot)?;
                 file.opened();
                 Ok(self.files.add(OpenFile::Staging(file)))
             }
+            // Neither read nor cloned: out of the trash there is only mv.
+            Node::Trashed(_) => Err(Error::NotSupported {
+                what: "opening what is in the trash",
+            }),
             Node::Control(slot, file) => self.open_control(slot, file, writes),
             Node::Attributes(_) if writes => Err(Error::NotSupported { what: "write" }),
             Node::Attributes(id) => {
@@ -64,7 +72,13 @@ impl Inner {
     }
 
     /// By way of /proc/self/fd: another incoming blob for the same name, as private as the first.
-    fn reopen_incoming(&self, file: u64, flags: OpenFlags, writes: bool) -> Result<FileHandle> {
+    fn reopen_incoming(
+        &self,
+        file: u64,
+        flags: OpenFlags,
+        pid: u32,
+        writes: bool,
+    ) -> Result<FileHandle> {
         let open = self.files.get(FileHandle(file)).ok_or(Error::Gone)?;
         match &*open {
             OpenFile::Incoming(incoming) if writes => {
@@ -72,7 +86,7 @@ impl Inner {
                     let incoming = lock(incoming);
                     (incoming.slot, incoming.wish)
                 };
-                self.open_incoming(slot, wish, flags.0)
+                self.open_incoming(slot, wish, flags.0, pid)
             }
             _ => Err(Error::NotSupported {
                 what: "reading a blob that is coming in",
@@ -101,23 +115,44 @@ impl Inner {
     }
 
     /// Opens what does not exist yet.
-    pub fn create(&self, parent: Node, name: &OsStr, flags: i32) -> Result<(FileAttr, FileHandle)> {
-        let slot = match parent {
-            Node::Slot(slot) => slot,
-            Node::StagingFolder(id) => return self.create_staged(self.folder(id)?, name, flags),
+    pub fn create(
+        &self,
+        parent: Node,
+        name: &OsStr,
+        flags: i32,
+        pid: u32,
+    ) -> Result<(FileAttr, FileHandle)> {
+        let (slot, wish) = match parent {
+            Node::Slot(slot) => {
+                self.hsm.session(slot)?;
+                let folder = Folder::Slot;
+                match Name::parse(name) {
+                    Name::Handle(handle) => (slot, Wish::Handle(handle)),
+                    Name::New => (slot, Wish::Any),
+                    Name::Staging(name) => {
+                        return self.create_staged(Place { slot, folder }, &name, flags, pid);
+                    }
+                    Name::Hidden => return Err(Error::NotSupported { what: "create" }),
+                    Name::Other => return name::refuse(slot, name),
+                }
+            }
+            Node::Control(Some(slot), ControlFile::Identities) => {
+                self.hsm.session(slot)?;
+                let folder = Folder::Identities;
+                match IdentityName::parse(name) {
+                    IdentityName::Ouid(ouid) => (slot, Wish::Identity(ouid)),
+                    IdentityName::Staging(name) => {
+                        return self.create_staged(Place { slot, folder }, &name, flags, pid);
+                    }
+                    IdentityName::Other => return name::refuse(slot, name),
+                }
+            }
+            Node::StagingFolder(id) => {
+                return self.create_staged(self.folder(id)?, name, flags, pid);
+            }
             _ => return Err(Error::NotSupported { what: "create" }),
         };
-        self.hsm.session(slot)?;
-        let fh = match Name::parse(name) {
-            Name::Handle(handle) => self.open_incoming(slot, Wish::Handle(handle), flags)?,
-            Name::New => self.open_incoming(slot, Wish::Any, flags)?,
-            Name::Staging(name) => {
-                let place = Place { slot, folder: None };
-                return self.create_staged(place, &name, flags);
-            }
-            Name::Hidden => return Err(Error::NotSupported { what: "create" }),
-            Name::Other => return name::refuse(slot, name),
-        };
+        let fh = self.open_incoming(slot, wish, flags, pid)?;
         let (attr, _) = self.getattr(Node::Incoming(fh.0))?;
         Ok((attr, fh))
     }
@@ -127,31 +162,39 @@ impl Inner {
         place: Place,
         name: &OsStr,
         flags: i32,
+        pid: u32,
     ) -> Result<(FileAttr, FileHandle)> {
         self.hsm.may_write(place.slot)?;
         if name.len() > name::MOST_BYTES {
             return name::refuse(place.slot, name);
         }
-        let file = self.staging.create(place, name)?;
+        let file = self.staging.create(place, name, pid)?;
         // Logged out meanwhile: what is staged was forgotten before this was there to be forgotten.
         if let Err(error) = self.hsm.may_write(place.slot) {
             self.staging.remove_file(place, name, &file);
             return Err(error);
         }
         if flags & libc::O_TRUNC != 0 {
-            file.truncate(0);
+            self.staging.truncate(&file, 0);
         }
         file.opened();
         let (attr, _) = self.getattr(Node::Staging(file.id))?;
         Ok((attr, self.files.add(OpenFile::Staging(file))))
     }
 
-    fn open_incoming(&self, slot: SlotId, wish: Wish, flags: i32) -> Result<FileHandle> {
+    fn open_incoming(&self, slot: SlotId, wish: Wish, flags: i32, pid: u32) -> Result<FileHandle> {
         self.hsm.may_write(slot)?;
         let exclusive = flags & libc::O_EXCL != 0;
-        let verdict_at = verdict_at(flags);
-        self.files
-            .add_incoming(Incoming::new(slot, wish, verdict_at, exclusive))
+        let incoming = Incoming::new(slot, wish, verdict_at(flags), exclusive);
+        self.add_incoming(incoming, pid)
+    }
+
+    fn add_incoming(&self, incoming: Incoming, pid: u32) -> Result<FileHandle> {
+        self.files.add_incoming(incoming, pid, |dropped, why| {
+            let (slot, wish) = (dropped.slot, dropped.wish);
+            self.hsm
+                .note_refusal(slot, &wish.to_string(), dropped.source(), why);
+        })
     }
 
     /// Reads from an open file.

@@ -6,20 +6,23 @@ use std::sync::Arc;
 use fuser::RenameFlags;
 
 use super::Inner;
-use super::name::{self, Name};
+use super::control::ControlFile;
+use super::name::{self, IdentityName, Name};
 use super::node::Node;
-use super::staging::{Overflow, Place, Staged};
+use super::staging::{Folder, Overflow, Place, Staged};
 use super::stats::Stats;
 use crate::error::{Error, Result};
-use crate::hsm::{Done, Source};
-use crate::object::{Handle, SlotId};
+use crate::hsm::{Done, ObjectFile, Source, TrashName, Wish};
+use crate::object::SlotId;
 
 /// A name and where it stands: what renaming and removing work on.
 enum Spot {
     /// A staging file or folder.
     Staged(Place, OsString),
-    /// An object.
-    Object(SlotId, Handle),
+    /// An object, or what would be one: in the slot's own folder or in `.slotfs/ouid`, as the wish says.
+    Object(SlotId, Wish),
+    /// An object in the trash.
+    Trashed(SlotId, TrashName),
     /// What no slot can hold.
     Other(SlotId),
 }
@@ -28,7 +31,7 @@ impl Spot {
     fn slot(&self) -> SlotId {
         match self {
             Self::Staged(place, _) => place.slot,
-            Self::Object(slot, _) | Self::Other(slot) => *slot,
+            Self::Object(slot, _) | Self::Trashed(slot, _) | Self::Other(slot) => *slot,
         }
     }
 }
@@ -37,69 +40,116 @@ impl Inner {
     fn spot(&self, parent: Node, name: &OsStr, what: &'static str) -> Result<Spot> {
         match parent {
             Node::Slot(slot) => match Name::parse(name) {
-                Name::Handle(handle) => Ok(Spot::Object(slot, handle)),
-                Name::Staging(name) => Ok(Spot::Staged(Place { slot, folder: None }, name)),
+                Name::Handle(handle) => Ok(Spot::Object(slot, Wish::Handle(handle))),
+                Name::Staging(name) => {
+                    let folder = Folder::Slot;
+                    Ok(Spot::Staged(Place { slot, folder }, name))
+                }
                 Name::Hidden => Err(Error::NotSupported { what }),
                 Name::New | Name::Other => Ok(Spot::Other(slot)),
             },
+            Node::Control(Some(slot), ControlFile::Identities) => match IdentityName::parse(name) {
+                IdentityName::Ouid(ouid) => Ok(Spot::Object(slot, Wish::Identity(ouid))),
+                IdentityName::Staging(name) => {
+                    let folder = Folder::Identities;
+                    Ok(Spot::Staged(Place { slot, folder }, name))
+                }
+                IdentityName::Other => Ok(Spot::Other(slot)),
+            },
+            Node::Control(Some(slot), ControlFile::Trash) => {
+                let trashed = name.to_str().and_then(|name| name.parse().ok());
+                Ok(trashed.map_or(Spot::Other(slot), |name| Spot::Trashed(slot, name)))
+            }
             Node::StagingFolder(id) => Ok(Spot::Staged(self.folder(id)?, name.to_owned())),
             _ => Err(Error::NotSupported { what }),
         }
     }
 
     /// mkdir(2): staging folders only.
-    pub fn mkdir(&self, parent: Node, name: &OsStr) -> Result<Node> {
-        let refused = Error::NotSupported { what: "mkdir" };
+    pub fn mkdir(&self, parent: Node, name: &OsStr, pid: u32) -> Result<Node> {
         match self.spot(parent, name, "mkdir")? {
-            Spot::Staged(Place { slot, folder: None }, name) => {
-                self.hsm.may_write(slot)?;
-                let id = self.staging.create_folder(slot, &name)?;
+            Spot::Staged(place, name) if !matches!(place.folder, Folder::Staging(_)) => {
+                self.hsm.may_write(place.slot)?;
+                let id = self.staging.create_folder(place, &name, pid)?;
                 Ok(Node::StagingFolder(id))
             }
-            _ => Err(refused),
+            _ => Err(Error::NotSupported { what: "mkdir" }),
         }
     }
 
     /// rmdir(2): staging folders only.
     pub fn rmdir(&self, parent: Node, name: &OsStr) -> Result<()> {
-        let refused = Error::NotSupported { what: "rmdir" };
         match self.spot(parent, name, "rmdir")? {
-            Spot::Staged(Place { slot, folder: None }, name) => {
-                self.hsm.may_write(slot)?;
-                self.staging.remove_folder(slot, &name)
+            Spot::Staged(place, name) if !matches!(place.folder, Folder::Staging(_)) => {
+                self.hsm.may_write(place.slot)?;
+                self.staging.remove_folder(place, &name)
             }
-            _ => Err(refused),
+            _ => Err(Error::NotSupported { what: "rmdir" }),
         }
     }
 
-    /// unlink(2)
+    /// unlink(2): an object goes to the trash, what is in the trash for good.
     pub fn unlink(self: &Arc<Self>, parent: Node, name: &OsStr, done: impl Done<()>) {
-        let found = self.spot(parent, name, "unlink").and_then(|spot| {
+        let spot = self.spot(parent, name, "unlink").and_then(|spot| {
             self.hsm.may_write(spot.slot())?;
-            match spot {
-                Spot::Object(slot, handle) => Ok(Some((slot, handle))),
-                Spot::Staged(place, name) => self.staging.remove(place, &name).map(|()| None),
-                Spot::Other(_) => Err(Error::NoSuchFile),
-            }
+            Ok(spot)
         });
-        match found {
-            Ok(Some((slot, handle))) => self.hsm.destroy(slot, handle, done),
-            Ok(None) => done(Ok(())),
+        match spot {
+            Ok(Spot::Object(slot, wish)) => self.unlink_object(slot, wish, done),
+            Ok(Spot::Trashed(slot, name)) => match self.hsm.find_trashed(slot, name) {
+                Ok(trashed) => self.hsm.destroy_trashed(&trashed, done),
+                Err(error) => done(Err(error)),
+            },
+            Ok(Spot::Staged(place, name)) => done(self.staging.remove(place, &name)),
+            Ok(Spot::Other(_)) => done(Err(Error::NoSuchFile)),
             Err(error) => done(Err(error)),
         }
+    }
+
+    fn unlink_object(self: &Arc<Self>, slot: SlotId, wish: Wish, done: impl Done<()>) {
+        let object = match self.named(slot, wish) {
+            Ok(object) => object,
+            Err(error) => return done(Err(error)),
+        };
+        let inner = Arc::clone(self);
+        self.hsm.remove(slot, object.handle, move |outcome| {
+            if outcome.is_ok() {
+                inner.forget_names(slot, &object);
+            }
+            done(outcome.map(drop));
+        });
+    }
+
+    /// The object of that name.
+    fn named(&self, slot: SlotId, wish: Wish) -> Result<ObjectFile> {
+        match wish {
+            Wish::Handle(handle) => self.hsm.find(slot, handle),
+            Wish::Identity(ouid) => self.hsm.find_by_ouid(slot, ouid),
+            Wish::Any => Err(Error::NoSuchFile),
+        }
+    }
+
+    /// Has the kernel look both names of an object up afresh: it knows only of the one it was asked about.
+    fn forget_names(&self, slot: SlotId, object: &ObjectFile) {
+        self.invalidator
+            .name(Node::Slot(slot), object.handle.to_string().into());
+        self.invalidator.name(
+            Node::Control(Some(slot), ControlFile::Identities),
+            object.ouid.to_string().into(),
+        );
     }
 
     /// renameat2(2)
     pub fn rename(
         self: &Arc<Self>,
         (from, name): (Node, &OsStr),
-        (to, newname): (Node, &OsStr),
+        (to_node, newname): (Node, &OsStr),
         flags: RenameFlags,
         done: impl Done<()>,
     ) {
         let spots = (|| {
             let from = self.spot(from, name, "rename")?;
-            let to = self.spot(to, newname, "rename")?;
+            let to = self.spot(to_node, newname, "rename")?;
             self.hsm.may_write(from.slot())?;
             self.hsm.may_write(to.slot())?;
             if !flags.difference(RenameFlags::RENAME_NOREPLACE).is_empty() {
@@ -110,20 +160,83 @@ impl Inner {
         let keep_existing = flags.contains(RenameFlags::RENAME_NOREPLACE);
         match spots {
             Err(error) => done(Err(error)),
+            // The names of staging files are not remembered in the first place.
             Ok((Spot::Staged(from, name), Spot::Staged(to, newname))) => {
                 done(
                     self.staging
                         .rename((from, &name), (to, &newname), keep_existing),
                 );
             }
-            Ok((Spot::Staged(from, name), Spot::Object(to, want))) => {
-                self.publish((from, &name), (to, want), keep_existing, done);
+            Ok((Spot::Staged(from, name), Spot::Object(to, wish))) => {
+                self.publish((from, &name), (to, wish), keep_existing, done);
             }
-            Ok((Spot::Object(from, handle), Spot::Object(to, want))) => {
-                self.rename_object((from, handle), (to, want), done);
+            Ok((Spot::Object(from, was), Spot::Object(to, wish))) => {
+                self.rename_object((from, was), (to, wish), self.afresh(to_node, newname, done));
+            }
+            Ok((Spot::Object(from, was), Spot::Trashed(to, name))) if from == to => {
+                self.throw_away(from, was, name, self.afresh(to_node, newname, done));
+            }
+            Ok((Spot::Trashed(from, name), Spot::Object(to, wish))) if from == to => {
+                self.bring_back(from, name, wish, self.afresh(to_node, newname, done));
+            }
+            Ok((Spot::Trashed(from, name), Spot::Trashed(to, new)))
+                if (from, name) == (to, new) =>
+            {
+                done(self.hsm.find_trashed(from, name).map(drop));
+            }
+            // The trash is no way out of a slot, nor into it.
+            Ok((Spot::Trashed(..), Spot::Object(..)) | (Spot::Object(..), Spot::Trashed(..))) => {
+                done(Err(Error::NotSupported {
+                    what: "moving between a trash and another slot",
+                }));
             }
             Ok((Spot::Other(_), _)) => done(Err(Error::NoSuchFile)),
             Ok((_, to)) => done(name::refuse(to.slot(), newname)),
+        }
+    }
+
+    /// The kernel takes the source's inode for the new name, and what is there now may be another.
+    fn afresh(self: &Arc<Self>, to: Node, newname: &OsStr, done: impl Done<()>) -> impl Done<()> {
+        let (inner, name) = (Arc::clone(self), newname.to_owned());
+        move |outcome| {
+            if outcome.is_ok() {
+                inner.invalidator.name(to, name);
+            }
+            done(outcome);
+        }
+    }
+
+    /// `mv 124 .slotfs/trash/`: as rm does, whatever number it gets there.
+    fn throw_away(self: &Arc<Self>, slot: SlotId, was: Wish, name: TrashName, done: impl Done<()>) {
+        match self.named(slot, was) {
+            Ok(object) if object.handle == name.handle => self.unlink_object(slot, was, done),
+            Ok(_) => done(name::refuse(slot, OsStr::new(&name.to_string()))),
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    /// `mv .slotfs/trash/124 124`. By identity, it gets its old handle where that is free.
+    fn bring_back(
+        self: &Arc<Self>,
+        slot: SlotId,
+        name: TrashName,
+        wish: Wish,
+        done: impl Done<()>,
+    ) {
+        let found = self.hsm.find_trashed(slot, name).and_then(|trashed| {
+            wish.check(slot, trashed.object.ouid)?;
+            let want = match wish {
+                Wish::Handle(handle) => Some(handle),
+                _ if self.hsm.find(slot, name.handle).is_ok() => None,
+                _ => Some(name.handle),
+            };
+            Ok((trashed, want))
+        });
+        match found {
+            Ok((trashed, want)) => self
+                .hsm
+                .restore(&trashed, want, |outcome| done(outcome.map(drop))),
+            Err(error) => done(Err(error)),
         }
     }
 
@@ -132,7 +245,7 @@ impl Inner {
     fn publish(
         self: &Arc<Self>,
         (from, name): (Place, &OsStr),
-        (to, want): (SlotId, Handle),
+        (to, wish): (SlotId, Wish),
         keep_existing: bool,
         done: impl Done<()>,
     ) {
@@ -141,10 +254,10 @@ impl Inner {
             Some(Staged::Folder(..)) => return done(Err(Error::NotSupported { what: "rename" })),
             None => return done(Err(Error::NoSuchFile)),
         };
-        if keep_existing && self.hsm.find(to, want).is_ok() {
+        if keep_existing && let Ok(there) = self.named(to, wish) {
             return done(Err(Error::HandleTaken {
                 slot: to,
-                handle: want,
+                handle: there.handle,
             }));
         }
         let blob = file.bytes().map_err(|overflow| match overflow {
@@ -156,53 +269,67 @@ impl Inner {
             Err(why) => {
                 Stats::count(&self.stats.verdicts_bad);
                 self.staging.discard(from, name, &file);
-                return done(Err(self.hsm.note_refusal(to, &want.to_string(), None, why)));
+                return done(Err(self.hsm.note_refusal(to, &wish.to_string(), None, why)));
             }
         };
         let inner = Arc::clone(self);
-        let (name, written_as) = (name.to_owned(), want.to_string());
-        self.hsm
-            .import(to, Some(want), blob, None, &written_as, move |outcome| {
-                Stats::count(match outcome {
-                    Ok(_) => &inner.stats.verdicts_good,
-                    Err(_) => &inner.stats.verdicts_bad,
-                });
-                match &outcome {
-                    Ok(_) => {
-                        file.published();
-                        inner.staging.remove_file(from, &name, &file);
-                    }
-                    Err(why) if why.is_for_ever() => inner.staging.discard(from, &name, &file),
-                    Err(_) => {}
-                }
-                done(outcome.map(drop));
+        let name = name.to_owned();
+        self.hsm.import(to, wish, blob, None, move |outcome| {
+            Stats::count(match outcome {
+                Ok(_) => &inner.stats.verdicts_good,
+                Err(_) => &inner.stats.verdicts_bad,
             });
+            match &outcome {
+                Ok(_) => {
+                    file.published();
+                    inner.staging.remove_file(from, &name, &file);
+                }
+                Err(why) if why.is_for_ever() => inner.staging.discard(from, &name, &file),
+                Err(_) => {}
+            }
+            done(outcome.map(drop));
+        });
     }
 
     /// An object gets another handle, or another slot.
     fn rename_object(
         self: &Arc<Self>,
-        (from, handle): (SlotId, Handle),
-        (to, want): (SlotId, Handle),
+        (from, was): (SlotId, Wish),
+        (to, wish): (SlotId, Wish),
         done: impl Done<()>,
     ) {
-        if (from, handle) == (to, want) {
-            return done(self.hsm.find(from, handle).map(drop));
-        }
+        let object = match self.named(from, was) {
+            Ok(object) => object,
+            Err(error) => return done(Err(error)),
+        };
         if from == to {
-            return self.hsm.renumber(from, handle, want, done);
+            return match wish {
+                Wish::Handle(handle) if handle == object.handle => done(Ok(())),
+                Wish::Handle(handle) => {
+                    let inner = Arc::clone(self);
+                    self.hsm
+                        .renumber(from, object.handle, handle, move |outcome| {
+                            if outcome.is_ok() {
+                                inner.forget_names(from, &object);
+                            }
+                            done(outcome);
+                        });
+                }
+                _ => done(wish.check(to, object.ouid)),
+            };
         }
         let inner = Arc::clone(self);
-        let source = Source { slot: from, handle };
-        self.hsm.move_object(source, to, want, move |outcome| {
+        let source = Source {
+            slot: from,
+            handle: object.handle,
+        };
+        self.hsm.move_object(source, to, wish, move |outcome| {
             Stats::count(match outcome {
                 Ok(_) => &inner.stats.verdicts_good,
                 Err(_) => &inner.stats.verdicts_bad,
             });
             if outcome.is_ok() {
-                // The kernel takes the source's inode for the new name; the object has another one now.
-                let name = want.to_string();
-                inner.invalidator.name(Node::Slot(to), name.into());
+                inner.forget_names(from, &object);
             }
             done(outcome.map(drop));
         });

@@ -18,19 +18,32 @@ const MOST_BYTES: usize = 64 << 20;
 /// What nobody has open is forgotten after this long.
 const LONGEST_IDLE: Duration = Duration::from_secs(3600);
 
-/// Where a staging name stands: in a slot, or in a staging folder of it.
+/// Where a staging name stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The slot.
     pub slot: SlotId,
-    /// The folder's number.
-    pub folder: Option<u64>,
+    /// The folder.
+    pub folder: Folder,
+}
+
+/// A folder of a slot that has staging names in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Folder {
+    /// The slot's own.
+    Slot,
+    /// `.slotfs/ouid`
+    Identities,
+    /// A staging folder, by number.
+    Staging(u64),
 }
 
 /// One staging file.
 pub struct StagingFile {
     /// Its number, for its inode.
     pub id: u64,
+    /// The process that made it.
+    pid: u32,
     content: Mutex<Content>,
     /// How many have it open.
     open: AtomicUsize,
@@ -62,13 +75,11 @@ impl StagingFile {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes `data` at `offset`, or remembers that it was too much; `false` when the file is an object by now.
-    pub fn write(&self, offset: u64, data: &[u8]) -> bool {
+    fn write(&self, offset: u64, data: &[u8]) -> bool {
         self.change(|buffer| buffer.write(offset, data).is_ok())
     }
 
-    /// Cuts or lengthens the file; an empty one starts anew. `false` as for [`Self::write`].
-    pub fn truncate(&self, length: u64) -> bool {
+    fn truncate(&self, length: u64) -> bool {
         if length == 0 {
             self.content().failed = None;
         }
@@ -99,6 +110,17 @@ impl StagingFile {
             content.buffer = Buffer::default();
         }
         true
+    }
+
+    /// Forgets what is in it, to make room for others: the rename says so.
+    fn give_way(&self) {
+        let mut content = self.content();
+        if content.failed.is_none() && !content.published {
+            self.total
+                .fetch_sub(content.buffer.len(), Ordering::Relaxed);
+            content.buffer = Buffer::default();
+            content.failed = Some(Overflow::NoRoom);
+        }
     }
 
     /// Bytes in it.
@@ -222,7 +244,7 @@ impl Table {
     }
 
     fn is_empty_folder(&self, slot: SlotId, id: u64) -> bool {
-        let folder = Some(id);
+        let folder = Folder::Staging(id);
         self.at(Place { slot, folder }).next().is_none()
     }
 
@@ -249,14 +271,29 @@ impl Table {
         }
     }
 
+    /// Where all names are taken, the process that has most of them loses the first, unless it is the one that asks.
+    ///
     /// # Errors
     /// [`Error::StagingFull`]
-    fn next_id(&mut self, slot: SlotId) -> Result<u64> {
+    fn next_id(&mut self, slot: SlotId, pid: u32) -> Result<u64> {
         if self.entries.len() >= MOST_ENTRIES {
             self.sweep();
         }
         if self.entries.len() >= MOST_ENTRIES {
-            return Err(Error::StagingFull { slot });
+            let mut held: HashMap<u32, Vec<u64>> = HashMap::new();
+            for staged in self.entries.values() {
+                if let Staged::File(file) = staged {
+                    held.entry(file.pid).or_default().push(file.id);
+                }
+            }
+            let own = held.get(&pid).map_or(0, Vec::len);
+            let most = held.values().max_by_key(|ids| ids.len());
+            let first = most
+                .filter(|ids| ids.len() > own)
+                .and_then(|ids| ids.iter().min())
+                .and_then(|id| self.names.get(id).cloned());
+            let key = first.ok_or(Error::StagingFull { slot })?;
+            self.remove(&key);
         }
         self.last_id += 1;
         Ok(self.last_id)
@@ -268,24 +305,71 @@ impl Staging {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes `data` at `offset` of `file`, or remembers that it was too much; `false` when the file is an object by
+    /// now.
+    pub fn write(&self, file: &StagingFile, offset: u64, data: &[u8]) -> bool {
+        let end = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .saturating_add(data.len());
+        self.make_room(file, end);
+        file.write(offset, data)
+    }
+
+    /// Cuts or lengthens `file`; an empty one starts anew. `false` as for [`Self::write`].
+    pub fn truncate(&self, file: &StagingFile, length: u64) -> bool {
+        self.make_room(file, usize::try_from(length).unwrap_or(usize::MAX));
+        file.truncate(length)
+    }
+
+    /// Before `file` grows to `length` where there is no room for that: the process that has most gives up what it
+    /// staged first, as long as it has more than this one. Who never finishes keeps nobody else from writing.
+    fn make_room(&self, file: &StagingFile, length: usize) {
+        let more = length
+            .min(crate::hsm::MAX_BLOB_BYTES)
+            .saturating_sub(file.len());
+        while more > 0 && self.total.load(Ordering::Relaxed) + more > MOST_BYTES {
+            let table = self.table();
+            let mut held: HashMap<u32, (usize, Vec<&Arc<StagingFile>>)> = HashMap::new();
+            for staged in table.entries.values() {
+                if let Staged::File(file) = staged {
+                    let held = held.entry(file.pid).or_default();
+                    held.0 += file.len();
+                    held.1.push(file);
+                }
+            }
+            let own = held.get(&file.pid).map_or(0, |(bytes, _)| *bytes);
+            let most = held.values().max_by_key(|(bytes, _)| *bytes);
+            let first = most
+                .filter(|(bytes, _)| *bytes > own + more)
+                .and_then(|(_, files)| {
+                    let full = files.iter().filter(|file| file.len() > 0);
+                    full.min_by_key(|file| file.id)
+                });
+            match first {
+                Some(first) => first.give_way(),
+                None => return,
+            }
+        }
+    }
+
     /// What `name` is, if anything.
     pub fn find(&self, place: Place, name: &OsStr) -> Option<Staged> {
         self.table().entries.get(&(place, name.to_owned())).cloned()
     }
 
-    /// What has number `id`, and the slot it is in.
-    pub fn by_id(&self, id: u64) -> Option<(SlotId, Staged)> {
+    /// What has number `id`, and the place it stands in.
+    pub fn by_id(&self, id: u64) -> Option<(Place, Staged)> {
         let table = self.table();
         let key = table.names.get(&id)?;
         let staged = table.entries.get(key)?;
-        Some((key.0.slot, staged.clone()))
+        Some((key.0, staged.clone()))
     }
 
     /// A new file `name`, or the one that is there.
     ///
     /// # Errors
     /// [`Error::StagingFull`], [`Error::NameTaken`] by a folder.
-    pub fn create(&self, place: Place, name: &OsStr) -> Result<Arc<StagingFile>> {
+    pub fn create(&self, place: Place, name: &OsStr, pid: u32) -> Result<Arc<StagingFile>> {
         let slot = place.slot;
         let mut table = self.table();
         let key = (place, name.to_owned());
@@ -295,7 +379,8 @@ impl Staging {
             None => {}
         }
         let file = Arc::new(StagingFile {
-            id: table.next_id(slot)?,
+            id: table.next_id(slot, pid)?,
+            pid,
             content: Mutex::new(Content {
                 buffer: Buffer::default(),
                 failed: None,
@@ -309,17 +394,18 @@ impl Staging {
         Ok(file)
     }
 
-    /// A new folder `name` in a slot; its number.
+    /// A new folder `name`; its number.
     ///
     /// # Errors
     /// [`Error::StagingFull`], [`Error::NameTaken`]
-    pub fn create_folder(&self, slot: SlotId, name: &OsStr) -> Result<u64> {
+    pub fn create_folder(&self, place: Place, name: &OsStr, pid: u32) -> Result<u64> {
+        let slot = place.slot;
         let mut table = self.table();
-        let key = (Place { slot, folder: None }, name.to_owned());
+        let key = (place, name.to_owned());
         if table.entries.contains_key(&key) {
             return Err(Error::NameTaken { slot });
         }
-        let id = table.next_id(slot)?;
+        let id = table.next_id(slot, pid)?;
         table.insert(key, Staged::Folder(id, Instant::now()));
         Ok(id)
     }
@@ -345,9 +431,10 @@ impl Staging {
     ///
     /// # Errors
     /// [`Error::NotEmpty`], [`Error::NoSuchFile`]
-    pub fn remove_folder(&self, slot: SlotId, name: &OsStr) -> Result<()> {
+    pub fn remove_folder(&self, place: Place, name: &OsStr) -> Result<()> {
+        let slot = place.slot;
         let mut table = self.table();
-        let key = (Place { slot, folder: None }, name.to_owned());
+        let key = (place, name.to_owned());
         match table.entries.get(&key) {
             Some(Staged::Folder(id, _)) if table.is_empty_folder(slot, *id) => {
                 table.remove(&key);
@@ -374,7 +461,9 @@ impl Staging {
 
     /// Forgets a refused `file` that stands in a staging folder, and the folder with the last one.
     pub fn discard(&self, place: Place, name: &OsStr, file: &StagingFile) {
-        let Some(folder) = place.folder else { return };
+        let Folder::Staging(folder) = place.folder else {
+            return;
+        };
         self.remove_file(place, name, file);
         let mut table = self.table();
         if table.is_empty_folder(place.slot, folder)
@@ -435,29 +524,29 @@ mod tests {
 
     const HERE: Place = Place {
         slot: SlotId(1),
-        folder: None,
+        folder: Folder::Slot,
     };
 
     #[test]
     fn files_are_found_renamed_and_bounded() {
         let staging = Staging::default();
         let name = OsStr::new(".a");
-        let file = staging.create(HERE, name).unwrap();
-        file.write(0, b"abc");
+        let file = staging.create(HERE, name, 1).unwrap();
+        staging.write(&file, 0, b"abc");
         assert_eq!(file.read(1, 9), Ok(b"bc".to_vec()));
         assert_eq!(staging.by_id(file.id).unwrap().1.id(), file.id);
         let other = OsStr::new(".b");
         staging.rename((HERE, name), (HERE, other), true).unwrap();
         assert!(staging.find(HERE, name).is_none());
-        staging.create(HERE, name).unwrap();
+        staging.create(HERE, name, 1).unwrap();
         let kept = staging.rename((HERE, name), (HERE, other), true);
         assert!(matches!(kept, Err(Error::NameTaken { .. })));
         assert_eq!(staging.list(HERE, 0).len(), 2);
         for n in 2..MOST_ENTRIES {
             let name = format!(".{n}");
-            staging.create(HERE, OsStr::new(&name)).unwrap();
+            staging.create(HERE, OsStr::new(&name), 1).unwrap();
         }
-        let full = staging.create(HERE, OsStr::new(".full"));
+        let full = staging.create(HERE, OsStr::new(".full"), 1);
         assert!(matches!(full, Err(Error::StagingFull { .. })));
         staging.clear(HERE.slot);
         assert!(staging.list(HERE, 0).is_empty());
@@ -466,27 +555,63 @@ mod tests {
     #[test]
     fn a_folder_goes_only_when_it_is_empty() {
         let staging = Staging::default();
-        let (name, slot) = (OsStr::new(".~tmp~"), HERE.slot);
-        let folder = Some(staging.create_folder(slot, name).unwrap());
-        let inside = Place { slot, folder };
-        staging.create(inside, OsStr::new("124")).unwrap();
-        let kept = staging.remove_folder(slot, name);
+        let name = OsStr::new(".~tmp~");
+        let inside = Place {
+            folder: Folder::Staging(staging.create_folder(HERE, name, 1).unwrap()),
+            ..HERE
+        };
+        staging.create(inside, OsStr::new("124"), 1).unwrap();
+        let kept = staging.remove_folder(HERE, name);
         assert!(matches!(kept, Err(Error::NotEmpty { .. })));
         staging.remove(inside, OsStr::new("124")).unwrap();
-        staging.remove_folder(slot, name).unwrap();
+        staging.remove_folder(HERE, name).unwrap();
         assert!(staging.list(HERE, 0).is_empty());
     }
 
     #[test]
     fn too_much_is_remembered_until_it_is_emptied() {
         let staging = Staging::default();
-        let file = staging.create(HERE, OsStr::new(".a")).unwrap();
-        assert!(file.write(1 << 30, b"x"));
+        let file = staging.create(HERE, OsStr::new(".a"), 1).unwrap();
+        assert!(staging.write(&file, 1 << 30, b"x"));
         assert_eq!(file.bytes(), Err(Overflow::TooLarge));
-        file.truncate(0);
+        staging.truncate(&file, 0);
         assert_eq!(file.bytes(), Ok(Vec::new()));
         file.published();
-        assert!(!file.write(0, b"x"));
+        assert!(!staging.write(&file, 0, b"x"));
+    }
+
+    #[test]
+    fn who_has_most_makes_room_for_the_others() {
+        let staging = Staging::default();
+        let full = vec![1; crate::hsm::MAX_BLOB_BYTES];
+        let hog = |n: usize| staging.create(HERE, OsStr::new(&format!(".{n}")), 1);
+        let files: Vec<_> = (0..=MOST_BYTES / full.len())
+            .map(|n| {
+                let file = hog(n).unwrap();
+                staging.write(&file, 0, &full);
+                file
+            })
+            .collect();
+        assert_eq!(
+            files.last().unwrap().bytes(),
+            Err(Overflow::NoRoom),
+            "its own"
+        );
+        for (n, hogs) in files.iter().enumerate().take(10) {
+            let other = staging
+                .create(HERE, OsStr::new(&format!(".other{n}")), 2)
+                .unwrap();
+            staging.write(&other, 0, &full);
+            assert!(other.bytes().is_ok());
+            assert_eq!(hogs.bytes(), Err(Overflow::NoRoom));
+        }
+        assert!(files[10].bytes().is_ok());
+        for n in files.len()..MOST_ENTRIES - 10 {
+            hog(n).unwrap();
+        }
+        assert!(matches!(hog(MOST_ENTRIES), Err(Error::StagingFull { .. })));
+        staging.create(HERE, OsStr::new(".one more"), 2).unwrap();
+        assert!(staging.find(HERE, OsStr::new(".0")).is_none());
     }
 
     #[test]
@@ -495,8 +620,10 @@ mod tests {
         let full = vec![1; crate::hsm::MAX_BLOB_BYTES];
         let most = MOST_BYTES / full.len();
         for n in 0..=most {
-            let file = staging.create(HERE, OsStr::new(&format!(".{n}"))).unwrap();
-            file.write(0, &full);
+            let file = staging
+                .create(HERE, OsStr::new(&format!(".{n}")), 1)
+                .unwrap();
+            staging.write(&file, 0, &full);
             assert_eq!(file.bytes().is_ok(), n < most);
         }
         staging.clear(HERE.slot);

@@ -39,6 +39,7 @@ fn status(hsm: &Hsm, slot: SlotId) -> Result<String> {
         ("version", format!("V{}", row.version)),
         ("state", state),
         ("objects", objects.to_string()),
+        ("trash", hsm.trash_count(slot)?.to_string()),
         (
             "free",
             row.capacity_objects.saturating_sub(objects).to_string(),

@@ -46,7 +46,7 @@ impl Inner {
                 lock(incoming).comes_from(source);
                 self.write_incoming(&open, offset, data, Box::new(answer));
             }
-            OpenFile::Staging(file) => answer(match file.write(offset, data) {
+            OpenFile::Staging(file) => answer(match self.staging.write(file, offset, data) {
                 true => Ok(()),
                 false => Err(libc::EACCES),
             }),
@@ -133,7 +133,7 @@ impl Inner {
                     again.truncate(node, Some(fh), length, pid, answer);
                 });
             }
-            OpenFile::Staging(file) => answer(match file.truncate(length) {
+            OpenFile::Staging(file) => answer(match self.staging.truncate(file, length) {
                 true => Ok(()),
                 false => Err(libc::EACCES),
             }),
@@ -149,9 +149,13 @@ impl Inner {
     /// itself for empty, and another process's sendfile(2) of it would copy nothing.
     fn truncate_by_inode(&self, node: Node, length: u64, pid: u32) -> Result<(), Error> {
         match node {
-            Node::Object(id) if length == 0 && self.files.opened_with_trunc(id, pid) => Ok(()),
+            Node::Object(id) | Node::Identity(id)
+                if length == 0 && self.files.opened_with_trunc(id, pid) =>
+            {
+                Ok(())
+            }
             Node::Staging(id) => match self.staging.by_id(id) {
-                Some((_, Staged::File(file))) if file.truncate(length) => Ok(()),
+                Some((_, Staged::File(file))) if self.staging.truncate(&file, length) => Ok(()),
                 _ => Err(Error::Gone),
             },
             // `> login` truncates before it writes; a blob that is coming in has nothing to lose yet.
@@ -260,11 +264,9 @@ impl Inner {
             open: Arc::clone(&open),
             answer: Some(answer),
         };
-        let name = wish.to_string();
-        self.hsm
-            .import(slot, wish.handle(), blob, source, &name, move |outcome| {
-                verdict.give(outcome.map(drop).map_err(|error| error.errno()));
-            });
+        self.hsm.import(slot, wish, blob, source, move |outcome| {
+            verdict.give(outcome.map(drop).map_err(|error| error.errno()));
+        });
     }
 }
 

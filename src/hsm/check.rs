@@ -95,6 +95,9 @@ impl Hsm {
             check.count(&count);
         }
         check.objects()?;
+        for &slot in slots {
+            check.trash(slot)?;
+        }
         Ok(check
             .tallies
             .iter()
@@ -356,6 +359,62 @@ impl Check<'_> {
         }
     }
 
+    /// What is in the trash opens as well: it is to come back whole.
+    fn trash(&mut self, slot: SlotId) -> Result<()> {
+        // Not told of a store that was not opened for writing since it has a trash: it has none yet.
+        match self.hsm.store.count_trash(slot)? {
+            Ok((Some(kept), there)) if kept != there => {
+                let what = format!("it counts {kept} objects in its trash, but has {there}");
+                self.tell(Some(slot), None, what);
+            }
+            Ok((None, there)) if there > 0 => {
+                let what = format!("the count of the {there} objects in its trash is missing");
+                self.tell(Some(slot), None, what);
+            }
+            Ok(_) => {}
+            Err(what) => {
+                let what = format!("its trash cannot be counted: {what}");
+                self.tell(Some(slot), None, what);
+            }
+        }
+        let mut after = 0;
+        loop {
+            self.follow(slot)?;
+            let (rows, ended) = self.hsm.store.trash_rows(slot, after, AT_ONCE)?;
+            for row in &rows {
+                self.trashed(slot, row)?;
+            }
+            match (rows.last(), ended) {
+                (_, Err(what)) => {
+                    let what = format!("its trash cannot all be read: {what}");
+                    self.tell(Some(slot), None, what);
+                    return Ok(());
+                }
+                (Some(last), Ok(())) => after = last.id,
+                (None, Ok(())) => return Ok(()),
+            }
+        }
+    }
+
+    fn trashed(&mut self, slot: SlotId, row: &ObjectRow) -> Result<()> {
+        let session = self
+            .tallies
+            .get(&slot)
+            .and_then(|tally| tally.session.clone());
+        let opened = match (session, row.entry()) {
+            (Some(session), Some((entry, sealed))) => match examine(&session, &entry, &sealed) {
+                // Sealed anew since, as by a reset password: then all of it was, in one transaction.
+                Err(_) if !self.is_of_now(&session)? => None,
+                outcome => outcome.err(),
+            },
+            _ => None,
+        };
+        for what in row.faults().into_iter().chain(opened) {
+            self.tell_object(slot, row.handle, row.id, format!("in the trash: {what}"));
+        }
+        Ok(())
+    }
+
     /// The rows after `after` cannot be read: finds out which these are and where reading goes on. `None` at the end.
     fn behind(&mut self, after: i64, why: &str) -> Result<Option<i64>> {
         let (mut stride, mut next) = (1_i64, None);
@@ -447,14 +506,17 @@ impl Check<'_> {
         }
     }
 
+    fn is_of_now(&self, session: &Session) -> Result<bool> {
+        match self.hsm.store.slot(session.slot()) {
+            Ok(now) => Ok(now.as_version() == session.row().as_version()),
+            Err(Error::NoSuchSlot { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether row and session are of the slot as it is now: only then is a row that does not open damaged.
     fn is_still(&self, session: &Session, row: &ObjectRow) -> Result<bool> {
-        let now = match self.hsm.store.slot(session.slot()) {
-            Ok(now) => now,
-            Err(Error::NoSuchSlot { .. }) => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        Ok(now.as_version() == session.row().as_version()
+        Ok(self.is_of_now(session)?
             && self.hsm.store.look_object(row.id)?.as_ref() == Ok(&Some(row.clone())))
     }
 }

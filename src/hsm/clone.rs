@@ -4,35 +4,36 @@ use std::sync::Arc;
 
 use super::journal::Subject;
 use super::objects::{put, seal_for_cloning};
-use super::{Arrived, Done, Hsm, Session, Source};
+use super::{Arrived, Done, Hsm, Session, Source, Wish};
 use crate::blob::{self, Fault, Kind};
 use crate::codec::{self, PayloadFault};
 use crate::error::{Error, Result};
 use crate::object::pkcs11::class_name;
-use crate::object::{Handle, Object, SlotId};
+use crate::object::{Object, SlotId};
 use crate::secret::SecretBytes;
 use crate::store::Move;
 
 impl Hsm {
-    /// Takes `blob` into `slot` under `want`, or the next free handle when another object has it.
+    /// Takes `blob` into `slot` as `wish` says.
     ///
-    /// `source` is where it came from, where that is known; `name` what it was written as.
+    /// `source` is where it came from, where that is known.
     /// Calls `done` with where the object now is, or with [`Error::Unverified`], [`Error::PayloadVersion`],
+    /// [`Error::OtherIdentity`],
     /// [`Error::IdentityClash`], [`Error::PolicyRefuses`], [`Error::SlotFull`], [`Error::NotLoggedIn`],
     /// [`Error::ReadOnly`], or what the disk says. Nothing is stored unless the object is.
     pub fn import(
         self: &Arc<Self>,
         slot: SlotId,
-        want: Option<Handle>,
+        wish: Wish,
         blob: Vec<u8>,
         source: Option<Source>,
-        name: &str,
         done: impl Done<Arrived>,
     ) {
-        let name = name.to_owned();
-        let verified = self
-            .writer(slot)
-            .and_then(|session| verify(&session, &blob).map(|opened| (session, opened)));
+        let verified = self.writer(slot).and_then(|session| {
+            let opened = verify(&session, &blob)?;
+            wish.check(slot, opened.0.ouid)?;
+            Ok((session, opened))
+        });
         let hsm = Arc::clone(self);
         match verified {
             Ok((session, (object, payload))) => {
@@ -40,11 +41,17 @@ impl Hsm {
                     .filter(|source| self.holds(*source, object.ouid))
                     .or_else(|| self.whereabouts(object.ouid, slot));
                 let subject = known.map_or(Subject::Identity(object.ouid), Subject::Known);
+                let want = match wish {
+                    Wish::Handle(handle) => Some(handle),
+                    Wish::Any => None,
+                    // As a clone does.
+                    Wish::Identity(_) => known.map(|source| source.handle),
+                };
                 let put = put(&session, &object, payload, want);
                 self.store.put(put, move |stored| match stored {
                     // Its domains may be others by now: verified once more, with those.
                     Err(Error::SlotChanged { .. }) if hsm.refresh().is_ok() => {
-                        hsm.import(slot, want, blob, source, &name, done);
+                        hsm.import(slot, wish, blob, source, done);
                     }
                     stored => {
                         let outcome = stored.map(Arrived::from);
@@ -54,7 +61,7 @@ impl Hsm {
                 });
             }
             Err(error) => {
-                let subject = source.map_or(Subject::Name(name), Subject::Known);
+                let subject = source.map_or(Subject::Name(wish.to_string()), Subject::Known);
                 let outcome = Err(error);
                 self.journal.record(&subject, slot, &outcome);
                 done(outcome);
@@ -79,16 +86,16 @@ impl Hsm {
         }
     }
 
-    /// Moves the object `from` to handle `want` of another slot, in one transaction: both the clone and the
+    /// Moves the object `from` to another slot as `wish` says, in one transaction: both the clone and the
     /// removal, or neither.
     ///
-    /// Calls `done` as [`Self::import`] does, with [`Error::HandleTaken`] when another object has `want`, and
+    /// Calls `done` as [`Self::import`] does, with [`Error::HandleTaken`] when another object has the handle, and
     /// [`Error::NoSuchObject`].
     pub fn move_object(
         self: &Arc<Self>,
         from: Source,
         to: SlotId,
-        want: Handle,
+        wish: Wish,
         done: impl Done<Arrived>,
     ) {
         let hsm = Arc::clone(self);
@@ -99,7 +106,7 @@ impl Hsm {
             }
             done(outcome);
         };
-        match self.prepare_move(from, to, want) {
+        match self.prepare_move(from, to, wish) {
             Ok(it) => self
                 .store
                 .move_object(it, move |stored| finish(stored.map(Arrived::from))),
@@ -108,16 +115,23 @@ impl Hsm {
     }
 
     /// Seals with the source's domains, opens with the target's: a move is a clone in every rule.
-    fn prepare_move(&self, from: Source, to: SlotId, want: Handle) -> Result<Move> {
+    fn prepare_move(&self, from: Source, to: SlotId, wish: Wish) -> Result<Move> {
         let source = self.writer(from.slot)?;
         let target = self.writer(to)?;
         let (entry, payload) = self.open_by_handle(&source, from.handle)?;
         let blob = seal_for_cloning(&source, from.handle, &payload)?;
         let (object, payload) = verify(&target, &blob)?;
+        wish.check(to, object.ouid)?;
+        let want = match wish {
+            Wish::Identity(_) if self.store.by_handle(to, entry.handle)?.is_none() => {
+                Some(entry.handle)
+            }
+            wish => wish.handle(),
+        };
         Ok(Move {
             from: entry,
             from_slot: source.row().as_version(),
-            put: put(&target, &object, payload, Some(want)),
+            put: put(&target, &object, payload, want),
         })
     }
 }

@@ -21,6 +21,8 @@ pub struct ObjectFile {
     pub slot: SlotId,
     /// Its handle there.
     pub handle: Handle,
+    /// Its identity.
+    pub ouid: Ouid,
     /// Its blob's exact size, bytes.
     pub size: u64,
     /// The object's own time, seconds since 1970.
@@ -28,11 +30,12 @@ pub struct ObjectFile {
 }
 
 impl ObjectFile {
-    fn of(session: &Session, entry: &Entry) -> Self {
+    pub(super) fn of(session: &Session, entry: &Entry) -> Self {
         Self {
             id: entry.id,
             slot: entry.slot,
             handle: entry.handle,
+            ouid: entry.ouid,
             size: session.blob_bytes(entry.payload_bytes),
             created_secs: entry.created_secs,
         }
@@ -57,6 +60,16 @@ impl Hsm {
     pub fn find(&self, slot: SlotId, handle: Handle) -> Result<ObjectFile> {
         let session = self.session(slot)?;
         let entry = self.entry(slot, handle)?;
+        Ok(ObjectFile::of(&session, &entry))
+    }
+
+    /// The object of identity `ouid`.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`], [`Error::NoSuchFile`]
+    pub fn find_by_ouid(&self, slot: SlotId, ouid: Ouid) -> Result<ObjectFile> {
+        let session = self.session(slot)?;
+        let entry = self.store.by_ouid(slot, ouid)?.ok_or(Error::NoSuchFile)?;
         Ok(ObjectFile::of(&session, &entry))
     }
 
@@ -231,49 +244,7 @@ impl Hsm {
         }
     }
 
-    /// Destroys the object `handle`.
-    ///
-    /// Calls `done` with [`Error::NoSuchObject`], [`Error::ReadOnly`], or what the disk says.
-    pub fn destroy(&self, slot: SlotId, handle: Handle, done: impl Done<()>) {
-        match self.entry(slot, handle) {
-            Ok(entry) => self.destroy_entry(entry, done),
-            Err(error) => done(Err(error)),
-        }
-    }
-
-    /// Destroys the object that was found before, as long as its handle still names it: another object that
-    /// has the handle by now is none of this.
-    ///
-    /// Calls `done` as [`Self::destroy`] does.
-    pub fn destroy_found(&self, found: &ObjectFile, done: impl Done<()>) {
-        let (slot, handle) = (found.slot, found.handle);
-        match self.entry(slot, handle) {
-            Ok(entry) if entry.id == found.id => self.destroy_entry(entry, done),
-            Ok(_) => done(Err(Error::NoSuchObject { slot, handle })),
-            Err(error) => done(Err(error)),
-        }
-    }
-
-    fn destroy_entry(&self, entry: Entry, done: impl Done<()>) {
-        let (slot, handle) = (entry.slot, entry.handle);
-        match self.writer(slot) {
-            Ok(session) => {
-                let version = session.row().as_version();
-                self.store.destroy(entry, version, move |outcome| {
-                    if outcome.is_ok() {
-                        log::info!(
-                            "slot {slot}: object {handle} ({}) was destroyed",
-                            entry.ouid
-                        );
-                    }
-                    done(outcome);
-                });
-            }
-            Err(error) => done(Err(error)),
-        }
-    }
-
-    fn entry(&self, slot: SlotId, handle: Handle) -> Result<Entry> {
+    pub(super) fn entry(&self, slot: SlotId, handle: Handle) -> Result<Entry> {
         self.store
             .by_handle(slot, handle)?
             .ok_or(Error::NoSuchObject { slot, handle })

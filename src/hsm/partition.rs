@@ -10,14 +10,14 @@ use crate::object::SlotId;
 use crate::store::Objects;
 
 impl Hsm {
-    /// Destroys every object of a slot; how many there were. The crypto officer's.
+    /// Destroys every object of a slot, and what is in its trash; how many objects there were. The crypto officer's.
     ///
     /// # Errors
     /// [`Error::NotLoggedIn`], [`Error::RoleNeeded`], [`Error::ReadOnly`], or what the disk says.
     pub fn clear_partition(&self, slot: SlotId) -> Result<u64> {
         self.writer(slot)?;
-        let objects = self.again_if_changed(slot, || {
-            let version = self.session(slot)?.row().as_version();
+        let objects = self.again_if_changed(|| {
+            let version = self.writer(slot)?.row().as_version();
             self.store.clear_slot(version)
         })?;
         log::info!("slot {slot}: its {objects} objects were destroyed");
@@ -60,11 +60,13 @@ impl Hsm {
     }
 
     /// Does `act` once more, over the slot as it then is, when another process changed it meanwhile.
-    fn again_if_changed<T>(&self, slot: SlotId, act: impl Fn() -> Result<T>) -> Result<T> {
+    ///
+    /// # Errors
+    /// Those of `act`.
+    pub fn again_if_changed<T>(&self, act: impl Fn() -> Result<T>) -> Result<T> {
         match act() {
             Err(Error::SlotChanged { .. }) => {
                 self.refresh()?;
-                self.writer(slot)?;
                 act()
             }
             outcome => outcome,

@@ -121,6 +121,29 @@ impl Store {
     }
 }
 
+/// Copies the store that `connection` has open, of schema version `version`, beside itself before it is changed;
+/// where the copy is.
+///
+/// # Errors
+/// As [`Store::backup`]; nothing is left then.
+pub(super) fn copy_before_migration(
+    path: &Path,
+    connection: &Connection,
+    version: i32,
+) -> Result<PathBuf> {
+    let target = (1..)
+        .map(|n| match n {
+            1 => beside(path, &format!(".v{version}")),
+            n => beside(path, &format!(".v{version}-{n}")),
+        })
+        .find(|target| fs::symlink_metadata(target).is_err())
+        .unwrap_or_else(|| beside(path, ".old"));
+    let copy = Partial::beside(&target)?;
+    copy_pages(connection, &copy, &|| false)?;
+    copy.finish(false)?;
+    Ok(target)
+}
+
 fn copy_pages(source: &Connection, copy: &Partial, stop: &dyn Fn() -> bool) -> Result<()> {
     let at_target = |source| failed(&copy.target)(source);
     let failed = |error: rusqlite::Error| match error.sqlite_error_code() {

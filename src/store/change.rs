@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::committer::Tx;
 use super::fault::sql;
-use super::objects::{SELECT_SEALED, check_version, sealed_entry};
+use super::objects::{SEALED_COLUMNS, check_version, sealed_entry};
 use super::slots::{delete_slot, insert_parts, signed};
 use super::{CredentialRow, DomainRow, Entry, Place, SlotRow, SlotVersion, Store};
 use crate::credential::SealedRow;
@@ -174,16 +174,32 @@ fn destroy_all(tx: &mut Tx<'_>, slot: u32) -> Result<u64> {
         .connection
         .execute("DELETE FROM objects WHERE slot = ?1", [slot])
         .map_err(sql(tx.path))?;
+    tx.connection
+        .execute("DELETE FROM trash WHERE slot = ?1", [slot])
+        .map_err(sql(tx.path))?;
     tx.forget_runs(slot);
     tx.erases = true;
     Ok(destroyed as u64)
 }
 
-/// Seals every row anew, by the table itself and not by an index, which may have lost some; how many did not open.
+/// Seals every row anew, by the tables themselves and not by an index, which may have lost some; how many did
+/// not open. What is in the trash comes back under the new key or not at all.
 fn reseal_all(tx: &mut Tx<'_>, slot: SlotId, mut reseal: Reseal) -> Result<u64> {
+    let objects = reseal_table(tx, slot, "objects", "usage", &mut reseal)?;
+    let trash = reseal_table(tx, slot, "trash", "trash_usage", &mut reseal)?;
+    Ok(objects + trash)
+}
+
+fn reseal_table(
+    tx: &mut Tx<'_>,
+    slot: SlotId,
+    table: &str,
+    usage: &str,
+    reseal: &mut Reseal,
+) -> Result<u64> {
     let (mut after, mut seen, mut damaged) = (0, 0u64, 0u64);
     loop {
-        let rows = page(tx.connection, slot, after).map_err(sql(tx.path))?;
+        let rows = page(tx.connection, table, slot, after).map_err(sql(tx.path))?;
         let Some((last, _)) = rows.last() else { break };
         after = last.id;
         for (entry, sealed) in &rows {
@@ -193,7 +209,7 @@ fn reseal_all(tx: &mut Tx<'_>, slot: SlotId, mut reseal: Reseal) -> Result<u64> 
                 continue;
             };
             tx.connection
-                .prepare_cached("UPDATE objects SET sealed = ?2 WHERE id = ?1")
+                .prepare_cached(&format!("UPDATE {table} SET sealed = ?2 WHERE id = ?1"))
                 .and_then(|mut update| update.execute(params![entry.id, sealed.bytes()]))
                 .map_err(sql(tx.path))?;
         }
@@ -201,7 +217,7 @@ fn reseal_all(tx: &mut Tx<'_>, slot: SlotId, mut reseal: Reseal) -> Result<u64> 
     let kept: u64 = tx
         .connection
         .query_row(
-            "SELECT objects FROM usage WHERE slot = ?1",
+            &format!("SELECT objects FROM {usage} WHERE slot = ?1"),
             [slot.0],
             |row| super::slots::unsigned(row, 0),
         )
@@ -210,18 +226,19 @@ fn reseal_all(tx: &mut Tx<'_>, slot: SlotId, mut reseal: Reseal) -> Result<u64> 
         return Ok(damaged);
     }
     Err(Error::Damaged {
-        what: format!("slot {slot} has {kept} objects, but {seen} can be read"),
+        what: format!("slot {slot} has {kept} rows of {table}, but {seen} can be read"),
     })
 }
 
 fn page(
     connection: &Connection,
+    table: &str,
     slot: SlotId,
     after: i64,
 ) -> rusqlite::Result<Vec<(Entry, SealedRow)>> {
     connection
         .prepare_cached(&format!(
-            "{SELECT_SEALED} NOT INDEXED WHERE slot = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
+            "SELECT {SEALED_COLUMNS} FROM {table} NOT INDEXED WHERE slot = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
         ))?
         .query_map(params![slot.0, after, signed(AT_ONCE as u64)], sealed_entry)?
         .collect()

@@ -261,6 +261,62 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Up to `most` rows of the trash of `slot` after row `after`, by the table and not by an index; where that
+    /// ended early, why.
+    ///
+    /// # Errors
+    /// When the store cannot be read for another reason than damage.
+    pub fn trash_rows(
+        &self,
+        slot: SlotId,
+        after: i64,
+        most: u32,
+    ) -> Result<(Vec<ObjectRow>, Seen<()>)> {
+        let mut found = Vec::new();
+        let ended = self.look(|connection| {
+            let mut page = connection.prepare_cached(&format!(
+                "SELECT {OBJECT_COLUMNS},
+                    (SELECT i.id FROM trash i INDEXED BY {TRASH_BY_NAME}
+                     WHERE i.slot = o.slot AND i.handle = o.handle AND i.nth = o.nth), o.id
+                 FROM trash o NOT INDEXED WHERE o.slot = ?1 AND o.id > ?2 ORDER BY o.id LIMIT ?3"
+            ))?;
+            let mut rows = page.query(params![slot.0, after, most])?;
+            while let Some(row) = rows.next()? {
+                found.push(object_row(row, Ok((row.get(8)?, row.get(9)?)))?);
+            }
+            Ok(())
+        })?;
+        Ok((found, ended))
+    }
+
+    /// How many rows the trash of `slot` has: as the triggers counted them, and in the table; in one read.
+    ///
+    /// # Errors
+    /// When the store cannot be read for another reason than damage.
+    pub fn count_trash(&self, slot: SlotId) -> Result<Seen<(Option<i64>, i64)>> {
+        self.look(|connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            let kept = snapshot
+                .query_row(
+                    "SELECT objects FROM trash_usage WHERE slot = ?1",
+                    [slot.0],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            let there = snapshot.query_row(
+                "SELECT count(*) FROM trash NOT INDEXED WHERE slot = ?1",
+                [slot.0],
+                |row| row.get(0),
+            )?;
+            Ok((kept, there))
+        })
+    }
+}
+
+/// SQLite's name for what `UNIQUE (slot, handle, nth)` makes.
+const TRASH_BY_NAME: &str = "sqlite_autoindex_trash_1";
+
 /// SQLite's names for what `UNIQUE (slot, handle)` and `UNIQUE (slot, ouid)` make.
 const BY_HANDLE: &str = "sqlite_autoindex_objects_1";
 const BY_OUID: &str = "sqlite_autoindex_objects_2";

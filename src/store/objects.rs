@@ -8,8 +8,10 @@ use crate::credential::SealedRow;
 use crate::error::{Error, Result};
 use crate::object::{Handle, OUID_BYTES, Ouid, SlotId};
 
+mod trash;
 mod write;
 
+pub use trash::{Alike, Trashed};
 pub(super) use write::check_version;
 
 /// What is in clear of an object.
@@ -110,7 +112,11 @@ impl Stored {
 
 const SELECT: &str = "SELECT id, slot, handle, ouid, payload_bytes, created_secs FROM objects";
 
-pub(super) const SELECT_SEALED: &str =
+/// What [`sealed_entry`] reads.
+pub(super) const SEALED_COLUMNS: &str =
+    "id, slot, handle, ouid, payload_bytes, created_secs, sealed";
+
+const SELECT_SEALED: &str =
     "SELECT id, slot, handle, ouid, payload_bytes, created_secs, sealed FROM objects";
 
 pub(super) fn sealed_entry(row: &Row<'_>) -> rusqlite::Result<(Entry, SealedRow)> {

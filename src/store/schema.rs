@@ -14,11 +14,13 @@ use crate::error::{Error, Result};
 /// "SLOT", so that file(1) and we know a store from another database.
 const APPLICATION_ID: i32 = 0x534c_4f54;
 /// The schema's version; a later one is refused.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
+/// The first there was; from it on each is opened.
+const FIRST_VERSION: i32 = 1;
 
-/// Version 1. What is in clear is what DESIGN.md 5 lists; `header`, `wrapped` and `sealed` are ciphertext.
+/// What version 1 had. What is in clear is what DESIGN.md 5 lists; `header`, `wrapped` and `sealed` are ciphertext.
 /// `usage` is kept by triggers, so that capacity is checked and statfs answered without counting rows.
-const TABLES: &str = "
+const FIRST_TABLES: &str = "
 CREATE TABLE store (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     created_secs INTEGER NOT NULL
@@ -92,6 +94,53 @@ CREATE TRIGGER object_moved AFTER UPDATE OF slot ON objects WHEN old.slot <> new
 END;
 ";
 
+/// What version 2 has beside them. A row of `trash` is a row of `objects` that was unlinked, under its own id;
+/// `nth` tells those apart that had one handle. A table of its own: no query for objects can meet one of these.
+const TRASH_TABLES: &str = "
+CREATE TABLE trash (
+    id INTEGER PRIMARY KEY,
+    slot INTEGER NOT NULL REFERENCES slots ON DELETE CASCADE,
+    handle INTEGER NOT NULL CHECK (handle BETWEEN 1 AND 4294967295),
+    ouid BLOB NOT NULL CHECK (length(ouid) = 16),
+    payload_bytes INTEGER NOT NULL CHECK (payload_bytes BETWEEN 1 AND 65536),
+    created_secs INTEGER NOT NULL,
+    stored_secs INTEGER NOT NULL,
+    sealed BLOB NOT NULL,
+    trashed_secs INTEGER NOT NULL,
+    nth INTEGER NOT NULL CHECK (nth BETWEEN 1 AND 4294967295),
+    UNIQUE (slot, handle, nth)
+) STRICT;
+CREATE INDEX trash_by_slot ON trash (slot);
+CREATE INDEX trash_by_ouid ON trash (slot, ouid);
+CREATE INDEX trash_by_time ON trash (slot, trashed_secs);
+CREATE TABLE trash_usage (
+    slot INTEGER PRIMARY KEY REFERENCES slots ON DELETE CASCADE,
+    objects INTEGER NOT NULL DEFAULT 0
+) STRICT;
+";
+
+/// Its counters. They start with the slots that a store of version 1 has.
+const TRASH_TRIGGERS: &str = "
+INSERT INTO trash_usage (slot) SELECT slot FROM slots;
+CREATE TRIGGER slot_trash_usage AFTER INSERT ON slots BEGIN
+    INSERT INTO trash_usage (slot) VALUES (new.slot);
+END;
+CREATE TRIGGER trash_added AFTER INSERT ON trash BEGIN
+    UPDATE trash_usage SET objects = objects + 1 WHERE slot = new.slot;
+END;
+CREATE TRIGGER trash_removed AFTER DELETE ON trash BEGIN
+    UPDATE trash_usage SET objects = objects - 1 WHERE slot = old.slot;
+END;
+";
+
+/// Makes every table in an empty database.
+fn make_tables(connection: &Connection) -> rusqlite::Result<()> {
+    for tables in [FIRST_TABLES, TRASH_TABLES, TRASH_TRIGGERS] {
+        connection.execute_batch(tables)?;
+    }
+    Ok(())
+}
+
 /// Makes an empty file for the store unless there is one: 0600, in a folder 0700. SQLite gives its WAL
 /// the same mode.
 pub fn create_file(path: &Path) -> Result<()> {
@@ -138,7 +187,9 @@ pub fn prepare(path: &Path, connection: &Connection, may_create: bool) -> Result
             .map_err(sql(path))?;
         create(path, connection)?;
     }
-    check(path, connection)?;
+    if check(path, connection)? == FIRST_VERSION {
+        migrate(path, connection)?;
+    }
     connection
         .execute_batch(
             // Every write checks that its slot is there; asking again for each row has its price.
@@ -161,7 +212,7 @@ fn create(path: &Path, connection: &Connection) -> Result<()> {
             |row| row.get(0),
         )?;
         if empty {
-            connection.execute_batch(TABLES)?;
+            make_tables(connection)?;
             connection.execute(
                 "INSERT INTO store (id, created_secs) VALUES (1, ?1)",
                 [i64::try_from(now_secs()).unwrap_or(i64::MAX)],
@@ -186,8 +237,51 @@ fn application_id(path: &Path, connection: &Connection) -> Result<i32> {
         .map_err(sql(path))
 }
 
-/// Refuses what is not a store of a version this build knows.
-pub fn check(path: &Path, connection: &Connection) -> Result<()> {
+/// A store of version 1 gets what it lacks, after a copy of it was put beside it.
+fn migrate(path: &Path, connection: &Connection) -> Result<()> {
+    let copy = super::backup::copy_before_migration(path, connection, FIRST_VERSION)?;
+    log::warn!(
+        "{}: its schema goes from version {FIRST_VERSION} to {VERSION}; a copy as it was is {}: remove it when all is well, it holds what is destroyed from now on",
+        path.display(),
+        copy.display()
+    );
+    let change = || {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        // Another process may have been first.
+        if version == FIRST_VERSION {
+            connection.execute_batch(TRASH_TABLES)?;
+            connection.execute_batch(TRASH_TRIGGERS)?;
+            connection.pragma_update(None, "user_version", VERSION)?;
+        }
+        connection.execute_batch("COMMIT")
+    };
+    change().map_err(|error| {
+        if !connection.is_autocommit() {
+            // The error to tell is the first one.
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        sql(path)(error)
+    })
+}
+
+/// For a connection that only reads: a store of version 1 then looks as if its trash were empty.
+pub fn complete_for_reading(path: &Path, connection: &Connection) -> Result<()> {
+    let version: i32 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(sql(path))?;
+    if version != FIRST_VERSION {
+        return Ok(());
+    }
+    let tables = TRASH_TABLES
+        .replace("CREATE TABLE ", "CREATE TEMP TABLE ")
+        .replace("CREATE INDEX ", "CREATE INDEX temp.")
+        .replace(" REFERENCES slots ON DELETE CASCADE", "");
+    connection.execute_batch(&tables).map_err(sql(path))
+}
+
+/// Refuses what is not a store of a version this build knows; which one it is.
+pub fn check(path: &Path, connection: &Connection) -> Result<i32> {
     let refuse = |why: String| {
         Err(Error::Store {
             path: path.to_owned(),
@@ -200,19 +294,23 @@ pub fn check(path: &Path, connection: &Connection) -> Result<()> {
     let version: i32 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(sql(path))?;
-    if version != VERSION {
+    if !(FIRST_VERSION..=VERSION).contains(&version) {
         return refuse(format!(
-            "it has schema version {version}, this build knows {VERSION}; use the slotfs that wrote it"
+            "it has schema version {version}, this build knows {FIRST_VERSION} to {VERSION}; use the slotfs that wrote it"
         ));
     }
-    Ok(())
+    Ok(version)
 }
 
-/// In what way the tables, indexes and triggers are not those that [`TABLES`] makes. Triggers are compared
+/// In what way the tables, indexes and triggers are not those that [`make_tables`] makes. Triggers are compared
 /// to the letter: a changed one miscounts, or does what nobody asked for.
 pub fn differences(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let expected = Connection::open_in_memory()?;
-    expected.execute_batch(TABLES)?;
+    match connection.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))? {
+        // Not opened for writing since: it has no trash yet.
+        FIRST_VERSION => expected.execute_batch(FIRST_TABLES)?,
+        _ => make_tables(&expected)?,
+    }
     let (expected, there) = (parts(&expected)?, parts(connection)?);
     let missing = expected.iter().filter_map(|(part, text)| {
         let (kind, name) = part;

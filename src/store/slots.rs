@@ -399,7 +399,15 @@ fn domain_rows(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<Do
 
 /// A partition with everything in it.
 pub(super) fn delete_slot(connection: &Connection, slot: SlotId) -> rusqlite::Result<()> {
-    for table in ["objects", "credentials", "domains", "usage", "slots"] {
+    for table in [
+        "objects",
+        "trash",
+        "credentials",
+        "domains",
+        "usage",
+        "trash_usage",
+        "slots",
+    ] {
         connection.execute(&format!("DELETE FROM {table} WHERE slot = ?1"), [slot.0])?;
     }
     Ok(())

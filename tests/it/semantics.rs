@@ -5,6 +5,8 @@ mod handles;
 mod incoming;
 mod locked;
 mod names;
+mod ouid;
 mod read;
 mod rename;
 mod shared;
+mod trash;

@@ -6,8 +6,8 @@ use serde_json::json;
 use super::super::password::confirm;
 use super::super::{Console, Ended, output};
 use crate::credential::Role;
-use crate::error::{Error, Result};
-use crate::hsm::{self, Hsm, ObjectFile};
+use crate::error::Result;
+use crate::hsm::{self, Hsm, ObjectFile, Removed};
 use crate::object::pkcs11::class_name;
 use crate::object::{Handle, SlotId, show};
 
@@ -17,6 +17,9 @@ pub struct Delete {
     /// The objects, separated by commas
     #[arg(long, value_name = "H,...", value_delimiter = ',', required = true)]
     handle: Vec<Handle>,
+    /// Destroy them at once, rather than to keep them in the trash for as long as the slot says
+    #[arg(long)]
+    destroy: bool,
     /// Do not ask
     #[arg(short, long)]
     force: bool,
@@ -40,15 +43,25 @@ impl Delete {
             .map(|&handle| hsm.find(slot, handle))
             .collect::<Result<_>>()?;
         if !self.force {
-            confirm(&question(&hsm, slot, &found))?;
+            let destroys = self.destroy || hsm.slot(slot)?.retention_secs == 0;
+            confirm(&question(&hsm, slot, &found, destroys))?;
         }
-        let (mut destroyed, mut kept) = (Vec::new(), Vec::new());
+        let (mut trashed, mut destroyed, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         let mut outcome = Ok(());
         for object in found {
             let handle = object.handle;
-            match destroy(&hsm, &object) {
-                Ok(()) if console.json() => destroyed.push(handle.get()),
-                Ok(()) => output::print(&format!("Handle {handle} was destroyed\n")),
+            let removed = hsm.again_if_changed(|| {
+                hsm::wait(|done| hsm.remove_found(&object, self.destroy, done))
+            });
+            match removed {
+                Ok(Removed::ToTrash) if console.json() => trashed.push(handle.get()),
+                Ok(Removed::Destroyed) if console.json() => destroyed.push(handle.get()),
+                Ok(Removed::ToTrash) => {
+                    output::print(&format!("Handle {handle} is in the trash\n"));
+                }
+                Ok(Removed::Destroyed) => {
+                    output::print(&format!("Handle {handle} was destroyed\n"));
+                }
                 // The others go on; the last refusal is how the command ends.
                 Err(error) => {
                     if console.json() {
@@ -57,29 +70,23 @@ impl Delete {
                             "error": output::error_json(&error),
                         }));
                     } else {
-                        output::print(&format!("Handle {handle} was not destroyed: {error}\n"));
+                        output::print(&format!("Handle {handle} was not deleted: {error}\n"));
                     }
                     outcome = Err(error);
                 }
             }
         }
-        let document = json!({ "slot": slot.0, "destroyed": destroyed, "not_destroyed": kept });
+        let document = json!({
+            "slot": slot.0,
+            "in_trash": trashed,
+            "destroyed": destroyed,
+            "not_deleted": kept,
+        });
         output::with_document(console.json(), document, outcome)
     }
 }
 
-/// Once more when another process changed the slot meanwhile.
-fn destroy(hsm: &Hsm, object: &ObjectFile) -> Result<()> {
-    match hsm::wait(|done| hsm.destroy_found(object, done)) {
-        Err(Error::SlotChanged { .. }) => {
-            hsm.refresh()?;
-            hsm::wait(|done| hsm.destroy_found(object, done))
-        }
-        outcome => outcome,
-    }
-}
-
-fn question(hsm: &Hsm, slot: SlotId, found: &[ObjectFile]) -> String {
+fn question(hsm: &Hsm, slot: SlotId, found: &[ObjectFile], destroys: bool) -> String {
     const SHOWN: usize = 8;
     let mut names = Vec::new();
     for &ObjectFile { id, handle, .. } in found.iter().take(SHOWN) {
@@ -98,5 +105,9 @@ fn question(hsm: &Hsm, slot: SlotId, found: &[ObjectFile]) -> String {
         more => format!(" and {more} more"),
     };
     let names = names.join(", ");
-    format!("slot {slot}: {names}{more} would be destroyed")
+    let what = match destroys {
+        true => "be destroyed",
+        false => "go to the trash",
+    };
+    format!("slot {slot}: {names}{more} would {what}")
 }

@@ -89,7 +89,7 @@ impl Change {
             confirm(&format!(
                 "policy {} of slot {slot} goes from off to on, and its objects were promised not to leave: all {} would be destroyed",
                 self.policy.number(),
-                hsm.usage(slot)?.0
+                super::removal::objects(&hsm, slot)?
             ))?;
         }
         let destroyed = hsm.change_policy(slot, self.policy, self.value)?;

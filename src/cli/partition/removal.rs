@@ -7,6 +7,7 @@ use super::super::password::confirm;
 use super::super::{Console, Ended, output};
 use crate::credential::Role;
 use crate::error::Result;
+use crate::hsm::Hsm;
 use crate::object::{SlotId, show};
 
 /// `partition clear` and `partition delete`
@@ -20,6 +21,15 @@ pub struct Removal {
     slot: Option<SlotId>,
 }
 
+/// How many objects would be lost, what is in the trash among them.
+pub(super) fn objects(hsm: &Hsm, slot: SlotId) -> Result<String> {
+    let objects = hsm.usage(slot)?.0;
+    Ok(match hsm.trash_count(slot)? {
+        0 => format!("{objects} objects"),
+        trashed => format!("{objects} objects, and {trashed} in the trash,"),
+    })
+}
+
 impl Removal {
     /// `partition clear`
     pub fn clear(self, console: &Console<'_>) -> Result<Ended> {
@@ -28,8 +38,8 @@ impl Removal {
         console.login(&hsm, slot, &[Role::Co])?;
         if !self.force {
             confirm(&format!(
-                "all {} objects on slot {slot} would be destroyed",
-                hsm.usage(slot)?.0
+                "all {} on slot {slot} would be destroyed",
+                objects(&hsm, slot)?
             ))?;
         }
         let destroyed = hsm.clear_partition(slot)?;
@@ -50,9 +60,9 @@ impl Removal {
         console.login(&hsm, slot, &[Role::Po])?;
         if !self.force {
             confirm(&format!(
-                "partition '{}' on slot {slot} would be destroyed, with all its {} objects",
+                "partition '{}' on slot {slot} would be destroyed, with all its {}",
                 show::escape(&hsm.slot(slot)?.label),
-                hsm.usage(slot)?.0
+                objects(&hsm, slot)?
             ))?;
         }
         let destroyed = hsm.delete_partition(slot)?;

@@ -121,11 +121,11 @@ fn store_verified(tx: &mut Tx<'_>, put: Put, room: &mut Room) -> Result<Result<S
         Some(handle) => free_from(tx, slot, handle, room.capacity_objects)?,
         None => free_at_end(tx, slot, room)?,
     };
-    insert(tx, put, handle, room).map(|handle| Ok(Stored::New(handle)))
+    insert(tx, put, handle, room, None).map(|handle| Ok(Stored::New(handle)))
 }
 
 /// What is left in a slot, kept up to date over the writes of one batch.
-struct Room {
+pub(super) struct Room {
     capacity_objects: u64,
     capacity_bytes: u64,
     objects: u64,
@@ -137,7 +137,7 @@ struct Room {
 }
 
 impl Room {
-    fn of(tx: &Tx<'_>, slot: SlotId) -> Result<Self> {
+    pub(super) fn of(tx: &Tx<'_>, slot: SlotId) -> Result<Self> {
         query(
             tx,
             "SELECT capacity_objects, capacity_bytes, objects, bytes,
@@ -159,7 +159,7 @@ impl Room {
         )
     }
 
-    fn check(&self, slot: SlotId, payload_bytes: u32) -> Result<()> {
+    pub(super) fn check(&self, slot: SlotId, payload_bytes: u32) -> Result<()> {
         let fits = self.objects < self.capacity_objects
             && self.bytes + u64::from(payload_bytes) <= self.capacity_bytes;
         if fits {
@@ -169,11 +169,11 @@ impl Room {
         }
     }
 
-    fn took(&mut self, handle: Handle, payload_bytes: u32) {
+    fn took(&mut self, id: i64, handle: Handle, payload_bytes: u32) {
         self.highest = self.highest.max(handle.get());
         self.objects += 1;
         self.bytes += u64::from(payload_bytes);
-        self.next_id += 1;
+        self.next_id = self.next_id.max(id + 1);
     }
 }
 
@@ -202,7 +202,7 @@ fn move_object(tx: &mut Tx<'_>, it: Move) -> Result<Stored> {
         None => free_at_end(tx, slot, &room)?,
     };
     delete(tx, from)?;
-    insert(tx, put, handle, &mut room).map(Stored::New)
+    insert(tx, put, handle, &mut room, None).map(Stored::New)
 }
 
 fn renumber(tx: &mut Tx<'_>, from: Entry, slot: SlotVersion, to: Handle, seal: Seal) -> Result<()> {
@@ -265,7 +265,7 @@ pub(in crate::store) fn check_version(tx: &Tx<'_>, wanted: SlotVersion) -> Resul
 }
 
 /// The row is still where the caller saw it.
-fn check_unmoved(tx: &Tx<'_>, it: Entry) -> Result<()> {
+pub(super) fn check_unmoved(tx: &Tx<'_>, it: Entry) -> Result<()> {
     let now = query(tx, &format!("{SELECT} WHERE id = ?1"), |q| {
         q.query_row([it.id], entry).optional()
     })?;
@@ -276,7 +276,11 @@ fn check_unmoved(tx: &Tx<'_>, it: Entry) -> Result<()> {
     }
 }
 
-fn identity(tx: &Tx<'_>, slot: SlotId, ouid: Ouid) -> Result<Option<(Place, SealedRow)>> {
+pub(super) fn identity(
+    tx: &Tx<'_>,
+    slot: SlotId,
+    ouid: Ouid,
+) -> Result<Option<(Place, SealedRow)>> {
     query(
         tx,
         &format!("{SELECT_SEALED} WHERE slot = ?1 AND ouid = ?2"),
@@ -288,7 +292,7 @@ fn identity(tx: &Tx<'_>, slot: SlotId, ouid: Ouid) -> Result<Option<(Place, Seal
     .map(|there| there.map(|(entry, row)| (entry.place(), row)))
 }
 
-fn already(put: Put, there: Place, row: &SealedRow) -> Result<Handle> {
+pub(super) fn already(put: Put, there: Place, row: &SealedRow) -> Result<Handle> {
     if (put.same)(there, row)? {
         Ok(there.handle)
     } else {
@@ -300,7 +304,7 @@ fn already(put: Put, there: Place, row: &SealedRow) -> Result<Handle> {
     }
 }
 
-fn is_taken(tx: &Tx<'_>, slot: SlotId, handle: Handle) -> Result<bool> {
+pub(super) fn is_taken(tx: &Tx<'_>, slot: SlotId, handle: Handle) -> Result<bool> {
     query(
         tx,
         "SELECT EXISTS (SELECT 1 FROM objects WHERE slot = ?1 AND handle = ?2)",
@@ -309,7 +313,7 @@ fn is_taken(tx: &Tx<'_>, slot: SlotId, handle: Handle) -> Result<bool> {
 }
 
 /// The handle after the highest, or the lowest free one when that would pass the slot's capacity.
-fn free_at_end(tx: &mut Tx<'_>, slot: SlotId, room: &Room) -> Result<Handle> {
+pub(super) fn free_at_end(tx: &mut Tx<'_>, slot: SlotId, room: &Room) -> Result<Handle> {
     match room.highest.checked_add(1).and_then(Handle::new) {
         Some(handle) if u64::from(handle.get()) <= room.capacity_objects => Ok(handle),
         _ => free_from(tx, slot, Handle::FIRST, room.capacity_objects),
@@ -362,8 +366,15 @@ fn first_gap(tx: &Tx<'_>, slot: SlotId, from: u32) -> Result<Option<u32>> {
     )
 }
 
-fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle, room: &mut Room) -> Result<Handle> {
-    let id = room.next_id;
+/// `was`: the row's id, for an object that comes back.
+pub(super) fn insert(
+    tx: &mut Tx<'_>,
+    put: Put,
+    handle: Handle,
+    room: &mut Room,
+    was: Option<i64>,
+) -> Result<Handle> {
+    let id = was.unwrap_or(room.next_id);
     let sealed = (put.seal)(Place {
         id,
         handle,
@@ -376,8 +387,8 @@ fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle, room: &mut Room) -> Result<
     let inserted = tx
         .connection
         .prepare_cached(
-            "INSERT OR FAIL INTO objects (slot, handle, ouid, payload_bytes, created_secs, stored_secs, sealed)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT OR FAIL INTO objects (id, slot, handle, ouid, payload_bytes, created_secs, stored_secs, sealed)
+             VALUES (?8, ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )
         .and_then(|mut insert| {
             insert.insert(params![
@@ -388,6 +399,7 @@ fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle, room: &mut Room) -> Result<
                 signed(put.created_secs),
                 signed(now_secs()),
                 sealed.bytes(),
+                was,
             ])
         })
         .map_err(sql(tx.path))?;
@@ -396,12 +408,12 @@ fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle, room: &mut Room) -> Result<
             what: format!("row {inserted} was given where {id} was due"),
         });
     }
-    room.took(handle, put.payload_bytes);
+    room.took(id, handle, put.payload_bytes);
     Ok(handle)
 }
 
 /// Runs a prepared query inside the transaction.
-fn query<T>(
+pub(super) fn query<T>(
     tx: &Tx<'_>,
     text: &str,
     run: impl FnOnce(&mut rusqlite::CachedStatement<'_>) -> rusqlite::Result<T>,

@@ -136,7 +136,7 @@ fn files_that_are_there() {
     assert_eq!(names(&store.path("dir")), ["dangling", "link", "there"]);
 }
 
-/// "asks for confirmation"; a list; nothing is destroyed when one of it is not there.
+/// "asks for confirmation"; a list; to the trash unless told to destroy; nothing is deleted when one of it is not there.
 #[test]
 fn delete() {
     let store = Store::empty();
@@ -164,7 +164,7 @@ fn delete() {
     let line = "--store store.db object delete -handle 4,2 -slot 0 --password-file 0=pw-0";
     let words: Vec<_> = line.split(' ').collect();
     let mut terminal = Terminal::spawn(store.bare(&words));
-    terminal.expect("slot 0: 2 (secret key 'key'), 4 (secret key 'key') would be destroyed");
+    terminal.expect("slot 0: 2 (secret key 'key'), 4 (secret key 'key') would go to the trash");
     terminal.expect("'quit' to quit now -> ");
     terminal.send_line("quit");
     assert_eq!(terminal.wait().0, FAILED);
@@ -172,13 +172,73 @@ fn delete() {
     let out = store.run_in(0, "object delete -handle 3,1,3 -force").ok();
     assert_eq!(
         out.stdout,
-        "Handle 1 was destroyed\nHandle 3 was destroyed\n\nCommand Result : No Error\n"
+        "Handle 1 is in the trash\nHandle 3 is in the trash\n\nCommand Result : No Error\n"
     );
     assert_eq!(left(&store), [2, 4]);
     let json = store
         .run_in(0, "object delete -handle 2 -force --json")
         .ok()
         .json();
-    assert_eq!(json["destroyed"], serde_json::json!([2]));
-    assert_eq!(left(&store), [4]);
+    assert_eq!(json["in_trash"], serde_json::json!([2]));
+    let out = store.run_in(0, "object delete -handle 4 -destroy");
+    assert!(out.stderr.contains("would be destroyed"), "{out:?}");
+    let json = store
+        .run_in(0, "object delete -handle 4 -destroy -force --json")
+        .ok()
+        .json();
+    assert_eq!(json["destroyed"], serde_json::json!([4]));
+    assert_eq!(left(&store), [0u64; 0]);
+}
+
+/// `object trash`, `restore`, `destroy`: the trash for who has no mount.
+#[test]
+fn the_trash_by_commands() {
+    let store = Store::empty();
+    store.slot(0, "red");
+    store.aes(0, 4);
+    let listed = |store: &Store| -> Vec<String> {
+        let json = store.run_in(0, "object trash --json").ok().json();
+        let rows = json["trash"].as_array().unwrap().clone();
+        rows.iter()
+            .map(|row| row["trash"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    store.run_in(0, "object delete -handle 1,2,3 -force").ok();
+    assert_eq!(listed(&store), ["1", "2", "3"]);
+    let text = store.run_in(0, "object trash").ok().stdout;
+    assert!(text.starts_with("Trash  Class       OUID"), "{text}");
+    // A list with a mistake in it does nothing.
+    let out = store.run_in(0, "object restore -trash 1,9").fails(FAILED);
+    assert!(out.stderr.contains("there is no 9 in the trash"), "{out:?}");
+    for bad in ["0", "x", "1.1", "1.", ""] {
+        let line = format!("object restore -slot 0 --password-file 0=pw-0 -trash={bad}");
+        store.run(&line).fails(USAGE);
+    }
+    assert_eq!(listed(&store), ["1", "2", "3"]);
+    let out = store.run_in(0, "object restore -trash 2,1").ok();
+    assert!(
+        out.stdout
+            .starts_with("1 is handle 1 again\n2 is handle 2 again\n"),
+        "{out:?}"
+    );
+    // Its handle taken meanwhile, it gets another.
+    store.aes(0, 1);
+    store.run_in(0, "object delete -handle 1 -force").ok();
+    let json = store.run_in(0, "partition contents --json").ok().json();
+    assert_eq!(json["objects"].as_array().unwrap().len(), 3);
+    let out = store.run_in(0, "object destroy -trash all");
+    assert!(
+        out.stderr
+            .contains("slot 0: 2 objects in the trash would be destroyed"),
+        "{out:?}"
+    );
+    let json = store
+        .run_in(0, "object destroy -trash 3 -force --json")
+        .ok()
+        .json();
+    assert_eq!(json["destroyed"], serde_json::json!([{ "trash": "3" }]));
+    assert_eq!(json["not_destroyed"], serde_json::json!([]));
+    store.run_in(0, "object destroy -trash all -force").ok();
+    assert_eq!(listed(&store), [""; 0]);
+    store.run_in(0, "object destroy -trash all").ok();
 }

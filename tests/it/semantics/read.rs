@@ -132,9 +132,9 @@ fn reads_at_any_offset() {
     assert_eq!(file.read_at(&mut one, 1 << 40).unwrap(), 0);
 }
 
-/// "unlink an object | [...]" and until the trash comes "unlink destroys" (issue 2).
+/// "unlink an object | moves it to `.slotfs/trash`": gone from the slot. What else, is in trash.rs.
 #[test]
-fn unlink_destroys() {
+fn unlink_removes() {
     let hsm = two_slots(3);
     let blob = hsm.blob(0, 2);
     sh(r#"rm "$F""#, &[("F", &hsm.file(0, 2))]).ok();
@@ -148,7 +148,7 @@ fn unlink_destroys() {
     fs::remove_file(hsm.mount.point.join("0/1")).unwrap();
     drop(hsm.mount);
     let hsm = store.mount(&[0]);
-    assert_eq!(hsm.list(0), ["2", "3"], "destroyed for good");
+    assert_eq!(hsm.list(0), ["2", "3"], "gone for the next mount too");
 }
 
 /// A slot with more entries than one readdir answer holds is listed whole.

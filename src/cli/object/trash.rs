@@ -1,0 +1,228 @@
+//! `object trash`, `object restore` and `object destroy`
+
+use std::str::FromStr;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::super::password::confirm;
+use super::super::{Console, Ended, output};
+use crate::credential::Role;
+use crate::error::{Error, Result};
+use crate::hsm::{self, Arrived, Hsm, TrashFile, TrashName};
+use crate::object::pkcs11::class_name;
+use crate::object::{SlotId, show};
+
+/// Rows asked for at a time.
+const AT_ONCE: usize = 256;
+
+/// `object trash`
+#[derive(Args)]
+pub struct List {
+    /// The slot [default: the active one]
+    #[arg(short, long)]
+    slot: Option<SlotId>,
+}
+
+/// `object restore`
+#[derive(Args)]
+pub struct Restore {
+    /// Their names in the trash, separated by commas
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', required = true)]
+    trash: Vec<TrashName>,
+    /// The slot [default: the active one]
+    #[arg(short, long)]
+    slot: Option<SlotId>,
+}
+
+/// `object destroy`
+#[derive(Args)]
+pub struct Destroy {
+    /// Their names in the trash, separated by commas, or all
+    #[arg(long, value_name = "NAME,...|all")]
+    trash: Which,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+    /// The slot [default: the active one]
+    #[arg(short, long)]
+    slot: Option<SlotId>,
+}
+
+#[derive(Clone)]
+enum Which {
+    All,
+    These(Vec<TrashName>),
+}
+
+impl FromStr for Which {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        let names = text.split(',').map(str::parse).collect::<Result<_, _>>()?;
+        Ok(Self::These(names))
+    }
+}
+
+impl List {
+    pub(super) fn run(self, console: &Console<'_>) -> Result<Ended> {
+        let hsm = console.open_to_look()?;
+        let slot = console.slot(&hsm, self.slot)?;
+        console.login(&hsm, slot, &[Role::Co, Role::Cu])?;
+        let (mut rows, mut documents) = (Vec::new(), Vec::new());
+        let mut damaged = Ok(());
+        for it in all(&hsm, slot)? {
+            let (class, label) = match hsm.open_trashed(&it) {
+                Ok(object) => (class_name(object.class), object.label().to_owned()),
+                // Destroyed since it was listed.
+                Err(Error::Gone) => continue,
+                Err(error) => {
+                    damaged = Err(error);
+                    ("damaged".into(), String::new())
+                }
+            };
+            let (name, ouid) = (it.name.to_string(), it.object.ouid.to_string());
+            let (since, until) = (
+                show::iso_8601(it.trashed_secs),
+                show::iso_8601(it.until_secs),
+            );
+            documents.push(json!({
+                "trash": name,
+                "handle": it.object.handle.get(),
+                "class": class,
+                "label": label,
+                "ouid": ouid,
+                "deleted": since,
+                "until": until,
+            }));
+            let label = show::escape(&label);
+            rows.push(vec![name, class, ouid, since, until, label]);
+        }
+        if !console.json() {
+            let heading = ["Trash", "Class", "OUID", "Deleted", "Until", "Label"];
+            output::print(&output::table(&heading, &rows));
+        }
+        let document = json!({ "slot": slot.0, "trash": documents });
+        output::with_document(console.json(), document, damaged)
+    }
+}
+
+impl Restore {
+    pub(super) fn run(mut self, console: &Console<'_>) -> Result<Ended> {
+        let hsm = console.open()?;
+        let slot = console.slot(&hsm, self.slot)?;
+        console.login(&hsm, slot, &[Role::Co])?;
+        let found = named(&hsm, slot, &mut self.trash)?;
+        each(console, slot, found, "restored", |it| {
+            let Arrived { handle, already } = restore(&hsm, it)?;
+            let name = it.name;
+            let text = match already {
+                true => format!("{name} is in the slot already, as handle {handle}"),
+                false => format!("{name} is handle {handle} again"),
+            };
+            Ok((
+                text,
+                json!({ "trash": name.to_string(), "handle": handle.get() }),
+            ))
+        })
+    }
+}
+
+/// Under its old handle, or another when that one is taken by now.
+fn restore(hsm: &Hsm, it: &TrashFile) -> Result<Arrived> {
+    let again = |want| hsm.again_if_changed(|| hsm::wait(|done| hsm.restore(it, want, done)));
+    match again(Some(it.object.handle)) {
+        Err(Error::HandleTaken { .. }) => again(None),
+        outcome => outcome,
+    }
+}
+
+impl Destroy {
+    pub(super) fn run(self, console: &Console<'_>) -> Result<Ended> {
+        let hsm = console.open()?;
+        let slot = console.slot(&hsm, self.slot)?;
+        console.login(&hsm, slot, &[Role::Co])?;
+        let found = match self.trash {
+            Which::All => all(&hsm, slot)?,
+            Which::These(mut names) => named(&hsm, slot, &mut names)?,
+        };
+        if !self.force && !found.is_empty() {
+            confirm(&format!(
+                "slot {slot}: {} objects in the trash would be destroyed",
+                found.len()
+            ))?;
+        }
+        each(console, slot, found, "destroyed", |it| {
+            hsm.again_if_changed(|| hsm::wait(|done| hsm.destroy_trashed(it, done)))?;
+            let name = it.name;
+            Ok((
+                format!("{name} was destroyed"),
+                json!({ "trash": name.to_string() }),
+            ))
+        })
+    }
+}
+
+/// Everything in the trash.
+fn all(hsm: &Hsm, slot: SlotId) -> Result<Vec<TrashFile>> {
+    let mut found: Vec<TrashFile> = Vec::new();
+    loop {
+        let after = found.last().map_or(0, |it| it.object.id);
+        let page = hsm.list_trash(slot, after, AT_ONCE)?;
+        if page.is_empty() {
+            found.sort_by_key(|it| it.name);
+            return Ok(found);
+        }
+        found.extend(page);
+    }
+}
+
+/// All of these: a list with a mistake in it does nothing.
+fn named(hsm: &Hsm, slot: SlotId, names: &mut Vec<TrashName>) -> Result<Vec<TrashFile>> {
+    names.sort_unstable();
+    names.dedup();
+    names
+        .iter()
+        .map(|&name| hsm.find_trashed(slot, name))
+        .collect()
+}
+
+/// Does `act` to each and prints what it says; one that fails gets a line of its own, and the others go on.
+fn each(
+    console: &Console<'_>,
+    slot: SlotId,
+    found: Vec<TrashFile>,
+    done: &str,
+    act: impl Fn(&TrashFile) -> Result<(String, Value)>,
+) -> Result<Ended> {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    let mut outcome = Ok(());
+    for it in found {
+        let name = it.name;
+        match act(&it) {
+            Ok((text, document)) => {
+                good.push(document);
+                if !console.json() {
+                    output::print(&format!("{text}\n"));
+                }
+            }
+            Err(error) => {
+                bad.push(json!({
+                    "trash": name.to_string(),
+                    "error": output::error_json(&error),
+                }));
+                if !console.json() {
+                    output::print(&format!("{name} was not {done}: {error}\n"));
+                }
+                outcome = Err(error);
+            }
+        }
+    }
+    let mut document = json!({ "slot": slot.0 });
+    document[done] = good.into();
+    document[format!("not_{done}")] = bad.into();
+    output::with_document(console.json(), document, outcome)
+}
