@@ -39,10 +39,12 @@ pub use check::{CheckedSlot, Finding};
 pub use clone_list::Selection;
 pub use domains::DomainFault;
 pub use init::{
-    DEFAULT_CAPACITY_OBJECTS, FIRST_DOMAIN_LABEL, NewPartition, check_label, check_password,
+    DEFAULT_CAPACITY_OBJECTS, DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, NewPartition,
+    check_label, check_password,
 };
 pub use journal::{Journal, Source, reason, verdict_line};
 pub use objects::{ContentsRow, ObjectFile};
+pub use partition::Settings;
 pub use policy::{Policies, Policy};
 pub use roles::{Reset, RoleState, check_resettable, lost_by_reset, makers};
 pub use session::Session;

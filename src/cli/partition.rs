@@ -11,7 +11,9 @@ use super::{Console, Ended, output};
 use crate::credential::Role;
 use crate::domain::{self, DomainKey};
 use crate::error::{Error, Result};
-use crate::hsm::{DEFAULT_CAPACITY_OBJECTS, FIRST_DOMAIN_LABEL, NewPartition, Policies};
+use crate::hsm::{
+    DEFAULT_CAPACITY_OBJECTS, DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, NewPartition, Policies,
+};
 use crate::object::pkcs11::{class_name, key_type_name};
 use crate::object::{SlotId, show};
 use crate::secret::SecretBytes;
@@ -22,6 +24,7 @@ mod domains;
 mod info;
 mod policies;
 mod removal;
+mod set;
 
 /// More than any domain key file.
 const MOST_KEY_FILE_BYTES: u64 = 64 * 1024;
@@ -84,6 +87,11 @@ pub enum Verb {
     /// Change a policy of a partition (po)
     #[command(after_help = "Example:\n  slotfs partition changepolicy -policy 20 -value 5 -slot 0")]
     Changepolicy(policies::Change),
+    /// Change how long a partition keeps what is removed, and whose its files are on a mount (po)
+    #[command(
+        after_help = "Examples:\n  slotfs partition set -retention 30d -slot 0\n  slotfs partition set -uid 1000 -gid none -slot 0"
+    )]
+    Set(set::Set),
     /// List the objects of a partition
     #[command(after_help = "Example:\n  slotfs partition contents -slot 0")]
     Contents {
@@ -119,6 +127,9 @@ pub struct Init {
     /// Group of the slot's files on a mount
     #[arg(long)]
     gid: Option<u32>,
+    /// How long removed objects are in the trash, such as 7d, 12h, 15m, 90s; 0 destroys them at once
+    #[arg(long, value_name = "TIME", default_value_t = set::Retention(DEFAULT_RETENTION_SECS))]
+    retention: set::Retention,
     /// The most objects it may hold
     #[arg(long, value_name = "OBJECTS", default_value_t = DEFAULT_CAPACITY_OBJECTS)]
     capacity: u64,
@@ -151,6 +162,7 @@ impl Verb {
             Self::Domainchangelabel(change) => change.run(console),
             Self::Showpolicies { slot } => policies::list(console, slot),
             Self::Changepolicy(change) => change.run(console),
+            Self::Set(set) => set.run(console),
             Self::Contents { slot } => contents(console, slot),
         }
     }
@@ -188,6 +200,7 @@ impl Init {
             domain,
             domain_label: self.domainlabel,
             password,
+            retention_secs: self.retention.0,
             uid: self.uid,
             gid: self.gid,
             capacity_objects: self.capacity,

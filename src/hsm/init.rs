@@ -19,8 +19,8 @@ const LABEL_CHARS: RangeInclusive<usize> = 1..=32;
 pub const DEFAULT_CAPACITY_OBJECTS: u64 = 4_000_000;
 /// The most bytes of payload.
 const CAPACITY_BYTES: u64 = 8 << 30;
-/// 7 days.
-const RETENTION_SECS: u64 = 7 * 24 * 3600;
+/// How long removed objects are in the trash, unless said otherwise: 7 days.
+pub const DEFAULT_RETENTION_SECS: u64 = 7 * 24 * 3600;
 /// Serials are 1 to 16 decimal digits, as the hardware's are.
 const SERIALS: u64 = 10_000_000_000_000_000;
 /// What the first domain is called, unless said otherwise.
@@ -38,6 +38,8 @@ pub struct NewPartition {
     pub domain_label: String,
     /// Of po and co alike, until they are separated.
     pub password: SecretBytes,
+    /// How long removed objects are in the trash, seconds.
+    pub retention_secs: u64,
     /// Owner on the mount.
     pub uid: Option<u32>,
     /// Group on the mount.
@@ -88,7 +90,7 @@ impl Hsm {
             version: 0,
             capacity_objects: new.capacity_objects,
             capacity_bytes: CAPACITY_BYTES,
-            retention_secs: RETENTION_SECS,
+            retention_secs: new.retention_secs,
             policies: new.policies.to_stored(),
             uid: new.uid,
             gid: new.gid,

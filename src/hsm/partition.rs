@@ -7,7 +7,18 @@ use super::policy::Policy;
 use crate::credential::Role;
 use crate::error::{Error, Result};
 use crate::object::SlotId;
-use crate::store::Objects;
+use crate::store::{Objects, SlotRow};
+
+/// What to change of a partition; `None` leaves it as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// How long removed objects are in the trash, seconds.
+    pub retention_secs: Option<u64>,
+    /// Owner on the mount, if any.
+    pub uid: Option<Option<u32>>,
+    /// Group on the mount, if any.
+    pub gid: Option<Option<u32>>,
+}
 
 impl Hsm {
     /// Destroys every object of a slot, and what is in its trash; how many objects there were. The crypto officer's.
@@ -37,6 +48,28 @@ impl Hsm {
             .remove(&slot);
         log::info!("slot {slot}: its partition was deleted, with {objects} objects");
         Ok(objects)
+    }
+
+    /// Changes settings; the partition as it is then. The partition officer's.
+    ///
+    /// # Errors
+    /// As [`Self::clear_partition`].
+    pub fn set_partition(&self, slot: SlotId, settings: Settings) -> Result<SlotRow> {
+        let session = self.officer(slot, &[Role::Po])?;
+        let mut change = self.change_of(&session)?;
+        let row = &mut change.row;
+        row.retention_secs = settings.retention_secs.unwrap_or(row.retention_secs);
+        row.uid = settings.uid.unwrap_or(row.uid);
+        row.gid = settings.gid.unwrap_or(row.gid);
+        self.commit_change(&session, change)?;
+        let row = self.slot(slot)?;
+        log::info!(
+            "slot {slot}: removed objects are kept for {} s; uid {:?}, gid {:?}",
+            row.retention_secs,
+            row.uid,
+            row.gid
+        );
+        Ok(row)
     }
 
     /// Sets a policy; how many objects that destroyed ([`Policy::is_destructive`]). The partition officer's.

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::super::{Console, Ended, output};
+use super::set::Retention;
 use crate::error::Result;
 use crate::hsm::RoleState;
 use crate::object::{SlotId, show};
@@ -13,6 +14,7 @@ pub fn run(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
     let slot = console.slot(&hsm, slot)?;
     let row = hsm.slot(slot)?;
     let (objects, bytes) = hsm.usage(slot)?;
+    let trashed = hsm.trash_count(slot)?;
     let domains = hsm.domain_labels(slot)?;
     let roles = hsm.roles(slot)?;
     let logged_in = hsm.session(slot).ok().map(|session| session.role());
@@ -35,6 +37,8 @@ pub fn run(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
             "bytes": bytes,
             "capacity_objects": row.capacity_objects,
             "capacity_bytes": row.capacity_bytes,
+            "trash": trashed,
+            "retention_secs": row.retention_secs,
             "uid": row.uid,
             "gid": row.gid,
         }));
@@ -60,6 +64,13 @@ pub fn run(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
         (
             "Storage",
             format!("{bytes} of {} bytes", row.capacity_bytes),
+        ),
+        (
+            "Trash",
+            format!(
+                "{trashed} objects, kept for {}",
+                Retention(row.retention_secs)
+            ),
         ),
     ]);
     if let Some(uid) = row.uid {

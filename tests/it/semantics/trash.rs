@@ -210,3 +210,155 @@ fn a_large_trash_lists_whole() {
     sh("rm $S/* && rm $S/.slotfs/trash/*", &[("S", &slot)]).ok();
     assert_eq!(trash(&hsm, 0), [""; 0]);
 }
+
+/// "Older than the slot's retention (7 days unless set; 0 destroys immediately) it is destroyed".
+#[test]
+fn retention_ends_and_none_destroys_at_once() {
+    let store = crate::fixture::Store::empty();
+    store.slot(0, "red");
+    let file = store.password_file(1);
+    store
+        .run(&format!(
+            "partition init -slot 1 -label none -domainkey red.pem -retention 0 --password-file 1={file}"
+        ))
+        .ok();
+    store.aes(0, 3);
+    store.aes(1, 2);
+    let set = |store: &crate::fixture::Store, words: &str| {
+        store.run(&format!(
+            "partition set -slot 0 {words} --password-file 0:po=pw-0"
+        ))
+    };
+    let hsm = store.mount(&[0, 1]);
+    let ids = objects_in_the_file(&hsm.store.path("store.db"));
+    fs::remove_file(hsm.file(1, 1)).unwrap();
+    assert_eq!(trash(&hsm, 1), [""; 0], "destroyed at once");
+    fs::remove_file(hsm.file(0, 1)).unwrap();
+    fs::remove_file(hsm.file(0, 2)).unwrap();
+    assert_eq!(trash(&hsm, 0), ["1", "2"]);
+    // Shorter: it asks, as what is there would be destroyed sooner than was said.
+    let out = set(&hsm.store, "-retention 1s").fails(1);
+    assert!(out.stderr.contains("2 objects there"), "{out:?}");
+    set(&hsm.store, "-retention 30d").ok();
+    assert_eq!(trash(&hsm, 0), ["1", "2"]);
+    set(&hsm.store, "-retention 1s -force").ok();
+    // Hidden from when its time has come, whenever the row goes.
+    crate::fixture::wait_for(|| trash(&hsm, 0).is_empty().then_some(())).unwrap();
+    let gone = crate::fixture::wait_for(|| {
+        (objects_in_the_file(&hsm.store.path("store.db")) == ids - 3).then_some(())
+    });
+    assert!(gone.is_some(), "the rows are gone from the store");
+    assert_eq!(hsm.list(0), ["3"]);
+    assert_eq!(hsm.status(0, "trash").as_deref(), Some("0"));
+    hsm.mount.logged("their time in the trash had passed");
+    for words in ["", "-retention 7", "-retention x", "-uid -1", "-uid 4294967295"] {
+        set(&hsm.store, words).fails(2);
+    }
+    let by_co = hsm.store.run_in(1, "partition set -retention 1d");
+    by_co.code_is_not(0);
+}
+
+/// Rows of objects, in the slots and in the trash.
+fn objects_in_the_file(store: &Path) -> i64 {
+    let connection = rusqlite::Connection::open(store).unwrap();
+    connection
+        .query_row(
+            "SELECT (SELECT count(*) FROM objects) + (SELECT count(*) FROM trash)",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap()
+}
+
+/// "destroyed rows overwritten by secure_delete": their sealed bytes are in no file of the live store.
+#[test]
+fn what_is_destroyed_is_gone_from_the_files() {
+    let hsm = two_slots(4);
+    let path = hsm.store.path("store.db");
+    let sealed = |table: &str, handle: u32| -> Vec<u8> {
+        rusqlite::Connection::open(&path)
+            .unwrap()
+            .query_row(
+                &format!("SELECT sealed FROM {table} WHERE slot = 0 AND handle = ?1"),
+                [handle],
+                |row| row.get(0),
+            )
+            .unwrap()
+    };
+    let rows: Vec<Vec<u8>> = (1..=4).map(|handle| sealed("objects", handle)).collect();
+    let files = || {
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.extend(fs::read(hsm.store.path("store.db-wal")).unwrap_or_default());
+        bytes
+    };
+    let has = |row: &[u8]| {
+        // A part of it: a page may end in the middle.
+        let part = &row[8..40];
+        files().windows(part.len()).any(|window| window == part)
+    };
+    assert!(rows.iter().all(|row| has(row)), "they are found where they are");
+    for handle in 1..=3 {
+        fs::remove_file(hsm.file(0, handle)).unwrap();
+    }
+    assert_eq!(sealed("trash", 1), rows[0]);
+    assert!(has(&rows[0]));
+    fs::remove_file(hsm.control(0, "trash/1")).unwrap();
+    assert!(!has(&rows[0]), "destroyed in the trash");
+    let out = "object destroy -trash 2 -force";
+    hsm.store.run_in(0, out).ok();
+    assert!(!has(&rows[1]), "destroyed by a command");
+    hsm.store
+        .run_in(0, "object delete -handle 4 -destroy -force")
+        .ok();
+    assert!(!has(&rows[3]), "deleted for good");
+    assert!(has(&rows[2]), "the one in the trash is there");
+    hsm.mount.announce("still in");
+}
+
+/// A changed password makes a new slot key: what is in the trash comes back all the same.
+#[test]
+fn a_reset_password_takes_the_trash_along() {
+    let store = crate::fixture::Store::empty();
+    store.slot(0, "red");
+    store.aes(0, 2);
+    let mount = store.start(&[0]);
+    let blob = fs::read(mount.point.join("0/1")).unwrap();
+    fs::remove_file(mount.point.join("0/1")).unwrap();
+    drop(mount);
+    fs::write(store.path("new"), "a new password\n").unwrap();
+    store
+        .run("role resetpw -name co -newpasswordfile new -force -slot 0 --password-file 0:po=pw-0")
+        .ok();
+    store
+        .run("object restore -trash 1 -slot 0 --password-file 0=new")
+        .ok();
+    store.run("store check --password-file 0=new").ok();
+    fs::copy(store.path("new"), store.path("pw-0")).unwrap();
+    let mount = store.start(&[0]);
+    assert_eq!(fs::read(mount.point.join("0/1")).unwrap(), blob);
+}
+
+/// `store check` looks into the trash, and names what it finds there.
+#[test]
+fn a_damaged_row_in_the_trash_is_named() {
+    let store = crate::fixture::Store::empty();
+    store.slot(0, "red");
+    store.aes(0, 3);
+    store.run_in(0, "object delete -handle 2,3 -force").ok();
+    let connection = rusqlite::Connection::open(store.path("store.db")).unwrap();
+    connection
+        .execute("UPDATE trash SET sealed = zeroblob(length(sealed)) WHERE handle = 2", [])
+        .unwrap();
+    drop(connection);
+    let out = store.run_in(0, "store check").fails(4);
+    assert!(
+        out.text().contains("handle 2") && out.text().contains("in the trash: it does not open"),
+        "{out:?}"
+    );
+    assert!(!out.text().contains("handle 3"));
+    // It stays where it is, the other comes back, and it can be destroyed.
+    let out = store.run_in(0, "object restore -trash 2,3");
+    assert!(out.stdout.contains("2 was not restored") && out.stdout.contains("3 is handle 3 again"));
+    store.run_in(0, "object destroy -trash 2 -force").ok();
+    store.run_in(0, "store check").ok();
+}
