@@ -3,7 +3,7 @@
 use crate::store::{Place, SlotRow};
 
 /// The header's first byte.
-const VERSION: u8 = 1;
+pub const VERSION: u8 = 1;
 
 /// What the sealed header says: the rows that count. A credential or domain row that it does not name,
 /// put back from an old copy, is not used.

@@ -8,7 +8,7 @@ use crate::object::SlotId;
 use crate::secret::{Key, SecretBytes};
 use crate::store::{DomainRow, Place, SlotRow};
 
-use super::header::{Header, domain_aad, header_aad, object_aad};
+use super::header::{self, Header, domain_aad, header_aad, object_aad};
 use super::policy::Policies;
 
 /// One of the slot's domains.
@@ -52,11 +52,20 @@ impl Session {
         let damaged = |what: &str| Error::Damaged {
             what: format!("slot {slot}: {what}"),
         };
-        let header = slot_key
+        let does_not_open = || damaged("its header does not open: a field in clear was changed");
+        let plain = slot_key
             .open(Purpose::Header, &header_aad(&row), &row.header)
-            .and_then(|plain| Header::decode(plain.bytes()))
+            .ok_or_else(does_not_open)?;
+        // Sealed with the slot's own key, so a later build did it.
+        if let Some(version) = plain.bytes().first().filter(|it| **it != header::VERSION) {
+            return Err(damaged(&format!(
+                "its header has version {version}, this build knows {}",
+                header::VERSION
+            )));
+        }
+        let header = Header::decode(plain.bytes())
             .filter(|header| header.generation == row.generation)
-            .ok_or_else(|| damaged("its header does not open: a field in clear was changed"))?;
+            .ok_or_else(does_not_open)?;
         let policies = Policies::from_stored(&row.policies)
             .ok_or_else(|| damaged("its policies are not readable"))?;
         let mut domains = Vec::with_capacity(header.domains.len());

@@ -3,6 +3,7 @@
 
 mod commands;
 mod fixture;
+mod formats;
 mod golden;
 mod judge;
 mod lifecycle;

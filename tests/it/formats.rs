@@ -1,0 +1,214 @@
+//! Formats are kept for ever: what an earlier build wrote opens (tests/formats), what a later one wrote is refused
+//! by its version.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use serde_json::Value;
+
+use crate::fixture::{Store, contents, sh};
+
+mod newer;
+
+fn formats() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats")
+}
+
+/// The schema versions that there is a folder of.
+fn versions() -> BTreeSet<i64> {
+    let mut versions = BTreeSet::new();
+    for entry in fs::read_dir(formats()).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            versions.insert(name.strip_prefix('v').unwrap().parse().unwrap());
+        }
+    }
+    versions
+}
+
+/// A copy of what that version wrote: its store, passwords and domains.
+fn copy_of(version: i64) -> (Store, Value, PathBuf) {
+    let folder = formats().join(format!("v{version}"));
+    let store = Store::empty();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), store.path(entry.file_name())).unwrap();
+        }
+    }
+    let facts = serde_json::from_slice(&fs::read(folder.join("facts.json")).unwrap()).unwrap();
+    (store, facts, folder.join("blobs"))
+}
+
+/// Where `now` says anything else than `then` did; what it says beside that is new.
+fn changes(then: &Value, now: &Value, place: &str, found: &mut Vec<String>) {
+    match (then, now) {
+        (Value::Object(then), Value::Object(now)) => {
+            for (key, value) in then {
+                let place = format!("{place}/{key}");
+                match now.get(key) {
+                    Some(now) => changes(value, now, &place, found),
+                    None => found.push(format!("{place} is gone")),
+                }
+            }
+        }
+        (Value::Array(then), Value::Array(now)) if then.len() == now.len() => {
+            for (index, (then, now)) in then.iter().zip(now).enumerate() {
+                changes(then, now, &format!("{place}/{index}"), found);
+            }
+        }
+        _ if then == now => {}
+        _ => found.push(format!("{place}: {then} is now {now}")),
+    }
+}
+
+#[track_caller]
+fn unchanged(then: &Value, now: &Value, place: &str) {
+    let mut found = Vec::new();
+    changes(then, now, place, &mut found);
+    assert!(found.is_empty(), "{found:#?}");
+    assert!(!then.is_null(), "{place}: nothing to compare");
+}
+
+/// `object show` of every object of a slot, by handle.
+fn shown(store: &Store, slot: &str, password: &str) -> Vec<Value> {
+    let file = format!("--password-file {slot}={password}");
+    let line = format!("partition contents -slot {slot} {file} --json");
+    let contents = store.run(&line).ok().json();
+    let rows = contents["objects"].as_array().unwrap();
+    rows.iter()
+        .map(|row| {
+            let handle = &row["handle"];
+            store
+                .run(&format!(
+                    "object show -handle {handle} -slot {slot} {file} --json"
+                ))
+                .ok()
+                .json()
+        })
+        .collect()
+}
+
+/// Each version up to the one that this build writes has its folder.
+#[test]
+fn every_schema_version_has_a_store_in_the_tree() {
+    let store = Store::empty();
+    store.slot(0, "red");
+    let written: i64 = Connection::open(store.path("store.db"))
+        .unwrap()
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .unwrap();
+    let expected: BTreeSet<i64> = (1..=written).collect();
+    assert_eq!(
+        versions(),
+        expected,
+        "scripts/make-format-fixture makes one"
+    );
+}
+
+/// Slots, roles, policies, domains and every attribute of every object are what they were; the passwords open it.
+#[test]
+fn what_earlier_versions_wrote_says_the_same() {
+    for version in versions() {
+        let (store, facts, _) = copy_of(version);
+        for then in facts["slots"].as_array().unwrap() {
+            let slot = then["info"]["slot"].to_string();
+            let ask = |what: &str| {
+                let file = format!("--password-file {slot}=pw-{slot}-co");
+                store
+                    .run(&format!("{what} -slot {slot} --json {file}"))
+                    .ok()
+                    .json()
+            };
+            let place = format!("v{version}, slot {slot}");
+            unchanged(&then["info"], &ask("partition showinfo"), &place);
+            unchanged(&then["roles"], &ask("role list")["roles"], &place);
+            let policies = ask("partition showpolicies");
+            unchanged(&then["policies"], &policies["policies"], &place);
+            let domains = ask("partition domainlist");
+            unchanged(&then["domains"], &domains["domains"], &place);
+            let objects = shown(&store, &slot, &format!("pw-{slot}-co"));
+            unchanged(&then["objects"], &objects.into(), &place);
+        }
+        for (slot, role) in [(0, "po"), (0, "cu"), (1, "po"), (2, "po")] {
+            store
+                .run(&format!(
+                    "role login -name {role} -slot {slot} --password-file {slot}:{role}=pw-{slot}-{role}"
+                ))
+                .ok();
+        }
+        let logins = [0, 1, 2].map(|slot| format!("--password-file {slot}=pw-{slot}-co"));
+        let line = format!("store check {}", logins.join(" "));
+        store.run(&line).ok();
+    }
+}
+
+/// The same bytes from a mount as then; and by themselves, with one of the domains, they are the same objects in
+/// a slot of today.
+#[test]
+fn blobs_of_earlier_versions_are_the_same_bytes_and_still_open() {
+    for version in versions() {
+        let (store, facts, blobs) = copy_of(version);
+        let string = fs::read_to_string(store.path("string")).unwrap();
+        // Slots of today, with one domain of those that the blobs were sealed under.
+        for (slot, source, option, domain) in [
+            ("10", "0", "-domainkey", "red.pem"),
+            ("11", "1", "-domainkey", "blue.pem"),
+            ("12", "2", "-domain", string.as_str()),
+        ] {
+            let label = format!("copy of {source}");
+            let file = format!("{slot}=pw-0-po");
+            let line = ["partition", "init", "-slot", slot, "-label", &label];
+            let more = [option, domain, "--password-file", &file];
+            store.args(&[line.as_slice(), &more].concat()).ok();
+        }
+        let mut logins = Vec::new();
+        for (slot, password) in [
+            (0, "pw-0-co"),
+            (1, "pw-1-co"),
+            (2, "pw-2-co"),
+            (10, "pw-0-po"),
+            (11, "pw-0-po"),
+            (12, "pw-0-po"),
+        ] {
+            let file = format!("{slot}={}", store.path(password).display());
+            logins.extend(["--login".into(), slot.to_string()]);
+            logins.extend(["--password-file".into(), file]);
+        }
+        let logins: Vec<&str> = logins.iter().map(String::as_str).collect();
+        let mount = store.start_at("mnt", &[], &logins);
+        // An earlier schema is migrated, and that is told.
+        mount.announce("schema version");
+        for slot in ["0", "1", "2"] {
+            let then = contents(&blobs.join(slot));
+            assert!(!then.is_empty(), "v{version}, slot {slot}");
+            let now: BTreeMap<String, Vec<u8>> = then
+                .keys()
+                .map(|name| {
+                    let file = mount.point.join(slot).join(name);
+                    (name.clone(), fs::read(file).unwrap())
+                })
+                .collect();
+            assert!(then == now, "v{version}, slot {slot}: other bytes");
+            let target = mount.point.join(format!("1{slot}"));
+            sh(
+                r#"cp "$S"/* "$D"/"#,
+                &[("S", &blobs.join(slot)), ("D", &target)],
+            )
+            .ok();
+            let copied = shown(&store, &format!("1{slot}"), "pw-0-po");
+            assert_eq!(copied.len(), then.len(), "v{version}, slot {slot}");
+            let index: usize = slot.parse().unwrap();
+            let objects = facts["slots"][index]["objects"].as_array().unwrap();
+            for copy in copied {
+                let copy = &copy["object"];
+                let same = |it: &&Value| it["object"]["ouid"] == copy["ouid"];
+                let original = &objects.iter().find(same).unwrap()["object"];
+                unchanged(original, copy, &format!("v{version}, slot {slot}"));
+            }
+        }
+    }
+}
