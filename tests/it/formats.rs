@@ -132,6 +132,15 @@ fn what_earlier_versions_wrote_says_the_same() {
             unchanged(&then["domains"], &domains["domains"], &place);
             let objects = shown(&store, &slot, &format!("pw-{slot}-co"));
             unchanged(&then["objects"], &objects.into(), &place);
+            // From version 2 on there is a trash.
+            if let Some(trash) = then.get("trash") {
+                unchanged(trash, &ask("object trash")["trash"], &place);
+            }
+        }
+        if version >= 2 {
+            store
+                .run("object restore -trash 2 -slot 0 --password-file 0=pw-0-co")
+                .ok();
         }
         for (slot, role) in [(0, "po"), (0, "cu"), (1, "po"), (2, "po")] {
             store
@@ -144,6 +153,62 @@ fn what_earlier_versions_wrote_says_the_same() {
         let line = format!("store check {}", logins.join(" "));
         store.run(&line).ok();
     }
+}
+
+/// "older migrated after a copy (0600, told)": who only looks changes nothing; who writes first leaves a copy.
+#[test]
+fn a_migration_leaves_a_copy_of_what_was() {
+    let (store, facts, _) = copy_of(1);
+    let path = store.path("store.db");
+    let before = fs::read(&path).unwrap();
+    // As from a read-only disk: it looks as if its trash were empty.
+    let looked = slotfs::hsm::Hsm::open(&path, slotfs::hsm::Access::ReadOnly).unwrap();
+    let slot = looked.slots().unwrap()[0].slot;
+    assert!(looked.usage(slot).unwrap().0 > 0);
+    assert_eq!(looked.trash_count(slot).unwrap(), 0);
+    let password = fs::read(store.path("pw-0-co")).unwrap();
+    let password = slotfs::secret::SecretBytes::from(&password[..password.len() - 1]);
+    // Nothing can be counted there, so a login is only checked.
+    assert!(
+        looked
+            .login(slot, slotfs::credential::Role::Co, &password)
+            .is_ok()
+    );
+    assert!(looked.list_trash(slot, 0, 10).unwrap().is_empty());
+    drop(looked);
+    assert!(fs::read(&path).unwrap() == before);
+    let version = |path: &Path| -> i64 {
+        let connection = Connection::open(path).unwrap();
+        connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .unwrap()
+    };
+    assert_eq!(version(&path), 1);
+    // One that was left by an earlier attempt is not replaced.
+    fs::write(store.path("store.db.v1"), "of somebody else").unwrap();
+    let out = store
+        .run("object delete -handle 1 -force -slot 0 --password-file 0=pw-0-co")
+        .ok();
+    assert!(
+        out.stderr.contains("store.db.v1-2") && out.stderr.contains("from version 1 to 2"),
+        "{out:?}"
+    );
+    assert_eq!(version(&path), 2);
+    assert_eq!(
+        fs::read(store.path("store.db.v1")).unwrap(),
+        b"of somebody else"
+    );
+    let copy = store.path("store.db.v1-2");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&copy).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(version(&copy), 1);
+    // The copy is the store as it was: put back, it holds all there was.
+    fs::copy(&copy, &path).unwrap();
+    let objects = shown(&store, "0", "pw-0-co");
+    unchanged(&facts["slots"][0]["objects"], &objects.into(), "the copy");
+    assert_eq!(before.len(), fs::read(&copy).unwrap().len());
+    let out = store.run("store check --password-file 0=pw-0-co").ok();
+    assert!(!out.text().contains("missing"), "{out:?}");
 }
 
 /// The same bytes from a mount as then; and by themselves, with one of the domains, they are the same objects in

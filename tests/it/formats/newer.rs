@@ -61,7 +61,7 @@ fn a_later_schema_is_refused_and_not_touched() {
             let out = store.run(line).fails(4);
             assert!(
                 out.stderr.contains(&format!(
-                    "schema version {version}, this build knows {known}"
+                    "schema version {version}, this build knows 1 to {known}"
                 )),
                 "{line}: {out:?}"
             );
