@@ -8,6 +8,7 @@ mod golden;
 mod judge;
 mod lifecycle;
 mod model;
+mod promises;
 mod semantics;
 mod terminal;
 mod tools;

@@ -1,0 +1,53 @@
+//! docs/security.md names the tests that hold each promise: they are there.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// The functions of every Rust file below a folder.
+fn functions(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            functions(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            for line in text.lines() {
+                if let Some(rest) = line.trim_start().strip_prefix("fn ") {
+                    let name = rest.split(['(', '<']).next().unwrap();
+                    found.insert(name.to_owned());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_promise_has_its_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut there = BTreeSet::new();
+    functions(&root.join("src"), &mut there);
+    functions(&root.join("tests"), &mut there);
+    let page = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let promises = page
+        .split("\n## ")
+        .find(|part| part.starts_with("Promises"));
+    let mut rows = 0;
+    for row in promises
+        .unwrap()
+        .lines()
+        .filter(|line| line.starts_with("| "))
+    {
+        let tests = row.trim_end_matches('|').rsplit_once('|').unwrap().1.trim();
+        if tests == "held by" || tests.starts_with("---") {
+            continue;
+        }
+        rows += 1;
+        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "a promise without a test: {row}");
+        for name in names {
+            assert!(there.contains(name), "there is no test {name}: {row}");
+        }
+    }
+    assert!(rows > 20, "only {rows} promises were found");
+}
