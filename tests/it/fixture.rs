@@ -276,6 +276,7 @@ pub fn password(slot: u32) -> String {
 /// A directory with a store, its domain keys and its password files.
 pub struct Store {
     dir: TempDir,
+    file: PathBuf,
 }
 
 impl Store {
@@ -290,7 +291,15 @@ impl Store {
             .tempdir()
             .unwrap();
         fs::create_dir(dir.path().join("mnt")).unwrap();
-        Self { dir }
+        Self {
+            dir,
+            file: "store.db".into(),
+        }
+    }
+
+    /// Has commands and mounts use another file of the store's directory as the store.
+    pub fn use_file(&mut self, file: impl Into<PathBuf>) {
+        self.file = file.into();
     }
 
     /// A path in the store's directory. Commands run there, so they may use the bare name as well.
@@ -313,12 +322,17 @@ impl Store {
         command
     }
 
+    /// The slotfs command on this store.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.bare(&["--store"]);
+        command.arg(&self.file).args(args);
+        command
+    }
+
     /// Runs slotfs on this store.
     #[track_caller]
     pub fn args(&self, args: &[&str]) -> Out {
-        run(self
-            .bare(&[&["--store", "store.db"], args].concat())
-            .stdin(Stdio::null()))
+        run(self.command(args).stdin(Stdio::null()))
     }
 
     /// Runs slotfs on this store with the words of `line`.
@@ -423,7 +437,7 @@ impl Store {
         let _ = fs::create_dir(&point);
         let mut command = self.bare(&["--store"]);
         command
-            .arg(self.path("store.db"))
+            .arg(self.path(&self.file))
             .arg("mount")
             .arg(&point)
             .arg("--foreground")

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod commands;
+mod crash;
+mod disk;
 mod fixture;
 mod formats;
 mod golden;
