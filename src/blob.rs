@@ -22,6 +22,7 @@ use crate::secret::SecretBytes;
 
 mod derive;
 mod fault;
+pub(crate) mod fuzzing;
 mod header;
 #[cfg(test)]
 mod properties;

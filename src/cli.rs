@@ -13,6 +13,7 @@ use crate::shell;
 
 mod console;
 mod domain;
+pub(crate) mod fuzzing;
 mod line;
 mod mount;
 mod object;

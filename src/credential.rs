@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::secret::{KEY_BYTES, Key, SecretBytes};
 
+pub(crate) mod fuzzing;
 pub mod kdf;
 mod slot_key;
 
@@ -132,6 +133,17 @@ impl Credential {
         getrandom::fill(&mut salt).map_err(|_| KdfError::Random)?;
         getrandom::fill(&mut nonce).map_err(|_| KdfError::Random)?;
         let keys = WrapKeys::derive(password, &salt, params)?;
+        Self::wrap_with(&keys, slot_key, binding, params, salt, nonce)
+    }
+
+    fn wrap_with(
+        keys: &WrapKeys,
+        slot_key: &SlotKey,
+        binding: Binding,
+        params: KdfParams,
+        salt: Vec<u8>,
+        nonce: [u8; 12],
+    ) -> Result<Self, KdfError> {
         let mut wrapped = nonce.to_vec();
         let mut sealed = Zeroizing::new(*slot_key.key().bytes());
         let tag = keys
@@ -163,6 +175,10 @@ impl Credential {
     ) -> Result<SlotKey, CredentialError> {
         let keys =
             WrapKeys::derive(password, &self.salt, self.params).map_err(CredentialError::Kdf)?;
+        self.unwrap_with(&keys, binding)
+    }
+
+    fn unwrap_with(&self, keys: &WrapKeys, binding: Binding) -> Result<SlotKey, CredentialError> {
         if !bool::from(keys.commitment().ct_eq(&self.commitment)) {
             return Err(CredentialError::Wrong);
         }

@@ -25,6 +25,7 @@ mod asker;
 mod attr;
 mod buffer;
 mod control;
+pub(crate) mod fuzzing;
 mod handles;
 mod incoming;
 mod invalidate;

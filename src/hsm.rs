@@ -20,6 +20,7 @@ mod check;
 mod clone;
 mod clone_list;
 mod domains;
+pub(crate) mod fuzzing;
 mod header;
 mod init;
 mod journal;

@@ -24,6 +24,8 @@ pub mod daemon;
 pub mod domain;
 pub mod error;
 pub mod fs;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hsm;
 mod interrupt;
 mod logging;

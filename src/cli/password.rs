@@ -25,6 +25,13 @@ pub struct PasswordFile {
     path: PathBuf,
 }
 
+impl PasswordFile {
+    /// As it is written on a command line, for [`crate::fuzzing`].
+    pub(super) fn spelled(&self) -> String {
+        format!("{}:{}={}", self.slot, self.role, self.path.display())
+    }
+}
+
 impl FromStr for PasswordFile {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {

@@ -38,6 +38,8 @@ impl Name {
         match bytes {
             b".slotfs" => Self::Hidden,
             b"new" => Self::New,
+            // The kernel keeps these two to itself; whoever else sent one would not mean a file.
+            b"." | b".." => Self::Other,
             [b'.', _, ..] => Self::Staging(name.to_owned()),
             _ => Self::Other,
         }
@@ -63,6 +65,7 @@ impl IdentityName {
         }
         match name.as_encoded_bytes() {
             bytes if bytes.len() > MOST_BYTES => Self::Other,
+            b"." | b".." => Self::Other,
             [b'.', _, ..] => Self::Staging(name.to_owned()),
             _ => Self::Other,
         }
@@ -93,7 +96,7 @@ mod tests {
         assert_eq!(parse(".x"), IdentityName::Staging(".x".into()));
         let upper = hex.to_uppercase();
         let long = format!(".{}", "x".repeat(255));
-        for other in ["", ".", "124", "new", &upper, &hex[1..], &long] {
+        for other in ["", ".", "..", "124", "new", &upper, &hex[1..], &long] {
             assert_eq!(parse(other), IdentityName::Other, "{other:?}");
         }
     }
@@ -119,6 +122,7 @@ mod tests {
             "key.pem",
             "4294967296",
             ".",
+            "..",
             &longer,
         ] {
             assert_eq!(parse(other), Name::Other, "{other:?}");

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::buffer::Buffer;
+use super::name;
 use crate::error::{Error, Result};
 use crate::object::SlotId;
 
@@ -476,13 +477,17 @@ impl Staging {
     /// Renames a file, over another unless `keep_existing`. Folders stay where they are.
     ///
     /// # Errors
-    /// [`Error::NoSuchFile`], [`Error::NameTaken`], [`Error::NotSupported`] for a folder.
+    /// [`Error::BadName`], [`Error::NoSuchFile`], [`Error::NameTaken`], [`Error::NotSupported`] for a folder.
     pub fn rename(
         &self,
         from: (Place, &OsStr),
         to: (Place, &OsStr),
         keep_existing: bool,
     ) -> Result<()> {
+        // In a staging folder any name will do, but none that no other filesystem could hold.
+        if to.1.len() > name::MOST_BYTES {
+            return name::refuse(to.0.slot, to.1);
+        }
         let mut table = self.table();
         let (from, to) = ((from.0, from.1.to_owned()), (to.0, to.1.to_owned()));
         let what = "renaming a staging folder";

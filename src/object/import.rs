@@ -16,6 +16,7 @@ mod ec;
 mod elements;
 mod error;
 mod form;
+pub(crate) mod fuzzing;
 mod pbes2;
 mod pkcs12;
 mod pkcs8;
@@ -81,6 +82,16 @@ pub fn import(
     naming: &Naming,
     password: Option<&SecretBytes>,
 ) -> Result<Vec<Object>, ImportError> {
+    import_within(file, raw, naming, password, Work::new())
+}
+
+fn import_within(
+    file: &SecretBytes,
+    raw: Option<RawType>,
+    naming: &Naming,
+    password: Option<&SecretBytes>,
+    work: Work,
+) -> Result<Vec<Object>, ImportError> {
     let bytes = file.bytes();
     if bytes.is_empty() {
         return Err(ImportError::EmptyFile);
@@ -95,10 +106,10 @@ pub fn import(
         Some(RawType::Data) => new::data(value(), naming)?,
         None => {
             return match form::is_der(bytes) {
-                true => parse(form::of_der(bytes)?, bytes, naming, password),
+                true => parse(form::of_der(bytes)?, bytes, naming, password, work),
                 false => {
                     let (form, der) = form::of_pem(bytes)?;
-                    parse(form, der.bytes(), naming, password)
+                    parse(form, der.bytes(), naming, password, work)
                 }
             };
         }
@@ -121,16 +132,18 @@ fn parse(
     der: &[u8],
     naming: &Naming,
     password: Option<&SecretBytes>,
+    mut work: Work,
 ) -> Result<Vec<Object>, ImportError> {
     let object = match form {
         Form::Pkcs8 => pkcs8::private(der, naming),
         Form::EncryptedPkcs8 => {
             let password = password.ok_or(ImportError::Encrypted)?;
-            let key = pbes2::private_key(der, password, &mut Work::new(), CONVERT)?;
+            let key = pbes2::private_key(der, password, &mut work, CONVERT)?;
             pkcs8::private(key.bytes(), naming)
         }
         Form::Pkcs12 => {
-            return pkcs12::objects(der, password.ok_or(ImportError::Encrypted)?, naming);
+            let password = password.ok_or(ImportError::Encrypted)?;
+            return pkcs12::objects(der, password, naming, work);
         }
         Form::Pkcs1 => rsa::private(der, None, naming),
         Form::Sec1 => ec::sec1_private(der, naming),

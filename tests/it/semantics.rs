@@ -2,6 +2,7 @@
 
 mod control;
 mod handles;
+mod hostile_names;
 mod incoming;
 mod locked;
 mod names;

@@ -80,6 +80,11 @@ impl Work {
         Self(Self::MAX_ROUNDS)
     }
 
+    /// So much of it: fuzzers have no seconds to give.
+    pub(super) fn of(rounds: u64) -> Self {
+        Self(rounds.min(Self::MAX_ROUNDS))
+    }
+
     /// Takes `rounds`, before they are done.
     pub(super) fn spend(&mut self, rounds: u64) -> Result<NonZeroU32, ImportError> {
         self.0 = self

@@ -3,7 +3,7 @@
 //! Strict as all of import: DER, a MAC that holds, and nothing inside but keys and X.509 certificates. What is
 //! encrypted must be so by PBES2; the RC2 and 3DES of older writers are refused with the way to convert them.
 
-mod mac;
+pub(super) mod mac;
 
 use ::pkcs8::ObjectIdentifier;
 use x509_cert::der::Tag;
@@ -41,8 +41,8 @@ pub(super) fn objects(
     der: &[u8],
     password: &SecretBytes,
     naming: &Naming,
+    mut work: Work,
 ) -> Result<Vec<Object>, ImportError> {
-    let mut work = Work::new();
     let mut pfx = Elements::of_sequence(der, WHAT)?;
     if pfx.number()? != 3 {
         return Err(not_imported("a PKCS#12 store of another version than 3"));

@@ -70,6 +70,16 @@ pub(super) fn verify(
     outcome.map_err(|_| ImportError::Password)
 }
 
+/// The tag over `safe` by SHA-256, one round and the salt 7, for [`crate::fuzzing`].
+pub(in super::super) fn tag(safe: &[u8], password: &SecretBytes) -> Option<Vec<u8>> {
+    let key = derive(&digest::SHA256, &bmp_string(password).ok()?, &[7], 1);
+    Some(
+        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.bytes()), safe)
+            .as_ref()
+            .to_vec(),
+    )
+}
+
 /// Appendix B.2 for as many bytes as the digest has, where steps 6 B and C have nothing to do.
 fn derive(
     algorithm: &'static digest::Algorithm,

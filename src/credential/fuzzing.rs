@@ -1,0 +1,80 @@
+//! A credential's row as whoever has the file may have changed it, for [`crate::fuzzing`].
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // that is how a property fails
+
+use zeroize::Zeroizing;
+
+use super::{
+    Binding, COMMITMENT_BYTES, Credential, CredentialError, KdfParams, Role, SlotKey, WrapKeys,
+};
+use crate::fuzzing::Input;
+use crate::secret::{KEY_BYTES, Key, SecretBytes};
+
+/// A row that is wrapped under known keys opens; changed anywhere, or put elsewhere, it does not. A cost that is not
+/// accepted is refused before it is paid.
+pub(crate) fn run(data: &[u8]) {
+    let mut input = Input::new(data);
+    let mut okm = Zeroizing::new([0x11; KEY_BYTES + COMMITMENT_BYTES]);
+    okm[0] = input.byte();
+    let keys = WrapKeys(okm);
+    let slot_key = SlotKey::new(Key::make(|key| key.fill(0x22)));
+    let mut binding = binding(&mut input);
+    let params = params(&mut input);
+    let salt = input.short().to_vec();
+    let nonce = [input.byte(); 12];
+    let good = Credential::wrap_with(&keys, &slot_key, binding, params, salt, nonce)
+        .expect("wrapping needs no memory");
+    let opened = good.unwrap_with(&keys, binding).expect("it opens");
+    assert_eq!(opened.key().bytes(), slot_key.key().bytes());
+
+    let (mut row, mut place) = (good.clone(), binding);
+    change(&mut row, &mut place, &mut input);
+    let outcome = row.unwrap_with(&keys, place);
+    if (&row, place) == (&good, binding) {
+        assert!(outcome.is_ok());
+    } else {
+        let expected = match row.commitment == good.commitment {
+            true => CredentialError::Damaged,
+            false => CredentialError::Wrong,
+        };
+        assert_eq!(outcome.err(), Some(expected), "a change is seen");
+    }
+    if !row.params.is_sane() {
+        binding.id = 0;
+        let refused = row.unwrap(&SecretBytes::from(b"password".as_slice()), binding);
+        assert!(matches!(refused.err(), Some(CredentialError::Kdf(_))));
+    }
+}
+
+fn binding(input: &mut Input<'_>) -> Binding {
+    Binding {
+        serial: input.u64(),
+        role: input.pick(&Role::ALL),
+        id: input.u64().cast_signed(),
+    }
+}
+
+fn params(input: &mut Input<'_>) -> KdfParams {
+    KdfParams {
+        memory_kib: input.u32(),
+        passes: input.u32(),
+        lanes: input.u32(),
+    }
+}
+
+fn change(row: &mut Credential, place: &mut Binding, input: &mut Input<'_>) {
+    while !input.is_empty() {
+        match input.byte() % 6 {
+            0 => row.params = params(input),
+            1 => row.salt = input.short().to_vec(),
+            2 => row.commitment = input.short().to_vec(),
+            3 => row.wrapped = input.short().to_vec(),
+            4 => *place = binding(input),
+            _ => {
+                let at = usize::from(input.byte()) % row.wrapped.len().max(1);
+                if let Some(byte) = row.wrapped.get_mut(at) {
+                    *byte ^= input.byte();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What the kernel may hand over, without a kernel, for [`crate::fuzzing`]: names, messages, and sequences of requests
+//! on incoming and staged files against models of them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // that is how a property fails
+
+mod incoming;
+mod staging;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use fuser::INodeNo;
+
+use super::control::ControlFile;
+use super::name::{IdentityName, MOST_BYTES, Name, refuse};
+use super::node::Node;
+use crate::fuzzing::Input;
+use crate::hsm::TrashName;
+use crate::object::SlotId;
+use crate::secret::SecretBytes;
+
+/// The first byte says what the rest is: a name or a message, an inode number, or requests.
+pub(crate) fn run(data: &[u8]) {
+    let mut input = Input::new(data);
+    match input.byte() % 4 {
+        0 => {
+            name(input.rest());
+            message(data.get(1..).unwrap_or_default());
+        }
+        1 => inode(input.u64()),
+        2 => incoming::run(&mut input),
+        _ => staging::run(&mut input),
+    }
+}
+
+/// A name means one thing, and a thing has one name; what is said of one that is refused is one line.
+fn name(bytes: &[u8]) {
+    let name = OsStr::from_bytes(bytes);
+    match Name::parse(name) {
+        Name::Hidden => assert_eq!(bytes, b".slotfs"),
+        Name::New => assert_eq!(bytes, b"new"),
+        Name::Handle(handle) => assert_eq!(handle.to_string().as_bytes(), bytes),
+        Name::Staging(staging) => {
+            assert_eq!(staging, name);
+            assert!(bytes.starts_with(b".") && bytes.len() <= MOST_BYTES);
+            assert!(![&b"."[..], b"..", b".slotfs"].contains(&bytes));
+        }
+        Name::Other => {
+            let number = name.to_str().and_then(|text| text.parse::<u32>().ok());
+            let spelled = number.map(|number| number.to_string());
+            assert!(
+                number == Some(0) || spelled.as_deref().map(str::as_bytes) != Some(bytes),
+                "a handle"
+            );
+        }
+    }
+    match IdentityName::parse(name) {
+        IdentityName::Ouid(ouid) => assert_eq!(ouid.to_string().as_bytes(), bytes),
+        IdentityName::Staging(staging) => {
+            assert_eq!(staging, name);
+            assert!(bytes.starts_with(b".") && bytes.len() <= MOST_BYTES);
+        }
+        IdentityName::Other => {}
+    }
+    if let Some(trashed) = name
+        .to_str()
+        .and_then(|text| text.parse::<TrashName>().ok())
+    {
+        assert_eq!(trashed.to_string().as_bytes(), bytes);
+    }
+    let refused = refuse::<()>(SlotId(0), name).expect_err("it refuses");
+    assert_eq!(refused.errno(), libc::EINVAL);
+    assert!(!refused.to_string().contains(char::is_control), "{refused}");
+
+    let Some(text) = name.to_str() else { return };
+    for in_slot in [false, true] {
+        if let Some(file) = ControlFile::find(text, in_slot) {
+            assert_eq!(file.row().name, text);
+            assert_eq!(ControlFile::from_id(file.id()), Some(file));
+        }
+    }
+    if let Ok(slot) = text.parse::<SlotId>() {
+        assert_eq!(slot.to_string(), text);
+    }
+}
+
+/// "One trailing LF or CRLF is dropped from a password."
+fn message(bytes: &[u8]) {
+    let password = SecretBytes::from(bytes).without_newline();
+    let kept = password.bytes();
+    let dropped = bytes.strip_prefix(kept).expect("its start is kept");
+    assert!([&b""[..], b"\n", b"\r\n"].contains(&dropped));
+    assert!(!dropped.is_empty() || !bytes.ends_with(b"\n"));
+    assert!(dropped != b"\n" || !kept.ends_with(b"\r"));
+}
+
+fn inode(number: u64) {
+    if let Some(node) = Node::of(INodeNo(number)) {
+        assert_eq!(Node::of(node.ino()), Some(node));
+    }
+}

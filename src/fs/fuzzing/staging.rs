@@ -1,0 +1,230 @@
+//! Staged files and folders against a map.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::sync::Arc;
+
+use super::super::staging::{Folder, Overflow, Place, Staged, Staging, StagingFile};
+use crate::fuzzing::Input;
+use crate::hsm::MAX_BLOB_BYTES;
+use crate::object::SlotId;
+
+/// The process that does it all.
+const WRITER: u32 = 1;
+const NAMES: &[&str] = &[".a", ".b", ".c"];
+
+#[derive(Clone)]
+enum Entry {
+    File(Arc<StagingFile>),
+    Folder(u64),
+}
+
+#[derive(Default)]
+struct Model {
+    entries: BTreeMap<(Place, OsString), Entry>,
+    /// Content by number: `Err` after it went past the largest blob. It is that of the open file, whatever its name
+    /// is by now.
+    contents: BTreeMap<u64, Result<Vec<u8>, Overflow>>,
+}
+
+pub(super) fn run(input: &mut Input<'_>) {
+    let staging = Staging::default();
+    let mut model = Model::default();
+    for _ in 0..64 {
+        if input.is_empty() {
+            break;
+        }
+        step(&staging, &mut model, input);
+        compare(&staging, &model);
+    }
+    for slot in 0..2 {
+        staging.clear(SlotId(slot));
+        model.entries.retain(|(place, _), _| place.slot.0 != slot);
+        compare(&staging, &model);
+    }
+}
+
+/// There are no folders in staging folders.
+fn outside(place: Place) -> Place {
+    match place.folder {
+        Folder::Staging(_) => Place {
+            folder: Folder::Slot,
+            ..place
+        },
+        Folder::Slot | Folder::Identities => place,
+    }
+}
+
+/// A place that there is, and a name.
+fn key(model: &Model, input: &mut Input<'_>) -> (Place, OsString) {
+    let choice = input.byte();
+    let slot = SlotId(u32::from(choice & 1));
+    let folders: Vec<u64> = model
+        .entries
+        .iter()
+        .filter_map(|((place, _), entry)| match entry {
+            Entry::Folder(id) if place.slot == slot => Some(*id),
+            _ => None,
+        })
+        .collect();
+    let folder = match choice & 2 {
+        0 => Folder::Slot,
+        _ => folders
+            .get(usize::from(choice >> 2) % folders.len().max(1))
+            .map_or(Folder::Identities, |id| Folder::Staging(*id)),
+    };
+    (Place { slot, folder }, input.pick(NAMES).into())
+}
+
+fn step(staging: &Staging, model: &mut Model, input: &mut Input<'_>) {
+    let what = input.byte() % 9;
+    let at = key(model, input);
+    let there = model.entries.get(&at).cloned();
+    let (place, name): (Place, &OsStr) = (at.0, &at.1);
+    match (what, there) {
+        (0, there) => match (staging.create(place, name, WRITER), there) {
+            (Ok(file), None) => {
+                model.contents.insert(file.id, Ok(Vec::new()));
+                model.entries.insert(at, Entry::File(file));
+            }
+            (Ok(file), Some(Entry::File(there))) => assert_eq!(file.id, there.id),
+            (outcome, there) => {
+                assert!(outcome.is_err() && matches!(there, Some(Entry::Folder(_))))
+            }
+        },
+        (1, _) => {
+            let at = (outside(place), at.1);
+            match staging.create_folder(at.0, &at.1, WRITER) {
+                Ok(id) => assert!(model.entries.insert(at, Entry::Folder(id)).is_none()),
+                Err(_) => assert!(model.entries.contains_key(&at)),
+            }
+        }
+        (2, there) => {
+            let gone = staging.remove(place, name).is_ok();
+            assert_eq!(gone, matches!(there, Some(Entry::File(_))));
+            if gone {
+                model.entries.remove(&at);
+            }
+        }
+        (3, _) => {
+            let at = (outside(place), at.1);
+            let empty = match model.entries.get(&at) {
+                Some(Entry::Folder(id)) => !model
+                    .entries
+                    .keys()
+                    .any(|key| key.0.folder == Folder::Staging(*id)),
+                _ => false,
+            };
+            assert_eq!(staging.remove_folder(at.0, &at.1).is_ok(), empty);
+            if empty {
+                model.entries.remove(&at);
+            }
+        }
+        (4, there) => {
+            let (to, keep) = (key(model, input), input.flag());
+            let target = model.entries.get(&to);
+            let free = target.is_none() || (!keep && matches!(target, Some(Entry::File(_))));
+            let may = matches!(there, Some(Entry::File(_))) && free;
+            let done = staging.rename((place, name), (to.0, &to.1), keep).is_ok();
+            assert_eq!(done, may);
+            if let (true, Some(entry)) = (done, there) {
+                model.entries.remove(&at);
+                model.entries.insert(to, entry);
+            }
+        }
+        (5, Some(Entry::File(file))) => {
+            let offset = input.pick(&[0, 1, 7, 300, MAX_BLOB_BYTES as u64, u64::MAX]);
+            let data = input.short();
+            assert!(staging.write(&file, offset, data), "it is no object yet");
+            write(
+                model.contents.get_mut(&file.id).expect("it is known"),
+                offset,
+                data,
+            );
+        }
+        (6, Some(Entry::File(file))) => {
+            let length = input.pick(&[0, 1, 5, 400, MAX_BLOB_BYTES as u64 + 1]);
+            assert!(staging.truncate(&file, length), "it is no object yet");
+            let content = model.contents.get_mut(&file.id).expect("it is known");
+            if length == 0 {
+                *content = Ok(Vec::new());
+            }
+            match content {
+                Ok(bytes) if length <= MAX_BLOB_BYTES as u64 => bytes.resize(length as usize, 0),
+                _ => *content = Err(Overflow::TooLarge),
+            }
+        }
+        (7, Some(Entry::File(file))) => {
+            staging.remove_file(place, name, &file);
+            model.entries.remove(&at);
+        }
+        (8, _) if input.byte() == 0 => {
+            staging.clear(place.slot);
+            model.entries.retain(|(at, _), _| at.slot != place.slot);
+        }
+        _ => {}
+    }
+}
+
+fn write(content: &mut Result<Vec<u8>, Overflow>, offset: u64, data: &[u8]) {
+    let Ok(bytes) = content else { return };
+    match offset.checked_add(data.len() as u64) {
+        Some(end) if end <= MAX_BLOB_BYTES as u64 => {
+            if !data.is_empty() {
+                let (start, end) = (offset as usize, end as usize);
+                bytes.resize(bytes.len().max(end), 0);
+                bytes[start..end].copy_from_slice(data);
+            }
+        }
+        _ => *content = Err(Overflow::TooLarge),
+    }
+}
+
+/// Everything is where it should be, and says what it should.
+fn compare(staging: &Staging, model: &Model) {
+    let mut places: Vec<Place> = (0..2)
+        .flat_map(|slot| [(slot, Folder::Slot), (slot, Folder::Identities)])
+        .map(|(slot, folder)| Place {
+            slot: SlotId(slot),
+            folder,
+        })
+        .collect();
+    places.extend(
+        model
+            .entries
+            .iter()
+            .filter_map(|((place, _), entry)| match entry {
+                Entry::Folder(id) => Some(Place {
+                    folder: Folder::Staging(*id),
+                    ..*place
+                }),
+                Entry::File(_) => None,
+            }),
+    );
+    let mut found = 0;
+    for place in places {
+        for (name, staged) in staging.list(place, 0) {
+            found += 1;
+            let expected = model
+                .entries
+                .get(&(place, name.clone()))
+                .expect("it is known");
+            assert_eq!(
+                staging.find(place, &name).map(|it| it.id()),
+                Some(staged.id())
+            );
+            assert_eq!(staging.by_id(staged.id()).map(|it| it.0), Some(place));
+            match (expected, staged) {
+                (Entry::File(file), Staged::File(staged)) => {
+                    assert_eq!(file.id, staged.id);
+                    let content = &model.contents[&file.id];
+                    assert_eq!(&staged.bytes(), content);
+                    assert_eq!(staged.len(), content.as_ref().map_or(0, Vec::len));
+                }
+                (Entry::Folder(id), Staged::Folder(staged, _)) => assert_eq!(*id, staged),
+                _ => panic!("a file is a folder"),
+            }
+        }
+    }
+    assert_eq!(found, model.entries.len());
+}
