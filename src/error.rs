@@ -126,6 +126,14 @@ pub enum Error {
         /// The handle.
         handle: Handle,
     },
+    /// A store whose tables, triggers or views somebody changed.
+    #[error("store {}: {why}, so nothing is written to it", path.display())]
+    ForeignSchema {
+        /// The store's path.
+        path: PathBuf,
+        /// What is not ours.
+        why: String,
+    },
     /// A staging name that is in use.
     #[error("slot {slot}: the name is taken")]
     NameTaken {
@@ -419,6 +427,7 @@ impl Error {
             Self::Gone => libc::ESTALE,
             Self::Damaged { .. }
             | Self::Store { .. }
+            | Self::ForeignSchema { .. }
             | Self::Random(_)
             | Self::Mount { .. }
             | Self::Daemon { .. } => libc::EIO,
@@ -485,7 +494,7 @@ impl Error {
                 ResultCode(0x82, "CKR_OBJECT_HANDLE_INVALID")
             }
             Self::Damaged { .. } => ResultCode(0x30, "CKR_DEVICE_ERROR"),
-            Self::Store { .. } => ResultCode(0x30, "CKR_DEVICE_ERROR"),
+            Self::Store { .. } | Self::ForeignSchema { .. } => ResultCode(0x30, "CKR_DEVICE_ERROR"),
             Self::File { .. } | Self::Mount { .. } | Self::Daemon { .. } => {
                 ResultCode(0x6, "CKR_FUNCTION_FAILED")
             }
@@ -507,6 +516,7 @@ impl Error {
             | Self::RoleMissing { .. } => exit::LOGIN,
             Self::Damaged { .. }
             | Self::Store { .. }
+            | Self::ForeignSchema { .. }
             | Self::StoreReadOnly { .. }
             | Self::DiskFull { .. } => exit::STORE,
             Self::Mount { .. } => exit::MOUNT,
@@ -594,6 +604,7 @@ impl Error {
             Self::DiskFull { .. }
             | Self::Damaged { .. }
             | Self::Store { .. }
+            | Self::ForeignSchema { .. }
             | Self::Mount { .. }
             | Self::Daemon { .. }
             | Self::Random(_) => Level::Error,
@@ -689,6 +700,9 @@ impl Error {
                 format!(
                     "destroy what is in {slot}/.slotfs/trash and not needed, or have 'partition set -retention' end its time sooner"
                 )
+            }
+            Self::ForeignSchema { .. } => {
+                "somebody changed it who can write the file; 'slotfs store check' says more, and a backup from before is whole".into()
             }
             Self::NotInTrash { .. } => "'slotfs object trash' lists what is there".into(),
             Self::NoSuchObject { .. } => "'slotfs partition contents' lists the handles".into(),

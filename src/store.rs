@@ -17,6 +17,7 @@ mod change;
 mod check;
 mod committer;
 mod fault;
+mod kind;
 mod objects;
 mod schema;
 mod slots;
@@ -72,16 +73,11 @@ impl Store {
     /// [`Error::Damaged`] when SQLite finds it so.
     pub fn open(path: &Path, access: Access) -> Result<Self> {
         fault::check_library(path)?;
+        kind::check(path)?;
         if !path.exists() {
             return Err(Error::Store {
                 path: path.to_owned(),
                 why: "there is no store; 'slotfs partition init' makes one".into(),
-            });
-        }
-        if path.is_dir() {
-            return Err(Error::Store {
-                path: path.to_owned(),
-                why: "it is a folder; a store is a file".into(),
             });
         }
         match access {
@@ -97,6 +93,7 @@ impl Store {
     /// As [`Store::open`].
     pub fn open_or_create(path: &Path) -> Result<Self> {
         fault::check_library(path)?;
+        kind::check(path)?;
         schema::create_file(path)?;
         Self::open_writable(path, true)
     }

@@ -115,6 +115,23 @@ impl<'a> Console<'a> {
         })
     }
 
+    /// The store for a check: also one that is refused because of what writing to it would set off.
+    ///
+    /// # Errors
+    /// As [`Hsm::open`].
+    pub fn open_to_check(&self) -> Result<Arc<Hsm>> {
+        self.opened(|| {
+            let path = self.store()?;
+            match Hsm::open(&path, Access::ReadWrite) {
+                Err(Error::StoreReadOnly { .. }) => Hsm::open(&path, Access::ReadOnly),
+                Err(refused @ Error::ForeignSchema { .. }) => {
+                    Hsm::open(&path, Access::ReadOnly).map_err(|_| refused)
+                }
+                opened => opened,
+            }
+        })
+    }
+
     /// The store, made when it is not there.
     ///
     /// # Errors

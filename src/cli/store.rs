@@ -59,7 +59,7 @@ impl Verb {
 }
 
 fn check(console: &Console<'_>, given: Vec<SlotId>) -> Result<Ended> {
-    let hsm = console.open_to_look()?;
+    let hsm = console.open_to_check()?;
     let there = hsm.slot_numbers()?;
     if let Some(&slot) = given.iter().find(|slot| !there.contains(slot)) {
         return Err(Error::NoSuchSlot { slot });

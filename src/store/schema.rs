@@ -11,6 +11,8 @@ use super::fault::sql;
 use super::now_secs;
 use crate::error::{Error, Result};
 
+mod parts;
+
 /// "SLOT", so that file(1) and we know a store from another database.
 const APPLICATION_ID: i32 = 0x534c_4f54;
 /// The schema's version; a later one is refused.
@@ -141,6 +143,14 @@ fn make_tables(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Those that a store of that version has: one that was not opened for writing since has no trash yet.
+fn make_tables_of(connection: &Connection, version: i32) -> rusqlite::Result<()> {
+    match version {
+        FIRST_VERSION => connection.execute_batch(FIRST_TABLES),
+        _ => make_tables(connection),
+    }
+}
+
 /// Makes an empty file for the store unless there is one: 0600, in a folder 0700. SQLite gives its WAL
 /// the same mode.
 pub fn create_file(path: &Path) -> Result<()> {
@@ -187,7 +197,16 @@ pub fn prepare(path: &Path, connection: &Connection, may_create: bool) -> Result
             .map_err(sql(path))?;
         create(path, connection)?;
     }
-    if check(path, connection)? == FIRST_VERSION {
+    let version = check(path, connection)?;
+    // Before anything is written, a migration included.
+    let foreign = parts::foreign(connection, |made| make_tables_of(made, version));
+    if let Some(why) = foreign.map_err(sql(path))? {
+        return Err(Error::ForeignSchema {
+            path: path.to_owned(),
+            why,
+        });
+    }
+    if version == FIRST_VERSION {
         migrate(path, connection)?;
     }
     connection
@@ -302,23 +321,18 @@ pub fn check(path: &Path, connection: &Connection) -> Result<i32> {
     Ok(version)
 }
 
-/// In what way the tables, indexes and triggers are not those that [`make_tables`] makes. Triggers are compared
-/// to the letter: a changed one miscounts, or does what nobody asked for.
+/// In what way the tables, indexes and triggers are not those that [`make_tables`] makes. All are compared to the letter:
+/// a changed one miscounts, or does what nobody asked for.
 pub fn differences(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let expected = Connection::open_in_memory()?;
-    match connection.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))? {
-        // Not opened for writing since: it has no trash yet.
-        FIRST_VERSION => expected.execute_batch(FIRST_TABLES)?,
-        _ => make_tables(&expected)?,
-    }
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    make_tables_of(&expected, version)?;
     let (expected, there) = (parts(&expected)?, parts(connection)?);
     let missing = expected.iter().filter_map(|(part, text)| {
         let (kind, name) = part;
         match there.get(part) {
             None => Some(format!("the {kind} {name} is missing")),
-            Some(other) if other != text && kind == "trigger" => {
-                Some(format!("the {kind} {name} was changed"))
-            }
+            Some(other) if other != text => Some(format!("the {kind} {name} was changed")),
             Some(_) => None,
         }
     });

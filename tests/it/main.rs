@@ -7,6 +7,7 @@ mod disk;
 mod fixture;
 mod formats;
 mod golden;
+mod hostile;
 mod judge;
 mod lifecycle;
 mod model;
