@@ -425,9 +425,20 @@ impl Store {
         self.start_at("mnt", logins, &[])
     }
 
+    /// The same with everything in the log.
+    #[track_caller]
+    pub fn start_traced(&self, logins: &[u32]) -> Mount {
+        self.start_with("mnt", logins, &[], "trace")
+    }
+
     /// The same at another mountpoint of the store's directory and with more arguments.
     #[track_caller]
     pub fn start_at(&self, point: &str, logins: &[u32], more: &[&str]) -> Mount {
+        self.start_with(point, logins, more, "info")
+    }
+
+    #[track_caller]
+    fn start_with(&self, point: &str, logins: &[u32], more: &[&str], log_level: &str) -> Mount {
         // One log per mount: what an earlier one was told is no concern of the next.
         let log = (1..)
             .map(|i| self.path(format!("{point}-{i}.log")))
@@ -451,6 +462,7 @@ impl Store {
                     self.path(format!("pw-{slot}")).display()
                 ));
         }
+        command.env("SLOTFS_LOG", log_level);
         Mount::start(&mut command, point, log)
     }
 
@@ -492,7 +504,6 @@ impl Mount {
             .open(&log)
             .unwrap();
         let child = command
-            .env("SLOTFS_LOG", "info")
             .stdin(Stdio::null())
             .stdout(to_log.try_clone().unwrap())
             .stderr(to_log)

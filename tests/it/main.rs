@@ -12,6 +12,7 @@ mod judge;
 mod lifecycle;
 mod model;
 mod promises;
+mod secrets;
 mod semantics;
 mod terminal;
 mod tools;
