@@ -32,6 +32,8 @@ mod invalidate;
 mod listing;
 mod lookup;
 mod message;
+#[cfg(test)]
+mod model;
 mod name;
 mod node;
 mod open;
