@@ -152,16 +152,29 @@ pub(crate) fn print_clap(mut error: clap::Error) -> u8 {
     }
 }
 
-/// A word that belongs to no option may be a password with a typing error before it.
+/// A word that belongs to no option may be a password with a typing error before it, or have one in it.
 fn hide_values(error: &mut clap::Error) {
-    let stray = matches!(
-        error.get(ContextKind::InvalidArg),
-        Some(ContextValue::String(word)) if !word.starts_with('-')
-    );
-    if error.kind() == ErrorKind::UnknownArgument && stray {
-        let hidden = ContextValue::String("...".into());
-        error.insert(ContextKind::InvalidArg, hidden);
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
+        return;
+    };
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(shown) = without_value(word)
+    {
+        error.insert(ContextKind::InvalidArg, ContextValue::String(shown));
         error.remove(ContextKind::Suggested);
+    }
+}
+
+/// What of a word may be shown, when that is not all: the name of an option, as far as it can be told from its value.
+fn without_value(word: &str) -> Option<String> {
+    if let Some((option, _)) = word.split_once('=').filter(|_| word.starts_with("--")) {
+        return Some(format!("{option}=..."));
+    }
+    let mut letters = word.chars();
+    match (letters.next(), letters.next(), letters.next()) {
+        (Some('-'), Some('-'), _) | (Some('-'), _, None) => None,
+        (Some('-'), Some(letter), Some(_)) => Some(format!("-{letter}...")),
+        _ => Some("...".to_owned()),
     }
 }
 
@@ -265,6 +278,21 @@ fn collect_longs(command: &Command, longs: &mut BTreeSet<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_that_is_not_understood_is_not_told_with_its_value() {
+        for (word, shown) in [
+            ("--password=secret", Some("--password=...")),
+            ("-psecret", Some("-p...")),
+            ("-p=secret", Some("-p...")),
+            ("secret", Some("...")),
+            ("", Some("...")),
+            ("--pasword", None),
+            ("-p", None),
+        ] {
+            assert_eq!(without_value(word).as_deref(), shown, "{word}");
+        }
+    }
 
     #[test]
     fn the_grammar_is_sound() {
