@@ -11,6 +11,7 @@ mod golden;
 mod hostile;
 mod judge;
 mod lifecycle;
+mod load;
 mod model;
 mod promises;
 mod secrets;
