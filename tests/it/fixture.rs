@@ -538,6 +538,11 @@ impl Mount {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap())
     }
 
+    /// For a test that goes on for minutes on purpose.
+    pub fn without_watchdog(&mut self) {
+        self.watchdog = None;
+    }
+
     /// What the daemon has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()

@@ -36,7 +36,8 @@ fn bytes_of(path: &Path) -> u64 {
 #[test]
 fn memory_descriptors_and_files_stay_flat() {
     let cycles = std::env::var("SLOTFS_SOAK_CYCLES").map_or(CYCLES, |text| text.parse().unwrap());
-    let hsm = two_slots(50);
+    let mut hsm = two_slots(50);
+    hsm.mount.without_watchdog();
     hsm.mount.announce_rejections();
     let pid = hsm.mount.pid();
     let blobs: Vec<Vec<u8>> = hsm.blobs(0).into_values().collect();

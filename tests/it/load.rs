@@ -41,8 +41,9 @@ while [ ! -e "$STOP" ]; do
     clones=$(sed -n 's/.* is now handle \([0-9]*\) on slot .*/\1/p' "$OUT" | paste -sd,)
     slotfs object delete -handle $clones -destroy -force -slot $OTHER > /dev/null
     slotfs object delete -handle $handles -force -slot $SLOT > /dev/null
-    slotfs object restore -trash $handles -slot $SLOT > /dev/null
-    slotfs object delete -handle $handles -destroy -force -slot $SLOT > /dev/null
+    # The other one's clone may have taken a handle meanwhile: then it comes back under another.
+    back=$(slotfs object restore -trash $handles -slot $SLOT | sed -n 's/.* is handle \([0-9]*\) again/\1/p' | paste -sd,)
+    slotfs object delete -handle $back -destroy -force -slot $SLOT > /dev/null
     echo round >> "$ROUNDS"
 done"#;
 
@@ -123,8 +124,10 @@ fn eight_writers_and_eight_readers_from_several_processes() {
     }
     store.aes(0, 6 * u32::try_from(OWN).unwrap());
     store.data(0, 60_000);
-    let one = store.start_at("mnt", &[0, 1, 2], &[]);
-    let two = store.start_at("mnt2", &[0, 1, 2], &[]);
+    let mut one = store.start_at("mnt", &[0, 1, 2], &[]);
+    let mut two = store.start_at("mnt2", &[0, 1, 2], &[]);
+    one.without_watchdog();
+    two.without_watchdog();
     let known = contents(&one.point.join("0/.slotfs/ouid"));
     crate::fixture::write_dir(&store.path("known"), &known);
     for (name, blob) in &known {
@@ -182,6 +185,11 @@ fn eight_writers_and_eight_readers_from_several_processes() {
     for worker in &mut crew.workers {
         let status = worker.child.wait().unwrap();
         let said = fs::read_to_string(&worker.errors).unwrap();
+        // A reader can hold the log up; then that is told, and tried again.
+        let said: String = said
+            .lines()
+            .filter(|line| !line.contains("are still in"))
+            .collect();
         if !status.success() || !said.is_empty() {
             failed.push(format!("{}: {status}: {said}", worker.what));
         }
