@@ -343,11 +343,14 @@ impl Writer {
                     row.get::<_, i64>(0)
                 });
             let why = match outcome {
-                Ok(0) => {
-                    self.erase_pending = false;
-                    self.erase_told = false;
-                    return;
-                }
+                Ok(0) => match self.sync_log() {
+                    Ok(()) => {
+                        self.erase_pending = false;
+                        self.erase_told = false;
+                        return;
+                    }
+                    Err(error) => error.to_string(),
+                },
                 Ok(_) => "another process is reading it".to_owned(),
                 Err(error) => error.to_string(),
             };
@@ -362,6 +365,18 @@ impl Writer {
                 return;
             }
             thread::sleep(BUSY_WAITS.1);
+        }
+    }
+}
+
+impl Writer {
+    /// SQLite does not sync what it cut short: after a loss of power the old log could be there again.
+    fn sync_log(&self) -> std::io::Result<()> {
+        match std::fs::File::open(super::wal_path(&self.path)) {
+            // Its locks are on other files: closing this one gives none of them up.
+            Ok(log) => log.sync_all(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
         }
     }
 }

@@ -10,6 +10,7 @@
 mod at_each_point;
 mod base;
 mod check;
+mod destroyed;
 mod disk_faults;
 mod points;
 mod random;

@@ -95,6 +95,11 @@ impl Disk {
         self.lock().state.image(Survives::Everything)
     }
 
+    /// What is on it if the power goes now and nothing is kept that was not synced.
+    pub fn durable(&self) -> Image {
+        self.lock().state.image(Survives::Synced)
+    }
+
     /// Switches faults on, or off with [`Faults::default`].
     pub fn fail(&self, faults: Faults) {
         self.lock().faults = faults;
