@@ -223,8 +223,7 @@ pub fn prepare(path: &Path, connection: &Connection, may_create: bool) -> Result
 
 /// In one transaction: two processes may find the file empty at once.
 fn create(path: &Path, connection: &Connection) -> Result<()> {
-    let make = || {
-        connection.execute_batch("BEGIN IMMEDIATE")?;
+    at_once(path, connection, || {
         let empty: bool = connection.query_row(
             "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)",
             [],
@@ -239,9 +238,21 @@ fn create(path: &Path, connection: &Connection) -> Result<()> {
             connection.pragma_update(None, "application_id", APPLICATION_ID)?;
             connection.pragma_update(None, "user_version", VERSION)?;
         }
-        connection.execute_batch("COMMIT")
-    };
-    make().map_err(|error| {
+        Ok(())
+    })
+}
+
+/// All of `change`, or none of it.
+fn at_once(
+    path: &Path,
+    connection: &Connection,
+    change: impl FnOnce() -> rusqlite::Result<()>,
+) -> Result<()> {
+    let outcome = connection
+        .execute_batch("BEGIN IMMEDIATE")
+        .and_then(|()| change())
+        .and_then(|()| connection.execute_batch("COMMIT"));
+    outcome.map_err(|error| {
         if !connection.is_autocommit() {
             // The error to tell is the first one.
             let _ = connection.execute_batch("ROLLBACK");
@@ -264,8 +275,7 @@ fn migrate(path: &Path, connection: &Connection) -> Result<()> {
         path.display(),
         copy.display()
     );
-    let change = || {
-        connection.execute_batch("BEGIN IMMEDIATE")?;
+    at_once(path, connection, || {
         let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         // Another process may have been first.
         if version == FIRST_VERSION {
@@ -273,14 +283,7 @@ fn migrate(path: &Path, connection: &Connection) -> Result<()> {
             connection.execute_batch(TRASH_TRIGGERS)?;
             connection.pragma_update(None, "user_version", VERSION)?;
         }
-        connection.execute_batch("COMMIT")
-    };
-    change().map_err(|error| {
-        if !connection.is_autocommit() {
-            // The error to tell is the first one.
-            let _ = connection.execute_batch("ROLLBACK");
-        }
-        sql(path)(error)
+        Ok(())
     })
 }
 

@@ -4,9 +4,7 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::write::{
-    Room, already, check_unmoved, check_version, free_at_end, identity, insert, is_taken, query,
-};
+use super::write::{Room, already, check_unmoved, check_version, exactly, identity, insert, query};
 use super::{Entry, Place, Put, SEALED_COLUMNS, Stored, entry, sealed_entry};
 use crate::credential::SealedRow;
 use crate::error::{Error, Result};
@@ -268,13 +266,7 @@ fn restore(tx: &mut Tx<'_>, it: Trashed, put: Put) -> Result<Stored> {
     }
     let mut room = Room::of(tx, slot)?;
     room.check(slot, put.payload_bytes)?;
-    let handle = match put.want {
-        Some(handle) if is_taken(tx, slot, handle)? => {
-            return Err(Error::HandleTaken { slot, handle });
-        }
-        Some(handle) => handle,
-        None => free_at_end(tx, slot, &room)?,
-    };
+    let handle = exactly(tx, slot, put.want, &room)?;
     remove(tx, it.entry.id)?;
     insert(tx, put, handle, &mut room, Some(it.entry.id)).map(Stored::New)
 }

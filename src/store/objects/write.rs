@@ -194,15 +194,23 @@ fn move_object(tx: &mut Tx<'_>, it: Move) -> Result<Stored> {
     }
     let mut room = Room::of(tx, slot)?;
     room.check(slot, put.payload_bytes)?;
-    let handle = match put.want {
-        Some(handle) if is_taken(tx, slot, handle)? => {
-            return Err(Error::HandleTaken { slot, handle });
-        }
-        Some(handle) => handle,
-        None => free_at_end(tx, slot, &room)?,
-    };
+    let handle = exactly(tx, slot, put.want, &room)?;
     delete(tx, from)?;
     insert(tx, put, handle, &mut room, None).map(Stored::New)
+}
+
+/// The handle that is asked for and no other, or any when none is.
+pub(super) fn exactly(
+    tx: &mut Tx<'_>,
+    slot: SlotId,
+    want: Option<Handle>,
+    room: &Room,
+) -> Result<Handle> {
+    match want {
+        Some(handle) if is_taken(tx, slot, handle)? => Err(Error::HandleTaken { slot, handle }),
+        Some(handle) => Ok(handle),
+        None => free_at_end(tx, slot, room),
+    }
 }
 
 fn renumber(tx: &mut Tx<'_>, from: Entry, slot: SlotVersion, to: Handle, seal: Seal) -> Result<()> {
@@ -304,7 +312,7 @@ pub(super) fn already(put: Put, there: Place, row: &SealedRow) -> Result<Handle>
     }
 }
 
-pub(super) fn is_taken(tx: &Tx<'_>, slot: SlotId, handle: Handle) -> Result<bool> {
+fn is_taken(tx: &Tx<'_>, slot: SlotId, handle: Handle) -> Result<bool> {
     query(
         tx,
         "SELECT EXISTS (SELECT 1 FROM objects WHERE slot = ?1 AND handle = ?2)",
@@ -313,7 +321,7 @@ pub(super) fn is_taken(tx: &Tx<'_>, slot: SlotId, handle: Handle) -> Result<bool
 }
 
 /// The handle after the highest, or the lowest free one when that would pass the slot's capacity.
-pub(super) fn free_at_end(tx: &mut Tx<'_>, slot: SlotId, room: &Room) -> Result<Handle> {
+fn free_at_end(tx: &mut Tx<'_>, slot: SlotId, room: &Room) -> Result<Handle> {
     match room.highest.checked_add(1).and_then(Handle::new) {
         Some(handle) if u64::from(handle.get()) <= room.capacity_objects => Ok(handle),
         _ => free_from(tx, slot, Handle::FIRST, room.capacity_objects),
