@@ -99,7 +99,11 @@ impl Hsm {
         let (row, domains) = self.store.slot_with_domains(slot)?;
         let session = match row.as_version() {
             now if now == then => session,
-            now if now.serial == then.serial => session.reopen(row, &domains)?,
+            // A key that opens it no more is an old one, as after a reset that came while this was logging in.
+            now if now.serial == then.serial => match session.reopen(row, &domains) {
+                Err(Error::Damaged { .. }) => return Err(Error::SlotChanged { slot }),
+                reopened => reopened?,
+            },
             _ => return Err(Error::SlotChanged { slot }),
         };
         self.sessions
