@@ -2,9 +2,10 @@
 
 use crate::disk::{Cut, Kind, Survives, When};
 
-/// So many points of each sort are tried unless all are asked for; fewer of a run with many steps, which costs more.
-const SAMPLE: usize = 6;
-const SAMPLE_OF_MANY: usize = 2;
+/// So many syncs, and so many other points of each sort, are tried unless all are asked for: every sync of all but the
+/// longest. Fewer of a run with many steps, which costs more.
+const SAMPLE: (usize, usize) = (24, 4);
+const SAMPLE_OF_MANY: (usize, usize) = (4, 2);
 const MANY: usize = 1000;
 
 /// Where, and what to keep of that moment.
@@ -16,11 +17,12 @@ pub fn points(steps: &[Kind]) -> Vec<Point> {
         let found = steps.iter().enumerate().filter(|(_, kind)| wanted(kind));
         found.map(|(step, _)| step).collect()
     };
-    let most = match steps.len() {
+    let (most_syncs, most) = match steps.len() {
         ..MANY => SAMPLE,
         _ => SAMPLE_OF_MANY,
     };
-    let syncs = sample(at(|kind| kind.is_durable_point()), most);
+    let syncs = sample(at(|kind| kind.is_durable_point()), most_syncs);
+    let last_sync = syncs.last().copied();
     let writes = sample(at(|kind| *kind == Kind::Write), most);
     let others = sample(at(|kind| *kind == Kind::Other), most);
     let mut points = Vec::new();
@@ -37,11 +39,14 @@ pub fn points(steps: &[Kind]) -> Vec<Point> {
                 Survives::Sectors(!seed),
             ],
         ));
-        points.push((
-            step,
-            When::After,
-            vec![Survives::Everything, Survives::Synced],
-        ));
+        // What is durable after one is what is durable before the next.
+        if Some(step) == last_sync {
+            points.push((
+                step,
+                When::After,
+                vec![Survives::Everything, Survives::Synced],
+            ));
+        }
     }
     for step in writes {
         let seed = step as u64;
