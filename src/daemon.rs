@@ -108,7 +108,7 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
         .name("session".into())
         .spawn(move || {
             // Whoever stopped listening is on the way out.
-            let _ = of_session.send(Event::Ended(session.run()));
+            let _ = of_session.send(Event::Ended(end_of(session.run())));
         })
         .map_err(|why| failed("start a thread", &why))?;
     thread::Builder::new()
@@ -155,6 +155,15 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
     hsm.logout_all();
     log::info!("{} is unmounted", mountpoint.display());
     ended.map_err(|why| failed("serve the mount", &why))
+}
+
+/// How a session ended. A thread whose read of a request meets the unmount (files that their process left open are
+/// still being released then) gets ECONNABORTED where the others get ENODEV, and fuser takes only the latter for the end.
+fn end_of(outcome: io::Result<()>) -> io::Result<()> {
+    outcome.or_else(|why| match why.raw_os_error() {
+        Some(libc::ECONNABORTED) => Ok(()),
+        _ => Err(why),
+    })
 }
 
 /// Waits for the session after an unmount. Keys are wiped first where a detached mount may still be in use.

@@ -569,9 +569,9 @@ impl Mount {
     #[track_caller]
     pub fn logged(&self, words: &str) {
         self.announce(words);
-        // The daemon logs before it answers.
+        // What a request does is logged before its answer; what the daemon does by itself, soon after.
         assert!(
-            self.log().contains(words),
+            wait_for(|| self.log().contains(words).then_some(())).is_some(),
             "no {words:?} in the log: {}",
             self.log()
         );
