@@ -157,8 +157,10 @@ fn hide_values(error: &mut clap::Error) {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
         return;
     };
+    // What is near to the name of an option is taken for a typing error in it, and may be shown.
+    let likely_option = error.get(ContextKind::SuggestedArg).is_some();
     if error.kind() == ErrorKind::UnknownArgument
-        && let Some(shown) = without_value(word)
+        && let Some(shown) = without_value(word, likely_option)
     {
         error.insert(ContextKind::InvalidArg, ContextValue::String(shown));
         error.remove(ContextKind::Suggested);
@@ -166,13 +168,21 @@ fn hide_values(error: &mut clap::Error) {
 }
 
 /// What of a word may be shown, when that is not all: the name of an option, as far as it can be told from its value.
-fn without_value(word: &str) -> Option<String> {
-    if let Some((option, _)) = word.split_once('=').filter(|_| word.starts_with("--")) {
-        return Some(format!("{option}=..."));
+fn without_value(word: &str, likely_option: bool) -> Option<String> {
+    if word.starts_with("--") {
+        let (option, value) = match word.split_once('=') {
+            Some((option, _)) => (option, "=..."),
+            None => (word, ""),
+        };
+        return match (likely_option, value) {
+            (true, "") => None,
+            (true, _) => Some(format!("{option}{value}")),
+            (false, _) => Some(format!("--...{value}")),
+        };
     }
     let mut letters = word.chars();
     match (letters.next(), letters.next(), letters.next()) {
-        (Some('-'), Some('-'), _) | (Some('-'), _, None) => None,
+        (Some('-'), _, None) => None,
         (Some('-'), Some(letter), Some(_)) => Some(format!("-{letter}...")),
         _ => Some("...".to_owned()),
     }
@@ -281,16 +291,19 @@ mod tests {
 
     #[test]
     fn a_word_that_is_not_understood_is_not_told_with_its_value() {
-        for (word, shown) in [
-            ("--password=secret", Some("--password=...")),
-            ("-psecret", Some("-p...")),
-            ("-p=secret", Some("-p...")),
-            ("secret", Some("...")),
-            ("", Some("...")),
-            ("--pasword", None),
-            ("-p", None),
+        for (word, likely_option, shown) in [
+            ("--pasword=secret", true, Some("--pasword=...")),
+            ("--pasword", true, None),
+            ("--Sesame=x", false, Some("--...=...")),
+            ("--Sesame", false, Some("--...")),
+            ("-psecret", false, Some("-p...")),
+            ("-p=secret", false, Some("-p...")),
+            ("secret", false, Some("...")),
+            ("", false, Some("...")),
+            ("-p", false, None),
         ] {
-            assert_eq!(without_value(word).as_deref(), shown, "{word}");
+            let told = without_value(word, likely_option);
+            assert_eq!(told.as_deref(), shown, "{word}");
         }
     }
 
