@@ -18,6 +18,7 @@ use crate::hsm::Hsm;
 use handles::OpenFiles;
 use incoming::Ends;
 use node::Node;
+use seals::Seals;
 use staging::Staging;
 use stats::Stats;
 
@@ -38,6 +39,7 @@ mod name;
 mod node;
 mod open;
 mod rename;
+mod seals;
 mod staging;
 mod stats;
 mod text;
@@ -59,6 +61,7 @@ struct Inner {
     hsm: Arc<Hsm>,
     owner: Owner,
     files: OpenFiles,
+    seals: Seals,
     staging: Staging,
     stats: Stats,
     invalidator: Invalidator,
@@ -71,6 +74,7 @@ impl SlotFs {
             hsm,
             owner,
             files: OpenFiles::default(),
+            seals: Seals::default(),
             staging: Staging::default(),
             stats: Stats::default(),
             invalidator,
@@ -90,7 +94,7 @@ impl Inner {
     /// and its inode is one of ours.
     fn begin(&self, counter: &AtomicU64, ino: INodeNo) -> Result<Node> {
         Stats::count(counter);
-        self.hsm.refresh()?;
+        self.hsm.refresh_unless_fresh()?;
         Node::of(ino).ok_or(Error::Gone)
     }
 
@@ -309,14 +313,9 @@ impl Filesystem for SlotFs {
 
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let inner = &self.inner;
-        let fh = attempt!(
-            reply,
-            "open",
-            inner
-                .begin(&inner.stats.open, ino)
-                .and_then(|node| inner.open(node, flags, req.pid()))
-        );
-        reply.opened(fh, open::FLAGS);
+        let node = attempt!(reply, "open", inner.begin(&inner.stats.open, ino));
+        let (fh, how) = attempt!(reply, "open", inner.open(node, flags, req.pid()));
+        reply.opened(fh, how);
     }
 
     fn read(
@@ -578,7 +577,7 @@ impl Filesystem for SlotFs {
                 .begin(&inner.stats.create, parent)
                 .and_then(|parent| inner.create(parent, name, flags, req.pid()))
         );
-        reply.created(&Duration::ZERO, &attr, GENERATION, fh, open::FLAGS);
+        reply.created(&Duration::ZERO, &attr, GENERATION, fh, open::DIRECT);
     }
 
     fn fallocate(

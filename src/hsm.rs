@@ -1,13 +1,15 @@
 //! Every rule: what may be logged in to, read, taken in, moved, destroyed. The one composer of blobs,
 //! credentials and the store; it knows nothing of files or of the kernel.
 //!
-//! Calls that write take a `done` and return at once: `done` runs on the committer's thread when the
-//! outcome is durable, or on the caller's when it is refused before that. [`wait`] turns one into a
+//! Calls that write take a `done`, which runs when the outcome is durable, or refused before that: on the caller's
+//! thread or on that of another who writes, so the caller holds no lock that it takes. [`wait`] turns one into a
 //! blocking call.
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, mpsc};
+use std::time::Instant;
 
 use crate::blob;
 use crate::credential::Role;
@@ -44,7 +46,7 @@ pub use init::{
     check_label, check_password,
 };
 pub use journal::{Journal, Source, reason, verdict_line};
-pub use objects::{ContentsRow, ObjectFile};
+pub use objects::{ContentsRow, ObjectFile, SealedBlob};
 pub use partition::Settings;
 pub use policy::{Policies, Policy};
 pub use roles::{Reset, RoleState, check_resettable, lost_by_reset, makers};
@@ -64,6 +66,9 @@ pub struct Hsm {
     on_change: OnceLock<OnChange>,
     /// Held while sessions are compared with the store, so that no request runs ahead of the comparison.
     refreshing: Mutex<()>,
+    /// When that was last done, microseconds since `opened`.
+    refreshed: AtomicU64,
+    opened: Instant,
     journal: Journal,
 }
 
@@ -106,6 +111,8 @@ impl Hsm {
             sessions: RwLock::default(),
             on_change: OnceLock::new(),
             refreshing: Mutex::default(),
+            refreshed: AtomicU64::new(0),
+            opened: Instant::now(),
             journal: Journal::default(),
         }
     }

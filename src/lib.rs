@@ -11,7 +11,7 @@
 //! - [`blob`] is the sealed blob, [`codec`] the payload inside, [`domain`] what it is sealed under.
 //! - [`credential`] is who may open a slot, and the slot key; with `blob` and `domain` the only code that
 //!   does cryptography for the slots themselves.
-//! - [`store`] is SQLite and the committer thread. It takes sealed rows and opens none.
+//! - [`store`] is SQLite and the committer. It takes sealed rows and opens none.
 //! - [`object`] is data: objects, handles, identities, attributes; and what makes them, for which
 //!   `object::generate` and `object::import` alone use aws-lc-rs.
 //! - [`cli`] and [`daemon`] are the command and the mount; `shell` is the command kept open.

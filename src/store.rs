@@ -176,7 +176,7 @@ impl Store {
     }
 
     /// Calls `take_in` when anything was committed by anyone, this process included, since a call of it last
-    /// succeeded. To ask costs under a microsecond.
+    /// succeeded. To ask costs a few microseconds.
     ///
     /// # Errors
     /// When the store cannot be read, and those of `take_in`.
@@ -209,8 +209,8 @@ impl Store {
         outcome
     }
 
-    /// Hands `work` to the committer; `reply` is called on its thread once the commit is durable, or
-    /// with the reason why it is not.
+    /// Has `work` committed; `reply` is called once that is durable, or with the reason why it is not: on this thread,
+    /// or on that of another who writes. The caller holds no lock that either takes.
     fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut committer::Tx<'_>) -> Result<T> + Send + 'static,
@@ -218,6 +218,20 @@ impl Store {
     ) {
         match &self.committer {
             Some(committer) => committer.submit(work, reply),
+            None => reply(Err(Error::StoreReadOnly {
+                path: self.path.clone(),
+            })),
+        }
+    }
+
+    /// As [`Self::write`], on the committer's own thread.
+    fn write_and_go_on<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut committer::Tx<'_>) -> Result<T> + Send + 'static,
+        reply: impl FnOnce(Result<T>) + Send + 'static,
+    ) {
+        match &self.committer {
+            Some(committer) => committer.submit_and_go_on(work, reply),
             None => reply(Err(Error::StoreReadOnly {
                 path: self.path.clone(),
             })),

@@ -74,7 +74,9 @@ impl Fixture {
 
     fn seal(&self, slot: SlotId, handle: Handle) -> Result<Vec<u8>, Error> {
         let found = self.hsm.find(slot, handle)?;
-        self.hsm.seal(found.id).map(|(_, blob)| blob)
+        self.hsm
+            .seal(found.id)
+            .map(|(_, blob)| blob.bytes().to_vec())
     }
 
     fn import(&self, slot: SlotId, blob: &[u8]) -> Result<Arrived, Error> {

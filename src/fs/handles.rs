@@ -10,7 +10,7 @@ use super::control::ControlFile;
 use super::incoming::Incoming;
 use super::staging::StagingFile;
 use crate::error::{Error, Result};
-use crate::hsm::ObjectFile;
+use crate::hsm::{ObjectFile, SealedBlob};
 use crate::object::SlotId;
 
 /// The most blobs coming in at once, of all processes: each may hold 72 KiB.
@@ -18,8 +18,8 @@ const MOST_INCOMING: usize = 2048;
 
 /// One open file.
 pub enum OpenFile {
-    /// An object, sealed once at open and served from that.
-    Object(ObjectFile, Vec<u8>),
+    /// An object, sealed at open and served from that.
+    Object(ObjectFile, Arc<SealedBlob>),
     /// A blob coming in.
     Incoming(Mutex<Incoming>),
     /// A staging file.

@@ -205,9 +205,17 @@ impl Inner {
         object: &ObjectFile,
         node: Node,
     ) -> FileAttr {
-        self.owner
-            .of_slot(session.row())
-            .file(node, 0o666, object.size, time(object.created_secs))
+        // Who reads it through the page cache reads as far as this says.
+        let read = match node {
+            Node::Object(id) | Node::Identity(id) => self.seals.size(id),
+            _ => None,
+        };
+        self.owner.of_slot(session.row()).file(
+            node,
+            0o666,
+            read.unwrap_or(object.size),
+            time(object.created_secs),
+        )
     }
 
     /// Its status changed when it was removed: `ls -lc` shows since when it is here.

@@ -140,7 +140,7 @@ impl World {
                 let object = generate_secret_key(SecretKeyType::Aes, 256, &naming).unwrap();
                 let arrived = wait(|done| hsm.add(slot, &object, done)).unwrap();
                 let found = hsm.find(slot, arrived.handle).unwrap();
-                objects.push((found.ouid, hsm.seal(found.id).unwrap().1));
+                objects.push((found.ouid, hsm.seal(found.id).unwrap().1.bytes().to_vec()));
             }
         }
         let owner = Owner {
@@ -209,7 +209,7 @@ impl World {
             };
         match self.look(parent, name) {
             Ok(node) => {
-                let fh = self.inner.open(node, OpenFlags(flags), PID)?;
+                let (fh, _) = self.inner.open(node, OpenFlags(flags), PID)?;
                 if way == Way::Trunc {
                     answer(|done| self.inner.truncate(node, None, 0, PID, done)).unwrap();
                 }
@@ -247,7 +247,7 @@ impl World {
     fn read(&self, parent: Node, name: &str) -> Result<Vec<u8>, i32> {
         let node = self.look(parent, name).map_err(|error| error.errno())?;
         let opened = self.inner.open(node, OpenFlags(libc::O_RDONLY), PID);
-        let fh = opened.map_err(|error| error.errno())?;
+        let (fh, _) = opened.map_err(|error| error.errno())?;
         let bytes = self.inner.read(fh, 0, 1 << 20);
         self.inner.release(fh);
         bytes
@@ -403,7 +403,7 @@ fn perform(world: &World, model: &mut Model, open: &mut Vec<FileHandle>, request
                 return;
             };
             let object = model.slots[slot as usize].objects[&handle];
-            let from = world
+            let (from, _) = world
                 .inner
                 .open(node, OpenFlags(libc::O_RDONLY), PID)
                 .unwrap();

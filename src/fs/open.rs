@@ -21,14 +21,33 @@ use crate::object::{SlotId, show};
 /// Reads and writes pass the page cache by: what is read is this open's own snapshot, what is written is
 /// answered by the slot and by nobody else. Only sendfile(2) and splice(2) still read through it; an open
 /// without FOPEN_KEEP_CACHE empties it first.
-pub const FLAGS: FopenFlags = FopenFlags::FOPEN_DIRECT_IO;
+pub const DIRECT: FopenFlags = FopenFlags::FOPEN_DIRECT_IO;
+
+/// Closing what was only read has nothing to tell.
+const ONLY_READ: FopenFlags = FopenFlags::FOPEN_NOFLUSH;
 
 impl Inner {
-    /// Opens what exists.
-    pub fn open(&self, node: Node, flags: OpenFlags, pid: u32) -> Result<FileHandle> {
+    /// Opens what exists; how the kernel is to treat it.
+    pub fn open(&self, node: Node, flags: OpenFlags, pid: u32) -> Result<(FileHandle, FopenFlags)> {
+        match node {
+            Node::Object(id) | Node::Identity(id) if flags.acc_mode() == OpenAccMode::O_RDONLY => {
+                let opened = self.seals.open(&self.hsm, id)?;
+                let file = OpenFile::Object(opened.object, opened.blob);
+                // Through the page cache, where all who read it read the same: it saves the request that finds the end.
+                let how = match opened.shared {
+                    true => ONLY_READ,
+                    false => ONLY_READ | DIRECT,
+                };
+                Ok((self.files.add(file), how))
+            }
+            _ => self.open_direct(node, flags, pid).map(|fh| (fh, DIRECT)),
+        }
+    }
+
+    fn open_direct(&self, node: Node, flags: OpenFlags, pid: u32) -> Result<FileHandle> {
         let writes = flags.acc_mode() != OpenAccMode::O_RDONLY;
         match node {
-            Node::Object(id) | Node::Identity(id) if writes => {
+            Node::Object(id) | Node::Identity(id) => {
                 let object = self.hsm.find_by_id(id)?;
                 self.hsm.may_write(object.slot)?;
                 let wish = match node {
@@ -37,10 +56,6 @@ impl Inner {
                 };
                 let incoming = Incoming::new(object.slot, wish, verdict_at(flags.0), false);
                 self.add_incoming(incoming.over(id, pid), pid)
-            }
-            Node::Object(id) | Node::Identity(id) => {
-                let (object, blob) = self.hsm.seal(id)?;
-                Ok(self.files.add(OpenFile::Object(object, blob)))
             }
             Node::Incoming(file) => self.reopen_incoming(file, flags, pid, writes),
             Node::Staging(id) => {
@@ -201,7 +216,7 @@ impl Inner {
     pub fn read(&self, fh: FileHandle, offset: u64, size: u64) -> Result<Vec<u8>, i32> {
         let open = self.files.get(fh).ok_or(libc::EBADF)?;
         match &*open {
-            OpenFile::Object(_, blob) => Ok(buffer::slice(blob, offset, size).to_vec()),
+            OpenFile::Object(_, blob) => Ok(buffer::slice(blob.bytes(), offset, size).to_vec()),
             OpenFile::Text(text) => Ok(buffer::slice(text, offset, size).to_vec()),
             OpenFile::Incoming(incoming) => lock(incoming).read(offset, size).map(<[u8]>::to_vec),
             OpenFile::Staging(file) => file.read(offset, size).map_err(|_| libc::EFBIG),
@@ -228,7 +243,12 @@ impl Inner {
                 }
             }
             OpenFile::Staging(file) => file.closed(),
-            OpenFile::Object(..) | OpenFile::Text(_) | OpenFile::Message(..) => {}
+            OpenFile::Object(object, _) => {
+                let id = object.id;
+                drop(open);
+                self.seals.tidy(id);
+            }
+            OpenFile::Text(_) | OpenFile::Message(..) => {}
         }
     }
 

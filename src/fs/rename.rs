@@ -168,6 +168,7 @@ impl Inner {
                 );
             }
             Ok((Spot::Staged(from, name), Spot::Object(to, wish))) => {
+                let done = self.afresh(to_node, newname, done);
                 self.publish((from, &name), (to, wish), keep_existing, done);
             }
             Ok((Spot::Object(from, was), Spot::Object(to, wish))) => {

@@ -71,7 +71,7 @@ impl Inner {
         let staged;
         let (data, source) = match from.as_deref() {
             Some(OpenFile::Object(object, blob)) => (
-                buffer::slice(blob, offset_in, length),
+                buffer::slice(blob.bytes(), offset_in, length),
                 Some(Source {
                     slot: object.slot,
                     handle: object.handle,

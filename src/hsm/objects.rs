@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::object::pkcs11::class_name;
 use crate::object::{Handle, Object, Ouid, SlotId};
 use crate::secret::SecretBytes;
-use crate::store::{Entry, Put};
+use crate::store::{Entry, Put, SlotVersion};
 
 /// An object as a file: what a stat needs, and no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,25 @@ impl ObjectFile {
             size: session.blob_bytes(entry.payload_bytes),
             created_secs: entry.created_secs,
         }
+    }
+}
+
+/// A blob as a slot gives it.
+pub struct SealedBlob {
+    slot: SlotVersion,
+    bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for SealedBlob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SealedBlob({} bytes)", self.bytes.len())
+    }
+}
+
+impl SealedBlob {
+    /// The blob.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -108,10 +127,23 @@ impl Hsm {
     ///
     /// # Errors
     /// [`Error::PolicyForbids`], [`Error::NotLoggedIn`], [`Error::Gone`], [`Error::Damaged`]
-    pub fn seal(&self, id: i64) -> Result<(ObjectFile, Vec<u8>)> {
+    pub fn seal(&self, id: i64) -> Result<(ObjectFile, SealedBlob)> {
         let (session, entry, payload) = self.open_by_id(id)?;
-        let blob = seal_for_cloning(&session, entry.handle, &payload)?;
+        let blob = SealedBlob {
+            slot: session.row().as_version(),
+            bytes: seal_for_cloning(&session, entry.handle, &payload)?,
+        };
         Ok((ObjectFile::of(&session, &entry), blob))
+    }
+
+    /// The object in row `id` as a file, if `blob`, which was sealed from it, is what [`Self::seal`] would give now.
+    ///
+    /// # Errors
+    /// As [`Self::seal`].
+    pub fn gives(&self, id: i64, blob: &SealedBlob) -> Result<Option<ObjectFile>> {
+        let entry = self.store.by_id(id)?.ok_or(Error::Gone)?;
+        let session = self.reader(entry.slot)?;
+        Ok((session.row().as_version() == blob.slot).then(|| ObjectFile::of(&session, &entry)))
     }
 
     /// The object in row `id`, opened.

@@ -1,12 +1,37 @@
 //! Noticing what other processes did to a slot that is logged in to here.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use super::{Hsm, Session};
 use crate::error::{Error, Result};
 use crate::object::SlotId;
 
+/// How old what requests know of other processes may be. Far less than a process takes to end, so that whoever waits
+/// for a command and then asks the mount is answered by what the command did; a copy of one file asks ten times in it.
+const FRESH_FOR: Duration = Duration::from_micros(500);
+
 impl Hsm {
+    /// As [`Self::refresh`], unless that was done within the last half millisecond.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn refresh_unless_fresh(&self) -> Result<()> {
+        let now = self.microseconds();
+        let since = now.saturating_sub(self.refreshed.load(Ordering::Acquire));
+        if u128::from(since) < FRESH_FOR.as_micros() {
+            return Ok(());
+        }
+        self.refresh()
+    }
+
+    /// Since this was opened, and a while: the first request is never in time.
+    fn microseconds(&self) -> u64 {
+        let passed = self.opened.elapsed() + FRESH_FOR;
+        u64::try_from(passed.as_micros()).unwrap_or(u64::MAX)
+    }
+
     /// Has `listener` called with each slot that another process changed, before any request can see its
     /// objects' new blobs. There is one listener; a second is not heard.
     pub fn on_change(&self, listener: impl Fn(SlotId) + Send + Sync + 'static) {
@@ -24,7 +49,11 @@ impl Hsm {
             .refreshing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        self.store.if_changed(|| self.take_in())
+        // What is committed from now on may be missed.
+        let now = self.microseconds();
+        self.store.if_changed(|| self.take_in())?;
+        self.refreshed.store(now, Ordering::Release);
+        Ok(())
     }
 
     fn take_in(&self) -> Result<()> {

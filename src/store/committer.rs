@@ -1,11 +1,11 @@
-//! The one thread that writes: it gathers what waits into one transaction and answers each after the
+//! The one connection that writes: what waits is gathered into one transaction, and each is answered after the
 //! commit. No answer precedes durability.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -101,12 +101,27 @@ pub struct CommitStats {
     pub writes: u64,
 }
 
-/// Handle to the committer thread.
+/// What writes: whoever submits when nobody is writing commits for all who wait, on its own thread. Waking another
+/// one for it would cost as much as the commit's own work.
 pub struct Committer {
-    /// `None` once stopping.
-    jobs: Option<mpsc::Sender<Box<dyn Job>>>,
+    shared: Arc<Shared>,
+    /// To the thread of its own that it has; `None` once stopping.
+    wakes: Option<mpsc::Sender<Wake>>,
     thread: Option<JoinHandle<()>>,
-    counters: Arc<Counters>,
+}
+
+/// What the committer's thread is woken for.
+enum Wake {
+    /// Something is queued by one who goes on meanwhile.
+    Write,
+    /// Destroyed rows are still in the WAL.
+    Erase,
+}
+
+struct Shared {
+    queue: Mutex<VecDeque<Box<dyn Job>>>,
+    writer: Mutex<Writer>,
+    counters: Counters,
 }
 
 #[derive(Default)]
@@ -116,13 +131,11 @@ struct Counters {
 }
 
 impl Committer {
-    /// Starts the thread on a connection of its own.
+    /// Takes the connection that writes; starts the thread.
     pub fn start(path: &Path, connection: Connection) -> Result<Self> {
         // Retries are ours: see BUSY_WAITS.
         connection.busy_timeout(Duration::ZERO).map_err(sql(path))?;
-        let (jobs, queue) = mpsc::channel();
-        let counters = Arc::new(Counters::default());
-        let mut writer = Writer {
+        let writer = Writer {
             path: path.to_owned(),
             data_version: fault::data_version(&connection).map_err(sql(path))?,
             connection,
@@ -130,58 +143,162 @@ impl Committer {
             erases: false,
             erase_pending: false,
             erase_told: false,
-            counters: Arc::clone(&counters),
         };
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            writer: Mutex::new(writer),
+            counters: Counters::default(),
+        });
+        let (sender, wakes) = mpsc::channel();
+        let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("committer".into())
-            .spawn(move || writer.run(&queue))
+            .spawn(move || of_thread.tend(&wakes))
             .map_err(|source| Error::File {
                 path: path.to_owned(),
                 source,
             })?;
         Ok(Self {
-            jobs: Some(jobs),
+            shared,
+            wakes: Some(sender),
             thread: Some(thread),
-            counters,
         })
     }
 
-    /// Queues `work`; `reply` runs on the committer's thread after the commit. Should the committer be
-    /// gone, `reply` is dropped unanswered.
+    /// Queues `work`; `reply` runs after the commit, on this thread or on that of another who submits. The caller
+    /// holds no lock that `work` or `reply` takes. Should a write have panicked before, `reply` is dropped unanswered.
     pub fn submit<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
         reply: impl FnOnce(Result<T>) + Send + 'static,
     ) {
-        let job = Box::new(Write {
+        self.queue(work, reply);
+        if self.shared.write_all() {
+            self.wake(Wake::Erase);
+        }
+    }
+
+    /// As [`Self::submit`], but on the committer's thread: for bulk, whose next part is made ready meanwhile.
+    pub fn submit_and_go_on<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+        reply: impl FnOnce(Result<T>) + Send + 'static,
+    ) {
+        self.queue(work, reply);
+        self.wake(Wake::Write);
+    }
+
+    fn queue<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+        reply: impl FnOnce(Result<T>) + Send + 'static,
+    ) {
+        self.shared.queue().push_back(Box::new(Write {
             work: Some(work),
             outcome: None,
             reply,
-        });
-        if let Some(jobs) = &self.jobs
-            && jobs.send(job).is_err()
+        }));
+    }
+
+    fn wake(&self, wake: Wake) {
+        if let Some(wakes) = &self.wakes
+            && wakes.send(wake).is_err()
         {
-            log::error!("the committer is gone; a write was not done");
+            log::error!("the committer's thread is gone");
+            // Nobody else would.
+            self.shared.write_all();
         }
     }
 
     /// Counters so far.
     pub fn stats(&self) -> CommitStats {
         CommitStats {
-            commits: self.counters.commits.load(Ordering::Relaxed),
-            writes: self.counters.writes.load(Ordering::Relaxed),
+            commits: self.shared.counters.commits.load(Ordering::Relaxed),
+            writes: self.shared.counters.writes.load(Ordering::Relaxed),
         }
     }
 }
 
 impl Drop for Committer {
     fn drop(&mut self) {
-        self.jobs = None;
+        self.wakes = None;
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != thread::current().id()
             && thread.join().is_err()
         {
-            log::error!("the committer panicked");
+            log::error!("the committer's thread panicked");
+        }
+        // The last connection to close checkpoints and removes the WAL.
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Box<dyn Job>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Commits what is queued, unless somebody else does: who holds the writer looks at the queue again after letting
+    /// it go, so nothing that was queued before is left. Whether destroyed rows are still to be erased.
+    fn write_all(&self) -> bool {
+        let mut pending = false;
+        while !self.queue().is_empty() {
+            let mut writer = match self.writer.try_lock() {
+                Ok(writer) => writer,
+                Err(TryLockError::WouldBlock) => return pending,
+                Err(TryLockError::Poisoned(_)) => {
+                    log::error!("a write panicked; what is written since then is not done");
+                    // Dropped, which their owners read as a failure; not under the lock.
+                    let lost = std::mem::take(&mut *self.queue());
+                    drop(lost);
+                    return false;
+                }
+            };
+            loop {
+                let mut batch: Vec<_> = {
+                    let mut queue = self.queue();
+                    let most = queue.len().min(MOST_IN_BATCH);
+                    queue.drain(..most).collect()
+                };
+                if batch.is_empty() {
+                    break;
+                }
+                let outcome = writer.batch(&mut batch, &self.counters);
+                for job in batch {
+                    job.finish(match &outcome {
+                        Ok(()) => Ok(()),
+                        Err(error) => Err(error.again()),
+                    });
+                }
+            }
+            pending = writer.erase_pending;
+        }
+        pending
+    }
+
+    /// The committer's thread: writes for those who go on, and tries again to erase what could not be erased when it
+    /// was destroyed.
+    fn tend(&self, wakes: &mpsc::Receiver<Wake>) {
+        let mut pending = false;
+        loop {
+            let wake = match pending {
+                true => wakes.recv_timeout(ERASE_AGAIN),
+                false => wakes.recv().map_err(Into::into),
+            };
+            match wake {
+                Ok(Wake::Write) => pending |= self.write_all(),
+                Ok(Wake::Erase) => pending = true,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    let Ok(mut writer) = self.writer.lock() else {
+                        return;
+                    };
+                    writer.erase(Duration::ZERO);
+                    pending = writer.erase_pending;
+                    drop(writer);
+                    // Whoever queued a write meanwhile found the writer taken.
+                    pending |= self.write_all();
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            }
         }
     }
 }
@@ -196,39 +313,11 @@ struct Writer {
     /// Whether destroyed rows may still be in the WAL, and whether that was told.
     erase_pending: bool,
     erase_told: bool,
-    counters: Arc<Counters>,
 }
 
 impl Writer {
-    fn run(&mut self, queue: &mpsc::Receiver<Box<dyn Job>>) {
-        while let Some(first) = self.next(queue) {
-            let waiting = queue.try_iter().take(MOST_IN_BATCH - 1);
-            let mut batch: Vec<_> = std::iter::once(first).chain(waiting).collect();
-            let outcome = self.batch(&mut batch);
-            for job in batch {
-                job.finish(match &outcome {
-                    Ok(()) => Ok(()),
-                    Err(error) => Err(error.again()),
-                });
-            }
-        }
-        // The last connection to close checkpoints and removes the WAL.
-    }
-
-    /// Waits for a write; meanwhile tries again to erase what could not be erased before. `None` at the end.
-    fn next(&mut self, queue: &mpsc::Receiver<Box<dyn Job>>) -> Option<Box<dyn Job>> {
-        while self.erase_pending {
-            match queue.recv_timeout(ERASE_AGAIN) {
-                Ok(job) => return Some(job),
-                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
-                Err(mpsc::RecvTimeoutError::Timeout) => self.erase(Duration::ZERO),
-            }
-        }
-        queue.recv().ok()
-    }
-
     /// One transaction around all of `batch`.
-    fn batch(&mut self, batch: &mut [Box<dyn Job>]) -> Result<()> {
+    fn batch(&mut self, batch: &mut [Box<dyn Job>], counters: &Counters) -> Result<()> {
         self.begin()?;
         self.erases = false;
         let outcome = self.all(batch);
@@ -238,8 +327,8 @@ impl Writer {
         }
         let kept = outcome?;
         if kept > 0 {
-            self.counters.commits.fetch_add(1, Ordering::Relaxed);
-            self.counters.writes.fetch_add(kept, Ordering::Relaxed);
+            counters.commits.fetch_add(1, Ordering::Relaxed);
+            counters.writes.fetch_add(kept, Ordering::Relaxed);
             // Only the batch that destroys something waits; later ones just try.
             self.erase(if self.erases {
                 ERASE_LIMIT
@@ -263,9 +352,7 @@ impl Writer {
             kept += u64::from(keep.map_err(sql(&self.path))?);
         }
         if kept > 0 {
-            self.connection
-                .execute_batch("COMMIT")
-                .map_err(sql(&self.path))?;
+            self.tell("COMMIT").map_err(sql(&self.path))?;
         }
         Ok(kept)
     }
@@ -275,7 +362,7 @@ impl Writer {
         let deadline = Instant::now() + BUSY_LIMIT;
         let mut wait = BUSY_WAITS.0;
         loop {
-            match self.connection.execute_batch("BEGIN IMMEDIATE") {
+            match self.tell("BEGIN IMMEDIATE") {
                 Ok(()) => break,
                 Err(error) if is_busy(&error) && Instant::now() < deadline => {
                     thread::sleep(wait);
@@ -298,13 +385,21 @@ impl Writer {
 
     /// One write in a savepoint of its own, so that it fails alone.
     fn one(&mut self, job: &mut dyn Job) -> rusqlite::Result<bool> {
-        self.connection.execute_batch("SAVEPOINT one")?;
+        self.tell("SAVEPOINT one")?;
         let keep = self.run_in(job);
         if !keep {
-            self.connection.execute_batch("ROLLBACK TO one")?;
+            self.tell("ROLLBACK TO one")?;
         }
-        self.connection.execute_batch("RELEASE one")?;
+        self.tell("RELEASE one")?;
         Ok(keep)
+    }
+
+    /// A statement without rows, parsed once and kept.
+    fn tell(&self, statement: &str) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(statement)?
+            .execute([])
+            .map(drop)
     }
 
     /// Runs a write; whether to keep it.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::Error;
@@ -52,6 +53,11 @@ pub fn open_immutable(path: &Path) -> Result<Connection, Error> {
 
 fn configure(path: &Path, connection: &Connection) -> Result<(), Error> {
     connection.set_prepared_statement_cache_capacity(64);
+    // A plan depends on the statement alone. Else those with `slot = ?` are compiled again at each use: whether the
+    // slot is 0 or 1 could matter to the plan, and what a kept statement was bound to is forgotten in between.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map_err(sql(path))?;
     connection
         .execute_batch(
             "PRAGMA foreign_keys = ON;

@@ -12,7 +12,7 @@ use crate::store::slots::{signed, unsigned};
 use crate::store::{SlotVersion, Store, now_secs};
 
 impl Store {
-    /// Stores an object; `reply` runs on the committer's thread when it is durable.
+    /// Stores an object; `reply` runs when it is durable, on this thread or another.
     ///
     /// Replies [`Error::IdentityClash`], [`Error::SlotFull`], [`Error::NotLoggedIn`], or what the disk says.
     pub fn put(&self, put: Put, reply: impl FnOnce(Result<Stored>) + Send + 'static) {
@@ -29,7 +29,7 @@ impl Store {
         source: SlotVersion,
         reply: impl FnOnce(Result<Vec<Result<Stored>>>) + Send + 'static,
     ) {
-        self.write(
+        self.write_and_go_on(
             move |tx| {
                 check_version(tx, source)?;
                 store_objects(tx, puts)

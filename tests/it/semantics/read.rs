@@ -116,6 +116,38 @@ fn an_open_file_is_served_to_its_end() {
     assert_eq!([half, rest].concat(), blob);
 }
 
+/// What is read of an open file is one blob, whatever is opened, or changes, meanwhile: the kernel keeps pages of it for
+/// all who read it.
+#[test]
+fn an_open_file_is_one_blob_though_the_domains_change() {
+    let hsm = three_slots(1);
+    let before = hsm.blob(0, 2);
+    let mut first = File::open(hsm.file(0, 2)).unwrap();
+    let mut half = vec![0; 20_000];
+    first.read_exact(&mut half).unwrap();
+    hsm.store.domain("new");
+    let add = "--password-file 0:po=pw-0 --active-slot 0 partition domainadd -domainkey new.pem -domainlabel new";
+    hsm.store.run_without_terminal(add).ok();
+    // Another blob, for who opens it now: of another length, and from its first byte to its last.
+    let after = hsm.blob(0, 2);
+    assert!(after.len() > before.len());
+    let second = File::open(hsm.file(0, 2)).unwrap();
+    let mut page = vec![0; 100];
+    second.read_exact_at(&mut page, 30_000).unwrap();
+    assert_eq!(page, after[30_000..30_100]);
+    let mut rest = Vec::new();
+    first.read_to_end(&mut rest).unwrap();
+    assert!([half, rest].concat() == before, "parts of two blobs");
+    first.read_exact_at(&mut page, 100).unwrap();
+    assert_eq!(page, before[100..200]);
+    drop((first, second));
+    assert!(hsm.blob(0, 2) == after);
+    let file = hsm.file(1, 2);
+    store_excl(&file, &before).unwrap();
+    fs::remove_file(&file).unwrap();
+    store_excl(&file, &after).unwrap();
+}
+
 /// Any part can be read, and nothing after the end.
 #[test]
 fn reads_at_any_offset() {
