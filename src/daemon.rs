@@ -89,7 +89,7 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
         hsm.login(slot, role, &password)?;
     }
 
-    let invalidator = Invalidator::start().map_err(|why| failed("start a thread", &why))?;
+    let invalidator = Invalidator::default();
     let owner = Owner {
         uid: plan.options.uid.unwrap_or(nix::unistd::getuid().as_raw()),
         gid: plan.options.gid.unwrap_or(nix::unistd::getgid().as_raw()),

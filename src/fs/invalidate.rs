@@ -1,53 +1,25 @@
 //! Telling the kernel that something it remembers has changed.
 
-use std::ffi::OsString;
-use std::sync::{Arc, OnceLock, mpsc};
-use std::thread;
+use std::sync::{Arc, OnceLock};
 
-use fuser::{INodeNo, Notifier};
+use fuser::Notifier;
 
 use super::node::Node;
 
-/// Sends invalidations.
-///
-/// Attributes are invalidated at once. A name is invalidated from a thread of its own: the kernel takes the
-/// folder's lock for it, which the request being answered may hold.
-#[derive(Clone)]
+/// Sends invalidations: of attributes, never of names. For a name the kernel waits, and cannot be interrupted, for the
+/// folder's lock, which a request may hold that only this daemon can answer: killed while it waits, the daemon could
+/// not end, nor could the mount, nor whoever made that request. An inode without attributes serves as well: asked for
+/// them, who is there no more is ESTALE, and the kernel then looks the name up again.
+#[derive(Clone, Default)]
 pub struct Invalidator {
     notifier: Arc<OnceLock<Notifier>>,
-    names: mpsc::Sender<(INodeNo, OsString)>,
 }
 
 impl Invalidator {
-    /// Starts the thread; nothing is sent before [`Self::connect`].
-    pub fn start() -> std::io::Result<Self> {
-        let notifier: Arc<OnceLock<Notifier>> = Arc::default();
-        let (names, queue) = mpsc::channel::<(INodeNo, OsString)>();
-        let of_thread = Arc::clone(&notifier);
-        thread::Builder::new()
-            .name("invalidator".into())
-            .spawn(move || {
-                for (parent, name) in queue {
-                    if let Some(notifier) = of_thread.get()
-                        && let Err(why) = notifier.inval_entry(parent, &name)
-                    {
-                        log::debug!("a name was not invalidated: {why}");
-                    }
-                }
-            })?;
-        Ok(Self { notifier, names })
-    }
-
-    /// The mount's own notifier, once there is a mount.
+    /// The mount's own notifier, once there is a mount; nothing is sent before.
     pub fn connect(&self, notifier: Notifier) {
         // Set once, by the one who mounts.
         let _ = self.notifier.set(notifier);
-    }
-
-    /// Forgets what `name` in `parent` is.
-    pub fn name(&self, parent: Node, name: OsString) {
-        // The thread ends only with the process.
-        let _ = self.names.send((parent.ino(), name));
     }
 
     /// Forgets the attributes of `node`. An offset below 0 leaves pages alone, so this never waits on a lock.

@@ -149,7 +149,7 @@ impl World {
             umask: 0o077,
             others: false,
         };
-        let invalidator = Invalidator::start().unwrap();
+        let invalidator = Invalidator::default();
         let inner = SlotFs::new(Arc::clone(&hsm), owner, invalidator).inner;
         Self {
             inner,

@@ -114,7 +114,7 @@ impl Inner {
         let inner = Arc::clone(self);
         self.hsm.remove(slot, object.handle, move |outcome| {
             if outcome.is_ok() {
-                inner.forget_names(slot, &object);
+                inner.forget_objects(&[object.id]);
             }
             done(outcome.map(drop));
         });
@@ -129,17 +129,8 @@ impl Inner {
         }
     }
 
-    /// Has the kernel look both names of an object up afresh: it knows only of the one it was asked about.
-    fn forget_names(&self, slot: SlotId, object: &ObjectFile) {
-        self.invalidator
-            .name(Node::Slot(slot), object.handle.to_string().into());
-        self.invalidator.name(
-            Node::Control(Some(slot), ControlFile::Identities),
-            object.ouid.to_string().into(),
-        );
-    }
-
-    /// renameat2(2)
+    /// renameat2(2). The kernel gives the new name the old one's inode, which is that of no object when this is done:
+    /// what it remembers of it is forgotten, so it asks, is told ESTALE and looks the name up.
     pub fn rename(
         self: &Arc<Self>,
         (from, name): (Node, &OsStr),
@@ -168,17 +159,16 @@ impl Inner {
                 );
             }
             Ok((Spot::Staged(from, name), Spot::Object(to, wish))) => {
-                let done = self.afresh(to_node, newname, done);
                 self.publish((from, &name), (to, wish), keep_existing, done);
             }
             Ok((Spot::Object(from, was), Spot::Object(to, wish))) => {
-                self.rename_object((from, was), (to, wish), self.afresh(to_node, newname, done));
+                self.rename_object((from, was), (to, wish), done);
             }
             Ok((Spot::Object(from, was), Spot::Trashed(to, name))) if from == to => {
-                self.throw_away(from, was, name, self.afresh(to_node, newname, done));
+                self.throw_away(from, was, name, done);
             }
             Ok((Spot::Trashed(from, name), Spot::Object(to, wish))) if from == to => {
-                self.bring_back(from, name, wish, self.afresh(to_node, newname, done));
+                self.bring_back(from, name, wish, done);
             }
             Ok((Spot::Trashed(from, name), Spot::Trashed(to, new)))
                 if (from, name) == (to, new) =>
@@ -193,17 +183,6 @@ impl Inner {
             }
             Ok((Spot::Other(_), _)) => done(Err(Error::NoSuchFile)),
             Ok((_, to)) => done(name::refuse(to.slot(), newname)),
-        }
-    }
-
-    /// The kernel takes the source's inode for the new name, and what is there now may be another.
-    fn afresh(self: &Arc<Self>, to: Node, newname: &OsStr, done: impl Done<()>) -> impl Done<()> {
-        let (inner, name) = (Arc::clone(self), newname.to_owned());
-        move |outcome| {
-            if outcome.is_ok() {
-                inner.invalidator.name(to, name);
-            }
-            done(outcome);
         }
     }
 
@@ -311,7 +290,7 @@ impl Inner {
                     self.hsm
                         .renumber(from, object.handle, handle, move |outcome| {
                             if outcome.is_ok() {
-                                inner.forget_names(from, &object);
+                                inner.forget_objects(&[object.id]);
                             }
                             done(outcome);
                         });
@@ -330,7 +309,7 @@ impl Inner {
                 Err(_) => &inner.stats.verdicts_bad,
             });
             if outcome.is_ok() {
-                inner.forget_names(from, &object);
+                inner.forget_objects(&[object.id]);
             }
             done(outcome.map(drop));
         });
