@@ -29,6 +29,8 @@ mod journal;
 mod login;
 mod objects;
 mod partition;
+#[cfg(test)]
+mod plans;
 mod policy;
 mod refresh;
 mod roles;

@@ -21,6 +21,8 @@ mod kind;
 mod objects;
 mod schema;
 mod slots;
+#[cfg(test)]
+pub(crate) mod traced;
 
 pub use change::{Changed, Objects, Reseal, SlotChange};
 pub use check::{Count, ObjectRow, Part, Seen, SlotParts};

@@ -28,6 +28,8 @@ pub fn check_library(path: &Path) -> Result<(), Error> {
 pub fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(sql(path))?;
+    #[cfg(test)]
+    let connection = super::traced::traced(connection);
     configure(path, &connection)?;
     Ok(connection)
 }

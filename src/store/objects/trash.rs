@@ -126,7 +126,7 @@ impl Store {
         self.read(|connection| {
             connection
                 .prepare_cached(&format!(
-                    "SELECT EXISTS (SELECT 1 FROM slots JOIN trash USING (slot) WHERE {EXPIRED})"
+                    "SELECT EXISTS (SELECT 1 FROM slots CROSS JOIN trash USING (slot) WHERE {EXPIRED})"
                 ))?
                 .query_row([signed(now_secs())], |row| row.get(0))
         })
@@ -291,7 +291,7 @@ fn purge(tx: &mut Tx<'_>, slot: Option<SlotId>) -> Result<u64> {
     let destroyed = query(
         tx,
         &format!(
-            "DELETE FROM trash WHERE id IN (SELECT trash.id FROM slots JOIN trash USING (slot)
+            "DELETE FROM trash WHERE id IN (SELECT trash.id FROM slots CROSS JOIN trash USING (slot)
              WHERE {EXPIRED} AND coalesce(slots.slot = ?2, TRUE) LIMIT {PURGED_AT_ONCE})"
         ),
         |q| q.execute(params![signed(now_secs()), slot.map(|slot| slot.0)]),
