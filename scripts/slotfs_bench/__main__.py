@@ -9,24 +9,26 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from . import keys as key_work
-from . import plot, report, work
+from . import plot, report, scale, work
 from .peers import Bare, Gocryptfs, Securefs, Slotfs
 from .timing import fdatasync_us, middle, round_trip_us
 
 BUILT = Path("target/release").resolve()
-KEYS, LOGIN = "keys", "login"
+KEYS, LOGIN, SCALE = "keys", "login", "scale"
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", formatter_class=argparse.RawDescriptionHelpFormatter,
                                      description="Compares slotfs with what a user would pick instead.",
-                                     epilog=f"work: {', '.join([*work.WORK, KEYS, LOGIN])}")
+                                     epilog=f"work: {', '.join([*work.WORK, KEYS, LOGIN, SCALE])}")
     parser.add_argument("--only", help="work to be timed, separated by commas [default: all of it]")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is done [default: 5]")
     parser.add_argument("--files", type=int, default=5000, help="files to copy and to read [default: 5000]")
     parser.add_argument("--listed", type=int, default=10000, help="files to list, and keys to clone [default: 10000]")
     parser.add_argument("--token-keys", type=int, default=1000,
                         help="keys moved between two tokens, of which others do more per second than of many [default: 1000]")
+    parser.add_argument("--scale", default="1000,10000,100000,1000000",
+                        help="objects in one slot, separated by commas [default: %(default)s]")
     parser.add_argument("--out", type=Path, help="folder for README.md, results.json and plots "
                         "[default: docs/bench when everything is timed, else none]")
     return parser.parse_args()
@@ -71,13 +73,13 @@ def versions():
 
 def main():
     args = arguments()
-    everything = [*work.WORK, KEYS, LOGIN]
+    everything = [*work.WORK, KEYS, LOGIN, SCALE]
     wanted = args.only.split(",") if args.only else everything
     unknown = [name for name in wanted if name not in everything]
     if unknown:
         sys.exit(f"scripts/bench: no such work: {', '.join(unknown)}; there is {', '.join(everything)}")
     out = args.out or (Path("docs/bench") if not args.only else None)
-    took, keys, login, size, round_trip = {}, {}, {}, 0, 0.0
+    took, keys, login, scaled, size, round_trip = {}, {}, {}, {}, 0, 0.0
     with tempfile.TemporaryDirectory(prefix="slotfs-bench-") as folder:
         sync = fdatasync_us(folder)
         for files, names in ((args.files, [n for n in wanted if n in work.WORK and n != "ls"]),
@@ -93,6 +95,10 @@ def main():
             for objects in (1, args.listed, 10 * args.listed):
                 login[objects] = key_work.ready(folder, BUILT, objects, args.rounds)
                 work.say(f"login with {objects} objects")
+        if SCALE in wanted:
+            for objects in map(int, args.scale.split(",")):
+                scaled[objects] = scale.measure(folder, BUILT, objects, args.rounds)
+                work.say(f"a slot with {objects} objects")
     lines = ["# Measured", "", "Written by `scripts/bench`; only the ratios are worth anything elsewhere.", "",
              f"{platform.machine()}, {os.cpu_count()} processors; {'; '.join(versions())}.", "",
              f"Append of 4 KiB and fdatasync: {sync:.0f} us."
@@ -109,7 +115,11 @@ def main():
         lines += ["| objects | mount ready, s | one Argon2id, s |", "| --- | --- | --- |",
                   *(f"| {objects:,} | {report.spread(mounts)} | {report.spread(costs)} |"
                     for objects, (mounts, costs) in login.items()), ""]
-    lines += ["## Targets", "", *report.targets(took, keys, login)]
+    if scaled:
+        lines += ["## Scale", "", f"One slot; {scale.CLONED} objects written into it, {scale.LOOKED_UP:,} of its objects looked up "
+                  "at random, all of them listed, by one process; medians of the rounds. A mount with two logins is ready when "
+                  "two Argon2id are done.", "", *scale.table(scaled), ""]
+    lines += ["## Targets", "", *report.targets(took, keys, login, scaled)]
     text = "\n".join(lines) + "\n"
     print(text)
     if out:
@@ -119,8 +129,12 @@ def main():
         if rates:
             (out / "files.svg").write_text(plot.bars("Files through a mount", "files per second, median; more is better", rates))
             text = text.replace("## Targets", "![files per second](files.svg)\n\n## Targets")
+        if scaled:
+            series = {what: [middle(took[what]) for took, _ in scaled.values()] for what in scale.KINDS}
+            (out / "scale.svg").write_text(plot.lines("Objects in one slot", "microseconds, median", list(scaled), series))
+            text = text.replace("## Targets", "![microseconds by number of objects](scale.svg)\n\n## Targets")
         (out / "README.md").write_text(text)
-        results = {"seconds": took, "keys_per_second": keys, "login": login, "fdatasync_us": sync, "lookup_us": round_trip}
+        results = {"seconds": took, "keys_per_second": keys, "login": login, "scale": scaled, "fdatasync_us": sync, "lookup_us": round_trip}
         (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
 
 

@@ -26,7 +26,7 @@ def mounted(took, files, listed):
     return lines
 
 
-def targets(took, keys, login):
+def targets(took, keys, login, scaled):
     """Each target of the project: what it asks, what was measured, whether that is enough."""
     rows = []
 
@@ -57,4 +57,10 @@ def targets(took, keys, login):
     for objects, (mounts, costs) in login.items():
         beyond = (middle(mounts) - middle(costs)) * 1000
         row(f"mount ready with {objects:,} objects, at most 100 ms beyond its Argon2id", beyond, most=100)
+    if scaled:
+        (least, (_, few)), (objects, (_, many)) = list(scaled.items())[0], list(scaled.items())[-1]
+        row(f"resident memory with {objects:,} objects, below 100 MiB", many["resident, MiB"], most=100)
+        row("largest WAL, MiB, bounded", many["largest WAL, MiB"], most=8)
+        beyond = (many["mount ready, s"] - few["mount ready, s"]) * 1000
+        row(f"mount ready with {objects:,} objects, at most 100 ms beyond that of {least:,}", beyond, most=100)
     return ["| target | measured | met |", "| --- | --- | --- |", *rows]
