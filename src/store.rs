@@ -211,6 +211,14 @@ impl Store {
         outcome
     }
 
+    /// As [`Self::read`], for a query of a row or none that is asked while others commit.
+    fn read_row<T>(&self, query: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        match self.committer.as_ref().and_then(|writer| writer.read(&query)) {
+            Some(found) => Ok(found),
+            None => self.read(query),
+        }
+    }
+
     /// Has `work` committed; `reply` is called once that is durable, or with the reason why it is not: on this thread,
     /// or on that of another who writes. The caller holds no lock that either takes.
     fn write<T: Send + 'static>(

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -121,6 +121,8 @@ enum Wake {
 struct Shared {
     queue: Mutex<VecDeque<Box<dyn Job>>>,
     writer: Mutex<Writer>,
+    /// Whether who holds the writer only reads, and is done at once.
+    reading: AtomicBool,
     counters: Counters,
 }
 
@@ -147,6 +149,7 @@ impl Committer {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             writer: Mutex::new(writer),
+            reading: AtomicBool::new(false),
             counters: Counters::default(),
         });
         let (sender, wakes) = mpsc::channel();
@@ -186,6 +189,22 @@ impl Committer {
     ) {
         self.queue(work, reply);
         self.wake(Wake::Write);
+    }
+
+    /// Runs a short query on the connection that writes, where nobody writes: every commit of this process makes the
+    /// other connections forget all that they have read. `None` when somebody does, or when it failed: to be asked of
+    /// another connection.
+    pub fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Option<T> {
+        let writer = self.shared.writer.try_lock().ok()?;
+        self.shared.reading.store(true, Ordering::Release);
+        let outcome = query(&writer.connection);
+        self.shared.reading.store(false, Ordering::Release);
+        drop(writer);
+        // Who found it taken before it was said that this only reads. Not here: the caller may hold locks.
+        if !self.shared.queue().is_empty() {
+            self.wake(Wake::Write);
+        }
+        outcome.ok()
     }
 
     fn queue<T: Send + 'static>(
@@ -244,6 +263,10 @@ impl Shared {
         while !self.queue().is_empty() {
             let mut writer = match self.writer.try_lock() {
                 Ok(writer) => writer,
+                Err(TryLockError::WouldBlock) if self.reading.load(Ordering::Acquire) => {
+                    thread::yield_now();
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => return pending,
                 Err(TryLockError::Poisoned(_)) => {
                     log::error!("a write panicked; what is written since then is not done");

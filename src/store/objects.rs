@@ -142,7 +142,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn by_handle(&self, slot: SlotId, handle: Handle) -> Result<Option<Entry>> {
-        self.read(|connection| {
+        self.read_row(|connection| {
             connection
                 .prepare_cached(&format!("{SELECT} WHERE slot = ?1 AND handle = ?2"))?
                 .query_row(params![slot.0, handle.get()], entry)
@@ -155,7 +155,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn by_id(&self, id: i64) -> Result<Option<Entry>> {
-        self.read(|connection| {
+        self.read_row(|connection| {
             connection
                 .prepare_cached(&format!("{SELECT} WHERE id = ?1"))?
                 .query_row([id], entry)
@@ -168,7 +168,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn by_ouid(&self, slot: SlotId, ouid: Ouid) -> Result<Option<Entry>> {
-        self.read(|connection| {
+        self.read_row(|connection| {
             connection
                 .prepare_cached(&format!("{SELECT} WHERE slot = ?1 AND ouid = ?2"))?
                 .query_row(params![slot.0, ouid.0], entry)
@@ -231,7 +231,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn sealed(&self, id: i64) -> Result<Option<(Entry, SealedRow)>> {
-        self.read(|connection| {
+        self.read_row(|connection| {
             connection
                 .prepare_cached(&format!("{SELECT_SEALED} WHERE id = ?1"))?
                 .query_row([id], sealed_entry)
