@@ -4,6 +4,7 @@
 //! a pool of connections that never write; every write goes through the one committer
 //! thread, which answers only after the commit is on disk.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -42,6 +43,8 @@ pub struct Store {
     /// `None` when the store is open read-only.
     committer: Option<Committer>,
     created_secs: u64,
+    /// Ids of rows that are reserved and not yet given out.
+    reserved: Mutex<Range<i64>>,
 }
 
 /// Whether the store may be written.
@@ -151,6 +154,7 @@ impl Store {
             }),
             committer,
             created_secs,
+            reserved: Mutex::new(0..0),
         })
     }
 
@@ -213,7 +217,11 @@ impl Store {
 
     /// As [`Self::read`], for a query of a row or none that is asked while others commit.
     fn read_row<T>(&self, query: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-        match self.committer.as_ref().and_then(|writer| writer.read(&query)) {
+        match self
+            .committer
+            .as_ref()
+            .and_then(|writer| writer.read(&query))
+        {
             Some(found) => Ok(found),
             None => self.read(query),
         }

@@ -12,6 +12,8 @@ pub use crate::object::system_time as time;
 pub const TTL: Duration = Duration::from_secs(1);
 /// Incoming and staging names are looked up every time: what they mean changes with a verdict.
 pub const NO_TTL: Duration = Duration::ZERO;
+/// Until the kernel's next tick or the one after: of a file to which nothing was written.
+pub const BRIEF_TTL: Duration = Duration::from_millis(1);
 /// `st_blocks` counts these.
 const BLOCK_BYTES: u64 = 512;
 

@@ -163,6 +163,14 @@ impl OpenFiles {
         })
     }
 
+    /// The same by the row that its object was to have.
+    pub fn opened_staging_row(&self, row: i64) -> Option<Arc<StagingFile>> {
+        self.files().values().find_map(|file| match &**file {
+            OpenFile::Staging(staging) if staging.row == Some(row) => Some(Arc::clone(staging)),
+            _ => None,
+        })
+    }
+
     /// The object of row `id` as somebody opened it: it may be destroyed by now.
     pub fn opened_object(&self, id: i64) -> Option<ObjectFile> {
         self.files().values().find_map(|file| match **file {

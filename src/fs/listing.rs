@@ -191,7 +191,7 @@ impl Inner {
             entries.push(Listed {
                 name,
                 next: FIRST_STAGING + staged.id(),
-                attr: self.staging_attr(session, &staged),
+                attr: self.staging_attr(session, place, &staged),
                 ttl: NO_TTL,
             });
         }
@@ -245,20 +245,22 @@ impl Inner {
 
     /// The capacity of a slot, or of all of them together.
     pub fn space(&self, node: Node) -> Result<Space> {
-        let slot = match node {
+        let staged = self.staged(node).map(|(place, _)| place.slot);
+        let slot = staged.or_else(|| match node {
             Node::Slot(slot) | Node::Control(Some(slot), _) => Some(slot),
             Node::Object(id) | Node::Identity(id) | Node::Attributes(id) => {
                 self.hsm.find_by_id(id).ok().map(|object| object.slot)
-            }
-            Node::Staging(id) | Node::StagingFolder(id) => {
-                self.staging.by_id(id).map(|(place, _)| place.slot)
             }
             Node::Trashed(id) => {
                 let trashed = self.hsm.find_trashed_by_id(id).ok();
                 trashed.map(|trashed| trashed.object.slot)
             }
-            Node::Root | Node::Control(None, _) | Node::Incoming(_) => None,
-        };
+            Node::Root
+            | Node::Control(None, _)
+            | Node::Incoming(_)
+            | Node::Staging(_)
+            | Node::StagingFolder(_) => None,
+        });
         let mut space = Space::default();
         for row in self.hsm.slots()? {
             if slot.is_some_and(|slot| slot != row.slot) {

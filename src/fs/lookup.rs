@@ -6,12 +6,12 @@ use std::time::Duration;
 use fuser::{FileAttr, FileType};
 
 use super::Inner;
-use super::attr::{NO_TTL, Owner, TTL, time};
+use super::attr::{BRIEF_TTL, NO_TTL, Owner, TTL, time};
 use super::control::ControlFile;
 use super::handles::{OpenFile, lock};
 use super::name::{IdentityName, Name};
 use super::node::Node;
-use super::staging::{Folder, Place, Staged};
+use super::staging::{Folder, Place, Staged, StagingFile};
 use crate::error::{Error, Result};
 use crate::hsm::{ObjectFile, Session, TrashFile, TrashName};
 use crate::object::{Handle, SlotId};
@@ -83,7 +83,7 @@ impl Inner {
     fn lookup_staged(&self, place: Place, name: &OsStr) -> Result<Seen> {
         let session = self.hsm.session(place.slot)?;
         let staged = self.staging.find(place, name).ok_or(Error::NoSuchFile)?;
-        Ok((self.staging_attr(&session, &staged), NO_TTL))
+        Ok((self.staging_attr(&session, place, &staged), NO_TTL))
     }
 
     fn lookup_in_root(&self, name: &OsStr) -> Result<Seen> {
@@ -118,6 +118,12 @@ impl Inner {
     /// What a stat of `node` says.
     pub fn getattr(&self, node: Node) -> Result<Seen> {
         let store_time = time(self.hsm.created_secs());
+        if let Some((place, staged)) = self.staged(node) {
+            let session = self.hsm.session(place.slot)?;
+            let mut attr = self.staging_attr(&session, place, &staged);
+            attr.ino = node.ino();
+            return Ok((attr, NO_TTL));
+        }
         match node {
             Node::Root => Ok((self.owner.root_folder(store_time), TTL)),
             Node::Slot(slot) => {
@@ -144,7 +150,13 @@ impl Inner {
             Node::Object(id) | Node::Identity(id) => {
                 let object = match self.hsm.find_by_id(id) {
                     // Destroyed, yet open: a descriptor still has attributes.
-                    Err(Error::Gone) => self.files.opened_object(id).ok_or(Error::Gone)?,
+                    Err(Error::Gone) => match self.files.opened_object(id) {
+                        Some(object) => object,
+                        None => {
+                            let file = self.files.opened_staging_row(id).ok_or(Error::Gone)?;
+                            return Ok((self.opened_attr(node, &file), NO_TTL));
+                        }
+                    },
                     found => found?,
                 };
                 let session = self.hsm.session(object.slot)?;
@@ -172,23 +184,30 @@ impl Inner {
                 };
                 let owner = self.slot_owner(slot)?;
                 let attr = owner.file(node, 0o666, size as u64, store_time);
-                Ok((attr, NO_TTL))
+                // Who makes a file asks at once, and twice.
+                let ttl = if size == 0 { BRIEF_TTL } else { NO_TTL };
+                Ok((attr, ttl))
             }
             Node::Staging(id) | Node::StagingFolder(id) => {
-                match self.staging.by_id(id) {
-                    Some((place, staged)) => {
-                        let session = self.hsm.session(place.slot)?;
-                        Ok((self.staging_attr(&session, &staged), NO_TTL))
-                    }
-                    // Removed or published, yet open: a descriptor still has attributes.
-                    None => {
-                        let file = self.files.opened_staging(id).ok_or(Error::Gone)?;
-                        let size = file.len() as u64;
-                        Ok((self.owner.file(node, 0o666, size, store_time), NO_TTL))
-                    }
-                }
+                let file = self.files.opened_staging(id).ok_or(Error::Gone)?;
+                Ok((self.opened_attr(node, &file), NO_TTL))
             }
         }
+    }
+
+    /// What is staged under the inode of `node`.
+    pub(super) fn staged(&self, node: Node) -> Option<(Place, Staged)> {
+        match node {
+            Node::Staging(id) | Node::StagingFolder(id) => self.staging.by_id(id),
+            Node::Object(row) | Node::Identity(row) => self.staging.by_row(row),
+            _ => None,
+        }
+    }
+
+    /// Of a staging file that is removed or published, yet open: a descriptor still has attributes.
+    fn opened_attr(&self, node: Node, file: &StagingFile) -> FileAttr {
+        let time = time(self.hsm.created_secs());
+        self.owner.file(node, 0o666, file.len() as u64, time)
     }
 
     fn slot_owner(&self, slot: SlotId) -> Result<Owner> {
@@ -227,12 +246,22 @@ impl Inner {
         }
     }
 
-    pub(super) fn staging_attr(&self, session: &Session, staged: &Staged) -> FileAttr {
+    pub(super) fn staging_attr(
+        &self,
+        session: &Session,
+        place: Place,
+        staged: &Staged,
+    ) -> FileAttr {
         let owner = self.owner.of_slot(session.row());
         let time = time(self.hsm.created_secs());
         match staged {
             Staged::File(file) => {
-                owner.file(Node::Staging(file.id), 0o666, file.len() as u64, time)
+                let node = match (file.row, place.folder) {
+                    (Some(row), Folder::Identities) => Node::Identity(row),
+                    (Some(row), _) => Node::Object(row),
+                    (None, _) => Node::Staging(file.id),
+                };
+                owner.file(node, 0o666, file.len() as u64, time)
             }
             Staged::Folder(id, _) => owner.folder(Node::StagingFolder(*id), 0o777, time),
         }

@@ -20,7 +20,8 @@ pub enum Node {
     Attributes(i64),
     /// An incoming blob, by its open file.
     Incoming(u64),
-    /// A staging file.
+    /// A staging file for which no row is reserved; one that has a row is [`Self::Object`], or [`Self::Identity`]
+    /// in `.slotfs/ouid`, before it is one.
     Staging(u64),
     /// A folder of staging files.
     StagingFolder(u64),

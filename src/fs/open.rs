@@ -1,7 +1,7 @@
 //! Opening, reading and closing.
 
 use std::ffi::OsStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fuser::{FileAttr, FileHandle, FopenFlags, OpenAccMode, OpenFlags};
 
@@ -29,6 +29,11 @@ const ONLY_READ: FopenFlags = FopenFlags::FOPEN_NOFLUSH;
 impl Inner {
     /// Opens what exists; how the kernel is to treat it.
     pub fn open(&self, node: Node, flags: OpenFlags, pid: u32) -> Result<(FileHandle, FopenFlags)> {
+        if let Some((place, Staged::File(file))) = self.staged(node) {
+            self.hsm.session(place.slot)?;
+            file.opened();
+            return Ok((self.files.add(OpenFile::Staging(file)), DIRECT));
+        }
         match node {
             Node::Object(id) | Node::Identity(id) if flags.acc_mode() == OpenAccMode::O_RDONLY => {
                 let opened = self.seals.open(&self.hsm, id)?;
@@ -58,14 +63,7 @@ impl Inner {
                 self.add_incoming(incoming.over(id, pid), pid)
             }
             Node::Incoming(file) => self.reopen_incoming(file, flags, pid, writes),
-            Node::Staging(id) => {
-                let Some((place, Staged::File(file))) = self.staging.by_id(id) else {
-                    return Err(Error::Gone);
-                };
-                self.hsm.session(place.slot)?;
-                file.opened();
-                Ok(self.files.add(OpenFile::Staging(file)))
-            }
+            Node::Staging(_) => Err(Error::Gone),
             // Neither read nor cloned: out of the trash there is only mv.
             Node::Trashed(_) => Err(Error::NotSupported {
                 what: "opening what is in the trash",
@@ -183,7 +181,9 @@ impl Inner {
         if name.len() > name::MOST_BYTES {
             return name::refuse(place.slot, name);
         }
-        let file = self.staging.create(place, name, pid)?;
+        let file = self
+            .staging
+            .create(place, name, pid, self.hsm.reserve_row())?;
         // Logged out meanwhile: what is staged was forgotten before this was there to be forgotten.
         if let Err(error) = self.hsm.may_write(place.slot) {
             self.staging.remove_file(place, name, &file);
@@ -193,7 +193,8 @@ impl Inner {
             self.staging.truncate(&file, 0);
         }
         file.opened();
-        let (attr, _) = self.getattr(Node::Staging(file.id))?;
+        let session = self.hsm.session(place.slot)?;
+        let attr = self.staging_attr(&session, place, &Staged::File(Arc::clone(&file)));
         Ok((attr, self.files.add(OpenFile::Staging(file))))
     }
 

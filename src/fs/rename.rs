@@ -129,8 +129,9 @@ impl Inner {
         }
     }
 
-    /// renameat2(2). The kernel gives the new name the old one's inode, which is that of no object when this is done:
-    /// what it remembers of it is forgotten, so it asks, is told ESTALE and looks the name up.
+    /// renameat2(2). The kernel gives the new name the old one's inode. That of a staging file becomes its object's; that of
+    /// a moved object is that of no object when this is done: what the kernel remembers of it is forgotten, so it asks, is
+    /// told ESTALE and looks the name up.
     pub fn rename(
         self: &Arc<Self>,
         (from, name): (Node, &OsStr),
@@ -254,7 +255,8 @@ impl Inner {
         };
         let inner = Arc::clone(self);
         let name = name.to_owned();
-        self.hsm.import(to, wish, blob, None, move |outcome| {
+        let row = file.take_row();
+        self.hsm.import_as(row, to, wish, blob, move |outcome| {
             Stats::count(match outcome {
                 Ok(_) => &inner.stats.verdicts_good,
                 Err(_) => &inner.stats.verdicts_bad,

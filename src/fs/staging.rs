@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,8 +41,13 @@ pub enum Folder {
 
 /// One staging file.
 pub struct StagingFile {
-    /// Its number, for its inode.
+    /// Its number: in the order in which they were made.
     pub id: u64,
+    /// The row that its object is to have. Its inode is that object's from the first: a rename gives the new name the
+    /// old one's inode, which then need not be looked up again.
+    pub row: Option<i64>,
+    /// Whether the row was asked for.
+    row_taken: AtomicBool,
     /// The process that made it.
     pid: u32,
     content: Mutex<Content>,
@@ -149,6 +154,12 @@ impl StagingFile {
         self.read(0, u64::MAX)
     }
 
+    /// The row that its object is to have, said once: no two objects have one.
+    pub fn take_row(&self) -> Option<i64> {
+        self.row
+            .filter(|_| !self.row_taken.swap(true, Ordering::Relaxed))
+    }
+
     /// Marks it as an object that is stored.
     pub fn published(&self) {
         self.content().published = true;
@@ -185,7 +196,15 @@ pub enum Staged {
 }
 
 impl Staged {
-    /// Its number, for its inode.
+    /// The row that its object is to have.
+    fn row(&self) -> Option<i64> {
+        match self {
+            Self::File(file) => file.row,
+            Self::Folder(..) => None,
+        }
+    }
+
+    /// Its number.
     pub fn id(&self) -> u64 {
         match self {
             Self::File(file) => file.id,
@@ -209,28 +228,43 @@ struct Table {
     entries: BTreeMap<Key, Staged>,
     /// The same by number.
     names: HashMap<u64, Key>,
+    /// The numbers of those that have a row reserved.
+    rows: HashMap<i64, u64>,
 }
 
 impl Table {
     fn insert(&mut self, key: Key, staged: Staged) {
         self.names.insert(staged.id(), key.clone());
+        if let Some(row) = staged.row() {
+            self.rows.insert(row, staged.id());
+        }
         if let Some(old) = self.entries.insert(key, staged) {
-            self.names.remove(&old.id());
+            self.forget(&old);
+        }
+    }
+
+    fn forget(&mut self, staged: &Staged) {
+        self.names.remove(&staged.id());
+        if let Some(row) = staged.row() {
+            self.rows.remove(&row);
         }
     }
 
     fn remove(&mut self, key: &Key) -> Option<Staged> {
         let staged = self.entries.remove(key)?;
-        self.names.remove(&staged.id());
+        self.forget(&staged);
         Some(staged)
     }
 
     fn retain(&mut self, keep: impl Fn(&Key, &Staged) -> bool) {
-        let names = &mut self.names;
+        let (names, rows) = (&mut self.names, &mut self.rows);
         self.entries.retain(|key, staged| {
             let keep = keep(key, staged);
             if !keep {
                 names.remove(&staged.id());
+                if let Some(row) = staged.row() {
+                    rows.remove(&row);
+                }
             }
             keep
         });
@@ -366,11 +400,25 @@ impl Staging {
         Some((key.0, staged.clone()))
     }
 
-    /// A new file `name`, or the one that is there.
+    /// The same by the row that its object is to have.
+    pub fn by_row(&self, row: i64) -> Option<(Place, Staged)> {
+        let table = self.table();
+        let key = table.names.get(table.rows.get(&row)?)?;
+        let staged = table.entries.get(key)?;
+        Some((key.0, staged.clone()))
+    }
+
+    /// A new file `name`, or the one that is there; its object is to have `row`.
     ///
     /// # Errors
     /// [`Error::StagingFull`], [`Error::NameTaken`] by a folder.
-    pub fn create(&self, place: Place, name: &OsStr, pid: u32) -> Result<Arc<StagingFile>> {
+    pub fn create(
+        &self,
+        place: Place,
+        name: &OsStr,
+        pid: u32,
+        row: Option<i64>,
+    ) -> Result<Arc<StagingFile>> {
         let slot = place.slot;
         let mut table = self.table();
         let key = (place, name.to_owned());
@@ -381,6 +429,8 @@ impl Staging {
         }
         let file = Arc::new(StagingFile {
             id: table.next_id(slot, pid)?,
+            row,
+            row_taken: AtomicBool::new(false),
             pid,
             content: Mutex::new(Content {
                 buffer: Buffer::default(),
@@ -536,22 +586,22 @@ mod tests {
     fn files_are_found_renamed_and_bounded() {
         let staging = Staging::default();
         let name = OsStr::new(".a");
-        let file = staging.create(HERE, name, 1).unwrap();
+        let file = staging.create(HERE, name, 1, None).unwrap();
         staging.write(&file, 0, b"abc");
         assert_eq!(file.read(1, 9), Ok(b"bc".to_vec()));
         assert_eq!(staging.by_id(file.id).unwrap().1.id(), file.id);
         let other = OsStr::new(".b");
         staging.rename((HERE, name), (HERE, other), true).unwrap();
         assert!(staging.find(HERE, name).is_none());
-        staging.create(HERE, name, 1).unwrap();
+        staging.create(HERE, name, 1, None).unwrap();
         let kept = staging.rename((HERE, name), (HERE, other), true);
         assert!(matches!(kept, Err(Error::NameTaken { .. })));
         assert_eq!(staging.list(HERE, 0).len(), 2);
         for n in 2..MOST_ENTRIES {
             let name = format!(".{n}");
-            staging.create(HERE, OsStr::new(&name), 1).unwrap();
+            staging.create(HERE, OsStr::new(&name), 1, None).unwrap();
         }
-        let full = staging.create(HERE, OsStr::new(".full"), 1);
+        let full = staging.create(HERE, OsStr::new(".full"), 1, None);
         assert!(matches!(full, Err(Error::StagingFull { .. })));
         staging.clear(HERE.slot);
         assert!(staging.list(HERE, 0).is_empty());
@@ -565,7 +615,7 @@ mod tests {
             folder: Folder::Staging(staging.create_folder(HERE, name, 1).unwrap()),
             ..HERE
         };
-        staging.create(inside, OsStr::new("124"), 1).unwrap();
+        staging.create(inside, OsStr::new("124"), 1, None).unwrap();
         let kept = staging.remove_folder(HERE, name);
         assert!(matches!(kept, Err(Error::NotEmpty { .. })));
         staging.remove(inside, OsStr::new("124")).unwrap();
@@ -576,7 +626,7 @@ mod tests {
     #[test]
     fn too_much_is_remembered_until_it_is_emptied() {
         let staging = Staging::default();
-        let file = staging.create(HERE, OsStr::new(".a"), 1).unwrap();
+        let file = staging.create(HERE, OsStr::new(".a"), 1, None).unwrap();
         assert!(staging.write(&file, 1 << 30, b"x"));
         assert_eq!(file.bytes(), Err(Overflow::TooLarge));
         staging.truncate(&file, 0);
@@ -589,7 +639,7 @@ mod tests {
     fn who_has_most_makes_room_for_the_others() {
         let staging = Staging::default();
         let full = vec![1; crate::hsm::MAX_BLOB_BYTES];
-        let hog = |n: usize| staging.create(HERE, OsStr::new(&format!(".{n}")), 1);
+        let hog = |n: usize| staging.create(HERE, OsStr::new(&format!(".{n}")), 1, None);
         let files: Vec<_> = (0..=MOST_BYTES / full.len())
             .map(|n| {
                 let file = hog(n).unwrap();
@@ -604,7 +654,7 @@ mod tests {
         );
         for (n, hogs) in files.iter().enumerate().take(10) {
             let other = staging
-                .create(HERE, OsStr::new(&format!(".other{n}")), 2)
+                .create(HERE, OsStr::new(&format!(".other{n}")), 2, None)
                 .unwrap();
             staging.write(&other, 0, &full);
             assert!(other.bytes().is_ok());
@@ -615,7 +665,9 @@ mod tests {
             hog(n).unwrap();
         }
         assert!(matches!(hog(MOST_ENTRIES), Err(Error::StagingFull { .. })));
-        staging.create(HERE, OsStr::new(".one more"), 2).unwrap();
+        staging
+            .create(HERE, OsStr::new(".one more"), 2, None)
+            .unwrap();
         assert!(staging.find(HERE, OsStr::new(".0")).is_none());
     }
 
@@ -626,7 +678,7 @@ mod tests {
         let most = MOST_BYTES / full.len();
         for n in 0..=most {
             let file = staging
-                .create(HERE, OsStr::new(&format!(".{n}")), 1)
+                .create(HERE, OsStr::new(&format!(".{n}")), 1, None)
                 .unwrap();
             staging.write(&file, 0, &full);
             assert_eq!(file.bytes().is_ok(), n < most);

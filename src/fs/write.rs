@@ -148,16 +148,19 @@ impl Inner {
     /// The kernel could send O_TRUNC with the open (FUSE_ATOMIC_O_TRUNC), but would then take the object
     /// itself for empty, and another process's sendfile(2) of it would copy nothing.
     fn truncate_by_inode(&self, node: Node, length: u64, pid: u32) -> Result<(), Error> {
+        if let Some((_, Staged::File(file))) = self.staged(node) {
+            return match self.staging.truncate(&file, length) {
+                true => Ok(()),
+                false => Err(Error::Gone),
+            };
+        }
         match node {
             Node::Object(id) | Node::Identity(id)
                 if length == 0 && self.files.opened_with_trunc(id, pid) =>
             {
                 Ok(())
             }
-            Node::Staging(id) => match self.staging.by_id(id) {
-                Some((_, Staged::File(file))) if self.staging.truncate(&file, length) => Ok(()),
-                _ => Err(Error::Gone),
-            },
+            Node::Staging(_) => Err(Error::Gone),
             // `> login` truncates before it writes; a blob that is coming in has nothing to lose yet.
             Node::Control(..) | Node::Incoming(_) if length == 0 => Ok(()),
             _ => Err(Error::NotSupported { what: "truncate" }),

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::object::pkcs11::class_name;
 use crate::object::{Object, SlotId};
 use crate::secret::SecretBytes;
-use crate::store::Move;
+use crate::store::{Move, Put};
 
 impl Hsm {
     /// Takes `blob` into `slot` as `wish` says.
@@ -23,6 +23,35 @@ impl Hsm {
     /// [`Error::ReadOnly`], or what the disk says. Nothing is stored unless the object is.
     pub fn import(
         self: &Arc<Self>,
+        slot: SlotId,
+        wish: Wish,
+        blob: Vec<u8>,
+        source: Option<Source>,
+        done: impl Done<Arrived>,
+    ) {
+        self.import_to(None, slot, wish, blob, source, done);
+    }
+
+    /// As [`Self::import`], from nowhere known, into the row that [`Self::reserve_row`] gave for it.
+    pub fn import_as(
+        self: &Arc<Self>,
+        row: Option<i64>,
+        slot: SlotId,
+        wish: Wish,
+        blob: Vec<u8>,
+        done: impl Done<Arrived>,
+    ) {
+        self.import_to(row, slot, wish, blob, None, done);
+    }
+
+    /// A row for an object that is to come, and for no other ever; `None` where the store cannot be written.
+    pub fn reserve_row(&self) -> Option<i64> {
+        self.store.reserve_row()
+    }
+
+    fn import_to(
+        self: &Arc<Self>,
+        row: Option<i64>,
         slot: SlotId,
         wish: Wish,
         blob: Vec<u8>,
@@ -47,11 +76,14 @@ impl Hsm {
                     // As a clone does.
                     Wish::Identity(_) => known.map(|source| source.handle),
                 };
-                let put = put(&session, &object, payload, want);
+                let put = Put {
+                    id: row,
+                    ..put(&session, &object, payload, want)
+                };
                 self.store.put(put, move |stored| match stored {
                     // Its domains may be others by now: verified once more, with those.
                     Err(Error::SlotChanged { .. }) if hsm.refresh().is_ok() => {
-                        hsm.import(slot, wish, blob, source, done);
+                        hsm.import_to(row, slot, wish, blob, source, done);
                     }
                     stored => {
                         let outcome = stored.map(Arrived::from);

@@ -340,6 +340,7 @@ pub(super) fn put(
     let (sealed, compared) = (Arc::clone(&payload), Arc::clone(&payload));
     Put {
         slot: session.row().as_version(),
+        id: None,
         want,
         ouid: object.ouid,
         // The codec keeps payloads at 64 KiB.

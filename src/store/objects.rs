@@ -68,6 +68,8 @@ pub type Same = Box<dyn FnOnce(Place, &SealedRow) -> Result<bool> + Send>;
 pub struct Put {
     /// Where to, as it was when it verified the object: changed since, it is asked again.
     pub slot: SlotVersion,
+    /// A row that was reserved for it.
+    pub id: Option<i64>,
     /// The handle asked for.
     pub want: Option<Handle>,
     /// Its identity.

@@ -82,7 +82,7 @@ fn step(staging: &Staging, model: &mut Model, input: &mut Input<'_>) {
     let there = model.entries.get(&at).cloned();
     let (place, name): (Place, &OsStr) = (at.0, &at.1);
     match (what, there) {
-        (0, there) => match (staging.create(place, name, WRITER), there) {
+        (0, there) => match (staging.create(place, name, WRITER, None), there) {
             (Ok(file), None) => {
                 model.contents.insert(file.id, Ok(Vec::new()));
                 model.entries.insert(at, Entry::File(file));

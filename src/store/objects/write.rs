@@ -1,5 +1,7 @@
 //! Writes of objects: each part of a transaction of the committer's.
 
+use std::sync::PoisonError;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Entry, Move, Place, Put, SELECT, SELECT_SEALED, Seal, Stored, entry, sealed_entry};
@@ -10,6 +12,9 @@ use crate::store::committer::{Pass, Tx};
 use crate::store::fault::sql;
 use crate::store::slots::{signed, unsigned};
 use crate::store::{SlotVersion, Store, now_secs};
+
+/// Rows reserved in one commit: what is left of them when the store is closed is nobody's.
+const RESERVED_AT_ONCE: i64 = 1024;
 
 impl Store {
     /// Stores an object; `reply` runs when it is durable, on this thread or another.
@@ -52,6 +57,22 @@ impl Store {
         );
     }
 
+    /// The id of a row that no object has or will have but the one it is for; `None` where the store cannot be written.
+    /// AUTOINCREMENT's counter is moved past many at once, so it stays as it is when one of them comes.
+    pub fn reserve_row(&self) -> Option<i64> {
+        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        if reserved.is_empty() {
+            match self.write_now(reserve) {
+                Ok(last) => *reserved = last - RESERVED_AT_ONCE + 1..last + 1,
+                Err(error) => {
+                    log::debug!("no rows can be reserved: {error}");
+                    return None;
+                }
+            }
+        }
+        reserved.next()
+    }
+
     /// Moves an object to another slot: both sides or neither. It gets a row of its own there: an inode that
     /// the kernel remembers for the old name must not come to mean another slot.
     ///
@@ -85,6 +106,21 @@ impl Store {
     ) {
         self.write(move |tx| destroy(tx, it, slot), reply);
     }
+}
+
+/// The last of so many.
+fn reserve(tx: &mut Tx<'_>) -> Result<i64> {
+    query(
+        tx,
+        "INSERT INTO sqlite_sequence (name, seq) SELECT 'objects', 0
+         WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'objects')",
+        |q| q.execute([]),
+    )?;
+    query(
+        tx,
+        "UPDATE sqlite_sequence SET seq = seq + ?1 WHERE name = 'objects' RETURNING seq",
+        |q| q.query_row([RESERVED_AT_ONCE], |row| row.get(0)),
+    )
 }
 
 fn store_object(tx: &mut Tx<'_>, put: Put) -> Result<Stored> {
@@ -121,7 +157,8 @@ fn store_verified(tx: &mut Tx<'_>, put: Put, room: &mut Room) -> Result<Result<S
         Some(handle) => free_from(tx, slot, handle, room.capacity_objects)?,
         None => free_at_end(tx, slot, room)?,
     };
-    insert(tx, put, handle, room, None).map(|handle| Ok(Stored::New(handle)))
+    let reserved = put.id;
+    insert(tx, put, handle, room, reserved).map(|handle| Ok(Stored::New(handle)))
 }
 
 /// What is left in a slot, kept up to date over the writes of one batch.
@@ -374,7 +411,7 @@ fn first_gap(tx: &Tx<'_>, slot: SlotId, from: u32) -> Result<Option<u32>> {
     )
 }
 
-/// `was`: the row's id, for an object that comes back.
+/// `was`: the row's id, for an object that comes back, or one for which it was reserved.
 pub(super) fn insert(
     tx: &mut Tx<'_>,
     put: Put,
