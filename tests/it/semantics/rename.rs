@@ -297,3 +297,45 @@ fn a_refused_rename_is_told() {
     );
     fs::remove_file(hsm.file(1, ".x")).unwrap();
 }
+
+/// The inode of a staging file is its object's from the first, in each of the folders where there are such files: a
+/// name that the kernel remembers stays good.
+#[test]
+fn a_staging_file_has_the_inode_of_its_object() {
+    let hsm = two_slots(3);
+    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+    let ouid = hsm.control(0, "ouid");
+    let identity = |handle: u32| {
+        let blob = hsm.blob(0, handle);
+        let names = fs::read_dir(&ouid).unwrap().map(|entry| entry.unwrap());
+        names
+            .filter(|entry| fs::read(entry.path()).unwrap() == blob)
+            .map(|entry| entry.file_name())
+            .next()
+            .unwrap()
+    };
+    fs::create_dir(hsm.file(1, ".partial")).unwrap();
+    let identities = hsm.control(1, "ouid");
+    let third = identity(3);
+    for (handle, from, to) in [
+        (1, hsm.file(1, ".1.Ab12"), hsm.file(1, 1)),
+        (2, hsm.file(1, ".partial/2"), hsm.file(1, 2)),
+        (3, identities.join(".third"), identities.join(&third)),
+    ] {
+        fs::write(&from, hsm.blob(0, handle)).unwrap();
+        let before = inode(&from);
+        let open = fs::File::open(&from).unwrap();
+        fs::rename(&from, &to).unwrap();
+        assert_eq!(inode(&to), before, "{handle}");
+        assert_eq!(open.metadata().unwrap().ino(), before, "{handle}");
+        assert_eq!(fs::read(&to).unwrap(), hsm.blob(0, handle));
+        assert_errno!(fs::metadata(&from), ENOENT);
+    }
+    // One that the slot has already: two objects never share an inode.
+    let there = inode(&hsm.file(1, 1));
+    fs::write(hsm.file(1, ".again"), hsm.blob(0, 1)).unwrap();
+    assert_ne!(inode(&hsm.file(1, ".again")), there);
+    fs::rename(hsm.file(1, ".again"), hsm.file(1, 1)).unwrap();
+    assert_eq!(inode(&hsm.file(1, 1)), there);
+    assert_eq!(hsm.list(1), [".partial", "1", "2", "3"]);
+}

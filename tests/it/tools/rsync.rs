@@ -1,6 +1,7 @@
 //! rsync: takes an error of rename or ftruncate for that file alone and goes on, which is exit 23.
 
 use super::{Again, Tool, script, tools};
+use crate::fixture::{sh, two_slots};
 
 /// The second run must transfer nothing.
 const fn rsync(script_text: &'static str, again: &'static str) -> Tool {
@@ -66,4 +67,32 @@ fn inplace_that_removes_its_source_loses_nothing() {
         assert_eq!(hsm.blobs(0), before, "{options}");
         assert!(hsm.list(2).is_empty());
     }
+}
+
+/// A second run asks for each name once: what the kernel knows of the names that the first one made is right.
+#[test]
+fn again_asks_for_each_name_once() {
+    const OBJECTS: u64 = 60;
+    let hsm = two_slots(OBJECTS as u32);
+    let lookups = || -> u64 {
+        let stats = std::fs::read_to_string(hsm.mount.point.join(".slotfs/stats")).unwrap();
+        let line = stats.lines().find(|line| line.starts_with("lookup "));
+        line.unwrap()["lookup ".len()..].parse().unwrap()
+    };
+    let run = || {
+        sh(
+            "rsync -a $A/ $B",
+            &[("A", &hsm.slot(0)), ("B", &hsm.slot(1))],
+        )
+        .ok()
+    };
+    run();
+    // What the kernel remembers is a second old at most.
+    std::thread::sleep(std::time::Duration::from_millis(1200));
+    let before = lookups();
+    run();
+    let asked = lookups() - before;
+    // The target's names, and for as long as a second is over the source's.
+    assert!(asked < 2 * OBJECTS + 20, "{asked} lookups");
+    assert_eq!(hsm.blobs(1), hsm.blobs(0));
 }
