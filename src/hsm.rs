@@ -47,7 +47,7 @@ pub use init::{
     DEFAULT_CAPACITY_OBJECTS, DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, NewPartition,
     check_label, check_password,
 };
-pub use journal::{Journal, Source, reason, verdict_line};
+pub use journal::{Journal, Origin, Source, reason, verdict_line};
 pub use objects::{ContentsRow, ObjectFile, SealedBlob};
 pub use partition::Settings;
 pub use policy::{Policies, Policy};
@@ -219,11 +219,6 @@ impl Hsm {
             Role::Cu | Role::Po => "a crypto user reads and never writes",
         };
         Err(Error::ReadOnly { slot, why })
-    }
-
-    /// Whether `source` is the object of identity `ouid`.
-    fn holds(&self, source: Source, ouid: Ouid) -> bool {
-        matches!(self.store.by_handle(source.slot, source.handle), Ok(Some(it)) if it.ouid == ouid)
     }
 
     /// The identity `ouid` in some slot that is logged in to, other than `except`: for telling where a

@@ -7,11 +7,12 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{Error, Result};
+use crate::object::{Handle, SlotId};
 
 mod backup;
 mod change;
@@ -45,6 +46,7 @@ pub struct Store {
     created_secs: u64,
     /// Ids of rows that are reserved and not yet given out.
     reserved: Mutex<Range<i64>>,
+    missing: Mutex<Option<Missing>>,
 }
 
 /// Whether the store may be written.
@@ -63,6 +65,19 @@ enum OpenReader {
     /// `immutable=1`: no locks, no shared memory.
     Immutable,
 }
+
+/// A handle that had no object: who makes a file asks twice whether there is one.
+struct Missing {
+    slot: SlotId,
+    handle: Handle,
+    /// The commits that this process had made.
+    commits: u64,
+    at: Instant,
+}
+
+/// How old what requests know of other processes may be. Far less than a process takes to end, so that whoever waits
+/// for a command and then asks the mount is answered by what the command did; a copy of one file asks ten times in it.
+pub const FRESH_FOR: Duration = Duration::from_micros(500);
 
 /// A connection that only ever asks whether anything was committed since.
 struct Watch {
@@ -155,6 +170,7 @@ impl Store {
             committer,
             created_secs,
             reserved: Mutex::new(0..0),
+            missing: Mutex::default(),
         })
     }
 

@@ -4,7 +4,7 @@
 
 use super::buffer::Buffer;
 use crate::error::Error;
-use crate::hsm::{self, Source, Stated, Wish};
+use crate::hsm::{self, Origin, Source, Stated, Wish};
 use crate::object::SlotId;
 
 /// When the verdict is given (DESIGN.md 2, "Where the verdict is given").
@@ -84,7 +84,7 @@ pub struct Incoming {
     /// What it is to be called.
     pub wish: Wish,
     /// The object that all of its bytes come from, as far as the kernel said so.
-    source: Option<Source>,
+    origin: Option<Origin>,
     verdict_at: VerdictAt,
     /// Opened with O_EXCL: nobody who does that closes a duplicate first, so a FLUSH of nothing is the end.
     exclusive: bool,
@@ -113,7 +113,7 @@ impl Incoming {
         Self {
             slot,
             wish,
-            source: None,
+            origin: None,
             verdict_at,
             exclusive,
             over: None,
@@ -145,17 +145,22 @@ impl Incoming {
     }
 
     /// Notes where the next bytes come from: `None` when only their writer knows.
-    pub fn comes_from(&mut self, source: Option<Source>) {
-        self.source = match &self.state {
-            State::Filling(buffer) if buffer.len() == 0 => source,
-            _ if self.source == source => source,
+    pub fn comes_from(&mut self, origin: Option<Origin>) {
+        self.origin = match &self.state {
+            State::Filling(buffer) if buffer.len() == 0 => origin,
+            _ if self.origin == origin => origin,
             _ => None,
         };
     }
 
-    /// Where it all came from.
+    /// The object that it all came from.
+    pub fn origin(&self) -> Option<Origin> {
+        self.origin
+    }
+
+    /// Where that is.
     pub fn source(&self) -> Option<Source> {
-        self.source
+        self.origin.map(|origin| origin.place)
     }
 
     /// What was written at `offset`, for a descriptor that also reads.

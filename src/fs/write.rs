@@ -13,7 +13,7 @@ use super::node::Node;
 use super::staging::Staged;
 use super::stats::Stats;
 use crate::error::Error;
-use crate::hsm::Source;
+use crate::hsm::{Origin, Source};
 
 /// Called once with the outcome of a request: on the event loop, or by the committer.
 type Answer = Box<dyn FnOnce(Result<(), i32>) + Send>;
@@ -32,7 +32,7 @@ impl Inner {
 
     fn write_from(
         self: &Arc<Self>,
-        source: Option<Source>,
+        origin: Option<Origin>,
         fh: FileHandle,
         offset: u64,
         data: &[u8],
@@ -43,7 +43,7 @@ impl Inner {
         };
         match &*open {
             OpenFile::Incoming(incoming) => {
-                lock(incoming).comes_from(source);
+                lock(incoming).comes_from(origin);
                 self.write_incoming(&open, offset, data, Box::new(answer));
             }
             OpenFile::Staging(file) => answer(match self.staging.write(file, offset, data) {
@@ -69,12 +69,15 @@ impl Inner {
     ) {
         let from = self.files.get(fh_in);
         let staged;
-        let (data, source) = match from.as_deref() {
+        let (data, origin) = match from.as_deref() {
             Some(OpenFile::Object(object, blob)) => (
                 buffer::slice(blob.bytes(), offset_in, length),
-                Some(Source {
-                    slot: object.slot,
-                    handle: object.handle,
+                Some(Origin {
+                    place: Source {
+                        slot: object.slot,
+                        handle: object.handle,
+                    },
+                    ouid: object.ouid,
                 }),
             ),
             Some(OpenFile::Staging(file)) => match file.read(offset_in, length) {
@@ -90,7 +93,7 @@ impl Inner {
         let to = self.files.get(fh_out);
         // No blob is longer than u32 can say.
         let copied = data.len() as u32;
-        self.write_from(source, fh_out, offset_out, data, move |outcome| {
+        self.write_from(origin, fh_out, offset_out, data, move |outcome| {
             if let (Err(_), Some(OpenFile::Incoming(incoming))) = (outcome, to.as_deref()) {
                 lock(incoming).told(pid);
             }
@@ -258,16 +261,16 @@ impl Inner {
         let OpenFile::Incoming(incoming) = &*open else {
             return answer(Err(libc::EBADF));
         };
-        let (slot, wish, source) = {
+        let (slot, wish, origin) = {
             let incoming = lock(incoming);
-            (incoming.slot, incoming.wish, incoming.source())
+            (incoming.slot, incoming.wish, incoming.origin())
         };
         let verdict = Verdict {
             inner: Arc::clone(self),
             open: Arc::clone(&open),
             answer: Some(answer),
         };
-        self.hsm.import(slot, wish, blob, source, move |outcome| {
+        self.hsm.import(slot, wish, blob, origin, move |outcome| {
             verdict.give(outcome.map(drop).map_err(|error| error.errno()));
         });
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::journal::Subject;
 use super::objects::{put, seal_for_cloning};
-use super::{Arrived, Done, Hsm, Session, Source, Wish};
+use super::{Arrived, Done, Hsm, Origin, Session, Source, Wish};
 use crate::blob::{self, Fault, Kind};
 use crate::codec::{self, PayloadFault};
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ use crate::store::{Move, Put};
 impl Hsm {
     /// Takes `blob` into `slot` as `wish` says.
     ///
-    /// `source` is where it came from, where that is known.
+    /// `origin` is the object that it was read from, where that is known.
     /// Calls `done` with where the object now is, or with [`Error::Unverified`], [`Error::PayloadVersion`],
     /// [`Error::OtherIdentity`],
     /// [`Error::IdentityClash`], [`Error::PolicyRefuses`], [`Error::SlotFull`], [`Error::NotLoggedIn`],
@@ -26,10 +26,10 @@ impl Hsm {
         slot: SlotId,
         wish: Wish,
         blob: Vec<u8>,
-        source: Option<Source>,
+        origin: Option<Origin>,
         done: impl Done<Arrived>,
     ) {
-        self.import_to(None, slot, wish, blob, source, done);
+        self.import_to(None, slot, wish, blob, origin, done);
     }
 
     /// As [`Self::import`], from nowhere known, into the row that [`Self::reserve_row`] gave for it.
@@ -55,7 +55,7 @@ impl Hsm {
         slot: SlotId,
         wish: Wish,
         blob: Vec<u8>,
-        source: Option<Source>,
+        origin: Option<Origin>,
         done: impl Done<Arrived>,
     ) {
         let verified = self.writer(slot).and_then(|session| {
@@ -66,8 +66,9 @@ impl Hsm {
         let hsm = Arc::clone(self);
         match verified {
             Ok((session, (object, payload))) => {
-                let known = source
-                    .filter(|source| self.holds(*source, object.ouid))
+                let known = origin
+                    .filter(|origin| origin.ouid == object.ouid)
+                    .map(|origin| origin.place)
                     .or_else(|| self.whereabouts(object.ouid, slot));
                 let subject = known.map_or(Subject::Identity(object.ouid), Subject::Known);
                 let want = match wish {
@@ -83,7 +84,7 @@ impl Hsm {
                 self.store.put(put, move |stored| match stored {
                     // Its domains may be others by now: verified once more, with those.
                     Err(Error::SlotChanged { .. }) if hsm.refresh().is_ok() => {
-                        hsm.import_to(row, slot, wish, blob, source, done);
+                        hsm.import_to(row, slot, wish, blob, origin, done);
                     }
                     stored => {
                         let outcome = stored.map(Arrived::from);
@@ -93,7 +94,10 @@ impl Hsm {
                 });
             }
             Err(error) => {
-                let subject = source.map_or(Subject::Name(wish.to_string()), Subject::Known);
+                let subject = match origin {
+                    Some(origin) => Subject::Known(origin.place),
+                    None => Subject::Name(wish.to_string()),
+                };
                 let outcome = Err(error);
                 self.journal.record(&subject, slot, &outcome);
                 done(outcome);

@@ -21,6 +21,15 @@ pub struct Source {
     pub handle: Handle,
 }
 
+/// The object that a blob's bytes were read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Where it was when it was opened.
+    pub place: Source,
+    /// Its identity: whoever copies may yet write something else.
+    pub ouid: Ouid,
+}
+
 /// What is known of the object that a verdict is about.
 pub(super) enum Subject {
     /// Its place in another slot.

@@ -2,15 +2,11 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use super::{Hsm, Session};
 use crate::error::{Error, Result};
 use crate::object::SlotId;
-
-/// How old what requests know of other processes may be. Far less than a process takes to end, so that whoever waits
-/// for a command and then asks the mount is answered by what the command did; a copy of one file asks ten times in it.
-const FRESH_FOR: Duration = Duration::from_micros(500);
+use crate::store::FRESH_FOR;
 
 impl Hsm {
     /// As [`Self::refresh`], unless that was done within the last half millisecond.

@@ -229,6 +229,11 @@ impl Committer {
         }
     }
 
+    /// Transactions committed so far by this process.
+    pub fn commits(&self) -> u64 {
+        self.shared.counters.commits.load(Ordering::Acquire)
+    }
+
     /// Counters so far.
     pub fn stats(&self) -> CommitStats {
         CommitStats {
@@ -350,7 +355,7 @@ impl Writer {
         }
         let kept = outcome?;
         if kept > 0 {
-            counters.commits.fetch_add(1, Ordering::Relaxed);
+            counters.commits.fetch_add(1, Ordering::Release);
             counters.writes.fetch_add(kept, Ordering::Relaxed);
             // Only the batch that destroys something waits; later ones just try.
             self.erase(if self.erases {

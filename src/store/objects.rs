@@ -1,9 +1,13 @@
 //! Objects: sealed rows under handles. What is written of them is [`write`]'s.
 
+use std::sync::PoisonError;
+use std::time::Instant;
+
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::committer::Committer;
 use super::slots::{signed, unsigned};
-use super::{SlotVersion, Store};
+use super::{FRESH_FOR, Missing, SlotVersion, Store};
 use crate::credential::SealedRow;
 use crate::error::{Error, Result};
 use crate::object::{Handle, OUID_BYTES, Ouid, SlotId};
@@ -139,17 +143,39 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
 }
 
 impl Store {
-    /// The object under `handle`, if any.
+    /// The object under `handle`, if any. That there is none may be [`FRESH_FOR`] old where another process makes one.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn by_handle(&self, slot: SlotId, handle: Handle) -> Result<Option<Entry>> {
-        self.read_row(|connection| {
+        // Asked before the query: a commit that comes between makes the answer an old one.
+        let commits = self.committer.as_ref().map_or(0, Committer::commits);
+        let at = Instant::now();
+        {
+            let missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(known) = &*missing
+                && (known.slot, known.handle, known.commits) == (slot, handle, commits)
+                && at.duration_since(known.at) < FRESH_FOR
+            {
+                return Ok(None);
+            }
+        }
+        let found = self.read_row(|connection| {
             connection
                 .prepare_cached(&format!("{SELECT} WHERE slot = ?1 AND handle = ?2"))?
                 .query_row(params![slot.0, handle.get()], entry)
                 .optional()
-        })
+        })?;
+        if found.is_none() {
+            let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+            *missing = Some(Missing {
+                slot,
+                handle,
+                commits,
+                at,
+            });
+        }
+        Ok(found)
     }
 
     /// The object in row `id`, if any.
