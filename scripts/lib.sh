@@ -6,21 +6,25 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 say() { printf '\n== %s\n' "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
-# need PROGRAM=DEBIAN-PACKAGE...: installs what is missing when root, else names it.
+# install_packages DEBIAN-PACKAGE...: when root, else names them.
+install_packages() {
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+        say "installing $*"
+        # The lists of a fresh machine are empty or old.
+        apt-get -qq update
+        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null
+    else
+        die "missing: install these Debian packages first: $*"
+    fi
+}
+
+# need PROGRAM=DEBIAN-PACKAGE...: installs what is missing.
 need() {
     local missing=() pair
     for pair in "$@"; do
         command -v "${pair%%=*}" >/dev/null 2>&1 || missing+=("${pair#*=}")
     done
-    [ "${#missing[@]}" -eq 0 ] && return
-    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
-        say "installing ${missing[*]}"
-        # The lists of a fresh machine are empty or old.
-        apt-get -qq update
-        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
-    else
-        die "missing: install these Debian packages first: ${missing[*]}"
-    fi
+    [ "${#missing[@]}" -eq 0 ] || install_packages "${missing[@]}"
 }
 
 need_rust() {

@@ -1,8 +1,8 @@
 //! The store: one SQLite file that holds every slot (DESIGN.md 5). The only code that touches rusqlite.
 //!
 //! It takes sealed rows and never opens one, so plaintext cannot reach the disk by mistake. Reads run on
-//! a pool of connections that never write; every write goes through the one committer
-//! thread, which answers only after the commit is on disk.
+//! a pool of connections that never write, short ones on the connection that does where it is free; every write
+//! goes through the one committer, which answers only after the commit is on disk.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -250,11 +250,9 @@ impl Store {
         work: impl FnOnce(&mut committer::Tx<'_>) -> Result<T> + Send + 'static,
         reply: impl FnOnce(Result<T>) + Send + 'static,
     ) {
-        match &self.committer {
-            Some(committer) => committer.submit(work, reply),
-            None => reply(Err(Error::StoreReadOnly {
-                path: self.path.clone(),
-            })),
+        match self.committer() {
+            Ok(committer) => committer.submit(work, reply),
+            Err(error) => reply(Err(error)),
         }
     }
 
@@ -264,12 +262,16 @@ impl Store {
         work: impl FnOnce(&mut committer::Tx<'_>) -> Result<T> + Send + 'static,
         reply: impl FnOnce(Result<T>) + Send + 'static,
     ) {
-        match &self.committer {
-            Some(committer) => committer.submit_and_go_on(work, reply),
-            None => reply(Err(Error::StoreReadOnly {
-                path: self.path.clone(),
-            })),
+        match self.committer() {
+            Ok(committer) => committer.submit_and_go_on(work, reply),
+            Err(error) => reply(Err(error)),
         }
+    }
+
+    fn committer(&self) -> Result<&Committer> {
+        self.committer.as_ref().ok_or_else(|| Error::StoreReadOnly {
+            path: self.path.clone(),
+        })
     }
 
     /// [`Self::write`], waiting for the answer.

@@ -155,18 +155,10 @@ impl OpenFiles {
         })
     }
 
-    /// The staging file with number `id` as somebody opened it: it may be removed by now.
-    pub fn opened_staging(&self, id: u64) -> Option<Arc<StagingFile>> {
+    /// The staging file that `is` the one, as somebody opened it: it may be removed by now.
+    pub fn opened_staging(&self, is: impl Fn(&StagingFile) -> bool) -> Option<Arc<StagingFile>> {
         self.files().values().find_map(|file| match &**file {
-            OpenFile::Staging(staging) if staging.id == id => Some(Arc::clone(staging)),
-            _ => None,
-        })
-    }
-
-    /// The same by the row that its object was to have.
-    pub fn opened_staging_row(&self, row: i64) -> Option<Arc<StagingFile>> {
-        self.files().values().find_map(|file| match &**file {
-            OpenFile::Staging(staging) if staging.row == Some(row) => Some(Arc::clone(staging)),
+            OpenFile::Staging(staging) if is(staging) => Some(Arc::clone(staging)),
             _ => None,
         })
     }

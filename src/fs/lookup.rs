@@ -153,7 +153,10 @@ impl Inner {
                     Err(Error::Gone) => match self.files.opened_object(id) {
                         Some(object) => object,
                         None => {
-                            let file = self.files.opened_staging_row(id).ok_or(Error::Gone)?;
+                            let file = self
+                                .files
+                                .opened_staging(|file| file.row == Some(id))
+                                .ok_or(Error::Gone)?;
                             return Ok((self.opened_attr(node, &file), NO_TTL));
                         }
                     },
@@ -189,7 +192,10 @@ impl Inner {
                 Ok((attr, ttl))
             }
             Node::Staging(id) | Node::StagingFolder(id) => {
-                let file = self.files.opened_staging(id).ok_or(Error::Gone)?;
+                let file = self
+                    .files
+                    .opened_staging(|file| file.id == id)
+                    .ok_or(Error::Gone)?;
                 Ok((self.opened_attr(node, &file), NO_TTL))
             }
         }

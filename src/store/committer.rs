@@ -196,6 +196,10 @@ impl Committer {
     /// another connection.
     pub fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Option<T> {
         let writer = self.shared.writer.try_lock().ok()?;
+        // A transaction that could not be rolled back: what it shows is not on disk.
+        if !writer.connection.is_autocommit() {
+            return None;
+        }
         self.shared.reading.store(true, Ordering::Release);
         let outcome = query(&writer.connection);
         self.shared.reading.store(false, Ordering::Release);

@@ -72,7 +72,7 @@ pub type Same = Box<dyn FnOnce(Place, &SealedRow) -> Result<bool> + Send>;
 pub struct Put {
     /// Where to, as it was when it verified the object: changed since, it is asked again.
     pub slot: SlotVersion,
-    /// A row that was reserved for it.
+    /// Its row, where it has one already: reserved for it, or its own in the trash.
     pub id: Option<i64>,
     /// The handle asked for.
     pub want: Option<Handle>,

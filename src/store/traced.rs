@@ -14,12 +14,8 @@ use rusqlite::{Connection, StatementStatus, params_from_iter};
 pub struct Did {
     /// Rows stepped over without an index.
     pub scanned: i64,
-    /// Sorts that no index saved.
-    pub sorted: i64,
     /// Times that it was compiled again.
     pub prepared_again: i64,
-    /// Times that it ran.
-    pub runs: i64,
 }
 
 static STATEMENTS: Mutex<BTreeMap<String, Did>> = Mutex::new(BTreeMap::new());
@@ -60,9 +56,7 @@ pub(super) fn traced(mut connection: Connection) -> Connection {
             let status = |what| i64::from(statement.get_status(what));
             // Counted since it was compiled: the same one can only grow.
             did.scanned = did.scanned.max(status(StatementStatus::FullscanStep));
-            did.sorted = did.sorted.max(status(StatementStatus::Sort));
             did.prepared_again = did.prepared_again.max(status(StatementStatus::RePrepare));
-            did.runs += 1;
         }
     };
     connection

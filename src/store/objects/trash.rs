@@ -268,7 +268,11 @@ fn restore(tx: &mut Tx<'_>, it: Trashed, put: Put) -> Result<Stored> {
     room.check(slot, put.payload_bytes)?;
     let handle = exactly(tx, slot, put.want, &room)?;
     remove(tx, it.entry.id)?;
-    insert(tx, put, handle, &mut room, Some(it.entry.id)).map(Stored::New)
+    let put = Put {
+        id: Some(it.entry.id),
+        ..put
+    };
+    insert(tx, put, handle, &mut room).map(Stored::New)
 }
 
 /// The row is still in the trash as the caller saw it.

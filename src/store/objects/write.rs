@@ -157,8 +157,7 @@ fn store_verified(tx: &mut Tx<'_>, put: Put, room: &mut Room) -> Result<Result<S
         Some(handle) => free_from(tx, slot, handle, room.capacity_objects)?,
         None => free_at_end(tx, slot, room)?,
     };
-    let reserved = put.id;
-    insert(tx, put, handle, room, reserved).map(|handle| Ok(Stored::New(handle)))
+    insert(tx, put, handle, room).map(|handle| Ok(Stored::New(handle)))
 }
 
 /// What is left in a slot, kept up to date over the writes of one batch.
@@ -233,7 +232,7 @@ fn move_object(tx: &mut Tx<'_>, it: Move) -> Result<Stored> {
     room.check(slot, put.payload_bytes)?;
     let handle = exactly(tx, slot, put.want, &room)?;
     delete(tx, from)?;
-    insert(tx, put, handle, &mut room, None).map(Stored::New)
+    insert(tx, put, handle, &mut room).map(Stored::New)
 }
 
 /// The handle that is asked for and no other, or any when none is.
@@ -411,15 +410,8 @@ fn first_gap(tx: &Tx<'_>, slot: SlotId, from: u32) -> Result<Option<u32>> {
     )
 }
 
-/// `was`: the row's id, for an object that comes back, or one for which it was reserved.
-pub(super) fn insert(
-    tx: &mut Tx<'_>,
-    put: Put,
-    handle: Handle,
-    room: &mut Room,
-    was: Option<i64>,
-) -> Result<Handle> {
-    let id = was.unwrap_or(room.next_id);
+pub(super) fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle, room: &mut Room) -> Result<Handle> {
+    let id = put.id.unwrap_or(room.next_id);
     let sealed = (put.seal)(Place {
         id,
         handle,
@@ -444,7 +436,7 @@ pub(super) fn insert(
                 signed(put.created_secs),
                 signed(now_secs()),
                 sealed.bytes(),
-                was,
+                put.id,
             ])
         })
         .map_err(sql(tx.path))?;
