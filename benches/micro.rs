@@ -8,9 +8,9 @@ use std::sync::Arc;
 use divan::Bencher;
 use slotfs::blob::{self, Kind, Root};
 use slotfs::codec;
-use slotfs::credential::Role;
+use slotfs::credential::{Role, Secret};
 use slotfs::domain::{DomainKey, new_key_file};
-use slotfs::hsm::{Hsm, NewPartition, Policies, Wish, wait};
+use slotfs::hsm::{Hsm, NewPartition, Policies, Wish, new_serial, wait};
 use slotfs::object::new::{Naming, SecretKeyType, generate_secret_key};
 use slotfs::object::{Handle, Object, SlotId};
 use slotfs::secret::SecretBytes;
@@ -65,14 +65,19 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
         let hsm = Arc::new(Hsm::open_or_create(&path).unwrap());
-        let (domain, password) = (domain(), SecretBytes::from(b"correct horse".as_slice()));
+        let (domain, password) = (
+            domain(),
+            Secret::from(SecretBytes::from(b"correct horse".as_slice())),
+        );
         for slot in [SLOT, OTHER] {
             hsm.init_partition(NewPartition {
+                serial: new_serial().unwrap(),
+                v1: false,
                 slot,
                 label: format!("slot {slot}"),
                 domain: domain.clone(),
                 domain_label: "primary".into(),
-                password: password.clone(),
+                secret: password.clone(),
                 retention_secs: 0,
                 uid: None,
                 gid: None,

@@ -21,6 +21,7 @@ mod output;
 mod partition;
 mod password;
 mod role;
+mod shares;
 mod slot;
 mod store;
 
@@ -57,6 +58,9 @@ pub(crate) struct Globals {
     /// File with the password of a slot's role (co unless said); repeatable
     #[arg(long, global = true, value_name = "N[:ROLE]=PATH")]
     password_file: Vec<PasswordFile>,
+    /// File with a key share of a quorum slot's role (co unless said); once for each share
+    #[arg(long, global = true, value_name = "N[:ROLE]=PATH")]
+    share_file: Vec<PasswordFile>,
     /// Print one JSON document instead of text
     #[arg(long, global = true)]
     json: bool,

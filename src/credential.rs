@@ -1,7 +1,8 @@
 //! Who may open a slot, and the key that opening gives (DESIGN.md 5).
 //!
 //! A slot has one random slot key. Each role's credential wraps that key under a key derived from the
-//! role's password, as LUKS key slots do, so that changing a password touches one row.
+//! role's password, as LUKS key slots do, so that changing a password touches one row. In a quorum slot the
+//! wrapping key comes from a secret that M of N key shares make (DESIGN.md 7).
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,9 +18,13 @@ use crate::secret::{KEY_BYTES, Key, SecretBytes};
 
 pub(crate) mod fuzzing;
 pub mod kdf;
+mod quorum;
+mod share;
 mod slot_key;
 
 pub use kdf::{KdfError, KdfParams};
+pub use quorum::{Quorum, QuorumSecret, ShareSet};
+pub use share::{HASH_BYTES, KeyShare, SET_BYTES, ShareFault};
 pub use slot_key::{Purpose, SealedRow, SlotKey};
 
 /// Bytes in a password, 8 to 255.
@@ -93,12 +98,73 @@ pub struct Binding {
     pub id: i64,
 }
 
-/// A slot key wrapped by a password, as it is at rest: nothing of it is secret.
+/// How a slot is logged in to, as it is at rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotKind {
+    /// By a password.
+    Password = 1,
+    /// By M of N key shares.
+    Quorum = 2,
+}
+
+impl SlotKind {
+    /// The kind that `number` stands for at rest.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::Password, Self::Quorum]
+            .into_iter()
+            .find(|kind| *kind as u8 == number)
+    }
+}
+
+impl fmt::Display for SlotKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Password => "password",
+            Self::Quorum => "quorum",
+        })
+    }
+}
+
+/// What a role shows to be let in.
+#[derive(Clone, Debug)]
+pub enum Secret {
+    /// Its password.
+    Password(SecretBytes),
+    /// What enough of its key shares make.
+    Quorum(QuorumSecret),
+}
+
+impl Secret {
+    /// The kind of slot that it is for.
+    pub fn kind(&self) -> SlotKind {
+        match self {
+            Self::Password(_) => SlotKind::Password,
+            Self::Quorum(_) => SlotKind::Quorum,
+        }
+    }
+}
+
+impl From<SecretBytes> for Secret {
+    fn from(password: SecretBytes) -> Self {
+        Self::Password(password)
+    }
+}
+
+/// What a credential asks for, all of it in clear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// A password, at this cost of its Argon2id.
+    Password(KdfParams),
+    /// Shares of this set.
+    Quorum(ShareSet),
+}
+
+/// A slot key wrapped by a password or a quorum's secret, as it is at rest: nothing of it is secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
-    /// Cost of the password's Argon2id.
-    pub params: KdfParams,
-    /// Salt of the same.
+    /// What it asks for.
+    pub method: Method,
+    /// Salt of the wrapping key.
     pub salt: Vec<u8>,
     /// Compared before unwrapping, in constant time.
     pub commitment: Vec<u8>,
@@ -106,41 +172,48 @@ pub struct Credential {
     pub wrapped: Vec<u8>,
 }
 
-/// Why a password does not open a credential.
+/// Why a secret does not open a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialError {
     /// The password is another.
     Wrong,
-    /// The password is right, but the row was changed or moved.
+    /// The password is right, or every share was, but the row was changed or moved.
     Damaged,
+    /// It asks for shares and not for a password, or the reverse, or for shares of another set.
+    OtherMethod,
     /// Argon2 could not run at what the row asks for.
     Kdf(KdfError),
 }
 
 impl Credential {
-    /// Wraps `slot_key` under `password`.
+    /// Wraps `slot_key` under `secret`.
     ///
     /// # Errors
     /// [`KdfError`] when there is not enough memory or no randomness.
-    pub fn wrap(
-        password: &SecretBytes,
-        slot_key: &SlotKey,
-        binding: Binding,
-    ) -> Result<Self, KdfError> {
-        let params = KdfParams::NEW;
+    pub fn wrap(secret: &Secret, slot_key: &SlotKey, binding: Binding) -> Result<Self, KdfError> {
+        let method = match secret {
+            Secret::Password(_) => Method::Password(KdfParams::NEW),
+            Secret::Quorum(secret) => Method::Quorum(secret.set().clone()),
+        };
         let mut salt = vec![0; SALT_BYTES];
         let mut nonce = [0; 12];
         getrandom::fill(&mut salt).map_err(|_| KdfError::Random)?;
         getrandom::fill(&mut nonce).map_err(|_| KdfError::Random)?;
-        let keys = WrapKeys::derive(password, &salt, params)?;
-        Self::wrap_with(&keys, slot_key, binding, params, salt, nonce)
+        let keys = match (secret, &method) {
+            (Secret::Password(password), Method::Password(params)) => {
+                WrapKeys::of_password(password, &salt, *params)?
+            }
+            (Secret::Quorum(secret), _) => WrapKeys::of_quorum(secret, &salt)?,
+            (Secret::Password(_), Method::Quorum(_)) => return Err(KdfError::Cost),
+        };
+        Self::wrap_with(&keys, slot_key, binding, method, salt, nonce)
     }
 
     fn wrap_with(
         keys: &WrapKeys,
         slot_key: &SlotKey,
         binding: Binding,
-        params: KdfParams,
+        method: Method,
         salt: Vec<u8>,
         nonce: [u8; 12],
     ) -> Result<Self, KdfError> {
@@ -150,32 +223,39 @@ impl Credential {
             .cipher()
             .encrypt_inout_detached(
                 &Nonce::from(nonce),
-                &aad(binding, params, &salt),
+                &aad(binding, &method, &salt),
                 sealed.as_mut_slice().into(),
             )
             .map_err(|_| KdfError::Memory)?;
         wrapped.extend_from_slice(&*sealed);
         wrapped.extend_from_slice(&tag);
         Ok(Self {
-            params,
+            method,
             salt,
             commitment: keys.commitment().to_vec(),
             wrapped,
         })
     }
 
-    /// Opens the credential with `password`.
+    /// Opens the credential with `secret`.
     ///
     /// # Errors
     /// [`CredentialError`]
-    pub fn unwrap(
-        &self,
-        password: &SecretBytes,
-        binding: Binding,
-    ) -> Result<SlotKey, CredentialError> {
-        let keys =
-            WrapKeys::derive(password, &self.salt, self.params).map_err(CredentialError::Kdf)?;
-        self.unwrap_with(&keys, binding)
+    pub fn unwrap(&self, secret: &Secret, binding: Binding) -> Result<SlotKey, CredentialError> {
+        match (secret, &self.method) {
+            (Secret::Password(password), Method::Password(params)) => {
+                let keys = WrapKeys::of_password(password, &self.salt, *params)
+                    .map_err(CredentialError::Kdf)?;
+                self.unwrap_with(&keys, binding)
+            }
+            (Secret::Quorum(secret), Method::Quorum(set)) if secret.set() == set => {
+                let keys = WrapKeys::of_quorum(secret, &self.salt).map_err(CredentialError::Kdf)?;
+                // Each share was the right one, so what they make can only be wrong where the row is.
+                self.unwrap_with(&keys, binding)
+                    .map_err(|_| CredentialError::Damaged)
+            }
+            _ => Err(CredentialError::OtherMethod),
+        }
     }
 
     fn unwrap_with(&self, keys: &WrapKeys, binding: Binding) -> Result<SlotKey, CredentialError> {
@@ -191,7 +271,7 @@ impl Credential {
             *key = *sealed;
             opened = keys.cipher().decrypt_inout_detached(
                 &Nonce::from(*nonce),
-                &aad(binding, self.params, &self.salt),
+                &aad(binding, &self.method, &self.salt),
                 key.as_mut_slice().into(),
                 &tag,
             );
@@ -200,15 +280,28 @@ impl Credential {
     }
 }
 
-/// What a password gives: HKDF(Argon2id(password), "slotfs 1 wrap"), a key and a commitment to it.
+/// A key and a commitment to it: HKDF(Argon2id(password), "slotfs 1 wrap"), or HKDF(salt, the shares' secret,
+/// "slotfs 1 quorum wrap"), whose 256 random bits need no stretching.
 struct WrapKeys(Zeroizing<[u8; KEY_BYTES + COMMITMENT_BYTES]>);
 
 impl WrapKeys {
-    fn derive(password: &SecretBytes, salt: &[u8], params: KdfParams) -> Result<Self, KdfError> {
+    fn of_password(
+        password: &SecretBytes,
+        salt: &[u8],
+        params: KdfParams,
+    ) -> Result<Self, KdfError> {
         let stretched = kdf::argon2id(password.bytes(), salt, params)?;
+        Self::expand(None, stretched.bytes(), b"slotfs 1 wrap")
+    }
+
+    fn of_quorum(secret: &QuorumSecret, salt: &[u8]) -> Result<Self, KdfError> {
+        Self::expand(Some(salt), secret.key().bytes(), b"slotfs 1 quorum wrap")
+    }
+
+    fn expand(salt: Option<&[u8]>, ikm: &[u8], info: &[u8]) -> Result<Self, KdfError> {
         let mut okm = Zeroizing::new([0; KEY_BYTES + COMMITMENT_BYTES]);
-        Hkdf::<Sha256>::new(None, stretched.bytes())
-            .expand(b"slotfs 1 wrap", okm.as_mut_slice())
+        Hkdf::<Sha256>::new(salt, ikm)
+            .expand(info, okm.as_mut_slice())
             .map_err(|_| KdfError::Memory)?;
         Ok(Self(okm))
     }
@@ -222,14 +315,22 @@ impl WrapKeys {
     }
 }
 
-/// serial, role, credential id, KDF parameters, salt, version (DESIGN.md 5).
-fn aad(binding: Binding, params: KdfParams, salt: &[u8]) -> Vec<u8> {
-    let mut aad = b"slotfs 1 credential".to_vec();
+/// serial, role, credential id, KDF parameters or share set, salt, version (DESIGN.md 5).
+fn aad(binding: Binding, method: &Method, salt: &[u8]) -> Vec<u8> {
+    let mut aad = match method {
+        Method::Password(_) => b"slotfs 1 credential".to_vec(),
+        Method::Quorum(_) => b"slotfs 1 quorum credential".to_vec(),
+    };
     aad.extend_from_slice(&binding.serial.to_le_bytes());
     aad.push(binding.role as u8);
     aad.extend_from_slice(&binding.id.to_le_bytes());
-    for number in [params.memory_kib, params.passes, params.lanes] {
-        aad.extend_from_slice(&number.to_le_bytes());
+    match method {
+        Method::Password(params) => {
+            for number in [params.memory_kib, params.passes, params.lanes] {
+                aad.extend_from_slice(&number.to_le_bytes());
+            }
+        }
+        Method::Quorum(set) => aad.extend_from_slice(&set.to_bytes()),
     }
     aad.extend_from_slice(salt);
     aad
@@ -257,12 +358,12 @@ mod tests {
     #[test]
     fn only_the_password_at_its_own_place_opens() {
         let slot_key = SlotKey::random().unwrap();
-        let password = SecretBytes::from(b"correct horse".as_slice());
+        let password = Secret::from(SecretBytes::from(b"correct horse".as_slice()));
         let credential = Credential::wrap(&password, &slot_key, BINDING).unwrap();
         let opened = credential.unwrap(&password, BINDING).unwrap();
         assert_eq!(opened.key().bytes(), slot_key.key().bytes());
 
-        let other = SecretBytes::from(b"correct horsf".as_slice());
+        let other = Secret::from(SecretBytes::from(b"correct horsf".as_slice()));
         assert_eq!(
             credential.unwrap(&other, BINDING).err(),
             Some(CredentialError::Wrong)
@@ -288,7 +389,7 @@ mod tests {
     #[test]
     fn absurd_costs_are_refused_before_any_memory_is_taken() {
         let slot_key = SlotKey::random().unwrap();
-        let password = SecretBytes::from(b"correct horse".as_slice());
+        let password = Secret::from(SecretBytes::from(b"correct horse".as_slice()));
         let good = Credential::wrap(&password, &slot_key, BINDING).unwrap();
         for (memory_kib, passes, lanes) in [
             (u32::MAX, 3, 4),
@@ -299,15 +400,38 @@ mod tests {
             (64 * 1024, 3, 17),
         ] {
             let mut bad = good.clone();
-            bad.params = KdfParams {
+            bad.method = Method::Password(KdfParams {
                 memory_kib,
                 passes,
                 lanes,
-            };
+            });
             assert_eq!(
                 bad.unwrap(&password, BINDING).err(),
                 Some(CredentialError::Kdf(KdfError::Cost))
             );
         }
+    }
+
+    #[test]
+    fn a_quorum_opens_its_own_credential_and_no_other() {
+        let slot_key = SlotKey::random().unwrap();
+        let quorum: Quorum = "2/3".parse().unwrap();
+        let (secret, _) = QuorumSecret::random(quorum, BINDING.serial).unwrap();
+        let (other, _) = QuorumSecret::random(quorum, BINDING.serial).unwrap();
+        let (secret, other) = (Secret::Quorum(secret), Secret::Quorum(other));
+        let credential = Credential::wrap(&secret, &slot_key, BINDING).unwrap();
+        let opened = credential.unwrap(&secret, BINDING).unwrap();
+        assert_eq!(opened.key().bytes(), slot_key.key().bytes());
+        for wrong in [other, SecretBytes::from(b"correct horse".as_slice()).into()] {
+            assert_eq!(
+                credential.unwrap(&wrong, BINDING).err(),
+                Some(CredentialError::OtherMethod)
+            );
+        }
+        let moved = Binding { id: 2, ..BINDING };
+        assert_eq!(
+            credential.unwrap(&secret, moved).err(),
+            Some(CredentialError::Damaged)
+        );
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use fuser::{Config, MountOption, Session, SessionACL};
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::credential::Role;
+use crate::credential::{KeyShare, Role, Secret};
 use crate::error::{Error, Result};
 use crate::fs::{Invalidator, Owner, SlotFs};
 use crate::hsm::{Access, Hsm};
@@ -47,7 +47,7 @@ pub struct Plan {
     pub options_text: String,
     /// Where to log.
     pub log_file: Option<PathBuf>,
-    /// Who to log in before it is ready.
+    /// Who to log in before it is ready, with a password, or with one of the key shares that it takes.
     pub logins: Vec<(SlotId, Role, SecretBytes)>,
 }
 
@@ -62,6 +62,17 @@ pub enum Ground {
 
 /// How often the daemon looks for what is past its time in the trash.
 const TRASH_EVERY: Duration = Duration::from_secs(2);
+
+fn log_in(hsm: &Hsm, logins: Vec<(SlotId, Role, SecretBytes)>) -> Result<()> {
+    for (slot, role, shown) in logins {
+        if KeyShare::looks_like(shown.bytes()) {
+            hsm.present(slot, role, &shown)?;
+        } else {
+            hsm.login(slot, role, &Secret::Password(shown))?;
+        }
+    }
+    Ok(())
+}
 
 /// Why the daemon stops.
 enum Event {
@@ -85,9 +96,10 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
     let mountpoint = mountpoint::check(&plan.mountpoint)?;
 
     let hsm = Arc::new(open(&plan)?);
-    for (slot, role, password) in plan.logins {
-        hsm.login(slot, role, &password)?;
+    if let Some(time) = plan.options.share_timeout {
+        hsm.forget_shares_after(time);
     }
+    log_in(&hsm, plan.logins)?;
 
     let invalidator = Invalidator::default();
     let owner = Owner {
@@ -131,9 +143,11 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
 
     let event = loop {
         match queue.recv_timeout(TRASH_EVERY) {
-            Err(mpsc::RecvTimeoutError::Timeout) if plan.options.read_only => {}
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                if let Err(why) = hsm.empty_expired_trash() {
+                hsm.forget_old_shares();
+                if !plan.options.read_only
+                    && let Err(why) = hsm.empty_expired_trash()
+                {
                     log::warn!("what is past its time in the trash is still there: {why}");
                 }
             }

@@ -8,8 +8,8 @@ use log::Level;
 use thiserror::Error;
 
 use crate::blob::Fault;
-use crate::credential::Role;
-use crate::hsm::DomainFault;
+use crate::credential::{Role, ShareFault, SlotKind};
+use crate::hsm::{DomainFault, PolicyFault, SmkFault};
 use crate::object::attributes::AttributeError;
 use crate::object::export::ExportError;
 use crate::object::{Handle, Ouid, SlotId};
@@ -48,6 +48,66 @@ pub enum Error {
         role: Role,
         /// Attempts before the role locks.
         left: u32,
+    },
+    /// A key share that is not one of the role's.
+    #[error("slot {slot}: {share} was refused as a key share of {role}: {why}")]
+    ShareRefused {
+        /// The slot.
+        slot: SlotId,
+        /// The role that was tried.
+        role: Role,
+        /// What it was called.
+        share: String,
+        /// What is wrong with it.
+        why: ShareFault,
+    },
+    /// Fewer key shares than it takes.
+    #[error("slot {slot}: {have} of {need} key shares of {role} were given")]
+    SharesMissing {
+        /// The slot.
+        slot: SlotId,
+        /// The role that was tried.
+        role: Role,
+        /// How many there are.
+        have: usize,
+        /// How many it takes.
+        need: usize,
+    },
+    /// A password where key shares are asked for, or the reverse.
+    #[error("slot {slot} is a {kind} slot: {}", what_it_takes(*kind))]
+    OtherAuthentication {
+        /// The slot.
+        slot: SlotId,
+        /// What it is.
+        kind: SlotKind,
+    },
+    /// Objects of a V1 slot, which a V0 slot cannot open.
+    #[error(
+        "slot {slot} is V1 and seals under its storage master key, which slot {target} as V0 cannot hold"
+    )]
+    NotForV0 {
+        /// The source.
+        slot: SlotId,
+        /// The target.
+        target: SlotId,
+    },
+    /// The storage master keys of a slot stay as they are.
+    #[error("slot {slot}: {why}")]
+    Smk {
+        /// The slot.
+        slot: SlotId,
+        /// Why.
+        why: SmkFault,
+    },
+    /// A policy stays as it is.
+    #[error("slot {slot}: policy {policy}: {why}")]
+    Policy {
+        /// The slot.
+        slot: SlotId,
+        /// lunacm's number of it.
+        policy: u32,
+        /// Why.
+        why: PolicyFault,
     },
     /// Too many wrong passwords.
     #[error("slot {slot}: {role} is locked after too many wrong passwords")]
@@ -394,7 +454,25 @@ impl Error {
             Self::AlreadyLoggedIn { .. } => libc::EBUSY,
             Self::PayloadVersion { .. } => libc::EPROTONOSUPPORT,
             Self::NotLoggedIn { .. } => libc::ENOKEY,
-            Self::PasswordWrong { .. } | Self::RoleMissing { .. } => libc::EKEYREJECTED,
+            Self::ShareRefused {
+                why: ShareFault::Repeated,
+                ..
+            } => libc::EALREADY,
+            Self::PasswordWrong { .. }
+            | Self::ShareRefused { .. }
+            | Self::SharesMissing { .. }
+            | Self::OtherAuthentication { .. }
+            | Self::RoleMissing { .. } => libc::EKEYREJECTED,
+            Self::Smk {
+                why: SmkFault::Full,
+                ..
+            } => libc::ENOSPC,
+            Self::NotForV0 { .. } => libc::EACCES,
+            Self::Policy {
+                why: PolicyFault::NotASwitch | PolicyFault::OutOfRange,
+                ..
+            } => libc::EINVAL,
+            Self::Smk { .. } | Self::Policy { .. } => libc::EPERM,
             Self::RoleLocked { .. } => libc::EKEYREVOKED,
             Self::PolicyForbids { .. }
             | Self::NotSupported { .. }
@@ -438,6 +516,9 @@ impl Error {
     /// What a command prints after `Command Result : `.
     pub fn result_code(&self) -> ResultCode {
         match self {
+            Self::Unverified {
+                why: Fault::NoSmk, ..
+            } => ResultCode(0x8000_0099, "CKR_SMK_ID_NOT_FOUND"),
             Self::Unverified { .. } | Self::OtherIdentity { .. } | Self::CloneFailed { .. } => {
                 ResultCode(0x8000_0106, "CKR_FAILED_TO_CLONE_AN_OBJECT")
             }
@@ -452,7 +533,25 @@ impl Error {
                 ResultCode(0x100, "CKR_USER_ALREADY_LOGGED_IN")
             }
             Self::AlreadyLoggedIn { .. } => ResultCode(0x104, "CKR_USER_ANOTHER_ALREADY_LOGGED_IN"),
-            Self::PasswordWrong { .. } => ResultCode(0xa0, "CKR_PIN_INCORRECT"),
+            Self::PasswordWrong { .. }
+            | Self::ShareRefused { .. }
+            | Self::OtherAuthentication { .. } => ResultCode(0xa0, "CKR_PIN_INCORRECT"),
+            Self::SharesMissing { .. } => ResultCode(0x101, "CKR_USER_NOT_LOGGED_IN"),
+            Self::NotForV0 { .. } => ResultCode(0x8000_0018, "CKR_SIM_VERSION_UNSUPPORTED"),
+            Self::Smk { why, .. } => match why {
+                SmkFault::Full => ResultCode(0x8000_002c, "CKR_CONTAINER_OBJECT_STORAGE_FULL"),
+                SmkFault::NoSuchKey => ResultCode(0x8000_0099, "CKR_SMK_ID_NOT_FOUND"),
+                SmkFault::None | SmkFault::V1Already | SmkFault::Active => {
+                    ResultCode(0x8000_0030, "CKR_OPERATION_NOT_ALLOWED")
+                }
+            },
+            Self::Policy { why, .. } => match why {
+                PolicyFault::Dependency => ResultCode(0x8000_007d, "CKR_CONFIG_FAILS_DEPENDENCIES"),
+                PolicyFault::Incapable => ResultCode(0x8000_0030, "CKR_OPERATION_NOT_ALLOWED"),
+                PolicyFault::NotASwitch | PolicyFault::OutOfRange => {
+                    ResultCode(0x7, "CKR_ARGUMENTS_BAD")
+                }
+            },
             Self::RoleLocked { .. } => ResultCode(0x8000_0007, "CKR_USER_LOCKED_OUT"),
             Self::RoleMissing { .. } => ResultCode(0x102, "CKR_USER_PIN_NOT_INITIALIZED"),
             Self::PolicyForbids { .. } | Self::PolicyRefuses { .. } | Self::NotSupported { .. } => {
@@ -505,13 +604,20 @@ impl Error {
     /// The process's exit status when a command ends with this.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::BadName { .. } | Self::Attribute(AttributeError::Form(_)) => {
-                exit::USAGE
-            }
+            Self::Usage(_)
+            | Self::BadName { .. }
+            | Self::Attribute(AttributeError::Form(_))
+            | Self::Policy {
+                why: PolicyFault::NotASwitch | PolicyFault::OutOfRange,
+                ..
+            } => exit::USAGE,
             Self::NotLoggedIn { .. }
             | Self::RoleNeeded { .. }
             | Self::AlreadyLoggedIn { .. }
             | Self::PasswordWrong { .. }
+            | Self::ShareRefused { .. }
+            | Self::SharesMissing { .. }
+            | Self::OtherAuthentication { .. }
             | Self::RoleLocked { .. }
             | Self::RoleMissing { .. } => exit::LOGIN,
             Self::Damaged { .. }
@@ -550,6 +656,9 @@ impl Error {
             | Self::File { .. }
             | Self::RoleExists { .. }
             | Self::Domain { .. }
+            | Self::Smk { .. }
+            | Self::NotForV0 { .. }
+            | Self::Policy { .. }
             | Self::CloneFailed { .. }
             | Self::CloneNotAttempted { .. }
             | Self::NotConfirmed(_)
@@ -574,6 +683,12 @@ impl Error {
             | Self::OtherIdentity { .. }
             | Self::PayloadVersion { .. }
             | Self::PasswordWrong { .. }
+            | Self::ShareRefused { .. }
+            | Self::SharesMissing { .. }
+            | Self::OtherAuthentication { .. }
+            | Self::NotForV0 { .. }
+            | Self::Smk { .. }
+            | Self::Policy { .. }
             | Self::RoleLocked { .. }
             | Self::RoleMissing { .. }
             | Self::RoleNeeded { .. }
@@ -660,6 +775,28 @@ impl Error {
             Self::Unverified { why, .. } if *why == Fault::NoDomain => {
                 "a slot accepts only what was sealed under one of its own domains; compare the domains of both slots".into()
             }
+            Self::Unverified { why: Fault::NoSmk, .. } => {
+                "a V1 slot's objects open where its storage master key is: 'slotfs partition smkclone', or copy its .slotfs/smk first".into()
+            }
+            Self::Unverified { why: Fault::NotForV0(_), .. } | Self::NotForV0 { .. } => {
+                "clone to a V1 slot that holds the storage master key, or make this one V1: 'slotfs partition upgrade'".into()
+            }
+            Self::ShareRefused { .. } | Self::SharesMissing { .. } => {
+                "give other shares of the set: --share-file SLOT:ROLE=FILE, once for each".into()
+            }
+            Self::OtherAuthentication { slot, kind: SlotKind::Quorum } => {
+                format!("give --share-file {slot}:ROLE=FILE, once for each key share")
+            }
+            Self::OtherAuthentication { slot, kind: SlotKind::Password } => {
+                format!("give --password-file {slot}:ROLE=FILE")
+            }
+            Self::Smk { why, .. } => match why {
+                SmkFault::None => "'slotfs partition upgrade' makes it V1".into(),
+                SmkFault::Full => "'slotfs partition smkdelete' takes one away".into(),
+                SmkFault::NoSuchKey => "'slotfs partition smklist' shows them".into(),
+                SmkFault::Active => "'slotfs partition smknew' makes another one active".into(),
+                SmkFault::V1Already => return None,
+            },
             Self::NotLoggedIn { slot } => {
                 format!(
                     "'role login -name co' in the shell; on a mount, write the password to {slot}/.slotfs/login"
@@ -725,6 +862,7 @@ impl Error {
             | Self::OtherIdentity { .. }
             | Self::PayloadVersion { .. }
             | Self::PasswordWrong { .. }
+            | Self::Policy { .. }
             | Self::PolicyForbids { .. }
             | Self::PolicyRefuses { .. }
             | Self::NotSupported { .. }
@@ -752,6 +890,13 @@ impl Error {
 
 /// What everything that can fail returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn what_it_takes(kind: SlotKind) -> &'static str {
+    match kind {
+        SlotKind::Password => "it takes a password, and key shares do not apply",
+        SlotKind::Quorum => "it takes key shares, and -password does not apply",
+    }
+}
 
 fn domain_code(why: DomainFault) -> ResultCode {
     match why {

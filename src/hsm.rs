@@ -23,6 +23,7 @@ mod clone;
 mod clone_list;
 mod domains;
 pub(crate) mod fuzzing;
+mod gather;
 mod header;
 mod init;
 mod journal;
@@ -35,6 +36,7 @@ mod policy;
 mod refresh;
 mod roles;
 mod session;
+mod smk;
 mod trash;
 mod trash_name;
 mod wish;
@@ -43,16 +45,18 @@ pub use crate::store::{Access, SlotRow};
 pub use check::{CheckedSlot, Finding};
 pub use clone_list::Selection;
 pub use domains::DomainFault;
+pub use gather::{Gathering, Presented};
 pub use init::{
     DEFAULT_CAPACITY_OBJECTS, DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, NewPartition,
-    check_label, check_password,
+    check_label, check_password, new_serial,
 };
 pub use journal::{Journal, Origin, Source, reason, verdict_line};
 pub use objects::{ContentsRow, ObjectFile, SealedBlob};
 pub use partition::Settings;
-pub use policy::{Policies, Policy};
-pub use roles::{Reset, RoleState, check_resettable, lost_by_reset, makers};
-pub use session::Session;
+pub use policy::{Capability, Policies, Policy, PolicyFault};
+pub use roles::{Reissued, Reset, RoleState, check_resettable, lost_by_reset, makers};
+pub use session::{Session, Smk};
+pub use smk::SmkFault;
 pub use trash::{Removed, TrashFile};
 pub use trash_name::TrashName;
 pub use wish::Wish;
@@ -72,6 +76,8 @@ pub struct Hsm {
     refreshed: AtomicU64,
     opened: Instant,
     journal: Journal,
+    /// Key shares of those who are logging in.
+    gathered: gather::Gathered,
 }
 
 /// Called with a slot whose objects' blobs may be others now.
@@ -116,6 +122,7 @@ impl Hsm {
             refreshed: AtomicU64::new(0),
             opened: Instant::now(),
             journal: Journal::default(),
+            gathered: gather::Gathered::default(),
         }
     }
 

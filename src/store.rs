@@ -30,7 +30,7 @@ pub use change::{Changed, Objects, Reseal, SlotChange};
 pub use check::{Count, ObjectRow, Part, Seen, SlotParts};
 pub use committer::CommitStats;
 pub use objects::{Alike, Entry, Move, Place, Put, Same, Seal, Stored, Trashed};
-pub use slots::{CredentialRow, DomainRow, NewSlot, SlotRow, SlotVersion};
+pub use slots::{CredentialRow, DomainRow, KeyRows, NewSlot, SlotRow, SlotVersion, SmkRow};
 
 use committer::Committer;
 use fault::sql;

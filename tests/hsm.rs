@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use slotfs::credential::Role;
+use slotfs::credential::{Role, Secret};
 use slotfs::domain::{DomainKey, new_key_file};
 use slotfs::error::Error;
-use slotfs::hsm::{Access, Arrived, Hsm, NewPartition, Policies, Selection, Source, Wish, wait};
+use slotfs::hsm::{
+    Access, Arrived, Hsm, NewPartition, Policies, Selection, Source, Wish, new_serial, wait,
+};
 use slotfs::object::new::{Naming, SecretKeyType, generate_secret_key};
 use slotfs::object::pkcs11::CKA_LABEL;
 use slotfs::object::{Attribute, Handle, SlotId};
@@ -23,8 +25,8 @@ struct Fixture {
     hsm: Arc<Hsm>,
 }
 
-fn password() -> SecretBytes {
-    SecretBytes::from(PASSWORD)
+fn password() -> Secret {
+    SecretBytes::from(PASSWORD).into()
 }
 
 fn handle(number: u32) -> Handle {
@@ -40,11 +42,13 @@ impl Fixture {
         for (number, policies) in (0..).zip(policies) {
             let slot = SlotId(number);
             hsm.init_partition(NewPartition {
+                serial: new_serial().unwrap(),
+                v1: false,
                 slot,
                 label: format!("slot {number}"),
                 domain: domain.clone(),
                 domain_label: "primary".into(),
-                password: password(),
+                secret: password(),
                 retention_secs: 7 * 24 * 3600,
                 uid: None,
                 gid: None,
@@ -273,15 +277,15 @@ fn stores_that_are_none_are_refused_by_name() {
     let path = fixture.path();
     drop(fixture.hsm);
     let future = Connection::open(&path).unwrap();
-    future.execute_batch("PRAGMA user_version = 3").unwrap();
+    future.execute_batch("PRAGMA user_version = 4").unwrap();
     let error = Hsm::open(&path, Access::ReadWrite).err().unwrap();
-    assert!(error.to_string().contains("schema version 3"), "{error}");
+    assert!(error.to_string().contains("schema version 4"), "{error}");
 }
 
 #[test]
 fn ten_wrong_passwords_lock_the_role_and_a_right_one_before_forgets_them() {
     let fixture = Fixture::new(&[Policies::default()]);
-    let wrong = SecretBytes::from(b"wrong horse".as_slice());
+    let wrong = Secret::from(SecretBytes::from(b"wrong horse".as_slice()));
     let slot = SlotId(0);
     for _ in 0..9 {
         let refused = fixture.hsm.login(slot, Role::Co, &wrong).unwrap_err();
@@ -311,11 +315,13 @@ fn a_slot_initialised_elsewhere_is_logged_out_here() {
     let there = elsewhere.slot(slot).unwrap();
     elsewhere
         .init_partition(NewPartition {
+            serial: new_serial().unwrap(),
+            v1: false,
             slot,
             label: "anew".into(),
             domain: DomainKey::from_pem(new_key_file().unwrap().bytes()).unwrap(),
             domain_label: "primary".into(),
-            password: password(),
+            secret: password(),
             retention_secs: 0,
             uid: None,
             gid: None,
@@ -392,12 +398,12 @@ fn a_list_meets_an_object_that_claims_anothers_identity() {
 #[test]
 fn what_a_header_no_longer_names_is_not_used() {
     let copy = |table: &str| format!("CREATE TABLE old AS SELECT * FROM {table};");
-    let new = SecretBytes::from(b"another horse".as_slice());
+    let new = Secret::from(SecretBytes::from(b"another horse".as_slice()));
     let key = || DomainKey::from_pem(new_key_file().unwrap().bytes()).unwrap();
 
     let fixture = Fixture::new(&[Policies::default()]).tamper(&copy("credentials"));
     let hsm = &fixture.hsm;
-    hsm.change_password(SlotId(0), Role::Co, &password(), &new)
+    hsm.change_secret(SlotId(0), Role::Co, &password(), &new, false)
         .unwrap();
     let fixture =
         fixture.tamper("DELETE FROM credentials; INSERT INTO credentials SELECT * FROM old;");
@@ -448,10 +454,10 @@ fn a_reset_password_makes_old_copies_of_a_credential_useless() {
     let key = fixture.add_key(slot);
     let blob = fixture.seal(slot, key).unwrap();
     let fixture = fixture.tamper("CREATE TABLE old AS SELECT * FROM credentials;");
-    let new = SecretBytes::from(b"another horse".as_slice());
+    let new = Secret::from(SecretBytes::from(b"another horse".as_slice()));
     fixture
         .hsm
-        .reset_password(slot, Role::Co, &new, &password(), false)
+        .reset_secret(slot, Role::Co, &new, &password(), false)
         .unwrap();
     fixture.hsm.login(slot, Role::Co, &new).unwrap();
     assert_eq!(fixture.seal(slot, key).unwrap(), blob);
@@ -474,10 +480,10 @@ fn a_damaged_row_survives_a_reset_as_damaged() {
     let fixture = fixture.tamper(&format!(
         "UPDATE objects SET sealed = zeroblob(length(sealed)) WHERE handle = {bad}"
     ));
-    let new = SecretBytes::from(b"another horse".as_slice());
+    let new = Secret::from(SecretBytes::from(b"another horse".as_slice()));
     let reset = |force| {
         let hsm = &fixture.hsm;
-        hsm.reset_password(slot, Role::Co, &new, &password(), force)
+        hsm.reset_secret(slot, Role::Co, &new, &password(), force)
     };
     let refused = reset(false).unwrap_err();
     assert!(matches!(refused, Error::Damaged { .. }), "{refused}");
@@ -499,7 +505,7 @@ fn a_damaged_slot_locks_nobody_out_who_has_the_password() {
             let login = fixture.login(0, Role::Co);
             assert!(matches!(login, Err(Error::Damaged { .. })), "{change}");
         }
-        let wrong = SecretBytes::from(b"wrong horse".as_slice());
+        let wrong = Secret::from(SecretBytes::from(b"wrong horse".as_slice()));
         for _ in 0..10 {
             fixture.hsm.login(SlotId(0), Role::Co, &wrong).unwrap_err();
         }

@@ -45,6 +45,12 @@ pub enum Fault {
     /// No key here opens it.
     #[error("no domain of this slot opens it")]
     NoDomain,
+    /// No storage master key here opens it.
+    #[error("no storage master key of this slot opens it")]
+    NoSmk,
+    /// Sealed under a storage master key, which a V0 slot has none of.
+    #[error("it is {0}, and a V0 slot has none")]
+    NotForV0(Kind),
     /// A domain opens it, but something in it was changed.
     #[error("it was altered")]
     Altered,

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Globals;
-use crate::credential::Role;
+use crate::credential::{Role, Secret};
 use crate::error::{Error, Result};
 use crate::hsm::{Access, Hsm};
 use crate::object::SlotId;
-use crate::secret::SecretBytes;
 
 /// One command's surroundings.
 pub struct Console<'a> {
@@ -183,27 +182,27 @@ impl<'a> Console<'a> {
     /// Sees to it that one of `roles` is logged in to `slot`.
     ///
     /// # Errors
-    /// As [`Self::password_for`] and [`Hsm::login`].
+    /// As [`Self::secret_for`] and [`Hsm::login`].
     pub fn login(&self, hsm: &Hsm, slot: SlotId, roles: &[Role]) -> Result<()> {
-        match self.password_for(hsm, slot, roles)? {
-            Some((role, password)) => hsm.login(slot, role, &password),
+        match self.secret_for(hsm, slot, roles)? {
+            Some((role, secret)) => hsm.login(slot, role, &secret),
             None => Ok(()),
         }
     }
 
-    /// Which of `roles` is to be logged in to `slot`, and its password: the first that a password is on file
-    /// for, else the first, which is asked for. `None` when one of them is logged in. The shell does not
+    /// Which of `roles` is to be logged in to `slot`, and its password or key shares: the first that these are on
+    /// file for, else the first, which is asked for. `None` when one of them is logged in. The shell does not
     /// ask: there, whoever is logged in is.
     ///
     /// # Errors
     /// [`Error::RoleNeeded`] when another role is logged in, [`Error::NotLoggedIn`] in the shell, else as
     /// [`Self::password`].
-    pub fn password_for(
+    pub fn secret_for(
         &self,
         hsm: &Hsm,
         slot: SlotId,
         roles: &[Role],
-    ) -> Result<Option<(Role, SecretBytes)>> {
+    ) -> Result<Option<(Role, Secret)>> {
         hsm.slot(slot)?;
         let first = roles.first().copied().unwrap_or(Role::Co);
         if let Ok(session) = hsm.session(slot) {
@@ -217,13 +216,13 @@ impl<'a> Console<'a> {
             };
         }
         for &role in roles {
-            if let Some(password) = self.password_on_file(slot, role)? {
-                return Ok(Some((role, password)));
+            if let Some(secret) = self.secret_on_file(hsm, slot, role)? {
+                return Ok(Some((role, secret)));
             }
         }
         if self.kept.is_some() {
             return Err(Error::NotLoggedIn { slot });
         }
-        Ok(Some((first, self.password(slot, first)?)))
+        Ok(Some((first, self.secret(hsm, slot, first)?)))
     }
 }

@@ -83,6 +83,7 @@ impl Globals {
         // Those of the line are found first.
         self.password_file
             .extend(outer.password_file.iter().cloned());
+        self.share_file.extend(outer.share_file.iter().cloned());
         self.json |= outer.json;
         Ok(self)
     }

@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Console, Ended, password};
-use crate::credential::Role;
+use crate::credential::{Role, SlotKind};
 use crate::daemon::{self, MountOptions, Plan};
 use crate::error::{Error, Result};
 use crate::object::SlotId;
+use crate::secret::SecretBytes;
 
 /// `mount`
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  slotfs mount /mnt/hsm --login 0 --password-file 0=pw\n\nOptions of -o: allow_other, ro, rw, uid=N, gid=N, umask=OCTAL"
+    after_help = "Example:\n  slotfs mount /mnt/hsm --login 0 --password-file 0=pw\n\nOptions of -o: allow_other, ro, rw, uid=N, gid=N, umask=OCTAL, share_timeout=SECONDS"
 )]
 pub struct Mount {
     /// The folder to mount at
@@ -52,6 +53,24 @@ fn login(text: &str) -> Result<(SlotId, Role), String> {
     }
 }
 
+/// What the daemon is to log in with: a password, or key shares, each known to be one of the role's. The store is not
+/// opened for a password on file: the daemon does that.
+fn shown(console: &Console<'_>, slot: SlotId, role: Role) -> Result<Vec<SecretBytes>> {
+    if console.share_files(slot, role).next().is_none()
+        && let Some(password) = console.password_on_file(slot, role)?
+    {
+        return Ok(vec![password]);
+    }
+    let hsm = console.open_to_look()?;
+    match hsm.slot(slot)?.slot_kind()? {
+        SlotKind::Quorum => Ok(console.shares(&hsm, slot, role)?.texts),
+        kind @ SlotKind::Password if console.share_files(slot, role).next().is_some() => {
+            Err(Error::OtherAuthentication { slot, kind })
+        }
+        SlotKind::Password => Ok(vec![console.password(slot, role)?]),
+    }
+}
+
 impl Mount {
     /// Runs the command.
     pub fn run(self, console: &Console<'_>) -> Result<Ended> {
@@ -84,8 +103,9 @@ impl Mount {
         }
         daemon::check_mountpoint(&plan.mountpoint)?;
         for (slot, role) in self.login {
-            plan.logins
-                .push((slot, role, console.password(slot, role)?));
+            for shown in shown(console, slot, role)? {
+                plan.logins.push((slot, role, shown));
+            }
         }
         if self.foreground {
             daemon::serve(plan, daemon::Ground::Fore)?;

@@ -1,5 +1,6 @@
 //! What can be done with a partition.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -7,8 +8,9 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::password::{confirm, read_secret};
+use super::shares::{Issued, ask_line};
 use super::{Console, Ended, output};
-use crate::credential::Role;
+use crate::credential::{Quorum, QuorumSecret, Role, Secret, SlotKind};
 use crate::domain::{self, DomainKey};
 use crate::error::{Error, Result};
 use crate::hsm::{
@@ -25,6 +27,7 @@ mod info;
 mod policies;
 mod removal;
 mod set;
+mod smk;
 
 /// More than any domain key file.
 const MOST_KEY_FILE_BYTES: u64 = 64 * 1024;
@@ -34,7 +37,7 @@ const MOST_KEY_FILE_BYTES: u64 = 64 * 1024;
 pub enum Verb {
     /// Make a partition in a slot; destroys the one that is there
     #[command(
-        after_help = "Example:\n  slotfs partition init -slot 0 -label alpha -domainkey red.pem --password-file 0=pw"
+        after_help = "Examples:\n  slotfs partition init -slot 0 -label alpha -domainkey red.pem --password-file 0=pw\n  slotfs partition init -slot 1 -label beta -domainkey red.pem -quorum 2/3 -shares shares\n  slotfs partition init -slot 2 -label gamma -version 1 -domainkey red.pem"
     )]
     Init(Init),
     /// Clone objects of the active slot to another slot that shares a cloning domain
@@ -87,6 +90,27 @@ pub enum Verb {
     /// Change a policy of a partition (po)
     #[command(after_help = "Example:\n  slotfs partition changepolicy -policy 20 -value 5 -slot 0")]
     Changepolicy(policies::Change),
+    /// Clone the storage master key of the active slot to another V1 slot that shares a cloning domain
+    #[command(
+        after_help = "Example:\n  slotfs --active-slot 0 partition smkclone -slot 1 -force --password-file 0=pw0 --password-file 1=pw1"
+    )]
+    Smkclone(smk::SmkClone),
+    /// List the storage master keys of a V1 partition, the active one first
+    #[command(after_help = "Example:\n  slotfs partition smklist -slot 0")]
+    Smklist {
+        /// The slot [default: the active one]
+        #[arg(short, long)]
+        slot: Option<SlotId>,
+    },
+    /// Give a V1 partition a new storage master key; the earlier ones still open what they sealed (co, po)
+    #[command(after_help = "Example:\n  slotfs partition smknew -slot 0 -force")]
+    Smknew(smk::Change),
+    /// Take a storage master key from a V1 partition (co, po)
+    #[command(after_help = "Example:\n  slotfs partition smkdelete -smk 0123456789abcdef -slot 0")]
+    Smkdelete(smk::SmkDelete),
+    /// Make a V0 partition V1, which it then is for ever (po)
+    #[command(after_help = "Example:\n  slotfs partition upgrade -slot 0 -force")]
+    Upgrade(smk::Change),
     /// Change how long a partition keeps what is removed, and whose its files are on a mount (po)
     #[command(
         after_help = "Examples:\n  slotfs partition set -retention 30d -slot 0\n  slotfs partition set -uid 1000 -gid none -slot 0"
@@ -118,6 +142,15 @@ pub struct Init {
     /// The password of po and co alike; visible to whoever lists processes [default: a password file, or asked for]
     #[arg(short, long)]
     password: Option<String>,
+    /// Log in by M of N key shares instead of a password, 2 <= M <= N <= 16
+    #[arg(long, value_name = "M/N", requires = "shares")]
+    quorum: Option<Quorum>,
+    /// The folder that the key shares are written to, made if need be
+    #[arg(long, value_name = "DIR", requires = "quorum")]
+    shares: Option<PathBuf>,
+    /// 0, or 1 for scalable key storage: its objects leave it under its storage master key
+    #[arg(long, value_name = "0|1", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
+    version: u8,
     /// Destroy the partition that is there without asking
     #[arg(short, long)]
     force: bool,
@@ -162,6 +195,11 @@ impl Verb {
             Self::Domainchangelabel(change) => change.run(console),
             Self::Showpolicies { slot } => policies::list(console, slot),
             Self::Changepolicy(change) => change.run(console),
+            Self::Smkclone(clone) => clone.run(console),
+            Self::Smklist { slot } => smk::list(console, slot),
+            Self::Smknew(change) => change.new_smk(console),
+            Self::Smkdelete(delete) => delete.run(console),
+            Self::Upgrade(change) => change.upgrade(console),
             Self::Set(set) => set.run(console),
             Self::Contents { slot } => contents(console, slot),
         }
@@ -173,12 +211,27 @@ impl Init {
         let slot = console.new_slot(self.slot)?;
         // All that can be wrong is found before the store is touched.
         crate::hsm::check_label(slot, &self.label)?;
-        let password = match self.password {
-            Some(password) => SecretBytes::new(password.into_bytes()),
-            None => console.new_password(slot)?,
+        let serial = crate::hsm::new_serial()?;
+        let (secret, shares) = match (self.quorum, self.password) {
+            (Some(_), Some(_)) => {
+                let kind = SlotKind::Quorum;
+                return Err(Error::OtherAuthentication { slot, kind });
+            }
+            (Some(quorum), None) => {
+                console.no_password_file(slot)?;
+                let (secret, shares) = QuorumSecret::random(quorum, serial)?;
+                (Secret::Quorum(secret), shares)
+            }
+            (None, password) => {
+                let password = match password {
+                    Some(password) => SecretBytes::new(password.into_bytes()),
+                    None => console.new_password(slot)?,
+                };
+                crate::hsm::check_password(slot, &password)?;
+                (Secret::Password(password), Vec::new())
+            }
         };
-        crate::hsm::check_password(slot, &password)?;
-        let domain = self.domain.key(slot, &self.domainlabel)?;
+        let domain = self.domain.key(slot, &self.domainlabel, secret.kind())?;
         let hsm = console.open_or_create()?;
         let replaces = match hsm.slot(slot) {
             Ok(there) => {
@@ -194,12 +247,19 @@ impl Init {
             Err(error) => return Err(error),
         };
         let label = show::escape(&self.label);
-        let serial = hsm.init_partition(NewPartition {
+        // Before the partition: one that nobody can log in to is worse than shares of none.
+        let issued = match &self.shares {
+            Some(folder) => Some(Issued::write(folder, &shares)?),
+            None => None,
+        };
+        hsm.init_partition(NewPartition {
             slot,
+            serial,
+            v1: self.version == 1,
             label: self.label,
             domain,
             domain_label: self.domainlabel,
-            password,
+            secret,
             retention_secs: self.retention.0,
             uid: self.uid,
             gid: self.gid,
@@ -207,8 +267,13 @@ impl Init {
             policies: Policies::default(),
             replaces,
         })?;
+        let shares = issued.map(|issued| issued.keep(console.json()));
         if console.json() {
-            output::print_json(&json!({ "slot": slot.0, "label": label, "serial": serial }));
+            let mut document = json!({ "slot": slot.0, "label": label, "serial": serial });
+            if let Some(shares) = shares {
+                document["shares"] = shares.into();
+            }
+            output::print_json(&document);
         } else {
             output::print(&format!(
                 "Slot {slot} is now partition '{label}', serial {serial}.\n"
@@ -220,8 +285,17 @@ impl Init {
 
 impl Domain {
     /// The domain that is to be called `label`.
-    fn key(self, slot: SlotId, label: &str) -> Result<DomainKey> {
+    fn key(mut self, slot: SlotId, label: &str, kind: SlotKind) -> Result<DomainKey> {
         let usage = |why: &dyn std::fmt::Display| Error::Usage(format!("slot {slot}: {why}"));
+        // A quorum slot's domain is a key file, as the hardware's is a red key; a string is given by its option.
+        if kind == SlotKind::Quorum
+            && self.domain.is_none()
+            && self.domainkey.is_none()
+            && std::io::stdin().is_terminal()
+        {
+            let file = ask_line(&format!("Enter the domain key file of slot {slot}: "));
+            self.domainkey = Some(file.into());
+        }
         if let Some(path) = self.domainkey {
             let file = read_secret(&path, MOST_KEY_FILE_BYTES)?;
             return DomainKey::from_pem(file.bytes())

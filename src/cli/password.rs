@@ -8,8 +8,9 @@ use std::str::FromStr;
 use zeroize::Zeroizing;
 
 use super::Console;
-use crate::credential::Role;
+use crate::credential::{Role, Secret, SlotKind};
 use crate::error::{Error, Result};
+use crate::hsm::Hsm;
 use crate::interrupt::Interrupt;
 use crate::object::SlotId;
 use crate::secret::SecretBytes;
@@ -17,7 +18,7 @@ use crate::secret::SecretBytes;
 /// More than any password, with its line ending.
 const MOST_BYTES: u64 = 4096;
 
-/// `--password-file N[:ROLE]=PATH`
+/// `--password-file N[:ROLE]=PATH`, and `--share-file` likewise
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PasswordFile {
     slot: SlotId,
@@ -57,6 +58,77 @@ pub fn parse_login(text: &str) -> Result<(SlotId, Role), String> {
 }
 
 impl Console<'_> {
+    /// What `role` of `slot` logs in with: key shares in a quorum slot, else its password, on file or asked for.
+    ///
+    /// # Errors
+    /// [`Error::Usage`], [`Error::SharesMissing`], [`Error::OtherAuthentication`], [`Error::File`].
+    pub(super) fn secret(&self, hsm: &Hsm, slot: SlotId, role: Role) -> Result<Secret> {
+        match self.secret_on_file(hsm, slot, role)? {
+            Some(secret) => Ok(secret),
+            None if hsm.slot(slot)?.slot_kind()? == SlotKind::Quorum => {
+                self.shares(hsm, slot, role).map(|shown| shown.secret)
+            }
+            None => self.password(slot, role).map(Secret::Password),
+        }
+    }
+
+    /// As [`Self::secret`], without asking.
+    pub(super) fn secret_on_file(
+        &self,
+        hsm: &Hsm,
+        slot: SlotId,
+        role: Role,
+    ) -> Result<Option<Secret>> {
+        let kind = hsm.slot(slot)?.slot_kind()?;
+        let other = Error::OtherAuthentication { slot, kind };
+        match kind {
+            SlotKind::Password if self.share_files(slot, role).next().is_some() => Err(other),
+            SlotKind::Password => Ok(self.password_on_file(slot, role)?.map(Secret::Password)),
+            SlotKind::Quorum if self.password_file(slot, role).is_some() => Err(other),
+            SlotKind::Quorum if self.share_files(slot, role).next().is_some() => {
+                Ok(Some(self.shares(hsm, slot, role)?.secret))
+            }
+            SlotKind::Quorum => Ok(None),
+        }
+    }
+
+    /// The files of `--share-file` for `role` of `slot`.
+    pub(super) fn share_files(
+        &self,
+        slot: SlotId,
+        role: Role,
+    ) -> impl Iterator<Item = PathBuf> + '_ {
+        self.globals()
+            .share_file
+            .iter()
+            .filter(move |file| file.slot == slot && file.role == role)
+            .map(|file| file.path.clone())
+    }
+
+    /// The file of `--password-file` for `role` of `slot`.
+    fn password_file(&self, slot: SlotId, role: Role) -> Option<PathBuf> {
+        self.globals()
+            .password_file
+            .iter()
+            .find(|file| file.slot == slot && file.role == role)
+            .map(|file| file.path.clone())
+    }
+
+    /// Refuses a password file for a partition that is to have none.
+    ///
+    /// # Errors
+    /// [`Error::OtherAuthentication`]
+    pub(super) fn no_password_file(&self, slot: SlotId) -> Result<()> {
+        let kind = SlotKind::Quorum;
+        match Role::ALL
+            .iter()
+            .any(|role| self.password_file(slot, *role).is_some())
+        {
+            true => Err(Error::OtherAuthentication { slot, kind }),
+            false => Ok(()),
+        }
+    }
+
     /// The password of `role` in `slot`: `--password-file`, `$CREDENTIALS_DIRECTORY/slot-N.password` (co),
     /// else a prompt.
     ///
@@ -74,13 +146,7 @@ impl Console<'_> {
     }
 
     pub(super) fn password_on_file(&self, slot: SlotId, role: Role) -> Result<Option<SecretBytes>> {
-        let given = self
-            .globals()
-            .password_file
-            .iter()
-            .find(|file| file.slot == slot && file.role == role)
-            .map(|file| file.path.clone());
-        if let Some(path) = given {
+        if let Some(path) = self.password_file(slot, role) {
             return read_password(&path).map(Some);
         }
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);

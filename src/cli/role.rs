@@ -6,10 +6,11 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::password::{ask_new, confirm, read_password};
+use super::shares::Issued;
 use super::{Console, Ended, output};
-use crate::credential::Role;
+use crate::credential::{Quorum, QuorumSecret, Role, Secret, SlotKind};
 use crate::error::{Error, Result};
-use crate::hsm;
+use crate::hsm::{self, Hsm};
 use crate::object::SlotId;
 use crate::secret::SecretBytes;
 
@@ -43,10 +44,12 @@ pub enum Verb {
         /// File with its password
         #[arg(long, value_name = "PATH", conflicts_with = "password")]
         newpasswordfile: Option<PathBuf>,
+        #[command(flatten)]
+        shares: NewShares,
     },
-    /// Change a role's password
+    /// Change a role's password, or issue its key shares again
     #[command(
-        after_help = "Example:\n  slotfs role changepw -name co -slot 0\n  slotfs role changepw -name po --password-file 0:po=old -newpasswordfile new"
+        after_help = "Example:\n  slotfs role changepw -name co -slot 0\n  slotfs role changepw -name po --password-file 0:po=old -newpasswordfile new\n  slotfs role changepw -name co --share-file 0=shares/share-1-of-3 --share-file 0=shares/share-3-of-3 -shares new"
     )]
     Changepw {
         #[command(flatten)]
@@ -56,6 +59,9 @@ pub enum Verb {
         oldpw: Option<String>,
         #[command(flatten)]
         new: New,
+        /// Leave behind objects that do not open, where new key shares have everything sealed anew
+        #[arg(short, long)]
+        force: bool,
     },
     /// Give co or cu another password, locked or not (po)
     #[command(
@@ -99,15 +105,63 @@ pub struct New {
     /// File with the password it is to have
     #[arg(long, value_name = "PATH")]
     newpasswordfile: Option<PathBuf>,
+    #[command(flatten)]
+    shares: NewShares,
+}
+
+/// Key shares to be.
+#[derive(clap::Args)]
+pub struct NewShares {
+    /// In a quorum slot, the folder that the new key shares are written to, made if need be
+    #[arg(long, value_name = "DIR")]
+    shares: Option<PathBuf>,
+    /// How many it takes, of how many there are [default: as before, or as po's]
+    #[arg(long, value_name = "M/N", requires = "shares")]
+    quorum: Option<Quorum>,
+}
+
+/// A password, or key shares with their files.
+struct Given {
+    secret: Secret,
+    issued: Option<Issued>,
 }
 
 impl New {
-    fn read(self, slot: SlotId, role: Role) -> Result<SecretBytes> {
-        match (self.newpw, self.newpasswordfile) {
-            (Some(password), _) => Ok(SecretBytes::new(password.into_bytes())),
-            (None, Some(path)) => read_password(&path),
-            (None, None) => ask_new(slot, role, "-newpasswordfile PATH"),
-        }
+    fn read(self, hsm: &Hsm, slot: SlotId, role: Role) -> Result<Given> {
+        let row = hsm.slot(slot)?;
+        let kind = row.slot_kind()?;
+        let password = match (kind, self.newpw, self.newpasswordfile, self.shares.shares) {
+            (SlotKind::Quorum, None, None, Some(folder)) => {
+                let roles = hsm.roles(slot)?;
+                let before = |whose| roles.iter().find(|it| it.role == whose)?.quorum;
+                let quorum = self
+                    .shares
+                    .quorum
+                    .or_else(|| before(role))
+                    .or_else(|| before(Role::Po))
+                    .ok_or_else(|| Error::Usage(format!("slot {slot}: give -quorum M/N")))?;
+                let (secret, shares) = QuorumSecret::random(quorum, row.serial)?;
+                return Ok(Given {
+                    secret: Secret::Quorum(secret),
+                    issued: Some(Issued::write(&folder, &shares)?),
+                });
+            }
+            (SlotKind::Quorum, None, None, None) => {
+                return Err(Error::Usage(format!(
+                    "slot {slot} is a quorum slot: give -shares DIR, where the new key shares of {role} are written to"
+                )));
+            }
+            (SlotKind::Quorum, ..) | (SlotKind::Password, _, _, Some(_)) => {
+                return Err(Error::OtherAuthentication { slot, kind });
+            }
+            (SlotKind::Password, Some(password), ..) => SecretBytes::new(password.into_bytes()),
+            (SlotKind::Password, None, Some(path), None) => read_password(&path)?,
+            (SlotKind::Password, None, None, None) => ask_new(slot, role, "-newpasswordfile PATH")?,
+        };
+        Ok(Given {
+            secret: Secret::Password(password),
+            issued: None,
+        })
     }
 }
 
@@ -121,15 +175,22 @@ impl Verb {
                 whose,
                 password,
                 newpasswordfile,
+                shares,
             } => init(
                 console,
                 &whose,
                 New {
                     newpw: password,
                     newpasswordfile,
+                    shares,
                 },
             ),
-            Self::Changepw { whose, oldpw, new } => changepw(console, &whose, oldpw, new),
+            Self::Changepw {
+                whose,
+                oldpw,
+                new,
+                force,
+            } => changepw(console, &whose, oldpw, new, force),
             Self::Resetpw { whose, new, force } => resetpw(console, &whose, new, force),
             Self::Logout { slot } => logout(console, slot),
         }
@@ -184,11 +245,11 @@ fn login(console: &Console<'_>, whose: &Whose, password: Option<String>) -> Resu
             wanted: role,
         });
     }
-    let password = match password {
-        Some(password) => SecretBytes::new(password.into_bytes()),
-        None => console.password(slot, role)?,
+    let secret = match password {
+        Some(password) => SecretBytes::new(password.into_bytes()).into(),
+        None => console.secret(&hsm, slot, role)?,
     };
-    hsm.login(slot, role, &password)?;
+    hsm.login(slot, role, &secret)?;
     if console.json() {
         output::print_json(&json!({ "slot": slot.0, "role": role.to_string() }));
     }
@@ -219,22 +280,44 @@ fn init(console: &Console<'_>, whose: &Whose, new: New) -> Result<Ended> {
     {
         return Err(Error::RoleExists { slot, role });
     }
-    hsm.init_role(slot, role, &new.read(slot, role)?)?;
-    done(console, slot, role);
+    let new = new.read(&hsm, slot, role)?;
+    hsm.init_role(slot, role, &new.secret)?;
+    done(console, slot, role, new.issued);
     Ok(Ended::WithResult)
 }
 
-fn changepw(console: &Console<'_>, whose: &Whose, old: Option<String>, new: New) -> Result<Ended> {
+fn changepw(
+    console: &Console<'_>,
+    whose: &Whose,
+    old: Option<String>,
+    new: New,
+    force: bool,
+) -> Result<Ended> {
     let hsm = console.open()?;
     let slot = console.slot(&hsm, whose.slot)?;
     let role = whose.name;
-    hsm.slot(slot)?;
-    let old = match old {
-        Some(old) => SecretBytes::new(old.into_bytes()),
-        None => console.password(slot, role)?,
+    let kind = hsm.slot(slot)?.slot_kind()?;
+    let old = match (old, kind) {
+        (Some(_), SlotKind::Quorum) => return Err(Error::OtherAuthentication { slot, kind }),
+        (Some(old), SlotKind::Password) => SecretBytes::new(old.into_bytes()).into(),
+        (None, _) => console.secret(&hsm, slot, role)?,
     };
-    hsm.change_password(slot, role, &old, &new.read(slot, role)?)?;
-    done(console, slot, role);
+    let new = new.read(&hsm, slot, role)?;
+    let reissued = hsm.change_secret(slot, role, &old, &new.secret, force)?;
+    done(console, slot, role, new.issued);
+    if kind == SlotKind::Quorum && !console.json() {
+        let roles: Vec<String> = reissued.roles.iter().map(Role::to_string).collect();
+        let roles = roles.join(" and ");
+        output::print(&match reissued.rekeyed {
+            true => format!(
+                "        The key shares of {roles} were issued again, and the slot has a new key.\n"
+            ),
+            false => format!(
+                "        The key shares of {roles} were issued again. Another role has others, so the slot's key is as it was; 'role resetpw' by po makes a new one.\n"
+            ),
+        });
+        tell_damaged(slot, reissued.damaged);
+    }
     Ok(Ended::WithResult)
 }
 
@@ -253,42 +336,64 @@ fn resetpw(console: &Console<'_>, whose: &Whose, new: New, force: bool) -> Resul
         return Err(Error::RoleMissing { slot, role });
     }
     let lost = hsm::lost_by_reset(there.into_iter(), role);
-    let po = console.password(slot, Role::Po)?;
-    let new = new.read(slot, role)?;
+    let po = console.secret(&hsm, slot, Role::Po)?;
     if let Some(other) = lost.first()
         && !force
     {
         confirm(&format!(
-            "the slot's key is made anew, which takes {other}'s password away: it has to be initialized again"
+            "the slot's key is made anew, which takes {other}'s {} away: it has to be initialized again",
+            secrets(&po)
         ))?;
     }
-    let reset = hsm.reset_password(slot, role, &new, &po, force)?;
+    let new = new.read(&hsm, slot, role)?;
+    let reset = hsm.reset_secret(slot, role, &new.secret, &po, force)?;
+    let files = new.issued.map(|issued| issued.keep(console.json()));
     if console.json() {
         let lost: Vec<String> = reset.lost.iter().map(Role::to_string).collect();
-        output::print_json(&json!({
+        let mut document = json!({
             "slot": slot.0,
             "role": role.to_string(),
             "lost": lost,
             "damaged": reset.damaged,
-        }));
+        });
+        if let Some(files) = files {
+            document["shares"] = files.into();
+        }
+        output::print_json(&document);
     } else {
         for other in &reset.lost {
             output::print(&format!(
-                "        {other} of slot {slot} has no password any more: 'role init -name {other}' gives it one.\n"
+                "        {other} of slot {slot} has no {} any more: 'role init -name {other}' gives it one.\n",
+                secrets(&po)
             ));
         }
-        if reset.damaged > 0 {
-            output::print(&format!(
-                "        {} objects on slot {slot} did not open, and never will.\n",
-                reset.damaged
-            ));
-        }
+        tell_damaged(slot, reset.damaged);
     }
     Ok(Ended::WithResult)
 }
 
-fn done(console: &Console<'_>, slot: SlotId, role: Role) {
+fn secrets(of: &Secret) -> &'static str {
+    match of.kind() {
+        SlotKind::Password => "password",
+        SlotKind::Quorum => "set of key shares",
+    }
+}
+
+fn tell_damaged(slot: SlotId, damaged: u64) {
+    if damaged > 0 {
+        output::print(&format!(
+            "        {damaged} objects on slot {slot} did not open, and never will.\n"
+        ));
+    }
+}
+
+fn done(console: &Console<'_>, slot: SlotId, role: Role, issued: Option<Issued>) {
+    let files = issued.map(|issued| issued.keep(console.json()));
     if console.json() {
-        output::print_json(&json!({ "slot": slot.0, "role": role.to_string() }));
+        let mut document = json!({ "slot": slot.0, "role": role.to_string() });
+        if let Some(files) = files {
+            document["shares"] = files.into();
+        }
+        output::print_json(&document);
     }
 }

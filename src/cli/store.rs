@@ -105,7 +105,7 @@ fn login(console: &Console<'_>, hsm: &Hsm, slot: SlotId, ask: bool) -> Result<()
     }
     let mut on_file = false;
     for role in ROLES {
-        on_file |= console.password_on_file(slot, role)?.is_some();
+        on_file |= console.secret_on_file(hsm, slot, role)?.is_some();
     }
     if !on_file && !ask {
         return Ok(());

@@ -4,7 +4,8 @@
 use zeroize::Zeroizing;
 
 use super::{
-    Binding, COMMITMENT_BYTES, Credential, CredentialError, KdfParams, Role, SlotKey, WrapKeys,
+    Binding, COMMITMENT_BYTES, Credential, CredentialError, KdfParams, Method, Quorum,
+    QuorumSecret, Role, Secret, SlotKey, WrapKeys,
 };
 use crate::fuzzing::Input;
 use crate::secret::{KEY_BYTES, Key, SecretBytes};
@@ -18,10 +19,17 @@ pub(crate) fn run(data: &[u8]) {
     let keys = WrapKeys(okm);
     let slot_key = SlotKey::new(Key::make(|key| key.fill(0x22)));
     let mut binding = binding(&mut input);
-    let params = params(&mut input);
+    let method = match input.byte() % 4 {
+        0 => {
+            let quorum = Quorum::new(2, 3).expect("it is one");
+            let (secret, _) = QuorumSecret::random(quorum, 7).expect("there are random numbers");
+            Method::Quorum(secret.set().clone())
+        }
+        _ => Method::Password(params(&mut input)),
+    };
     let salt = input.short().to_vec();
     let nonce = [input.byte(); 12];
-    let good = Credential::wrap_with(&keys, &slot_key, binding, params, salt, nonce)
+    let good = Credential::wrap_with(&keys, &slot_key, binding, method, salt, nonce)
         .expect("wrapping needs no memory");
     let opened = good.unwrap_with(&keys, binding).expect("it opens");
     assert_eq!(opened.key().bytes(), slot_key.key().bytes());
@@ -38,10 +46,18 @@ pub(crate) fn run(data: &[u8]) {
         };
         assert_eq!(outcome.err(), Some(expected), "a change is seen");
     }
-    if !row.params.is_sane() {
-        binding.id = 0;
-        let refused = row.unwrap(&SecretBytes::from(b"password".as_slice()), binding);
-        assert!(matches!(refused.err(), Some(CredentialError::Kdf(_))));
+    let password = Secret::from(SecretBytes::from(b"password".as_slice()));
+    binding.id = 0;
+    match &row.method {
+        Method::Password(params) if params.is_sane() => {}
+        Method::Password(_) => {
+            let refused = row.unwrap(&password, binding).err();
+            assert!(matches!(refused, Some(CredentialError::Kdf(_))));
+        }
+        Method::Quorum(_) => {
+            let refused = row.unwrap(&password, binding).err();
+            assert_eq!(refused, Some(CredentialError::OtherMethod));
+        }
     }
 }
 
@@ -64,7 +80,7 @@ fn params(input: &mut Input<'_>) -> KdfParams {
 fn change(row: &mut Credential, place: &mut Binding, input: &mut Input<'_>) {
     while !input.is_empty() {
         match input.byte() % 6 {
-            0 => row.params = params(input),
+            0 => row.method = Method::Password(params(input)),
             1 => row.salt = input.short().to_vec(),
             2 => row.commitment = input.short().to_vec(),
             3 => row.wrapped = input.short().to_vec(),

@@ -29,6 +29,13 @@ impl KdfParams {
         lanes: 4,
     };
 
+    /// What stands at rest where no password is asked for; never accepted for one.
+    pub const NONE: Self = Self {
+        memory_kib: 0,
+        passes: 0,
+        lanes: 0,
+    };
+
     /// Whether a row may ask for this: neither so little that a guess is cheap, nor so much that a
     /// planted row stops the machine.
     pub fn is_sane(self) -> bool {

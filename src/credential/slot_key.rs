@@ -19,6 +19,8 @@ pub enum Purpose {
     Header,
     /// A domain key.
     Domain,
+    /// A storage master key.
+    Smk,
 }
 
 impl Purpose {
@@ -27,6 +29,7 @@ impl Purpose {
             Self::Object => b"slotfs 1 row",
             Self::Header => b"slotfs 1 header",
             Self::Domain => b"slotfs 1 domain row",
+            Self::Smk => b"slotfs 1 smk row",
         }
     }
 }
@@ -57,6 +60,7 @@ pub struct SlotKey {
     object: Key,
     header: Key,
     domain: Key,
+    smk: Key,
 }
 
 impl SlotKey {
@@ -75,6 +79,7 @@ impl SlotKey {
             object: expand(Purpose::Object),
             header: expand(Purpose::Header),
             domain: expand(Purpose::Domain),
+            smk: expand(Purpose::Smk),
             key,
         }
     }
@@ -97,6 +102,7 @@ impl SlotKey {
             Purpose::Object => &self.object,
             Purpose::Header => &self.header,
             Purpose::Domain => &self.domain,
+            Purpose::Smk => &self.smk,
         };
         Aes256Gcm::new(key.bytes().into())
     }

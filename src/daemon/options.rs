@@ -1,5 +1,7 @@
 //! `-o`
 
+use std::time::Duration;
+
 use crate::error::{Error, Result};
 
 /// What `-o` said.
@@ -15,6 +17,8 @@ pub struct MountOptions {
     pub gid: Option<u32>,
     /// Bits taken from 0777 and 0666.
     pub umask: u16,
+    /// How long some key shares wait for the others.
+    pub share_timeout: Option<Duration>,
 }
 
 impl Default for MountOptions {
@@ -26,6 +30,7 @@ impl Default for MountOptions {
             uid: None,
             gid: None,
             umask: 0o077,
+            share_timeout: None,
         }
     }
 }
@@ -40,7 +45,7 @@ impl MountOptions {
         for option in lists.iter().flat_map(|list| list.split(',')) {
             options.set(option).ok_or_else(|| {
                 Error::Usage(format!(
-                    "-o {option}: not an option; there are allow_other, ro, rw, uid=N, gid=N, umask=OCTAL"
+                    "-o {option}: not an option; there are allow_other, ro, rw, uid=N, gid=N, umask=OCTAL, share_timeout=SECONDS"
                 ))
             })?;
         }
@@ -56,6 +61,9 @@ impl MountOptions {
                 "" => {}
                 _ => return None,
             },
+            Some(("share_timeout", value)) => {
+                self.share_timeout = Some(Duration::from_secs(value.parse().ok()?));
+            }
             Some(("uid", value)) => self.uid = Some(value.parse().ok()?),
             Some(("gid", value)) => self.gid = Some(value.parse().ok()?),
             Some(("umask", value)) => {
@@ -79,7 +87,7 @@ mod tests {
 
     #[test]
     fn options_are_known_or_refused() {
-        let options = parse("allow_other,ro,uid=1,gid=2,umask=027").unwrap();
+        let options = parse("allow_other,ro,uid=1,gid=2,umask=027,share_timeout=9").unwrap();
         assert_eq!(
             options,
             MountOptions {
@@ -88,10 +96,19 @@ mod tests {
                 uid: Some(1),
                 gid: Some(2),
                 umask: 0o027,
+                share_timeout: Some(Duration::from_secs(9)),
             }
         );
         assert_eq!(parse("ro,rw").unwrap(), MountOptions::default());
-        for bad in ["suid", "uid=x", "umask=8", "umask=1777", "ro=1", "fsname=x"] {
+        for bad in [
+            "suid",
+            "uid=x",
+            "umask=8",
+            "umask=1777",
+            "share_timeout=x",
+            "ro=1",
+            "fsname=x",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -27,6 +27,8 @@ pub enum ControlFile {
     Identities,
     /// What was unlinked.
     Trash,
+    /// The storage master key, sealed; write one to have it taken in.
+    Smk,
 }
 
 /// One row of the table.
@@ -79,6 +81,7 @@ pub const TABLE: &[Row] = &[
     row(ControlFile::Objects, "objects", 0o777, (false, true, false)),
     row(ControlFile::Identities, "ouid", 0o777, (false, true, false)),
     row(ControlFile::Trash, "trash", 0o777, (false, true, false)),
+    row(ControlFile::Smk, "smk", 0o666, (false, true, false)),
 ];
 
 impl ControlFile {
@@ -125,7 +128,7 @@ impl ControlFile {
 
     /// Whether writing to it is a message.
     pub fn takes_messages(self) -> bool {
-        matches!(self, Self::Login | Self::LoginCu | Self::Logout)
+        matches!(self, Self::Login | Self::LoginCu | Self::Logout | Self::Smk)
     }
 }
 
@@ -138,7 +141,8 @@ mod tests {
         for (index, row) in TABLE.iter().enumerate() {
             assert_eq!(usize::from(row.file.id()), index);
             assert_eq!(ControlFile::from_id(row.file.id()), Some(row.file));
-            assert_eq!(row.file.takes_messages(), row.mode == 0o222);
+            let writable = row.mode & 0o222 != 0 && row.file.kind() == FileType::RegularFile;
+            assert_eq!(row.file.takes_messages(), writable);
         }
     }
 }

@@ -210,7 +210,11 @@ impl Inner {
         offset: u64,
         entries: &mut Vec<Listed>,
     ) -> Result<()> {
+        let has_smk = |slot| matches!(self.hsm.smk_bytes(slot), Ok(Some(_)));
         for row in ControlFile::listed(slot.is_some()) {
+            if row.file == ControlFile::Smk && !slot.is_some_and(has_smk) {
+                continue;
+            }
             let next = FIRST_HANDLE + 1 + u64::from(row.file.id());
             let locked = slot.is_some_and(|slot| self.hsm.session(slot).is_err());
             if next > offset && (row.when_locked || !locked) {

@@ -144,7 +144,10 @@ impl Inner {
                 Ok(match file.kind() {
                     FileType::Directory => (owner.folder(node, mode, store_time), TTL),
                     // Its length is known only to who reads it, as in /proc.
-                    _ => (owner.file(node, mode, 0, store_time), NO_TTL),
+                    _ => (
+                        owner.file(node, mode, self.control_size(slot, file)?, store_time),
+                        NO_TTL,
+                    ),
                 })
             }
             Node::Object(id) | Node::Identity(id) => {
@@ -198,6 +201,15 @@ impl Inner {
                     .ok_or(Error::Gone)?;
                 Ok((self.opened_attr(node, &file), NO_TTL))
             }
+        }
+    }
+
+    /// Only of what is a blob: others go by it.
+    fn control_size(&self, slot: Option<SlotId>, file: ControlFile) -> Result<u64> {
+        match (slot, file) {
+            // A V0 slot has none.
+            (Some(slot), ControlFile::Smk) => self.hsm.smk_bytes(slot)?.ok_or(Error::NoSuchFile),
+            _ => Ok(0),
         }
     }
 

@@ -9,8 +9,12 @@ use super::handles::OpenFile;
 use super::stats::Stats;
 use crate::credential::Role;
 use crate::error::{Error, Result};
+use crate::hsm::Presented;
 use crate::object::SlotId;
 use crate::secret::SecretBytes;
+
+/// What a message has done, on a thread of its own.
+type Act = fn(&Inner, SlotId, &SecretBytes) -> Result<()>;
 
 impl Inner {
     /// Takes a message.
@@ -22,9 +26,10 @@ impl Inner {
         data: &[u8],
         answer: Box<dyn FnOnce(Result<(), i32>) + Send>,
     ) {
-        let role = match file {
-            ControlFile::Login => Role::Co,
-            ControlFile::LoginCu => Role::Cu,
+        let act: Act = match file {
+            ControlFile::Login => Inner::log_in_co,
+            ControlFile::LoginCu => Inner::log_in_cu,
+            ControlFile::Smk => Inner::take_smk,
             ControlFile::Logout => {
                 self.logout(slot);
                 return finish(&open, Ok(()), answer);
@@ -41,20 +46,40 @@ impl Inner {
                 return finish(&open, Err(refused), answer);
             }
         };
-        let password = SecretBytes::from(data).without_newline();
+        let message = SecretBytes::from(data);
         let inner = Arc::clone(self);
-        // Argon2 never runs on an event loop.
-        let started = thread::Builder::new().name("login".into()).spawn(move || {
-            let outcome = inner.hsm.login(slot, role, &password);
-            Stats::count(match outcome {
-                Ok(()) => &inner.stats.logins,
-                Err(_) => &inner.stats.logins_failed,
+        // Argon2 never runs on an event loop, nor a change of the whole slot.
+        let started = thread::Builder::new()
+            .name("message".into())
+            .spawn(move || {
+                finish(&open, act(&inner, slot, &message), answer);
             });
-            finish(&open, outcome, answer);
-        });
         if let Err(why) = started {
-            log::error!("slot {slot}: no thread to log in on: {why}");
+            log::error!("slot {slot}: no thread to take a message on: {why}");
         }
+    }
+
+    fn log_in_co(&self, slot: SlotId, message: &SecretBytes) -> Result<()> {
+        self.log_in(slot, Role::Co, message)
+    }
+
+    fn log_in_cu(&self, slot: SlotId, message: &SecretBytes) -> Result<()> {
+        self.log_in(slot, Role::Cu, message)
+    }
+
+    /// A key share that is not the last one is taken and no login yet.
+    fn log_in(&self, slot: SlotId, role: Role, message: &SecretBytes) -> Result<()> {
+        let outcome = self.hsm.present(slot, role, message);
+        match outcome {
+            Ok(Presented::LoggedIn) => Stats::count(&self.stats.logins),
+            Ok(Presented::Share { .. }) => {}
+            Err(_) => Stats::count(&self.stats.logins_failed),
+        }
+        outcome.map(drop)
+    }
+
+    fn take_smk(&self, slot: SlotId, message: &SecretBytes) -> Result<()> {
+        self.hsm.import_smk(slot, message.bytes()).map(drop)
     }
 
     fn logout(&self, slot: SlotId) {

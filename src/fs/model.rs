@@ -13,10 +13,10 @@ use super::incoming::Ends;
 use super::invalidate::Invalidator;
 use super::node::Node;
 use super::{Inner, SlotFs};
-use crate::credential::Role;
+use crate::credential::{Role, Secret};
 use crate::domain::{DomainKey, new_key_file};
 use crate::error::Error;
-use crate::hsm::{Hsm, NewPartition, Policies, wait};
+use crate::hsm::{Hsm, NewPartition, Policies, new_serial, wait};
 use crate::object::new::{Naming, SecretKeyType, generate_secret_key};
 use crate::object::{Ouid, SlotId};
 use crate::secret::SecretBytes;
@@ -105,8 +105,8 @@ struct World {
     _folder: tempfile::TempDir,
 }
 
-fn password() -> SecretBytes {
-    SecretBytes::from(b"correct horse".as_slice())
+fn password() -> Secret {
+    SecretBytes::from(b"correct horse".as_slice()).into()
 }
 
 impl World {
@@ -118,11 +118,13 @@ impl World {
         for slot in 0..SLOTS {
             let domain = if slot == 2 { &blue } else { &red };
             hsm.init_partition(NewPartition {
+                serial: new_serial().unwrap(),
+                v1: false,
                 slot: SlotId(slot),
                 label: format!("slot {slot}"),
                 domain: domain.clone(),
                 domain_label: "primary".into(),
-                password: password(),
+                secret: password(),
                 retention_secs: 3600,
                 uid: None,
                 gid: None,

@@ -116,13 +116,16 @@ impl Inner {
         match slot {
             Some(slot) if writes && file.takes_messages() => {
                 self.hsm.slot(slot)?;
+                if file == ControlFile::Smk {
+                    self.hsm.may_write(slot)?;
+                }
                 let message = OpenFile::Message(slot, file, Mutex::new(Ok(())));
                 Ok(self.files.add(message))
             }
             _ if writes => Err(Error::NotSupported { what: "write" }),
             _ => {
-                let text = text::text(&self.hsm, &self.stats, slot, file)?;
-                Ok(self.files.add(OpenFile::Text(text.into_bytes())))
+                let content = text::content(&self.hsm, &self.stats, slot, file)?;
+                Ok(self.files.add(OpenFile::Text(content)))
             }
         }
     }

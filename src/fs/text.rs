@@ -9,18 +9,25 @@ use crate::hsm::Hsm;
 use crate::object::pkcs11::{class_name, key_type_name};
 use crate::object::{SlotId, show};
 
-/// The text of a control file of `slot`, or of the mount.
+/// The content of a control file of `slot`, or of the mount.
 ///
 /// # Errors
 /// [`Error::NotLoggedIn`], [`Error::NoSuchSlot`], or when the store cannot be read.
-pub fn text(hsm: &Hsm, stats: &Stats, slot: Option<SlotId>, file: ControlFile) -> Result<String> {
-    match (file, slot) {
-        (ControlFile::Clones, slot) => Ok(hsm.journal().text(slot)),
-        (ControlFile::Stats, None) => Ok(stats.text(hsm)),
-        (ControlFile::Status, Some(slot)) => status(hsm, slot),
-        (ControlFile::Contents, Some(slot)) => contents(hsm, slot),
-        _ => Err(Error::NotSupported { what: "read" }),
-    }
+pub fn content(
+    hsm: &Hsm,
+    stats: &Stats,
+    slot: Option<SlotId>,
+    file: ControlFile,
+) -> Result<Vec<u8>> {
+    let text = match (file, slot) {
+        (ControlFile::Smk, Some(slot)) => return hsm.seal_smk(slot),
+        (ControlFile::Clones, slot) => hsm.journal().text(slot),
+        (ControlFile::Stats, None) => stats.text(hsm),
+        (ControlFile::Status, Some(slot)) => status(hsm, slot)?,
+        (ControlFile::Contents, Some(slot)) => contents(hsm, slot)?,
+        _ => return Err(Error::NotSupported { what: "read" }),
+    };
+    Ok(text.into_bytes())
 }
 
 fn status(hsm: &Hsm, slot: SlotId) -> Result<String> {
@@ -35,7 +42,7 @@ fn status(hsm: &Hsm, slot: SlotId) -> Result<String> {
     for (key, value) in [
         ("label", show::escape(&row.label)),
         ("serial", row.serial.to_string()),
-        ("kind", "password".to_owned()),
+        ("kind", row.kind_name()),
         ("version", format!("V{}", row.version)),
         ("state", state),
         ("objects", objects.to_string()),
@@ -51,6 +58,13 @@ fn status(hsm: &Hsm, slot: SlotId) -> Result<String> {
     ] {
         // Writing to a String does not fail.
         let _ = writeln!(text, "{key}: {value}");
+    }
+    for (role, have, need) in hsm.waiting_shares(slot) {
+        let _ = writeln!(text, "key shares: {role} {have} of {need}");
+    }
+    for smk in session.iter().flat_map(|session| session.smks()) {
+        let fingerprint = data_encoding::HEXLOWER.encode(&smk.fingerprint());
+        let _ = writeln!(text, "storage master key: {fingerprint}");
     }
     for domain in session.iter().flat_map(|session| session.domains()) {
         let _ = writeln!(

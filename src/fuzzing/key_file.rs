@@ -2,6 +2,7 @@
 
 use super::payload;
 use crate::codec;
+use crate::credential::KeyShare;
 use crate::domain::DomainKey;
 use crate::object::export::{Exported, export};
 use crate::object::import::fuzzing::{import_quickly, store_around};
@@ -17,7 +18,7 @@ const PASSWORD: &[u8] = b"x";
 const PBES2: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5, 13];
 
 /// The first byte says how the rest is taken: as a file, as the content of a PKCS#12 store, as a raw value, as a
-/// domain key.
+/// domain key or a key share.
 pub(super) fn run(data: &[u8]) {
     let Some((how, file)) = data.split_first() else {
         return;
@@ -37,7 +38,10 @@ pub(super) fn run(data: &[u8]) {
             }
         }
         2 => raw(file),
-        _ => domain_key(file),
+        _ => {
+            domain_key(file);
+            key_share(file);
+        }
     }
 }
 
@@ -127,6 +131,15 @@ fn raw(file: &[u8]) {
 }
 
 /// A domain key file holds a key, and a file made of that key holds the same one.
+/// A share that is read is written as one that reads the same.
+fn key_share(file: &[u8]) {
+    if let Ok(share) = KeyShare::parse(file) {
+        let again = KeyShare::parse(share.to_text().bytes()).expect("it is one");
+        assert_eq!(again.hash(), share.hash());
+        assert_eq!((again.serial, again.quorum), (share.serial, share.quorum));
+    }
+}
+
 fn domain_key(file: &[u8]) {
     let Ok(domain) = DomainKey::from_pem(file) else {
         return;

@@ -2,13 +2,16 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::header::{Header, domain_aad, header_aad};
+use super::header::{Header, domain_aad, header_aad, smk_aad};
 use super::{Hsm, Session};
 use crate::credential::{Purpose, Role, SealedRow, SlotKey};
 use crate::domain::DomainKey;
 use crate::error::{Error, Result};
 use crate::object::SlotId;
-use crate::store::{Changed, CredentialRow, DomainRow, Objects, SlotChange, SlotRow};
+use crate::secret::Key;
+use crate::store::{
+    Changed, CredentialRow, DomainRow, KeyRows, Objects, SlotChange, SlotRow, SmkRow,
+};
 
 /// A partition as it is to be. Nothing of it counts before [`Hsm::commit_change`].
 pub(super) struct Change {
@@ -16,8 +19,8 @@ pub(super) struct Change {
     pub row: SlotRow,
     /// Every credential.
     pub credentials: Vec<CredentialRow>,
-    /// Every domain, the primary one first.
-    pub domains: Vec<DomainRow>,
+    /// Every domain, the primary one first, and storage master key, the active one first.
+    pub keys: KeyRows,
     /// What everything is sealed under.
     pub slot_key: SlotKey,
     /// What becomes of the objects.
@@ -45,20 +48,24 @@ impl Hsm {
     /// The partition as `session` sees it, to be changed.
     pub(super) fn change_of(&self, session: &Session) -> Result<Change> {
         let slot = session.slot();
-        let (row, mut domains) = self.store.slot_with_domains(slot)?;
+        let (row, mut keys) = self.store.slot_with_keys(slot)?;
         if row.as_version() != session.row().as_version() {
             self.refresh()?;
             return Err(Error::SlotChanged { slot });
         }
+        let place = |named: &[i64], id| named.iter().position(|it| *it == id);
         let named = &session.header().domains;
-        domains.retain(|domain| named.contains(&domain.id));
-        domains.sort_by_key(|domain| named.iter().position(|id| *id == domain.id));
+        keys.domains.retain(|domain| named.contains(&domain.id));
+        keys.domains.sort_by_key(|domain| place(named, domain.id));
+        let named = &session.header().smks;
+        keys.smks.retain(|smk| named.contains(&smk.id));
+        keys.smks.sort_by_key(|smk| place(named, smk.id));
         let mut credentials = self.store.credentials(slot)?;
         credentials.retain(|credential| session.names_credential(credential.id));
         Ok(Change {
             row,
             credentials,
-            domains,
+            keys,
             slot_key: session.slot_key().clone(),
             objects: Objects::Keep,
         })
@@ -74,7 +81,8 @@ impl Hsm {
         let header = Header {
             generation: session.row().generation + 1,
             credentials: change.credentials.iter().map(|it| it.id).collect(),
-            domains: change.domains.iter().map(|it| it.id).collect(),
+            domains: change.keys.domains.iter().map(|it| it.id).collect(),
+            smks: change.keys.smks.iter().map(|it| it.id).collect(),
         };
         change.row.generation = header.generation;
         change.row.header =
@@ -86,13 +94,13 @@ impl Hsm {
             change.row.clone(),
             session.role(),
             change.slot_key,
-            &change.domains,
+            &change.keys,
         )?;
         let outcome = self.store.change_slot(SlotChange {
             from,
             row: change.row,
             credentials: change.credentials,
-            domains: change.domains,
+            keys: change.keys,
             objects: change.objects,
         });
         if matches!(outcome, Err(Error::SlotChanged { .. })) {
@@ -109,6 +117,10 @@ impl Hsm {
             && there.row().as_version() == from
         {
             self.replace(&there, Some(after));
+            // Its blobs may be others now, as when another process had done it.
+            if let Some(listener) = self.on_change.get() {
+                listener(slot);
+            }
         }
         crate::secret::wipe_stack();
         Ok(changed)
@@ -130,6 +142,15 @@ pub(super) fn seal_domain(
         kind,
         label: label.to_owned(),
         sealed: slot_key.seal(Purpose::Domain, &aad, key.key().bytes())?,
+    })
+}
+
+/// A storage master key's row, sealed for a place of its own.
+pub(super) fn seal_smk(slot_key: &SlotKey, serial: u64, smk: &Key) -> Result<SmkRow> {
+    let id = super::init::random_id()?;
+    Ok(SmkRow {
+        id,
+        sealed: slot_key.seal(Purpose::Smk, &smk_aad(serial, id), smk.bytes())?,
     })
 }
 

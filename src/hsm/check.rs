@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::init::is_label;
 use super::{Hsm, Policies, Session};
-use crate::blob::{self, Kind, MAX_STANZAS};
+use crate::blob::MAX_STANZAS;
 use crate::codec;
-use crate::credential::{Role, SealedRow};
+use crate::credential::{Role, SealedRow, SlotKind};
 use crate::error::{Error, Result};
 use crate::object::SlotId;
 use crate::store::{Count, Entry, ObjectRow, Part, Seen, SlotParts};
@@ -184,14 +184,14 @@ impl Check<'_> {
     fn slot(&mut self, slot: SlotId, parts: &SlotParts) {
         let version = match &parts.row {
             Ok(row) => {
-                if row.kind != 1 {
+                if SlotKind::from_number(row.kind).is_none() {
                     self.tell(
                         Some(slot),
                         None,
                         format!("it is of kind {}, which this build does not know", row.kind),
                     );
                 }
-                if row.version != 0 {
+                if row.version > 1 {
                     self.tell(
                         Some(slot),
                         None,
@@ -245,6 +245,22 @@ impl Check<'_> {
             &parts.domains,
             header.map(|header| &header.domains),
         );
+        self.parts(
+            slot,
+            "storage master key",
+            &parts.smks,
+            header.map(|header| &header.smks),
+        );
+        if let (Ok(row), Ok(smks)) = (&parts.row, &parts.smks)
+            && smks.is_empty() == row.is_v1()
+        {
+            let what = format!(
+                "it is V{} and has {} storage master keys",
+                row.version,
+                smks.len()
+            );
+            self.tell(Some(slot), None, what);
+        }
         match &parts.credentials {
             Ok(rows) if rows.is_empty() => self.tell(Some(slot), None, "it has no credential"),
             _ => {}
@@ -537,9 +553,10 @@ fn examine(session: &Session, entry: &Entry, sealed: &SealedRow) -> Seen<()> {
     if object.created_secs.min(i64::MAX as u64) != entry.created_secs {
         return Err("its payload has another time".to_owned());
     }
-    let blob = blob::seal(Kind::Object, session.roots(), payload.bytes())
+    let blob = session
+        .seal_blob(payload.bytes())
         .map_err(|why| format!("it cannot be sealed: {why}"))?;
-    match blob::open(Kind::Object, session.roots(), &blob) {
+    match session.open_blob(&blob) {
         Ok(again) if again == payload => Ok(()),
         Ok(_) => Err("sealed and opened again, it is another".to_owned()),
         Err(why) => Err(format!("sealed, it does not open again: {why}")),

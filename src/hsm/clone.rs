@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::journal::Subject;
 use super::objects::{put, seal_for_cloning};
-use super::{Arrived, Done, Hsm, Origin, Session, Source, Wish};
-use crate::blob::{self, Fault, Kind};
+use super::{Arrived, Done, Hsm, Origin, Policies, Session, Source, Wish};
+use crate::blob::Fault;
 use crate::codec::{self, PayloadFault};
 use crate::error::{Error, Result};
 use crate::object::pkcs11::class_name;
@@ -172,21 +172,30 @@ impl Hsm {
     }
 }
 
-/// Opens a blob with the slot's own domains and decodes what it holds: all of DESIGN.md 4's "To open".
+/// Opens a blob with the slot's own keys and decodes what it holds: all of DESIGN.md 4's "To open".
 pub(super) fn verify(session: &Session, blob: &[u8]) -> Result<(Object, SecretBytes)> {
     let slot = session.slot();
     let refused = |why| Error::Unverified { slot, why };
-    let payload = blob::open(Kind::Object, session.roots(), blob).map_err(refused)?;
+    let payload = session.open_blob(blob).map_err(refused)?;
     let object = codec::decode(payload.bytes()).map_err(|why| match why {
         PayloadFault::Version(version) => Error::PayloadVersion { slot, version },
         PayloadFault::Malformed => refused(Fault::Malformed),
         PayloadFault::NotCanonical => refused(Fault::NotCanonical),
     })?;
-    if !session.policies().allow_cloning(object.class) {
-        return Err(Error::PolicyRefuses {
-            slot,
-            class: class_name(object.class),
-        });
-    }
+    check_taken_in(slot, session.policies(), object.class)?;
     Ok((object, payload))
+}
+
+/// Whether the slot `to` takes in objects of `class`.
+///
+/// # Errors
+/// [`Error::PolicyRefuses`]
+pub(super) fn check_taken_in(to: SlotId, policies: Policies, class: u32) -> Result<()> {
+    if policies.allow_cloning(class) {
+        return Ok(());
+    }
+    Err(Error::PolicyRefuses {
+        slot: to,
+        class: class_name(class),
+    })
 }

@@ -4,9 +4,9 @@
 use std::collections::VecDeque;
 use std::sync::mpsc::{self, Receiver};
 
-use super::clone::verify;
+use super::clone::{check_taken_in, verify};
 use super::objects::{check_policy, put, seal_for_cloning};
-use super::{Arrived, Hsm};
+use super::{Arrived, Hsm, Policies};
 use crate::credential::SealedRow;
 use crate::error::{Error, Result};
 use crate::object::{Handle, SlotId};
@@ -39,29 +39,38 @@ struct Pending {
 }
 
 impl Hsm {
-    /// Calls `each` with every object of `which` that policy, or its absence, keeps from being cloned out of
-    /// `slot`; how many can be, and how many cannot.
+    /// Calls `each` with every object of `which` that policy at either end, the versions of the slots, or its absence
+    /// keeps from being cloned out of `slot` to the slot `to`; how many can be, and how many cannot. What `to` says of
+    /// itself is read in clear: nobody has to be logged in there yet.
     ///
     /// # Errors
     /// [`Error::NotLoggedIn`], or when the store cannot be read.
     pub fn check_cloneable(
         &self,
         slot: SlotId,
+        to: SlotId,
         which: &Selection,
         mut each: impl FnMut(Handle, &Error),
     ) -> Result<(u64, u64)> {
         let session = self.reader(slot)?;
-        let restricted = session.policies().restrict_cloning();
-        if matches!(which, Selection::All) && !restricted {
+        let target = self.slot(to)?;
+        let theirs = Policies::from_stored(&target.policies).unwrap_or_default();
+        let restricted = session.policies().restrict_cloning() || theirs.restrict_cloning();
+        let not_for_v0 = session.row().is_v1() && !target.is_v1();
+        if matches!(which, Selection::All) && !restricted && !not_for_v0 {
             return Ok((self.store.usage(slot)?.0, 0));
         }
         let (mut can, mut cannot) = (0, 0);
         for batch in self.batches(slot, which) {
             for (handle, row) in batch? {
                 let checked = match row {
+                    Ok(_) if not_for_v0 => Err(Error::NotForV0 { slot, target: to }),
                     Ok((entry, sealed)) if restricted => self
                         .open_entry(&session, &entry, &sealed)
-                        .and_then(|payload| check_policy(&session, handle, &payload)),
+                        .and_then(|payload| {
+                            let class = check_policy(&session, handle, &payload)?;
+                            check_taken_in(to, theirs, class)
+                        }),
                     Ok(_) => Ok(()),
                     Err(error) => Err(error),
                 };

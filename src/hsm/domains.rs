@@ -89,8 +89,12 @@ impl Hsm {
         }
         let mut change = self.change_of(&session)?;
         let row = seal_domain(session.slot_key(), session.row().serial, label, key)?;
-        let at = if primary { 0 } else { change.domains.len() };
-        change.domains.insert(at, row);
+        let at = if primary {
+            0
+        } else {
+            change.keys.domains.len()
+        };
+        change.keys.domains.insert(at, row);
         self.commit_change(&session, change)?;
         log::info!("slot {slot}: a domain was added");
         Ok(())
@@ -104,13 +108,13 @@ impl Hsm {
         let session = self.officer(slot, &[Role::Po])?;
         let (at, _) = find(&session, label)?;
         let mut change = self.change_of(&session)?;
-        if change.domains.len() == 1 {
+        if change.keys.domains.len() == 1 {
             return Err(fault(slot, label, DomainFault::Last));
         }
         if at == 0 {
             return Err(fault(slot, label, DomainFault::Primary));
         }
-        change.domains.remove(at);
+        change.keys.domains.remove(at);
         self.commit_change(&session, change)?;
         log::info!("slot {slot}: a domain was deleted");
         Ok(())
@@ -135,12 +139,12 @@ impl Hsm {
             if session.domains().iter().any(|other| other.label == new) {
                 return Err(fault(slot, new, DomainFault::LabelTaken));
             }
-            change.domains[at] =
+            change.keys.domains[at] =
                 seal_domain(session.slot_key(), session.row().serial, new, &domain.key)?;
         }
         if primary {
-            let row = change.domains.remove(at);
-            change.domains.insert(0, row);
+            let row = change.keys.domains.remove(at);
+            change.keys.domains.insert(0, row);
         }
         self.commit_change(&session, change)?;
         log::info!("slot {slot}: a domain was changed");

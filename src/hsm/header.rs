@@ -2,8 +2,9 @@
 
 use crate::store::{Place, SlotRow};
 
-/// The header's first byte.
-pub const VERSION: u8 = 1;
+/// The header's first byte. Version 1 had no storage master keys.
+pub const VERSION: u8 = 2;
+const WITHOUT_SMKS: u8 = 1;
 
 /// What the sealed header says: the rows that count. A credential or domain row that it does not name,
 /// put back from an old copy, is not used.
@@ -15,6 +16,8 @@ pub struct Header {
     pub credentials: Vec<i64>,
     /// The current domains, the primary one first.
     pub domains: Vec<i64>,
+    /// The storage master keys, the active one first.
+    pub smks: Vec<i64>,
 }
 
 impl Header {
@@ -22,8 +25,8 @@ impl Header {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&self.generation.to_le_bytes());
-        for ids in [&self.credentials, &self.domains] {
-            // A slot has three of each at most.
+        for ids in [&self.credentials, &self.domains, &self.smks] {
+            // A slot has sixteen of each at most.
             bytes.push(ids.len() as u8);
             bytes.extend(ids.iter().flat_map(|id| id.to_le_bytes()));
         }
@@ -33,16 +36,21 @@ impl Header {
     /// `None` for what [`Self::encode`] did not write.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (&version, rest) = bytes.split_first()?;
-        if version != VERSION {
+        if ![WITHOUT_SMKS, VERSION].contains(&version) {
             return None;
         }
         let (generation, rest) = rest.split_first_chunk()?;
         let (credentials, rest) = ids(rest)?;
         let (domains, rest) = ids(rest)?;
+        let (smks, rest) = match version {
+            WITHOUT_SMKS => (Vec::new(), rest),
+            _ => ids(rest)?,
+        };
         rest.is_empty().then_some(Self {
             generation: u64::from_le_bytes(*generation),
             credentials,
             domains,
+            smks,
         })
     }
 }
@@ -101,6 +109,14 @@ pub fn domain_aad(serial: u64, kind: u8, id: i64, label: &str) -> Vec<u8> {
     aad.0
 }
 
+/// serial, row id.
+pub fn smk_aad(serial: u64, id: i64) -> Vec<u8> {
+    let mut aad = Aad::new("smk");
+    aad.number(serial);
+    aad.number(id.cast_unsigned());
+    aad.0
+}
+
 /// Fixed-width numbers and length-prefixed bytes: no two lists of fields read the same.
 struct Aad(Vec<u8>);
 
@@ -129,6 +145,7 @@ mod tests {
             generation: 3,
             credentials: vec![1, -2],
             domains: vec![i64::MIN],
+            smks: vec![7, 9],
         };
         let bytes = header.encode();
         assert_eq!(Header::decode(&bytes), Some(header));
@@ -138,5 +155,13 @@ mod tests {
         let mut longer = bytes.clone();
         longer.push(0);
         assert_eq!(Header::decode(&longer), None);
+        // As it was before there were storage master keys.
+        let mut first = bytes[..bytes.len() - 17].to_vec();
+        first[0] = WITHOUT_SMKS;
+        let without = Header {
+            smks: Vec::new(),
+            ..Header::decode(&bytes).unwrap()
+        };
+        assert_eq!(Header::decode(&first), Some(without));
     }
 }

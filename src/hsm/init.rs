@@ -3,15 +3,17 @@
 use std::ops::RangeInclusive;
 
 use super::Hsm;
-use super::amend::{no_header, seal_domain};
+use super::amend::{no_header, seal_domain, seal_smk};
 use super::header::{Header, header_aad};
 use super::policy::Policies;
-use crate::credential::{Binding, Credential, KdfError, PASSWORD_BYTES, Purpose, Role, SlotKey};
+use crate::credential::{
+    Binding, Credential, KdfError, PASSWORD_BYTES, Purpose, Role, Secret, SlotKey, SlotKind,
+};
 use crate::domain::DomainKey;
 use crate::error::{Error, Result};
 use crate::object::SlotId;
-use crate::secret::SecretBytes;
-use crate::store::{CredentialRow, NewSlot, SlotRow, now_secs};
+use crate::secret::{Key, SecretBytes};
+use crate::store::{CredentialRow, KeyRows, NewSlot, SlotRow, now_secs};
 
 /// Characters in a partition's label.
 const LABEL_CHARS: RangeInclusive<usize> = 1..=32;
@@ -30,14 +32,18 @@ pub const FIRST_DOMAIN_LABEL: &str = "primary";
 pub struct NewPartition {
     /// Where.
     pub slot: SlotId,
+    /// From [`new_serial`]: key shares name it.
+    pub serial: u64,
+    /// Whether its objects leave it under a storage master key.
+    pub v1: bool,
     /// 1 to 32 characters.
     pub label: String,
     /// Its first domain.
     pub domain: DomainKey,
     /// What that is called, 1 to 32 characters.
     pub domain_label: String,
-    /// Of po and co alike, until they are separated.
-    pub password: SecretBytes,
+    /// Of po and co alike, until they are separated; it says which kind of slot it is.
+    pub secret: Secret,
     /// How long removed objects are in the trash, seconds.
     pub retention_secs: u64,
     /// Owner on the mount.
@@ -53,21 +59,22 @@ pub struct NewPartition {
 }
 
 impl Hsm {
-    /// Makes a partition; its serial.
+    /// Makes a partition.
     ///
     /// # Errors
     /// [`Error::Usage`] for a label or password outside the limits, [`Error::SlotExists`], or what the disk says.
-    pub fn init_partition(&self, new: NewPartition) -> Result<u64> {
+    pub fn init_partition(&self, new: NewPartition) -> Result<()> {
         check_label(new.slot, &new.label)?;
         super::domains::check_label(new.slot, &new.domain_label)?;
-        check_password(new.slot, &new.password)?;
+        let kind = new.secret.kind();
+        check_secret(new.slot, kind, &new.secret)?;
         let slot_key = SlotKey::random()?;
-        let serial = random_u64()? % SERIALS;
+        let serial = new.serial;
         let mut credentials = Vec::new();
         for role in [Role::Po, Role::Co] {
             let id = random_id()?;
             let binding = Binding { serial, role, id };
-            let credential = Credential::wrap(&new.password, &slot_key, binding)
+            let credential = Credential::wrap(&new.secret, &slot_key, binding)
                 .map_err(|error| self.kdf_error(new.slot, error))?;
             credentials.push(CredentialRow {
                 id,
@@ -77,17 +84,22 @@ impl Hsm {
             });
         }
         let domain = seal_domain(&slot_key, serial, &new.domain_label, &new.domain)?;
+        let smks = match new.v1 {
+            true => vec![seal_smk(&slot_key, serial, &Key::random()?)?],
+            false => Vec::new(),
+        };
         let header = Header {
             generation: 1,
             credentials: credentials.iter().map(|credential| credential.id).collect(),
             domains: vec![domain.id],
+            smks: smks.iter().map(|smk| smk.id).collect(),
         };
         let mut row = SlotRow {
             slot: new.slot,
             serial,
             label: new.label,
-            kind: 1,
-            version: 0,
+            kind: kind as u8,
+            version: new.v1.into(),
             capacity_objects: new.capacity_objects,
             capacity_bytes: CAPACITY_BYTES,
             retention_secs: new.retention_secs,
@@ -102,10 +114,12 @@ impl Hsm {
         self.store.create_slot(NewSlot {
             row,
             credentials,
-            domains: vec![domain],
+            keys: KeyRows {
+                domains: vec![domain],
+                smks,
+            },
             replaces: new.replaces,
-        })?;
-        Ok(serial)
+        })
     }
 
     pub(super) fn kdf_error(&self, slot: SlotId, error: KdfError) -> Error {
@@ -143,6 +157,24 @@ pub fn check_password(slot: SlotId, password: &SecretBytes) -> Result<()> {
             "slot {slot}: a password has 8 to 255 bytes"
         )))
     }
+}
+
+/// # Errors
+/// [`Error::OtherAuthentication`] for what another kind of slot takes, else as [`check_password`].
+pub(super) fn check_secret(slot: SlotId, kind: SlotKind, secret: &Secret) -> Result<()> {
+    match secret {
+        _ if secret.kind() != kind => Err(Error::OtherAuthentication { slot, kind }),
+        Secret::Password(password) => check_password(slot, password),
+        Secret::Quorum(_) => Ok(()),
+    }
+}
+
+/// A serial for a partition that is to be made.
+///
+/// # Errors
+/// When the system has no random numbers to give.
+pub fn new_serial() -> Result<u64> {
+    Ok(random_u64()? % SERIALS)
 }
 
 fn random_u64() -> Result<u64> {

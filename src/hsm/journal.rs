@@ -62,6 +62,16 @@ impl Journal {
             Ok(_) => log::info!("{line}"),
             Err(error) => log::log!(error.level().min(log::Level::Warn), "{line}"),
         }
+        self.keep(slot, line);
+    }
+
+    /// Writes down what became of something else than an object.
+    pub(super) fn note(&self, slot: SlotId, line: String) {
+        log::info!("{line}");
+        self.keep(slot, line);
+    }
+
+    fn keep(&self, slot: SlotId, line: String) {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == MOST_KEPT {
             lines.pop_front();

@@ -3,22 +3,23 @@
 use std::sync::PoisonError;
 
 use super::{Hsm, Session};
-use crate::credential::{Binding, CredentialError, KdfError, Role};
+use crate::credential::{Binding, CredentialError, KdfError, Role, Secret, SlotKind};
 use crate::error::{Error, Result};
 use crate::hsm::policy::Policies;
 use crate::object::SlotId;
-use crate::secret::SecretBytes;
 
 impl Hsm {
     /// Logs `role` in to `slot`. Takes as long as its Argon2id, so never call it on an event loop.
     ///
-    /// The attempt is counted durably before it is checked: whoever cuts the power gains no guess.
+    /// An attempt with a password is counted durably before it is checked: whoever cuts the power gains no guess.
+    /// One with key shares is not counted: nobody guesses 256 random bits, and a count would let whoever reaches
+    /// the login lock the others out.
     ///
     /// # Errors
     /// [`Error::PasswordWrong`], [`Error::RoleLocked`], [`Error::RoleMissing`], [`Error::NoSuchSlot`],
-    /// [`Error::SlotChanged`], [`Error::Damaged`].
-    pub fn login(&self, slot: SlotId, role: Role, password: &SecretBytes) -> Result<()> {
-        let session = self.authenticate(slot, role, password)?;
+    /// [`Error::OtherAuthentication`], [`Error::SlotChanged`], [`Error::Damaged`].
+    pub fn login(&self, slot: SlotId, role: Role, secret: &Secret) -> Result<()> {
+        let session = self.authenticate(slot, role, secret)?;
         self.install(session)?;
         log::info!("slot {slot}: {role} logged in");
         Ok(())
@@ -29,9 +30,13 @@ impl Hsm {
         &self,
         slot: SlotId,
         role: Role,
-        password: &SecretBytes,
+        secret: &Secret,
     ) -> Result<Session> {
         let row = self.store.slot(slot)?;
+        let kind = row.slot_kind()?;
+        if secret.kind() != kind {
+            return Err(Error::OtherAuthentication { slot, kind });
+        }
         let stored = self
             .store
             .credentials(slot)?
@@ -43,13 +48,18 @@ impl Hsm {
         let most = Policies::from_stored(&row.policies)
             .unwrap_or_default()
             .failed_logins;
-        let failures = self.count_attempt(slot, role, stored.id, stored.failures, most)?;
+        let failures = match kind {
+            SlotKind::Password => {
+                self.count_attempt(slot, role, stored.id, stored.failures, most)?
+            }
+            SlotKind::Quorum => 0,
+        };
         let binding = Binding {
             serial: row.serial,
             role,
             id: stored.id,
         };
-        let unwrapped = stored.credential.unwrap(password, binding);
+        let unwrapped = stored.credential.unwrap(secret, binding);
         if let Err(CredentialError::Kdf(_)) = unwrapped {
             // Nothing was guessed: a machine short of memory must not lock anybody out.
             self.uncount_attempt(stored.id)?;
@@ -69,6 +79,8 @@ impl Hsm {
                 left: most - failures,
             },
             CredentialError::Damaged => damaged("was changed or moved"),
+            // Issued again since they were checked one by one.
+            CredentialError::OtherMethod => Error::SlotChanged { slot },
             CredentialError::Kdf(KdfError::Cost) => {
                 damaged("asks for an Argon2 cost that is not accepted")
             }
@@ -78,13 +90,13 @@ impl Hsm {
             },
         })?;
         let version = row.as_version();
-        let opened =
-            Session::open(row, role, slot_key, &self.store.domains(slot)?).and_then(|session| {
-                match session.names_credential(stored.id) {
-                    true => Ok(session),
-                    false => Err(damaged("is not the current one")),
-                }
-            });
+        let (_, keys) = self.store.slot_with_keys(slot)?;
+        let opened = Session::open(row, role, slot_key, &keys).and_then(|session| {
+            match session.names_credential(stored.id) {
+                true => Ok(session),
+                false => Err(damaged("is not the current one")),
+            }
+        });
         let session = match opened {
             Ok(session) => session,
             Err(error) => {
@@ -147,6 +159,7 @@ impl Hsm {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&slot)
             .is_some();
+        self.gathered.forget(slot);
         if was {
             log::info!("slot {slot}: logged out");
         }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{Arrived, Done, Hsm, Session, decode_own};
-use crate::blob::{self, Kind};
 use crate::codec;
 use crate::credential::SealedRow;
 use crate::error::{Error, Result};
@@ -300,7 +299,7 @@ impl Hsm {
     }
 }
 
-/// Seals a payload under the slot's domains, where its policy lets the object's class leave.
+/// Seals a payload under the slot's domains or storage master key, where its policy lets the object's class leave.
 pub(super) fn seal_for_cloning(
     session: &Session,
     handle: Handle,
@@ -310,17 +309,23 @@ pub(super) fn seal_for_cloning(
     if session.policies().restrict_cloning() {
         check_policy(session, handle, payload)?;
     }
-    blob::seal(Kind::Object, session.roots(), payload.bytes()).map_err(|why| Error::Damaged {
-        what: format!("slot {slot}, object {handle}: it cannot be sealed: {why}"),
-    })
+    session
+        .seal_blob(payload.bytes())
+        .map_err(|why| Error::Damaged {
+            what: format!("slot {slot}, object {handle}: it cannot be sealed: {why}"),
+        })
 }
 
-/// Whether policy lets the object's class leave the slot.
-pub(super) fn check_policy(session: &Session, handle: Handle, payload: &SecretBytes) -> Result<()> {
+/// Whether policy lets the object leave the slot; its class.
+pub(super) fn check_policy(
+    session: &Session,
+    handle: Handle,
+    payload: &SecretBytes,
+) -> Result<u32> {
     let slot = session.slot();
     let object = decode_own(slot, handle, payload.bytes())?;
     if session.policies().allow_cloning(object.class) {
-        return Ok(());
+        return Ok(object.class);
     }
     Err(Error::PolicyForbids {
         slot,

@@ -75,13 +75,18 @@ impl Hsm {
     /// Sets a policy; how many objects that destroyed ([`Policy::is_destructive`]). The partition officer's.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a value that the policy does not take, else as [`Self::clear_partition`].
+    /// [`Error::Policy`] for a value that the policy does not take here, else as [`Self::clear_partition`].
     pub fn change_policy(&self, slot: SlotId, policy: Policy, value: u32) -> Result<u64> {
         let session = self.officer(slot, &[Role::Po])?;
         let before = session.policies();
-        let after = policy.set(before, value).map_err(|why| {
-            Error::Usage(format!("slot {slot}: policy {}: {why}", policy.number()))
-        })?;
+        let kind = session.row().slot_kind()?;
+        let after = policy
+            .set(before, value, kind)
+            .map_err(|why| Error::Policy {
+                slot,
+                policy: policy.number(),
+                why,
+            })?;
         let mut change = self.change_of(&session)?;
         change.row.policies = after.to_stored();
         if policy.is_destructive(before, value) {

@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
-use super::{Access, Hsm, NewPartition, Policies, Policy, Selection, Settings, Source, Wish, wait};
-use crate::credential::Role;
+use super::{
+    Access, Hsm, NewPartition, Policies, Policy, Selection, Settings, Source, Wish, new_serial,
+    wait,
+};
+use crate::credential::{Role, Secret};
 use crate::domain::{DomainKey, new_key_file};
 use crate::object::new::{Naming, SecretKeyType, generate_secret_key};
 use crate::object::{Object, SlotId};
@@ -30,8 +33,8 @@ const WALKS: [&str; 3] = [
     "SELECT slot, payload_bytes FROM objects NOT INDEXED",
 ];
 
-fn secret(text: &str) -> SecretBytes {
-    SecretBytes::from(text.as_bytes())
+fn secret(text: &str) -> Secret {
+    SecretBytes::from(text.as_bytes()).into()
 }
 
 fn key() -> Object {
@@ -50,11 +53,13 @@ fn everything(folder: &tempfile::TempDir) -> Arc<Hsm> {
     let (from, to, third) = (SlotId(0), SlotId(1), SlotId(2));
     for slot in [from, to, third] {
         hsm.init_partition(NewPartition {
+            serial: new_serial().unwrap(),
+            v1: false,
             slot,
             label: format!("slot {slot}"),
             domain: domain.clone(),
             domain_label: "primary".into(),
-            password: secret("correct horse"),
+            secret: secret("correct horse"),
             retention_secs: 3600,
             uid: None,
             gid: None,
@@ -75,7 +80,7 @@ fn everything(folder: &tempfile::TempDir) -> Arc<Hsm> {
         let wish = Wish::Handle(handle(at));
         wait(|done| hsm.import(to, wish, blob.bytes().to_vec(), None, done)).unwrap();
     }
-    hsm.check_cloneable(from, &Selection::All, |_, _| {})
+    hsm.check_cloneable(from, to, &Selection::All, |_, _| {})
         .unwrap();
     hsm.check_existing(from, to, &Selection::All, |_, _| {})
         .unwrap();
@@ -147,11 +152,11 @@ fn everything(folder: &tempfile::TempDir) -> Arc<Hsm> {
         .unwrap();
     hsm.roles(to).unwrap();
     let (old, new) = (secret("correct horse"), secret("another horse"));
-    hsm.change_password(to, Role::Co, &old, &new).unwrap();
+    hsm.change_secret(to, Role::Co, &old, &new, false).unwrap();
     hsm.login(to, Role::Co, &secret("not this one"))
         .unwrap_err();
     hsm.login(to, Role::Po, &old).unwrap();
-    hsm.reset_password(to, Role::Co, &old, &old, true).unwrap();
+    hsm.reset_secret(to, Role::Co, &old, &old, true).unwrap();
     hsm.refresh().unwrap();
     hsm.login(from, Role::Co, &old).unwrap();
     hsm.check(&[from, to, third], &mut |_| {}).unwrap();

@@ -83,8 +83,8 @@ impl Hsm {
     /// The same login over the slot as it is now; `None` when its key no longer opens it.
     fn reopen(&self, session: &Session) -> Result<Option<Session>> {
         let slot = session.slot();
-        let (row, domains) = self.store.slot_with_domains(slot)?;
-        match session.reopen(row, &domains) {
+        let (row, keys) = self.store.slot_with_keys(slot)?;
+        match session.reopen(row, &keys) {
             Ok(reopened) => Ok(Some(reopened)),
             Err(Error::Damaged { what }) => {
                 log::warn!(
@@ -121,11 +121,11 @@ impl Hsm {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let (slot, then) = (session.slot(), session.row().as_version());
-        let (row, domains) = self.store.slot_with_domains(slot)?;
+        let (row, keys) = self.store.slot_with_keys(slot)?;
         let session = match row.as_version() {
             now if now == then => session,
             // A key that opens it no more is an old one, as after a reset that came while this was logging in.
-            now if now.serial == then.serial => match session.reopen(row, &domains) {
+            now if now.serial == then.serial => match session.reopen(row, &keys) {
                 Err(Error::Damaged { .. }) => return Err(Error::SlotChanged { slot }),
                 reopened => reopened?,
             },

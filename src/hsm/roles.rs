@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::init::{check_password, random_id};
+use super::amend::{Change, seal_domain, seal_smk};
+use super::init::{check_secret, random_id};
 use super::policy::Policies;
 use super::{Hsm, Session};
-use crate::credential::{Binding, Credential, Role, SlotKey};
+use crate::credential::{Binding, Credential, Method, Quorum, Role, Secret, SlotKey};
 use crate::error::{Error, Result};
 use crate::object::SlotId;
-use crate::secret::SecretBytes;
 use crate::store::{CredentialRow, Objects};
 
 /// What anybody can see of a role.
@@ -22,6 +22,19 @@ pub struct RoleState {
     pub locked: bool,
     /// Wrong passwords since the last right one.
     pub failures: u32,
+    /// How many key shares it takes, in a quorum slot.
+    pub quorum: Option<Quorum>,
+}
+
+/// What a changed password, or shares that were issued again, took with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reissued {
+    /// Roles whose shares these were: all of them have the new ones.
+    pub roles: Vec<Role>,
+    /// Whether the slot has another key, so that the old shares open nothing at all any more.
+    pub rekeyed: bool,
+    /// Objects that did not open, and never will.
+    pub damaged: u64,
 }
 
 /// What a reset password took with it.
@@ -54,97 +67,119 @@ impl Hsm {
                     initialized: there.is_some(),
                     locked: there.is_some() && failures >= most,
                     failures,
+                    quorum: there.and_then(|it| match &it.credential.method {
+                        Method::Quorum(set) => Some(set.quorum),
+                        Method::Password(_) => None,
+                    }),
                 }
             })
             .collect())
     }
 
-    /// Gives a role that has none its password: co is made by po, cu by co or po.
+    /// Gives a role that has none its password or key shares: co is made by po, cu by co or po.
     ///
     /// # Errors
-    /// [`Error::RoleExists`], [`Error::RoleNeeded`], [`Error::Usage`] for a password outside the limits.
-    pub fn init_role(&self, slot: SlotId, role: Role, password: &SecretBytes) -> Result<()> {
+    /// [`Error::RoleExists`], [`Error::RoleNeeded`], [`Error::Usage`] for a password outside the limits,
+    /// [`Error::OtherAuthentication`].
+    pub fn init_role(&self, slot: SlotId, role: Role, secret: &Secret) -> Result<()> {
         let session = self.officer(slot, makers(role))?;
-        check_password(slot, password)?;
+        check_secret(slot, session.row().slot_kind()?, secret)?;
         let mut change = self.change_of(&session)?;
         if change.credentials.iter().any(|it| it.role == role) {
             return Err(Error::RoleExists { slot, role });
         }
         let serial = session.row().serial;
-        let credential = self.credential(slot, serial, role, password, &change.slot_key)?;
+        let credential = self.credential(slot, serial, role, secret, &change.slot_key)?;
         change.credentials.push(credential);
         self.commit_change(&session, change)?;
         log::info!("slot {slot}: {role} was initialized");
         Ok(())
     }
 
-    /// Gives a role another password. Who is logged in stays so.
+    /// Gives a role another password, or new key shares. Who is logged in stays so.
+    ///
+    /// New shares are for every role that has the old ones. Where no role has others the slot gets another key too,
+    /// and every row is sealed anew, so that the old shares open nothing, not even with an old copy of the credential;
+    /// an object that does not open could never again, so then nothing is done, unless `force` leaves it behind.
     ///
     /// # Errors
-    /// As [`Self::login`] with the old password, which counts as a login; [`Error::Usage`] for a new one
-    /// outside the limits; [`Error::SlotChanged`].
-    pub fn change_password(
+    /// As [`Self::login`] with the old secret, which counts as a login; [`Error::Usage`] for a new password
+    /// outside the limits; [`Error::SlotChanged`], [`Error::Damaged`].
+    pub fn change_secret(
         &self,
         slot: SlotId,
         role: Role,
-        old: &SecretBytes,
-        new: &SecretBytes,
-    ) -> Result<()> {
-        check_password(slot, new)?;
-        let session = self.authenticate(slot, role, old)?;
+        old: &Secret,
+        new: &Secret,
+        force: bool,
+    ) -> Result<Reissued> {
+        check_secret(slot, self.slot(slot)?.slot_kind()?, new)?;
+        let session = Arc::new(self.authenticate(slot, role, old)?);
         let mut change = self.change_of(&session)?;
-        change.credentials.retain(|it| it.role != role);
+        let same = |method: &Method| match (old, method) {
+            (Secret::Quorum(old), Method::Quorum(set)) => old.set() == set,
+            _ => false,
+        };
+        let roles: Vec<Role> = change
+            .credentials
+            .iter()
+            .filter(|it| it.role == role || same(&it.credential.method))
+            .map(|it| it.role)
+            .collect();
+        let rekeyed = matches!(old, Secret::Quorum(_)) && roles.len() == change.credentials.len();
+        change.credentials.retain(|it| !roles.contains(&it.role));
+        if rekeyed {
+            rekey(&session, &mut change, force)?;
+        }
         let serial = session.row().serial;
-        let credential = self.credential(slot, serial, role, new, &change.slot_key)?;
-        change.credentials.push(credential);
-        self.commit_change(&session, change)?;
-        log::info!("slot {slot}: the password of {role} was changed");
-        Ok(())
+        for role in &roles {
+            let credential = self.credential(slot, serial, *role, new, &change.slot_key)?;
+            change.credentials.push(credential);
+        }
+        let damaged = self.commit_change(&session, change)?.damaged;
+        for role in &roles {
+            log::info!("slot {slot}: the credential of {role} was changed");
+        }
+        Ok(Reissued {
+            roles,
+            rekeyed,
+            damaged,
+        })
     }
 
-    /// Gives a role, locked or not, another password by po, whose own is asked for again: the slot gets
+    /// Gives a role, locked or not, another password or other key shares by po, whose own are asked for again: the slot gets
     /// another slot key and every row is sealed anew, so that the old password opens nothing any more, not even
     /// with an old copy of its credential. Roles beside po and this one lose theirs, as nobody else can
     /// wrap the new key for them. An object that does not open could never again: then nothing is done, unless
     /// `force` leaves it behind.
     ///
     /// # Errors
-    /// As [`Self::change_password`]; [`Error::Usage`] for po, whom nobody can reset; [`Error::RoleMissing`];
+    /// As [`Self::change_secret`]; [`Error::Usage`] for po, whom nobody can reset; [`Error::RoleMissing`];
     /// [`Error::Damaged`].
-    pub fn reset_password(
+    pub fn reset_secret(
         &self,
         slot: SlotId,
         role: Role,
-        new: &SecretBytes,
-        po_password: &SecretBytes,
+        new: &Secret,
+        po_secret: &Secret,
         force: bool,
     ) -> Result<Reset> {
         check_resettable(slot, role)?;
-        check_password(slot, new)?;
-        let session = Arc::new(self.authenticate(slot, Role::Po, po_password)?);
+        check_secret(slot, self.slot(slot)?.slot_kind()?, new)?;
+        let session = Arc::new(self.authenticate(slot, Role::Po, po_secret)?);
         let mut change = self.change_of(&session)?;
         if !change.credentials.iter().any(|it| it.role == role) {
             return Err(Error::RoleMissing { slot, role });
         }
         let lost = lost_by_reset(change.credentials.iter().map(|it| it.role), role);
-        let slot_key = SlotKey::random()?;
+        rekey(&session, &mut change, force)?;
         let serial = session.row().serial;
         change.credentials = vec![
-            self.credential(slot, serial, Role::Po, po_password, &slot_key)?,
-            self.credential(slot, serial, role, new, &slot_key)?,
+            self.credential(slot, serial, Role::Po, po_secret, &change.slot_key)?,
+            self.credential(slot, serial, role, new, &change.slot_key)?,
         ];
-        change.domains = session
-            .domains()
-            .iter()
-            .map(|it| super::amend::seal_domain(&slot_key, serial, &it.label, &it.key))
-            .collect::<Result<_>>()?;
-        change.objects = Objects::Reseal {
-            reseal: reseal(&session, &slot_key),
-            leave_damaged: force,
-        };
-        change.slot_key = slot_key;
         let damaged = self.commit_change(&session, change)?.damaged;
-        log::info!("slot {slot}: the password of {role} was reset");
+        log::info!("slot {slot}: the credential of {role} was reset");
         Ok(Reset { lost, damaged })
     }
 
@@ -153,12 +188,12 @@ impl Hsm {
         slot: SlotId,
         serial: u64,
         role: Role,
-        password: &SecretBytes,
+        secret: &Secret,
         slot_key: &SlotKey,
     ) -> Result<CredentialRow> {
         let id = random_id()?;
         let binding = Binding { serial, role, id };
-        let credential = Credential::wrap(password, slot_key, binding)
+        let credential = Credential::wrap(secret, slot_key, binding)
             .map_err(|error| self.kdf_error(slot, error))?;
         Ok(CredentialRow {
             id,
@@ -191,6 +226,28 @@ pub fn check_resettable(slot: SlotId, role: Role) -> Result<()> {
             "slot {slot}: po's password cannot be reset, only changed by who knows it"
         ))),
     }
+}
+
+/// Gives the slot another key, for everything but its credentials.
+fn rekey(session: &Arc<Session>, change: &mut Change, leave_damaged: bool) -> Result<()> {
+    let slot_key = SlotKey::random()?;
+    let serial = session.row().serial;
+    change.keys.domains = session
+        .domains()
+        .iter()
+        .map(|it| seal_domain(&slot_key, serial, &it.label, &it.key))
+        .collect::<Result<_>>()?;
+    change.keys.smks = session
+        .smks()
+        .iter()
+        .map(|it| seal_smk(&slot_key, serial, it.key()))
+        .collect::<Result<_>>()?;
+    change.objects = Objects::Reseal {
+        reseal: reseal(session, &slot_key),
+        leave_damaged,
+    };
+    change.slot_key = slot_key;
+    Ok(())
 }
 
 /// From one slot key to another; `None` for a row that does not open.

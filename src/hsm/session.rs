@@ -1,14 +1,14 @@
 //! A slot that is logged in to: its keys, and what they open.
 
-use crate::blob::{Root, blob_bytes};
+use crate::blob::{self, Fault, Kind, Root, blob_bytes};
 use crate::credential::{Purpose, Role, SealedRow, SlotKey};
 use crate::domain::{DomainKey, DomainKind};
 use crate::error::{Error, Result};
 use crate::object::SlotId;
 use crate::secret::{Key, SecretBytes};
-use crate::store::{DomainRow, Place, SlotRow};
+use crate::store::{KeyRows, Place, SlotRow};
 
-use super::header::{self, Header, domain_aad, header_aad, object_aad};
+use super::header::{self, Header, domain_aad, header_aad, object_aad, smk_aad};
 use super::policy::Policies;
 
 /// One of the slot's domains.
@@ -34,7 +34,26 @@ pub struct Session {
     header: Header,
     domains: Vec<Domain>,
     roots: Vec<Root>,
+    smks: Vec<Smk>,
+    smk_roots: Vec<Root>,
     policies: Policies,
+}
+
+/// A storage master key: what a V1 slot seals its objects under.
+pub struct Smk {
+    key: Key,
+}
+
+impl Smk {
+    /// The key.
+    pub(super) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Names it to those who are logged in.
+    pub fn fingerprint(&self) -> [u8; 8] {
+        Root::of_smk(&self.key).fingerprint()
+    }
 }
 
 impl Session {
@@ -42,12 +61,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Damaged`] when the header, or a row that it names, does not open.
-    pub fn open(
-        row: SlotRow,
-        role: Role,
-        slot_key: SlotKey,
-        domain_rows: &[DomainRow],
-    ) -> Result<Self> {
+    pub fn open(row: SlotRow, role: Role, slot_key: SlotKey, keys: &KeyRows) -> Result<Self> {
         let slot = row.slot;
         let damaged = |what: &str| Error::Damaged {
             what: format!("slot {slot}: {what}"),
@@ -57,7 +71,7 @@ impl Session {
             .open(Purpose::Header, &header_aad(&row), &row.header)
             .ok_or_else(does_not_open)?;
         // Sealed with the slot's own key, so a later build did it.
-        if let Some(version) = plain.bytes().first().filter(|it| **it != header::VERSION) {
+        if let Some(version) = plain.bytes().first().filter(|it| **it > header::VERSION) {
             return Err(damaged(&format!(
                 "its header has version {version}, this build knows {}",
                 header::VERSION
@@ -66,11 +80,18 @@ impl Session {
         let header = Header::decode(plain.bytes())
             .filter(|header| header.generation == row.generation)
             .ok_or_else(does_not_open)?;
+        row.slot_kind()?;
+        if row.version > 1 {
+            let version = row.version;
+            let what = format!("it has version {version}, which this build does not know");
+            return Err(damaged(&what));
+        }
         let policies = Policies::from_stored(&row.policies)
             .ok_or_else(|| damaged("its policies are not readable"))?;
         let mut domains = Vec::with_capacity(header.domains.len());
         for id in &header.domains {
-            let stored = domain_rows
+            let stored = keys
+                .domains
                 .iter()
                 .find(|domain| domain.id == *id)
                 .ok_or_else(|| damaged("a domain that its header names is missing"))?;
@@ -96,6 +117,28 @@ impl Session {
             .iter()
             .map(|domain| Root::of_domain(domain.key.key()))
             .collect();
+        let mut smks = Vec::with_capacity(header.smks.len());
+        for id in &header.smks {
+            let stored =
+                keys.smks.iter().find(|smk| smk.id == *id).ok_or_else(|| {
+                    damaged("a storage master key that its header names is missing")
+                })?;
+            let key = slot_key
+                .open(
+                    Purpose::Smk,
+                    &smk_aad(row.serial, stored.id),
+                    &stored.sealed,
+                )
+                .and_then(|plain| Key::from_slice(plain.bytes()))
+                .ok_or_else(|| damaged("one of its storage master keys does not open"))?;
+            smks.push(Smk { key });
+        }
+        if smks.is_empty() == row.is_v1() {
+            return Err(damaged(
+                "its version and its storage master keys do not fit",
+            ));
+        }
+        let smk_roots = smks.iter().map(|smk| Root::of_smk(&smk.key)).collect();
         Ok(Self {
             row,
             role,
@@ -103,6 +146,8 @@ impl Session {
             header,
             domains,
             roots,
+            smks,
+            smk_roots,
             policies,
         })
     }
@@ -132,6 +177,41 @@ impl Session {
         &self.roots
     }
 
+    /// The slot's storage master keys, the active one first; none in a V0 slot.
+    pub fn smks(&self) -> &[Smk] {
+        &self.smks
+    }
+
+    /// An object's payload as the blob that leaves the slot: under its domains, or of a V1 slot under its active
+    /// storage master key.
+    ///
+    /// # Errors
+    /// As [`blob::seal`].
+    pub(super) fn seal_blob(&self, payload: &[u8]) -> Result<Vec<u8>, Fault> {
+        match self.smk_roots.first() {
+            Some(active) => blob::seal(Kind::ObjectUnderSmk, std::slice::from_ref(active), payload),
+            None => blob::seal(Kind::Object, &self.roots, payload),
+        }
+    }
+
+    /// Opens an object's blob: with any of the slot's domains, and of a V1 slot any of its storage master keys.
+    ///
+    /// # Errors
+    /// As [`blob::open`].
+    pub(super) fn open_blob(&self, blob: &[u8]) -> Result<SecretBytes, Fault> {
+        match blob::Header::parse(blob)?.kind() {
+            Kind::Object => blob::open(Kind::Object, &self.roots, blob),
+            Kind::ObjectUnderSmk if self.row.is_v1() => {
+                blob::open(Kind::ObjectUnderSmk, &self.smk_roots, blob).map_err(|why| match why {
+                    Fault::NoDomain => Fault::NoSmk,
+                    why => why,
+                })
+            }
+            kind @ Kind::ObjectUnderSmk => Err(Fault::NotForV0(kind)),
+            kind @ Kind::Smk => Err(Fault::WrongKind(kind)),
+        }
+    }
+
     /// What the slot allows.
     pub fn policies(&self) -> Policies {
         self.policies
@@ -153,14 +233,18 @@ impl Session {
     }
 
     /// The same login over the slot as it is now.
-    pub(super) fn reopen(&self, row: SlotRow, domain_rows: &[DomainRow]) -> Result<Self> {
-        Self::open(row, self.role, self.slot_key.clone(), domain_rows)
+    pub(super) fn reopen(&self, row: SlotRow, keys: &KeyRows) -> Result<Self> {
+        Self::open(row, self.role, self.slot_key.clone(), keys)
     }
 
     /// Exact size of the blob of an object with that much payload.
     pub fn blob_bytes(&self, payload_bytes: u32) -> u64 {
         // At most MAX_BLOB_BYTES, by the schema.
-        blob_bytes(self.roots.len(), payload_bytes as usize) as u64
+        let stanzas = match self.row.is_v1() {
+            true => 1,
+            false => self.roots.len(),
+        };
+        blob_bytes(stanzas, payload_bytes as usize) as u64
     }
 
     /// Seals a payload for its place in the store.

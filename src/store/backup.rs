@@ -292,7 +292,7 @@ mod tests {
     use super::*;
     use crate::credential::SealedRow;
     use crate::object::SlotId;
-    use crate::store::{DomainRow, NewSlot, SlotRow};
+    use crate::store::{DomainRow, KeyRows, NewSlot, SlotRow};
 
     /// A store of several steps: one slot with 20 MiB in it.
     fn large(folder: &Path) -> Store {
@@ -323,7 +323,10 @@ mod tests {
             .create_slot(NewSlot {
                 row,
                 credentials: Vec::new(),
-                domains: domains.collect(),
+                keys: KeyRows {
+                    domains: domains.collect(),
+                    smks: Vec::new(),
+                },
                 replaces: None,
             })
             .unwrap();

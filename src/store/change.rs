@@ -6,7 +6,7 @@ use super::committer::Tx;
 use super::fault::sql;
 use super::objects::{SEALED_COLUMNS, check_version, sealed_entry};
 use super::slots::{delete_slot, insert_parts, signed};
-use super::{CredentialRow, DomainRow, Entry, Place, SlotRow, SlotVersion, Store};
+use super::{CredentialRow, Entry, KeyRows, Place, SlotRow, SlotVersion, Store};
 use crate::credential::SealedRow;
 use crate::error::{Error, Result};
 use crate::object::SlotId;
@@ -50,8 +50,8 @@ pub struct SlotChange {
     pub row: SlotRow,
     /// Every credential that its header names; one that is there already stays as it is.
     pub credentials: Vec<CredentialRow>,
-    /// Every domain that its header names, likewise.
-    pub domains: Vec<DomainRow>,
+    /// Every domain and storage master key that its header names, likewise.
+    pub keys: KeyRows,
     /// Its objects.
     pub objects: Objects,
 }
@@ -117,7 +117,7 @@ fn change_slot(tx: &mut Tx<'_>, change: SlotChange) -> Result<Changed> {
         tx.connection,
         &change.row,
         &change.credentials,
-        &change.domains,
+        &change.keys,
     )
     .map_err(sql(tx.path))?;
     // What was replaced: a wrap of the slot key by an old password, a domain.
@@ -129,7 +129,7 @@ fn write_rows(
     connection: &Connection,
     row: &SlotRow,
     credentials: &[CredentialRow],
-    domains: &[DomainRow],
+    keys: &KeyRows,
 ) -> rusqlite::Result<()> {
     connection.execute(
         "UPDATE slots SET label = ?2, version = ?3, capacity_objects = ?4, capacity_bytes = ?5,
@@ -154,19 +154,27 @@ fn write_rows(
         ids.join(",")
     };
     // Those that go first: labels and roles are unique.
-    for (table, kept) in [
+    let credential_ids = || credentials.iter().map(|it| it.id).collect();
+    for (table, id, kept) in [
+        ("quorums", "credential", keep(credential_ids())),
+        ("credentials", "id", keep(credential_ids())),
         (
-            "credentials",
-            keep(credentials.iter().map(|it| it.id).collect()),
+            "domains",
+            "id",
+            keep(keys.domains.iter().map(|it| it.id).collect()),
         ),
-        ("domains", keep(domains.iter().map(|it| it.id).collect())),
+        (
+            "smks",
+            "id",
+            keep(keys.smks.iter().map(|it| it.id).collect()),
+        ),
     ] {
         connection.execute(
-            &format!("DELETE FROM {table} WHERE slot = ?1 AND id NOT IN ({kept})"),
+            &format!("DELETE FROM {table} WHERE slot = ?1 AND {id} NOT IN ({kept})"),
             [row.slot.0],
         )?;
     }
-    insert_parts(connection, row.slot, credentials, domains)
+    insert_parts(connection, row.slot, credentials, keys)
 }
 
 fn destroy_all(tx: &mut Tx<'_>, slot: u32) -> Result<u64> {

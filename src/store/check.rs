@@ -28,6 +28,8 @@ pub struct SlotParts {
     pub credentials: Seen<Vec<Part>>,
     /// Its domains.
     pub domains: Seen<Vec<Part>>,
+    /// Its storage master keys.
+    pub smks: Seen<Vec<Part>>,
 }
 
 /// A credential or domain row, judged by what is in clear.
@@ -145,6 +147,7 @@ impl Store {
                 row,
                 credentials: seen(credentials(&snapshot, slot))?,
                 domains: seen(domains(&snapshot, slot))?,
+                smks: seen(smks(&snapshot, slot))?,
             }))
         })
     }
@@ -391,7 +394,9 @@ fn credentials(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<Pa
     connection
         .prepare(
             "SELECT id, role, memory_kib, passes, lanes, length(salt), length(commitment),
-                length(wrapped), failures FROM credentials WHERE slot = ?1 ORDER BY role",
+                length(wrapped), failures, quorums.credential IS NOT NULL
+             FROM credentials LEFT JOIN quorums ON quorums.credential = credentials.id
+             WHERE credentials.slot = ?1 ORDER BY role",
         )?
         .query_map([slot.0], |row| {
             let number = |column| row.get::<_, i64>(column);
@@ -405,7 +410,10 @@ fn credentials(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<Pa
                 }
             };
             let cost = (number(2)?, number(3)?, number(4)?);
-            if !is_sane(cost) {
+            let quorum: bool = row.get(9)?;
+            if quorum && cost != (0, 0, 0) {
+                faults.push(format!("{name} asks for key shares and for an Argon2 cost"));
+            } else if !quorum && !is_sane(cost) {
                 let (memory, passes, lanes) = cost;
                 faults.push(format!(
                     "{name} asks for an Argon2 cost that is not accepted: {memory} KiB, {passes} passes, {lanes} lanes"
@@ -458,6 +466,27 @@ fn domains(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<Part>>
             }
             let bytes = KEY_BYTES + SealedRow::OVERHEAD_BYTES;
             sized(&mut faults, "a domain", "sealed key", row.get(3)?, bytes);
+            Ok(Part {
+                id: row.get(0)?,
+                faults,
+            })
+        })?
+        .collect()
+}
+
+fn smks(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<Part>> {
+    connection
+        .prepare("SELECT id, length(sealed) FROM smks WHERE slot = ?1 ORDER BY id")?
+        .query_map([slot.0], |row| {
+            let mut faults = Vec::new();
+            let bytes = KEY_BYTES + SealedRow::OVERHEAD_BYTES;
+            sized(
+                &mut faults,
+                "a storage master key",
+                "sealed key",
+                row.get(1)?,
+                bytes,
+            );
             Ok(Part {
                 id: row.get(0)?,
                 faults,

@@ -16,7 +16,7 @@ mod parts;
 /// "SLOT", so that file(1) and we know a store from another database.
 const APPLICATION_ID: i32 = 0x534c_4f54;
 /// The schema's version; a later one is refused.
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 /// The first there was; from it on each is opened.
 const FIRST_VERSION: i32 = 1;
 
@@ -135,20 +135,50 @@ CREATE TRIGGER trash_removed AFTER DELETE ON trash BEGIN
 END;
 ";
 
+/// What version 3 has beside them: how many shares a quorum's credential takes and what tells each of them, in clear
+/// and bound into the credential; and storage master keys, sealed.
+const KIND_TABLES: &str = "
+CREATE TABLE quorums (
+    credential INTEGER PRIMARY KEY,
+    slot INTEGER NOT NULL REFERENCES slots ON DELETE CASCADE,
+    m INTEGER NOT NULL CHECK (m BETWEEN 2 AND n),
+    n INTEGER NOT NULL CHECK (n BETWEEN 2 AND 16),
+    share_set BLOB NOT NULL CHECK (length(share_set) = 16),
+    shares BLOB NOT NULL CHECK (length(shares) = 32 * n)
+) STRICT;
+CREATE INDEX quorums_by_slot ON quorums (slot);
+CREATE TABLE smks (
+    id INTEGER PRIMARY KEY,
+    slot INTEGER NOT NULL REFERENCES slots ON DELETE CASCADE,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX smks_by_slot ON smks (slot);
+";
+
+/// What each version added, the first one first: the tables, and what keeps them.
+const STEPS: [[&str; 2]; VERSION as usize] = [
+    [FIRST_TABLES, ""],
+    [TRASH_TABLES, TRASH_TRIGGERS],
+    [KIND_TABLES, ""],
+];
+
+/// What versions after `version` added.
+fn steps_after(version: i32) -> impl Iterator<Item = &'static [&'static str; 2]> {
+    STEPS.iter().skip(usize::try_from(version).unwrap_or(0))
+}
+
 /// Makes every table in an empty database.
 fn make_tables(connection: &Connection) -> rusqlite::Result<()> {
-    for tables in [FIRST_TABLES, TRASH_TABLES, TRASH_TRIGGERS] {
+    make_tables_of(connection, VERSION)
+}
+
+/// Those that a store of that version has: one that was not opened for writing since lacks the later ones.
+fn make_tables_of(connection: &Connection, version: i32) -> rusqlite::Result<()> {
+    let steps = usize::try_from(version).unwrap_or(0);
+    for tables in STEPS.iter().take(steps).flatten() {
         connection.execute_batch(tables)?;
     }
     Ok(())
-}
-
-/// Those that a store of that version has: one that was not opened for writing since has no trash yet.
-fn make_tables_of(connection: &Connection, version: i32) -> rusqlite::Result<()> {
-    match version {
-        FIRST_VERSION => connection.execute_batch(FIRST_TABLES),
-        _ => make_tables(connection),
-    }
 }
 
 /// Makes an empty file for the store unless there is one: 0600, in a folder 0700. SQLite gives its WAL
@@ -206,8 +236,8 @@ pub fn prepare(path: &Path, connection: &Connection, may_create: bool) -> Result
             why,
         });
     }
-    if version == FIRST_VERSION {
-        migrate(path, connection)?;
+    if version < VERSION {
+        migrate(path, connection, version)?;
     }
     connection
         .execute_batch(
@@ -267,39 +297,37 @@ fn application_id(path: &Path, connection: &Connection) -> Result<i32> {
         .map_err(sql(path))
 }
 
-/// A store of version 1 gets what it lacks, after a copy of it was put beside it.
-fn migrate(path: &Path, connection: &Connection) -> Result<()> {
-    let copy = super::backup::copy_before_migration(path, connection, FIRST_VERSION)?;
+/// A store of an earlier version gets what it lacks, after a copy of it was put beside it.
+fn migrate(path: &Path, connection: &Connection, from: i32) -> Result<()> {
+    let copy = super::backup::copy_before_migration(path, connection, from)?;
     log::warn!(
-        "{}: its schema goes from version {FIRST_VERSION} to {VERSION}; a copy as it was is {}: remove it when all is well, it holds what is destroyed from now on",
+        "{}: its schema goes from version {from} to {VERSION}; a copy as it was is {}: remove it when all is well, it holds what is destroyed from now on",
         path.display(),
         copy.display()
     );
     at_once(path, connection, || {
         let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         // Another process may have been first.
-        if version == FIRST_VERSION {
-            connection.execute_batch(TRASH_TABLES)?;
-            connection.execute_batch(TRASH_TRIGGERS)?;
-            connection.pragma_update(None, "user_version", VERSION)?;
+        for tables in steps_after(version).flatten() {
+            connection.execute_batch(tables)?;
         }
-        Ok(())
+        connection.pragma_update(None, "user_version", VERSION)
     })
 }
 
-/// For a connection that only reads: a store of version 1 then looks as if its trash were empty.
+/// For a connection that only reads: a store of an earlier version then looks as if what it lacks were empty.
 pub fn complete_for_reading(path: &Path, connection: &Connection) -> Result<()> {
     let version: i32 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(sql(path))?;
-    if version != FIRST_VERSION {
-        return Ok(());
+    for [tables, _] in steps_after(version) {
+        let tables = tables
+            .replace("CREATE TABLE ", "CREATE TEMP TABLE ")
+            .replace("CREATE INDEX ", "CREATE INDEX temp.")
+            .replace(" REFERENCES slots ON DELETE CASCADE", "");
+        connection.execute_batch(&tables).map_err(sql(path))?;
     }
-    let tables = TRASH_TABLES
-        .replace("CREATE TABLE ", "CREATE TEMP TABLE ")
-        .replace("CREATE INDEX ", "CREATE INDEX temp.")
-        .replace(" REFERENCES slots ON DELETE CASCADE", "");
-    connection.execute_batch(&tables).map_err(sql(path))
+    Ok(())
 }
 
 /// Refuses what is not a store of a version this build knows; which one it is.

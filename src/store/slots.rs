@@ -4,7 +4,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::fault::sql;
 use super::{Store, committer::Tx};
-use crate::credential::{Credential, KdfParams, Role, SealedRow};
+use crate::credential::{
+    Credential, HASH_BYTES, KdfParams, Method, Quorum, Role, SealedRow, ShareSet, SlotKind,
+};
 use crate::error::{Error, Result};
 use crate::object::SlotId;
 
@@ -17,9 +19,9 @@ pub struct SlotRow {
     pub serial: u64,
     /// 1 to 32 characters.
     pub label: String,
-    /// 1: password.
+    /// A [`SlotKind`]'s number.
     pub kind: u8,
-    /// 0: V0.
+    /// 0: V0, 1: V1.
     pub version: u8,
     /// The most objects.
     pub capacity_objects: u64,
@@ -53,6 +55,32 @@ pub struct SlotVersion {
 }
 
 impl SlotRow {
+    /// How it is logged in to.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for a kind that this build does not know.
+    pub fn slot_kind(&self) -> Result<SlotKind> {
+        SlotKind::from_number(self.kind).ok_or_else(|| Error::Damaged {
+            what: format!(
+                "slot {}: it is of kind {}, which this build does not know",
+                self.slot, self.kind
+            ),
+        })
+    }
+
+    /// [`Self::slot_kind`] in a word.
+    pub fn kind_name(&self) -> String {
+        match SlotKind::from_number(self.kind) {
+            Some(kind) => kind.to_string(),
+            None => format!("unknown ({})", self.kind),
+        }
+    }
+
+    /// Whether its objects leave it under a storage master key.
+    pub fn is_v1(&self) -> bool {
+        self.version == 1
+    }
+
     /// What tells whether it was changed since.
     pub fn as_version(&self) -> SlotVersion {
         SlotVersion {
@@ -89,14 +117,32 @@ pub struct DomainRow {
     pub sealed: SealedRow,
 }
 
+/// A storage master key and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmkRow {
+    /// Random, one per key that ever came in.
+    pub id: i64,
+    /// The key, sealed under the slot key.
+    pub sealed: SealedRow,
+}
+
+/// The keys that a slot seals blobs under.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyRows {
+    /// Domains: one to three.
+    pub domains: Vec<DomainRow>,
+    /// Storage master keys: none in a V0 slot, else 1 to 16.
+    pub smks: Vec<SmkRow>,
+}
+
 /// A partition to be made, with everything in it.
 pub struct NewSlot {
     /// The slot itself.
     pub row: SlotRow,
     /// One per role.
     pub credentials: Vec<CredentialRow>,
-    /// One to three.
-    pub domains: Vec<DomainRow>,
+    /// Its domains and storage master keys.
+    pub keys: KeyRows,
     /// The serial of the partition that this one destroys and replaces.
     pub replaces: Option<u64>,
 }
@@ -156,8 +202,10 @@ impl Store {
         self.read(|connection| {
             connection
                 .prepare_cached(
-                    "SELECT id, role, memory_kib, passes, lanes, salt, commitment, wrapped, failures
-                     FROM credentials WHERE slot = ?1 ORDER BY role",
+                    "SELECT id, role, memory_kib, passes, lanes, salt, commitment, wrapped, failures,
+                        m, n, share_set, shares
+                     FROM credentials LEFT JOIN quorums ON quorums.credential = credentials.id
+                     WHERE credentials.slot = ?1 ORDER BY role",
                 )?
                 .query_map([slot.0], |row| {
                     let role = Role::from_number(row.get(1)?)
@@ -166,10 +214,13 @@ impl Store {
                         id: row.get(0)?,
                         role,
                         credential: Credential {
-                            params: KdfParams {
-                                memory_kib: row.get(2)?,
-                                passes: row.get(3)?,
-                                lanes: row.get(4)?,
+                            method: match share_set(row, 9)? {
+                                Some(set) => Method::Quorum(set),
+                                None => Method::Password(KdfParams {
+                                    memory_kib: row.get(2)?,
+                                    passes: row.get(3)?,
+                                    lanes: row.get(4)?,
+                                }),
                             },
                             salt: row.get(5)?,
                             commitment: row.get(6)?,
@@ -190,19 +241,24 @@ impl Store {
         self.read(|connection| domain_rows(connection, slot))
     }
 
-    /// One slot with its domains, as they are at one moment.
+    /// One slot with the keys that it seals blobs under, as they are at one moment.
     ///
     /// # Errors
     /// As [`Self::slot`].
-    pub fn slot_with_domains(&self, slot: SlotId) -> Result<(SlotRow, Vec<DomainRow>)> {
+    pub fn slot_with_keys(&self, slot: SlotId) -> Result<(SlotRow, KeyRows)> {
         self.read(|connection| {
             let snapshot = connection.unchecked_transaction()?;
             let row = snapshot
                 .prepare_cached(&format!("{SELECT_SLOT} WHERE slot = ?1"))?
                 .query_row([slot.0], slot_row)
                 .optional()?;
-            row.map(|row| Ok((row, domain_rows(&snapshot, slot)?)))
-                .transpose()
+            let keys = || -> rusqlite::Result<KeyRows> {
+                Ok(KeyRows {
+                    domains: domain_rows(&snapshot, slot)?,
+                    smks: smk_rows(&snapshot, slot)?,
+                })
+            };
+            row.map(|row| Ok((row, keys()?))).transpose()
         })?
         .ok_or(Error::NoSuchSlot { slot })
     }
@@ -379,8 +435,39 @@ fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<(), Failure> {
             row.header.bytes(),
         ],
     )?;
-    insert_parts(connection, row.slot, &new.credentials, &new.domains)?;
+    insert_parts(connection, row.slot, &new.credentials, &new.keys)?;
     Ok(())
+}
+
+/// The set of shares of a credential, from four columns that are all NULL where it has none.
+fn share_set(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<ShareSet>> {
+    let Some(m) = row.get::<_, Option<u8>>(first)? else {
+        return Ok(None);
+    };
+    let n: u8 = row.get(first + 1)?;
+    let quorum = Quorum::new(m, n).ok_or_else(|| out_of_range(first, m.into()))?;
+    let hashes: Vec<u8> = row.get(first + 3)?;
+    let (hashes, rest) = hashes.as_chunks::<HASH_BYTES>();
+    if hashes.len() != usize::from(n) || !rest.is_empty() {
+        return Err(out_of_range(first + 3, n.into()));
+    }
+    Ok(Some(ShareSet {
+        quorum,
+        id: row.get(first + 2)?,
+        hashes: hashes.to_vec(),
+    }))
+}
+
+fn smk_rows(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<SmkRow>> {
+    connection
+        .prepare_cached("SELECT id, sealed FROM smks WHERE slot = ?1")?
+        .query_map([slot.0], |row| {
+            Ok(SmkRow {
+                id: row.get(0)?,
+                sealed: SealedRow::stored(row.get(1)?),
+            })
+        })?
+        .collect()
 }
 
 fn domain_rows(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<DomainRow>> {
@@ -402,8 +489,10 @@ pub(super) fn delete_slot(connection: &Connection, slot: SlotId) -> rusqlite::Re
     for table in [
         "objects",
         "trash",
+        "quorums",
         "credentials",
         "domains",
+        "smks",
         "usage",
         "trash_usage",
         "slots",
@@ -418,13 +507,19 @@ pub(super) fn insert_parts(
     connection: &Connection,
     slot: SlotId,
     credentials: &[CredentialRow],
-    domains: &[DomainRow],
+    keys: &KeyRows,
 ) -> rusqlite::Result<()> {
     for credential in credentials {
         insert_credential(connection, slot, credential)?;
     }
-    for domain in domains {
+    for domain in &keys.domains {
         insert_domain(connection, slot, domain)?;
+    }
+    for smk in &keys.smks {
+        connection.execute(
+            "INSERT INTO smks (id, slot, sealed) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING",
+            params![smk.id, slot.0, smk.sealed.bytes()],
+        )?;
     }
     Ok(())
 }
@@ -436,6 +531,10 @@ fn insert_credential(
     row: &CredentialRow,
 ) -> rusqlite::Result<()> {
     let c = &row.credential;
+    let (params, set) = match &c.method {
+        Method::Password(params) => (*params, None),
+        Method::Quorum(set) => (KdfParams::NONE, Some(set)),
+    };
     connection.execute(
         "INSERT INTO credentials (id, slot, role, memory_kib, passes, lanes, salt, commitment, wrapped)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING",
@@ -443,14 +542,28 @@ fn insert_credential(
             row.id,
             slot.0,
             row.role as u8,
-            c.params.memory_kib,
-            c.params.passes,
-            c.params.lanes,
+            params.memory_kib,
+            params.passes,
+            params.lanes,
             c.salt,
             c.commitment,
             c.wrapped,
         ],
     )?;
+    if let Some(set) = set {
+        connection.execute(
+            "INSERT INTO quorums (credential, slot, m, n, share_set, shares)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (credential) DO NOTHING",
+            params![
+                row.id,
+                slot.0,
+                set.quorum.m(),
+                set.quorum.n(),
+                set.id,
+                set.hashes.concat(),
+            ],
+        )?;
+    }
     Ok(())
 }
 

@@ -65,6 +65,31 @@ fn changes(then: &Value, now: &Value, place: &str, found: &mut Vec<String>) {
     }
 }
 
+/// How co, or another role, logs in to a slot of those: by what is beside the store.
+fn login(store: &Store, slot: &str, role: &str) -> String {
+    let shares = [1, 2].map(|index| format!("share-{slot}-{role}-{index}"));
+    match store.path(&shares[0]).exists() {
+        true => shares
+            .map(|share| format!("--share-file {slot}:{role}={share}"))
+            .join(" "),
+        false => format!("--password-file {slot}:{role}=pw-{slot}-{role}"),
+    }
+}
+
+/// Only those of `now` that there were then: later builds know more policies.
+fn of_then(then: &Value, now: &Value) -> Value {
+    let known = |policy: &&Value| {
+        let then = then.as_array().unwrap();
+        then.iter().any(|it| it["policy"] == policy["policy"])
+    };
+    now.as_array()
+        .unwrap()
+        .iter()
+        .filter(known)
+        .cloned()
+        .collect()
+}
+
 #[track_caller]
 fn unchanged(then: &Value, now: &Value, place: &str) {
     let mut found = Vec::new();
@@ -74,8 +99,7 @@ fn unchanged(then: &Value, now: &Value, place: &str) {
 }
 
 /// `object show` of every object of a slot, by handle.
-fn shown(store: &Store, slot: &str, password: &str) -> Vec<Value> {
-    let file = format!("--password-file {slot}={password}");
+fn shown(store: &Store, slot: &str, file: &str) -> Vec<Value> {
     let line = format!("partition contents -slot {slot} {file} --json");
     let contents = store.run(&line).ok().json();
     let rows = contents["objects"].as_array().unwrap();
@@ -117,7 +141,7 @@ fn what_earlier_versions_wrote_says_the_same() {
         for then in facts["slots"].as_array().unwrap() {
             let slot = then["info"]["slot"].to_string();
             let ask = |what: &str| {
-                let file = format!("--password-file {slot}=pw-{slot}-co");
+                let file = login(&store, &slot, "co");
                 store
                     .run(&format!("{what} -slot {slot} --json {file}"))
                     .ok()
@@ -127,14 +151,19 @@ fn what_earlier_versions_wrote_says_the_same() {
             unchanged(&then["info"], &ask("partition showinfo"), &place);
             unchanged(&then["roles"], &ask("role list")["roles"], &place);
             let policies = ask("partition showpolicies");
-            unchanged(&then["policies"], &policies["policies"], &place);
+            let policies = of_then(&then["policies"], &policies["policies"]);
+            unchanged(&then["policies"], &policies, &place);
             let domains = ask("partition domainlist");
             unchanged(&then["domains"], &domains["domains"], &place);
-            let objects = shown(&store, &slot, &format!("pw-{slot}-co"));
+            let objects = shown(&store, &slot, &login(&store, &slot, "co"));
             unchanged(&then["objects"], &objects.into(), &place);
             // From version 2 on there is a trash.
             if let Some(trash) = then.get("trash") {
                 unchanged(trash, &ask("object trash")["trash"], &place);
+            }
+            // From version 3 on there are storage master keys.
+            if let Some(smks) = then.get("smks") {
+                unchanged(smks, &ask("partition smklist")["smks"], &place);
             }
         }
         if version >= 2 {
@@ -142,14 +171,19 @@ fn what_earlier_versions_wrote_says_the_same() {
                 .run("object restore -trash 2 -slot 0 --password-file 0=pw-0-co")
                 .ok();
         }
-        for (slot, role) in [(0, "po"), (0, "cu"), (1, "po"), (2, "po")] {
+        let later: &[_] = if version >= 3 { &["3", "4"] } else { &[] };
+        let officers = later.iter().map(|slot| (*slot, "po"));
+        for (slot, role) in [("0", "po"), ("0", "cu"), ("1", "po"), ("2", "po")]
+            .into_iter()
+            .chain(officers)
+        {
+            let login = login(&store, slot, role);
             store
-                .run(&format!(
-                    "role login -name {role} -slot {slot} --password-file {slot}:{role}=pw-{slot}-{role}"
-                ))
+                .run(&format!("role login -name {role} -slot {slot} {login}"))
                 .ok();
         }
-        let logins = [0, 1, 2].map(|slot| format!("--password-file {slot}=pw-{slot}-co"));
+        let slots = ["0", "1", "2"].iter().chain(later);
+        let logins: Vec<String> = slots.map(|slot| login(&store, slot, "co")).collect();
         let line = format!("store check {}", logins.join(" "));
         store.run(&line).ok();
     }
@@ -171,7 +205,7 @@ fn a_migration_leaves_a_copy_of_what_was() {
     // Nothing can be counted there, so a login is only checked.
     assert!(
         looked
-            .login(slot, slotfs::credential::Role::Co, &password)
+            .login(slot, slotfs::credential::Role::Co, &password.into())
             .is_ok()
     );
     assert!(looked.list_trash(slot, 0, 10).unwrap().is_empty());
@@ -190,10 +224,10 @@ fn a_migration_leaves_a_copy_of_what_was() {
         .run("object delete -handle 1 -force -slot 0 --password-file 0=pw-0-co")
         .ok();
     assert!(
-        out.stderr.contains("store.db.v1-2") && out.stderr.contains("from version 1 to 2"),
+        out.stderr.contains("store.db.v1-2") && out.stderr.contains("from version 1 to 3"),
         "{out:?}"
     );
-    assert_eq!(version(&path), 2);
+    assert_eq!(version(&path), 3);
     assert_eq!(
         fs::read(store.path("store.db.v1")).unwrap(),
         b"of somebody else"
@@ -204,7 +238,7 @@ fn a_migration_leaves_a_copy_of_what_was() {
     assert_eq!(version(&copy), 1);
     // The copy is the store as it was: put back, it holds all there was.
     fs::copy(&copy, &path).unwrap();
-    let objects = shown(&store, "0", "pw-0-co");
+    let objects = shown(&store, "0", "--password-file 0=pw-0-co");
     unchanged(&facts["slots"][0]["objects"], &objects.into(), "the copy");
     assert_eq!(before.len(), fs::read(&copy).unwrap().len());
     let out = store.run("store check --password-file 0=pw-0-co").ok();
@@ -264,7 +298,11 @@ fn blobs_of_earlier_versions_are_the_same_bytes_and_still_open() {
                 &[("S", &blobs.join(slot)), ("D", &target)],
             )
             .ok();
-            let copied = shown(&store, &format!("1{slot}"), "pw-0-po");
+            let copied = shown(
+                &store,
+                &format!("1{slot}"),
+                &format!("--password-file 1{slot}=pw-0-po"),
+            );
             assert_eq!(copied.len(), then.len(), "v{version}, slot {slot}");
             let index: usize = slot.parse().unwrap();
             let objects = facts["slots"][index]["objects"].as_array().unwrap();
@@ -274,6 +312,44 @@ fn blobs_of_earlier_versions_are_the_same_bytes_and_still_open() {
                 let original = &objects.iter().find(same).unwrap()["object"];
                 unchanged(original, copy, &format!("v{version}, slot {slot}"));
             }
+        }
+    }
+}
+
+/// The same for what V1 slots gave: the storage master key opens with the domain, and the objects with it.
+#[test]
+fn storage_master_keys_of_earlier_versions_still_open_what_they_sealed() {
+    for version in versions().into_iter().filter(|version| *version >= 3) {
+        let (store, _, blobs) = copy_of(version);
+        let init = "partition init -slot 10 -label today -domainkey red.pem -version 1";
+        store
+            .run(&format!("{init} --password-file 10=pw-0-po"))
+            .ok();
+        let logins = ["3", "4"]
+            .map(|slot| format!("--login {slot} {}", login(&store, slot, "co")))
+            .join(" ");
+        let line = format!("mount mnt {logins} --login 10 --password-file 10=pw-0-po");
+        let logins: Vec<&str> = line.split(' ').skip(2).collect();
+        let mount = store.start_at("mnt", &[], &logins);
+        for slot in ["3", "4"] {
+            let then = contents(&blobs.join(slot));
+            assert!(!then.is_empty());
+            for (name, bytes) in &then {
+                let now = fs::read(mount.point.join(slot).join(name)).unwrap();
+                assert!(
+                    now == *bytes,
+                    "v{version}, slot {slot}, {name}: other bytes"
+                );
+            }
+            // Slot 4's are under the key of slot 3, all of them: it came last.
+            let env = [
+                ("S", store.path("smk-3")),
+                ("K", mount.point.join("10/.slotfs/smk")),
+                ("B", blobs.join(slot)),
+                ("D", mount.point.join("10")),
+            ];
+            let env: Vec<(&str, &Path)> = env.iter().map(|(k, v)| (*k, v.as_path())).collect();
+            sh(r#"cat "$S" > "$K" && cp "$B"/* "$D"/"#, &env).ok();
         }
     }
 }

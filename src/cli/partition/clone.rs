@@ -9,7 +9,7 @@ use clap::Args;
 use super::super::password::{ask, confirm, target_password_missing};
 use super::super::{Console, Ended, output};
 use super::clone_report::Report;
-use crate::credential::Role;
+use crate::credential::{Role, Secret, SlotKind};
 use crate::error::{Error, Result};
 use crate::hsm::{Hsm, Selection};
 use crate::interrupt::Interrupt;
@@ -66,15 +66,15 @@ impl Clone {
             )));
         }
         hsm.slot(to)?;
-        let source = console.password_for(&hsm, from, &[Role::Co, Role::Cu])?;
-        let password = target_password(console, to, self.password.as_deref())?;
+        let source = console.secret_for(&hsm, from, &[Role::Co, Role::Cu])?;
+        let secret = target_secret(console, &hsm, to, self.password.as_deref())?;
 
         let mut report = Report::new(console.json(), from, to);
         // Each login is a tenth of a second of Argon2: the target's runs beside the source's.
         let (source, target) = thread::scope(|scope| {
-            let target = scope.spawn(|| Target::log_in(&hsm, to, &password));
+            let target = scope.spawn(|| Target::log_in(&hsm, to, &secret));
             let source = match source {
-                Some((role, password)) => hsm.login(from, role, &password),
+                Some((role, secret)) => hsm.login(from, role, &secret),
                 None => Ok(()),
             };
             let target = target.join().unwrap_or_else(|panic| resume_unwind(panic));
@@ -114,9 +114,10 @@ impl Clone {
     /// How many objects can be cloned, and how many cannot.
     fn verify(&self, hsm: &Hsm, from: SlotId, report: &mut Report) -> Result<(u64, u64)> {
         report.verifying();
-        let (can, cannot) = hsm.check_cloneable(from, &self.objects.0, |handle, why| {
-            report.cannot_be_cloned(handle, why);
-        })?;
+        let (can, cannot) =
+            hsm.check_cloneable(from, self.slot, &self.objects.0, |handle, why| {
+                report.cannot_be_cloned(handle, why);
+            })?;
         report.verified(can, cannot);
         Ok((can, cannot))
     }
@@ -182,16 +183,23 @@ impl Clone {
     }
 }
 
-/// `-password`, a password file, or the prompt of the original.
-fn target_password(
+/// `-password`, a password file, or the prompt of the original; in a quorum slot its key shares, and none of these.
+pub(super) fn target_secret(
     console: &Console<'_>,
+    hsm: &Hsm,
     slot: SlotId,
     given: Option<&str>,
-) -> Result<SecretBytes> {
-    if let Some(given) = given {
-        return Ok(SecretBytes::from(given.as_bytes()));
+) -> Result<Secret> {
+    let kind = hsm.slot(slot)?.slot_kind()?;
+    match (given, kind) {
+        (Some(given), SlotKind::Password) => {
+            return Ok(SecretBytes::from(given.as_bytes()).into());
+        }
+        (Some(_), SlotKind::Quorum) => return Err(Error::OtherAuthentication { slot, kind }),
+        (None, SlotKind::Quorum) => return console.secret(hsm, slot, Role::Co),
+        (None, SlotKind::Password) => {}
     }
-    if let Some(on_file) = console.password_on_file(slot, Role::Co)? {
+    if let Some(on_file) = console.secret_on_file(hsm, slot, Role::Co)? {
         return Ok(on_file);
     }
     target_password_missing(slot, console.json())?;
@@ -199,18 +207,18 @@ fn target_password(
     if !console.json() {
         output::print("\n");
     }
-    Ok(SecretBytes::from(password.as_bytes()))
+    Ok(SecretBytes::from(password.as_bytes()).into())
 }
 
 /// The target's login: it ends with the command, unless the shell had it before.
-struct Target<'a> {
+pub(super) struct Target<'a> {
     hsm: &'a Hsm,
     slot: SlotId,
     keep: bool,
 }
 
 impl<'a> Target<'a> {
-    fn log_in(hsm: &'a Hsm, slot: SlotId, password: &SecretBytes) -> Result<Self> {
+    pub(super) fn log_in(hsm: &'a Hsm, slot: SlotId, secret: &Secret) -> Result<Self> {
         let before = hsm.session(slot).ok().map(|session| session.role());
         if let Some(role) = before
             && role != Role::Co
@@ -221,7 +229,7 @@ impl<'a> Target<'a> {
                 needed: Role::Co,
             });
         }
-        hsm.login(slot, Role::Co, password)?;
+        hsm.login(slot, Role::Co, secret)?;
         Ok(Self {
             hsm,
             slot,

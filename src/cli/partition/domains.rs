@@ -102,7 +102,10 @@ impl Add {
         let hsm = console.open()?;
         let slot = console.slot(&hsm, self.slot)?;
         console.login(&hsm, slot, &[Role::Po])?;
-        let key = self.domain.key(slot, &self.domainlabel)?;
+        let key = {
+            let kind = hsm.slot(slot)?.slot_kind()?;
+            self.domain.key(slot, &self.domainlabel, kind)?
+        };
         hsm.add_domain(slot, &key, &self.domainlabel, self.primary)?;
         changed(console, slot, &self.domainlabel);
         Ok(Ended::WithResult)

@@ -4,8 +4,9 @@ use serde_json::json;
 
 use super::super::{Console, Ended, output};
 use super::set::Retention;
+use crate::credential::{Role, SlotKind};
 use crate::error::Result;
-use crate::hsm::RoleState;
+use crate::hsm::{Policies, RoleState, SlotRow};
 use crate::object::{SlotId, show};
 
 /// `partition showinfo`
@@ -23,7 +24,7 @@ pub fn run(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
             "slot": slot.0,
             "label": row.label,
             "serial": row.serial,
-            "kind": "password",
+            "kind": row.kind_name(),
             "version": row.version,
             "created": show::iso_8601(row.created_secs),
             "logged_in": logged_in.map(|role| role.to_string()),
@@ -49,8 +50,9 @@ pub fn run(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
         ("Slot Id", slot.to_string()),
         ("Partition Label", show::escape(&row.label)),
         ("Partition Serial Number", row.serial.to_string()),
-        ("Authentication", "password".to_owned()),
+        ("Authentication", authentication(&row, &roles)),
         ("Version", format!("V{}", row.version)),
+        ("Configuration", configuration(&row)),
         ("Initialized", show::iso_8601(row.created_secs)),
     ];
     rows.extend(roles.iter().map(|role| (title(role), state(role))));
@@ -88,11 +90,41 @@ pub fn run(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
     Ok(Ended::WithResult)
 }
 
+/// Such as "quorum, 2 of 3 key shares": of co, whose they are at first for po too.
+fn authentication(row: &SlotRow, roles: &[RoleState]) -> String {
+    let quorum = roles
+        .iter()
+        .filter(|state| state.role != Role::Po)
+        .chain(roles)
+        .find_map(|state| state.quorum);
+    match quorum {
+        Some(quorum) => format!("quorum, {} of {} key shares", quorum.m(), quorum.n()),
+        None => row.kind_name(),
+    }
+}
+
+/// lunacm's words for it, as far as they apply.
+fn configuration(row: &SlotRow) -> String {
+    let kind = match SlotKind::from_number(row.kind) {
+        Some(SlotKind::Quorum) => "Multifactor Quorum",
+        _ => "PW",
+    };
+    let sks = if row.is_v1() {
+        " Scalable Key Storage"
+    } else {
+        ""
+    };
+    let mode = Policies::from_stored(&row.policies)
+        .unwrap_or_default()
+        .mode();
+    format!("User Partition With SO ({kind}){sks} {mode}")
+}
+
 fn title(state: &RoleState) -> &'static str {
     match state.role {
-        crate::credential::Role::Po => "Partition Officer (po)",
-        crate::credential::Role::Co => "Crypto Officer (co)",
-        crate::credential::Role::Cu => "Crypto User (cu)",
+        Role::Po => "Partition Officer (po)",
+        Role::Co => "Crypto Officer (co)",
+        Role::Cu => "Crypto User (cu)",
     }
 }
 

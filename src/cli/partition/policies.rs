@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::super::password::confirm;
 use super::super::{Console, Ended, output};
-use crate::credential::Role;
+use crate::credential::{Role, SlotKind};
 use crate::error::{Error, Result};
 use crate::hsm::{Policies, Policy};
 use crate::object::SlotId;
@@ -32,7 +32,7 @@ fn policy(text: &str) -> Result<Policy, String> {
         .ok()
         .and_then(Policy::from_number)
         .ok_or_else(|| {
-            let numbers: Vec<String> = Policy::ALL
+            let numbers: Vec<String> = Policy::all(SlotKind::Password)
                 .iter()
                 .map(|policy| policy.number().to_string())
                 .collect();
@@ -48,15 +48,22 @@ pub fn list(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
     let policies = Policies::from_stored(&row.policies).ok_or_else(|| Error::Damaged {
         what: format!("slot {slot}: its policies are not readable"),
     })?;
+    let kind = row.slot_kind()?;
+    let mut capabilities = Vec::new();
     let mut rows = Vec::new();
     let mut documents = Vec::new();
-    for policy in Policy::ALL {
-        let value = policy.value(policies);
+    for policy in Policy::all(kind).iter().copied() {
+        let (value, capability) = (policy.value(policies), policy.capability().value());
+        capabilities.push(vec![
+            policy.number().to_string(),
+            policy.capability_name().to_owned(),
+            capability.to_string(),
+        ]);
         rows.push(vec![
             policy.number().to_string(),
             policy.name().to_owned(),
             value.to_string(),
-            match policy.is_switch() {
+            match policy.is_destructive_on() {
                 true => "off to on",
                 false => "no",
             }
@@ -65,14 +72,18 @@ pub fn list(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
         documents.push(json!({
             "policy": policy.number(),
             "description": policy.name(),
+            "capability": capability,
             "value": value,
-            "destructive_off_to_on": policy.is_switch(),
+            "destructive_off_to_on": policy.is_destructive_on(),
         }));
     }
     if console.json() {
         output::print_json(&json!({ "slot": slot.0, "policies": documents }));
     } else {
+        let heading = ["Capability", "Description", "Value"];
+        output::print(&output::table(&heading, &capabilities));
         let heading = ["Policy", "Description", "Value", "Destructive"];
+        output::print("\n");
         output::print(&output::table(&heading, &rows));
     }
     Ok(Ended::WithResult)

@@ -318,8 +318,8 @@ fn a_policy_reaches_the_mount() {
     mount.announce("policy forbids");
     assert_eq!(errno(fs::read(mount.point.join("0/1"))), libc::EPERM);
     let out = po(&store, 0, "partition showpolicies --json").ok().json();
-    assert_eq!(out["policies"][1]["policy"], 4);
-    assert_eq!(out["policies"][1]["value"], 0);
+    assert_eq!(out["policies"][2]["policy"], 4);
+    assert_eq!(out["policies"][2]["value"], 0);
     po(&store, 0, "partition changepolicy -policy 4 -value 1").fails(FAILED);
     let out = po(
         &store,
@@ -336,7 +336,7 @@ fn a_policy_reaches_the_mount() {
         "-policy 0 -value 2",
         "-policy 20 -value 0",
         "-policy 20 -value 11",
-        "-policy 1 -value 1",
+        "-policy 2 -value 1",
         "-policy 20",
     ] {
         po(&store, 0, &format!("partition changepolicy {bad}")).fails(USAGE);

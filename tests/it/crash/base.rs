@@ -5,7 +5,7 @@ use aes_gcm::{Aes256Gcm, KeyInit, Nonce, Tag};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use slotfs::credential::kdf::argon2id;
-use slotfs::credential::{Binding, Credential, KdfParams, Role};
+use slotfs::credential::{Binding, Credential, KdfParams, Method, Role};
 
 use crate::disk::Image;
 use crate::fixture::{Store, password};
@@ -90,7 +90,7 @@ impl Base {
                     lanes: row.get(6)?,
                 };
                 let credential = Credential {
-                    params,
+                    method: Method::Password(params),
                     salt: row.get(7)?,
                     commitment: row.get(8)?,
                     wrapped: row.get(9)?,
@@ -120,11 +120,14 @@ fn rewrap(old: &Credential, slot: u32, binding: Binding) -> Credential {
         .split_first_chunk::<32>()
         .map(|(k, t)| (*k, t))
         .unwrap();
-    let (cipher, _) = wrapping(slot, old.params, &old.salt);
+    let Method::Password(params) = old.method else {
+        panic!("a password slot");
+    };
+    let (cipher, _) = wrapping(slot, params, &old.salt);
     cipher
         .decrypt_inout_detached(
             &Nonce::from(*nonce),
-            &aad(binding, old.params, &old.salt),
+            &aad(binding, params, &old.salt),
             slot_key.as_mut_slice().into(),
             &Tag::try_from(tag).unwrap(),
         )
@@ -138,7 +141,7 @@ fn rewrap(old: &Credential, slot: u32, binding: Binding) -> Credential {
         )
         .unwrap();
     Credential {
-        params: CHEAP,
+        method: Method::Password(CHEAP),
         salt: old.salt.clone(),
         commitment,
         wrapped: [&nonce[..], &slot_key, &tag].concat(),

@@ -5,7 +5,7 @@ use std::fs;
 use data_encoding::{BASE64, HEXLOWER};
 use rusqlite::Connection;
 use serde_json::Value;
-use slotfs::credential::{Binding, Credential, KdfParams, Purpose, Role, SealedRow};
+use slotfs::credential::{Binding, Credential, KdfParams, Method, Purpose, Role, SealedRow};
 use slotfs::secret::SecretBytes;
 
 use crate::fixture::{Mount, Store, assert_errno, names, password, store_excl, store_trunc};
@@ -98,7 +98,7 @@ fn a_later_slot_header_is_refused_by_its_version() {
         let out = store.run(line).code_is_not(0);
         assert!(
             out.text()
-                .contains("its header has version 7, this build knows 1"),
+                .contains("its header has version 7, this build knows 2"),
             "{line}: {out:?}"
         );
         assert!(slots() == before, "{line} wrote");
@@ -107,7 +107,7 @@ fn a_later_slot_header_is_refused_by_its_version() {
     let roles = store.run("role list -slot 0 --json").ok().json();
     assert_eq!(roles["roles"][1]["failed_logins"], 0, "{roles:#}");
     // The check of this test itself: sealed again as it was, it opens.
-    reseal_header(&store, |plain| plain[0] = 1);
+    reseal_header(&store, |plain| plain[0] = 2);
     store.run_in(0, "partition contents").ok();
 }
 
@@ -126,7 +126,7 @@ fn reseal_header(store: &Store, change: impl FnOnce(&mut [u8])) {
                     lanes: row.get(3)?,
                 };
                 let credential = Credential {
-                    params,
+                    method: Method::Password(params),
                     salt: row.get(4)?,
                     commitment: row.get(5)?,
                     wrapped: row.get(6)?,
@@ -141,7 +141,7 @@ fn reseal_header(store: &Store, change: impl FnOnce(&mut [u8])) {
         id,
     };
     let key = credential
-        .unwrap(&SecretBytes::new(password(0).into_bytes()), binding)
+        .unwrap(&SecretBytes::new(password(0).into_bytes()).into(), binding)
         .unwrap();
     let (aad, header) = connection
         .query_row(

@@ -1,0 +1,203 @@
+//! Storage master keys: what a V1 slot seals its objects under. One is active, the earlier ones still open what
+//! they sealed (DESIGN.md 7).
+
+use thiserror::Error as ThisError;
+
+use super::amend::seal_smk;
+use super::{Hsm, Session};
+use crate::blob::{self, Fault, Kind, blob_bytes};
+use crate::credential::Role;
+use crate::error::{Error, Result};
+use crate::object::SlotId;
+use crate::secret::{KEY_BYTES, Key, SecretBytes};
+
+/// The most that a slot keeps.
+const MOST_SMKS: usize = 16;
+/// The first byte of a storage master key's payload.
+const PAYLOAD_VERSION: u8 = 1;
+/// Version and key.
+const PAYLOAD_BYTES: usize = 1 + KEY_BYTES;
+
+/// Why the storage master keys of a slot stay as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
+pub enum SmkFault {
+    /// A V0 slot has none.
+    #[error("it is V0 and has no storage master key")]
+    None,
+    /// It has them already.
+    #[error("it is V1 already")]
+    V1Already,
+    /// The ring is full.
+    #[error("it has {MOST_SMKS} storage master keys, and that is the most")]
+    Full,
+    /// Another fingerprint is meant.
+    #[error("it has no storage master key of that fingerprint")]
+    NoSuchKey,
+    /// A slot is never without.
+    #[error("that storage master key is the active one")]
+    Active,
+}
+
+impl Hsm {
+    /// The active storage master key of a slot, sealed under its domains.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`], [`Error::RoleNeeded`], [`Error::Smk`] for a V0 slot.
+    pub fn seal_smk(&self, slot: SlotId) -> Result<Vec<u8>> {
+        let session = self.reader(slot)?;
+        let smk = session.smks().first().ok_or(fault(slot, SmkFault::None))?;
+        let mut payload = SecretBytes::new(vec![PAYLOAD_VERSION; PAYLOAD_BYTES]);
+        payload.bytes_mut()[1..].copy_from_slice(smk.key().bytes());
+        blob::seal(Kind::Smk, session.roots(), payload.bytes()).map_err(|why| Error::Damaged {
+            what: format!("slot {slot}: its storage master key cannot be sealed: {why}"),
+        })
+    }
+
+    /// The exact size of what [`Self::seal_smk`] gives; `None` for a V0 slot.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`]
+    pub fn smk_bytes(&self, slot: SlotId) -> Result<Option<u64>> {
+        let session = self.session(slot)?;
+        let stanzas = session.domains().len();
+        Ok(session
+            .row()
+            .is_v1()
+            .then(|| blob_bytes(stanzas, PAYLOAD_BYTES) as u64))
+    }
+
+    /// Takes in a storage master key that [`Self::seal_smk`] of a slot with a common domain gave: it is the active one
+    /// from then on. Whether it is new here; one that is there already changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unverified`], [`Error::PayloadVersion`], [`Error::Smk`], [`Error::NotLoggedIn`], [`Error::ReadOnly`].
+    pub fn import_smk(&self, slot: SlotId, blob: &[u8]) -> Result<bool> {
+        let outcome = self.again_if_changed(|| self.try_import_smk(slot, blob));
+        match &outcome {
+            Ok(new) => self.journal.note(
+                slot,
+                match new {
+                    true => format!("The storage master key of slot {slot} is now another"),
+                    false => format!("The storage master key was on slot {slot} already"),
+                },
+            ),
+            Err(error) => self.journal.note(
+                slot,
+                format!(
+                    "A storage master key for slot {slot} was not taken: {}",
+                    super::reason(error)
+                ),
+            ),
+        }
+        outcome
+    }
+
+    fn try_import_smk(&self, slot: SlotId, blob: &[u8]) -> Result<bool> {
+        let session = self.writer(slot)?;
+        if !session.row().is_v1() {
+            return Err(fault(slot, SmkFault::None));
+        }
+        let key = verify(&session, blob)?;
+        if session.smks().iter().any(|smk| *smk.key() == key) {
+            return Ok(false);
+        }
+        self.push_smk(&session, &key)?;
+        Ok(true)
+    }
+
+    /// Whether `to` has the active storage master key of `from`.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`] for either slot, [`Error::Smk`] for a V0 slot.
+    pub fn has_smk_of(&self, to: SlotId, from: SlotId) -> Result<bool> {
+        let (source, target) = (self.reader(from)?, self.reader(to)?);
+        let smk = source.smks().first().ok_or(fault(from, SmkFault::None))?;
+        if !target.row().is_v1() {
+            return Err(fault(to, SmkFault::None));
+        }
+        Ok(target.smks().iter().any(|there| there.key() == smk.key()))
+    }
+
+    /// Gives a V1 slot a new storage master key, which is the active one from then on. co's or po's.
+    ///
+    /// # Errors
+    /// [`Error::Smk`], [`Error::RoleNeeded`], [`Error::SlotChanged`].
+    pub fn new_smk(&self, slot: SlotId) -> Result<()> {
+        let session = self.officer(slot, &[Role::Co, Role::Po])?;
+        if !session.row().is_v1() {
+            return Err(fault(slot, SmkFault::None));
+        }
+        self.push_smk(&session, &Key::random()?)
+    }
+
+    /// Takes a storage master key from a slot: what only it opens, the slot takes in no more. co's or po's.
+    ///
+    /// # Errors
+    /// As [`Self::new_smk`].
+    pub fn delete_smk(&self, slot: SlotId, fingerprint: [u8; 8]) -> Result<()> {
+        let session = self.officer(slot, &[Role::Co, Role::Po])?;
+        let at = session
+            .smks()
+            .iter()
+            .position(|smk| smk.fingerprint() == fingerprint);
+        let mut change = self.change_of(&session)?;
+        match at {
+            _ if !session.row().is_v1() => return Err(fault(slot, SmkFault::None)),
+            None => return Err(fault(slot, SmkFault::NoSuchKey)),
+            Some(0) => return Err(fault(slot, SmkFault::Active)),
+            Some(at) => drop(change.keys.smks.remove(at)),
+        }
+        self.commit_change(&session, change)?;
+        log::info!("slot {slot}: a storage master key was deleted");
+        Ok(())
+    }
+
+    /// Makes a V1 slot of a V0 slot, with a storage master key of its own. Its objects stay as they are. po's.
+    ///
+    /// # Errors
+    /// As [`Self::new_smk`].
+    pub fn upgrade(&self, slot: SlotId) -> Result<()> {
+        let session = self.officer(slot, &[Role::Po])?;
+        if session.row().is_v1() {
+            return Err(fault(slot, SmkFault::V1Already));
+        }
+        let mut change = self.change_of(&session)?;
+        change.row.version = 1;
+        let smk = seal_smk(session.slot_key(), session.row().serial, &Key::random()?)?;
+        change.keys.smks.push(smk);
+        self.commit_change(&session, change)?;
+        log::info!("slot {slot}: it is V1 now");
+        Ok(())
+    }
+
+    fn push_smk(&self, session: &std::sync::Arc<Session>, key: &Key) -> Result<()> {
+        let slot = session.slot();
+        if session.smks().len() >= MOST_SMKS {
+            return Err(fault(slot, SmkFault::Full));
+        }
+        let mut change = self.change_of(session)?;
+        let row = seal_smk(session.slot_key(), session.row().serial, key)?;
+        change.keys.smks.insert(0, row);
+        self.commit_change(session, change)?;
+        log::info!("slot {slot}: it has another storage master key");
+        Ok(())
+    }
+}
+
+/// Opens a storage master key's blob with the slot's own domains.
+fn verify(session: &Session, blob: &[u8]) -> Result<Key> {
+    let slot = session.slot();
+    let refused = |why| Error::Unverified { slot, why };
+    let payload = blob::open(Kind::Smk, session.roots(), blob).map_err(refused)?;
+    match payload.bytes().split_first() {
+        Some((&PAYLOAD_VERSION, key)) => {
+            Key::from_slice(key).ok_or_else(|| refused(Fault::Malformed))
+        }
+        Some((&version, _)) => Err(Error::PayloadVersion { slot, version }),
+        None => Err(refused(Fault::Malformed)),
+    }
+}
+
+fn fault(slot: SlotId, why: SmkFault) -> Error {
+    Error::Smk { slot, why }
+}
