@@ -56,7 +56,7 @@ pub use partition::Settings;
 pub use policy::{Capability, Policies, Policy, PolicyFault};
 pub use roles::{Reissued, Reset, RoleState, check_resettable, lost_by_reset, makers};
 pub use session::{Session, Smk};
-pub use smk::SmkFault;
+pub use smk::{SmkFault, SmkFile};
 pub use trash::{Removed, TrashFile};
 pub use trash_name::TrashName;
 pub use wish::Wish;

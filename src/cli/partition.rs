@@ -80,15 +80,20 @@ pub enum Verb {
         after_help = "Example:\n  slotfs partition domainchangelabel -domainlabel old -newlabel 2026 -slot 0"
     )]
     Domainchangelabel(domains::ChangeLabel),
-    /// Show the policies of a partition
-    #[command(after_help = "Example:\n  slotfs partition showpolicies -slot 0")]
+    /// Show the capabilities and policies of a partition
+    #[command(after_help = "Example:\n  slotfs partition showpolicies -slot 0 -verbose")]
     Showpolicies {
+        /// Also whether a change of a policy destroys objects
+        #[arg(short, long)]
+        verbose: bool,
         /// The slot [default: the active one]
         #[arg(short, long)]
         slot: Option<SlotId>,
     },
-    /// Change a policy of a partition (po)
-    #[command(after_help = "Example:\n  slotfs partition changepolicy -policy 20 -value 5 -slot 0")]
+    /// Change policies of a partition (po)
+    #[command(
+        after_help = "Examples:\n  slotfs partition changepolicy -policy 20 -value 5 -slot 0\n  slotfs partition changepolicy -policy 0,4 -value 0,0 -slot 0"
+    )]
     Changepolicy(policies::Change),
     /// Clone the storage master key of the active slot to another V1 slot that shares a cloning domain
     #[command(
@@ -193,7 +198,7 @@ impl Verb {
             Self::Domainadd(add) => add.run(console),
             Self::Domaindelete(delete) => delete.run(console),
             Self::Domainchangelabel(change) => change.run(console),
-            Self::Showpolicies { slot } => policies::list(console, slot),
+            Self::Showpolicies { verbose, slot } => policies::list(console, slot, verbose),
             Self::Changepolicy(change) => change.run(console),
             Self::Smkclone(clone) => clone.run(console),
             Self::Smklist { slot } => smk::list(console, slot),
@@ -248,11 +253,11 @@ impl Init {
         };
         let label = show::escape(&self.label);
         // Before the partition: one that nobody can log in to is worse than shares of none.
-        let issued = match &self.shares {
+        let mut issued = match &self.shares {
             Some(folder) => Some(Issued::write(folder, &shares)?),
             None => None,
         };
-        hsm.init_partition(NewPartition {
+        let made = hsm.init_partition(NewPartition {
             slot,
             serial,
             v1: self.version == 1,
@@ -266,7 +271,8 @@ impl Init {
             capacity_objects: self.capacity,
             policies: Policies::default(),
             replaces,
-        })?;
+        });
+        Issued::settle(&mut issued, made)?;
         let shares = issued.map(|issued| issued.keep(console.json()));
         if console.json() {
             let mut document = json!({ "slot": slot.0, "label": label, "serial": serial });

@@ -280,8 +280,9 @@ fn init(console: &Console<'_>, whose: &Whose, new: New) -> Result<Ended> {
     {
         return Err(Error::RoleExists { slot, role });
     }
-    let new = new.read(&hsm, slot, role)?;
-    hsm.init_role(slot, role, &new.secret)?;
+    let mut new = new.read(&hsm, slot, role)?;
+    let made = hsm.init_role(slot, role, &new.secret);
+    Issued::settle(&mut new.issued, made)?;
     done(console, slot, role, new.issued);
     Ok(Ended::WithResult)
 }
@@ -302,8 +303,9 @@ fn changepw(
         (Some(old), SlotKind::Password) => SecretBytes::new(old.into_bytes()).into(),
         (None, _) => console.secret(&hsm, slot, role)?,
     };
-    let new = new.read(&hsm, slot, role)?;
-    let reissued = hsm.change_secret(slot, role, &old, &new.secret, force)?;
+    let mut new = new.read(&hsm, slot, role)?;
+    let changed = hsm.change_secret(slot, role, &old, &new.secret, force);
+    let reissued = Issued::settle(&mut new.issued, changed)?;
     done(console, slot, role, new.issued);
     if kind == SlotKind::Quorum && !console.json() {
         let roles: Vec<String> = reissued.roles.iter().map(Role::to_string).collect();
@@ -345,8 +347,9 @@ fn resetpw(console: &Console<'_>, whose: &Whose, new: New, force: bool) -> Resul
             secrets(&po)
         ))?;
     }
-    let new = new.read(&hsm, slot, role)?;
-    let reset = hsm.reset_secret(slot, role, &new.secret, &po, force)?;
+    let mut new = new.read(&hsm, slot, role)?;
+    let reset = hsm.reset_secret(slot, role, &new.secret, &po, force);
+    let reset = Issued::settle(&mut new.issued, reset)?;
     let files = new.issued.map(|issued| issued.keep(console.json()));
     if console.json() {
         let lost: Vec<String> = reset.lost.iter().map(Role::to_string).collect();

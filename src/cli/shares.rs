@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{Console, output};
 use crate::cli::password::read_secret;
 use crate::credential::{KeyShare, Role, Secret};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, exit};
 use crate::hsm::{Gathering, Hsm};
 use crate::object::SlotId;
 use crate::secret::SecretBytes;
@@ -133,6 +133,23 @@ impl Issued {
             .and_then(|folder| folder.sync_all())
             .map_err(failed(folder))?;
         Ok(issued)
+    }
+
+    /// After what they are for was tried. Where the store failed it may yet have happened, and then they are all
+    /// that opens the slot: they stay.
+    pub fn settle<T>(issued: &mut Option<Self>, outcome: Result<T>) -> Result<T> {
+        if let (Some(issued), Err(error)) = (issued, &outcome)
+            && error.exit_status() == exit::STORE
+        {
+            issued.folder = None;
+            for file in issued.files.drain(..) {
+                output::tell(&format!(
+                    "slotfs: {} was written, and may be in use: try to log in with it before you remove it\n",
+                    file.display()
+                ));
+            }
+        }
+        outcome
     }
 
     /// Keeps them, and says where they are.

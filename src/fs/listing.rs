@@ -210,7 +210,7 @@ impl Inner {
         offset: u64,
         entries: &mut Vec<Listed>,
     ) -> Result<()> {
-        let has_smk = |slot| matches!(self.hsm.smk_bytes(slot), Ok(Some(_)));
+        let has_smk = |slot| matches!(self.hsm.smk_file(slot), Ok(Some(_)));
         for row in ControlFile::listed(slot.is_some()) {
             if row.file == ControlFile::Smk && !slot.is_some_and(has_smk) {
                 continue;

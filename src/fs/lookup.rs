@@ -141,13 +141,18 @@ impl Inner {
                     self.hsm.session(slot)?;
                 }
                 let mode = file.row().mode;
-                Ok(match file.kind() {
-                    FileType::Directory => (owner.folder(node, mode, store_time), TTL),
+                Ok(match (file.kind(), slot) {
+                    (FileType::Directory, _) => (owner.folder(node, mode, store_time), TTL),
+                    (_, Some(slot)) if file == ControlFile::Smk => {
+                        // A V0 slot has none.
+                        let smk = self.hsm.smk_file(slot)?.ok_or(Error::NoSuchFile)?;
+                        (
+                            owner.file(node, mode, smk.size, time(smk.time_secs)),
+                            NO_TTL,
+                        )
+                    }
                     // Its length is known only to who reads it, as in /proc.
-                    _ => (
-                        owner.file(node, mode, self.control_size(slot, file)?, store_time),
-                        NO_TTL,
-                    ),
+                    _ => (owner.file(node, mode, 0, store_time), NO_TTL),
                 })
             }
             Node::Object(id) | Node::Identity(id) => {
@@ -201,15 +206,6 @@ impl Inner {
                     .ok_or(Error::Gone)?;
                 Ok((self.opened_attr(node, &file), NO_TTL))
             }
-        }
-    }
-
-    /// Only of what is a blob: others go by it.
-    fn control_size(&self, slot: Option<SlotId>, file: ControlFile) -> Result<u64> {
-        match (slot, file) {
-            // A V0 slot has none.
-            (Some(slot), ControlFile::Smk) => self.hsm.smk_bytes(slot)?.ok_or(Error::NoSuchFile),
-            _ => Ok(0),
         }
     }
 

@@ -72,28 +72,34 @@ impl Hsm {
         Ok(row)
     }
 
-    /// Sets a policy; how many objects that destroyed ([`Policy::is_destructive`]). The partition officer's.
+    /// Sets policies, all of them or none; how many objects that destroyed ([`Policy::is_destructive`]). The partition
+    /// officer's.
     ///
     /// # Errors
-    /// [`Error::Policy`] for a value that the policy does not take here, else as [`Self::clear_partition`].
-    pub fn change_policy(&self, slot: SlotId, policy: Policy, value: u32) -> Result<u64> {
+    /// [`Error::Policy`] for a value that a policy does not take here, else as [`Self::clear_partition`].
+    pub fn change_policies(&self, slot: SlotId, changes: &[(Policy, u32)]) -> Result<u64> {
         let session = self.officer(slot, &[Role::Po])?;
-        let before = session.policies();
         let kind = session.row().slot_kind()?;
-        let after = policy
-            .set(before, value, kind)
-            .map_err(|why| Error::Policy {
-                slot,
-                policy: policy.number(),
-                why,
-            })?;
+        let before = session.policies();
+        let mut after = before;
         let mut change = self.change_of(&session)?;
-        change.row.policies = after.to_stored();
-        if policy.is_destructive(before, value) {
-            change.objects = Objects::Destroy;
+        for (policy, value) in changes {
+            after = policy
+                .set(after, *value, kind)
+                .map_err(|why| Error::Policy {
+                    slot,
+                    policy: policy.number(),
+                    why,
+                })?;
+            if policy.is_destructive(before, *value) {
+                change.objects = Objects::Destroy;
+            }
         }
+        change.row.policies = after.to_stored();
         let destroyed = self.commit_change(&session, change)?.destroyed;
-        log::info!("slot {slot}: policy {} is now {value}", policy.number());
+        for (policy, value) in changes {
+            log::info!("slot {slot}: policy {} is now {value}", policy.number());
+        }
         Ok(destroyed)
     }
 

@@ -145,7 +145,7 @@ fn everything(folder: &tempfile::TempDir) -> Arc<Hsm> {
         .unwrap();
     hsm.domain_labels(to).unwrap();
     hsm.delete_domain(to, "primary").unwrap();
-    hsm.change_policy(to, Policy::from_number(0).unwrap(), 1)
+    hsm.change_policies(to, &[(Policy::from_number(0).unwrap(), 1)])
         .unwrap();
     role(to, Role::Co);
     hsm.init_role(to, Role::Cu, &secret("a crypto user"))

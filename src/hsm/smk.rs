@@ -38,6 +38,21 @@ pub enum SmkFault {
     Active,
 }
 
+/// A storage master key as a file: what a stat needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SmkFile {
+    /// Its blob's exact size, bytes.
+    pub size: u64,
+    /// Seconds since 1970: the same for the same key, and another for another. rsync takes a file of the same size and
+    /// time for the same file, and would say that it copied what it did not.
+    pub time_secs: u64,
+}
+
+/// A time between 2001 and 2023 that stands for a fingerprint.
+fn time_of(fingerprint: [u8; 8]) -> u64 {
+    1_000_000_000 + u64::from_le_bytes(fingerprint) % 700_000_000
+}
+
 impl Hsm {
     /// The active storage master key of a slot, sealed under its domains.
     ///
@@ -53,17 +68,17 @@ impl Hsm {
         })
     }
 
-    /// The exact size of what [`Self::seal_smk`] gives; `None` for a V0 slot.
+    /// What [`Self::seal_smk`] gives, as a file; `None` for a V0 slot.
     ///
     /// # Errors
     /// [`Error::NotLoggedIn`]
-    pub fn smk_bytes(&self, slot: SlotId) -> Result<Option<u64>> {
+    pub fn smk_file(&self, slot: SlotId) -> Result<Option<SmkFile>> {
         let session = self.session(slot)?;
         let stanzas = session.domains().len();
-        Ok(session
-            .row()
-            .is_v1()
-            .then(|| blob_bytes(stanzas, PAYLOAD_BYTES) as u64))
+        Ok(session.smks().first().map(|smk| SmkFile {
+            size: blob_bytes(stanzas, PAYLOAD_BYTES) as u64,
+            time_secs: time_of(smk.fingerprint()),
+        }))
     }
 
     /// Takes in a storage master key that [`Self::seal_smk`] of a slot with a common domain gave: it is the active one

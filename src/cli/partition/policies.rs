@@ -13,12 +13,12 @@ use crate::object::SlotId;
 /// `partition changepolicy`
 #[derive(Args)]
 pub struct Change {
-    /// The policy's number, as 'partition showpolicies' shows it
-    #[arg(short, long, value_parser = policy)]
-    policy: Policy,
-    /// Its value: 0 (off) or 1 (on), or a number
-    #[arg(short, long)]
-    value: u32,
+    /// The policy's number, as 'partition showpolicies' shows it, or several with commas
+    #[arg(short, long, value_parser = policy, value_delimiter = ',')]
+    policy: Vec<Policy>,
+    /// Its value: 0 (off) or 1 (on), or a number; one for each policy
+    #[arg(short, long, value_delimiter = ',')]
+    value: Vec<u32>,
     /// Do not ask before objects are destroyed
     #[arg(short, long)]
     force: bool,
@@ -41,7 +41,7 @@ fn policy(text: &str) -> Result<Policy, String> {
 }
 
 /// `partition showpolicies`: in clear, so nobody needs to be logged in.
-pub fn list(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
+pub fn list(console: &Console<'_>, slot: Option<SlotId>, verbose: bool) -> Result<Ended> {
     let hsm = console.open_to_look()?;
     let slot = console.slot(&hsm, slot)?;
     let row = hsm.slot(slot)?;
@@ -59,16 +59,22 @@ pub fn list(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
             policy.capability_name().to_owned(),
             capability.to_string(),
         ]);
-        rows.push(vec![
-            policy.number().to_string(),
-            policy.name().to_owned(),
-            value.to_string(),
-            match policy.is_destructive_on() {
-                true => "off to on",
-                false => "no",
+        // As lunacm: a policy without its capability cannot be changed, and is left out.
+        if capability > 0 {
+            let mut row = vec![
+                policy.number().to_string(),
+                policy.name().to_owned(),
+                value.to_string(),
+            ];
+            if verbose {
+                let destructive = match policy.is_destructive_on() {
+                    true => "off to on",
+                    false => "no",
+                };
+                row.push(destructive.to_owned());
             }
-            .to_owned(),
-        ]);
+            rows.push(row);
+        }
         documents.push(json!({
             "policy": policy.number(),
             "description": policy.name(),
@@ -83,8 +89,9 @@ pub fn list(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
         let heading = ["Capability", "Description", "Value"];
         output::print(&output::table(&heading, &capabilities));
         let heading = ["Policy", "Description", "Value", "Destructive"];
+        let heading = if verbose { &heading[..] } else { &heading[..3] };
         output::print("\n");
-        output::print(&output::table(&heading, &rows));
+        output::print(&output::table(heading, &rows));
     }
     Ok(Ended::WithResult)
 }
@@ -92,25 +99,46 @@ pub fn list(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
 impl Change {
     /// Runs the command.
     pub fn run(self, console: &Console<'_>) -> Result<Ended> {
+        if self.policy.len() != self.value.len() {
+            return Err(Error::Usage(format!(
+                "{} policies and {} values were given: give one value for each policy",
+                self.policy.len(),
+                self.value.len()
+            )));
+        }
+        let changes: Vec<(Policy, u32)> = self.policy.into_iter().zip(self.value).collect();
         let hsm = console.open()?;
         let slot = console.slot(&hsm, self.slot)?;
         console.login(&hsm, slot, &[Role::Po])?;
         let before = hsm.session(slot)?.policies();
-        if self.policy.is_destructive(before, self.value) && !self.force {
+        let destructive: Vec<String> = changes
+            .iter()
+            .filter(|(policy, value)| policy.is_destructive(before, *value))
+            .map(|(policy, _)| policy.number().to_string())
+            .collect();
+        if !destructive.is_empty() && !self.force {
             confirm(&format!(
                 "policy {} of slot {slot} goes from off to on, and its objects were promised not to leave: all {} would be destroyed",
-                self.policy.number(),
+                destructive.join(" and "),
                 super::removal::objects(&hsm, slot)?
             ))?;
         }
-        let destroyed = hsm.change_policy(slot, self.policy, self.value)?;
+        let destroyed = hsm.change_policies(slot, &changes)?;
         if console.json() {
-            output::print_json(&json!({
-                "slot": slot.0,
-                "policy": self.policy.number(),
-                "value": self.value,
-                "destroyed": destroyed,
-            }));
+            let mut document = json!({ "slot": slot.0, "destroyed": destroyed });
+            match changes.as_slice() {
+                [(policy, value)] => {
+                    document["policy"] = policy.number().into();
+                    document["value"] = (*value).into();
+                }
+                several => {
+                    document["policies"] = several
+                        .iter()
+                        .map(|(policy, value)| json!({ "policy": policy.number(), "value": value }))
+                        .collect();
+                }
+            }
+            output::print_json(&document);
         } else if destroyed > 0 {
             output::print(&format!(
                 "        {destroyed} objects on slot {slot} were destroyed.\n"

@@ -73,6 +73,34 @@ fn capability_and_policy_are_two_things() {
     assert!(out.stdout.contains("No Backup Mode"), "{out:?}");
 }
 
+/// Several in one command, all of them or none.
+#[test]
+fn several_policies_at_once() {
+    let store = Store::empty();
+    init(&store, 0, None, 0);
+    let po = "-slot 0 --password-file 0:po=pw-0";
+    let run =
+        |line: &str| store.run_without_terminal(&format!("partition changepolicy {line} {po}"));
+    run("-policy 0,4 -value 0").fails(USAGE);
+    run("-policy 0,1 -value 0,1").fails(FAILED);
+    assert_eq!(policies(&store, 0)[0], (0, 1, 1));
+    run("-policy 0,4,20 -value 0,0,3").ok();
+    let values: Vec<u64> = policies(&store, 0).iter().map(|it| it.2).collect();
+    assert_eq!(values, [0, 0, 0, 0, 3]);
+    let out = run("-policy 0,4 -value 1,1").fails(FAILED);
+    assert!(
+        out.stderr
+            .contains("policy 0 and 4 of slot 0 goes from off to on"),
+        "{out:?}"
+    );
+    let out = store.run("partition showpolicies -slot 0 -verbose").ok();
+    assert!(out.stdout.contains("Destructive"), "{out:?}");
+    assert!(
+        !out.stdout.contains("Allow private key wrapping"),
+        "{out:?}"
+    );
+}
+
 /// Says exactly what is lost, asks, clears the slot; roles, domains and the storage master key stay.
 #[test]
 fn a_destructive_change_says_what_is_lost() {

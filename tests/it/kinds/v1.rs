@@ -326,3 +326,24 @@ fn the_ring_outlives_a_new_slot_key() {
         run_in(&store, 1, "partition contents").ok();
     }
 }
+
+/// rsync takes a file of the same size and time for the same: two keys never have one time.
+#[test]
+fn rsync_copies_another_smk_and_the_same_only_once() {
+    let store = two();
+    let expected = ring(&store, 0);
+    let mounted = mount(&store, &[0, 1]);
+    let rsync = |options: &str| {
+        let script = format!(r#"rsync {options} "$S" "$D""#);
+        sh(
+            &script,
+            &[("S", &smk(&mounted, 0)), ("D", &smk(&mounted, 1))],
+        )
+    };
+    // It cannot write beside it and rename, and says so.
+    rsync("-a").fails(23);
+    rsync("-a --inplace").ok();
+    assert_eq!(rsync("-ai --inplace").ok().stdout, "");
+    drop(mounted);
+    assert_eq!(ring(&store, 1)[0], expected[0]);
+}
