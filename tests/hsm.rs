@@ -437,7 +437,10 @@ fn what_a_header_no_longer_names_is_not_used() {
     let fixture = Fixture::new(&[Policies::default()]).tamper(&copy("slots"));
     fixture.login(0, Role::Po).unwrap();
     let policy = slotfs::hsm::Policy::FailedLogins;
-    fixture.hsm.change_policies(SlotId(0), &[(policy, 3)]).unwrap();
+    fixture
+        .hsm
+        .change_policies(SlotId(0), &[(policy, 3)])
+        .unwrap();
     let fixture = fixture.tamper(
         "UPDATE slots SET policies = (SELECT policies FROM old WHERE old.slot = slots.slot);",
     );

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use slotfs::credential::KeyShare;
 use slotfs::domain::DomainKey;
 
 use crate::fixture::{Mount, Store, password, run, sh};
@@ -189,6 +190,39 @@ fn a_logged_out_daemon_holds_no_key_and_no_domain() {
         !memchr(&files, password(0).as_bytes()),
         "a password is in a file"
     );
+}
+
+/// The same for what lets in to a quorum slot: the shares themselves, and what they make. (The text that was written to
+/// the login file stays in the buffers of the FUSE library, as a password does: docs/security.md.)
+#[test]
+fn a_logged_out_daemon_holds_no_key_share() {
+    let store = Store::empty();
+    store.domain("red");
+    store
+        .run("partition init -slot 0 -label q -domainkey red.pem -quorum 2/3 -shares shares -version 1")
+        .ok();
+    let texts: Vec<Vec<u8>> = (1..=3)
+        .map(|index| fs::read(store.path(format!("shares/share-{index}-of-3"))).unwrap())
+        .collect();
+    let shares: Vec<KeyShare> = texts
+        .iter()
+        .map(|text| KeyShare::parse(text).unwrap())
+        .collect();
+    let mount = store.start_traced(&[]);
+    let slot = mount.point.join("0/.slotfs");
+    fs::write(slot.join("login"), &texts[0]).unwrap();
+    // While it waits for the others it is there: the search can find something.
+    assert!(has(&memory(&mount), shares[0].share.bytes()));
+    fs::write(slot.join("login"), &texts[2]).unwrap();
+    fs::read(slot.join("smk")).unwrap();
+    fs::write(slot.join("login"), &texts[1]).unwrap();
+    fs::write(slot.join("logout"), "x").unwrap();
+    let memory = memory(&mount);
+    for (index, share) in shares.iter().enumerate() {
+        assert!(!has(&memory, share.share.bytes()), "share {}", index + 1);
+    }
+    let domain = DomainKey::from_pem(&fs::read(store.path("red.pem")).unwrap()).unwrap();
+    assert!(!has(&memory, domain.key().bytes()));
 }
 
 /// What commands print, in either form, and what they log at their loudest.
