@@ -18,6 +18,7 @@ mod backup;
 mod change;
 mod check;
 mod committer;
+mod credentials;
 mod fault;
 mod kind;
 mod objects;
@@ -29,8 +30,9 @@ pub(crate) mod traced;
 pub use change::{Changed, Objects, Reseal, SlotChange};
 pub use check::{Count, ObjectRow, Part, Seen, SlotParts};
 pub use committer::CommitStats;
+pub use credentials::CredentialRow;
 pub use objects::{Alike, Entry, Move, Place, Put, Same, Seal, Stored, Trashed};
-pub use slots::{CredentialRow, DomainRow, KeyRows, NewSlot, SlotRow, SlotVersion, SmkRow};
+pub use slots::{DomainRow, KeyRows, NewSlot, SlotRow, SlotVersion, SmkRow};
 
 use committer::Committer;
 use fault::sql;

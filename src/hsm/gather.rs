@@ -130,13 +130,7 @@ impl Hsm {
     /// [`Error::OtherAuthentication`] where it has a password, [`Error::RoleMissing`], [`Error::NoSuchSlot`].
     pub fn gather(&self, slot: SlotId, role: Role) -> Result<Gathering> {
         let row = self.slot(slot)?;
-        let stored = self
-            .store
-            .credentials(slot)?
-            .into_iter()
-            .find(|credential| credential.role == role)
-            .ok_or(Error::RoleMissing { slot, role })?;
-        match stored.credential.method {
+        match self.credential_of(slot, role)?.credential.method {
             Method::Quorum(set) => Ok(Gathering {
                 slot,
                 role,

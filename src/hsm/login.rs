@@ -7,6 +7,7 @@ use crate::credential::{Binding, CredentialError, KdfError, Role, Secret, SlotKi
 use crate::error::{Error, Result};
 use crate::hsm::policy::Policies;
 use crate::object::SlotId;
+use crate::store::CredentialRow;
 
 impl Hsm {
     /// Logs `role` in to `slot`. Takes as long as its Argon2id, so never call it on an event loop.
@@ -37,12 +38,7 @@ impl Hsm {
         if secret.kind() != kind {
             return Err(Error::OtherAuthentication { slot, kind });
         }
-        let stored = self
-            .store
-            .credentials(slot)?
-            .into_iter()
-            .find(|credential| credential.role == role)
-            .ok_or(Error::RoleMissing { slot, role })?;
+        let stored = self.credential_of(slot, role)?;
         // Read from clear text that is only authenticated once logged in: a planted high number buys
         // guesses that the file's owner could make at home anyway.
         let most = Policies::from_stored(&row.policies)
@@ -113,6 +109,15 @@ impl Hsm {
             self.store.clear_failures(stored.id)?;
         }
         Ok(session)
+    }
+
+    /// What `role` logs in to `slot` by, as it is at rest.
+    pub(super) fn credential_of(&self, slot: SlotId, role: Role) -> Result<CredentialRow> {
+        self.store
+            .credentials(slot)?
+            .into_iter()
+            .find(|credential| credential.role == role)
+            .ok_or(Error::RoleMissing { slot, role })
     }
 
     fn uncount_attempt(&self, credential: i64) -> Result<()> {

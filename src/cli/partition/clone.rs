@@ -58,14 +58,8 @@ impl Clone {
     /// Runs the command.
     pub fn run(self, console: &Console<'_>) -> Result<Ended> {
         let hsm = console.open()?;
-        let from = console.slot(&hsm, None)?;
         let to = self.slot;
-        if from == to {
-            return Err(Error::Usage(format!(
-                "slot {to} is the active slot: give another one as target, or another --active-slot as source"
-            )));
-        }
-        hsm.slot(to)?;
+        let from = source(console, &hsm, to)?;
         let source = console.secret_for(&hsm, from, &[Role::Co, Role::Cu])?;
         let secret = target_secret(console, &hsm, to, self.password.as_deref())?;
 
@@ -181,6 +175,18 @@ impl Clone {
             }),
         }
     }
+}
+
+/// The slot to clone from to `to`: the active one, and another.
+pub(super) fn source(console: &Console<'_>, hsm: &Hsm, to: SlotId) -> Result<SlotId> {
+    let from = console.slot(hsm, None)?;
+    if from == to {
+        return Err(Error::Usage(format!(
+            "slot {to} is the active slot: give another one as target, or another --active-slot as source"
+        )));
+    }
+    hsm.slot(to)?;
+    Ok(from)
 }
 
 /// `-password`, a password file, or the prompt of the original; in a quorum slot its key shares, and none of these.

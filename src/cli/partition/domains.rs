@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::password::confirm;
 use super::super::{Console, Ended, output};
-use super::Domain;
+use super::init::Domain;
 use crate::credential::Role;
 use crate::error::Result;
 use crate::object::{SlotId, show};

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::super::password::confirm;
 use super::super::{Console, Ended, output};
-use super::clone::{Target, target_secret};
+use super::clone::{Target, source, target_secret};
 use crate::credential::Role;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::object::SlotId;
 
 /// `partition smkclone`
@@ -93,14 +93,8 @@ impl SmkClone {
     /// Runs the command.
     pub fn run(self, console: &Console<'_>) -> Result<Ended> {
         let hsm = console.open()?;
-        let from = console.slot(&hsm, None)?;
         let to = self.slot;
-        if from == to {
-            return Err(Error::Usage(format!(
-                "slot {to} is the active slot: give another one as target, or another --active-slot as source"
-            )));
-        }
-        hsm.slot(to)?;
+        let from = source(console, &hsm, to)?;
         console.login(&hsm, from, &[Role::Co, Role::Cu])?;
         let secret = target_secret(console, &hsm, to, self.password.as_deref())?;
         let _target = Target::log_in(&hsm, to, &secret)?;
