@@ -112,8 +112,8 @@ impl Gathered {
         let limit = Duration::from_millis(self.forget_after_millis.load(Ordering::Relaxed));
         self.sets().retain(|(slot, role), (gathering, last)| {
             let fresh = last.elapsed() < limit;
-            if !fresh {
-                let have = gathering.have();
+            let have = gathering.have();
+            if !fresh && have > 0 {
                 log::warn!(
                     "slot {slot}: {have} key shares for {role} waited too long and are forgotten"
                 );
@@ -161,17 +161,15 @@ impl Hsm {
             return Ok(Presented::LoggedIn);
         }
         self.gathered.forget_old();
-        let fresh = self.gather(slot, role)?;
+        let now = self.gather(slot, role)?;
         let secret = {
             let mut sets = self.gathered.sets();
-            let (gathering, last) = sets
-                .entry((slot, role))
-                .or_insert_with(|| (fresh, Instant::now()));
-            // Issued again, or the partition made anew, since the first of them came.
-            let now = self.gather(slot, role)?;
-            if (now.serial, &now.set) != (gathering.serial, &gathering.set) {
-                *gathering = now;
-            }
+            // Issued again, or the partition made anew, since the first of them came: of no use any more.
+            sets.retain(|(of, whose), (there, _)| {
+                (*of, *whose) != (slot, role)
+                    || (there.serial, &there.set) == (now.serial, &now.set)
+            });
+            let (gathering, last) = sets.entry((slot, role)).or_insert((now, Instant::now()));
             let Some(secret) = gathering.add("what was written", message.bytes())? else {
                 *last = Instant::now();
                 let (have, need) = (gathering.have(), usize::from(gathering.quorum().m()));
