@@ -240,6 +240,29 @@ fn the_prompt_asks_for_one_file_after_another() {
     assert_eq!(terminal.wait().0, LOGIN);
 }
 
+/// "Domain key files for them are the rule, strings allowed."
+#[test]
+fn its_domain_is_a_key_file_as_a_rule() {
+    let store = Store::empty();
+    store.domain("red");
+    let line = "partition init -slot 0 -label zero -quorum 2/2 -shares shares-0";
+    let words: Vec<&str> = line.split(' ').collect();
+    let mut terminal = Terminal::spawn(store.command(&words));
+    terminal.expect("Enter the domain key file of slot 0: ");
+    terminal.send_line("red.pem");
+    terminal.expect("No Error");
+    assert_eq!(terminal.wait().0, 0);
+    let string = "a domain string of the tests, 4711";
+    let line = "partition init -slot 1 -label one -quorum 2/2 -shares shares-1 -domain";
+    let words: Vec<&str> = line.split(' ').chain([string]).collect();
+    store.args(&words).ok();
+    for (slot, kind) in [(0, "key file"), (1, "string")] {
+        let login = shares(&slot.to_string(), &format!("shares-{slot}"), 2, &[1, 2]);
+        let list = store.run(&format!("partition domainlist -slot {slot} --json {login}"));
+        assert_eq!(list.ok().json()["domains"][0]["kind"], kind);
+    }
+}
+
 fn present(mount: &Mount, store: &Store, share: &str) -> std::io::Result<()> {
     fs::write(
         mount.point.join("0/.slotfs/login"),
