@@ -65,7 +65,7 @@ pub struct KeyShare {
 impl KeyShare {
     /// Whether `text` is meant to be one, well-formed or not.
     pub fn looks_like(text: &[u8]) -> bool {
-        text.starts_with(TITLE.as_bytes())
+        text.trim_ascii_start().starts_with(TITLE.as_bytes())
     }
 
     /// What a store keeps of a share, to know it by: SHA-256("slotfs 1 share", set id, index, share).
@@ -211,6 +211,7 @@ mod tests {
             format!("\n  {text}"),
             text.trim_end().to_owned(),
         ] {
+            assert!(KeyShare::looks_like(typed.as_bytes()), "{typed}");
             let read = KeyShare::parse(typed.as_bytes()).unwrap();
             assert_eq!(read.hash(), share.hash(), "{typed}");
             assert_eq!((read.serial, read.quorum), (1_234, share.quorum));

@@ -27,8 +27,8 @@ impl Inner {
         answer: Box<dyn FnOnce(Result<(), i32>) + Send>,
     ) {
         let act: Act = match file {
-            ControlFile::Login => Inner::log_in_co,
-            ControlFile::LoginCu => Inner::log_in_cu,
+            ControlFile::Login => |inner, slot, shown| inner.log_in(slot, Role::Co, shown),
+            ControlFile::LoginCu => |inner, slot, shown| inner.log_in(slot, Role::Cu, shown),
             ControlFile::Smk => Inner::take_smk,
             ControlFile::Logout => {
                 self.logout(slot);
@@ -57,14 +57,6 @@ impl Inner {
         if let Err(why) = started {
             log::error!("slot {slot}: no thread to take a message on: {why}");
         }
-    }
-
-    fn log_in_co(&self, slot: SlotId, message: &SecretBytes) -> Result<()> {
-        self.log_in(slot, Role::Co, message)
-    }
-
-    fn log_in_cu(&self, slot: SlotId, message: &SecretBytes) -> Result<()> {
-        self.log_in(slot, Role::Cu, message)
     }
 
     /// A key share that is not the last one is taken and no login yet.

@@ -151,11 +151,11 @@ impl Hsm {
     /// As [`Self::login`] and [`Gathering::add`].
     pub fn present(&self, slot: SlotId, role: Role, message: &SecretBytes) -> Result<Presented> {
         let kind = self.slot(slot)?.slot_kind()?;
+        // A share is no guess at a password, and a password no share with a mistake in it.
+        if KeyShare::looks_like(message.bytes()) != (kind == SlotKind::Quorum) {
+            return Err(Error::OtherAuthentication { slot, kind });
+        }
         if kind == SlotKind::Password {
-            // Not a guess at the password.
-            if KeyShare::looks_like(message.bytes()) {
-                return Err(Error::OtherAuthentication { slot, kind });
-            }
             let password = message.clone().without_newline();
             self.login(slot, role, &Secret::Password(password))?;
             return Ok(Presented::LoggedIn);

@@ -43,7 +43,7 @@ pub enum SmkFault {
 pub struct SmkFile {
     /// Its blob's exact size, bytes.
     pub size: u64,
-    /// Seconds since 1970: the same for the same key, and another for another. rsync takes a file of the same size and
+    /// Seconds since 1970: the same for the same key, and another for all but one in 700,000,000 others. rsync takes a file of the same size and
     /// time for the same file, and would say that it copied what it did not.
     pub time_secs: u64,
 }

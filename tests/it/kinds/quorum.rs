@@ -280,6 +280,7 @@ fn shares_are_written_to_the_login_file_one_by_one() {
     init(&store, 1, Some("2/3"), 0);
     let mount = mount(&store, &[]);
     mount.announce("was refused as a key share");
+    mount.announce("-password does not apply");
     present(&mount, &store, "shares-0/share-3-of-3").unwrap();
     assert!(status(&mount).contains("state: locked\n"));
     assert!(status(&mount).contains("key shares: co 1 of 2\n"));
@@ -290,6 +291,7 @@ fn shares_are_written_to_the_login_file_one_by_one() {
         EKEYREJECTED
     );
     assert_errno!(present(&mount, &store, "red.pem"), EKEYREJECTED);
+    mount.logged("it takes key shares, and -password does not apply");
     assert!(status(&mount).contains("key shares: co 1 of 2\n"));
     mount.logged("it belongs to another partition");
     present(&mount, &store, "shares-0/share-2-of-3").unwrap();
@@ -302,6 +304,18 @@ fn shares_are_written_to_the_login_file_one_by_one() {
     assert!(!status(&mount).contains("key shares"));
     present(&mount, &store, "shares-0/share-2-of-3").unwrap();
     assert!(status(&mount).contains("state: locked\n"));
+    // However it was typed.
+    let typed = [
+        b"\n  ",
+        fs::read(store.path("shares-0/share-1-of-3"))
+            .unwrap()
+            .as_slice(),
+    ]
+    .concat();
+    fs::write(mount.point.join("0/.slotfs/login"), typed).unwrap();
+    assert!(status(&mount).contains("state: logged in as co\n"));
+    fs::write(mount.point.join("0/.slotfs/logout"), "x").unwrap();
+    present(&mount, &store, "shares-0/share-2-of-3").unwrap();
     // Issued again by another process: what waits is of no use.
     let old = shares("0", "shares-0", 3, &[1, 2]);
     store
@@ -355,15 +369,6 @@ fn shares_that_were_issued_again_are_useless() {
     assert_eq!(contents.ok().json()["objects"].as_array().unwrap().len(), 2);
     store.run(&format!("store check {new}")).ok();
     // A copy of the store from before is another store: the old shares open it, as the page says.
-    store
-        .args(
-            &[
-                &["--store", "copy.db", "partition", "contents", "-slot", "0"],
-                old.split(' ').collect::<Vec<_>>().as_slice(),
-            ]
-            .concat(),
-        )
-        .fails(USAGE);
     let mut command = store.bare(&["--store", "copy.db", "partition", "contents", "-slot", "0"]);
     command.args(old.split(' '));
     crate::fixture::run(&mut command).ok();

@@ -69,11 +69,12 @@ fn objects_are_kept_outside_and_brought_back() {
         "{clones}"
     );
     // rsync and tar carry them as well as cp.
-    sh(
+    let out = sh(
         r#"rsync -a "$O"/ "$S"/ && diff -r "$O" "$S" && (cd "$S" && tar -cf - *) | tar -tf - | wc -l"#,
         &[("O", &store.path("outside")), ("S", &slot)],
     )
     .ok();
+    assert_eq!(out.stdout.trim(), "4");
 }
 
 #[test]
@@ -175,8 +176,12 @@ fn a_bad_smk_changes_nothing() {
             "bit {bit}"
         );
     }
-    for length in [0, 1, 15, 16, 100, good.len() - 1] {
-        let _ = store_trunc(&smk(&mount, 1), &good[..length]);
+    for length in [1, 15, 16, 100, good.len() - 1] {
+        assert_errno!(
+            store_trunc(&smk(&mount, 1), &good[..length]),
+            EACCES,
+            "{length} bytes"
+        );
     }
     let longer = [good.as_slice(), b"x"].concat();
     let foreign = fs::read(smk(&mount, 3)).unwrap();
@@ -327,7 +332,7 @@ fn the_ring_outlives_a_new_slot_key() {
     }
 }
 
-/// rsync takes a file of the same size and time for the same: two keys never have one time.
+/// rsync takes a file of the same size and time for the same: the time stands for the key.
 #[test]
 fn rsync_copies_another_smk_and_the_same_only_once() {
     let store = two();
