@@ -15,6 +15,7 @@ use fuser::{
 
 use crate::error::{Error, Result};
 use crate::hsm::Hsm;
+use alias::Aliases;
 use handles::OpenFiles;
 use incoming::Ends;
 use node::Node;
@@ -22,6 +23,7 @@ use seals::Seals;
 use staging::Staging;
 use stats::Stats;
 
+mod alias;
 mod asker;
 mod attr;
 mod buffer;
@@ -63,6 +65,7 @@ struct Inner {
     files: OpenFiles,
     seals: Seals,
     staging: Staging,
+    aliases: Aliases,
     stats: Stats,
     invalidator: Invalidator,
 }
@@ -76,6 +79,7 @@ impl SlotFs {
             files: OpenFiles::default(),
             seals: Seals::default(),
             staging: Staging::default(),
+            aliases: Aliases::default(),
             stats: Stats::default(),
             invalidator,
         });
@@ -102,6 +106,7 @@ impl Inner {
     fn slot_changed(&self, slot: crate::object::SlotId) {
         if self.hsm.session(slot).is_err() {
             self.staging.clear(slot);
+            self.aliases.clear(slot);
         }
         let ids = self.hsm.object_ids(slot).unwrap_or_default();
         self.forget_objects(&ids);

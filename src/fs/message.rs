@@ -74,11 +74,12 @@ impl Inner {
         self.hsm.import_smk(slot, message.bytes()).map(drop)
     }
 
-    fn logout(&self, slot: SlotId) {
+    pub(super) fn logout(&self, slot: SlotId) {
         // Ids first: afterwards they cannot be listed, and the kernel must forget what it knows of them.
         let ids = self.hsm.object_ids(slot).unwrap_or_default();
         self.hsm.logout(slot);
         self.staging.clear(slot);
+        self.aliases.clear(slot);
         self.forget_objects(&ids);
     }
 }
