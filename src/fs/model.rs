@@ -86,6 +86,8 @@ fn request() -> impl Strategy<Value = Request> {
     let file = || 0..4usize;
     let way = || prop_oneof![Just(Way::Excl), Just(Way::Trunc), Just(Way::Plain)];
     let alias = || 0..ALIASES.len();
+    // Few, so that several aliases lead to one object.
+    let (near, few) = (|| 0..2u32, || 0..2usize);
     prop_oneof![
         12 => (slot(), handle(), object(), way()).prop_map(|(s, h, o, w)| Request::Open(s, h, o, w)),
         40 => (file(), 0..PIECES).prop_map(|(f, p)| Request::Write(f, p)),
@@ -96,11 +98,12 @@ fn request() -> impl Strategy<Value = Request> {
         6 => file().prop_map(Request::Close),
         8 => (slot(), handle(), object()).prop_map(|(s, h, o)| Request::Stage(s, h, o)),
         5 => (slot(), object(), object()).prop_map(|(s, o, n)| Request::Identity(s, o, n)),
-        12 => (slot(), alias(), object(), way()).prop_map(|(s, a, o, w)| Request::WriteAlias(s, a, o, w)),
+        4 => (slot(), alias(), object(), way()).prop_map(|(s, a, o, w)| Request::WriteAlias(s, a, o, w)),
+        9 => (near(), alias(), few(), way()).prop_map(|(s, a, o, w)| Request::WriteAlias(s, a, o, w)),
         3 => (slot(), alias(), object(), way()).prop_map(|(s, a, o, w)| Request::WriteAliasBad(s, a, o, w)),
-        6 => (slot(), alias()).prop_map(|(s, a)| Request::ReadAlias(s, a)),
+        6 => (near(), alias()).prop_map(|(s, a)| Request::ReadAlias(s, a)),
         8 => (slot(), alias(), slot(), handle()).prop_map(|(s, a, t, w)| Request::RenameAlias(s, a, t, w)),
-        6 => (slot(), alias()).prop_map(|(s, a)| Request::UnlinkAlias(s, a)),
+        10 => (near(), alias()).prop_map(|(s, a)| Request::UnlinkAlias(s, a)),
         6 => (slot(), handle()).prop_map(|(s, h)| Request::Read(s, h)),
         8 => (slot(), handle(), slot(), handle()).prop_map(|(s, h, t, w)| Request::Copy(s, h, t, w)),
         10 => (slot(), handle(), slot(), handle()).prop_map(|(s, h, t, w)| Request::Rename(s, h, t, w)),
