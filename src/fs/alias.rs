@@ -37,6 +37,8 @@ pub struct Alias {
     pub row: Option<i64>,
     /// The open files that write to it, in the order in which they were opened.
     pub writers: Vec<u64>,
+    /// Made as mkstemp(3) makes a file, and empty since: it stays, for the next who opens it by its name.
+    pub placeholder: bool,
     /// The handle under which its own write stored its object, if the table's `owners` still say so.
     owns: Option<Handle>,
     used: Instant,
@@ -74,10 +76,16 @@ impl Table {
 
     /// Opens `name` for the writer `file`; where all names of the slot are taken, the oldest one that nobody writes to
     /// is forgotten.
-    fn open(&mut self, alias: (Place, &OsStr, Wish), file: u64, now: Instant) -> Result<u64> {
-        let (place, name, wish) = alias;
+    fn open(
+        &mut self,
+        (place, name, wish): (Place, &OsStr, Wish),
+        file: u64,
+        placeholder: bool,
+        now: Instant,
+    ) -> Result<u64> {
         if let Some(there) = self.find(place, name, now) {
             there.writers.push(file);
+            there.placeholder = false;
             return Ok(there.id);
         }
         let slot = place.slot;
@@ -102,6 +110,7 @@ impl Table {
                 wish,
                 row: None,
                 writers: vec![file],
+                placeholder,
                 owns: None,
                 used: now,
             },
@@ -146,7 +155,8 @@ impl Table {
 
     /// Ends an alias that leads nowhere and that nobody writes to.
     fn tidy(&mut self, id: u64) {
-        let idle = |alias: &Alias| alias.row.is_none() && alias.writers.is_empty();
+        let idle =
+            |alias: &Alias| alias.row.is_none() && alias.writers.is_empty() && !alias.placeholder;
         if self.aliases.get(&id).is_some_and(idle) {
             self.end(id);
         }
@@ -182,18 +192,28 @@ impl Aliases {
         }
     }
 
-    /// Opens an alias, or makes it, for the open file `file`, which writes to it; its number.
+    /// The slot in which the alias stands, or stood.
+    pub fn slot(&self, id: u64) -> Option<SlotId> {
+        let table = self.table();
+        let there = table.aliases.get(&id).map(|alias| alias.place.slot);
+        there.or_else(|| table.ended.get(&id).map(|(slot, _)| *slot))
+    }
+
+    /// Opens an alias, or makes it, for the open file `file`, which writes to it; its number. A new one stays as a
+    /// `placeholder` if nothing is written to it.
     ///
     /// # Errors
     /// [`Error::StagingFull`], when every alias of the slot is being written to.
-    pub fn open(&self, alias: (Place, &OsStr, Wish), file: u64) -> Result<u64> {
-        self.table().open(alias, file, Instant::now())
+    pub fn open(&self, alias: (Place, &OsStr, Wish), file: u64, placeholder: bool) -> Result<u64> {
+        self.table().open(alias, file, placeholder, Instant::now())
     }
 
-    /// The open file `file` is closed: an alias that it was to make and did not make is gone.
-    pub fn closed(&self, id: u64, file: u64) {
+    /// The open file `file` is closed, and `empty` if nothing was written to it: an alias that it was to make and did not
+    /// make is gone.
+    pub fn closed(&self, id: u64, file: u64, empty: bool) {
         let mut table = self.table();
         if let Some(alias) = table.aliases.get_mut(&id) {
+            alias.placeholder &= empty;
             alias.writers.retain(|writer| *writer != file);
             alias.used = Instant::now();
         }
@@ -208,6 +228,7 @@ impl Aliases {
             return;
         };
         alias.row = Some(object.id);
+        alias.placeholder = false;
         alias.used = Instant::now();
         alias.owns = stored.then_some(object.handle);
         table.ended.remove(&id);

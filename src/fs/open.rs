@@ -47,7 +47,10 @@ impl Inner {
             }
             Node::Alias(id) if flags.acc_mode() == OpenAccMode::O_RDONLY => {
                 // It may lead to another object at any time: past the page cache, which would mix them.
-                let (_, row) = self.aliases.target(id).ok_or(Error::Gone)?;
+                let Some((_, row)) = self.aliases.target(id) else {
+                    self.aliases.by_id(id).ok_or(Error::Gone)?;
+                    return Ok((self.files.add(OpenFile::Text(Vec::new())), DIRECT));
+                };
                 let opened = self.seals.open(&self.hsm, row)?;
                 let file = OpenFile::Object(opened.object, opened.blob);
                 Ok((self.files.add(file), ONLY_READ | DIRECT))
@@ -92,7 +95,7 @@ impl Inner {
         }
     }
 
-    /// By way of /proc/self/fd: another incoming blob for the same name, as private as the first.
+    /// By way of /proc/self/fd, or of an alias: another incoming blob for the same name, as private as the first.
     fn reopen_incoming(
         &self,
         file: u64,
@@ -108,7 +111,9 @@ impl Inner {
                     let alias = incoming.alias.as_ref().map(|(id, _)| *id);
                     (incoming.slot, incoming.wish, alias)
                 };
-                let file = self.open_incoming(slot, wish, flags.0, pid)?;
+                self.hsm.may_write(slot)?;
+                let again = Incoming::new(slot, wish, verdict_at(flags.0), false);
+                let file = self.add_incoming(again.over(Node::Incoming(file), pid), pid)?;
                 match alias {
                     Some(id) => self.reopen_alias(id, file),
                     None => Ok(file),
@@ -221,13 +226,7 @@ impl Inner {
         Ok((attr, self.files.add(OpenFile::Staging(file))))
     }
 
-    pub(super) fn open_incoming(
-        &self,
-        slot: SlotId,
-        wish: Wish,
-        flags: i32,
-        pid: u32,
-    ) -> Result<FileHandle> {
+    fn open_incoming(&self, slot: SlotId, wish: Wish, flags: i32, pid: u32) -> Result<FileHandle> {
         self.hsm.may_write(slot)?;
         let exclusive = flags & libc::O_EXCL != 0;
         let incoming = Incoming::new(slot, wish, verdict_at(flags), exclusive);
@@ -270,7 +269,7 @@ impl Inner {
                     log::info!("slot {slot}: {name} was opened and closed, nothing was written");
                 }
                 if let Some((id, _)) = &incoming.alias {
-                    self.aliases.closed(*id, fh.0);
+                    self.aliases.closed(*id, fh.0, incoming.left_nothing());
                 }
             }
             OpenFile::Staging(file) => file.closed(),

@@ -164,8 +164,13 @@ impl Inner {
                 Ok(())
             }
             Node::Staging(_) => Err(Error::Gone),
-            // `> login` truncates before it writes; a blob that is coming in has nothing to lose yet.
-            Node::Control(..) | Node::Incoming(_) if length == 0 => Ok(()),
+            // A blob that is coming in has nothing to lose yet.
+            Node::Incoming(_) if length == 0 => {
+                self.files.opened_with_trunc(node, pid);
+                Ok(())
+            }
+            // `> login` truncates before it writes.
+            Node::Control(..) if length == 0 => Ok(()),
             _ => Err(Error::NotSupported { what: "truncate" }),
         }
     }

@@ -9,7 +9,7 @@ use super::Alias;
 use crate::error::{Error, Result};
 use crate::fs::Inner;
 use crate::fs::asker;
-use crate::fs::attr::NO_TTL;
+use crate::fs::attr::{NO_TTL, time};
 use crate::fs::handles::{OpenFile, lock};
 use crate::fs::incoming::{Ends, Incoming};
 use crate::fs::lookup::Seen;
@@ -18,7 +18,7 @@ use crate::fs::node::Node;
 use crate::fs::open::verdict_at;
 use crate::fs::rename::Spot;
 use crate::fs::staging::Place;
-use crate::hsm::{Arrived, Done, ObjectFile, Wish};
+use crate::hsm::{Arrived, Done, ObjectFile, Wish, cut_short};
 use crate::object::{Handle, SlotId};
 
 /// What an alias leads to.
@@ -27,6 +27,8 @@ enum Found {
     Stored(Alias, ObjectFile),
     /// Nothing yet; this open file writes to it.
     Coming(Alias, FileHandle),
+    /// Nothing, and nobody writes to it.
+    Placeholder(Alias),
 }
 
 impl Inner {
@@ -47,7 +49,10 @@ impl Inner {
         // The latest one: its writer is the most likely to ask.
         let coming = alias.writers.iter().rev().map(|file| FileHandle(*file));
         let mut coming = coming.filter(|file| self.is_coming(*file));
-        Ok(coming.next().map(|file| Found::Coming(alias, file)))
+        Ok(match coming.next() {
+            Some(file) => Some(Found::Coming(alias, file)),
+            None => alias.placeholder.then_some(Found::Placeholder(alias)),
+        })
     }
 
     fn is_coming(&self, file: FileHandle) -> bool {
@@ -70,13 +75,20 @@ impl Inner {
                 let (attr, _) = self.getattr(Node::Incoming(file.0))?;
                 Ok((attr, NO_TTL))
             }
+            Some(Found::Placeholder(alias)) => self.alias_attr(alias.id),
             None => self.lookup_staged(place, name),
         }
     }
 
     /// The object that an alias leads to, or led to when it ended: a descriptor still has attributes.
     pub(in crate::fs) fn alias_attr(&self, id: u64) -> Result<Seen> {
-        let (_, row) = self.aliases.target(id).ok_or(Error::Gone)?;
+        let Some((_, row)) = self.aliases.target(id) else {
+            let alias = self.aliases.by_id(id).ok_or(Error::Gone)?;
+            let session = self.hsm.session(alias.place.slot)?;
+            let owner = self.owner.of_slot(session.row());
+            let time = time(self.hsm.created_secs());
+            return Ok((owner.file(Node::Alias(id), 0o666, 0, time), NO_TTL));
+        };
         let object = match self.hsm.find_by_id(row) {
             Err(Error::Gone) => self.files.opened_object(row).ok_or(Error::Gone)?,
             found => found?,
@@ -97,11 +109,16 @@ impl Inner {
         if asker::makes_temporary(pid, flags) {
             return self.create_staged(place, name, flags, pid);
         }
-        if flags & libc::O_EXCL != 0 && self.find_alias(place, name)?.is_some() {
+        let exclusive = flags & libc::O_EXCL != 0;
+        if exclusive && self.find_alias(place, name)?.is_some() {
             return Err(Error::NameTaken { slot: place.slot });
         }
-        let file = self.open_incoming(place.slot, wish, flags, pid)?;
-        self.write_alias((place, name, wish), file)?;
+        // mktemp(1) and Java's createTempFile close it and have others open it by its name.
+        let placeholder = exclusive && flags & libc::O_ACCMODE == libc::O_RDWR;
+        let how = (verdict_at(flags), exclusive && !placeholder);
+        let incoming = Incoming::new(place.slot, wish, how.0, how.1);
+        let file = self.add_incoming(incoming, pid)?;
+        self.write_alias((place, name, wish), file, placeholder)?;
         let (attr, _) = self.getattr(Node::Incoming(file.0))?;
         Ok((attr, file))
     }
@@ -118,19 +135,24 @@ impl Inner {
         self.hsm.may_write(slot)?;
         let incoming = Incoming::new(slot, alias.wish, verdict_at(flags.0), false);
         let file = self.add_incoming(incoming.over(Node::Alias(id), pid), pid)?;
-        self.write_alias((alias.place, &alias.name, alias.wish), file)
+        self.write_alias((alias.place, &alias.name, alias.wish), file, false)
     }
 
     /// Opens what comes in under an alias once more; a name that is gone since is not made again.
     pub(in crate::fs) fn reopen_alias(&self, id: u64, file: FileHandle) -> Result<FileHandle> {
         match self.aliases.by_id(id) {
-            Some(alias) => self.write_alias((alias.place, &alias.name, alias.wish), file),
+            Some(alias) => self.write_alias((alias.place, &alias.name, alias.wish), file, false),
             None => Ok(file),
         }
     }
 
-    fn write_alias(&self, alias: (Place, &OsStr, Wish), file: FileHandle) -> Result<FileHandle> {
-        match self.aliases.open(alias, file.0) {
+    fn write_alias(
+        &self,
+        alias: (Place, &OsStr, Wish),
+        file: FileHandle,
+        placeholder: bool,
+    ) -> Result<FileHandle> {
+        match self.aliases.open(alias, file.0, placeholder) {
             Ok(id) => {
                 // Before anybody knows the open file's number.
                 if let Some(OpenFile::Incoming(incoming)) = self.files.get(file).as_deref() {
@@ -182,7 +204,9 @@ impl Inner {
             Ok(Some(Found::Stored(alias, object))) if self.aliases.owns(alias.id, &object) => {
                 self.remove_found(object, done);
             }
-            Ok(Some(Found::Stored(alias, _) | Found::Coming(alias, _))) => {
+            Ok(Some(
+                Found::Stored(alias, _) | Found::Coming(alias, _) | Found::Placeholder(alias),
+            )) => {
                 self.aliases.end(alias.id);
                 done(Ok(()));
             }
@@ -225,11 +249,13 @@ impl Inner {
                             inner.rename_stored((&alias, object), to.0, keep_existing, done);
                         }
                         Ok(Some(Found::Coming(_, file))) => done(Err(inner.unfinished(file))),
+                        Ok(Some(Found::Placeholder(_))) => done(Err(cut_short(place.slot, &[]))),
                         Ok(None) => done(Err(Error::NoSuchFile)),
                         Err(error) => done(Err(error)),
                     }
                 });
             }
+            Ok(Some(Found::Placeholder(_))) => done(Err(cut_short(place.slot, &[]))),
             Ok(None) => done(Err(Error::NoSuchFile)),
             Err(error) => done(Err(error)),
         }

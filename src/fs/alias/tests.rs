@@ -20,7 +20,7 @@ fn object(id: i64, handle: u32) -> ObjectFile {
 
 fn open(aliases: &Aliases, name: &str, file: u64) -> u64 {
     let alias = (HERE, OsStr::new(name), Wish::Any);
-    aliases.open(alias, file).unwrap()
+    aliases.open(alias, file, false).unwrap()
 }
 
 fn is_there(aliases: &Aliases, name: &str) -> bool {
@@ -31,7 +31,7 @@ fn is_there(aliases: &Aliases, name: &str) -> bool {
 fn stored(aliases: &Aliases, name: &str, it: &ObjectFile) -> u64 {
     let id = open(aliases, name, 1);
     aliases.leads_to(id, it, true);
-    aliases.closed(id, 1);
+    aliases.closed(id, 1, false);
     id
 }
 
@@ -40,9 +40,9 @@ fn an_alias_of_nothing_goes_with_its_last_writer() {
     let aliases = Aliases::default();
     let id = open(&aliases, "a", 1);
     assert_eq!(open(&aliases, "a", 2), id);
-    aliases.closed(id, 1);
+    aliases.closed(id, 1, false);
     assert!(is_there(&aliases, "a"));
-    aliases.closed(id, 2);
+    aliases.closed(id, 2, false);
     assert!(!is_there(&aliases, "a"));
     aliases.leads_to(id, &object(1, 1), true);
     assert!(!is_there(&aliases, "a"), "a verdict brings no name back");
@@ -85,7 +85,7 @@ fn aliases_end_with_their_object() {
     assert!(!is_there(&aliases, "a"));
     assert!(is_there(&aliases, "b"), "it is being written to");
     assert!(!aliases.owns(closed, &it) && !aliases.owns(written, &it));
-    aliases.closed(written, 9);
+    aliases.closed(written, 9, false);
     assert!(!is_there(&aliases, "b"));
     let id = stored(&aliases, "a", &it);
     aliases.clear(HERE.slot);
@@ -123,12 +123,32 @@ fn a_full_table_forgets_the_oldest_that_is_closed() {
     // What another slot has is its own.
     let slot = SlotId(2);
     let there = (Place { slot, ..HERE }, OsStr::new("x"), Wish::Any);
-    aliases.open(there, 1).unwrap();
+    aliases.open(there, 1, false).unwrap();
     assert!(is_there(&aliases, "2"));
     let full = Aliases::default();
     for n in 0..MOST_OF_A_SLOT {
         open(&full, &n.to_string(), n as u64);
     }
-    let more = full.open((HERE, OsStr::new("x"), Wish::Any), 1 << 40);
+    let more = full.open((HERE, OsStr::new("x"), Wish::Any), 1 << 40, false);
     assert!(matches!(more, Err(Error::StagingFull { .. })));
+}
+
+#[test]
+fn a_placeholder_stays_until_it_is_opened_again() {
+    let aliases = Aliases::default();
+    let make = |file| {
+        aliases
+            .open((HERE, OsStr::new("a"), Wish::Any), file, true)
+            .unwrap()
+    };
+    let id = make(1);
+    aliases.closed(id, 1, true);
+    assert!(is_there(&aliases, "a"));
+    open(&aliases, "a", 2);
+    aliases.closed(id, 2, true);
+    assert!(!is_there(&aliases, "a"));
+    // One that something was written to is no placeholder.
+    let id = make(3);
+    aliases.closed(id, 3, false);
+    assert!(!is_there(&aliases, "a"));
 }

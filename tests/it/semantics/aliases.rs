@@ -156,6 +156,14 @@ fn an_alias_is_found_while_it_is_written() {
     other.write_all_at(b"never a blob", 0).unwrap();
     drop(other);
     look(100);
+    let other = open_flags(&path, libc::O_TRUNC).unwrap();
+    assert_errno!(
+        other.write_all_at(&spoiled(&blob), 0),
+        EACCES,
+        "at the write"
+    );
+    drop(other);
+    look(100);
     sh(
         r#"chmod 600 "$F" && touch -d 2001-02-03 "$F""#,
         &[("F", &path)],
@@ -664,4 +672,66 @@ fn an_alias_that_is_renamed_before_it_is_closed() {
     assert!(fs::rename(&alias, hsm.file(1, 1)).is_err());
     assert_errno!(close(file), EACCES);
     assert!(hsm.list(1).is_empty());
+}
+
+/// mktemp(1) and Java make a file, close it, and have others write to it by its name: until then it is an empty file.
+#[test]
+fn an_alias_that_is_made_first_and_written_later() {
+    let hsm = two_slots(1);
+    hsm.mount.announce_rejections();
+    let blob = hsm.blob(0, 1);
+    let alias = hsm.file(1, "tmp.k3x9");
+    let make = || {
+        let mut how = fs::OpenOptions::new();
+        close(
+            how.read(true)
+                .write(true)
+                .create_new(true)
+                .open(&alias)
+                .unwrap(),
+        )
+        .unwrap();
+        let there = fs::metadata(&alias).unwrap();
+        assert_eq!((there.len(), there.is_file()), (0, true));
+        assert_eq!(fs::read(&alias).unwrap(), b"");
+        assert_errno!(open_excl(&alias), EEXIST);
+        assert!(hsm.list(1).is_empty(), "it is not listed");
+    };
+    make();
+    assert_errno!(
+        fs::rename(&alias, hsm.file(1, 5)),
+        EACCES,
+        "nothing is stored"
+    );
+    sh(r#"chmod 600 "$F""#, &[("F", &alias)]).ok();
+    fs::remove_file(&alias).unwrap();
+    assert_errno!(fs::metadata(&alias), ENOENT);
+    for open in [open_trunc as Open, open_plain] {
+        make();
+        write(open, &alias, &blob).unwrap();
+        fs::rename(&alias, hsm.file(1, 5)).unwrap();
+        assert_eq!(
+            (hsm.list(1), hsm.blob(1, 5)),
+            (vec!["5".into()], blob.clone())
+        );
+        fs::remove_file(hsm.file(1, 5)).unwrap();
+        make();
+        assert_errno!(write(open, &alias, &spoiled(&blob)), EACCES);
+        assert_errno!(fs::metadata(&alias), ENOENT, "refused");
+    }
+    make();
+    close(open_trunc(&alias).unwrap()).unwrap();
+    assert_errno!(
+        fs::metadata(&alias),
+        ENOENT,
+        "nothing was written the second time either"
+    );
+    make();
+    fs::write(hsm.control(1, "logout"), b"x").unwrap();
+    fs::write(hsm.control(1, "login"), crate::fixture::password(1)).unwrap();
+    assert_errno!(fs::metadata(&alias), ENOENT);
+    let env: &[(&str, &Path)] = &[("F", &hsm.file(0, 1)), ("D", &hsm.slot(1))];
+    let idiom = r#"set -e; T=$(mktemp --tmpdir="$D"); chmod 600 "$T"; cat "$F" > "$T"; test -s "$T"; mv "$T" "$D/1""#;
+    sh(idiom, env).ok();
+    assert_eq!((hsm.list(1), hsm.blob(1, 1)), (vec!["1".into()], blob));
 }

@@ -35,7 +35,7 @@ with tempfile.NamedTemporaryFile(dir=folder, prefix=name + ".", delete=False) as
     os.chmod(file.name, 0o644)
     assert os.path.samestat(os.fstat(file.fileno()), os.stat(file.name)) or True
     os.replace(file.name, target)' "$F" "$D/$N""#;
-const MKTEMP: &str = r#"P=$(mktemp -u --tmpdir="$D") && cat "$F" > "$P" && mv "$P" "$D/$N""#;
+const MKTEMP: &str = r#"P=$(mktemp --tmpdir="$D") && cat "$F" > "$P" && mv "$P" "$D/$N""#;
 const PART: &str = r#"cp "$F" "$D/$N.part" && mv "$D/$N.part" "$D/$N""#;
 const FILEPART: &str =
     r#"dd if="$F" of="$D/$N.filepart" bs=1000 status=none && mv -f "$D/$N.filepart" "$D/$N""#;
