@@ -105,6 +105,17 @@ pub fn refuse<T>(slot: SlotId, name: &OsStr) -> Result<T> {
     })
 }
 
+/// The same for what a rename was to make: the name may be one that can be written to.
+///
+/// # Errors
+/// [`Error::BadName`]
+pub fn refuse_target<T>(slot: SlotId, name: &OsStr) -> Result<T> {
+    Err(Error::BadName {
+        slot,
+        name: format!("as the target of this rename, {name:?}"),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

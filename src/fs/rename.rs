@@ -224,7 +224,7 @@ impl Inner {
                 }));
             }
             Ok((Spot::Other(_), _)) => done(Err(Error::NoSuchFile)),
-            Ok((_, to)) => done(name::refuse(to.slot(), newname)),
+            Ok((_, to)) => done(name::refuse_target(to.slot(), newname)),
         }
     }
 

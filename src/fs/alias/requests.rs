@@ -235,7 +235,7 @@ impl Inner {
         done: impl Done<()>,
     ) {
         if !matches!(to.0, Spot::Object(..) | Spot::Trashed(..)) {
-            return done(name::refuse(to.0.slot(), &to.1));
+            return done(name::refuse_target(to.0.slot(), &to.1));
         }
         match self.find_alias(place, &name) {
             Ok(Some(Found::Stored(alias, object))) => {

@@ -331,6 +331,8 @@ fn nothing_is_renamed_to_an_alias() {
     assert_errno!(std::os::unix::fs::symlink("1", hsm.file(1, "link")), EPERM);
     assert_errno!(fs::create_dir(hsm.file(1, "folder")), EPERM);
     let env: &[(&str, &Path)] = &[("A", &hsm.slot(0)), ("B", &hsm.slot(1))];
+    hsm.mount
+        .logged(r#"as the target of this rename, "1~" is not a name a slot can hold"#);
     for script in [
         "cp --backup $A/2 $B/1",
         "cp --backup=numbered $A/2 $B/1",
@@ -734,4 +736,39 @@ fn an_alias_that_is_made_first_and_written_later() {
     let idiom = r#"set -e; T=$(mktemp --tmpdir="$D"); chmod 600 "$T"; cat "$F" > "$T"; test -s "$T"; mv "$T" "$D/1""#;
     sh(idiom, env).ok();
     assert_eq!((hsm.list(1), hsm.blob(1, 1)), (vec!["1".into()], blob));
+}
+
+/// Many tools at once, several of them with the same object: each ends well, every object is there once and under its
+/// handle, and no alias is left.
+#[test]
+fn many_aliases_at_once() {
+    const OBJECTS: u32 = 24;
+    let hsm = two_slots(OBJECTS);
+    let blobs = hsm.blobs(0);
+    std::thread::scope(|threads| {
+        for thread in 0..6 {
+            let (slot, blobs) = (hsm.slot(1), &blobs);
+            threads.spawn(move || {
+                for n in 0..OBJECTS {
+                    let handle = (n + thread * 5) % OBJECTS + 1;
+                    let alias = slot.join(format!("{handle}.{thread}.part"));
+                    let blob = &blobs[&handle.to_string()];
+                    write(
+                        [open_excl as Open, open_trunc, open_plain][thread as usize % 3],
+                        &alias,
+                        blob,
+                    )
+                    .unwrap();
+                    assert_eq!(fs::read(&alias).unwrap(), *blob);
+                    fs::rename(&alias, slot.join(handle.to_string())).unwrap();
+                    assert_errno!(fs::metadata(&alias), ENOENT);
+                    // Not the one that stored it, or named again: the object stays.
+                    write(open_trunc, &alias, blob).unwrap();
+                    fs::remove_file(&alias).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(hsm.blobs(1), blobs);
+    assert!(trash(&hsm, 1).is_empty());
 }
