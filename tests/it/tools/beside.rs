@@ -176,3 +176,56 @@ fn editors() {
         assert!(names(&hsm.control(1, "trash")).is_empty(), "{script}");
     }
 }
+
+/// "`cp payments-2026.blob $m/1/` works, and no tool can report success for an object that is not stored."
+#[test]
+fn names_that_people_give() {
+    let hsm = two_slots(4);
+    hsm.mount.announce_rejections();
+    let blobs: Vec<_> = (1..=4).map(|handle| hsm.blob(0, handle)).collect();
+    for script in [
+        r#"cp "$B"/* "$D"/"#,
+        r#"cp -a "$B"/. "$D"/"#,
+        r#"install "$B"/* "$D"/"#,
+        r#"tar -C "$B" -cf - . | tar -C "$D" -xf -"#,
+        r#"bsdtar -C "$B" -cf - . | bsdtar -C "$D" -xf -"#,
+        r#"cd "$B" && find . -type f | cpio -p --quiet "$D""#,
+        r#"rsync -a --inplace "$B"/ "$D"/"#,
+        r#"rclone --config= --retries 1 --low-level-retries 1 copy "$B" "$D""#,
+        r#"cd "$B"; rc=0; for F in *; do cat "$F" > "$D/$F" || { echo "$F"; rc=1; }; done; exit $rc"#,
+        r#"mv "$B"/* "$D"/"#,
+    ] {
+        let folder = hsm.store.path("given");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).unwrap();
+        let names = ["payments-2026.blob", "4~", "key (1).bin", "#backup"];
+        for (name, blob) in names.iter().zip(&blobs) {
+            fs::write(folder.join(name), blob).unwrap();
+        }
+        fs::write(folder.join("bad.blob"), spoiled(&blobs[0])).unwrap();
+        let env: &[(&str, &Path)] = &[("B", &folder), ("D", &hsm.slot(1))];
+        let out = sh(script, env).code_is_not(0);
+        assert!(out.text().contains("bad.blob"), "{script}: {out:?}");
+        for name in names {
+            assert!(!out.text().contains(name), "{script}: {out:?}");
+        }
+        let mut arrived: Vec<_> = hsm.blobs(1).into_values().collect();
+        let mut given = blobs.clone();
+        arrived.sort();
+        given.sort();
+        assert!(arrived == given, "{script}: {:?}", hsm.list(1));
+        assert!(
+            hsm.list(1).contains(&"4".to_owned()),
+            "{script}: {:?}",
+            hsm.list(1)
+        );
+        if script.starts_with("mv") {
+            assert_eq!(crate::fixture::names(&folder), ["bad.blob"]);
+        }
+        for (name, blob) in names.iter().zip(&blobs) {
+            assert_eq!(fs::read(hsm.slot(1).join(name)).unwrap(), *blob, "{script}");
+            fs::remove_file(hsm.slot(1).join(name)).unwrap();
+        }
+        assert!(hsm.list(1).is_empty(), "{script}");
+    }
+}
