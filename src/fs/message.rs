@@ -61,6 +61,10 @@ impl Inner {
 
     /// A key share that is not the last one is taken and no login yet.
     fn log_in(&self, slot: SlotId, role: Role, message: &SecretBytes) -> Result<()> {
+        // However the last login ended: its aliases ended with it.
+        if self.hsm.session(slot).is_err() {
+            self.aliases.clear(slot);
+        }
         let outcome = self.hsm.present(slot, role, message);
         match outcome {
             Ok(Presented::LoggedIn) => Stats::count(&self.stats.logins),

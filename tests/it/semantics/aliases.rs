@@ -111,6 +111,22 @@ fn what_is_refused_leaves_no_alias() {
     let clones = hsm.clones(1);
     let told = r#"A blob written as "1.part" was not cloned to slot 1:"#;
     assert!(clones.contains(told), "{clones}");
+    // By copy_file_range: cp hears it once, and says it once.
+    let env: &[(&str, &Path)] = &[
+        ("A", &hsm.slot(0)),
+        ("B", &hsm.slot(1)),
+        ("C", &hsm.slot(2)),
+    ];
+    let out = sh("cp $A/1 $C/key.blob", env).fails(1);
+    assert_eq!(out.stderr.lines().count(), 1, "{out:?}");
+    assert!(out.stderr.contains("Permission denied"), "{out:?}");
+    sh(
+        "cp $A/1 $B/key.blob && cmp $A/1 $B/key.blob && cp $A/1 $B/key.blob && rm $B/key.blob",
+        env,
+    )
+    .ok();
+    assert_eq!(hsm.list(1), ["1"], "the second cp named it");
+    fs::remove_file(hsm.file(1, 1)).unwrap();
     // Sticky, and past the largest blob.
     let file = open_trunc(&hsm.file(1, "1.part")).unwrap();
     assert_errno!(file.write_all_at(&[0; 100], 0), EACCES);

@@ -229,3 +229,33 @@ fn names_that_people_give() {
         assert!(hsm.list(1).is_empty(), "{script}");
     }
 }
+
+/// What is renamed to a name that is no handle is refused, the tool says so, and the slot is as it was.
+#[test]
+fn names_that_people_give_by_tools_that_rename() {
+    let hsm = two_slots(2);
+    hsm.mount.announce_names();
+    let before = hsm.blobs(1);
+    for tool in [
+        RCLONE,
+        PYTHON_MKSTEMP,
+        PART,
+        TMP,
+        PERL,
+        r#"rsync -a "$F" "$D/$N""#,
+        r#"rsync -a -T "$D" "$F" "$D/$N""#,
+    ] {
+        let (from, name) = (hsm.file(0, 1), Path::new("key.blob"));
+        let env: &[(&str, &Path)] = &[("F", &from), ("D", &hsm.slot(1)), ("N", name)];
+        let out = sh(tool, env).code_is_not(0);
+        // Some leave what they wrote when the rename fails.
+        for left in ["key.blob.part", "key.blob.tmp"] {
+            let _ = fs::remove_file(hsm.file(1, left));
+        }
+        assert!(
+            fs::metadata(hsm.file(1, "key.blob")).is_err(),
+            "{tool}: {out:?}"
+        );
+        assert_eq!(hsm.blobs(1), before, "{tool}: {out:?}");
+    }
+}
