@@ -7,14 +7,15 @@ use std::time::{Duration, SystemTime};
 
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags,
-    Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags,
-    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
-    ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
-    WriteFlags,
+    Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents,
+    PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
 use crate::error::{Error, Result};
 use crate::hsm::Hsm;
+use alias::Aliases;
 use handles::OpenFiles;
 use incoming::Ends;
 use node::Node;
@@ -22,6 +23,7 @@ use seals::Seals;
 use staging::Staging;
 use stats::Stats;
 
+mod alias;
 mod asker;
 mod attr;
 mod buffer;
@@ -64,6 +66,7 @@ struct Inner {
     files: OpenFiles,
     seals: Seals,
     staging: Staging,
+    aliases: Aliases,
     stats: Stats,
     invalidator: Invalidator,
 }
@@ -77,6 +80,7 @@ impl SlotFs {
             files: OpenFiles::default(),
             seals: Seals::default(),
             staging: Staging::default(),
+            aliases: Aliases::default(),
             stats: Stats::default(),
             invalidator,
         });
@@ -103,6 +107,7 @@ impl Inner {
     fn slot_changed(&self, slot: crate::object::SlotId) {
         if self.hsm.session(slot).is_err() {
             self.staging.clear(slot);
+            self.aliases.clear(slot);
         }
         let ids = self.hsm.object_ids(slot).unwrap_or_default();
         self.forget_objects(&ids);
@@ -606,6 +611,20 @@ impl Filesystem for SlotFs {
         reply: ReplyIoctl,
     ) {
         reply.error(Errno::ENOTTY);
+    }
+
+    /// The kernel answers itself then: every file is always ready. Programs in Go ask it of each file they open.
+    fn poll(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _ph: PollNotifier,
+        _events: PollEvents,
+        _flags: PollFlags,
+        reply: ReplyPoll,
+    ) {
+        reply.error(Errno::ENOSYS);
     }
 
     /// The kernel answers SEEK_DATA and SEEK_HOLE itself then: files here have no holes.

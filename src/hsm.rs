@@ -27,6 +27,7 @@ mod gather;
 mod header;
 mod init;
 mod journal;
+mod kept;
 mod login;
 mod objects;
 mod partition;

@@ -15,6 +15,13 @@ pub fn goes_on_after_ftruncate(pid: u32) -> bool {
     is_rsync(pid) && keeps_its_source(&command)
 }
 
+/// Whether process `pid`, which creates a file with `flags`, is an rsync that makes a temporary one, as mkstemp(3) does.
+/// With --temp-dir its names begin with no dot, and an error of write would end its whole run. What it opens for writing
+/// alone has its final name (--inplace, --backup).
+pub fn makes_temporary(pid: u32, flags: i32) -> bool {
+    flags & libc::O_ACCMODE == libc::O_RDWR && is_rsync(pid)
+}
+
 fn is_rsync(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "rsync")
 }
@@ -41,5 +48,6 @@ mod tests {
         }
         assert!(!goes_on_after_ftruncate(std::process::id()));
         assert!(!goes_on_after_ftruncate(0));
+        assert!(!makes_temporary(std::process::id(), libc::O_RDWR));
     }
 }

@@ -44,6 +44,18 @@ fn name(bytes: &[u8]) {
             assert!(bytes.starts_with(b".") && bytes.len() <= MOST_BYTES);
             assert!(![&b"."[..], b"..", b".slotfs"].contains(&bytes));
         }
+        Name::Alias(wish) => {
+            let text = name.to_str().expect("aliases are text");
+            assert!(!text.contains(char::is_control) && bytes.len() <= MOST_BYTES);
+            assert!(!text.bytes().all(|byte| byte.is_ascii_digit()), "a number");
+            assert!(!bytes.starts_with(b"."), "a staging name");
+            if let Some(handle) = wish.handle() {
+                let after = text
+                    .strip_prefix(&handle.to_string())
+                    .expect("it asks for this");
+                assert!(after == "~" || after.starts_with('.'), "{after}");
+            }
+        }
         Name::Other => {
             let number = name.to_str().and_then(|text| text.parse::<u32>().ok());
             let spelled = number.map(|number| number.to_string());
@@ -58,6 +70,15 @@ fn name(bytes: &[u8]) {
         IdentityName::Staging(staging) => {
             assert_eq!(staging, name);
             assert!(bytes.starts_with(b".") && bytes.len() <= MOST_BYTES);
+        }
+        IdentityName::Alias(ouid) => {
+            assert!(bytes.starts_with(format!("{ouid}.").as_bytes()) && bytes.len() <= MOST_BYTES);
+            assert!(
+                !name
+                    .to_str()
+                    .expect("aliases are text")
+                    .contains(char::is_control)
+            );
         }
         IdentityName::Other => {}
     }

@@ -2,7 +2,10 @@
 //!
 //! It does no I/O and knows neither kernel nor store: each call says what is to happen next.
 
+use std::ffi::OsString;
+
 use super::buffer::Buffer;
+use super::node::Node;
 use crate::error::Error;
 use crate::hsm::{self, Origin, Source, Stated, Wish};
 use crate::object::SlotId;
@@ -83,14 +86,16 @@ pub struct Incoming {
     pub slot: SlotId,
     /// What it is to be called.
     pub wish: Wish,
+    /// The alias that it is written under, by number and name.
+    pub alias: Option<(u64, OsString)>,
     /// The object that all of its bytes come from, as far as the kernel said so.
     origin: Option<Origin>,
     verdict_at: VerdictAt,
     /// Opened with O_EXCL: nobody who does that closes a duplicate first, so a FLUSH of nothing is the end.
     exclusive: bool,
     state: State,
-    /// The object that has the name already, by its row, and the process that opened it for writing.
-    over: Option<(i64, u32)>,
+    /// What has the name already, and the process that opened it for writing.
+    over: Option<(Node, u32)>,
     /// Whether a close was answered with its being incomplete.
     told_incomplete: bool,
     /// What fstat says of a rejected blob: the length it had, or that a later ftruncate asked for. bsdtar
@@ -100,10 +105,10 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// For a name that an object has: process `pid` opened row `object`.
-    pub fn over(self, object: i64, pid: u32) -> Self {
+    /// For a name that exists: process `pid` opened `node`.
+    pub fn over(self, node: Node, pid: u32) -> Self {
         Self {
-            over: Some((object, pid)),
+            over: Some((node, pid)),
             ..self
         }
     }
@@ -113,6 +118,7 @@ impl Incoming {
         Self {
             slot,
             wish,
+            alias: None,
             origin: None,
             verdict_at,
             exclusive,
@@ -123,9 +129,17 @@ impl Incoming {
         }
     }
 
+    /// What it is called where a verdict is written down; an alias is quoted and escaped, so that it forges no line.
+    pub fn called(&self) -> String {
+        match &self.alias {
+            Some((_, name)) => format!("{name:?}"),
+            None => self.wish.to_string(),
+        }
+    }
+
     /// O_TRUNC, which the kernel says in a request of its own, after the open: whether this is the open file
-    /// that `pid` just opened over `object`.
-    pub fn opened_with_trunc(&mut self, over: i64, pid: u32) -> bool {
+    /// that `pid` just opened over `over`.
+    pub fn opened_with_trunc(&mut self, over: Node, pid: u32) -> bool {
         let fresh = matches!(&self.state, State::Filling(buffer) if buffer.len() == 0);
         let ours = fresh && self.over == Some((over, pid));
         if ours {
@@ -340,6 +354,11 @@ impl Incoming {
         }
     }
 
+    /// Whether there is no verdict yet.
+    pub fn is_coming(&self) -> bool {
+        matches!(self.state, State::Filling(_) | State::Deciding(..))
+    }
+
     /// Whether the slot has the blob and has not answered yet.
     pub fn is_deciding(&self) -> bool {
         matches!(self.state, State::Deciding(..))
@@ -450,10 +469,10 @@ mod tests {
 
     #[test]
     fn trunc_after_the_open_moves_the_verdict_to_the_write() {
-        let mut incoming = open(VerdictAt::Close).over(3, WRITER);
-        assert!(!incoming.opened_with_trunc(4, WRITER));
-        assert!(!incoming.opened_with_trunc(3, WRITER + 1));
-        assert!(incoming.opened_with_trunc(3, WRITER));
+        let mut incoming = open(VerdictAt::Close).over(Node::Object(3), WRITER);
+        assert!(!incoming.opened_with_trunc(Node::Object(4), WRITER));
+        assert!(!incoming.opened_with_trunc(Node::Object(3), WRITER + 1));
+        assert!(incoming.opened_with_trunc(Node::Object(3), WRITER));
         assert_eq!(write(&mut incoming, 0, &blob()), Ok(true));
     }
 

@@ -259,6 +259,7 @@ impl Inner {
                 let trashed = self.hsm.find_trashed_by_id(id).ok();
                 trashed.map(|trashed| trashed.object.slot)
             }
+            Node::Alias(id) => self.aliases.slot(id),
             Node::Root
             | Node::Control(None, _)
             | Node::Incoming(_)

@@ -17,7 +17,7 @@ use crate::hsm::{ObjectFile, Session, TrashFile, TrashName};
 use crate::object::{Handle, SlotId};
 
 /// Attributes and how long they may be remembered.
-type Seen = (FileAttr, Duration);
+pub(super) type Seen = (FileAttr, Duration);
 
 impl Inner {
     /// The entry `name` of a folder.
@@ -52,6 +52,10 @@ impl Inner {
                     let folder = Folder::Identities;
                     self.lookup_staged(Place { slot, folder }, &name)
                 }
+                IdentityName::Alias(_) => {
+                    let folder = Folder::Identities;
+                    self.lookup_alias(Place { slot, folder }, name)
+                }
                 IdentityName::Other => {
                     self.hsm.session(slot)?;
                     Err(Error::NoSuchFile)
@@ -80,7 +84,7 @@ impl Inner {
         }
     }
 
-    fn lookup_staged(&self, place: Place, name: &OsStr) -> Result<Seen> {
+    pub(super) fn lookup_staged(&self, place: Place, name: &OsStr) -> Result<Seen> {
         let session = self.hsm.session(place.slot)?;
         let staged = self.staging.find(place, name).ok_or(Error::NoSuchFile)?;
         Ok((self.staging_attr(&session, place, &staged), NO_TTL))
@@ -107,6 +111,10 @@ impl Inner {
             Name::Staging(name) => {
                 let folder = Folder::Slot;
                 self.lookup_staged(Place { slot, folder }, &name)
+            }
+            Name::Alias(_) => {
+                let folder = Folder::Slot;
+                self.lookup_alias(Place { slot, folder }, name)
             }
             Name::New | Name::Other => {
                 self.hsm.session(slot)?;
@@ -155,6 +163,7 @@ impl Inner {
                     _ => (owner.file(node, mode, 0, store_time), NO_TTL),
                 })
             }
+            Node::Alias(id) => self.alias_attr(id),
             Node::Object(id) | Node::Identity(id) => {
                 let object = match self.hsm.find_by_id(id) {
                     // Destroyed, yet open: a descriptor still has attributes.

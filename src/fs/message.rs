@@ -61,6 +61,10 @@ impl Inner {
 
     /// A key share that is not the last one is taken and no login yet.
     fn log_in(&self, slot: SlotId, role: Role, message: &SecretBytes) -> Result<()> {
+        // However the last login ended: its aliases ended with it.
+        if self.hsm.session(slot).is_err() {
+            self.aliases.clear(slot);
+        }
         let outcome = self.hsm.present(slot, role, message);
         match outcome {
             Ok(Presented::LoggedIn) => Stats::count(&self.stats.logins),
@@ -74,11 +78,12 @@ impl Inner {
         self.hsm.import_smk(slot, message.bytes()).map(drop)
     }
 
-    fn logout(&self, slot: SlotId) {
+    pub(super) fn logout(&self, slot: SlotId) {
         // Ids first: afterwards they cannot be listed, and the kernel must forget what it knows of them.
         let ids = self.hsm.object_ids(slot).unwrap_or_default();
         self.hsm.logout(slot);
         self.staging.clear(slot);
+        self.aliases.clear(slot);
         self.forget_objects(&ids);
     }
 }

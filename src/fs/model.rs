@@ -34,6 +34,13 @@ const OBJECTS: usize = 3;
 /// Parts that a blob is written in.
 const PIECES: usize = 4;
 const PID: u32 = 7;
+/// Aliases, and the handles that they ask for.
+const ALIASES: [(&str, Option<u32>); 4] = [
+    ("1.part", Some(1)),
+    ("2~", Some(2)),
+    ("key", None),
+    ("tmp", None),
+];
 
 /// How a file is opened for writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +63,11 @@ enum Request {
     Close(usize),
     Stage(u32, u32, usize),
     Identity(u32, usize, usize),
+    WriteAlias(u32, usize, usize, Way),
+    WriteAliasBad(u32, usize, usize, Way),
+    ReadAlias(u32, usize),
+    RenameAlias(u32, usize, u32, u32),
+    UnlinkAlias(u32, usize),
     Read(u32, u32),
     Copy(u32, u32, u32, u32),
     Rename(u32, u32, u32, u32),
@@ -72,9 +84,12 @@ fn request() -> impl Strategy<Value = Request> {
     let handle = || 1..=HANDLES;
     let object = || 0..2 * OBJECTS;
     let file = || 0..4usize;
-    let way = prop_oneof![Just(Way::Excl), Just(Way::Trunc), Just(Way::Plain)];
+    let way = || prop_oneof![Just(Way::Excl), Just(Way::Trunc), Just(Way::Plain)];
+    let alias = || 0..ALIASES.len();
+    // Few, so that several aliases lead to one object.
+    let (near, few) = (|| 0..2u32, || 0..2usize);
     prop_oneof![
-        12 => (slot(), handle(), object(), way).prop_map(|(s, h, o, w)| Request::Open(s, h, o, w)),
+        12 => (slot(), handle(), object(), way()).prop_map(|(s, h, o, w)| Request::Open(s, h, o, w)),
         40 => (file(), 0..PIECES).prop_map(|(f, p)| Request::Write(f, p)),
         3 => file().prop_map(Request::WriteBad),
         2 => file().prop_map(Request::Cut),
@@ -83,6 +98,12 @@ fn request() -> impl Strategy<Value = Request> {
         6 => file().prop_map(Request::Close),
         8 => (slot(), handle(), object()).prop_map(|(s, h, o)| Request::Stage(s, h, o)),
         5 => (slot(), object(), object()).prop_map(|(s, o, n)| Request::Identity(s, o, n)),
+        4 => (slot(), alias(), object(), way()).prop_map(|(s, a, o, w)| Request::WriteAlias(s, a, o, w)),
+        9 => (near(), alias(), few(), way()).prop_map(|(s, a, o, w)| Request::WriteAlias(s, a, o, w)),
+        3 => (slot(), alias(), object(), way()).prop_map(|(s, a, o, w)| Request::WriteAliasBad(s, a, o, w)),
+        6 => (near(), alias()).prop_map(|(s, a)| Request::ReadAlias(s, a)),
+        8 => (slot(), alias(), slot(), handle()).prop_map(|(s, a, t, w)| Request::RenameAlias(s, a, t, w)),
+        10 => (near(), alias()).prop_map(|(s, a)| Request::UnlinkAlias(s, a)),
         6 => (slot(), handle()).prop_map(|(s, h)| Request::Read(s, h)),
         8 => (slot(), handle(), slot(), handle()).prop_map(|(s, h, t, w)| Request::Copy(s, h, t, w)),
         10 => (slot(), handle(), slot(), handle()).prop_map(|(s, h, t, w)| Request::Rename(s, h, t, w)),
@@ -164,6 +185,7 @@ impl World {
     fn reset(&self) {
         for slot in 0..SLOTS {
             self.hsm.clear_partition(SlotId(slot)).unwrap();
+            self.inner.aliases.clear(SlotId(slot));
         }
     }
 
@@ -301,6 +323,14 @@ fn play(world: &World, requests: &[Request]) {
     }
     // What is there is what it was when it came.
     for slot in 0..SLOTS {
+        for alias in 0..ALIASES.len() {
+            perform(
+                world,
+                &mut model,
+                &mut Vec::new(),
+                &Request::ReadAlias(slot, alias),
+            );
+        }
         for (handle, object) in &model.slots[slot as usize].objects {
             let (ouid, blob) = &world.objects[*object];
             let read = world.read(folder(slot), &handle.to_string());
@@ -394,6 +424,43 @@ fn perform(world: &World, model: &mut Model, open: &mut Vec<FileHandle>, request
             assert_eq!(said, model.import_as(object, named, slot), "{request:?}");
             world.inner.release(fh);
         }
+        Request::WriteAlias(slot, alias, object, way)
+        | Request::WriteAliasBad(slot, alias, object, way) => {
+            let there = model.slots[slot as usize].aliases.contains_key(&alias);
+            if way == Way::Excl && there {
+                return;
+            }
+            let good = matches!(request, Request::WriteAlias(..));
+            let mut blob = world.objects[object].1.clone();
+            if !good {
+                *blob.last_mut().unwrap() ^= 0x40;
+            }
+            let fh = world.open(folder(slot), ALIASES[alias].0, way).unwrap();
+            let said = world
+                .write(fh, 0, &blob)
+                .and_then(|()| world.flush(fh, Ends::Close));
+            world.inner.release(fh);
+            let expected = model.write_alias(slot, alias, object, good);
+            assert_eq!(said, expected, "{request:?}");
+        }
+        Request::ReadAlias(slot, alias) => {
+            let read = world.read(folder(slot), ALIASES[alias].0);
+            let there = model.slots[slot as usize].aliases.get(&alias);
+            let expected = there.map(|it| world.objects[it.object].1.clone());
+            assert_eq!(read, expected.ok_or(libc::ENOENT), "{request:?}");
+        }
+        Request::RenameAlias(slot, alias, to, wish) => {
+            let said = world.rename(
+                (folder(slot), ALIASES[alias].0),
+                (folder(to), &wish.to_string()),
+            );
+            let expected = model.rename_alias((slot, alias), (to, wish));
+            assert_eq!(said, expected, "{request:?}");
+        }
+        Request::UnlinkAlias(slot, alias) => {
+            let said = world.unlink(folder(slot), ALIASES[alias].0);
+            assert_eq!(said, model.unlink_alias(slot, alias), "{request:?}");
+        }
         Request::Read(slot, handle) => {
             let read = world.read(folder(slot), &handle.to_string());
             let there = model.slots[slot as usize].objects.get(&handle);
@@ -479,7 +546,8 @@ fn perform(world: &World, model: &mut Model, open: &mut Vec<FileHandle>, request
             );
         }
         Request::LogOutAndIn(slot) => {
-            world.hsm.logout(SlotId(slot));
+            world.inner.logout(SlotId(slot));
+            model.slots[slot as usize].aliases.clear();
             let listed = world.inner.opendir(folder(slot));
             assert_eq!(errno(listed), Err(libc::ENOKEY));
             let name = OsStr::new("1");

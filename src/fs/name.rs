@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use crate::error::{Error, Result};
+use crate::hsm::Wish;
 use crate::object::{Handle, Ouid, SlotId};
 
 /// The hidden tree, of the mount and of each slot.
@@ -21,6 +22,8 @@ pub enum Name {
     New,
     /// A staging name: starts with a dot.
     Staging(OsString),
+    /// An alias, and the handle that it asks for.
+    Alias(Wish),
     /// Nothing a slot can hold.
     Other,
 }
@@ -41,9 +44,26 @@ impl Name {
             // The kernel keeps these two to itself; whoever else sent one would not mean a file.
             b"." | b".." => Self::Other,
             [b'.', _, ..] => Self::Staging(name.to_owned()),
-            _ => Self::Other,
+            _ => alias(name).map_or(Self::Other, |name| Self::Alias(wish_of(name))),
         }
     }
+}
+
+/// `name`, if it can be an alias: what a person or a tool may call a file and read in a log. Digits alone are no alias,
+/// or a mistyped handle would be taken for one.
+fn alias(name: &OsStr) -> Option<&str> {
+    let name = name.to_str()?;
+    let digits = name.bytes().all(|byte| byte.is_ascii_digit());
+    (!digits && !name.contains(char::is_control)).then_some(name)
+}
+
+/// What an alias asks for: `124.part` and `124~` for handle 124, any other name for any free one.
+fn wish_of(alias: &str) -> Wish {
+    let start = match (alias.split_once('.'), alias.strip_suffix('~')) {
+        (Some((start, _)), _) | (None, Some(start)) => start,
+        (None, None) => return Wish::Any,
+    };
+    start.parse().map_or(Wish::Any, Wish::Handle)
 }
 
 /// What a name in `.slotfs/ouid` means.
@@ -53,6 +73,8 @@ pub enum IdentityName {
     Ouid(Ouid),
     /// A staging name: starts with a dot.
     Staging(OsString),
+    /// An alias: an identity, a dot and anything.
+    Alias(Ouid),
     /// Nothing that can be there.
     Other,
 }
@@ -67,7 +89,9 @@ impl IdentityName {
             bytes if bytes.len() > MOST_BYTES => Self::Other,
             b"." | b".." => Self::Other,
             [b'.', _, ..] => Self::Staging(name.to_owned()),
-            _ => Self::Other,
+            _ => alias(name)
+                .and_then(|name| name.split_once('.')?.0.parse().ok())
+                .map_or(Self::Other, Self::Alias),
         }
     }
 }
@@ -78,6 +102,17 @@ pub fn refuse<T>(slot: SlotId, name: &OsStr) -> Result<T> {
     Err(Error::BadName {
         slot,
         name: format!("{name:?}"),
+    })
+}
+
+/// The same for what a rename was to make: the name may be one that can be written to.
+///
+/// # Errors
+/// [`Error::BadName`]
+pub fn refuse_target<T>(slot: SlotId, name: &OsStr) -> Result<T> {
+    Err(Error::BadName {
+        slot,
+        name: format!("as the target of this rename, {name:?}"),
     })
 }
 
@@ -95,8 +130,26 @@ mod tests {
         assert_eq!(ouid.to_string(), hex);
         assert_eq!(parse(".x"), IdentityName::Staging(".x".into()));
         let upper = hex.to_uppercase();
+        let part = format!("{hex}.part");
+        assert_eq!(parse(&part), IdentityName::Alias(ouid));
         let long = format!(".{}", "x".repeat(255));
-        for other in ["", ".", "..", "124", "new", &upper, &hex[1..], &long] {
+        let tilde = format!("{hex}~");
+        let control = format!("{hex}.\n");
+        let upper_part = format!("{upper}.part");
+        for other in [
+            "",
+            ".",
+            "..",
+            "124",
+            "124.part",
+            "new",
+            &upper,
+            &hex[1..],
+            &long,
+            &tilde,
+            &control,
+            &upper_part,
+        ] {
             assert_eq!(parse(other), IdentityName::Other, "{other:?}");
         }
     }
@@ -111,21 +164,46 @@ mod tests {
         let long = format!(".{}", "x".repeat(254));
         assert_eq!(parse(&long), Name::Staging(long.clone().into()));
         let longer = format!("{long}x");
+        let digits = "9".repeat(255);
+        let too_long = "x".repeat(256);
         for other in [
             "",
             "0",
             "007",
-            "+1",
-            "1 ",
             "1\n",
-            "NEW",
-            "key.pem",
+            "1.\u{85}",
+            "\u{7f}",
             "4294967296",
             ".",
             "..",
             &longer,
+            &digits,
+            &too_long,
         ] {
             assert_eq!(parse(other), Name::Other, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn an_alias_asks_for_the_handle_that_it_starts_with() {
+        let parse = |name: &str| Name::parse(OsStr::new(name));
+        let asks = Name::Alias(Wish::Handle(Handle::new(124).unwrap()));
+        for name in [
+            "124.ee61fb1f.partial",
+            "124.",
+            "124.part",
+            "124~",
+            "124.~1~",
+            "124.2",
+        ] {
+            assert_eq!(parse(name), asks, "{name}");
+        }
+        let long = "x".repeat(255);
+        for name in [
+            "+1", "1 ", "NEW", "key.pem", "124-part", "124 .x", "0.x", "0124~", "124~~", "124~1",
+            "~", "-1", "1,5", &long,
+        ] {
+            assert_eq!(parse(name), Name::Alias(Wish::Any), "{name:?}");
         }
     }
 }

@@ -29,6 +29,9 @@ pub enum Node {
     Identity(i64),
     /// An object in `.slotfs/trash`, by its row.
     Trashed(i64),
+    /// An object under an alias, by the alias. With the object's own inode the kernel would answer a rename to the
+    /// object's handle by itself, and the alias would stay.
+    Alias(u64),
 }
 
 /// A number's low bits; its high ones say what kind of node it is.
@@ -55,6 +58,7 @@ impl Node {
             8 => Self::StagingFolder(low),
             9 => Self::Identity(row),
             10 => Self::Trashed(row),
+            11 => Self::Alias(low),
             _ => return None,
         })
     }
@@ -73,6 +77,7 @@ impl Node {
             Self::StagingFolder(folder) => (8, folder),
             Self::Identity(row) => (9, row.cast_unsigned()),
             Self::Trashed(row) => (10, row.cast_unsigned()),
+            Self::Alias(alias) => (11, alias),
         };
         INodeNo(kind << BITS | (low & LOW))
     }
@@ -97,6 +102,7 @@ mod tests {
             Node::StagingFolder(9),
             Node::Identity(1),
             Node::Trashed(1 << 40),
+            Node::Alias(1 << 40),
         ] {
             assert_eq!(Node::of(node.ino()), Some(node), "{node:?}");
         }

@@ -45,6 +45,16 @@ impl Inner {
                 };
                 Ok((self.files.add(file), how))
             }
+            Node::Alias(id) if flags.acc_mode() == OpenAccMode::O_RDONLY => {
+                // It may lead to another object at any time: past the page cache, which would mix them.
+                let Some((_, row)) = self.aliases.target(id) else {
+                    self.aliases.by_id(id).ok_or(Error::Gone)?;
+                    return Ok((self.files.add(OpenFile::Text(Vec::new())), DIRECT));
+                };
+                let opened = self.seals.open(&self.hsm, row)?;
+                let file = OpenFile::Object(opened.object, opened.blob);
+                Ok((self.files.add(file), ONLY_READ | DIRECT))
+            }
             _ => self.open_direct(node, flags, pid).map(|fh| (fh, DIRECT)),
         }
     }
@@ -60,8 +70,9 @@ impl Inner {
                     _ => Wish::Handle(object.handle),
                 };
                 let incoming = Incoming::new(object.slot, wish, verdict_at(flags.0), false);
-                self.add_incoming(incoming.over(id, pid), pid)
+                self.add_incoming(incoming.over(node, pid), pid)
             }
+            Node::Alias(id) => self.open_alias(id, flags, pid),
             Node::Incoming(file) => self.reopen_incoming(file, flags, pid, writes),
             Node::Staging(_) => Err(Error::Gone),
             // Neither read nor cloned: out of the trash there is only mv.
@@ -84,7 +95,7 @@ impl Inner {
         }
     }
 
-    /// By way of /proc/self/fd: another incoming blob for the same name, as private as the first.
+    /// By way of /proc/self/fd, or of an alias: another incoming blob for the same name, as private as the first.
     fn reopen_incoming(
         &self,
         file: u64,
@@ -95,11 +106,18 @@ impl Inner {
         let open = self.files.get(FileHandle(file)).ok_or(Error::Gone)?;
         match &*open {
             OpenFile::Incoming(incoming) if writes => {
-                let (slot, wish) = {
+                let (slot, wish, alias) = {
                     let incoming = lock(incoming);
-                    (incoming.slot, incoming.wish)
+                    let alias = incoming.alias.as_ref().map(|(id, _)| *id);
+                    (incoming.slot, incoming.wish, alias)
                 };
-                self.open_incoming(slot, wish, flags.0, pid)
+                self.hsm.may_write(slot)?;
+                let again = Incoming::new(slot, wish, verdict_at(flags.0), false);
+                let file = self.add_incoming(again.over(Node::Incoming(file), pid), pid)?;
+                match alias {
+                    Some(id) => self.reopen_alias(id, file),
+                    None => Ok(file),
+                }
             }
             _ => Err(Error::NotSupported {
                 what: "reading a blob that is coming in",
@@ -148,6 +166,9 @@ impl Inner {
                     Name::Staging(name) => {
                         return self.create_staged(Place { slot, folder }, &name, flags, pid);
                     }
+                    Name::Alias(wish) => {
+                        return self.create_alias((Place { slot, folder }, name), wish, flags, pid);
+                    }
                     Name::Hidden => return Err(Error::NotSupported { what: "create" }),
                     Name::Other => return name::refuse(slot, name),
                 }
@@ -159,6 +180,10 @@ impl Inner {
                     IdentityName::Ouid(ouid) => (slot, Wish::Identity(ouid)),
                     IdentityName::Staging(name) => {
                         return self.create_staged(Place { slot, folder }, &name, flags, pid);
+                    }
+                    IdentityName::Alias(ouid) => {
+                        let alias = (Place { slot, folder }, name);
+                        return self.create_alias(alias, Wish::Identity(ouid), flags, pid);
                     }
                     IdentityName::Other => return name::refuse(slot, name),
                 }
@@ -173,7 +198,7 @@ impl Inner {
         Ok((attr, fh))
     }
 
-    fn create_staged(
+    pub(super) fn create_staged(
         &self,
         place: Place,
         name: &OsStr,
@@ -208,11 +233,10 @@ impl Inner {
         self.add_incoming(incoming, pid)
     }
 
-    fn add_incoming(&self, incoming: Incoming, pid: u32) -> Result<FileHandle> {
+    pub(super) fn add_incoming(&self, incoming: Incoming, pid: u32) -> Result<FileHandle> {
         self.files.add_incoming(incoming, pid, |dropped, why| {
-            let (slot, wish) = (dropped.slot, dropped.wish);
             self.hsm
-                .note_refusal(slot, &wish.to_string(), dropped.source(), why);
+                .note_refusal(dropped.slot, &dropped.called(), dropped.source(), why);
         })
     }
 
@@ -237,13 +261,15 @@ impl Inner {
             OpenFile::Incoming(incoming) => {
                 let incoming = lock(incoming);
                 if let Some(why) = incoming.release() {
-                    let (slot, wish) = (incoming.slot, incoming.wish);
-                    self.hsm
-                        .note_refusal(slot, &wish.to_string(), incoming.source(), why);
+                    let (slot, name) = (incoming.slot, incoming.called());
+                    self.hsm.note_refusal(slot, &name, incoming.source(), why);
                 } else if incoming.left_nothing() {
                     // By O_TRUNC, as busybox cp and shells do, an empty file cannot be told from nothing.
-                    let (slot, wish) = (incoming.slot, incoming.wish);
-                    log::info!("slot {slot}: {wish} was opened and closed, nothing was written");
+                    let (slot, name) = (incoming.slot, incoming.called());
+                    log::info!("slot {slot}: {name} was opened and closed, nothing was written");
+                }
+                if let Some((id, _)) = &incoming.alias {
+                    self.aliases.closed(*id, fh.0, incoming.left_nothing());
                 }
             }
             OpenFile::Staging(file) => file.closed(),
@@ -264,7 +290,7 @@ impl Inner {
 
 /// Where who opens a handle with `flags` looks for errors (DESIGN.md 2). What appends writes in order and
 /// is as good as what truncates.
-fn verdict_at(flags: i32) -> VerdictAt {
+pub(super) fn verdict_at(flags: i32) -> VerdictAt {
     if flags & (libc::O_EXCL | libc::O_TRUNC | libc::O_APPEND) == 0 {
         VerdictAt::Close
     } else {

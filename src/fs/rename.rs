@@ -16,27 +16,54 @@ use crate::hsm::{Done, ObjectFile, Source, TrashName, Wish};
 use crate::object::SlotId;
 
 /// A name and where it stands: what renaming and removing work on.
-enum Spot {
+pub(super) enum Spot {
     /// A staging file or folder.
     Staged(Place, OsString),
     /// An object, or what would be one: in the slot's own folder or in `.slotfs/ouid`, as the wish says.
     Object(SlotId, Wish),
     /// An object in the trash.
     Trashed(SlotId, TrashName),
+    /// An alias.
+    Alias(Place, OsString),
     /// What no slot can hold.
     Other(SlotId),
 }
 
 impl Spot {
-    fn slot(&self) -> SlotId {
+    pub(super) fn slot(&self) -> SlotId {
         match self {
-            Self::Staged(place, _) => place.slot,
+            Self::Staged(place, _) | Self::Alias(place, _) => place.slot,
             Self::Object(slot, _) | Self::Trashed(slot, _) | Self::Other(slot) => *slot,
         }
     }
 }
 
+impl Spot {
+    /// The spot as what a rename is to make. Nothing is renamed to an alias, or `cp --backup`, editors and
+    /// `mv .slotfs/trash/124.2 .` would take an object's name away.
+    fn into_target(self) -> Self {
+        match self {
+            Self::Alias(place, _) => Self::Other(place.slot),
+            Self::Staged(place, name)
+                if !matches!(place.folder, Folder::Staging(_))
+                    && !name.as_encoded_bytes().starts_with(b".") =>
+            {
+                Self::Other(place.slot)
+            }
+            spot => spot,
+        }
+    }
+}
+
 impl Inner {
+    /// An alias, or a temporary file of rsync that is named like one.
+    fn alias_spot(&self, place: Place, name: &OsStr) -> Spot {
+        match self.staging.find(place, name) {
+            Some(_) => Spot::Staged(place, name.to_owned()),
+            None => Spot::Alias(place, name.to_owned()),
+        }
+    }
+
     fn spot(&self, parent: Node, name: &OsStr, what: &'static str) -> Result<Spot> {
         match parent {
             Node::Slot(slot) => match Name::parse(name) {
@@ -44,6 +71,10 @@ impl Inner {
                 Name::Staging(name) => {
                     let folder = Folder::Slot;
                     Ok(Spot::Staged(Place { slot, folder }, name))
+                }
+                Name::Alias(_) => {
+                    let folder = Folder::Slot;
+                    Ok(self.alias_spot(Place { slot, folder }, name))
                 }
                 Name::Hidden => Err(Error::NotSupported { what }),
                 Name::New | Name::Other => Ok(Spot::Other(slot)),
@@ -53,6 +84,10 @@ impl Inner {
                 IdentityName::Staging(name) => {
                     let folder = Folder::Identities;
                     Ok(Spot::Staged(Place { slot, folder }, name))
+                }
+                IdentityName::Alias(_) => {
+                    let folder = Folder::Identities;
+                    Ok(self.alias_spot(Place { slot, folder }, name))
                 }
                 IdentityName::Other => Ok(Spot::Other(slot)),
             },
@@ -101,6 +136,7 @@ impl Inner {
                 Err(error) => done(Err(error)),
             },
             Ok(Spot::Staged(place, name)) => done(self.staging.remove(place, &name)),
+            Ok(Spot::Alias(place, name)) => self.unlink_alias(place, &name, done),
             Ok(Spot::Other(_)) => done(Err(Error::NoSuchFile)),
             Err(error) => done(Err(error)),
         }
@@ -114,6 +150,7 @@ impl Inner {
         let inner = Arc::clone(self);
         self.hsm.remove(slot, object.handle, move |outcome| {
             if outcome.is_ok() {
+                inner.aliases.left(object.id);
                 inner.forget_objects(&[object.id]);
             }
             done(outcome.map(drop));
@@ -141,7 +178,7 @@ impl Inner {
     ) {
         let spots = (|| {
             let from = self.spot(from, name, "rename")?;
-            let to = self.spot(to_node, newname, "rename")?;
+            let to = self.spot(to_node, newname, "rename")?.into_target();
             self.hsm.may_write(from.slot())?;
             self.hsm.may_write(to.slot())?;
             if !flags.difference(RenameFlags::RENAME_NOREPLACE).is_empty() {
@@ -176,6 +213,10 @@ impl Inner {
             {
                 done(self.hsm.find_trashed(from, name).map(drop));
             }
+            Ok((Spot::Alias(place, name), to)) => {
+                let to = (to, newname.to_owned());
+                self.rename_alias((place, name), to, keep_existing, done);
+            }
             // The trash is no way out of a slot, nor into it.
             Ok((Spot::Trashed(..), Spot::Object(..)) | (Spot::Object(..), Spot::Trashed(..))) => {
                 done(Err(Error::NotSupported {
@@ -183,7 +224,7 @@ impl Inner {
                 }));
             }
             Ok((Spot::Other(_), _)) => done(Err(Error::NoSuchFile)),
-            Ok((_, to)) => done(name::refuse(to.slot(), newname)),
+            Ok((_, to)) => done(name::refuse_target(to.slot(), newname)),
         }
     }
 
@@ -214,9 +255,17 @@ impl Inner {
             Ok((trashed, want))
         });
         match found {
-            Ok((trashed, want)) => self
-                .hsm
-                .restore(&trashed, want, |outcome| done(outcome.map(drop))),
+            Ok((trashed, want)) => {
+                let inner = Arc::clone(self);
+                self.hsm.restore(&trashed, want, move |outcome| {
+                    if let Ok(arrived) = &outcome {
+                        // Aliases from before it left do not come back with it.
+                        inner.aliases.left(trashed.object.id);
+                        inner.aliases.named(slot, arrived.handle);
+                    }
+                    done(outcome.map(drop));
+                });
+            }
             Err(error) => done(Err(error)),
         }
     }
@@ -262,7 +311,8 @@ impl Inner {
                 Err(_) => &inner.stats.verdicts_bad,
             });
             match &outcome {
-                Ok(_) => {
+                Ok(arrived) => {
+                    inner.aliases.named(to, arrived.handle);
                     file.published();
                     inner.staging.remove_file(from, &name, &file);
                 }
@@ -286,23 +336,44 @@ impl Inner {
         };
         if from == to {
             return match wish {
-                Wish::Handle(handle) if handle == object.handle => done(Ok(())),
+                Wish::Handle(handle) if handle == object.handle => {
+                    self.aliases.named(from, handle);
+                    done(Ok(()));
+                }
                 Wish::Handle(handle) => {
                     let inner = Arc::clone(self);
                     self.hsm
                         .renumber(from, object.handle, handle, move |outcome| {
                             if outcome.is_ok() {
+                                inner.aliases.named(from, object.handle);
                                 inner.forget_objects(&[object.id]);
                             }
                             done(outcome);
                         });
                 }
-                _ => done(wish.check(to, object.ouid)),
+                _ => {
+                    let outcome = wish.check(to, object.ouid);
+                    if outcome.is_ok() {
+                        self.aliases.named(from, object.handle);
+                    }
+                    done(outcome);
+                }
             };
         }
+        self.move_found(object, to, wish, done);
+    }
+
+    /// An object goes to another slot.
+    pub(super) fn move_found(
+        self: &Arc<Self>,
+        object: ObjectFile,
+        to: SlotId,
+        wish: Wish,
+        done: impl Done<()>,
+    ) {
         let inner = Arc::clone(self);
         let source = Source {
-            slot: from,
+            slot: object.slot,
             handle: object.handle,
         };
         self.hsm.move_object(source, to, wish, move |outcome| {
@@ -310,7 +381,9 @@ impl Inner {
                 Ok(_) => &inner.stats.verdicts_good,
                 Err(_) => &inner.stats.verdicts_bad,
             });
-            if outcome.is_ok() {
+            if let Ok(arrived) = &outcome {
+                inner.aliases.left(object.id);
+                inner.aliases.named(to, arrived.handle);
                 inner.forget_objects(&[object.id]);
             }
             done(outcome.map(drop));

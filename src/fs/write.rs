@@ -13,7 +13,7 @@ use super::node::Node;
 use super::staging::Staged;
 use super::stats::Stats;
 use crate::error::Error;
-use crate::hsm::{Origin, Source};
+use crate::hsm::{Arrived, Origin, Source};
 
 /// Called once with the outcome of a request: on the event loop, or by the committer.
 type Answer = Box<dyn FnOnce(Result<(), i32>) + Send>;
@@ -158,14 +158,19 @@ impl Inner {
             };
         }
         match node {
-            Node::Object(id) | Node::Identity(id)
-                if length == 0 && self.files.opened_with_trunc(id, pid) =>
+            Node::Object(_) | Node::Identity(_) | Node::Alias(_)
+                if length == 0 && self.files.opened_with_trunc(node, pid) =>
             {
                 Ok(())
             }
             Node::Staging(_) => Err(Error::Gone),
-            // `> login` truncates before it writes; a blob that is coming in has nothing to lose yet.
-            Node::Control(..) | Node::Incoming(_) if length == 0 => Ok(()),
+            // A blob that is coming in has nothing to lose yet.
+            Node::Incoming(_) if length == 0 => {
+                self.files.opened_with_trunc(node, pid);
+                Ok(())
+            }
+            // `> login` truncates before it writes.
+            Node::Control(..) if length == 0 => Ok(()),
             _ => Err(Error::NotSupported { what: "truncate" }),
         }
     }
@@ -251,7 +256,7 @@ impl Inner {
     fn note(&self, incoming: &Mutex<Incoming>, why: Error) -> i32 {
         let (slot, name, source) = {
             let incoming = lock(incoming);
-            (incoming.slot, incoming.wish.to_string(), incoming.source())
+            (incoming.slot, incoming.called(), incoming.source())
         };
         self.hsm.note_refusal(slot, &name, source, why).errno()
     }
@@ -261,18 +266,26 @@ impl Inner {
         let OpenFile::Incoming(incoming) = &*open else {
             return answer(Err(libc::EBADF));
         };
-        let (slot, wish, origin) = {
+        let (slot, wish, origin, alias) = {
             let incoming = lock(incoming);
-            (incoming.slot, incoming.wish, incoming.origin())
+            let alias = incoming.alias.as_ref().map(|(id, _)| *id);
+            let wish = (incoming.wish, incoming.called());
+            (incoming.slot, wish, incoming.origin(), alias)
         };
+        // An alias must know for sure which object is its own.
+        let row = alias.and_then(|_| self.hsm.reserve_row());
         let verdict = Verdict {
             inner: Arc::clone(self),
             open: Arc::clone(&open),
             answer: Some(answer),
         };
-        self.hsm.import(slot, wish, blob, origin, move |outcome| {
+        let done = move |outcome: Result<Arrived, Error>| {
+            if let Ok(arrived) = &outcome {
+                verdict.inner.arrived(slot, alias, row, arrived);
+            }
             verdict.give(outcome.map(drop).map_err(|error| error.errno()));
-        });
+        };
+        self.hsm.import_to(row, slot, wish, blob, origin, done);
     }
 }
 

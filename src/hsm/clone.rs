@@ -29,7 +29,7 @@ impl Hsm {
         origin: Option<Origin>,
         done: impl Done<Arrived>,
     ) {
-        self.import_to(None, slot, wish, blob, origin, done);
+        self.import_to(None, slot, (wish, wish.to_string()), blob, origin, done);
     }
 
     /// As [`Self::import`], from nowhere known, into the row that [`Self::reserve_row`] gave for it.
@@ -41,7 +41,7 @@ impl Hsm {
         blob: Vec<u8>,
         done: impl Done<Arrived>,
     ) {
-        self.import_to(row, slot, wish, blob, None, done);
+        self.import_to(row, slot, (wish, wish.to_string()), blob, None, done);
     }
 
     /// A row for an object that is to come, and for no other ever; `None` where the store cannot be written.
@@ -49,11 +49,13 @@ impl Hsm {
         self.store.reserve_row()
     }
 
-    fn import_to(
+    /// As [`Self::import`], into the row that [`Self::reserve_row`] gave for it; where nothing opens the blob, `name` is
+    /// what it is called.
+    pub fn import_to(
         self: &Arc<Self>,
         row: Option<i64>,
         slot: SlotId,
-        wish: Wish,
+        (wish, name): (Wish, String),
         blob: Vec<u8>,
         origin: Option<Origin>,
         done: impl Done<Arrived>,
@@ -84,7 +86,7 @@ impl Hsm {
                 self.store.put(put, move |stored| match stored {
                     // Its domains may be others by now: verified once more, with those.
                     Err(Error::SlotChanged { .. }) if hsm.refresh().is_ok() => {
-                        hsm.import_to(row, slot, wish, blob, origin, done);
+                        hsm.import_to(row, slot, (wish, name), blob, origin, done);
                     }
                     stored => {
                         let outcome = stored.map(Arrived::from);
@@ -96,7 +98,7 @@ impl Hsm {
             Err(error) => {
                 let subject = match origin {
                     Some(origin) => Subject::Known(origin.place),
-                    None => Subject::Name(wish.to_string()),
+                    None => Subject::Name(name),
                 };
                 let outcome = Err(error);
                 self.journal.record(&subject, slot, &outcome);

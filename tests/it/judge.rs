@@ -129,7 +129,7 @@ fn what_does_not_belong() {
         ("12".to_owned(), flipped(&blob, 3)),
         ("13".to_owned(), spoiled(&blob)),
         ("1\n4".to_owned(), blob.clone()),
-        ("x".repeat(255), blob.clone()),
+        ("x".repeat(255), spoiled(&blob)),
         ("9".repeat(255), blob.clone()),
     ];
     write_dir(&dir, &files.clone().into());
@@ -170,7 +170,7 @@ fn tools_that_edit_in_place() {
     hsm.mount.announce("");
     let before = hsm.blobs(0);
     for script in [
-        r#"sed -i s/a/b/ "$S"/1"#,
+        r#"sed -i '1s/^/x/' "$S"/1"#,
         r#"perl -pi -e 's/a/b/' "$S"/1"#,
         r#"truncate -s 0 "$S"/1"#,
         r#"truncate -s 10 "$S"/1"#,

@@ -1,5 +1,6 @@
 //! DESIGN.md section 2, one test per claim; each quotes the sentence that it is about.
 
+mod aliases;
 mod control;
 mod handles;
 mod hostile_names;

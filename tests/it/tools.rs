@@ -2,6 +2,7 @@
 //! with one bad blob among good ones, exactly that one fails and the tool says so.
 
 mod archive;
+mod beside;
 mod coreutils;
 mod languages;
 mod rsync;
@@ -50,6 +51,8 @@ struct Tool {
     takes: bool,
     again: Again,
     bad: Bad,
+    /// Tries to rename an object to an alias, and goes on when that is refused.
+    backs_up: bool,
 }
 
 impl Tool {
@@ -59,6 +62,7 @@ impl Tool {
             takes: false,
             again: Again::Same,
             bad: Bad::Reports,
+            backs_up: false,
         }
     }
 
@@ -75,6 +79,11 @@ impl Tool {
 
     const fn exits(mut self, code: i32) -> Self {
         self.bad = Bad::Exits(code);
+        self
+    }
+
+    const fn backs_up(mut self) -> Self {
+        self.backs_up = true;
         self
     }
 
@@ -182,6 +191,9 @@ fn check(tool: &Tool) {
     store.aes(0, 5);
     store.data(0, 50_000);
     let hsm = store.mount(&[0, 1, 2]);
+    if tool.backs_up {
+        hsm.mount.announce_names();
+    }
     let mut findings = Findings(Vec::new());
     let all = hsm.blobs(0);
     assert_eq!(all.len(), 6);

@@ -1,11 +1,12 @@
 //! Requests on one open file under a handle name, in any order, against what DESIGN.md 2 says of them.
 
 use super::super::incoming::{Ends, Incoming, Step, VerdictAt};
+use super::super::node::Node;
 use crate::fuzzing::Input;
 use crate::hsm::{MAX_BLOB_BYTES, Stated, Wish, stated_length};
 use crate::object::SlotId;
 
-const OVER: i64 = 7;
+const OVER: Node = Node::Object(7);
 const OPENER: u32 = 1;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

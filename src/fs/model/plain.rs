@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{OBJECTS, PIECES, SLOTS, Way};
+use super::{ALIASES, OBJECTS, PIECES, SLOTS, Way};
 use crate::fs::incoming::Ends;
 
 /// Success, or the errno.
@@ -14,11 +14,31 @@ pub struct Model {
     pub files: Vec<File>,
 }
 
-/// Objects by handle, and the trash in no order.
+/// Objects by handle, aliases by number, and the trash in no order.
 #[derive(Clone, Default)]
 pub struct Slot {
     pub objects: BTreeMap<u32, usize>,
+    pub aliases: BTreeMap<usize, Alias>,
     pub trash: Vec<Trashed>,
+}
+
+impl Slot {
+    fn named(&mut self, object: usize) {
+        for alias in self.aliases.values_mut() {
+            alias.owns &= alias.object != object;
+        }
+    }
+
+    fn left(&mut self, object: usize) {
+        self.aliases.retain(|_, alias| alias.object != object);
+    }
+}
+
+/// What an alias leads to, and whether that goes with it.
+#[derive(Clone, Copy)]
+pub struct Alias {
+    pub object: usize,
+    pub owns: bool,
 }
 
 #[derive(Clone)]
@@ -102,7 +122,49 @@ impl Model {
             let free = (wish..).find(|handle| !objects.contains_key(handle));
             objects.insert(free.unwrap(), object);
         }
+        self.slot(slot).named(object);
         Ok(())
+    }
+
+    fn after_all(&self, slot: u32) -> u32 {
+        let objects = &self.slots[slot as usize].objects;
+        objects.keys().last().copied().unwrap_or(0) + 1
+    }
+
+    /// A blob of `object` comes in under an alias.
+    pub fn write_alias(&mut self, slot: u32, alias: usize, object: usize, good: bool) -> Verdict {
+        if !good {
+            return Err(libc::EACCES);
+        }
+        let owns = self.handle_of(slot, object).is_none();
+        let wish = ALIASES[alias].1.unwrap_or_else(|| self.after_all(slot));
+        self.import(object, slot, wish)?;
+        let leads_to = Alias { object, owns };
+        self.slot(slot).aliases.insert(alias, leads_to);
+        Ok(())
+    }
+
+    pub fn rename_alias(&mut self, (slot, alias): (u32, usize), (to, wish): (u32, u32)) -> Verdict {
+        let there = self.slots[slot as usize].aliases.get(&alias).copied();
+        let Alias { object, .. } = there.ok_or(libc::ENOENT)?;
+        let handle = self.handle_of(slot, object).unwrap();
+        if slot != to {
+            return self.rename((slot, handle), (to, wish));
+        }
+        if !self.slots[slot as usize].objects.contains_key(&wish) {
+            self.rename((slot, handle), (slot, wish))?;
+        }
+        self.slot(slot).named(object);
+        self.slot(slot).aliases.remove(&alias);
+        Ok(())
+    }
+
+    pub fn unlink_alias(&mut self, slot: u32, alias: usize) -> Verdict {
+        let Alias { object, owns } = self.slot(slot).aliases.remove(&alias).ok_or(libc::ENOENT)?;
+        match owns {
+            true => self.unlink(slot, self.handle_of(slot, object).unwrap()),
+            false => Ok(()),
+        }
     }
 
     /// The same under an identity: the handle that it has at another slot that is logged in, or the one after all.
@@ -113,8 +175,8 @@ impl Model {
         let elsewhere = (0..SLOTS)
             .filter(|other| *other != slot)
             .find_map(|other| self.handle_of(other, object));
-        let last = self.slot(slot).objects.keys().last().copied().unwrap_or(0);
-        self.import(object, slot, elsewhere.unwrap_or(last + 1))
+        let after_all = self.after_all(slot);
+        self.import(object, slot, elsewhere.unwrap_or(after_all))
     }
 
     fn judge(&mut self, file: usize) -> Verdict {
@@ -178,6 +240,7 @@ impl Model {
         let there = self.slots[slot as usize].objects.get(&handle).copied();
         let object = there.ok_or(libc::ENOENT)?;
         if (slot, handle) == (to, wish) {
+            self.slot(slot).named(object);
             return Ok(());
         }
         let taken = self.slots[to as usize].objects.get(&wish);
@@ -189,18 +252,25 @@ impl Model {
             return Err(libc::EACCES);
         } else if self.handle_of(to, object).is_some() {
             self.slot(slot).objects.remove(&handle);
+            self.slot(slot).left(object);
+            self.slot(to).named(object);
             return Ok(());
         } else if taken.is_some() {
             return Err(libc::EEXIST);
         }
+        if slot != to {
+            self.slot(slot).left(object);
+        }
         self.slot(slot).objects.remove(&handle);
         self.slot(to).objects.insert(wish, object);
+        self.slot(to).named(object);
         Ok(())
     }
 
     pub fn move_by_identity(&mut self, slot: u32, to: u32, object: usize) -> Verdict {
         let handle = self.handle_of(slot, object).ok_or(libc::ENOENT)?;
         if slot == to {
+            self.slot(slot).named(object);
             return Ok(());
         }
         // The handle it has where that is free, else the one after all.
@@ -216,6 +286,7 @@ impl Model {
     pub fn unlink(&mut self, slot: u32, handle: u32) -> Verdict {
         let here = self.slot(slot);
         let object = here.objects.remove(&handle).ok_or(libc::ENOENT)?;
+        here.left(object);
         // The same object, removed before, makes place.
         here.trash.retain(|it| it.object != object);
         let others = here.trash.iter().filter(|it| it.handle == handle);
@@ -237,6 +308,7 @@ impl Model {
             }
             objects.insert(wish, object);
         }
+        self.slot(slot).named(object);
         self.slot(slot).trash.remove(number);
         Ok(())
     }

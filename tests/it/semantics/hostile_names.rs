@@ -11,13 +11,65 @@ use crate::fixture::{
     Hsm, assert_errno, close, errno, open_excl, open_plain, open_trunc, store_excl, two_slots,
 };
 
-/// Neither a handle, nor a staging name, nor `new`, nor `.slotfs`; all of them may come from a program.
+/// Digits that are no handle, control characters, bytes that are no text: all of them may come from a program.
 fn impossible() -> Vec<OsString> {
     let mut names: Vec<Vec<u8>> = [
         // Nearly handles.
         "0",
         "00",
         "000000000001",
+        "4294967296",
+        "04294967295",
+        "18446744073709551616",
+        "18446744073709551617",
+        // Control characters of all kinds, alone and beside what would be a handle or an alias.
+        "\t",
+        "\r",
+        "\n",
+        "\u{b}",
+        "\u{7f}",
+        "\u{80}",
+        "\u{9b}2J",
+        "1\r",
+        "1\r\n",
+        "\n1",
+        "1.\n",
+        "1~\n",
+        "1.part\u{85}",
+        "new\n",
+        "a\u{1b}[2Jb",
+        "x\n9999-01-01T00:00:00Z ERROR forged] a line",
+    ]
+    .into_iter()
+    .map(|name| name.as_bytes().to_vec())
+    .collect();
+    // Not UTF-8: alone, over-long, a surrogate, cut short, after a handle.
+    for bytes in [
+        &b"\xff"[..],
+        b"\xfe\xff",
+        b"\xc0\xaf",
+        b"\xc0\x80",
+        b"\xed\xa0\x80",
+        b"\xe2\x82",
+        b"1\xff",
+        b"\x801",
+        b"1.\xff",
+        b"1~\xff",
+    ] {
+        names.push(bytes.to_vec());
+    }
+    // Every byte that is no character by itself.
+    names.extend((1..32).chain(127..=255).map(|byte| vec![byte]));
+    names.push((1..=255).filter(|byte| *byte != b'/').collect());
+    names.push(vec![b'9'; 255]);
+    names.push(vec![0xff; 255]);
+    names.into_iter().map(OsString::from_vec).collect()
+}
+
+/// Aliases that look like something else.
+fn aliases() -> Vec<OsString> {
+    let mut names: Vec<Vec<u8>> = [
+        // Nearly handles.
         "+0",
         "-0",
         "+1",
@@ -25,10 +77,6 @@ fn impossible() -> Vec<OsString> {
         "--1",
         "1+",
         "1-",
-        "4294967296",
-        "04294967295",
-        "18446744073709551616",
-        "18446744073709551617",
         "0b1",
         "0o7",
         "1,2",
@@ -36,16 +84,13 @@ fn impossible() -> Vec<OsString> {
         "1:2",
         "1..2",
         "1 2",
+        "0.part",
+        "0~",
+        "007.part",
+        "1~~",
         // Space of all kinds.
         " ",
         "  ",
-        "\t",
-        "\r",
-        "\n",
-        "\u{b}",
-        "1\r",
-        "1\r\n",
-        "\n1",
         "\u{a0}1",
         "1\u{200b}",
         "\u{feff}1",
@@ -62,7 +107,8 @@ fn impossible() -> Vec<OsString> {
         "nEW",
         "new ",
         " new",
-        "new\n",
+        "new~",
+        "new.part",
         "newnew",
         "ne\u{301}w",
         "slotfs",
@@ -80,35 +126,20 @@ fn impossible() -> Vec<OsString> {
         "\\n",
         "%00",
         "%2e%2e",
-        "a\u{1b}[2Jb",
         "\u{202e}1",
-        "x\n9999-01-01T00:00:00Z ERROR forged] a line",
+        "1.\u{202e}gpj",
     ]
     .into_iter()
     .map(|name| name.as_bytes().to_vec())
     .collect();
-    // Not UTF-8: alone, over-long, a surrogate, cut short, after a handle.
-    for bytes in [
-        &b"\xff"[..],
-        b"\xfe\xff",
-        b"\xc0\xaf",
-        b"\xc0\x80",
-        b"\xed\xa0\x80",
-        b"\xe2\x82",
-        b"1\xff",
-        b"\x801",
-    ] {
-        names.push(bytes.to_vec());
-    }
-    // Every byte there is, but for those that a path cannot hold and the nine handles.
+    names.push([b"1.".to_vec(), b"x".repeat(253)].concat());
+    names.push(b"x".repeat(255));
+    // Every character of one byte, but for those that a path cannot hold and the digits.
     names.extend(
-        (1..=255)
-            .filter(|byte| !b"./123456789".contains(byte))
+        (32..127)
+            .filter(|byte: &u8| !b"./".contains(byte) && !byte.is_ascii_digit())
             .map(|byte| vec![byte]),
     );
-    names.push((1..=255).filter(|byte| *byte != b'/').collect());
-    names.push(vec![b'9'; 255]);
-    names.push(vec![0xff; 255]);
     names.into_iter().map(OsString::from_vec).collect()
 }
 
@@ -187,7 +218,8 @@ fn assert_log_is_not_forged(hsm: &Hsm) {
     assert!(!log.contains(control), "{log:?}");
 }
 
-/// "anything else: lookup says ENOENT, create says EINVAL"; rename "To anything else: EINVAL"; "mkdir, [...] EPERM".
+/// "Names of digits only that are no handle (`007`, `4294967296`), control characters and non-UTF-8 stay EINVAL": lookup
+/// says ENOENT, create says EINVAL; rename "To anything else: EINVAL"; "mkdir, [...] EPERM".
 #[test]
 fn names_of_nothing_in_a_slot() {
     let hsm = two_slots(2);
@@ -197,7 +229,7 @@ fn names_of_nothing_in_a_slot() {
     fs::write(&staged, &blob).unwrap();
     let before = look(&hsm);
     let names = impossible();
-    assert!(names.len() > 300, "{}", names.len());
+    assert!(names.len() > 180, "{}", names.len());
     for name in &names {
         let path = hsm.slot(1).join(name);
         let shown = path.display();
@@ -230,6 +262,50 @@ fn names_of_nothing_in_a_slot() {
         blob,
         "a failing rename leaves the staging file"
     );
+    assert_log_is_not_forged(&hsm);
+}
+
+/// Whatever an alias looks like: it leads to what was written to it, or is not there, and no line is forged by it.
+#[test]
+fn aliases_that_look_like_something_else() {
+    let hsm = two_slots(2);
+    hsm.mount.announce_names();
+    hsm.mount.announce_rejections();
+    let (blob, other) = (hsm.blob(0, 1), hsm.blob(0, 2));
+    store_excl(&hsm.file(1, 1), &other).unwrap();
+    let staged = hsm.file(1, ".staged");
+    fs::write(&staged, &blob).unwrap();
+    let before = look(&hsm);
+    for name in aliases() {
+        let path = hsm.slot(1).join(&name);
+        let shown = path.display();
+        assert_errno!(fs::symlink_metadata(&path), ENOENT, "lookup of {shown:?}");
+        assert_errno!(fs::File::open(&path), ENOENT, "open of {shown:?}");
+        assert_errno!(fs::create_dir(&path), EPERM, "mkdir of {shown:?}");
+        assert_errno!(fs::remove_file(&path), ENOENT, "unlink of {shown:?}");
+        assert_errno!(fs::rename(&path, hsm.file(1, 5)), ENOENT, "{shown:?}");
+        for from in [&staged, &hsm.file(1, 1), &hsm.file(0, 1)] {
+            assert_errno!(fs::rename(from, &path), EINVAL, "rename to {shown:?}");
+        }
+        assert_errno!(store_excl(&path, b"not a blob at all"), EACCES, "{shown:?}");
+        assert_errno!(fs::symlink_metadata(&path), ENOENT, "refused: {shown:?}");
+        store_excl(&path, &blob).unwrap();
+        assert!(path.symlink_metadata().unwrap().is_file(), "{shown:?}");
+        assert_eq!(fs::read(&path).unwrap(), blob, "{shown:?}");
+        assert_eq!(list(&hsm.slot(1)).len(), 3, "{shown:?} is not listed");
+        assert_errno!(fs::rename(&staged, &path), EINVAL, "rename to {shown:?}");
+        fs::rename(&path, hsm.file(1, 5)).unwrap();
+        assert_errno!(fs::symlink_metadata(&path), ENOENT, "renamed: {shown:?}");
+        assert_eq!(hsm.blob(1, 5), blob);
+        fs::remove_file(hsm.file(1, 5)).unwrap();
+    }
+    let after = look(&hsm);
+    assert_eq!(after.objects, before.objects);
+    assert_eq!(
+        (after.root, after.control, after.target),
+        (before.root, before.control, before.target)
+    );
+    assert!(!after.clones.contains(|c: char| c.is_control() && c != '\n'));
     assert_log_is_not_forged(&hsm);
 }
 
