@@ -193,7 +193,9 @@ impl Inner {
             return Err(error);
         }
         if flags & libc::O_TRUNC != 0 {
-            self.staging.truncate(&file, 0);
+            self.staging
+                .truncate(&file, 0)
+                .map_err(|why| why.error(place.slot))?;
         }
         file.opened();
         let session = self.hsm.session(place.slot)?;
@@ -223,7 +225,7 @@ impl Inner {
             OpenFile::Object(_, blob) => Ok(buffer::slice(blob.bytes(), offset, size).to_vec()),
             OpenFile::Text(text) => Ok(buffer::slice(text, offset, size).to_vec()),
             OpenFile::Incoming(incoming) => lock(incoming).read(offset, size).map(<[u8]>::to_vec),
-            OpenFile::Staging(file) => file.read(offset, size).map_err(|_| libc::EFBIG),
+            OpenFile::Staging(file) => file.read(offset, size).map_err(|why| why.errno()),
             OpenFile::Message(..) => Err(libc::EBADF),
         }
     }

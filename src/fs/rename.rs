@@ -9,7 +9,7 @@ use super::Inner;
 use super::control::ControlFile;
 use super::name::{self, IdentityName, Name};
 use super::node::Node;
-use super::staging::{Folder, Overflow, Place, Staged};
+use super::staging::{Folder, Place, Staged};
 use super::stats::Stats;
 use crate::error::{Error, Result};
 use crate::hsm::{Done, ObjectFile, Source, TrashName, Wish};
@@ -241,13 +241,10 @@ impl Inner {
                 handle: there.handle,
             }));
         }
-        let blob = file.bytes().map_err(|overflow| match overflow {
-            Overflow::TooLarge => Error::BlobTooLarge { slot: to },
-            Overflow::NoRoom => Error::StagingFull { slot: to },
-        });
-        let blob = match blob {
+        let blob = match file.bytes() {
             Ok(blob) => blob,
             Err(why) => {
+                let why = why.error(to);
                 Stats::count(&self.stats.verdicts_bad);
                 self.staging.discard(from, name, &file);
                 return done(Err(self.hsm.note_refusal(to, &wish.to_string(), None, why)));

@@ -46,10 +46,10 @@ impl Inner {
                 lock(incoming).comes_from(origin);
                 self.write_incoming(&open, offset, data, Box::new(answer));
             }
-            OpenFile::Staging(file) => answer(match self.staging.write(file, offset, data) {
-                true => Ok(()),
-                false => Err(libc::EACCES),
-            }),
+            OpenFile::Staging(file) => {
+                let written = self.staging.write(file, offset, data);
+                answer(written.map_err(|why| why.errno()));
+            }
             OpenFile::Message(slot, file, _) => {
                 let (slot, file) = (*slot, *file);
                 self.message(Arc::clone(&open), slot, file, data, Box::new(answer));
@@ -85,7 +85,7 @@ impl Inner {
                     staged = bytes;
                     (staged.as_slice(), None)
                 }
-                Err(_) => return answer(Err(libc::EFBIG)),
+                Err(why) => return answer(Err(why.errno())),
             },
             // Not a refusal: the caller then reads and writes instead.
             _ => return answer(Err(libc::EOPNOTSUPP)),
@@ -136,10 +136,10 @@ impl Inner {
                     again.truncate(node, Some(fh), length, pid, answer);
                 });
             }
-            OpenFile::Staging(file) => answer(match self.staging.truncate(file, length) {
-                true => Ok(()),
-                false => Err(libc::EACCES),
-            }),
+            OpenFile::Staging(file) => {
+                let cut = self.staging.truncate(file, length);
+                answer(cut.map_err(|why| why.errno()));
+            }
             // `> login` truncates before it writes.
             OpenFile::Message(..) => answer(Ok(())),
             OpenFile::Object(..) | OpenFile::Text(_) => answer(Err(libc::EBADF)),
@@ -151,11 +151,9 @@ impl Inner {
     /// The kernel could send O_TRUNC with the open (FUSE_ATOMIC_O_TRUNC), but would then take the object
     /// itself for empty, and another process's sendfile(2) of it would copy nothing.
     fn truncate_by_inode(&self, node: Node, length: u64, pid: u32) -> Result<(), Error> {
-        if let Some((_, Staged::File(file))) = self.staged(node) {
-            return match self.staging.truncate(&file, length) {
-                true => Ok(()),
-                false => Err(Error::Gone),
-            };
+        if let Some((place, Staged::File(file))) = self.staged(node) {
+            let cut = self.staging.truncate(&file, length);
+            return cut.map_err(|why| why.error(place.slot));
         }
         match node {
             Node::Object(id) | Node::Identity(id)

@@ -10,4 +10,5 @@ mod ouid;
 mod read;
 mod rename;
 mod shared;
+mod staging;
 mod trash;
