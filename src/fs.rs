@@ -587,10 +587,14 @@ impl Filesystem for SlotFs {
         _fh: FileHandle,
         _offset: u64,
         _length: u64,
-        _mode: i32,
+        mode: i32,
         reply: ReplyEmpty,
     ) {
-        reply.ok();
+        // What would change bytes is not done, so it is not said to be; tools then write zeros.
+        match mode & !libc::FALLOC_FL_KEEP_SIZE {
+            0 => reply.ok(),
+            _ => reply.error(Errno::EOPNOTSUPP),
+        }
     }
 
     fn ioctl(

@@ -10,7 +10,7 @@ use crate::object::SlotId;
 /// When the verdict is given (DESIGN.md 2, "Where the verdict is given").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerdictAt {
-    /// The write that completes the blob: opened with O_EXCL or O_TRUNC.
+    /// The write that completes the blob: opened with O_EXCL or O_TRUNC, or emptied by ftruncate.
     Write,
     /// ftruncate to the length written, else FLUSH: opened with neither.
     Close,
@@ -89,8 +89,14 @@ pub struct Incoming {
     /// Opened with O_EXCL: nobody who does that closes a duplicate first, so a FLUSH of nothing is the end.
     exclusive: bool,
     state: State,
-    /// The object that has the name already, by its row, and the process that opened it for writing.
-    over: Option<(i64, u32)>,
+    /// The object that has the name already.
+    over: Option<Over>,
+    /// What the last ftruncate asked for. Tools that set the size first write afterwards; one that does not was told
+    /// of no object.
+    asked_length: Option<u64>,
+    /// ftruncate(0) came: whoever says so by that writes everything anew and may look for errors where one looks
+    /// after O_TRUNC, at the write, and nowhere else.
+    emptied: bool,
     /// Whether a close was answered with its being incomplete.
     told_incomplete: bool,
     /// What fstat says of a rejected blob: the length it had, or that a later ftruncate asked for. bsdtar
@@ -99,11 +105,37 @@ pub struct Incoming {
     rejected_len: usize,
 }
 
+/// The object that a file was opened over.
+#[derive(Clone, Copy)]
+struct Over {
+    row: i64,
+    /// The size of its blob.
+    size: u64,
+    /// The process that opened it for writing.
+    pid: u32,
+    /// With O_APPEND: then the kernel puts what is written behind the object's own bytes.
+    appends: bool,
+}
+
 impl Incoming {
-    /// For a name that an object has: process `pid` opened row `object`.
-    pub fn over(self, object: i64, pid: u32) -> Self {
+    /// For a name that an object has: process `pid` opened `row`, which reads as `size` bytes.
+    pub fn over(self, row: i64, size: u64, pid: u32) -> Self {
+        let over = Over {
+            row,
+            size,
+            pid,
+            appends: false,
+        };
         Self {
-            over: Some((object, pid)),
+            over: Some(over),
+            ..self
+        }
+    }
+
+    /// Opened with O_APPEND, if so.
+    pub fn appending(self, appends: bool) -> Self {
+        Self {
+            over: self.over.map(|over| Over { appends, ..over }),
             ..self
         }
     }
@@ -117,6 +149,8 @@ impl Incoming {
             verdict_at,
             exclusive,
             over: None,
+            asked_length: None,
+            emptied: false,
             state: State::Filling(Buffer::default()),
             told_incomplete: false,
             rejected_len: 0,
@@ -127,7 +161,8 @@ impl Incoming {
     /// that `pid` just opened over `object`.
     pub fn opened_with_trunc(&mut self, over: i64, pid: u32) -> bool {
         let fresh = matches!(&self.state, State::Filling(buffer) if buffer.len() == 0);
-        let ours = fresh && self.over == Some((over, pid));
+        let its = self.over.map(|its| (its.row, its.pid));
+        let ours = fresh && its == Some((over, pid));
         if ours {
             self.verdict_at = VerdictAt::Write;
         }
@@ -175,12 +210,21 @@ impl Incoming {
 
     /// A write, or a copy_file_range.
     pub fn write(&mut self, offset: u64, data: &[u8]) -> Step {
+        let verdict_at = self.verdict_at();
+        let behind = |size| offset >= size && !data.is_empty();
         match &mut self.state {
+            // Shells hear of it at the write or not at all.
+            State::Filling(buffer)
+                if !buffer.is_written()
+                    && self.over.is_some_and(|it| it.appends && behind(it.size)) =>
+            {
+                self.refuse(hsm::too_long(self.slot))
+            }
             State::Filling(buffer) => {
                 if buffer.write(offset, data).is_err() {
                     return self.too_large();
                 }
-                match self.verdict_at {
+                match verdict_at {
                     VerdictAt::Write => self.weigh(false),
                     VerdictAt::Close => Step::Done,
                 }
@@ -198,13 +242,18 @@ impl Incoming {
 
     /// ftruncate, and O_TRUNC with 0.
     pub fn truncate(&mut self, length: u64) -> Step {
+        if matches!(self.state, State::Filling(_) | State::Stored(_)) {
+            self.asked_length = Some(length);
+            self.emptied |= length == 0;
+        }
+        let verdict_at = self.verdict_at();
         match &mut self.state {
             State::Filling(buffer) => {
                 let to_written = length > 0 && buffer.is_written() && length == buffer.len() as u64;
                 if buffer.truncate(length).is_err() {
                     return self.too_large();
                 }
-                match self.verdict_at {
+                match verdict_at {
                     VerdictAt::Write => self.weigh(false),
                     VerdictAt::Close if to_written => self.weigh(true),
                     VerdictAt::Close => Step::Done,
@@ -228,7 +277,12 @@ impl Incoming {
     /// FLUSH or fsync of process `pid`: repeats a verdict, or gives it when this is where it belongs.
     pub fn flush(&mut self, pid: u32, ends: Ends) -> Step {
         match &mut self.state {
-            State::Filling(buffer) if !buffer.is_written() && !self.exclusive => Step::Done,
+            State::Filling(buffer) if !buffer.is_written() && !self.exclusive => {
+                match self.only_resizes() {
+                    true => Step::Fail(libc::EPERM),
+                    false => Step::Done,
+                }
+            }
             // Not the end yet: what is not there cannot be synced, and need not be.
             State::Filling(buffer) if ends == Ends::Sync && !is_complete(buffer) => Step::Done,
             State::Filling(_) => self.weigh(true),
@@ -251,16 +305,59 @@ impl Incoming {
     /// and nobody was told so.
     pub fn release(&self) -> Option<Error> {
         match &self.state {
-            State::Filling(buffer) if self.told_incomplete || buffer.len() > 0 => {
+            State::Filling(buffer) if self.told_incomplete || buffer.is_written() => {
                 Some(hsm::cut_short(self.slot, buffer.prefix()))
             }
             _ => None,
         }
     }
 
-    /// Whether it was a new name, and nothing at all came of it.
+    /// Whether it was a new name, or another size was asked for, and nothing at all came of it.
     pub fn left_nothing(&self) -> bool {
-        self.over.is_none() && matches!(&self.state, State::Filling(buffer) if buffer.len() == 0)
+        let unwritten = matches!(&self.state, State::Filling(buffer) if !buffer.is_written());
+        unwritten && (self.over.is_none() || self.only_resizes())
+    }
+
+    /// Whether all that was asked for so far is that the object gets another size, which none does. Its own size is
+    /// what `rsync --inplace` sets where it found nothing to write; and by O_TRUNC, as shells do it before they
+    /// start what writes, none was asked for yet.
+    pub fn only_resizes(&self) -> bool {
+        let unwritten = matches!(&self.state, State::Filling(buffer) if !buffer.is_written());
+        unwritten
+            && match self.asked_length {
+                None => false,
+                Some(0) => self.verdict_at == VerdictAt::Close,
+                Some(length) => self.over.is_none_or(|object| object.size != length),
+            }
+    }
+
+    /// Whether a close would fail after an ftruncate that led to `step`, unless more is written first.
+    pub fn is_left_unfinished(&self, step: &Step) -> bool {
+        match step {
+            Step::Done => self.only_resizes(),
+            Step::Fail(_) => matches!(self.state, State::Filling(_)),
+            _ => false,
+        }
+    }
+
+    /// Refuses it at that ftruncate, for a process that writes no more after it.
+    pub fn refuse_unfinished(&mut self) -> Step {
+        let why = match &self.state {
+            State::Filling(buffer) if buffer.is_written() => {
+                hsm::cut_short(self.slot, buffer.prefix())
+            }
+            _ => Error::NotSupported {
+                what: "another size for an object",
+            },
+        };
+        self.refuse(why)
+    }
+
+    fn verdict_at(&self) -> VerdictAt {
+        match self.emptied {
+            true => VerdictAt::Write,
+            false => self.verdict_at,
+        }
     }
 
     /// Whether the bytes so far make a blob: judge it; cannot make one: refuse it; may still: `Done`, or
@@ -450,11 +547,50 @@ mod tests {
 
     #[test]
     fn trunc_after_the_open_moves_the_verdict_to_the_write() {
-        let mut incoming = open(VerdictAt::Close).over(3, WRITER);
+        let mut incoming = open(VerdictAt::Close).over(3, 500, WRITER);
         assert!(!incoming.opened_with_trunc(4, WRITER));
         assert!(!incoming.opened_with_trunc(3, WRITER + 1));
         assert!(incoming.opened_with_trunc(3, WRITER));
         assert_eq!(write(&mut incoming, 0, &blob()), Ok(true));
+    }
+
+    /// A tool that opens without O_TRUNC, calls ftruncate(0), and ignores what close and ftruncate say.
+    #[test]
+    fn after_ftruncate_to_nothing_the_completing_write_brings_the_verdict() {
+        let blob = blob();
+        let mut incoming = open(VerdictAt::Close).over(3, 500, WRITER);
+        assert_eq!(truncate(&mut incoming, 0), Ok(false));
+        assert_eq!(write(&mut incoming, 0, &blob[..20]), Ok(false));
+        assert_eq!(write(&mut incoming, 20, &blob[20..]), Ok(true));
+        let mut incoming = open(VerdictAt::Close);
+        assert_eq!(write(&mut incoming, 0, b"not a blob"), Ok(false));
+        assert_eq!(truncate(&mut incoming, 0), Ok(false));
+        assert_eq!(write(&mut incoming, 0, b"not a blob"), Err(libc::EACCES));
+    }
+
+    #[test]
+    fn another_size_and_nothing_written_is_refused_where_it_ends() {
+        for verdict_at in [VerdictAt::Close, VerdictAt::Write] {
+            for length in [10, 499, 501, 60_000] {
+                let mut incoming = open(verdict_at).over(3, 500, WRITER);
+                assert_eq!(truncate(&mut incoming, length), Ok(false));
+                assert_eq!(flush(&mut incoming, Ends::Sync), Err(libc::EPERM));
+                assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::EPERM));
+                assert!(incoming.release().is_none() && incoming.left_nothing());
+                // Tools that set the size first.
+                assert_eq!(truncate(&mut incoming, blob().len() as u64), Ok(false));
+                let judged = write(&mut incoming, 0, &blob()).unwrap();
+                assert!(judged || flush(&mut incoming, Ends::Close) == Ok(true));
+            }
+            let mut incoming = open(verdict_at).over(3, 500, WRITER);
+            truncate(&mut incoming, 10).unwrap();
+            truncate(&mut incoming, 500).unwrap();
+            assert_eq!(flush(&mut incoming, Ends::Close), Ok(false), "its own");
+            assert!(incoming.release().is_none() && !incoming.left_nothing());
+        }
+        let mut incoming = open(VerdictAt::Close);
+        truncate(&mut incoming, 0).unwrap();
+        assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::EPERM));
     }
 
     #[test]

@@ -60,7 +60,9 @@ impl Inner {
                     _ => Wish::Handle(object.handle),
                 };
                 let incoming = Incoming::new(object.slot, wish, verdict_at(flags.0), false);
-                self.add_incoming(incoming.over(id, pid), pid)
+                let appends = flags.0 & libc::O_APPEND != 0;
+                let incoming = incoming.over(id, object.size, pid).appending(appends);
+                self.add_incoming(incoming, pid)
             }
             Node::Incoming(file) => self.reopen_incoming(file, flags, pid, writes),
             Node::Staging(_) => Err(Error::Gone),

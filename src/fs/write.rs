@@ -121,7 +121,16 @@ impl Inner {
         };
         match &*open {
             OpenFile::Incoming(incoming) => {
-                let step = lock(incoming).truncate(length);
+                let step = {
+                    let mut incoming = lock(incoming);
+                    let step = incoming.truncate(length);
+                    // Its close would end the whole run; this ends one file.
+                    match incoming.is_left_unfinished(&step) && asker::goes_on_after_ftruncate(pid)
+                    {
+                        true => incoming.refuse_unfinished(),
+                        false => step,
+                    }
+                };
                 let again = Arc::clone(self);
                 let file = Arc::clone(&open);
                 let answer = Box::new(move |outcome: Result<(), i32>| {
@@ -162,6 +171,9 @@ impl Inner {
                 Ok(())
             }
             Node::Staging(_) => Err(Error::Gone),
+            Node::Object(id) | Node::Identity(id) if self.hsm.find_by_id(id)?.size == length => {
+                Ok(())
+            }
             // `> login` truncates before it writes; a blob that is coming in has nothing to lose yet.
             Node::Control(..) | Node::Incoming(_) if length == 0 => Ok(()),
             _ => Err(Error::NotSupported { what: "truncate" }),

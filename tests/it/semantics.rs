@@ -9,6 +9,7 @@ mod names;
 mod ouid;
 mod read;
 mod rename;
+mod resize;
 mod shared;
 mod staging;
 mod trash;
