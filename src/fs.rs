@@ -24,6 +24,7 @@ use stats::Stats;
 
 mod asker;
 mod attr;
+mod belongs;
 mod buffer;
 mod control;
 pub(crate) mod fuzzing;
@@ -71,11 +72,11 @@ impl SlotFs {
     /// A filesystem over `hsm`, owned by `owner` where no slot says otherwise.
     pub fn new(hsm: Arc<Hsm>, owner: Owner, invalidator: Invalidator) -> Self {
         let inner = Arc::new(Inner {
-            hsm,
+            hsm: Arc::clone(&hsm),
             owner,
             files: OpenFiles::default(),
             seals: Seals::default(),
-            staging: Staging::default(),
+            staging: Staging::of(Arc::clone(&hsm)),
             stats: Stats::default(),
             invalidator,
         });
@@ -105,6 +106,8 @@ impl Inner {
         }
         let ids = self.hsm.object_ids(slot).unwrap_or_default();
         self.forget_objects(&ids);
+        // Also of those that are there no more.
+        self.forget_objects(&self.files.opened_rows(slot));
         self.invalidator.attributes(Node::Slot(slot));
     }
 
@@ -143,6 +146,8 @@ impl Filesystem for SlotFs {
         for wanted in [
             InitFlags::FUSE_DO_READDIRPLUS | InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_PARALLEL_DIROPS,
+            // A read from the page cache asks for attributes that are not fresh, so it ends with the object's partition.
+            InitFlags::FUSE_AUTO_INVAL_DATA,
         ] {
             if config.add_capabilities(wanted).is_err() {
                 log::warn!("the kernel does not know {wanted:?}");

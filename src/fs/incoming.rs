@@ -4,7 +4,7 @@
 
 use super::buffer::Buffer;
 use crate::error::Error;
-use crate::hsm::{self, Origin, Source, Stated, Wish};
+use crate::hsm::{self, Origin, PartitionId, Source, Stated, Wish};
 use crate::object::SlotId;
 
 /// When the verdict is given (DESIGN.md 2, "Where the verdict is given").
@@ -83,6 +83,8 @@ pub struct Incoming {
     pub slot: SlotId,
     /// What it is to be called.
     pub wish: Wish,
+    /// The partition that it was opened in, the only one that may take it.
+    partition: Option<PartitionId>,
     /// The object that all of its bytes come from, as far as the kernel said so.
     origin: Option<Origin>,
     verdict_at: VerdictAt,
@@ -145,6 +147,7 @@ impl Incoming {
         Self {
             slot,
             wish,
+            partition: None,
             origin: None,
             verdict_at,
             exclusive,
@@ -155,6 +158,19 @@ impl Incoming {
             told_incomplete: false,
             rejected_len: 0,
         }
+    }
+
+    /// For that partition alone.
+    pub fn belonging_to(self, partition: PartitionId) -> Self {
+        Self {
+            partition: Some(partition),
+            ..self
+        }
+    }
+
+    /// The partition that it was opened in.
+    pub fn partition(&self) -> Option<PartitionId> {
+        self.partition
     }
 
     /// O_TRUNC, which the kernel says in a request of its own, after the open: whether this is the open file

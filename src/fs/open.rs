@@ -73,12 +73,14 @@ impl Inner {
             Node::Control(slot, file) => self.open_control(slot, file, writes),
             Node::Attributes(_) if writes => Err(Error::NotSupported { what: "write" }),
             Node::Attributes(id) => {
-                let (_, object) = self.hsm.open_object(id)?;
+                let (file, object) = self.hsm.open_object(id)?;
+                let partition = self.hsm.partition(file.slot)?;
                 let mut text = String::new();
                 for (name, value) in show::attributes(&object) {
                     text.push_str(&format!("{name}: {value}\n"));
                 }
-                Ok(self.files.add(OpenFile::Text(text.into_bytes())))
+                let text = OpenFile::Text(text.into_bytes(), Some(partition));
+                Ok(self.files.add(text))
             }
             Node::Root | Node::Slot(_) | Node::StagingFolder(_) => {
                 Err(Error::NotSupported { what: "open" })
@@ -126,8 +128,15 @@ impl Inner {
             }
             _ if writes => Err(Error::NotSupported { what: "write" }),
             _ => {
+                // Before the text: one that is of another partition then is never shown.
+                let partition = match file {
+                    ControlFile::Contents | ControlFile::Smk => {
+                        slot.and_then(|slot| self.hsm.partition(slot).ok())
+                    }
+                    _ => None,
+                };
                 let content = text::content(&self.hsm, &self.stats, slot, file)?;
-                Ok(self.files.add(OpenFile::Text(content)))
+                Ok(self.files.add(OpenFile::Text(content, partition)))
             }
         }
     }
@@ -213,6 +222,8 @@ impl Inner {
     }
 
     fn add_incoming(&self, incoming: Incoming, pid: u32) -> Result<FileHandle> {
+        let partition = self.hsm.partition(incoming.slot)?;
+        let incoming = incoming.belonging_to(partition);
         self.files.add_incoming(incoming, pid, |dropped, why| {
             let (slot, wish) = (dropped.slot, dropped.wish);
             self.hsm
@@ -222,10 +233,10 @@ impl Inner {
 
     /// Reads from an open file.
     pub fn read(&self, fh: FileHandle, offset: u64, size: u64) -> Result<Vec<u8>, i32> {
-        let open = self.files.get(fh).ok_or(libc::EBADF)?;
+        let open = self.opened(fh)?;
         match &*open {
             OpenFile::Object(_, blob) => Ok(buffer::slice(blob.bytes(), offset, size).to_vec()),
-            OpenFile::Text(text) => Ok(buffer::slice(text, offset, size).to_vec()),
+            OpenFile::Text(text, _) => Ok(buffer::slice(text, offset, size).to_vec()),
             OpenFile::Incoming(incoming) => lock(incoming).read(offset, size).map(<[u8]>::to_vec),
             OpenFile::Staging(file) => file.read(offset, size).map_err(|why| why.errno()),
             OpenFile::Message(..) => Err(libc::EBADF),
@@ -239,8 +250,12 @@ impl Inner {
         };
         match &*open {
             OpenFile::Incoming(incoming) => {
+                let ended = matches!(self.check_belongs(&open), Err(Error::Gone));
                 let incoming = lock(incoming);
-                if let Some(why) = incoming.release() {
+                if ended {
+                    let (slot, wish) = (incoming.slot, incoming.wish);
+                    log::info!("slot {slot}: {wish} was open when its partition ended");
+                } else if let Some(why) = incoming.release() {
                     let (slot, wish) = (incoming.slot, incoming.wish);
                     self.hsm
                         .note_refusal(slot, &wish.to_string(), incoming.source(), why);
@@ -256,7 +271,7 @@ impl Inner {
                 drop(open);
                 self.seals.tidy(id);
             }
-            OpenFile::Text(_) | OpenFile::Message(..) => {}
+            OpenFile::Text(..) | OpenFile::Message(..) => {}
         }
     }
 

@@ -230,6 +230,11 @@ impl Inner {
         keep_existing: bool,
         done: impl Done<()>,
     ) {
+        // Before the file is looked for: it is of this partition, or gone.
+        let partition = match self.hsm.partition(to) {
+            Ok(partition) => partition,
+            Err(error) => return done(Err(error)),
+        };
         let file = match self.staging.find(from, name) {
             Some(Staged::File(file)) => file,
             Some(Staged::Folder(..)) => return done(Err(Error::NotSupported { what: "rename" })),
@@ -253,21 +258,22 @@ impl Inner {
         let inner = Arc::clone(self);
         let name = name.to_owned();
         let row = file.take_row();
-        self.hsm.import_as(row, to, wish, blob, move |outcome| {
-            Stats::count(match outcome {
-                Ok(_) => &inner.stats.verdicts_good,
-                Err(_) => &inner.stats.verdicts_bad,
-            });
-            match &outcome {
-                Ok(_) => {
-                    file.published();
-                    inner.staging.remove_file(from, &name, &file);
+        self.hsm
+            .import_for(partition, row, wish, blob, None, move |outcome| {
+                Stats::count(match outcome {
+                    Ok(_) => &inner.stats.verdicts_good,
+                    Err(_) => &inner.stats.verdicts_bad,
+                });
+                match &outcome {
+                    Ok(_) => {
+                        file.published();
+                        inner.staging.remove_file(from, &name, &file);
+                    }
+                    Err(why) if why.is_for_ever() => inner.staging.discard(from, &name, &file),
+                    Err(_) => {}
                 }
-                Err(why) if why.is_for_ever() => inner.staging.discard(from, &name, &file),
-                Err(_) => {}
-            }
-            done(outcome.map(drop));
-        });
+                done(outcome.map(drop));
+            });
     }
 
     /// An object gets another handle, or another slot.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::name;
 use crate::error::{Error, Result};
+use crate::hsm::{Hsm, PartitionId};
 use crate::object::SlotId;
 
 mod file;
@@ -79,6 +80,8 @@ impl Staged {
 pub struct Staging {
     table: Mutex<Table>,
     ledger: Arc<Ledger>,
+    /// Asked for the partition that is logged in to at a slot: what was staged in another one is gone.
+    partition: Box<dyn Fn(SlotId) -> Option<PartitionId> + Send + Sync>,
 }
 
 impl Default for Staging {
@@ -97,6 +100,8 @@ struct Table {
     names: HashMap<u64, Key>,
     /// The numbers of those that have a row reserved.
     rows: HashMap<i64, u64>,
+    /// The partition whose the entries of each slot are.
+    partitions: HashMap<SlotId, PartitionId>,
     swept: Option<Instant>,
 }
 
@@ -136,6 +141,20 @@ impl Table {
             }
             keep
         });
+    }
+
+    /// The partition at `slot` is `partition` now, where anybody is logged in.
+    fn enter(&mut self, slot: SlotId, partition: Option<PartitionId>) {
+        if let Some(now) = partition
+            && let Some(before) = self.partitions.insert(slot, now)
+            && before != now
+        {
+            self.clear(slot);
+        }
+    }
+
+    fn clear(&mut self, slot: SlotId) {
+        self.retain(|(place, _), _| place.slot != slot);
     }
 
     /// What stands at `place`.
@@ -198,11 +217,41 @@ impl Staging {
         Self {
             table: Mutex::default(),
             ledger: Arc::new(Ledger::new(limits)),
+            partition: Box::new(|_| None),
+        }
+    }
+
+    /// Of the slots of `hsm`.
+    pub fn of(hsm: Arc<Hsm>) -> Self {
+        Self {
+            partition: Box::new(move |slot| hsm.partition(slot).ok()),
+            ..Self::default()
         }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The table, with nothing in it of a partition that `slot` had before.
+    fn table_of(&self, slot: SlotId) -> MutexGuard<'_, Table> {
+        let mut table = self.table();
+        let partition = (self.partition)(slot);
+        table.enter(slot, partition);
+        table
+    }
+
+    /// What has a number, and the place it stands in.
+    fn numbered(&self, id: impl Fn(&Table) -> Option<u64>) -> Option<(Place, Staged)> {
+        let mut table = self.table();
+        let find = |table: &Table| {
+            let key = table.names.get(&id(table)?)?;
+            Some((key.0, table.entries.get(key)?.clone()))
+        };
+        let slot = find(&table)?.0.slot;
+        let partition = (self.partition)(slot);
+        table.enter(slot, partition);
+        find(&table)
     }
 
     /// Takes `data` at `offset` of `file`, all of it or nothing; or remembers that the file is larger than any blob.
@@ -255,23 +304,18 @@ impl Staging {
 
     /// What `name` is, if anything.
     pub fn find(&self, place: Place, name: &OsStr) -> Option<Staged> {
-        self.table().entries.get(&(place, name.to_owned())).cloned()
+        let table = self.table_of(place.slot);
+        table.entries.get(&(place, name.to_owned())).cloned()
     }
 
     /// What has number `id`, and the place it stands in.
     pub fn by_id(&self, id: u64) -> Option<(Place, Staged)> {
-        let table = self.table();
-        let key = table.names.get(&id)?;
-        let staged = table.entries.get(key)?;
-        Some((key.0, staged.clone()))
+        self.numbered(|_| Some(id))
     }
 
     /// The same by the row that its object is to have.
     pub fn by_row(&self, row: i64) -> Option<(Place, Staged)> {
-        let table = self.table();
-        let key = table.names.get(table.rows.get(&row)?)?;
-        let staged = table.entries.get(key)?;
-        Some((key.0, staged.clone()))
+        self.numbered(|table| table.rows.get(&row).copied())
     }
 
     /// A new file `name`, or the one that is there; its object is to have `row`.
@@ -286,7 +330,7 @@ impl Staging {
         row: Option<i64>,
     ) -> Result<Arc<StagingFile>> {
         let slot = place.slot;
-        let mut table = self.table();
+        let mut table = self.table_of(slot);
         let key = (place, name.to_owned());
         match table.entries.get(&key) {
             Some(Staged::File(file)) => return Ok(Arc::clone(file)),
@@ -294,7 +338,8 @@ impl Staging {
             None => {}
         }
         let room = self.room(&mut table, slot, pid)?;
-        let file = Arc::new(StagingFile::new(table.next_id(), row, room));
+        let partition = table.partitions.get(&slot).copied();
+        let file = Arc::new(StagingFile::new(table.next_id(), row, room, partition));
         table.insert(key, Staged::File(Arc::clone(&file)));
         Ok(file)
     }
@@ -305,7 +350,7 @@ impl Staging {
     /// [`Error::StagingFull`], [`Error::NameTaken`]
     pub fn create_folder(&self, place: Place, name: &OsStr, pid: u32) -> Result<u64> {
         let slot = place.slot;
-        let mut table = self.table();
+        let mut table = self.table_of(slot);
         let key = (place, name.to_owned());
         if table.entries.contains_key(&key) {
             return Err(Error::NameTaken { slot });
@@ -324,7 +369,7 @@ impl Staging {
     /// # Errors
     /// [`Error::NoSuchFile`]
     pub fn remove(&self, place: Place, name: &OsStr) -> Result<()> {
-        let mut table = self.table();
+        let mut table = self.table_of(place.slot);
         let key = (place, name.to_owned());
         match table.entries.get(&key) {
             Some(Staged::File(_)) => {
@@ -342,7 +387,7 @@ impl Staging {
     /// [`Error::NotEmpty`], [`Error::NoSuchFile`]
     pub fn remove_folder(&self, place: Place, name: &OsStr) -> Result<()> {
         let slot = place.slot;
-        let mut table = self.table();
+        let mut table = self.table_of(slot);
         let key = (place, name.to_owned());
         match table.entries.get(&key) {
             Some(Staged::Folder(id, _)) if table.is_empty_folder(slot, *id) => {
@@ -397,7 +442,9 @@ impl Staging {
         if to.1.len() > name::MOST_BYTES {
             return name::refuse(to.0.slot, to.1);
         }
-        let mut table = self.table();
+        let mut table = self.table_of(from.0.slot);
+        let partition = (self.partition)(to.0.slot);
+        table.enter(to.0.slot, partition);
         let (from, to) = ((from.0, from.1.to_owned()), (to.0, to.1.to_owned()));
         let what = "renaming a staging folder";
         match (table.entries.get(&from), table.entries.get(&to)) {
@@ -405,7 +452,7 @@ impl Staging {
             (Some(Staged::Folder(..)), _) => return Err(Error::NotSupported { what }),
             (_, Some(Staged::Folder(..))) => return Err(Error::NameTaken { slot: to.0.slot }),
             (_, Some(_)) if keep_existing => return Err(Error::NameTaken { slot: to.0.slot }),
-            (Some(Staged::File(file)), _) if !file.move_to(to.0.slot) => {
+            (Some(Staged::File(file)), _) if !file.move_to(to.0.slot, partition) => {
                 return Err(Error::StagingFull { slot: to.0.slot });
             }
             _ => {}
@@ -418,7 +465,7 @@ impl Staging {
 
     /// What is at `place` with numbers above `after`, by number, with names.
     pub fn list(&self, place: Place, after: u64) -> Vec<(OsString, Staged)> {
-        let mut table = self.table();
+        let mut table = self.table_of(place.slot);
         table.sweep();
         let mut staged: Vec<_> = table
             .at(place)
@@ -431,7 +478,7 @@ impl Staging {
 
     /// Forgets everything of a slot that was logged out of.
     pub fn clear(&self, slot: SlotId) {
-        self.table().retain(|(place, _), _| place.slot != slot);
+        self.table().clear(slot);
     }
 }
 

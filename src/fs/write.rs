@@ -38,8 +38,9 @@ impl Inner {
         data: &[u8],
         answer: impl FnOnce(Result<(), i32>) + Send + 'static,
     ) {
-        let Some(open) = self.files.get(fh) else {
-            return answer(Err(libc::EBADF));
+        let open = match self.opened(fh) {
+            Ok(open) => open,
+            Err(errno) => return answer(Err(errno)),
         };
         match &*open {
             OpenFile::Incoming(incoming) => {
@@ -54,7 +55,7 @@ impl Inner {
                 let (slot, file) = (*slot, *file);
                 self.message(Arc::clone(&open), slot, file, data, Box::new(answer));
             }
-            OpenFile::Object(..) | OpenFile::Text(_) => answer(Err(libc::EBADF)),
+            OpenFile::Object(..) | OpenFile::Text(..) => answer(Err(libc::EBADF)),
         }
     }
 
@@ -67,10 +68,13 @@ impl Inner {
         pid: u32,
         answer: impl FnOnce(Result<u32, i32>) + Send + 'static,
     ) {
-        let from = self.files.get(fh_in);
+        let from = match self.opened(fh_in) {
+            Ok(open) => open,
+            Err(errno) => return answer(Err(errno)),
+        };
         let staged;
-        let (data, origin) = match from.as_deref() {
-            Some(OpenFile::Object(object, blob)) => (
+        let (data, origin) = match &*from {
+            OpenFile::Object(object, blob) => (
                 buffer::slice(blob.bytes(), offset_in, length),
                 Some(Origin {
                     place: Source {
@@ -80,7 +84,7 @@ impl Inner {
                     ouid: object.ouid,
                 }),
             ),
-            Some(OpenFile::Staging(file)) => match file.read(offset_in, length) {
+            OpenFile::Staging(file) => match file.read(offset_in, length) {
                 Ok(bytes) => {
                     staged = bytes;
                     (staged.as_slice(), None)
@@ -116,8 +120,9 @@ impl Inner {
                     .map_err(|why| why.errno()),
             );
         };
-        let Some(open) = self.files.get(fh) else {
-            return answer(Err(libc::EBADF));
+        let open = match self.opened(fh) {
+            Ok(open) => open,
+            Err(errno) => return answer(Err(errno)),
         };
         match &*open {
             OpenFile::Incoming(incoming) => {
@@ -151,7 +156,7 @@ impl Inner {
             }
             // `> login` truncates before it writes.
             OpenFile::Message(..) => answer(Ok(())),
-            OpenFile::Object(..) | OpenFile::Text(_) => answer(Err(libc::EBADF)),
+            OpenFile::Object(..) | OpenFile::Text(..) => answer(Err(libc::EBADF)),
         }
     }
 
@@ -188,8 +193,10 @@ impl Inner {
         ends: Ends,
         answer: impl FnOnce(Result<(), i32>) + Send + 'static,
     ) {
-        let Some(open) = self.files.get(fh) else {
-            return answer(Ok(()));
+        let open = match self.opened(fh) {
+            Ok(open) => open,
+            Err(libc::EBADF) => return answer(Ok(())),
+            Err(errno) => return answer(Err(errno)),
         };
         match &*open {
             OpenFile::Incoming(incoming) => {
@@ -200,7 +207,7 @@ impl Inner {
                 });
             }
             OpenFile::Message(_, _, result) => answer(Self::message_result(result)),
-            OpenFile::Staging(_) | OpenFile::Object(..) | OpenFile::Text(_) => answer(Ok(())),
+            OpenFile::Staging(_) | OpenFile::Object(..) | OpenFile::Text(..) => answer(Ok(())),
         }
     }
 
@@ -271,18 +278,23 @@ impl Inner {
         let OpenFile::Incoming(incoming) = &*open else {
             return answer(Err(libc::EBADF));
         };
-        let (slot, wish, origin) = {
+        let (wish, partition, origin) = {
             let incoming = lock(incoming);
-            (incoming.slot, incoming.wish, incoming.origin())
+            (incoming.wish, incoming.partition(), incoming.origin())
+        };
+        // All that are open have one.
+        let Some(partition) = partition else {
+            return answer(Err(libc::EBADF));
         };
         let verdict = Verdict {
             inner: Arc::clone(self),
             open: Arc::clone(&open),
             answer: Some(answer),
         };
-        self.hsm.import(slot, wish, blob, origin, move |outcome| {
-            verdict.give(outcome.map(drop).map_err(|error| error.errno()));
-        });
+        self.hsm
+            .import_for(partition, None, wish, blob, origin, move |outcome| {
+                verdict.give(outcome.map(drop).map_err(|error| error.errno()));
+            });
     }
 }
 

@@ -1,6 +1,7 @@
 //! DESIGN.md section 2, one test per claim; each quotes the sentence that it is about.
 
 mod control;
+mod gone;
 mod handles;
 mod hostile_names;
 mod incoming;

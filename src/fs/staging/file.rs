@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::room::Room;
 use crate::error::{Error, Result};
 use crate::fs::buffer::{Buffer, TooLarge};
-use crate::hsm::MAX_BLOB_BYTES;
+use crate::hsm::{MAX_BLOB_BYTES, PartitionId};
 use crate::object::SlotId;
 
 /// What nobody has open is forgotten after this long.
@@ -30,6 +30,8 @@ pub struct StagingFile {
 struct Content {
     buffer: Buffer,
     room: Room,
+    /// The partition at the slot whose it is.
+    partition: Option<PartitionId>,
     /// A write went past the largest blob, and what was there is lost. Said at the rename and nowhere else: rsync
     /// takes an error of write for the end of its whole run, and no file of that size could become an object.
     too_large: bool,
@@ -71,7 +73,12 @@ impl Refused {
 
 impl StagingFile {
     /// An empty one.
-    pub(super) fn new(id: u64, row: Option<i64>, room: Room) -> Self {
+    pub(super) fn new(
+        id: u64,
+        row: Option<i64>,
+        room: Room,
+        partition: Option<PartitionId>,
+    ) -> Self {
         Self {
             id,
             row,
@@ -79,6 +86,7 @@ impl StagingFile {
             content: Mutex::new(Content {
                 buffer: Buffer::default(),
                 room,
+                partition,
                 too_large: false,
                 published: false,
                 touched: Instant::now(),
@@ -145,9 +153,19 @@ impl StagingFile {
         self.content().room.slot()
     }
 
-    /// Moves it to another slot; `false` when that has no room for it.
-    pub(super) fn move_to(&self, slot: SlotId) -> bool {
-        self.content().room.move_to(slot)
+    /// The partition that it is of.
+    pub fn partition(&self) -> Option<PartitionId> {
+        self.content().partition
+    }
+
+    /// Moves it to another slot and its partition; `false` when that has no room for it.
+    pub(super) fn move_to(&self, slot: SlotId, partition: Option<PartitionId>) -> bool {
+        let mut content = self.content();
+        let moved = content.room.move_to(slot);
+        if moved {
+            content.partition = partition;
+        }
+        moved
     }
 
     /// Bytes in it.
