@@ -15,6 +15,7 @@ use fuser::{
 
 use crate::error::{Error, Result};
 use crate::hsm::Hsm;
+use entrance::Visitor;
 use handles::OpenFiles;
 use incoming::Ends;
 use node::Node;
@@ -27,6 +28,7 @@ mod attr;
 mod belongs;
 mod buffer;
 mod control;
+mod entrance;
 pub(crate) mod fuzzing;
 mod handles;
 mod incoming;
@@ -506,14 +508,14 @@ impl Filesystem for SlotFs {
         reply.ok();
     }
 
-    fn statfs(&self, _req: &Request, ino: INodeNo, reply: ReplyStatfs) {
+    fn statfs(&self, req: &Request, ino: INodeNo, reply: ReplyStatfs) {
         let inner = &self.inner;
         let space = attempt!(
             reply,
             "statfs",
             inner
                 .begin(&inner.stats.statfs, ino)
-                .and_then(|node| inner.space(node))
+                .and_then(|node| inner.space(node, &Visitor::of(req)))
         );
         reply.statfs(
             space.blocks,

@@ -8,6 +8,7 @@ use fuser::FileHandle;
 
 use super::control::ControlFile;
 use super::incoming::Incoming;
+use super::node::Node;
 use super::staging::StagingFile;
 use crate::error::{Error, Result};
 use crate::hsm::{ObjectFile, PartitionId, SealedBlob};
@@ -140,9 +141,9 @@ impl OpenFiles {
         Some(file)
     }
 
-    /// Tells the open file that process `pid` just opened over row `id` that it was with O_TRUNC; whether
+    /// Tells the open file that process `pid` just opened over `node` that it was with O_TRUNC; whether
     /// there is one.
-    pub fn opened_with_trunc(&self, id: i64, pid: u32) -> bool {
+    pub fn opened_with_trunc(&self, node: Node, pid: u32) -> bool {
         let mut numbers: Vec<(u64, Arc<OpenFile>)> = self
             .files()
             .iter()
@@ -150,7 +151,7 @@ impl OpenFiles {
             .collect();
         numbers.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
         numbers.iter().any(|(_, file)| match &**file {
-            OpenFile::Incoming(incoming) => lock(incoming).opened_with_trunc(id, pid),
+            OpenFile::Incoming(incoming) => lock(incoming).opened_with_trunc(node, pid),
             _ => false,
         })
     }

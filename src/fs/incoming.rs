@@ -3,6 +3,7 @@
 //! It does no I/O and knows neither kernel nor store: each call says what is to happen next.
 
 use super::buffer::Buffer;
+use super::node::Node;
 use crate::error::Error;
 use crate::hsm::{self, Origin, PartitionId, Source, Stated, Wish};
 use crate::object::SlotId;
@@ -91,8 +92,10 @@ pub struct Incoming {
     /// Opened with O_EXCL: nobody who does that closes a duplicate first, so a FLUSH of nothing is the end.
     exclusive: bool,
     state: State,
-    /// The object that has the name already.
-    over: Option<Over>,
+    /// What has the name already, and the process that opened it for writing.
+    over: Option<(Node, u32)>,
+    /// That, where it is an object.
+    object: Option<Object>,
     /// What the last ftruncate asked for. Tools that set the size first write afterwards; one that does not was told
     /// of no object.
     asked_length: Option<u64>,
@@ -109,35 +112,26 @@ pub struct Incoming {
 
 /// The object that a file was opened over.
 #[derive(Clone, Copy)]
-struct Over {
-    row: i64,
+struct Object {
     /// The size of its blob.
     size: u64,
-    /// The process that opened it for writing.
-    pid: u32,
     /// With O_APPEND: then the kernel puts what is written behind the object's own bytes.
     appends: bool,
 }
 
 impl Incoming {
-    /// For a name that an object has: process `pid` opened `row`, which reads as `size` bytes.
-    pub fn over(self, row: i64, size: u64, pid: u32) -> Self {
-        let over = Over {
-            row,
-            size,
-            pid,
-            appends: false,
-        };
+    /// For a name that exists: process `pid` opened `node`.
+    pub fn over(self, node: Node, pid: u32) -> Self {
         Self {
-            over: Some(over),
+            over: Some((node, pid)),
             ..self
         }
     }
 
-    /// Opened with O_APPEND, if so.
-    pub fn appending(self, appends: bool) -> Self {
+    /// What it was opened over is an object that reads as `size` bytes; `appends` by O_APPEND.
+    pub fn over_object(self, size: u64, appends: bool) -> Self {
         Self {
-            over: self.over.map(|over| Over { appends, ..over }),
+            object: Some(Object { size, appends }),
             ..self
         }
     }
@@ -152,6 +146,7 @@ impl Incoming {
             verdict_at,
             exclusive,
             over: None,
+            object: None,
             asked_length: None,
             emptied: false,
             state: State::Filling(Buffer::default()),
@@ -174,11 +169,10 @@ impl Incoming {
     }
 
     /// O_TRUNC, which the kernel says in a request of its own, after the open: whether this is the open file
-    /// that `pid` just opened over `object`.
-    pub fn opened_with_trunc(&mut self, over: i64, pid: u32) -> bool {
+    /// that `pid` just opened over `over`.
+    pub fn opened_with_trunc(&mut self, over: Node, pid: u32) -> bool {
         let fresh = matches!(&self.state, State::Filling(buffer) if buffer.len() == 0);
-        let its = self.over.map(|its| (its.row, its.pid));
-        let ours = fresh && its == Some((over, pid));
+        let ours = fresh && self.over == Some((over, pid));
         if ours {
             self.verdict_at = VerdictAt::Write;
         }
@@ -232,7 +226,7 @@ impl Incoming {
             // Shells hear of it at the write or not at all.
             State::Filling(buffer)
                 if !buffer.is_written()
-                    && self.over.is_some_and(|it| it.appends && behind(it.size)) =>
+                    && self.object.is_some_and(|it| it.appends && behind(it.size)) =>
             {
                 self.refuse(hsm::too_long(self.slot))
             }
@@ -343,7 +337,7 @@ impl Incoming {
             && match self.asked_length {
                 None => false,
                 Some(0) => self.verdict_at == VerdictAt::Close,
-                Some(length) => self.over.is_none_or(|object| object.size != length),
+                Some(length) => self.object.is_none_or(|object| object.size != length),
             }
     }
 
@@ -485,6 +479,12 @@ mod tests {
         Incoming::new(SlotId(0), Wish::Any, verdict_at, false)
     }
 
+    fn over(verdict_at: VerdictAt) -> Incoming {
+        open(verdict_at)
+            .over(Node::Object(3), WRITER)
+            .over_object(500, false)
+    }
+
     /// What the filesystem does with a step, without a slot: `Err` is what the caller hears.
     fn act(step: Step) -> Result<bool, i32> {
         match step {
@@ -563,10 +563,10 @@ mod tests {
 
     #[test]
     fn trunc_after_the_open_moves_the_verdict_to_the_write() {
-        let mut incoming = open(VerdictAt::Close).over(3, 500, WRITER);
-        assert!(!incoming.opened_with_trunc(4, WRITER));
-        assert!(!incoming.opened_with_trunc(3, WRITER + 1));
-        assert!(incoming.opened_with_trunc(3, WRITER));
+        let mut incoming = open(VerdictAt::Close).over(Node::Object(3), WRITER);
+        assert!(!incoming.opened_with_trunc(Node::Object(4), WRITER));
+        assert!(!incoming.opened_with_trunc(Node::Object(3), WRITER + 1));
+        assert!(incoming.opened_with_trunc(Node::Object(3), WRITER));
         assert_eq!(write(&mut incoming, 0, &blob()), Ok(true));
     }
 
@@ -574,7 +574,7 @@ mod tests {
     #[test]
     fn after_ftruncate_to_nothing_the_completing_write_brings_the_verdict() {
         let blob = blob();
-        let mut incoming = open(VerdictAt::Close).over(3, 500, WRITER);
+        let mut incoming = over(VerdictAt::Close);
         assert_eq!(truncate(&mut incoming, 0), Ok(false));
         assert_eq!(write(&mut incoming, 0, &blob[..20]), Ok(false));
         assert_eq!(write(&mut incoming, 20, &blob[20..]), Ok(true));
@@ -588,7 +588,7 @@ mod tests {
     fn another_size_and_nothing_written_is_refused_where_it_ends() {
         for verdict_at in [VerdictAt::Close, VerdictAt::Write] {
             for length in [10, 499, 501, 60_000] {
-                let mut incoming = open(verdict_at).over(3, 500, WRITER);
+                let mut incoming = over(verdict_at);
                 assert_eq!(truncate(&mut incoming, length), Ok(false));
                 assert_eq!(flush(&mut incoming, Ends::Sync), Err(libc::EPERM));
                 assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::EPERM));
@@ -598,7 +598,7 @@ mod tests {
                 let judged = write(&mut incoming, 0, &blob()).unwrap();
                 assert!(judged || flush(&mut incoming, Ends::Close) == Ok(true));
             }
-            let mut incoming = open(verdict_at).over(3, 500, WRITER);
+            let mut incoming = over(verdict_at);
             truncate(&mut incoming, 10).unwrap();
             truncate(&mut incoming, 500).unwrap();
             assert_eq!(flush(&mut incoming, Ends::Close), Ok(false), "its own");
@@ -607,6 +607,15 @@ mod tests {
         let mut incoming = open(VerdictAt::Close);
         truncate(&mut incoming, 0).unwrap();
         assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::EPERM));
+    }
+
+    #[test]
+    fn what_is_appended_to_an_object_is_refused_at_the_write() {
+        let mut incoming = open(VerdictAt::Write).over_object(500, true);
+        assert_eq!(write(&mut incoming, 500, b"x"), Err(libc::EACCES));
+        assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::EACCES));
+        let mut incoming = open(VerdictAt::Write);
+        assert_eq!(write(&mut incoming, 0, &blob()), Ok(true), "a free name");
     }
 
     #[test]

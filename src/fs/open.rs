@@ -61,8 +61,8 @@ impl Inner {
                 };
                 let incoming = Incoming::new(object.slot, wish, verdict_at(flags.0), false);
                 let appends = flags.0 & libc::O_APPEND != 0;
-                let incoming = incoming.over(id, object.size, pid).appending(appends);
-                self.add_incoming(incoming, pid)
+                let incoming = incoming.over_object(object.size, appends);
+                self.add_incoming(incoming.over(node, pid), pid)
             }
             Node::Incoming(file) => self.reopen_incoming(file, flags, pid, writes),
             Node::Staging(_) => Err(Error::Gone),

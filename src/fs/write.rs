@@ -170,8 +170,8 @@ impl Inner {
             return cut.map_err(|why| why.error(place.slot));
         }
         match node {
-            Node::Object(id) | Node::Identity(id)
-                if length == 0 && self.files.opened_with_trunc(id, pid) =>
+            Node::Object(_) | Node::Identity(_)
+                if length == 0 && self.files.opened_with_trunc(node, pid) =>
             {
                 Ok(())
             }

@@ -1,11 +1,12 @@
 //! Requests on one open file under a handle name, in any order, against what DESIGN.md 2 says of them.
 
 use super::super::incoming::{Ends, Incoming, Step, VerdictAt};
+use super::super::node::Node;
 use crate::fuzzing::Input;
 use crate::hsm::{MAX_BLOB_BYTES, Stated, Wish, stated_length};
 use crate::object::SlotId;
 
-const OVER: i64 = 7;
+const OVER: Node = Node::Object(7);
 /// The size of what it was opened over.
 const SIZE: u64 = 100;
 const OPENER: u32 = 1;
@@ -129,7 +130,7 @@ pub(super) fn run(input: &mut Input<'_>) {
     let mut file = Incoming::new(SlotId(0), Wish::Any, verdict_at, exclusive);
     let appends = !exclusive && input.flag();
     if !exclusive {
-        file = file.over(OVER, SIZE, OPENER).appending(appends);
+        file = file.over(OVER, OPENER).over_object(SIZE, appends);
     }
     let mut model = Model {
         state: State::Filling,
