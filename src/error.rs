@@ -272,7 +272,7 @@ pub enum Error {
         slot: SlotId,
     },
     /// No room for another unfinished file.
-    #[error("slot {slot}: too many unfinished files")]
+    #[error("slot {slot}: too many unfinished files; finish or remove some, then retry")]
     StagingFull {
         /// The slot.
         slot: SlotId,

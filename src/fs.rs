@@ -16,6 +16,7 @@ use fuser::{
 use crate::error::{Error, Result};
 use crate::hsm::Hsm;
 use alias::Aliases;
+use entrance::Visitor;
 use handles::OpenFiles;
 use incoming::Ends;
 use node::Node;
@@ -26,8 +27,10 @@ use stats::Stats;
 mod alias;
 mod asker;
 mod attr;
+mod belongs;
 mod buffer;
 mod control;
+mod entrance;
 pub(crate) mod fuzzing;
 mod handles;
 mod incoming;
@@ -75,11 +78,11 @@ impl SlotFs {
     /// A filesystem over `hsm`, owned by `owner` where no slot says otherwise.
     pub fn new(hsm: Arc<Hsm>, owner: Owner, invalidator: Invalidator) -> Self {
         let inner = Arc::new(Inner {
-            hsm,
+            hsm: Arc::clone(&hsm),
             owner,
             files: OpenFiles::default(),
             seals: Seals::default(),
-            staging: Staging::default(),
+            staging: Staging::of(Arc::clone(&hsm)),
             aliases: Aliases::default(),
             stats: Stats::default(),
             invalidator,
@@ -111,6 +114,8 @@ impl Inner {
         }
         let ids = self.hsm.object_ids(slot).unwrap_or_default();
         self.forget_objects(&ids);
+        // Also of those that are there no more.
+        self.forget_objects(&self.files.opened_rows(slot));
         self.invalidator.attributes(Node::Slot(slot));
     }
 
@@ -149,6 +154,8 @@ impl Filesystem for SlotFs {
         for wanted in [
             InitFlags::FUSE_DO_READDIRPLUS | InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_PARALLEL_DIROPS,
+            // A read from the page cache asks for attributes that are not fresh, so it ends with the object's partition.
+            InitFlags::FUSE_AUTO_INVAL_DATA,
         ] {
             if config.add_capabilities(wanted).is_err() {
                 log::warn!("the kernel does not know {wanted:?}");
@@ -507,14 +514,14 @@ impl Filesystem for SlotFs {
         reply.ok();
     }
 
-    fn statfs(&self, _req: &Request, ino: INodeNo, reply: ReplyStatfs) {
+    fn statfs(&self, req: &Request, ino: INodeNo, reply: ReplyStatfs) {
         let inner = &self.inner;
         let space = attempt!(
             reply,
             "statfs",
             inner
                 .begin(&inner.stats.statfs, ino)
-                .and_then(|node| inner.space(node))
+                .and_then(|node| inner.space(node, &Visitor::of(req)))
         );
         reply.statfs(
             space.blocks,
@@ -593,10 +600,14 @@ impl Filesystem for SlotFs {
         _fh: FileHandle,
         _offset: u64,
         _length: u64,
-        _mode: i32,
+        mode: i32,
         reply: ReplyEmpty,
     ) {
-        reply.ok();
+        // What would change bytes is not done, so it is not said to be; tools then write zeros.
+        match mode & !libc::FALLOC_FL_KEEP_SIZE {
+            0 => reply.ok(),
+            _ => reply.error(Errno::EOPNOTSUPP),
+        }
     }
 
     fn ioctl(

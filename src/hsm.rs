@@ -31,6 +31,7 @@ mod kept;
 mod login;
 mod objects;
 mod partition;
+mod partition_id;
 #[cfg(test)]
 mod plans;
 mod policy;
@@ -54,6 +55,7 @@ pub use init::{
 pub use journal::{Journal, Origin, Source, reason, verdict_line};
 pub use objects::{ContentsRow, ObjectFile, SealedBlob};
 pub use partition::Settings;
+pub use partition_id::PartitionId;
 pub use policy::{Capability, Policies, Policy, PolicyFault};
 pub use roles::{Reissued, Reset, RoleState, check_resettable, lost_by_reset, makers};
 pub use session::{Session, Smk};

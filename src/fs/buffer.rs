@@ -49,14 +49,17 @@ impl Buffer {
         self.bytes.resize(length, 0);
         self.whole = self.whole.min(length);
         if !self.scattered.is_empty() {
-            (length..MAX_BLOB_BYTES).for_each(|at| self.scattered[at / 64] &= !(1 << (at % 64)));
+            (length..self.scattered.len() * 64)
+                .for_each(|at| self.scattered[at / 64] &= !(1 << (at % 64)));
         }
         Ok(())
     }
 
     fn mark(&mut self, new: Range<usize>) {
         if new.start > self.whole || !self.scattered.is_empty() {
-            self.scattered.resize(MAX_BLOB_BYTES.div_ceil(64), 0);
+            // No longer than the file: whoever counts its bytes counts an eighth too little and no more.
+            let words = self.bytes.len().div_ceil(64);
+            self.scattered.resize(words.max(self.scattered.len()), 0);
             new.clone()
                 .for_each(|at| self.scattered[at / 64] |= 1 << (at % 64));
         }

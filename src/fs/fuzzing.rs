@@ -119,3 +119,18 @@ fn inode(number: u64) {
         assert_eq!(Node::of(node.ino()), Some(node));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the fuzzer does for hours, for a moment.
+    #[test]
+    fn random_requests_on_incoming_and_staged_files() {
+        let bytes = proptest::collection::vec(proptest::num::u8::ANY, 0..400);
+        proptest::proptest!(|(kind in 2u8..4, mut data in bytes)| {
+            data.insert(0, kind);
+            run(&data);
+        });
+    }
+}

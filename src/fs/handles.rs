@@ -11,7 +11,7 @@ use super::incoming::Incoming;
 use super::node::Node;
 use super::staging::StagingFile;
 use crate::error::{Error, Result};
-use crate::hsm::{ObjectFile, SealedBlob};
+use crate::hsm::{ObjectFile, PartitionId, SealedBlob};
 use crate::object::SlotId;
 
 /// The most blobs coming in at once, of all processes: each may hold 72 KiB.
@@ -25,8 +25,8 @@ pub enum OpenFile {
     Incoming(Mutex<Incoming>),
     /// A staging file.
     Staging(Arc<StagingFile>),
-    /// A control file's text, as it was at open.
-    Text(Vec<u8>),
+    /// A control file's text, as it was at open; the partition whose objects it tells of.
+    Text(Vec<u8>, Option<PartitionId>),
     /// A control file to write to; the result of the last message.
     Message(SlotId, ControlFile, Mutex<Result<(), i32>>),
 }
@@ -164,12 +164,22 @@ impl OpenFiles {
         })
     }
 
-    /// The object of row `id` as somebody opened it: it may be destroyed by now.
-    pub fn opened_object(&self, id: i64) -> Option<ObjectFile> {
-        self.files().values().find_map(|file| match **file {
-            OpenFile::Object(object, _) if object.id == id => Some(object),
+    /// The object of row `id` as somebody opened it, and the partition that it was in: it may be destroyed by now.
+    pub fn opened_object(&self, id: i64) -> Option<(ObjectFile, PartitionId)> {
+        self.files().values().find_map(|file| match &**file {
+            OpenFile::Object(object, blob) if object.id == id => Some((*object, blob.partition())),
             _ => None,
         })
+    }
+
+    /// The rows of the objects of `slot` that are open for reading.
+    pub fn opened_rows(&self, slot: SlotId) -> Vec<i64> {
+        let files = self.files();
+        let rows = files.values().filter_map(|file| match &**file {
+            OpenFile::Object(object, blob) if blob.partition().slot == slot => Some(object.id),
+            _ => None,
+        });
+        rows.collect()
     }
 }
 

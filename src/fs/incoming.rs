@@ -7,13 +7,13 @@ use std::ffi::OsString;
 use super::buffer::Buffer;
 use super::node::Node;
 use crate::error::Error;
-use crate::hsm::{self, Origin, Source, Stated, Wish};
+use crate::hsm::{self, Origin, PartitionId, Source, Stated, Wish};
 use crate::object::SlotId;
 
 /// When the verdict is given (DESIGN.md 2, "Where the verdict is given").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerdictAt {
-    /// The write that completes the blob: opened with O_EXCL or O_TRUNC.
+    /// The write that completes the blob: opened with O_EXCL or O_TRUNC, or emptied by ftruncate.
     Write,
     /// ftruncate to the length written, else FLUSH: opened with neither.
     Close,
@@ -88,6 +88,8 @@ pub struct Incoming {
     pub wish: Wish,
     /// The alias that it is written under, by number and name.
     pub alias: Option<(u64, OsString)>,
+    /// The partition that it was opened in, the only one that may take it.
+    partition: Option<PartitionId>,
     /// The object that all of its bytes come from, as far as the kernel said so.
     origin: Option<Origin>,
     verdict_at: VerdictAt,
@@ -96,12 +98,29 @@ pub struct Incoming {
     state: State,
     /// What has the name already, and the process that opened it for writing.
     over: Option<(Node, u32)>,
+    /// That, where it is an object.
+    object: Option<Object>,
+    /// What the last ftruncate asked for. Tools that set the size first write afterwards; one that does not was told
+    /// of no object.
+    asked_length: Option<u64>,
+    /// ftruncate(0) came: whoever says so by that writes everything anew and may look for errors where one looks
+    /// after O_TRUNC, at the write, and nowhere else.
+    emptied: bool,
     /// Whether a close was answered with its being incomplete.
     told_incomplete: bool,
     /// What fstat says of a rejected blob: the length it had, or that a later ftruncate asked for. bsdtar
     /// compares it with the archive's; where it is less, it writes a last byte, and the error of that
     /// makes it give up every member that follows.
     rejected_len: usize,
+}
+
+/// The object that a file was opened over.
+#[derive(Clone, Copy)]
+struct Object {
+    /// The size of its blob.
+    size: u64,
+    /// With O_APPEND: then the kernel puts what is written behind the object's own bytes.
+    appends: bool,
 }
 
 impl Incoming {
@@ -113,16 +132,28 @@ impl Incoming {
         }
     }
 
+    /// What it was opened over is an object that reads as `size` bytes; `appends` by O_APPEND.
+    pub fn over_object(self, size: u64, appends: bool) -> Self {
+        Self {
+            object: Some(Object { size, appends }),
+            ..self
+        }
+    }
+
     /// Nothing written yet.
     pub fn new(slot: SlotId, wish: Wish, verdict_at: VerdictAt, exclusive: bool) -> Self {
         Self {
             slot,
             wish,
             alias: None,
+            partition: None,
             origin: None,
             verdict_at,
             exclusive,
             over: None,
+            object: None,
+            asked_length: None,
+            emptied: false,
             state: State::Filling(Buffer::default()),
             told_incomplete: false,
             rejected_len: 0,
@@ -135,6 +166,19 @@ impl Incoming {
             Some((_, name)) => format!("{name:?}"),
             None => self.wish.to_string(),
         }
+    }
+
+    /// For that partition alone.
+    pub fn belonging_to(self, partition: PartitionId) -> Self {
+        Self {
+            partition: Some(partition),
+            ..self
+        }
+    }
+
+    /// The partition that it was opened in.
+    pub fn partition(&self) -> Option<PartitionId> {
+        self.partition
     }
 
     /// O_TRUNC, which the kernel says in a request of its own, after the open: whether this is the open file
@@ -189,12 +233,21 @@ impl Incoming {
 
     /// A write, or a copy_file_range.
     pub fn write(&mut self, offset: u64, data: &[u8]) -> Step {
+        let verdict_at = self.verdict_at();
+        let behind = |size| offset >= size && !data.is_empty();
         match &mut self.state {
+            // Shells hear of it at the write or not at all.
+            State::Filling(buffer)
+                if !buffer.is_written()
+                    && self.object.is_some_and(|it| it.appends && behind(it.size)) =>
+            {
+                self.refuse(hsm::too_long(self.slot))
+            }
             State::Filling(buffer) => {
                 if buffer.write(offset, data).is_err() {
                     return self.too_large();
                 }
-                match self.verdict_at {
+                match verdict_at {
                     VerdictAt::Write => self.weigh(false),
                     VerdictAt::Close => Step::Done,
                 }
@@ -212,13 +265,18 @@ impl Incoming {
 
     /// ftruncate, and O_TRUNC with 0.
     pub fn truncate(&mut self, length: u64) -> Step {
+        if matches!(self.state, State::Filling(_) | State::Stored(_)) {
+            self.asked_length = Some(length);
+            self.emptied |= length == 0;
+        }
+        let verdict_at = self.verdict_at();
         match &mut self.state {
             State::Filling(buffer) => {
                 let to_written = length > 0 && buffer.is_written() && length == buffer.len() as u64;
                 if buffer.truncate(length).is_err() {
                     return self.too_large();
                 }
-                match self.verdict_at {
+                match verdict_at {
                     VerdictAt::Write => self.weigh(false),
                     VerdictAt::Close if to_written => self.weigh(true),
                     VerdictAt::Close => Step::Done,
@@ -242,7 +300,12 @@ impl Incoming {
     /// FLUSH or fsync of process `pid`: repeats a verdict, or gives it when this is where it belongs.
     pub fn flush(&mut self, pid: u32, ends: Ends) -> Step {
         match &mut self.state {
-            State::Filling(buffer) if !buffer.is_written() && !self.exclusive => Step::Done,
+            State::Filling(buffer) if !buffer.is_written() && !self.exclusive => {
+                match self.only_resizes() {
+                    true => Step::Fail(libc::EPERM),
+                    false => Step::Done,
+                }
+            }
             // Not the end yet: what is not there cannot be synced, and need not be.
             State::Filling(buffer) if ends == Ends::Sync && !is_complete(buffer) => Step::Done,
             State::Filling(_) => self.weigh(true),
@@ -265,16 +328,59 @@ impl Incoming {
     /// and nobody was told so.
     pub fn release(&self) -> Option<Error> {
         match &self.state {
-            State::Filling(buffer) if self.told_incomplete || buffer.len() > 0 => {
+            State::Filling(buffer) if self.told_incomplete || buffer.is_written() => {
                 Some(hsm::cut_short(self.slot, buffer.prefix()))
             }
             _ => None,
         }
     }
 
-    /// Whether it was a new name, and nothing at all came of it.
+    /// Whether it was a new name, or another size was asked for, and nothing at all came of it.
     pub fn left_nothing(&self) -> bool {
-        self.over.is_none() && matches!(&self.state, State::Filling(buffer) if buffer.len() == 0)
+        let unwritten = matches!(&self.state, State::Filling(buffer) if !buffer.is_written());
+        unwritten && (self.over.is_none() || self.only_resizes())
+    }
+
+    /// Whether all that was asked for so far is that the object gets another size, which none does. Its own size is
+    /// what `rsync --inplace` sets where it found nothing to write; and by O_TRUNC, as shells do it before they
+    /// start what writes, none was asked for yet.
+    pub fn only_resizes(&self) -> bool {
+        let unwritten = matches!(&self.state, State::Filling(buffer) if !buffer.is_written());
+        unwritten
+            && match self.asked_length {
+                None => false,
+                Some(0) => self.verdict_at == VerdictAt::Close,
+                Some(length) => self.object.is_none_or(|object| object.size != length),
+            }
+    }
+
+    /// Whether a close would fail after an ftruncate that led to `step`, unless more is written first.
+    pub fn is_left_unfinished(&self, step: &Step) -> bool {
+        match step {
+            Step::Done => self.only_resizes(),
+            Step::Fail(_) => matches!(self.state, State::Filling(_)),
+            _ => false,
+        }
+    }
+
+    /// Refuses it at that ftruncate, for a process that writes no more after it.
+    pub fn refuse_unfinished(&mut self) -> Step {
+        let why = match &self.state {
+            State::Filling(buffer) if buffer.is_written() => {
+                hsm::cut_short(self.slot, buffer.prefix())
+            }
+            _ => Error::NotSupported {
+                what: "another size for an object",
+            },
+        };
+        self.refuse(why)
+    }
+
+    fn verdict_at(&self) -> VerdictAt {
+        match self.emptied {
+            true => VerdictAt::Write,
+            false => self.verdict_at,
+        }
     }
 
     /// Whether the bytes so far make a blob: judge it; cannot make one: refuse it; may still: `Done`, or
@@ -391,6 +497,12 @@ mod tests {
         Incoming::new(SlotId(0), Wish::Any, verdict_at, false)
     }
 
+    fn over(verdict_at: VerdictAt) -> Incoming {
+        open(verdict_at)
+            .over(Node::Object(3), WRITER)
+            .over_object(500, false)
+    }
+
     /// What the filesystem does with a step, without a slot: `Err` is what the caller hears.
     fn act(step: Step) -> Result<bool, i32> {
         match step {
@@ -474,6 +586,54 @@ mod tests {
         assert!(!incoming.opened_with_trunc(Node::Object(3), WRITER + 1));
         assert!(incoming.opened_with_trunc(Node::Object(3), WRITER));
         assert_eq!(write(&mut incoming, 0, &blob()), Ok(true));
+    }
+
+    /// A tool that opens without O_TRUNC, calls ftruncate(0), and ignores what close and ftruncate say.
+    #[test]
+    fn after_ftruncate_to_nothing_the_completing_write_brings_the_verdict() {
+        let blob = blob();
+        let mut incoming = over(VerdictAt::Close);
+        assert_eq!(truncate(&mut incoming, 0), Ok(false));
+        assert_eq!(write(&mut incoming, 0, &blob[..20]), Ok(false));
+        assert_eq!(write(&mut incoming, 20, &blob[20..]), Ok(true));
+        let mut incoming = open(VerdictAt::Close);
+        assert_eq!(write(&mut incoming, 0, b"not a blob"), Ok(false));
+        assert_eq!(truncate(&mut incoming, 0), Ok(false));
+        assert_eq!(write(&mut incoming, 0, b"not a blob"), Err(libc::EACCES));
+    }
+
+    #[test]
+    fn another_size_and_nothing_written_is_refused_where_it_ends() {
+        for verdict_at in [VerdictAt::Close, VerdictAt::Write] {
+            for length in [10, 499, 501, 60_000] {
+                let mut incoming = over(verdict_at);
+                assert_eq!(truncate(&mut incoming, length), Ok(false));
+                assert_eq!(flush(&mut incoming, Ends::Sync), Err(libc::EPERM));
+                assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::EPERM));
+                assert!(incoming.release().is_none() && incoming.left_nothing());
+                // Tools that set the size first.
+                assert_eq!(truncate(&mut incoming, blob().len() as u64), Ok(false));
+                let judged = write(&mut incoming, 0, &blob()).unwrap();
+                assert!(judged || flush(&mut incoming, Ends::Close) == Ok(true));
+            }
+            let mut incoming = over(verdict_at);
+            truncate(&mut incoming, 10).unwrap();
+            truncate(&mut incoming, 500).unwrap();
+            assert_eq!(flush(&mut incoming, Ends::Close), Ok(false), "its own");
+            assert!(incoming.release().is_none() && !incoming.left_nothing());
+        }
+        let mut incoming = open(VerdictAt::Close);
+        truncate(&mut incoming, 0).unwrap();
+        assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::EPERM));
+    }
+
+    #[test]
+    fn what_is_appended_to_an_object_is_refused_at_the_write() {
+        let mut incoming = open(VerdictAt::Write).over_object(500, true);
+        assert_eq!(write(&mut incoming, 500, b"x"), Err(libc::EACCES));
+        assert_eq!(flush(&mut incoming, Ends::Close), Err(libc::EACCES));
+        let mut incoming = open(VerdictAt::Write);
+        assert_eq!(write(&mut incoming, 0, &blob()), Ok(true), "a free name");
     }
 
     #[test]

@@ -8,6 +8,8 @@ use fuser::FileAttr;
 use super::Inner;
 use super::attr::{NO_TTL, TTL};
 use super::control::ControlFile;
+use super::entrance::Visitor;
+use super::handles::{OpenFile, lock};
 use super::node::Node;
 use super::staging::{Folder, Place};
 use crate::error::{Error, Result};
@@ -247,8 +249,9 @@ impl Inner {
         Ok(())
     }
 
-    /// The capacity of a slot, or of all of them together.
-    pub fn space(&self, node: Node) -> Result<Space> {
+    /// The capacity of a slot, or of all of them together: of those that `visitor` may enter. How full the others are is
+    /// none of their business; a slot that they may not enter looks as the root does.
+    pub fn space(&self, node: Node, visitor: &Visitor) -> Result<Space> {
         let staged = self.staged(node).map(|(place, _)| place.slot);
         let slot = staged.or_else(|| match node {
             Node::Slot(slot) | Node::Control(Some(slot), _) => Some(slot),
@@ -260,15 +263,18 @@ impl Inner {
                 trashed.map(|trashed| trashed.object.slot)
             }
             Node::Alias(id) => self.aliases.slot(id),
-            Node::Root
-            | Node::Control(None, _)
-            | Node::Incoming(_)
-            | Node::Staging(_)
-            | Node::StagingFolder(_) => None,
+            Node::Incoming(file) => self.files.get(fuser::FileHandle(file)).and_then(|open| {
+                let OpenFile::Incoming(incoming) = &*open else {
+                    return None;
+                };
+                Some(lock(incoming).slot)
+            }),
+            Node::Root | Node::Control(None, _) | Node::Staging(_) | Node::StagingFolder(_) => None,
         });
+        let slot = slot.filter(|slot| self.may_enter(*slot, visitor));
         let mut space = Space::default();
         for row in self.hsm.slots()? {
-            if slot.is_some_and(|slot| slot != row.slot) {
+            if slot.is_some_and(|slot| slot != row.slot) || !self.may_enter(row.slot, visitor) {
                 continue;
             }
             let (objects, bytes) = self.hsm.usage(row.slot)?;

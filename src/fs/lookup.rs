@@ -168,13 +168,16 @@ impl Inner {
                 let object = match self.hsm.find_by_id(id) {
                     // Destroyed, yet open: a descriptor still has attributes.
                     Err(Error::Gone) => match self.files.opened_object(id) {
-                        Some(object) => object,
+                        Some((object, partition)) => {
+                            self.hsm.check_partition(partition)?;
+                            object
+                        }
                         None => {
                             let file = self
                                 .files
                                 .opened_staging(|file| file.row == Some(id))
                                 .ok_or(Error::Gone)?;
-                            return Ok((self.opened_attr(node, &file), NO_TTL));
+                            return Ok((self.opened_attr(node, &file)?, NO_TTL));
                         }
                     },
                     found => found?,
@@ -195,6 +198,7 @@ impl Inner {
             }
             Node::Incoming(file) => {
                 let open = self.files.get(fuser::FileHandle(file)).ok_or(Error::Gone)?;
+                self.check_belongs(&open)?;
                 let OpenFile::Incoming(incoming) = &*open else {
                     return Err(Error::Gone);
                 };
@@ -213,7 +217,7 @@ impl Inner {
                     .files
                     .opened_staging(|file| file.id == id)
                     .ok_or(Error::Gone)?;
-                Ok((self.opened_attr(node, &file), NO_TTL))
+                Ok((self.opened_attr(node, &file)?, NO_TTL))
             }
         }
     }
@@ -228,9 +232,12 @@ impl Inner {
     }
 
     /// Of a staging file that is removed or published, yet open: a descriptor still has attributes.
-    fn opened_attr(&self, node: Node, file: &StagingFile) -> FileAttr {
+    fn opened_attr(&self, node: Node, file: &StagingFile) -> Result<FileAttr> {
+        if let Some(partition) = file.partition() {
+            self.hsm.check_partition(partition)?;
+        }
         let time = time(self.hsm.created_secs());
-        self.owner.file(node, 0o666, file.len() as u64, time)
+        Ok(self.owner.file(node, 0o666, file.len() as u64, time))
     }
 
     fn slot_owner(&self, slot: SlotId) -> Result<Owner> {

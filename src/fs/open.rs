@@ -49,7 +49,7 @@ impl Inner {
                 // It may lead to another object at any time: past the page cache, which would mix them.
                 let Some((_, row)) = self.aliases.target(id) else {
                     self.aliases.by_id(id).ok_or(Error::Gone)?;
-                    return Ok((self.files.add(OpenFile::Text(Vec::new())), DIRECT));
+                    return Ok((self.files.add(OpenFile::Text(Vec::new(), None)), DIRECT));
                 };
                 let opened = self.seals.open(&self.hsm, row)?;
                 let file = OpenFile::Object(opened.object, opened.blob);
@@ -70,6 +70,8 @@ impl Inner {
                     _ => Wish::Handle(object.handle),
                 };
                 let incoming = Incoming::new(object.slot, wish, verdict_at(flags.0), false);
+                let appends = flags.0 & libc::O_APPEND != 0;
+                let incoming = incoming.over_object(object.size, appends);
                 self.add_incoming(incoming.over(node, pid), pid)
             }
             Node::Alias(id) => self.open_alias(id, flags, pid),
@@ -82,12 +84,14 @@ impl Inner {
             Node::Control(slot, file) => self.open_control(slot, file, writes),
             Node::Attributes(_) if writes => Err(Error::NotSupported { what: "write" }),
             Node::Attributes(id) => {
-                let (_, object) = self.hsm.open_object(id)?;
+                let (file, object) = self.hsm.open_object(id)?;
+                let partition = self.hsm.partition(file.slot)?;
                 let mut text = String::new();
                 for (name, value) in show::attributes(&object) {
                     text.push_str(&format!("{name}: {value}\n"));
                 }
-                Ok(self.files.add(OpenFile::Text(text.into_bytes())))
+                let text = OpenFile::Text(text.into_bytes(), Some(partition));
+                Ok(self.files.add(text))
             }
             Node::Root | Node::Slot(_) | Node::StagingFolder(_) => {
                 Err(Error::NotSupported { what: "open" })
@@ -142,8 +146,15 @@ impl Inner {
             }
             _ if writes => Err(Error::NotSupported { what: "write" }),
             _ => {
+                // Before the text: one that is of another partition then is never shown.
+                let partition = match file {
+                    ControlFile::Contents | ControlFile::Smk => {
+                        slot.and_then(|slot| self.hsm.partition(slot).ok())
+                    }
+                    _ => None,
+                };
                 let content = text::content(&self.hsm, &self.stats, slot, file)?;
-                Ok(self.files.add(OpenFile::Text(content)))
+                Ok(self.files.add(OpenFile::Text(content, partition)))
             }
         }
     }
@@ -218,7 +229,9 @@ impl Inner {
             return Err(error);
         }
         if flags & libc::O_TRUNC != 0 {
-            self.staging.truncate(&file, 0);
+            self.staging
+                .truncate(&file, 0)
+                .map_err(|why| why.error(place.slot))?;
         }
         file.opened();
         let session = self.hsm.session(place.slot)?;
@@ -234,6 +247,8 @@ impl Inner {
     }
 
     pub(super) fn add_incoming(&self, incoming: Incoming, pid: u32) -> Result<FileHandle> {
+        let partition = self.hsm.partition(incoming.slot)?;
+        let incoming = incoming.belonging_to(partition);
         self.files.add_incoming(incoming, pid, |dropped, why| {
             self.hsm
                 .note_refusal(dropped.slot, &dropped.called(), dropped.source(), why);
@@ -242,12 +257,12 @@ impl Inner {
 
     /// Reads from an open file.
     pub fn read(&self, fh: FileHandle, offset: u64, size: u64) -> Result<Vec<u8>, i32> {
-        let open = self.files.get(fh).ok_or(libc::EBADF)?;
+        let open = self.opened(fh)?;
         match &*open {
             OpenFile::Object(_, blob) => Ok(buffer::slice(blob.bytes(), offset, size).to_vec()),
-            OpenFile::Text(text) => Ok(buffer::slice(text, offset, size).to_vec()),
+            OpenFile::Text(text, _) => Ok(buffer::slice(text, offset, size).to_vec()),
             OpenFile::Incoming(incoming) => lock(incoming).read(offset, size).map(<[u8]>::to_vec),
-            OpenFile::Staging(file) => file.read(offset, size).map_err(|_| libc::EFBIG),
+            OpenFile::Staging(file) => file.read(offset, size).map_err(|why| why.errno()),
             OpenFile::Message(..) => Err(libc::EBADF),
         }
     }
@@ -259,13 +274,15 @@ impl Inner {
         };
         match &*open {
             OpenFile::Incoming(incoming) => {
+                let ended = matches!(self.check_belongs(&open), Err(Error::Gone));
                 let incoming = lock(incoming);
-                if let Some(why) = incoming.release() {
-                    let (slot, name) = (incoming.slot, incoming.called());
+                let (slot, name) = (incoming.slot, incoming.called());
+                if ended {
+                    log::info!("slot {slot}: {name} was open when its partition ended");
+                } else if let Some(why) = incoming.release() {
                     self.hsm.note_refusal(slot, &name, incoming.source(), why);
                 } else if incoming.left_nothing() {
                     // By O_TRUNC, as busybox cp and shells do, an empty file cannot be told from nothing.
-                    let (slot, name) = (incoming.slot, incoming.called());
                     log::info!("slot {slot}: {name} was opened and closed, nothing was written");
                 }
                 if let Some((id, _)) = &incoming.alias {
@@ -278,7 +295,7 @@ impl Inner {
                 drop(open);
                 self.seals.tidy(id);
             }
-            OpenFile::Text(_) | OpenFile::Message(..) => {}
+            OpenFile::Text(..) | OpenFile::Message(..) => {}
         }
     }
 

@@ -9,7 +9,7 @@ use super::Inner;
 use super::control::ControlFile;
 use super::name::{self, IdentityName, Name};
 use super::node::Node;
-use super::staging::{Folder, Overflow, Place, Staged};
+use super::staging::{Folder, Place, Staged};
 use super::stats::Stats;
 use crate::error::{Error, Result};
 use crate::hsm::{Done, ObjectFile, Source, TrashName, Wish};
@@ -279,6 +279,11 @@ impl Inner {
         keep_existing: bool,
         done: impl Done<()>,
     ) {
+        // Before the file is looked for: it is of this partition, or gone.
+        let partition = match self.hsm.partition(to) {
+            Ok(partition) => partition,
+            Err(error) => return done(Err(error)),
+        };
         let file = match self.staging.find(from, name) {
             Some(Staged::File(file)) => file,
             Some(Staged::Folder(..)) => return done(Err(Error::NotSupported { what: "rename" })),
@@ -290,13 +295,10 @@ impl Inner {
                 handle: there.handle,
             }));
         }
-        let blob = file.bytes().map_err(|overflow| match overflow {
-            Overflow::TooLarge => Error::BlobTooLarge { slot: to },
-            Overflow::NoRoom => Error::StagingFull { slot: to },
-        });
-        let blob = match blob {
+        let blob = match file.bytes() {
             Ok(blob) => blob,
             Err(why) => {
+                let why = why.error(to);
                 Stats::count(&self.stats.verdicts_bad);
                 self.staging.discard(from, name, &file);
                 return done(Err(self.hsm.note_refusal(to, &wish.to_string(), None, why)));
@@ -305,22 +307,24 @@ impl Inner {
         let inner = Arc::clone(self);
         let name = name.to_owned();
         let row = file.take_row();
-        self.hsm.import_as(row, to, wish, blob, move |outcome| {
-            Stats::count(match outcome {
-                Ok(_) => &inner.stats.verdicts_good,
-                Err(_) => &inner.stats.verdicts_bad,
-            });
-            match &outcome {
-                Ok(arrived) => {
-                    inner.aliases.named(to, arrived.handle);
-                    file.published();
-                    inner.staging.remove_file(from, &name, &file);
+        let wish = (wish, wish.to_string());
+        self.hsm
+            .import_for(partition, row, wish, blob, None, move |outcome| {
+                Stats::count(match outcome {
+                    Ok(_) => &inner.stats.verdicts_good,
+                    Err(_) => &inner.stats.verdicts_bad,
+                });
+                match &outcome {
+                    Ok(arrived) => {
+                        inner.aliases.named(to, arrived.handle);
+                        file.published();
+                        inner.staging.remove_file(from, &name, &file);
+                    }
+                    Err(why) if why.is_for_ever() => inner.staging.discard(from, &name, &file),
+                    Err(_) => {}
                 }
-                Err(why) if why.is_for_ever() => inner.staging.discard(from, &name, &file),
-                Err(_) => {}
-            }
-            done(outcome.map(drop));
-        });
+                done(outcome.map(drop));
+            });
     }
 
     /// An object gets another handle, or another slot.

@@ -3,21 +3,24 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::name;
 use crate::error::{Error, Result};
+use crate::hsm::{Hsm, PartitionId};
 use crate::object::SlotId;
 
 mod file;
+mod room;
 
-use file::{LONGEST_IDLE, MOST_BYTES};
-pub use file::{Overflow, StagingFile};
+use file::LONGEST_IDLE;
+pub use file::{Refused, StagingFile};
+use room::{LIMITS, Ledger, Room};
+pub use room::{Limit, Limits};
 
-/// The most staging files and folders of one mount.
-const MOST_ENTRIES: usize = 65_536;
+/// How long to go on without looking for what was left behind.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Where a staging name stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,8 +47,14 @@ pub enum Folder {
 pub enum Staged {
     /// A file.
     File(Arc<StagingFile>),
-    /// A folder, by number, and when it was made.
-    Folder(u64, Instant),
+    /// A folder, by number.
+    Folder(u64, Arc<Made>),
+}
+
+/// When a folder was made, and its room.
+pub struct Made {
+    at: Instant,
+    _room: Room,
 }
 
 impl Staged {
@@ -66,11 +75,19 @@ impl Staged {
     }
 }
 
-/// Everything staged on a mount.
-#[derive(Default)]
+/// Everything staged on a mount. What was taken in stays until its owner renames or removes it, its time ends or its
+/// slot is logged out of; what does not fit is refused at once.
 pub struct Staging {
     table: Mutex<Table>,
-    total: Arc<AtomicUsize>,
+    ledger: Arc<Ledger>,
+    /// Asked for the partition that is logged in to at a slot: what was staged in another one is gone.
+    partition: Box<dyn Fn(SlotId) -> Option<PartitionId> + Send + Sync>,
+}
+
+impl Default for Staging {
+    fn default() -> Self {
+        Self::with_limits(LIMITS)
+    }
 }
 
 type Key = (Place, OsString);
@@ -83,6 +100,9 @@ struct Table {
     names: HashMap<u64, Key>,
     /// The numbers of those that have a row reserved.
     rows: HashMap<i64, u64>,
+    /// The partition whose the entries of each slot are.
+    partitions: HashMap<SlotId, PartitionId>,
+    swept: Option<Instant>,
 }
 
 impl Table {
@@ -123,6 +143,20 @@ impl Table {
         });
     }
 
+    /// The partition at `slot` is `partition` now, where anybody is logged in.
+    fn enter(&mut self, slot: SlotId, partition: Option<PartitionId>) {
+        if let Some(now) = partition
+            && let Some(before) = self.partitions.insert(slot, now)
+            && before != now
+        {
+            self.clear(slot);
+        }
+    }
+
+    fn clear(&mut self, slot: SlotId) {
+        self.retain(|(place, _), _| place.slot != slot);
+    }
+
     /// What stands at `place`.
     fn at(&self, place: Place) -> impl Iterator<Item = (&OsString, &Staged)> {
         self.entries
@@ -138,6 +172,7 @@ impl Table {
 
     /// Forgets what was left behind: files first, then the folders that this emptied.
     fn sweep(&mut self) {
+        self.swept = Some(Instant::now());
         self.retain(|_, staged| match staged {
             Staged::File(file) => !file.is_abandoned(),
             Staged::Folder(..) => true,
@@ -147,7 +182,8 @@ impl Table {
             .iter()
             .filter_map(|(key, staged)| match staged {
                 Staged::Folder(id, made)
-                    if made.elapsed() > LONGEST_IDLE && self.is_empty_folder(key.0.slot, *id) =>
+                    if made.at.elapsed() > LONGEST_IDLE
+                        && self.is_empty_folder(key.0.slot, *id) =>
                 {
                     Some(key.clone())
                 }
@@ -159,106 +195,127 @@ impl Table {
         }
     }
 
-    /// Where all names are taken, the process that has most of them loses the first, unless it is the one that asks.
-    ///
-    /// # Errors
-    /// [`Error::StagingFull`]
-    fn next_id(&mut self, slot: SlotId, pid: u32) -> Result<u64> {
-        if self.entries.len() >= MOST_ENTRIES {
+    /// The same, but not all the time: whoever is refused may try again at once, and often.
+    /// Whether it was done.
+    fn sweep_now_and_then(&mut self) -> bool {
+        let due = self.swept.is_none_or(|at| at.elapsed() > SWEEP_EVERY);
+        if due {
             self.sweep();
         }
-        if self.entries.len() >= MOST_ENTRIES {
-            let mut held: HashMap<u32, Vec<u64>> = HashMap::new();
-            for staged in self.entries.values() {
-                if let Staged::File(file) = staged {
-                    held.entry(file.pid).or_default().push(file.id);
-                }
-            }
-            let own = held.get(&pid).map_or(0, Vec::len);
-            let most = held.values().max_by_key(|ids| ids.len());
-            let first = most
-                .filter(|ids| ids.len() > own)
-                .and_then(|ids| ids.iter().min())
-                .and_then(|id| self.names.get(id).cloned());
-            let key = first.ok_or(Error::StagingFull { slot })?;
-            self.remove(&key);
-        }
+        due
+    }
+
+    fn next_id(&mut self) -> u64 {
         self.last_id += 1;
-        Ok(self.last_id)
+        self.last_id
     }
 }
 
 impl Staging {
+    /// With other limits than a mount has.
+    pub fn with_limits(limits: Limits) -> Self {
+        Self {
+            table: Mutex::default(),
+            ledger: Arc::new(Ledger::new(limits)),
+            partition: Box::new(|_| None),
+        }
+    }
+
+    /// Of the slots of `hsm`.
+    pub fn of(hsm: Arc<Hsm>) -> Self {
+        Self {
+            partition: Box::new(move |slot| hsm.partition(slot).ok()),
+            ..Self::default()
+        }
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes `data` at `offset` of `file`, or remembers that it was too much; `false` when the file is an object by
-    /// now.
-    pub fn write(&self, file: &StagingFile, offset: u64, data: &[u8]) -> bool {
-        let end = usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .saturating_add(data.len());
-        self.make_room(file, end);
-        file.write(offset, data)
+    /// The table, with nothing in it of a partition that `slot` had before.
+    fn table_of(&self, slot: SlotId) -> MutexGuard<'_, Table> {
+        let mut table = self.table();
+        let partition = (self.partition)(slot);
+        table.enter(slot, partition);
+        table
     }
 
-    /// Cuts or lengthens `file`; an empty one starts anew. `false` as for [`Self::write`].
-    pub fn truncate(&self, file: &StagingFile, length: u64) -> bool {
-        self.make_room(file, usize::try_from(length).unwrap_or(usize::MAX));
-        file.truncate(length)
+    /// What has a number, and the place it stands in.
+    fn numbered(&self, id: impl Fn(&Table) -> Option<u64>) -> Option<(Place, Staged)> {
+        let mut table = self.table();
+        let find = |table: &Table| {
+            let key = table.names.get(&id(table)?)?;
+            Some((key.0, table.entries.get(key)?.clone()))
+        };
+        let slot = find(&table)?.0.slot;
+        let partition = (self.partition)(slot);
+        table.enter(slot, partition);
+        find(&table)
     }
 
-    /// Before `file` grows to `length` where there is no room for that: the process that has most gives up what it
-    /// staged first, as long as it has more than this one. Who never finishes keeps nobody else from writing.
-    fn make_room(&self, file: &StagingFile, length: usize) {
-        let more = length
-            .min(crate::hsm::MAX_BLOB_BYTES)
-            .saturating_sub(file.len());
-        while more > 0 && self.total.load(Ordering::Relaxed) + more > MOST_BYTES {
-            let table = self.table();
-            let mut held: HashMap<u32, (usize, Vec<&Arc<StagingFile>>)> = HashMap::new();
-            for staged in table.entries.values() {
-                if let Staged::File(file) = staged {
-                    let held = held.entry(file.pid).or_default();
-                    held.0 += file.len();
-                    held.1.push(file);
-                }
-            }
-            let own = held.get(&file.pid).map_or(0, |(bytes, _)| *bytes);
-            let most = held.values().max_by_key(|(bytes, _)| *bytes);
-            let first = most
-                .filter(|(bytes, _)| *bytes > own + more)
-                .and_then(|(_, files)| {
-                    let full = files.iter().filter(|file| file.len() > 0);
-                    full.min_by_key(|file| file.id)
-                });
-            match first {
-                Some(first) => first.give_way(),
-                None => return,
-            }
+    /// Takes `data` at `offset` of `file`, all of it or nothing; or remembers that the file is larger than any blob.
+    ///
+    /// # Errors
+    /// [`Refused::NoRoom`], [`Refused::Published`]
+    pub fn write(&self, file: &StagingFile, offset: u64, data: &[u8]) -> Result<(), Refused> {
+        self.with_room(file, || file.write(offset, data))
+    }
+
+    /// Cuts or lengthens `file`; an empty one starts anew.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn truncate(&self, file: &StagingFile, length: u64) -> Result<(), Refused> {
+        self.with_room(file, || file.truncate(length))
+    }
+
+    /// Does `act`, once more when what was left behind might have been in its way.
+    fn with_room(
+        &self,
+        file: &StagingFile,
+        act: impl Fn() -> Result<(), Refused>,
+    ) -> Result<(), Refused> {
+        let done = act();
+        if done != Err(Refused::NoRoom) {
+            return done;
         }
+        let swept = self.table().sweep_now_and_then();
+        let done = act();
+        // Not at each of the writes that a tool may go on with.
+        if let (Err(why @ Refused::NoRoom), true) = (done, swept) {
+            log::warn!("{}", why.error(file.slot()));
+        }
+        done
+    }
+
+    /// Room for one more file or folder.
+    ///
+    /// # Errors
+    /// [`Error::StagingFull`]
+    fn room(&self, table: &mut Table, slot: SlotId, pid: u32) -> Result<Room> {
+        Room::for_entry(&self.ledger, slot, pid)
+            .or_else(|| {
+                table.sweep_now_and_then();
+                Room::for_entry(&self.ledger, slot, pid)
+            })
+            .ok_or(Error::StagingFull { slot })
     }
 
     /// What `name` is, if anything.
     pub fn find(&self, place: Place, name: &OsStr) -> Option<Staged> {
-        self.table().entries.get(&(place, name.to_owned())).cloned()
+        let table = self.table_of(place.slot);
+        table.entries.get(&(place, name.to_owned())).cloned()
     }
 
     /// What has number `id`, and the place it stands in.
     pub fn by_id(&self, id: u64) -> Option<(Place, Staged)> {
-        let table = self.table();
-        let key = table.names.get(&id)?;
-        let staged = table.entries.get(key)?;
-        Some((key.0, staged.clone()))
+        self.numbered(|_| Some(id))
     }
 
     /// The same by the row that its object is to have.
     pub fn by_row(&self, row: i64) -> Option<(Place, Staged)> {
-        let table = self.table();
-        let key = table.names.get(table.rows.get(&row)?)?;
-        let staged = table.entries.get(key)?;
-        Some((key.0, staged.clone()))
+        self.numbered(|table| table.rows.get(&row).copied())
     }
 
     /// A new file `name`, or the one that is there; its object is to have `row`.
@@ -273,15 +330,16 @@ impl Staging {
         row: Option<i64>,
     ) -> Result<Arc<StagingFile>> {
         let slot = place.slot;
-        let mut table = self.table();
+        let mut table = self.table_of(slot);
         let key = (place, name.to_owned());
         match table.entries.get(&key) {
             Some(Staged::File(file)) => return Ok(Arc::clone(file)),
             Some(Staged::Folder(..)) => return Err(Error::NameTaken { slot }),
             None => {}
         }
-        let id = table.next_id(slot, pid)?;
-        let file = Arc::new(StagingFile::new(id, row, pid, Arc::clone(&self.total)));
+        let room = self.room(&mut table, slot, pid)?;
+        let partition = table.partitions.get(&slot).copied();
+        let file = Arc::new(StagingFile::new(table.next_id(), row, room, partition));
         table.insert(key, Staged::File(Arc::clone(&file)));
         Ok(file)
     }
@@ -292,13 +350,17 @@ impl Staging {
     /// [`Error::StagingFull`], [`Error::NameTaken`]
     pub fn create_folder(&self, place: Place, name: &OsStr, pid: u32) -> Result<u64> {
         let slot = place.slot;
-        let mut table = self.table();
+        let mut table = self.table_of(slot);
         let key = (place, name.to_owned());
         if table.entries.contains_key(&key) {
             return Err(Error::NameTaken { slot });
         }
-        let id = table.next_id(slot, pid)?;
-        table.insert(key, Staged::Folder(id, Instant::now()));
+        let made = Made {
+            at: Instant::now(),
+            _room: self.room(&mut table, slot, pid)?,
+        };
+        let id = table.next_id();
+        table.insert(key, Staged::Folder(id, Arc::new(made)));
         Ok(id)
     }
 
@@ -307,7 +369,7 @@ impl Staging {
     /// # Errors
     /// [`Error::NoSuchFile`]
     pub fn remove(&self, place: Place, name: &OsStr) -> Result<()> {
-        let mut table = self.table();
+        let mut table = self.table_of(place.slot);
         let key = (place, name.to_owned());
         match table.entries.get(&key) {
             Some(Staged::File(_)) => {
@@ -325,7 +387,7 @@ impl Staging {
     /// [`Error::NotEmpty`], [`Error::NoSuchFile`]
     pub fn remove_folder(&self, place: Place, name: &OsStr) -> Result<()> {
         let slot = place.slot;
-        let mut table = self.table();
+        let mut table = self.table_of(slot);
         let key = (place, name.to_owned());
         match table.entries.get(&key) {
             Some(Staged::Folder(id, _)) if table.is_empty_folder(slot, *id) => {
@@ -368,7 +430,8 @@ impl Staging {
     /// Renames a file, over another unless `keep_existing`. Folders stay where they are.
     ///
     /// # Errors
-    /// [`Error::BadName`], [`Error::NoSuchFile`], [`Error::NameTaken`], [`Error::NotSupported`] for a folder.
+    /// [`Error::BadName`], [`Error::NoSuchFile`], [`Error::NameTaken`], [`Error::NotSupported`] for a folder,
+    /// [`Error::StagingFull`] when it goes to another slot.
     pub fn rename(
         &self,
         from: (Place, &OsStr),
@@ -379,7 +442,9 @@ impl Staging {
         if to.1.len() > name::MOST_BYTES {
             return name::refuse(to.0.slot, to.1);
         }
-        let mut table = self.table();
+        let mut table = self.table_of(from.0.slot);
+        let partition = (self.partition)(to.0.slot);
+        table.enter(to.0.slot, partition);
         let (from, to) = ((from.0, from.1.to_owned()), (to.0, to.1.to_owned()));
         let what = "renaming a staging folder";
         match (table.entries.get(&from), table.entries.get(&to)) {
@@ -387,6 +452,9 @@ impl Staging {
             (Some(Staged::Folder(..)), _) => return Err(Error::NotSupported { what }),
             (_, Some(Staged::Folder(..))) => return Err(Error::NameTaken { slot: to.0.slot }),
             (_, Some(_)) if keep_existing => return Err(Error::NameTaken { slot: to.0.slot }),
+            (Some(Staged::File(file)), _) if !file.move_to(to.0.slot, partition) => {
+                return Err(Error::StagingFull { slot: to.0.slot });
+            }
             _ => {}
         }
         if let Some(file) = table.remove(&from) {
@@ -397,7 +465,7 @@ impl Staging {
 
     /// What is at `place` with numbers above `after`, by number, with names.
     pub fn list(&self, place: Place, after: u64) -> Vec<(OsString, Staged)> {
-        let mut table = self.table();
+        let mut table = self.table_of(place.slot);
         table.sweep();
         let mut staged: Vec<_> = table
             .at(place)
@@ -410,7 +478,7 @@ impl Staging {
 
     /// Forgets everything of a slot that was logged out of.
     pub fn clear(&self, slot: SlotId) {
-        self.table().retain(|(place, _), _| place.slot != slot);
+        self.table().clear(slot);
     }
 }
 
@@ -422,13 +490,34 @@ mod tests {
         slot: SlotId(1),
         folder: Folder::Slot,
     };
+    const ELSEWHERE: Place = Place {
+        slot: SlotId(2),
+        folder: Folder::Slot,
+    };
+
+    /// A file of `size` bytes that process `pid` makes, or why not.
+    fn stage(
+        staging: &Staging,
+        place: Place,
+        name: &str,
+        pid: u32,
+        size: usize,
+    ) -> Result<Arc<StagingFile>, i32> {
+        let file = staging
+            .create(place, OsStr::new(name), pid, None)
+            .map_err(|why| why.errno())?;
+        staging
+            .write(&file, 0, &vec![7; size])
+            .map_err(Refused::errno)?;
+        Ok(file)
+    }
 
     #[test]
     fn files_are_found_renamed_and_bounded() {
         let staging = Staging::default();
         let name = OsStr::new(".a");
         let file = staging.create(HERE, name, 1, None).unwrap();
-        staging.write(&file, 0, b"abc");
+        staging.write(&file, 0, b"abc").unwrap();
         assert_eq!(file.read(1, 9), Ok(b"bc".to_vec()));
         assert_eq!(staging.by_id(file.id).unwrap().1.id(), file.id);
         let other = OsStr::new(".b");
@@ -438,14 +527,24 @@ mod tests {
         let kept = staging.rename((HERE, name), (HERE, other), true);
         assert!(matches!(kept, Err(Error::NameTaken { .. })));
         assert_eq!(staging.list(HERE, 0).len(), 2);
-        for n in 2..MOST_ENTRIES {
+        for n in 2..LIMITS.entries.slot {
             let name = format!(".{n}");
             staging.create(HERE, OsStr::new(&name), 1, None).unwrap();
         }
         let full = staging.create(HERE, OsStr::new(".full"), 1, None);
         assert!(matches!(full, Err(Error::StagingFull { .. })));
+        let full = staging.create_folder(HERE, OsStr::new(".full"), 1);
+        assert!(matches!(full, Err(Error::StagingFull { .. })));
+        // Those that are there still take what fits, and other processes and slots have room.
+        staging.write(&file, 3, b"def").unwrap();
+        staging
+            .create(HERE, OsStr::new(".another"), 2, None)
+            .unwrap();
+        staging.create(ELSEWHERE, name, 1, None).unwrap();
+        assert_eq!(staging.list(HERE, 0).len(), LIMITS.entries.slot + 1);
         staging.clear(HERE.slot);
         assert!(staging.list(HERE, 0).is_empty());
+        staging.create(HERE, OsStr::new(".full"), 1, None).unwrap();
     }
 
     #[test]
@@ -462,69 +561,110 @@ mod tests {
         staging.remove(inside, OsStr::new("124")).unwrap();
         staging.remove_folder(HERE, name).unwrap();
         assert!(staging.list(HERE, 0).is_empty());
+        assert!(staging.ledger.is_empty());
     }
 
     #[test]
     fn too_much_is_remembered_until_it_is_emptied() {
         let staging = Staging::default();
-        let file = staging.create(HERE, OsStr::new(".a"), 1, None).unwrap();
-        assert!(staging.write(&file, 1 << 30, b"x"));
-        assert_eq!(file.bytes(), Err(Overflow::TooLarge));
-        staging.truncate(&file, 0);
+        let file = stage(&staging, HERE, ".a", 1, 100).unwrap();
+        staging.write(&file, 1 << 30, b"x").unwrap();
+        assert_eq!(file.bytes(), Err(Refused::TooLarge));
+        staging.write(&file, 0, b"x").unwrap();
+        staging.truncate(&file, 10).unwrap();
+        assert_eq!(file.bytes(), Err(Refused::TooLarge));
+        staging.truncate(&file, 0).unwrap();
         assert_eq!(file.bytes(), Ok(Vec::new()));
         file.published();
-        assert!(!staging.write(&file, 0, b"x"));
+        assert_eq!(staging.write(&file, 0, b"x"), Err(Refused::Published));
     }
 
+    /// "what was accepted is kept until its owner renames or removes it": by the process that filled the room and
+    /// by others, whatever anybody asks for.
     #[test]
-    fn who_has_most_makes_room_for_the_others() {
+    fn what_was_taken_in_is_kept_and_what_does_not_fit_is_refused() {
         let staging = Staging::default();
-        let full = vec![1; crate::hsm::MAX_BLOB_BYTES];
-        let hog = |n: usize| staging.create(HERE, OsStr::new(&format!(".{n}")), 1, None);
-        let files: Vec<_> = (0..=MOST_BYTES / full.len())
-            .map(|n| {
-                let file = hog(n).unwrap();
-                staging.write(&file, 0, &full);
-                file
-            })
+        let files: Vec<_> = (0..2_000)
+            .map_while(|n| stage(&staging, HERE, &format!(".{n}"), 1, 60_000).ok())
             .collect();
+        assert_eq!(files.len(), LIMITS.bytes.slot / 60_000);
+        let rest = LIMITS.bytes.slot % 60_000;
+        stage(&staging, HERE, ".rest", 1, rest).unwrap();
+        let last = OsStr::new(".another").to_owned();
+        let another = staging.create(HERE, &last, 1, None).unwrap();
+        let full = staging.write(&another, 0, &[7; 60_000]);
+        assert_eq!(full, Err(Refused::NoRoom));
+        assert_eq!(staging.truncate(&another, 60_000), Err(Refused::NoRoom));
+        assert_eq!(another.bytes(), Ok(Vec::new()));
+        // A write that fails leaves what was there, and one that needs no more room succeeds.
         assert_eq!(
-            files.last().unwrap().bytes(),
-            Err(Overflow::NoRoom),
-            "its own"
+            staging.write(&files[0], 59_990, &[8; 5_000]),
+            Err(Refused::NoRoom)
         );
-        for (n, hogs) in files.iter().enumerate().take(10) {
-            let other = staging
-                .create(HERE, OsStr::new(&format!(".other{n}")), 2, None)
-                .unwrap();
-            staging.write(&other, 0, &full);
-            assert!(other.bytes().is_ok());
-            assert_eq!(hogs.bytes(), Err(Overflow::NoRoom));
+        staging.write(&files[0], 59_990, &[7; 10]).unwrap();
+        for pid in 2..100 {
+            let name = format!(".of {pid}");
+            let _ = stage(&staging, HERE, &name, pid, 60_000);
+            staging.remove(HERE, OsStr::new(&name)).unwrap();
         }
-        assert!(files[10].bytes().is_ok());
-        for n in files.len()..MOST_ENTRIES - 10 {
-            hog(n).unwrap();
+        for file in &files {
+            assert_eq!(file.bytes(), Ok(vec![7; 60_000]));
         }
-        assert!(matches!(hog(MOST_ENTRIES), Err(Error::StagingFull { .. })));
-        staging
-            .create(HERE, OsStr::new(".one more"), 2, None)
-            .unwrap();
-        assert!(staging.find(HERE, OsStr::new(".0")).is_none());
+        // What is removed makes room once nobody has it open any more.
+        staging.remove(HERE, OsStr::new(".0")).unwrap();
+        assert_eq!(
+            staging.write(&another, 0, &[7; 60_000]),
+            Err(Refused::NoRoom)
+        );
+        drop(files);
+        staging.write(&another, 0, &[7; 60_000]).unwrap();
+        staging.clear(HERE.slot);
+        drop(another);
+        assert!(staging.ledger.is_empty());
     }
 
     #[test]
-    fn all_files_together_have_a_limit() {
+    fn a_full_slot_leaves_the_others_their_room() {
+        let staging = Staging::default();
+        let mut kept = Vec::new();
+        for slot in 0..4 {
+            let place = Place {
+                slot: SlotId(slot),
+                ..HERE
+            };
+            let before = kept.len();
+            kept.extend(
+                (0..2_000).map_while(|n| stage(&staging, place, &format!(".{n}"), 1, 60_000).ok()),
+            );
+            assert_eq!(kept.len() - before, LIMITS.bytes.slot / 60_000);
+        }
+        // Nor does a rename to another slot go past its limit.
+        let (from, to) = (OsStr::new(".0"), OsStr::new(".renamed"));
+        let moved = staging.rename((HERE, from), (ELSEWHERE, to), false);
+        assert!(matches!(moved, Err(Error::StagingFull { slot }) if slot == ELSEWHERE.slot));
+        assert!(staging.find(HERE, from).is_some());
+        staging.clear(ELSEWHERE.slot);
+        kept.clear();
+        staging
+            .rename((HERE, from), (ELSEWHERE, to), false)
+            .unwrap();
+        assert!(staging.find(ELSEWHERE, to).is_some());
+    }
+
+    /// A process that fills its slot leaves room for what others write and rename one after the other, as rsync does.
+    #[test]
+    fn who_fills_a_slot_does_not_keep_others_from_writing() {
         let staging = Staging::default();
         let full = vec![1; crate::hsm::MAX_BLOB_BYTES];
-        let most = MOST_BYTES / full.len();
-        for n in 0..=most {
-            let file = staging
-                .create(HERE, OsStr::new(&format!(".{n}")), 1, None)
-                .unwrap();
-            staging.write(&file, 0, &full);
-            assert_eq!(file.bytes().is_ok(), n < most);
+        let hogs: Vec<_> = (0..2_000)
+            .map_while(|n| stage(&staging, HERE, &format!(".{n}"), 1, full.len()).ok())
+            .collect();
+        for n in 0..100 {
+            let name = format!(".other{n}");
+            let other = stage(&staging, HERE, &name, 2, full.len()).unwrap();
+            assert!(other.bytes().is_ok());
+            staging.remove(HERE, OsStr::new(&name)).unwrap();
         }
-        staging.clear(HERE.slot);
-        assert_eq!(staging.total.load(Ordering::Relaxed), 0);
+        assert!(hogs.iter().all(|hog| hog.bytes().is_ok()));
     }
 }

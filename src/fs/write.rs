@@ -38,23 +38,24 @@ impl Inner {
         data: &[u8],
         answer: impl FnOnce(Result<(), i32>) + Send + 'static,
     ) {
-        let Some(open) = self.files.get(fh) else {
-            return answer(Err(libc::EBADF));
+        let open = match self.opened(fh) {
+            Ok(open) => open,
+            Err(errno) => return answer(Err(errno)),
         };
         match &*open {
             OpenFile::Incoming(incoming) => {
                 lock(incoming).comes_from(origin);
                 self.write_incoming(&open, offset, data, Box::new(answer));
             }
-            OpenFile::Staging(file) => answer(match self.staging.write(file, offset, data) {
-                true => Ok(()),
-                false => Err(libc::EACCES),
-            }),
+            OpenFile::Staging(file) => {
+                let written = self.staging.write(file, offset, data);
+                answer(written.map_err(|why| why.errno()));
+            }
             OpenFile::Message(slot, file, _) => {
                 let (slot, file) = (*slot, *file);
                 self.message(Arc::clone(&open), slot, file, data, Box::new(answer));
             }
-            OpenFile::Object(..) | OpenFile::Text(_) => answer(Err(libc::EBADF)),
+            OpenFile::Object(..) | OpenFile::Text(..) => answer(Err(libc::EBADF)),
         }
     }
 
@@ -67,10 +68,13 @@ impl Inner {
         pid: u32,
         answer: impl FnOnce(Result<u32, i32>) + Send + 'static,
     ) {
-        let from = self.files.get(fh_in);
+        let from = match self.opened(fh_in) {
+            Ok(open) => open,
+            Err(errno) => return answer(Err(errno)),
+        };
         let staged;
-        let (data, origin) = match from.as_deref() {
-            Some(OpenFile::Object(object, blob)) => (
+        let (data, origin) = match &*from {
+            OpenFile::Object(object, blob) => (
                 buffer::slice(blob.bytes(), offset_in, length),
                 Some(Origin {
                     place: Source {
@@ -80,12 +84,12 @@ impl Inner {
                     ouid: object.ouid,
                 }),
             ),
-            Some(OpenFile::Staging(file)) => match file.read(offset_in, length) {
+            OpenFile::Staging(file) => match file.read(offset_in, length) {
                 Ok(bytes) => {
                     staged = bytes;
                     (staged.as_slice(), None)
                 }
-                Err(_) => return answer(Err(libc::EFBIG)),
+                Err(why) => return answer(Err(why.errno())),
             },
             // Not a refusal: the caller then reads and writes instead.
             _ => return answer(Err(libc::EOPNOTSUPP)),
@@ -116,12 +120,22 @@ impl Inner {
                     .map_err(|why| why.errno()),
             );
         };
-        let Some(open) = self.files.get(fh) else {
-            return answer(Err(libc::EBADF));
+        let open = match self.opened(fh) {
+            Ok(open) => open,
+            Err(errno) => return answer(Err(errno)),
         };
         match &*open {
             OpenFile::Incoming(incoming) => {
-                let step = lock(incoming).truncate(length);
+                let step = {
+                    let mut incoming = lock(incoming);
+                    let step = incoming.truncate(length);
+                    // Its close would end the whole run; this ends one file.
+                    match incoming.is_left_unfinished(&step) && asker::goes_on_after_ftruncate(pid)
+                    {
+                        true => incoming.refuse_unfinished(),
+                        false => step,
+                    }
+                };
                 let again = Arc::clone(self);
                 let file = Arc::clone(&open);
                 let answer = Box::new(move |outcome: Result<(), i32>| {
@@ -136,13 +150,13 @@ impl Inner {
                     again.truncate(node, Some(fh), length, pid, answer);
                 });
             }
-            OpenFile::Staging(file) => answer(match self.staging.truncate(file, length) {
-                true => Ok(()),
-                false => Err(libc::EACCES),
-            }),
+            OpenFile::Staging(file) => {
+                let cut = self.staging.truncate(file, length);
+                answer(cut.map_err(|why| why.errno()));
+            }
             // `> login` truncates before it writes.
             OpenFile::Message(..) => answer(Ok(())),
-            OpenFile::Object(..) | OpenFile::Text(_) => answer(Err(libc::EBADF)),
+            OpenFile::Object(..) | OpenFile::Text(..) => answer(Err(libc::EBADF)),
         }
     }
 
@@ -151,11 +165,9 @@ impl Inner {
     /// The kernel could send O_TRUNC with the open (FUSE_ATOMIC_O_TRUNC), but would then take the object
     /// itself for empty, and another process's sendfile(2) of it would copy nothing.
     fn truncate_by_inode(&self, node: Node, length: u64, pid: u32) -> Result<(), Error> {
-        if let Some((_, Staged::File(file))) = self.staged(node) {
-            return match self.staging.truncate(&file, length) {
-                true => Ok(()),
-                false => Err(Error::Gone),
-            };
+        if let Some((place, Staged::File(file))) = self.staged(node) {
+            let cut = self.staging.truncate(&file, length);
+            return cut.map_err(|why| why.error(place.slot));
         }
         match node {
             Node::Object(_) | Node::Identity(_) | Node::Alias(_)
@@ -164,6 +176,9 @@ impl Inner {
                 Ok(())
             }
             Node::Staging(_) => Err(Error::Gone),
+            Node::Object(id) | Node::Identity(id) if self.hsm.find_by_id(id)?.size == length => {
+                Ok(())
+            }
             // A blob that is coming in has nothing to lose yet.
             Node::Incoming(_) if length == 0 => {
                 self.files.opened_with_trunc(node, pid);
@@ -183,8 +198,10 @@ impl Inner {
         ends: Ends,
         answer: impl FnOnce(Result<(), i32>) + Send + 'static,
     ) {
-        let Some(open) = self.files.get(fh) else {
-            return answer(Ok(()));
+        let open = match self.opened(fh) {
+            Ok(open) => open,
+            Err(libc::EBADF) => return answer(Ok(())),
+            Err(errno) => return answer(Err(errno)),
         };
         match &*open {
             OpenFile::Incoming(incoming) => {
@@ -195,7 +212,7 @@ impl Inner {
                 });
             }
             OpenFile::Message(_, _, result) => answer(Self::message_result(result)),
-            OpenFile::Staging(_) | OpenFile::Object(..) | OpenFile::Text(_) => answer(Ok(())),
+            OpenFile::Staging(_) | OpenFile::Object(..) | OpenFile::Text(..) => answer(Ok(())),
         }
     }
 
@@ -266,11 +283,16 @@ impl Inner {
         let OpenFile::Incoming(incoming) = &*open else {
             return answer(Err(libc::EBADF));
         };
-        let (slot, wish, origin, alias) = {
+        let (slot, wish, partition, origin, alias) = {
             let incoming = lock(incoming);
             let alias = incoming.alias.as_ref().map(|(id, _)| *id);
             let wish = (incoming.wish, incoming.called());
-            (incoming.slot, wish, incoming.origin(), alias)
+            let partition = incoming.partition();
+            (incoming.slot, wish, partition, incoming.origin(), alias)
+        };
+        // All that are open have one.
+        let Some(partition) = partition else {
+            return answer(Err(libc::EBADF));
         };
         // An alias must know for sure which object is its own.
         let row = alias.and_then(|_| self.hsm.reserve_row());
@@ -285,7 +307,8 @@ impl Inner {
             }
             verdict.give(outcome.map(drop).map_err(|error| error.errno()));
         };
-        self.hsm.import_to(row, slot, wish, blob, origin, done);
+        self.hsm
+            .import_for(partition, row, wish, blob, origin, done);
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::journal::Subject;
 use super::objects::{put, seal_for_cloning};
-use super::{Arrived, Done, Hsm, Origin, Policies, Session, Source, Wish};
+use super::{Arrived, Done, Hsm, Origin, PartitionId, Policies, Session, Source, Wish};
 use crate::blob::Fault;
 use crate::codec::{self, PayloadFault};
 use crate::error::{Error, Result};
@@ -12,6 +12,16 @@ use crate::object::pkcs11::class_name;
 use crate::object::{Object, SlotId};
 use crate::secret::SecretBytes;
 use crate::store::{Move, Put};
+
+/// Where a blob is to come in.
+#[derive(Clone, Copy)]
+struct Target {
+    slot: SlotId,
+    /// Only while this one is there.
+    partition: Option<PartitionId>,
+    /// The row that is reserved for it.
+    row: Option<i64>,
+}
 
 impl Hsm {
     /// Takes `blob` into `slot` as `wish` says.
@@ -29,19 +39,32 @@ impl Hsm {
         origin: Option<Origin>,
         done: impl Done<Arrived>,
     ) {
-        self.import_to(None, slot, (wish, wish.to_string()), blob, origin, done);
+        let to = Target {
+            slot,
+            partition: None,
+            row: None,
+        };
+        self.import_to(to, (wish, wish.to_string()), blob, origin, done);
     }
 
-    /// As [`Self::import`], from nowhere known, into the row that [`Self::reserve_row`] gave for it.
-    pub fn import_as(
+    /// As [`Self::import`], for as long as `partition` is at its slot, else [`Error::Gone`]; and into the row that
+    /// [`Self::reserve_row`] gave for it, if it gave one. Where nothing opens the blob, the name beside the wish is what
+    /// it is called.
+    pub fn import_for(
         self: &Arc<Self>,
+        partition: PartitionId,
         row: Option<i64>,
-        slot: SlotId,
-        wish: Wish,
+        wish: (Wish, String),
         blob: Vec<u8>,
+        origin: Option<Origin>,
         done: impl Done<Arrived>,
     ) {
-        self.import_to(row, slot, (wish, wish.to_string()), blob, None, done);
+        let to = Target {
+            slot: partition.slot,
+            partition: Some(partition),
+            row,
+        };
+        self.import_to(to, wish, blob, origin, done);
     }
 
     /// A row for an object that is to come, and for no other ever; `None` where the store cannot be written.
@@ -49,18 +72,19 @@ impl Hsm {
         self.store.reserve_row()
     }
 
-    /// As [`Self::import`], into the row that [`Self::reserve_row`] gave for it; where nothing opens the blob, `name` is
-    /// what it is called.
-    pub fn import_to(
+    fn import_to(
         self: &Arc<Self>,
-        row: Option<i64>,
-        slot: SlotId,
+        to: Target,
         (wish, name): (Wish, String),
         blob: Vec<u8>,
         origin: Option<Origin>,
         done: impl Done<Arrived>,
     ) {
+        let slot = to.slot;
         let verified = self.writer(slot).and_then(|session| {
+            if to.partition.is_some_and(|it| it != session.partition()) {
+                return Err(Error::Gone);
+            }
             let opened = verify(&session, &blob)?;
             wish.check(slot, opened.0.ouid)?;
             Ok((session, opened))
@@ -80,13 +104,13 @@ impl Hsm {
                     Wish::Identity(_) => known.map(|source| source.handle),
                 };
                 let put = Put {
-                    id: row,
+                    id: to.row,
                     ..put(&session, &object, payload, want)
                 };
                 self.store.put(put, move |stored| match stored {
                     // Its domains may be others by now: verified once more, with those.
                     Err(Error::SlotChanged { .. }) if hsm.refresh().is_ok() => {
-                        hsm.import_to(row, slot, (wish, name), blob, origin, done);
+                        hsm.import_to(to, (wish, name), blob, origin, done);
                     }
                     stored => {
                         let outcome = stored.map(Arrived::from);

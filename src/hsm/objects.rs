@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Arrived, Done, Hsm, Session, decode_own};
+use super::{Arrived, Done, Hsm, PartitionId, Session, decode_own};
 use crate::codec;
 use crate::credential::SealedRow;
 use crate::error::{Error, Result};
@@ -54,6 +54,14 @@ impl std::fmt::Debug for SealedBlob {
 }
 
 impl SealedBlob {
+    /// The partition that gave it.
+    pub fn partition(&self) -> PartitionId {
+        PartitionId {
+            slot: self.slot.slot,
+            serial: self.slot.serial,
+        }
+    }
+
     /// The blob.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -8,6 +8,7 @@ use crate::object::SlotId;
 use crate::secret::{Key, SecretBytes};
 use crate::store::{KeyRows, Place, SlotRow};
 
+use super::PartitionId;
 use super::header::{self, Header, domain_aad, header_aad, object_aad, smk_aad};
 use super::policy::Policies;
 
@@ -155,6 +156,14 @@ impl Session {
     /// The slot.
     pub fn slot(&self) -> SlotId {
         self.row.slot
+    }
+
+    /// The partition.
+    pub fn partition(&self) -> PartitionId {
+        PartitionId {
+            slot: self.row.slot,
+            serial: self.row.serial,
+        }
     }
 
     /// All of the slot that is in clear.

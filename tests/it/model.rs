@@ -33,6 +33,8 @@ enum Way {
     Excl,
     Trunc,
     Plain,
+    /// Emptied by ftruncate, with nothing asked at the close.
+    Emptied,
     Pieces,
     Staging,
 }
@@ -42,6 +44,8 @@ enum Request {
     Write(usize, u32, u32, Way),
     WriteBad(usize, u32, u32, Way),
     WriteHalf(usize, u32, u32),
+    /// A size alone: the object's own, or another.
+    Resize(u32, u32, Option<u64>),
     Clone((u32, u32), (u32, u32)),
     Rename((u32, u32), (u32, u32)),
     Unlink(u32, u32),
@@ -98,6 +102,11 @@ impl Model {
                 Err(libc::EEXIST)
             }
             Request::WriteBad(..) | Request::WriteHalf(..) => Err(libc::EACCES),
+            Request::Resize(slot, handle, size) => match (self.find((slot, handle)), size) {
+                (Some(_), None) => Ok(()),
+                (_, Some(_)) => Err(libc::EPERM),
+                (None, None) => Err(libc::ENOENT),
+            },
             Request::Clone(from, (slot, handle)) => {
                 let object = self.find(from).ok_or(libc::ENOENT)?;
                 if from == (slot, handle) {
@@ -154,18 +163,29 @@ impl Dice {
     }
 
     fn way(&mut self) -> Way {
-        [Way::Excl, Way::Trunc, Way::Plain, Way::Pieces, Way::Staging][self.roll(5) as usize]
+        [
+            Way::Excl,
+            Way::Trunc,
+            Way::Plain,
+            Way::Emptied,
+            Way::Pieces,
+            Way::Staging,
+        ][self.roll(6) as usize]
     }
 
     fn request(&mut self, objects: usize) -> Request {
         let object = self.roll(u32::try_from(objects).unwrap()) as usize;
         let (slot, handle) = self.place();
-        match self.roll(12) {
+        match self.roll(13) {
             0..=3 => Request::Write(object, slot, handle, self.way()),
             4 => Request::WriteBad(object, slot, handle, self.way()),
             5 => Request::WriteHalf(object, slot, handle),
             6 | 7 => Request::Clone(self.place(), (slot, handle)),
             8 | 9 => Request::Rename(self.place(), (slot, handle)),
+            10 => {
+                let sizes = [None, Some(0), Some(1), Some(60_000)];
+                Request::Resize(slot, handle, sizes[self.roll(4) as usize])
+            }
             _ => Request::Unlink(slot, handle),
         }
     }
@@ -181,6 +201,13 @@ fn write(hsm: &Hsm, slot: u32, handle: u32, blob: &[u8], way: Way) -> io::Result
             file.write_all_at(blob, 0)?;
             file.set_len(blob.len() as u64)?;
             close(file)
+        }
+        Way::Emptied => {
+            let file = open_plain(&path)?;
+            file.set_len(0)?;
+            let written = file.write_all_at(blob, 0);
+            let _ = close(file);
+            written
         }
         Way::Pieces => {
             let file = open_trunc(&path)?;
@@ -218,6 +245,18 @@ fn perform(hsm: &Hsm, blobs: &[Vec<u8>], request: &Request) -> io::Result<()> {
         Request::WriteHalf(object, slot, handle) => {
             let file = open_trunc(&path((slot, handle)))?;
             file.write_all_at(&blobs[object][..100], 0)?;
+            close(file)
+        }
+        Request::Resize(slot, handle, size) => {
+            let path = path((slot, handle));
+            let (file, size) = match size {
+                Some(size) => (open_plain(&path)?, size),
+                None => {
+                    let size = fs::metadata(&path)?.len();
+                    (open_plain(&path)?, size)
+                }
+            };
+            file.set_len(size)?;
             close(file)
         }
         Request::Clone(from, to) => clone(&path(from), &path(to)),

@@ -2,6 +2,7 @@
 
 mod aliases;
 mod control;
+mod gone;
 mod handles;
 mod hostile_names;
 mod incoming;
@@ -10,5 +11,7 @@ mod names;
 mod ouid;
 mod read;
 mod rename;
+mod resize;
 mod shared;
+mod staging;
 mod trash;

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+mod space;
+
 use crate::fixture::{Hsm, Mount, Out, Store, assert_errno, names, password, sh};
 
 /// Debian's nobody and nogroup.

@@ -90,7 +90,11 @@ impl Inner {
             return Ok((owner.file(Node::Alias(id), 0o666, 0, time), NO_TTL));
         };
         let object = match self.hsm.find_by_id(row) {
-            Err(Error::Gone) => self.files.opened_object(row).ok_or(Error::Gone)?,
+            Err(Error::Gone) => {
+                let (object, partition) = self.files.opened_object(row).ok_or(Error::Gone)?;
+                self.hsm.check_partition(partition)?;
+                object
+            }
             found => found?,
         };
         let session = self.hsm.session(object.slot)?;

@@ -7,6 +7,8 @@ use crate::hsm::{MAX_BLOB_BYTES, Stated, Wish, stated_length};
 use crate::object::SlotId;
 
 const OVER: Node = Node::Object(7);
+/// The size of what it was opened over.
+const SIZE: u64 = 100;
 const OPENER: u32 = 1;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +27,12 @@ struct Model {
     verdict_at: VerdictAt,
     exclusive: bool,
     told_incomplete: bool,
+    /// What the last ftruncate asked for.
+    asked: Option<u64>,
+    /// One asked for 0.
+    emptied: bool,
+    /// Opened with O_APPEND over an object.
+    appends: bool,
 }
 
 impl Model {
@@ -44,6 +52,20 @@ impl Model {
 
     fn is_written(&self) -> bool {
         self.bytes.iter().any(Option::is_some)
+    }
+
+    fn asks_at_write(&self) -> bool {
+        self.emptied || self.verdict_at == VerdictAt::Write
+    }
+
+    /// Another size was asked for, and nothing else.
+    fn only_resizes(&self) -> bool {
+        let other = match (self.asked, self.verdict_at) {
+            (None, _) | (Some(0), VerdictAt::Write) => false,
+            (Some(0), VerdictAt::Close) => true,
+            (Some(length), _) => self.exclusive || length != SIZE,
+        };
+        self.state == State::Filling && !self.is_written() && other
     }
 
     fn cannot_be_a_blob(&self) -> bool {
@@ -84,6 +106,9 @@ impl Model {
                 assert_eq!(why.errno(), libc::EACCES);
                 self.state = State::Rejected(libc::EACCES);
             }
+            (State::Filling, Step::Fail(libc::EPERM)) => {
+                assert!(self.only_resizes() && !self.exclusive);
+            }
             (State::Filling, Step::Fail(errno)) => {
                 assert_eq!(*errno, libc::EACCES);
                 assert!(!self.is_complete() && !self.cannot_be_a_blob());
@@ -103,8 +128,9 @@ pub(super) fn run(input: &mut Input<'_>) {
         false => VerdictAt::Close,
     };
     let mut file = Incoming::new(SlotId(0), Wish::Any, verdict_at, exclusive);
+    let appends = !exclusive && input.flag();
     if !exclusive {
-        file = file.over(OVER, OPENER);
+        file = file.over(OVER, OPENER).over_object(SIZE, appends);
     }
     let mut model = Model {
         state: State::Filling,
@@ -112,6 +138,9 @@ pub(super) fn run(input: &mut Input<'_>) {
         verdict_at,
         exclusive,
         told_incomplete: false,
+        asked: None,
+        emptied: false,
+        appends,
     };
     let blob = stated(input.byte());
     // Who was told the rejection in another way, and not asked since.
@@ -186,12 +215,18 @@ fn write(file: &mut Incoming, model: &mut Model, at: u64, data: &[u8], told: &mu
     let end = at.checked_add(data.len() as u64);
     let overflow = end.is_none_or(|end| end > MAX_BLOB_BYTES as u64);
     match model.state {
+        State::Filling
+            if model.appends && !model.is_written() && at >= SIZE && !data.is_empty() =>
+        {
+            assert!(matches!(&step, Step::Refuse(why) if why.errno() == libc::EACCES));
+            model.state = State::Rejected(libc::EACCES);
+        }
         State::Filling => {
             if !overflow {
                 model.write(at as usize, data);
             }
             model.after(&step, overflow);
-            let asks = model.verdict_at == VerdictAt::Write;
+            let asks = model.asks_at_write();
             if let (State::Filling, Step::Done) = (model.state, &step) {
                 assert!(!overflow && !(asks && (model.is_complete() || model.cannot_be_a_blob())));
             }
@@ -223,6 +258,10 @@ fn truncate(file: &mut Incoming, model: &mut Model, length: u64, told: &mut Told
     let step = file.truncate(length);
     *told = None;
     let overflow = length > MAX_BLOB_BYTES as u64;
+    if matches!(model.state, State::Filling | State::Stored) {
+        model.asked = Some(length);
+        model.emptied |= length == 0;
+    }
     match model.state {
         State::Filling => {
             if !overflow {
@@ -259,7 +298,7 @@ fn flush(file: &mut Incoming, model: &mut Model, input: &mut Input<'_>, told: &m
         *told = None;
     }
     if let (State::Filling, Step::Done) = (model.state, &step) {
-        let nothing = !model.is_written() && !model.exclusive;
+        let nothing = !model.is_written() && !model.exclusive && !model.only_resizes();
         assert!(nothing || (ends == Ends::Sync && !model.is_complete()));
     }
     model.after(&step, false);
@@ -274,7 +313,7 @@ fn compare(file: &Incoming, model: &Model) {
     }
     assert_eq!(file.read(0, u64::MAX), Ok(&model.content()[..]));
     assert_eq!(file.len(), model.bytes.len());
-    let cut_short =
-        model.state == State::Filling && (model.told_incomplete || !model.bytes.is_empty());
+    let cut_short = model.state == State::Filling && (model.told_incomplete || model.is_written());
     assert_eq!(file.release().is_some(), cut_short);
+    assert_eq!(file.only_resizes(), model.only_resizes());
 }

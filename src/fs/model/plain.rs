@@ -63,6 +63,8 @@ pub struct File {
     wish: u32,
     pub object: usize,
     way: Way,
+    /// ftruncate(0) came.
+    cut: bool,
     /// Which pieces were written, and whether as they should be.
     pieces: [Option<bool>; PIECES],
     /// Once there was a verdict.
@@ -76,6 +78,7 @@ impl File {
             wish,
             object,
             way,
+            cut: false,
             pieces: [None; PIECES],
             verdict: None,
         }
@@ -197,7 +200,8 @@ impl Model {
             None => {
                 it.pieces[piece] = Some(good);
                 match it.way {
-                    Way::Excl | Way::Trunc if it.is_complete() => self.judge(file),
+                    Way::Plain if !it.cut => Ok(()),
+                    _ if it.is_complete() => self.judge(file),
                     _ => Ok(()),
                 }
             }
@@ -219,6 +223,7 @@ impl Model {
             _ => {
                 it.pieces = [None; PIECES];
                 it.verdict = None;
+                it.cut = true;
                 Ok(())
             }
         }
@@ -229,6 +234,8 @@ impl Model {
         let nothing = it.pieces.iter().all(Option::is_none);
         match it.verdict {
             Some(verdict) => verdict,
+            // No object is made empty.
+            None if nothing && it.way == Way::Plain && it.cut => Err(libc::EPERM),
             None if nothing && it.way != Way::Excl => Ok(()),
             None if it.is_complete() => self.judge(file),
             None if ends == Ends::Sync => Ok(()),

@@ -1,14 +1,15 @@
 //! One staging file: what was written to it so far, or why that is lost.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::error::Result;
-use crate::fs::buffer::Buffer;
+use super::room::Room;
+use crate::error::{Error, Result};
+use crate::fs::buffer::{Buffer, TooLarge};
+use crate::hsm::{MAX_BLOB_BYTES, PartitionId};
+use crate::object::SlotId;
 
-/// The most bytes in all staging files together.
-pub(super) const MOST_BYTES: usize = 64 << 20;
 /// What nobody has open is forgotten after this long.
 pub(super) const LONGEST_IDLE: Duration = Duration::from_secs(3600);
 
@@ -21,50 +22,76 @@ pub struct StagingFile {
     pub row: Option<i64>,
     /// Whether the row was asked for.
     row_taken: AtomicBool,
-    /// The process that made it.
-    pub(super) pid: u32,
     content: Mutex<Content>,
     /// How many have it open.
     open: AtomicUsize,
-    /// Bytes in all staging files.
-    total: Arc<AtomicUsize>,
 }
 
 struct Content {
     buffer: Buffer,
-    /// What a write met. Said at the rename and nowhere else: rsync takes an error of write for the end of
-    /// its whole run.
-    failed: Option<Overflow>,
+    room: Room,
+    /// The partition at the slot whose it is.
+    partition: Option<PartitionId>,
+    /// A write went past the largest blob, and what was there is lost. Said at the rename and nowhere else: rsync
+    /// takes an error of write for the end of its whole run, and no file of that size could become an object.
+    too_large: bool,
     /// It has become an object: what is written now would be lost.
     published: bool,
     touched: Instant,
 }
 
-/// Why a staging file holds nothing any more.
+/// Why a staging file takes or gives nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overflow {
+pub enum Refused {
     /// It went past the largest blob.
     TooLarge,
-    /// There was no room for it.
+    /// There is no room for this write; what was written before stays.
     NoRoom,
+    /// It is an object by now.
+    Published,
+}
+
+impl Refused {
+    /// What a request on an open file is answered with.
+    pub fn errno(self) -> i32 {
+        match self {
+            Self::TooLarge => libc::EFBIG,
+            Self::NoRoom => libc::ENOSPC,
+            Self::Published => libc::EACCES,
+        }
+    }
+
+    /// The same as an error of `slot`.
+    pub fn error(self, slot: SlotId) -> Error {
+        match self {
+            Self::TooLarge => Error::BlobTooLarge { slot },
+            Self::NoRoom => Error::StagingFull { slot },
+            Self::Published => Error::Gone,
+        }
+    }
 }
 
 impl StagingFile {
-    /// An empty one, which `pid` makes; `total` counts the bytes in all of them.
-    pub(super) fn new(id: u64, row: Option<i64>, pid: u32, total: Arc<AtomicUsize>) -> Self {
+    /// An empty one.
+    pub(super) fn new(
+        id: u64,
+        row: Option<i64>,
+        room: Room,
+        partition: Option<PartitionId>,
+    ) -> Self {
         Self {
             id,
             row,
             row_taken: AtomicBool::new(false),
-            pid,
             content: Mutex::new(Content {
                 buffer: Buffer::default(),
-                failed: None,
+                room,
+                partition,
+                too_large: false,
                 published: false,
                 touched: Instant::now(),
             }),
             open: AtomicUsize::new(0),
-            total,
         }
     }
 
@@ -72,52 +99,73 @@ impl StagingFile {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn write(&self, offset: u64, data: &[u8]) -> bool {
-        self.change(|buffer| buffer.write(offset, data).is_ok())
-    }
-
-    pub(super) fn truncate(&self, length: u64) -> bool {
-        if length == 0 {
-            self.content().failed = None;
+    /// # Errors
+    /// [`Refused::NoRoom`], [`Refused::Published`]
+    pub(super) fn write(&self, offset: u64, data: &[u8]) -> Result<(), Refused> {
+        let end = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .saturating_add(data.len());
+        if data.is_empty() && end <= MAX_BLOB_BYTES {
+            return self.change(0, |_| Ok(()));
         }
-        self.change(|buffer| buffer.truncate(length).is_ok())
+        self.change(end, |buffer| buffer.write(offset, data))
     }
 
-    fn change(&self, change: impl FnOnce(&mut Buffer) -> bool) -> bool {
+    /// # Errors
+    /// As [`Self::write`].
+    pub(super) fn truncate(&self, length: u64) -> Result<(), Refused> {
+        let end = usize::try_from(length).unwrap_or(usize::MAX);
+        if end == 0 {
+            self.content().too_large = false;
+        }
+        self.change(end, |buffer| buffer.truncate(length))
+    }
+
+    /// Makes a change that reaches up to `end`.
+    fn change(
+        &self,
+        end: usize,
+        change: impl FnOnce(&mut Buffer) -> Result<(), TooLarge>,
+    ) -> Result<(), Refused> {
         let mut content = self.content();
         content.touched = Instant::now();
         if content.published {
-            return false;
+            return Err(Refused::Published);
         }
-        if content.failed.is_some() {
-            return true;
+        if content.too_large {
+            return Ok(());
         }
-        let before = content.buffer.len();
-        let fits = change(&mut content.buffer);
-        let after = content.buffer.len();
-        let others = self.total.fetch_sub(before, Ordering::Relaxed) - before;
-        self.total.fetch_add(after, Ordering::Relaxed);
-        content.failed = match (fits, others + after <= MOST_BYTES) {
-            (true, true) => None,
-            (false, _) => Some(Overflow::TooLarge),
-            (true, false) => Some(Overflow::NoRoom),
-        };
-        if content.failed.is_some() {
-            self.total.fetch_sub(after, Ordering::Relaxed);
+        let most = content.buffer.len().max(end);
+        if most <= MAX_BLOB_BYTES && !content.room.resize(most) {
+            return Err(Refused::NoRoom);
+        }
+        if change(&mut content.buffer).is_err() {
             content.buffer = Buffer::default();
+            content.too_large = true;
         }
-        true
+        let length = content.buffer.len();
+        content.room.resize(length);
+        Ok(())
     }
 
-    /// Forgets what is in it, to make room for others: the rename says so.
-    pub(super) fn give_way(&self) {
+    /// The slot that it takes room of.
+    pub(super) fn slot(&self) -> SlotId {
+        self.content().room.slot()
+    }
+
+    /// The partition that it is of.
+    pub fn partition(&self) -> Option<PartitionId> {
+        self.content().partition
+    }
+
+    /// Moves it to another slot and its partition; `false` when that has no room for it.
+    pub(super) fn move_to(&self, slot: SlotId, partition: Option<PartitionId>) -> bool {
         let mut content = self.content();
-        if content.failed.is_none() && !content.published {
-            self.total
-                .fetch_sub(content.buffer.len(), Ordering::Relaxed);
-            content.buffer = Buffer::default();
-            content.failed = Some(Overflow::NoRoom);
+        let moved = content.room.move_to(slot);
+        if moved {
+            content.partition = partition;
         }
+        moved
     }
 
     /// Bytes in it.
@@ -128,20 +176,20 @@ impl StagingFile {
     /// Up to `size` bytes at `offset`.
     ///
     /// # Errors
-    /// The [`Overflow`] that emptied it.
-    pub fn read(&self, offset: u64, size: u64) -> Result<Vec<u8>, Overflow> {
+    /// [`Refused::TooLarge`]
+    pub fn read(&self, offset: u64, size: u64) -> Result<Vec<u8>, Refused> {
         let content = self.content();
-        match content.failed {
-            None => Ok(content.buffer.read(offset, size).to_vec()),
-            Some(why) => Err(why),
+        match content.too_large {
+            false => Ok(content.buffer.read(offset, size).to_vec()),
+            true => Err(Refused::TooLarge),
         }
     }
 
     /// The whole content.
     ///
     /// # Errors
-    /// The [`Overflow`] that emptied it.
-    pub fn bytes(&self) -> Result<Vec<u8>, Overflow> {
+    /// [`Refused::TooLarge`]
+    pub fn bytes(&self) -> Result<Vec<u8>, Refused> {
         self.read(0, u64::MAX)
     }
 
@@ -168,11 +216,5 @@ impl StagingFile {
 
     pub(super) fn is_abandoned(&self) -> bool {
         self.open.load(Ordering::Relaxed) == 0 && self.content().touched.elapsed() > LONGEST_IDLE
-    }
-}
-
-impl Drop for StagingFile {
-    fn drop(&mut self) {
-        self.total.fetch_sub(self.len(), Ordering::Relaxed);
     }
 }
