@@ -145,6 +145,10 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
         match queue.recv_timeout(TRASH_EVERY) {
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 hsm.forget_old_shares();
+                // Also while nobody asks for anything: the sooner it is told, the more can be saved.
+                if hsm.check_store().is_err() {
+                    continue;
+                }
                 if !plan.options.read_only
                     && let Err(why) = hsm.empty_expired_trash()
                 {

@@ -85,6 +85,7 @@ impl SlotFs {
                 inner.slot_changed(slot);
             }
         });
+        inner.hsm.on_loss(tell_of_loss);
         Self { inner }
     }
 }
@@ -115,6 +116,15 @@ impl Inner {
             self.invalidator.attributes(Node::Identity(id));
         }
     }
+}
+
+/// Every request fails from now on, and only this says why.
+fn tell_of_loss(error: &Error) {
+    let pid = std::process::id();
+    let hint = error.hint().unwrap_or_default();
+    log::error!(
+        "{error}; every slot is logged out and logins are refused until this mount is ended. The files that were opened can be copied from /proc/{pid}/fd until then: {hint}"
+    );
 }
 
 /// Logs `error` as loudly as it deserves and gives its errno. Verdicts are in the log already.
