@@ -223,7 +223,13 @@ impl Store {
     /// # Errors
     /// [`Error::StoreLost`], from then on for ever; [`Error::Store`] when they cannot be looked at now.
     pub fn check_identity(&self) -> Result<()> {
-        self.identity.check()
+        let checked = self.identity.check();
+        if self.identity.not_lost().is_err()
+            && let Some(committer) = &self.committer
+        {
+            committer.complete_lost();
+        }
+        checked
     }
 
     /// Whether that was found not to be so. Costs nothing.

@@ -118,6 +118,8 @@ enum Wake {
     Write,
     /// Destroyed rows are still in the WAL.
     Erase,
+    /// The store is lost.
+    Lost,
 }
 
 struct Shared {
@@ -147,6 +149,7 @@ impl Committer {
             erases: false,
             erase_pending: false,
             erase_told: false,
+            completed: false,
             identity,
         };
         let shared = Arc::new(Shared {
@@ -236,6 +239,11 @@ impl Committer {
         }
     }
 
+    /// To be called when the store is found to be lost: has what is in the log written to the file that was opened.
+    pub fn complete_lost(&self) {
+        self.wake(Wake::Lost);
+    }
+
     /// Transactions committed so far by this process.
     pub fn commits(&self) -> u64 {
         self.shared.counters.commits.load(Ordering::Acquire)
@@ -322,6 +330,11 @@ impl Shared {
             match wake {
                 Ok(Wake::Write) => pending |= self.write_all(),
                 Ok(Wake::Erase) => pending = true,
+                Ok(Wake::Lost) => {
+                    if let Ok(mut writer) = self.writer.lock() {
+                        writer.complete();
+                    }
+                }
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     let Ok(mut writer) = self.writer.lock() else {
                         return;
@@ -348,6 +361,8 @@ struct Writer {
     /// Whether destroyed rows may still be in the WAL, and whether that was told.
     erase_pending: bool,
     erase_told: bool,
+    /// Whether the log of a lost store is in its file.
+    completed: bool,
     // Last: it holds a file that is closed after the connection.
     identity: Arc<Identity>,
 }
@@ -356,6 +371,14 @@ impl Writer {
     /// One transaction around all of `batch`.
     fn batch(&mut self, batch: &mut [Box<dyn Job>], counters: &Counters) -> Result<()> {
         self.identity.not_lost()?;
+        let outcome = self.commit(batch, counters);
+        if self.identity.not_lost().is_err() {
+            self.complete();
+        }
+        outcome
+    }
+
+    fn commit(&mut self, batch: &mut [Box<dyn Job>], counters: &Counters) -> Result<()> {
         self.begin()?;
         self.erases = false;
         let outcome = self.all(batch);
@@ -514,6 +537,28 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// Writes the log of a lost store to its file, and empties it: at once, as a process that is killed cannot. Beside a
+    /// backup that was put in the store's place it would be played into that.
+    fn complete(&mut self) {
+        if self.completed || !self.identity.must_be_completed() {
+            return;
+        }
+        match self.checkpoint() {
+            Ok(0) => {
+                self.completed = true;
+                if let Err(error) = self.identity.sync_log() {
+                    log::warn!("{}-wal is not synced: {error}", self.path.display());
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                log::warn!("the old {}-wal is not empty: {error}", self.path.display());
+            }
+        }
+    }
+}
+
 impl Drop for Writer {
     /// SQLite removes `-wal` and `-shm` by name when the last connection is closed. Those of another store that is now
     /// in this one's place are left alone.
@@ -521,11 +566,7 @@ impl Drop for Writer {
         if self.identity.check().is_ok() {
             return;
         }
-        if self.identity.can_be_completed()
-            && let Err(error) = self.checkpoint()
-        {
-            log::warn!("{}: not all is in its file: {error}", self.path.display());
-        }
+        self.complete();
         let keep = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
         if let Err(error) = self.connection.set_db_config(keep, true) {
             log::error!("{}", sql(&self.path)(error));

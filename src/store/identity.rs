@@ -253,18 +253,27 @@ impl Identity {
         }
     }
 
-    /// Whether what is in the log of a lost store can still be written to the file that was opened, wherever that is
-    /// now: the log is whole, nobody else wrote to the file, and nobody can have opened it without our locks.
-    pub fn can_be_completed(&self) -> bool {
+    /// Whether the log of a lost store is to be written to the file that was opened, wherever that is now.
+    ///
+    /// Whoever opens the file with the log that is at the store's path finds all of it there. Else the log is of no use
+    /// to anybody, and beside another store SQLite would play it into that one. What is written must be whole, and
+    /// nobody else may have the file open without knowing of our locks.
+    pub fn must_be_completed(&self) -> bool {
         let Some(log) = &self.log else {
             return false;
         };
         if matches!(
             self.lost.get(),
-            Some(Loss::CutShort(_) | Loss::WrittenOver(_))
+            None | Some(Loss::CutShort(_) | Loss::WrittenOver(_))
         ) {
             return false;
         }
+        let is = |path, id| same(path, id).is_ok_and(|same| same.is_ok());
+        let is_at_path = is(&self.path, self.store);
+        if is_at_path && is(&log.wal_path, log.wal_id) {
+            return false;
+        }
+        let others = fs::metadata(&log.shm_path).is_ok_and(|shm| FileId::of(&shm) != log.shm_id);
         let whole = || -> io::Result<bool> {
             let Some(index) = log.index()? else {
                 return Ok(false);
@@ -272,9 +281,7 @@ impl Identity {
             let (bytes, salts) = (log.wal.metadata()?.len(), log.salts()?);
             Ok(log.fault(&index, bytes, salts).is_none())
         };
-        let others = fs::metadata(&log.shm_path).is_ok_and(|shm| FileId::of(&shm) != log.shm_id);
-        let is_ours = same(&self.path, self.store).is_ok_and(|same| same.is_ok());
-        whole().unwrap_or(false) && !(is_ours && others)
+        !(is_at_path && others) && whole().unwrap_or(false)
     }
 }
 
@@ -348,5 +355,80 @@ fn unseen(path: &Path) -> impl Fn(io::Error) -> Error + '_ {
     move |error| Error::Store {
         path: path.to_owned(),
         why: format!("it cannot be looked at: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Access, Store};
+
+    /// Locks that this process has on the file at `path`, as the kernel lists them.
+    fn locks(path: &Path) -> usize {
+        let wanted = format!(":{} ", fs::metadata(path).unwrap().ino());
+        let pid = format!(" {} ", std::process::id());
+        let table = fs::read_to_string("/proc/locks").unwrap();
+        table
+            .lines()
+            .filter(|line| line.contains(&wanted) && line.contains(&pid))
+            .count()
+    }
+
+    #[test]
+    fn one_store_that_is_closed_takes_no_lock_from_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let shm = folder.path().join("store.db-shm");
+        let first = Store::open_or_create(&path).unwrap();
+        let before = (locks(&path), locks(&shm));
+        assert!(before.0 > 0 && before.1 > 0, "{before:?}");
+        for access in [Access::ReadWrite, Access::ReadOnly] {
+            let second = Store::open(&path, access).unwrap();
+            second.check_identity().unwrap();
+            drop(second);
+            assert_eq!((locks(&path), locks(&shm)), before, "{access:?}");
+        }
+        let second = Store::open(&path, Access::ReadWrite).unwrap();
+        drop(first);
+        assert_eq!((locks(&path), locks(&shm)), before);
+        drop(second);
+        assert!(!shm.exists());
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_no_loss() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let store = Store::open_or_create(&path).unwrap();
+        let away = folder.path().join("away.db");
+        // A loop of links: what is at the path cannot be told.
+        fs::rename(&path, &away).unwrap();
+        std::os::unix::fs::symlink("store.db", &path).unwrap();
+        let found = store.check_identity();
+        assert!(matches!(found, Err(Error::Store { .. })), "{found:?}");
+        fs::rename(&away, &path).unwrap();
+        store.check_identity().unwrap();
+        // Seen while it is away, it is lost, and stays so.
+        fs::rename(&path, &away).unwrap();
+        let found = store.check_identity();
+        assert!(matches!(found, Err(Error::StoreLost { .. })), "{found:?}");
+        fs::rename(&away, &path).unwrap();
+        let found = store.check_identity();
+        assert!(matches!(found, Err(Error::StoreLost { .. })), "{found:?}");
+    }
+
+    /// "This sees `touch` too", and nothing else that leaves the content as it is.
+    #[test]
+    fn other_changes_of_the_file_are_no_loss() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let store = Store::open_or_create(&path).unwrap();
+        let link = folder.path().join("link.db");
+        fs::hard_link(&path, &link).unwrap();
+        fs::remove_file(&link).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o640);
+        fs::set_permissions(&path, mode).unwrap();
+        fs::copy(&path, &link).unwrap();
+        store.check_identity().unwrap();
     }
 }

@@ -227,6 +227,33 @@ fn the_new_store_is_left_alone() {
     assert!(holds(store, 0, &[1, 2]) && holds(store, 1, &[1]));
 }
 
+/// Nobody asks the mount for anything, and then it is killed: the backup in the store's place is not mixed with the old
+/// store's log all the same.
+#[test]
+fn a_killed_mount_leaves_no_log_beside_a_backup() {
+    let mut base = base();
+    let (store, mut mount, folder) = base.case();
+    sh(
+        r#"cd "$D"; mv store.db old.db; mv backup.db store.db"#,
+        &[("D", &folder)],
+    )
+    .ok();
+    mount.logged("store.db was replaced");
+    let log = folder.join("store.db-wal");
+    let empty = || (fs::metadata(&log).unwrap().len() == 0).then_some(());
+    assert!(wait_for(empty).is_some());
+    mount.crash();
+    store.run("store check").ok();
+    assert!(holds(store, 0, &[1]) && holds(store, 1, &[]));
+    sh(
+        r#"cd "$D"; mv store.db backup.db; mv old.db store.db"#,
+        &[("D", &folder)],
+    )
+    .ok();
+    store.run("store check").ok();
+    assert!(holds(store, 0, &[1, 2]) && holds(store, 1, &[1]));
+}
+
 /// Whether a slot holds these handles and no others.
 fn holds(store: &Store, slot: u32, handles: &[u32]) -> bool {
     let out = store.run_in(slot, "partition contents --json").ok();
@@ -256,6 +283,22 @@ fn what_was_acknowledged_before_is_there_afterwards() {
         store.run("store check").ok();
         assert!(holds(store, 1, &[1]), "{act}");
     }
+    // "ends the daemon by a signal (SIGBUS)", unless it is noticed first.
+    let (store, mut mount, folder) = base.case();
+    mount.announce(&format!("store {}", folder.display()));
+    let blob = fs::read(mount.point.join("0/2")).unwrap();
+    fs::write(store.path("usb/7"), &blob).unwrap();
+    let script = r#": > "$D/store.db-shm"; ! mv "$USB/7" "$M/1/""#;
+    let paths = [
+        ("D", &*folder),
+        ("USB", &*store.path("usb")),
+        ("M", &*mount.point),
+    ];
+    sh(script, &paths).ok();
+    assert_eq!(fs::read(store.path("usb/7")).unwrap(), blob);
+    mount.crash();
+    store.run("store check").ok();
+    assert!(holds(store, 1, &[1]));
     // Removed altogether: "can be copied from /proc/PID/fd until then".
     let (store, mount, folder) = base.case();
     mount.announce(&format!("store {}", folder.display()));
