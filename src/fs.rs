@@ -190,6 +190,11 @@ impl Filesystem for SlotFs {
             "getattr",
             inner
                 .begin(&inner.stats.getattr, ino)
+                // What unmounts looks at the root, also of a store that cannot be read.
+                .or_else(|error| match Node::of(ino) {
+                    Some(Node::Root) => Ok(Node::Root),
+                    _ => Err(error),
+                })
                 .and_then(|node| inner.getattr(node))
         );
         reply.attr(&ttl, &attr);

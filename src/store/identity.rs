@@ -83,7 +83,7 @@ struct Log {
     wal_id: FileId,
     shm_path: PathBuf,
     shm_id: FileId,
-    overwrite: Option<Mutex<Overwrite>>,
+    overwrite: Mutex<Overwrite>,
     // Last: it outlives the connections.
     shm: SharedMemory,
 }
@@ -121,7 +121,7 @@ impl Identity {
             .open(&wal_path)
             .map_err(unseen(&wal_path))?;
         let wal_id = FileId::of(&wal.metadata().map_err(unseen(&wal_path))?);
-        let overwrite = Overwrite::can_be_told(&resolved).then(Mutex::default);
+        let overwrite = Mutex::new(Overwrite::of(&resolved));
         let (shm_id, shm) = before.opening.keep(&shm_path).map_err(unseen(&shm_path))?;
         let identity = Self {
             path: path.to_owned(),
@@ -326,7 +326,6 @@ impl Log {
         }
         let mut seen = self
             .overwrite
-            .as_ref()?
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         seen.happened(index, &found.store)

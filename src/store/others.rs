@@ -4,7 +4,7 @@
 //! backup shares the log of the old store with the process that has that one open, and mixes the two. The locks of
 //! SQLite show it: a process that has the `-shm` open has the store's file open too, unless that is another file now.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -14,6 +14,7 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, fcntl};
 
 use super::beside;
+use super::identity::FileId;
 use super::shared_memory::Opening;
 use crate::error::{Error, Result};
 
@@ -49,7 +50,7 @@ pub fn check(path: &Path) -> Result<()> {
         if locked_by(path, STORE_LOCK).map_err(failed)?.is_some() {
             return Ok(());
         }
-        if user.is_some_and(|user| user != found) {
+        if user.is_some_and(|user| user != found) || has_open(found, path) {
             return Ok(());
         }
         user = Some(found);
@@ -66,6 +67,20 @@ pub fn check(path: &Path) -> Result<()> {
             beside(path, "-wal").display()
         ),
     })
+}
+
+/// Whether a process has the file at `path` open, as far as that can be seen: one that closed a descriptor of its own
+/// on it has lost its locks.
+fn has_open(pid: i32, path: &Path) -> bool {
+    let Ok(wanted) = fs::metadata(path) else {
+        return false;
+    };
+    let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    open.flatten()
+        .filter_map(|entry| fs::metadata(entry.path()).ok())
+        .any(|file| FileId::of(&file) == FileId::of(&wanted))
 }
 
 /// The process that has locked these bytes of the file at `path`.

@@ -8,14 +8,26 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::sys::statfs::{
-    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC, statfs,
+    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, FsType, OVERLAYFS_SUPER_MAGIC,
+    TMPFS_MAGIC, XFS_SUPER_MAGIC, statfs,
 };
 
 use super::wal_index::WalIndex;
 
+/// Where a file's time changes only when it is written to. A filesystem that has its times from a server may correct
+/// them later; there only the size tells.
+const TIMED: [FsType; 6] = [
+    BTRFS_SUPER_MAGIC,
+    EXT4_SUPER_MAGIC,
+    F2FS_SUPER_MAGIC,
+    OVERLAYFS_SUPER_MAGIC,
+    TMPFS_MAGIC,
+    XFS_SUPER_MAGIC,
+];
+
 /// The last look at a file that no checkpoint was writing to.
-#[derive(Default)]
 pub struct Overwrite {
+    timed: bool,
     last: Option<Look>,
 }
 
@@ -29,23 +41,16 @@ struct Look {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct State {
     bytes: u64,
-    modified: (i64, i64),
+    modified: Option<(i64, i64)>,
 }
 
 impl Overwrite {
-    /// Whether a file changes its time only when somebody writes to it, where `path` is. A filesystem that gets its
-    /// times from a server may correct them later.
-    pub fn can_be_told(path: &Path) -> bool {
-        statfs(path).is_ok_and(|found| {
-            [
-                BTRFS_SUPER_MAGIC,
-                EXT4_SUPER_MAGIC,
-                F2FS_SUPER_MAGIC,
-                TMPFS_MAGIC,
-                XFS_SUPER_MAGIC,
-            ]
-            .contains(&found.filesystem_type())
-        })
+    /// For the file at `path`.
+    pub fn of(path: &Path) -> Self {
+        Self {
+            timed: statfs(path).is_ok_and(|found| TIMED.contains(&found.filesystem_type())),
+            last: None,
+        }
     }
 
     /// Takes a look: `index` was the same before and after the file was found to be as `file` says.
@@ -58,7 +63,7 @@ impl Overwrite {
             checkpoints: (index.salts(), frames),
             file: State {
                 bytes: file.len(),
-                modified: (file.mtime(), file.mtime_nsec()),
+                modified: self.timed.then(|| (file.mtime(), file.mtime_nsec())),
             },
         };
         let before = self.last.replace(now);

@@ -68,9 +68,11 @@ impl WalIndex {
         }
     }
 
-    /// How many frames are in the database file; `None` while a checkpoint writes to it, or after one that failed.
+    /// How many frames are in the database file; `None` while a checkpoint writes to it, after one that failed, and
+    /// while the log is started anew.
     pub fn in_database(&self) -> Option<u32> {
-        (self.backfilled == self.attempted).then_some(self.backfilled)
+        (self.backfilled == self.attempted && self.backfilled <= self.last_frame())
+            .then_some(self.backfilled)
     }
 }
 

@@ -60,7 +60,8 @@ impl Base {
         let second = fs::read(m.join("0/2")).unwrap();
         fs::write(usb.join("7"), &second).unwrap();
         mount.announce(&format!("store {}", folder.display()));
-        let opened = File::open(m.join("0/1")).unwrap();
+        let opened = File::open(m.join("0/2")).unwrap();
+        let target = crate::fixture::open_excl(&m.join("1/10")).unwrap();
         let incoming = crate::fixture::open_excl(&m.join("1/8")).unwrap();
         sh(act, &[("D", &folder)]).ok();
 
@@ -79,7 +80,10 @@ impl Base {
         );
         let late = std::os::unix::fs::FileExt::write_all_at(&incoming, &second, 0);
         assert_errno!(late, EIO, "{act}: a file that was open");
-        drop(incoming);
+        let length = second.len();
+        let copied = nix::fcntl::copy_file_range(&opened, None, &target, None, length);
+        assert_errno!(copied, EIO, "{act}: a copy between open files");
+        drop((opened, target, incoming));
         assert_errno!(
             fs::rename(m.join("0/2"), m.join("1/2")),
             EIO,
@@ -100,7 +104,6 @@ impl Base {
             1,
             "{act}"
         );
-        drop(opened);
     }
 }
 
@@ -317,6 +320,41 @@ fn what_was_acknowledged_before_is_there_afterwards() {
     drop(mount);
     store.run("store check").ok();
     assert!(holds(store, 0, &[1, 2]) && holds(store, 1, &[1]));
+}
+
+/// A mount in the background logs beside the store: what removes the store removes the log. It is made again; and
+/// `slotfs umount` works.
+#[test]
+fn the_log_beside_the_store() {
+    let mut store = Store::empty();
+    store.use_file("data/store.db");
+    store.slot(0, "red");
+    let point = store.path("mnt");
+    let shown = point.display();
+    store
+        .run(&format!("mount {shown} --login 0 --password-file 0=pw-0"))
+        .ok();
+    sh(r#"rm "$D"/store.db*"#, &[("D", &store.path("data"))]).ok();
+    let log = store.path("data/store.db.log");
+    let said = || {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        text.contains("store.db was removed").then_some(())
+    };
+    let said = wait_for(said);
+    // Not from what the kernel remembers of the root.
+    let root = wait_for(|| {
+        let seen = fs::metadata(&point).unwrap();
+        let listed = fs::read_dir(&point);
+        (seen.is_dir() && listed.is_err()).then_some(())
+    });
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    store.run(&format!("umount {shown}")).ok();
+    assert!(said.is_some() && root.is_some());
+    let mode = fs::metadata(&log).unwrap().permissions();
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777,
+        0o600
+    );
 }
 
 /// A command that has the store open says so too, and a shell does not log in again.
