@@ -541,7 +541,28 @@ impl Writer {
     /// Writes the log of a lost store to its file, and empties it: at once, as a process that is killed cannot. Beside a
     /// backup that was put in the store's place it would be played into that.
     fn complete(&mut self) {
-        if self.completed || !self.identity.must_be_completed() {
+        if self.completed {
+            return;
+        }
+        match self.identity.set_log_aside() {
+            Ok(None) => {}
+            Ok(Some(aside)) => {
+                self.completed = true;
+                log::warn!(
+                    "{}: the log of the store that was written over is now {}",
+                    self.path.display(),
+                    aside.display()
+                );
+            }
+            Err(error) => {
+                self.completed = true;
+                log::warn!(
+                    "{0}: remove {0}-wal, it belongs to the store that was written over: {error}",
+                    self.path.display()
+                );
+            }
+        }
+        if !self.identity.must_be_completed() {
             return;
         }
         match self.checkpoint() {
@@ -553,6 +574,7 @@ impl Writer {
             }
             Ok(_) => {}
             Err(error) => {
+                self.completed = true;
                 log::warn!("the old {}-wal is not empty: {error}", self.path.display());
             }
         }

@@ -11,14 +11,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
+use super::backup::rename_to_new;
 use super::beside;
-use super::overwrite::Overwrite;
+use super::overwrite::{Overwrite, Resized};
 use super::shared_memory::{Opening, SharedMemory};
 use super::wal_index::WalIndex;
 use crate::error::{Error, Result};
 
 /// How often a look is repeated because another process was writing meanwhile.
 const MOST_LOOKS: u32 = 100;
+
+/// Names that are tried for a log that is set aside.
+const MOST_ASIDE: u32 = 1000;
 
 /// A file, whatever it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +48,7 @@ enum Loss {
     Replaced(PathBuf),
     /// Shorter than what was written to it.
     CutShort(PathBuf),
-    WrittenOver(PathBuf),
+    WrittenOver(PathBuf, Resized),
 }
 
 impl Loss {
@@ -53,7 +57,7 @@ impl Loss {
             Self::Removed(file) => (file, "was removed or renamed"),
             Self::Replaced(file) => (file, "was replaced by another file"),
             Self::CutShort(file) => (file, "was cut short by another program"),
-            Self::WrittenOver(file) => (file, "was written over by another program"),
+            Self::WrittenOver(file, _) => (file, "was written over by another program"),
         };
         Error::StoreLost {
             path: store.to_owned(),
@@ -264,7 +268,7 @@ impl Identity {
         };
         if matches!(
             self.lost.get(),
-            None | Some(Loss::CutShort(_) | Loss::WrittenOver(_))
+            None | Some(Loss::CutShort(_) | Loss::WrittenOver(..))
         ) {
             return false;
         }
@@ -282,6 +286,32 @@ impl Identity {
             Ok(log.fault(&index, bytes, salts).is_none())
         };
         !(is_at_path && others) && whole().unwrap_or(false)
+    }
+}
+
+impl Identity {
+    /// Gives the log another name where the store's file was written over by another database, such as a backup: SQLite
+    /// would play the log into that. What its name is now.
+    ///
+    /// # Errors
+    /// When it cannot be renamed.
+    pub fn set_log_aside(&self) -> io::Result<Option<PathBuf>> {
+        let (Some(log), Some(Loss::WrittenOver(_, Resized::Yes))) = (&self.log, self.lost.get())
+        else {
+            return Ok(None);
+        };
+        if !same(&log.wal_path, log.wal_id).is_ok_and(|same| same.is_ok()) {
+            return Ok(None);
+        }
+        for n in 1..=MOST_ASIDE {
+            let aside = beside(&log.wal_path, &format!(".lost-{n}"));
+            match rename_to_new(&log.wal_path, &aside) {
+                Ok(()) => return Ok(Some(aside)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
     }
 }
 
@@ -317,7 +347,8 @@ impl Log {
         if bytes < wanted {
             return Some(Loss::CutShort(self.wal_path.clone()));
         }
-        (salts != Some(index.salts())).then(|| Loss::WrittenOver(self.wal_path.clone()))
+        (salts != Some(index.salts()))
+            .then(|| Loss::WrittenOver(self.wal_path.clone(), Resized::No))
     }
 
     fn compare(&self, path: &Path, index: &WalIndex, found: &Found) -> Option<Loss> {
@@ -328,8 +359,8 @@ impl Log {
             .overwrite
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        seen.happened(index, &found.store)
-            .then(|| Loss::WrittenOver(path.to_owned()))
+        seen.look(index, &found.store)
+            .map(|resized| Loss::WrittenOver(path.to_owned(), resized))
     }
 }
 

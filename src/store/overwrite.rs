@@ -44,6 +44,15 @@ struct State {
     modified: Option<(i64, i64)>,
 }
 
+/// Whether a file that was written to certainly has another size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resized {
+    /// It may have the content that it had, as after `touch`.
+    No,
+    /// It is another database now.
+    Yes,
+}
+
 impl Overwrite {
     /// For the file at `path`.
     pub fn of(path: &Path) -> Self {
@@ -53,11 +62,12 @@ impl Overwrite {
         }
     }
 
-    /// Takes a look: `index` was the same before and after the file was found to be as `file` says.
-    pub fn happened(&mut self, index: &WalIndex, file: &Metadata) -> bool {
+    /// Takes a look: `index` was the same before and after the file was found to be as `file` says. Whether somebody
+    /// wrote to it, and changed its size.
+    pub fn look(&mut self, index: &WalIndex, file: &Metadata) -> Option<Resized> {
         let Some(frames) = index.in_database() else {
             self.last = None;
-            return false;
+            return None;
         };
         let now = Look {
             checkpoints: (index.salts(), frames),
@@ -66,7 +76,9 @@ impl Overwrite {
                 modified: self.timed.then(|| (file.mtime(), file.mtime_nsec())),
             },
         };
-        let before = self.last.replace(now);
-        before.is_some_and(|last| last.checkpoints == now.checkpoints && last.file != now.file)
+        let before = self.last.replace(now)?;
+        let is_other = before.checkpoints == now.checkpoints && before.file != now.file;
+        let resized = self.timed && before.file.bytes != now.file.bytes;
+        is_other.then_some(if resized { Resized::Yes } else { Resized::No })
     }
 }

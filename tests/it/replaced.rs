@@ -59,7 +59,7 @@ impl Base {
         let (m, usb) = (&mount.point, store.path("usb"));
         let second = fs::read(m.join("0/2")).unwrap();
         fs::write(usb.join("7"), &second).unwrap();
-        mount.announce(&format!("store {}", folder.display()));
+        mount.announce(&folder.display().to_string());
         let opened = File::open(m.join("0/2")).unwrap();
         let target = crate::fixture::open_excl(&m.join("1/10")).unwrap();
         let incoming = crate::fixture::open_excl(&m.join("1/8")).unwrap();
@@ -193,7 +193,7 @@ fn the_new_store_is_left_alone() {
         r#"mv "$D" "$D-old"; mkdir "$D"; cp "$D-old/backup.db" "$D/store.db""#,
     ] {
         let (_, mount, folder) = base.case();
-        mount.announce(&format!("store {}", folder.display()));
+        mount.announce(&folder.display().to_string());
         sh(act, &[("D", &folder)]).ok();
         let before = files(&folder);
         assert_errno!(fs::read_dir(mount.point.join("0")), EIO, "{act}");
@@ -203,7 +203,7 @@ fn the_new_store_is_left_alone() {
     }
     // Only the file itself was replaced, so the old log is beside it: emptied, or it would be played into the backup.
     let (store, mount, folder) = base.case();
-    mount.announce(&format!("store {}", folder.display()));
+    mount.announce(&folder.display().to_string());
     sh(
         r#"cd "$D"; mv store.db old.db; mv backup.db store.db"#,
         &[("D", &folder)],
@@ -228,6 +228,34 @@ fn the_new_store_is_left_alone() {
     .ok();
     store.run("store check").ok();
     assert!(holds(store, 0, &[1, 2]) && holds(store, 1, &[1]));
+}
+
+/// The same when the backup was copied over the file in use, in place.
+#[test]
+fn a_backup_copied_over_the_store_is_left_alone() {
+    let mut base = base();
+    let (store, mount, folder) = base.case();
+    mount.announce(&folder.display().to_string());
+    mount.announce("store.db-wal.lost-1");
+    store
+        .run_in(0, "object generate -type aes -bits 256 -label k -count 200")
+        .ok();
+    // All of it into the file, which is larger then than the backup.
+    rusqlite::Connection::open(folder.join("store.db"))
+        .unwrap()
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
+    let blob = fs::read(mount.point.join("0/2")).unwrap();
+    store_trunc(&mount.point.join("1/2"), &blob).unwrap();
+    sh(r#"cp "$D/backup.db" "$D/store.db""#, &[("D", &folder)]).ok();
+    mount.logged("store.db was written over");
+    mount.logged("store.db-wal.lost-1");
+    drop(mount);
+    let backup = fs::read(folder.join("backup.db")).unwrap();
+    assert!(fs::read(folder.join("store.db")).unwrap() == backup);
+    assert!(folder.join("store.db-wal.lost-1").exists());
+    store.run("store check").ok();
+    assert!(holds(store, 0, &[1]) && holds(store, 1, &[]));
 }
 
 /// Nobody asks the mount for anything, and then it is killed: the backup in the store's place is not mixed with the old
@@ -279,7 +307,7 @@ fn what_was_acknowledged_before_is_there_afterwards() {
         r#"rm "$D"/store.db-*"#,
     ] {
         let (store, mount, folder) = base.case();
-        mount.announce(&format!("store {}", folder.display()));
+        mount.announce(&folder.display().to_string());
         sh(act, &[("D", &folder)]).ok();
         assert_errno!(fs::read_dir(mount.point.join("0")), EIO, "{act}");
         drop(mount);
@@ -288,7 +316,7 @@ fn what_was_acknowledged_before_is_there_afterwards() {
     }
     // "ends the daemon by a signal (SIGBUS)", unless it is noticed first.
     let (store, mut mount, folder) = base.case();
-    mount.announce(&format!("store {}", folder.display()));
+    mount.announce(&folder.display().to_string());
     let blob = fs::read(mount.point.join("0/2")).unwrap();
     fs::write(store.path("usb/7"), &blob).unwrap();
     let script = r#": > "$D/store.db-shm"; ! mv "$USB/7" "$M/1/""#;
@@ -304,7 +332,7 @@ fn what_was_acknowledged_before_is_there_afterwards() {
     assert!(holds(store, 1, &[1]));
     // Removed altogether: "can be copied from /proc/PID/fd until then".
     let (store, mount, folder) = base.case();
-    mount.announce(&format!("store {}", folder.display()));
+    mount.announce(&folder.display().to_string());
     let rescue = format!(
         r#"cd "$D"; mkdir saved; rm store.db*
         for fd in /proc/{}/fd/*; do
