@@ -123,7 +123,7 @@ fn tell_of_loss(error: &Error) {
     let pid = std::process::id();
     let hint = error.hint().unwrap_or_default();
     log::error!(
-        "{error}; every slot is logged out and logins are refused until this mount is ended. The files that were opened can be copied from /proc/{pid}/fd until then: {hint}"
+        "{error}; every slot is logged out, and logins are refused until this mount has ended; {hint}; before the unmount, files that were removed can be copied from /proc/{pid}/fd"
     );
 }
 

@@ -334,6 +334,8 @@ impl Shared {
                     if let Ok(mut writer) = self.writer.lock() {
                         writer.complete();
                     }
+                    // Whoever queued a write meanwhile found the writer taken.
+                    pending |= self.write_all();
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     let Ok(mut writer) = self.writer.lock() else {
