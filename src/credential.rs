@@ -282,7 +282,10 @@ impl Credential {
 
 /// A key and a commitment to it: HKDF(Argon2id(password), "slotfs 1 wrap"), or HKDF(salt, the shares' secret,
 /// "slotfs 1 quorum wrap"), whose 256 random bits need no stretching.
-struct WrapKeys(Zeroizing<[u8; KEY_BYTES + COMMITMENT_BYTES]>);
+struct WrapKeys {
+    key: Zeroizing<[u8; KEY_BYTES]>,
+    commitment: [u8; COMMITMENT_BYTES],
+}
 
 impl WrapKeys {
     fn of_password(
@@ -303,15 +306,23 @@ impl WrapKeys {
         Hkdf::<Sha256>::new(salt, ikm)
             .expand(info, okm.as_mut_slice())
             .map_err(|_| KdfError::Memory)?;
-        Ok(Self(okm))
+        // The two parts are all of it; a copy between different lengths panics.
+        let (key, commitment) = okm.split_at(KEY_BYTES);
+        let mut parts = Self {
+            key: Zeroizing::default(),
+            commitment: [0; COMMITMENT_BYTES],
+        };
+        parts.key.copy_from_slice(key);
+        parts.commitment.copy_from_slice(commitment);
+        Ok(parts)
     }
 
     fn cipher(&self) -> Aes256Gcm {
-        Aes256Gcm::new(self.0.first_chunk::<KEY_BYTES>().unwrap_or(&[0; 32]).into())
+        Aes256Gcm::new((&*self.key).into())
     }
 
-    fn commitment(&self) -> &[u8] {
-        &self.0[KEY_BYTES..]
+    fn commitment(&self) -> &[u8; COMMITMENT_BYTES] {
+        &self.commitment
     }
 }
 

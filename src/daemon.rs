@@ -287,6 +287,10 @@ fn next_event(queue: &mpsc::Receiver<Event>, hsm: &Hsm, read_only: bool) -> Opti
                     );
                 }
                 hsm.forget_old_shares();
+                // Also while nobody asks for anything: the sooner it is told, the more can be saved.
+                if hsm.check_store().is_err() {
+                    continue;
+                }
                 if !read_only && let Err(why) = hsm.empty_expired_trash() {
                     log::warn!("what is past its time in the trash is still there: {why}");
                 }

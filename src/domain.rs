@@ -126,9 +126,9 @@ impl DomainKey {
 /// When the system has no random numbers to give.
 pub fn new_key_file() -> Result<SecretBytes, getrandom::Error> {
     let key = Key::random()?;
-    // PEM of 32 bytes under a constant label always encodes.
-    let pem =
-        pem_rfc7468::encode_string(PEM_LABEL, LineEnding::LF, key.bytes()).unwrap_or_default();
+    // PEM of 32 bytes under a constant label always encodes; were it not so, an empty file would look like a key.
+    let pem = pem_rfc7468::encode_string(PEM_LABEL, LineEnding::LF, key.bytes())
+        .map_err(|_| getrandom::Error::UNEXPECTED)?;
     Ok(SecretBytes::new(pem.into_bytes()))
 }
 

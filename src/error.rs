@@ -413,6 +413,14 @@ pub enum Error {
     /// The system has no random numbers to give.
     #[error("the system gave no random numbers: {0}")]
     Random(#[from] getrandom::Error),
+    /// The files at the store's path are no longer those that were opened.
+    #[error("store {}: {why}; nothing more is read from it or written to it", path.display())]
+    StoreLost {
+        /// The store.
+        path: PathBuf,
+        /// Which file, and what became of it.
+        why: String,
+    },
 }
 
 /// A result code as commands print it: a number and its PKCS#11 or vendor name.
@@ -509,6 +517,7 @@ impl Error {
             | Self::Random(_)
             | Self::Mount { .. }
             | Self::Daemon { .. } => libc::EIO,
+            Self::StoreLost { .. } => libc::EIO,
             Self::File { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
         }
     }
@@ -598,6 +607,7 @@ impl Error {
                 ResultCode(0x6, "CKR_FUNCTION_FAILED")
             }
             Self::Random(_) => ResultCode(0x121, "CKR_RANDOM_NO_RNG"),
+            Self::StoreLost { .. } => ResultCode(0x30, "CKR_DEVICE_ERROR"),
         }
     }
 
@@ -663,6 +673,7 @@ impl Error {
             | Self::CloneNotAttempted { .. }
             | Self::NotConfirmed(_)
             | Self::Random(_) => exit::FAILED,
+            Self::StoreLost { .. } => exit::STORE,
         }
     }
 
@@ -723,6 +734,8 @@ impl Error {
             | Self::Mount { .. }
             | Self::Daemon { .. }
             | Self::Random(_) => Level::Error,
+            // Said once, loudly, when it is found out; then every request fails with it.
+            Self::StoreLost { .. } => Level::Debug,
         }
     }
 
@@ -763,6 +776,10 @@ impl Error {
             },
             Self::Damaged { what } => Self::Damaged { what: what.clone() },
             Self::Random(error) => Self::Random(*error),
+            Self::StoreLost { path, why } => Self::StoreLost {
+                path: path.clone(),
+                why: why.clone(),
+            },
             other => Self::Damaged {
                 what: other.to_string(),
             },
@@ -858,6 +875,12 @@ impl Error {
                 why: ExportError::Unextractable(_),
                 ..
             } => "clone it instead: copy its file from the mount to another slot or a backup".into(),
+            Self::StoreLost { path, .. } => {
+                format!(
+                    "only what was reported as done before is done; unmount and end what uses the store, put its file back or restore a backup after removing {0}-wal and {0}-shm, then try again",
+                    path.display()
+                )
+            }
             Self::Unverified { .. }
             | Self::OtherIdentity { .. }
             | Self::PayloadVersion { .. }

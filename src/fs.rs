@@ -93,6 +93,7 @@ impl SlotFs {
                 inner.slot_changed(slot);
             }
         });
+        inner.hsm.on_loss(tell_of_loss);
         Self { inner }
     }
 }
@@ -126,6 +127,15 @@ impl Inner {
             self.invalidator.attributes(Node::Identity(id));
         }
     }
+}
+
+/// Every request fails from now on, and only this says why.
+fn tell_of_loss(error: &Error) {
+    let pid = std::process::id();
+    let hint = error.hint().unwrap_or_default();
+    log::error!(
+        "{error}; every slot is logged out, and logins are refused until this mount has ended; {hint}; before the unmount, files that were removed can be copied from /proc/{pid}/fd"
+    );
 }
 
 /// Logs `error` as loudly as it deserves and gives its errno. Verdicts are in the log already.
@@ -193,6 +203,11 @@ impl Filesystem for SlotFs {
             "getattr",
             inner
                 .begin(&inner.stats.getattr, ino)
+                // What unmounts looks at the root, also of a store that cannot be read.
+                .or_else(|error| match Node::of(ino) {
+                    Some(Node::Root) => Ok(Node::Root),
+                    _ => Err(error),
+                })
                 .and_then(|node| inner.getattr(node))
         );
         reply.attr(&ttl, &attr);

@@ -181,8 +181,9 @@ impl Hsm {
     /// Who is logged in to `slot`.
     ///
     /// # Errors
-    /// [`Error::NotLoggedIn`]
+    /// [`Error::NotLoggedIn`], [`Error::StoreLost`]
     pub fn session(&self, slot: SlotId) -> Result<Arc<Session>> {
+        self.store.not_lost()?;
         self.sessions
             .read()
             .unwrap_or_else(PoisonError::into_inner)

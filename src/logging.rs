@@ -5,6 +5,8 @@ use std::fs::File;
 use env_logger::{Builder, Env, Target};
 use log::LevelFilter;
 
+mod log_file;
+
 /// Variable with env_logger's filter syntax.
 const VARIABLE: &str = "SLOTFS_LOG";
 
@@ -17,7 +19,7 @@ pub fn for_command() {
 pub fn for_daemon(file: Option<File>) {
     let mut builder = builder("warn,slotfs=info");
     if let Some(file) = file {
-        builder.target(Target::Pipe(Box::new(file)));
+        builder.target(Target::Pipe(Box::new(log_file::LogFile::new(file))));
     }
     init(builder);
 }

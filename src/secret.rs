@@ -68,9 +68,18 @@ impl Key {
 
     /// The key's bytes.
     pub fn bytes(&self) -> &[u8; KEY_BYTES] {
-        // Only drop takes it out.
-        self.0.as_deref().map_or(&[0; KEY_BYTES], |bytes| bytes)
+        match &self.0 {
+            Some(bytes) => bytes,
+            None => used_after_drop(),
+        }
     }
+}
+
+/// Only [`Key`]'s drop takes its bytes out. Were they asked for after that, any other answer would be a known key.
+#[cold]
+#[expect(clippy::panic, reason = "there is no key that could be returned")]
+fn used_after_drop() -> ! {
+    panic!("a key was used after it was wiped")
 }
 
 impl Drop for Key {

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OpenFlags};
@@ -20,12 +20,17 @@ mod check;
 mod committer;
 mod credentials;
 mod fault;
+mod identity;
 mod kind;
 mod objects;
+mod others;
+mod overwrite;
 mod schema;
+mod shared_memory;
 mod slots;
 #[cfg(test)]
 pub(crate) mod traced;
+mod wal_index;
 
 pub use change::{Changed, Objects, Reseal, SlotChange};
 pub use check::{Count, ObjectRow, Part, Seen, SlotParts};
@@ -36,6 +41,7 @@ pub use slots::{DomainRow, KeyRows, NewSlot, SlotRow, SlotVersion, SmkRow};
 
 use committer::Committer;
 use fault::sql;
+use identity::{Before, Identity};
 
 /// An open store.
 pub struct Store {
@@ -49,6 +55,8 @@ pub struct Store {
     /// Ids of rows that are reserved and not yet given out.
     reserved: Mutex<Range<i64>>,
     missing: Mutex<Option<Missing>>,
+    // Last: it holds a file that is closed after all connections.
+    identity: Arc<Identity>,
 }
 
 /// Whether the store may be written.
@@ -96,6 +104,7 @@ impl Store {
     pub fn open(path: &Path, access: Access) -> Result<Self> {
         fault::check_library(path)?;
         kind::check(path)?;
+        others::check(path)?;
         if !path.exists() {
             return Err(Error::Store {
                 path: path.to_owned(),
@@ -105,7 +114,7 @@ impl Store {
         match access {
             Access::ReadWrite => Self::open_writable(path, false),
             Access::ReadOnly if is_on_read_only_filesystem(path) => Self::open_immutable(path),
-            Access::ReadOnly => Self::with_readers(path, OpenReader::Shared, None),
+            Access::ReadOnly => Self::open_shared(path),
         }
     }
 
@@ -116,6 +125,7 @@ impl Store {
     pub fn open_or_create(path: &Path) -> Result<Self> {
         fault::check_library(path)?;
         kind::check(path)?;
+        others::check(path)?;
         schema::create_file(path)?;
         Self::open_writable(path, true)
     }
@@ -128,14 +138,27 @@ impl Store {
         if is_on_read_only_filesystem(path) {
             return Err(read_only());
         }
+        let before = Before::opening(path)?;
         let connection = fault::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         // SQLite opens what it cannot write for reading, without a word.
         if connection.is_readonly("main").map_err(sql(path))? {
             return Err(read_only());
         }
         schema::prepare(path, &connection, create)?;
-        let committer = Committer::start(path, connection)?;
-        Self::with_readers(path, OpenReader::Shared, Some(committer))
+        let identity = Arc::new(Identity::record(path, before)?);
+        let committer = Committer::start(path, connection, Arc::clone(&identity))?;
+        Self::with_readers(path, OpenReader::Shared, Some(committer), identity)
+    }
+
+    /// For reading, beside others who may write.
+    fn open_shared(path: &Path) -> Result<Self> {
+        let before = Before::opening(path)?;
+        // Until the first reader is open: SQLite then keeps its files.
+        let connection = OpenReader::Shared.open(path)?;
+        let identity = Arc::new(Identity::record(path, before)?);
+        let store = Self::with_readers(path, OpenReader::Shared, None, identity)?;
+        drop(connection);
+        Ok(store)
     }
 
     /// SQLite ignores a leftover WAL with `immutable=1` and would silently show an old state.
@@ -150,17 +173,20 @@ impl Store {
                 ),
             });
         }
-        Self::with_readers(path, OpenReader::Immutable, None)
+        let identity = Arc::new(Identity::of_immutable(path, &Before::opening(path)?));
+        Self::with_readers(path, OpenReader::Immutable, None, identity)
     }
 
     fn with_readers(
         path: &Path,
         open_reader: OpenReader,
         committer: Option<Committer>,
+        identity: Arc<Identity>,
     ) -> Result<Self> {
         let connection = open_reader.open(path)?;
         let created_secs = schema::created_secs(path, &connection)?;
         let data_version = fault::data_version(&connection).map_err(sql(path))?;
+        identity.check()?;
         Ok(Self {
             path: path.to_owned(),
             readers: Mutex::new(Vec::new()),
@@ -173,6 +199,7 @@ impl Store {
             created_secs,
             reserved: Mutex::new(0..0),
             missing: Mutex::default(),
+            identity,
         })
     }
 
@@ -189,6 +216,33 @@ impl Store {
     /// Whether nothing can be written.
     pub fn is_read_only(&self) -> bool {
         self.committer.is_none()
+    }
+
+    /// Whether the files at the store's path are still those that were opened. Takes a few microseconds.
+    ///
+    /// # Errors
+    /// [`Error::StoreLost`], from then on for ever; [`Error::Store`] when they cannot be looked at now.
+    pub fn check_identity(&self) -> Result<()> {
+        let checked = self.identity.check();
+        if self.identity.not_lost().is_err()
+            && let Some(committer) = &self.committer
+        {
+            committer.complete_lost();
+        }
+        checked
+    }
+
+    /// Whether that was found not to be so. Costs nothing.
+    ///
+    /// # Errors
+    /// [`Error::StoreLost`]
+    pub fn not_lost(&self) -> Result<()> {
+        self.identity.not_lost()
+    }
+
+    /// Has `tell` called once, when the store is found to be lost.
+    pub fn on_loss(&self, tell: impl Fn(&Error) + Send + Sync + 'static) {
+        self.identity.on_loss(tell);
     }
 
     /// Counters of the committer.
@@ -223,7 +277,7 @@ impl Store {
             .pop();
         let connection = match pooled {
             Some(connection) => connection,
-            None => self.open_reader.open(&self.path)?,
+            None => self.open_another()?,
         };
         let outcome = query(&connection).map_err(sql(&self.path));
         self.readers
@@ -231,6 +285,14 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner)
             .push(connection);
         outcome
+    }
+
+    /// One more connection that never writes. To another file than the others, it would show another store.
+    fn open_another(&self) -> Result<Connection> {
+        self.identity.check()?;
+        let connection = self.open_reader.open(&self.path)?;
+        self.identity.check()?;
+        Ok(connection)
     }
 
     /// As [`Self::read`], for a query of a row or none that is asked while others commit.

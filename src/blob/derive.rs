@@ -60,8 +60,9 @@ impl Root {
         })
     }
 
-    /// The inverse of [`Self::wrap`]: some key, right only if its commitment says so.
-    pub fn unwrap(&self, salt: &[u8], wrapped: &[u8]) -> Key {
+    /// The inverse of [`Self::wrap`]: some key, right only if its commitment says so. The length is in the type: with
+    /// fewer bytes the rest of the key would be zero.
+    pub fn unwrap(&self, salt: &[u8], wrapped: &[u8; MAC_BYTES]) -> Key {
         let pad = self.expand(&[b"slotfs 1 wrap", salt]);
         Key::make(|out| {
             for (out, (pad, wrapped)) in out.iter_mut().zip(pad.bytes().iter().zip(wrapped)) {
@@ -99,42 +100,62 @@ pub fn object_key(roots: &[Root], head: &[u8], payload: &[u8]) -> Key {
     Key::make(|key| key.copy_from_slice(&hmac(mac_key.bytes(), &[head, payload])))
 }
 
+const PAYLOAD_NONCE_BYTES: usize = 12;
+const PAYLOAD_OKM_BYTES: usize = KEY_BYTES + PAYLOAD_NONCE_BYTES + MAC_BYTES;
+
 /// What K expands to: key 32, nonce 12, commitment 32.
-pub struct PayloadKeys(Zeroizing<[u8; 76]>);
+pub struct PayloadKeys {
+    key: Zeroizing<[u8; KEY_BYTES]>,
+    nonce: [u8; PAYLOAD_NONCE_BYTES],
+    commitment: [u8; MAC_BYTES],
+}
 
 impl PayloadKeys {
     /// HKDF-Expand(K, "slotfs 1 payload", 76).
     pub fn of(key: &Key) -> Self {
-        let mut okm = Zeroizing::new([0; 76]);
-        expand(key.bytes(), &[b"slotfs 1 payload"], &mut *okm);
-        Self(okm)
+        let mut okm = Zeroizing::new([0; PAYLOAD_OKM_BYTES]);
+        expand(key.bytes(), &[b"slotfs 1 payload"], &mut okm);
+        // The three parts are all of it; a copy between different lengths panics.
+        let (key, rest) = okm.split_at(KEY_BYTES);
+        let (nonce, commitment) = rest.split_at(PAYLOAD_NONCE_BYTES);
+        let mut parts = Self {
+            key: Zeroizing::default(),
+            nonce: Default::default(),
+            commitment: Default::default(),
+        };
+        parts.key.copy_from_slice(key);
+        parts.nonce.copy_from_slice(nonce);
+        parts.commitment.copy_from_slice(commitment);
+        parts
     }
 
     /// The AES-256-GCM key.
-    pub fn key(&self) -> &[u8; 32] {
-        // 32 bytes of 76 are always there.
-        self.0.first_chunk().unwrap_or(&[0; 32])
+    pub fn key(&self) -> &[u8; KEY_BYTES] {
+        &self.key
     }
 
     /// The nonce: fixed for K, and K encrypts one payload ever.
-    pub fn nonce(&self) -> [u8; 12] {
-        let mut nonce = [0; 12];
-        nonce.copy_from_slice(&self.0[32..44]);
-        nonce
+    pub fn nonce(&self) -> [u8; PAYLOAD_NONCE_BYTES] {
+        self.nonce
     }
 
     /// Collision-resistant in K, and in clear: two keys cannot share one.
     pub fn commitment(&self) -> &[u8] {
-        &self.0[44..]
+        &self.commitment
     }
 }
 
-fn expand(prk: &[u8; 32], info: &[&[u8]], okm: &mut [u8]) {
+/// HKDF-Expand. Never returns with `okm` as it was: a key that was not derived would be all zeros.
+fn expand<const N: usize>(prk: &[u8; 32], info: &[&[u8]], okm: &mut [u8; N]) {
+    // RFC 5869: at most 255 blocks of the hash.
+    const { assert!(N <= 255 * 32) };
     let expanded = Hkdf::<Sha256>::from_prk(prk)
         .map_err(|_| ())
         .and_then(|hkdf| hkdf.expand_multi_info(info, okm).map_err(|_| ()));
-    // A 32-byte key is long enough for SHA-256 and 76 bytes short enough for HKDF: both are constants.
-    debug_assert!(expanded.is_ok());
+    assert!(
+        expanded.is_ok(),
+        "HKDF takes a 32-byte key and this many bytes"
+    );
 }
 
 fn hmac(key: &[u8; 32], message: &[&[u8]]) -> [u8; MAC_BYTES] {

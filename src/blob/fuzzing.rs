@@ -23,10 +23,12 @@ impl<'a> Insider<'a> {
         let header = Header::parse(blob).ok()?;
         let (stanzas, rest) = blob[HEADER_BYTES..].split_at(header.stanzas() * STANZA_BYTES);
         let mut key = None;
-        let stanzas = stanzas
-            .chunks_exact(STANZA_BYTES)
-            .map(|stanza| {
-                let (salt, wrapped) = stanza.split_at(MAC_BYTES);
+        let (halves, _) = stanzas.as_chunks::<MAC_BYTES>();
+        let stanzas = halves
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|[salt, wrapped]| {
                 let holder = roots.iter().position(|root| {
                     let candidate = root.unwrap(salt, wrapped);
                     let right = rest.starts_with(PayloadKeys::of(&candidate).commitment());
@@ -35,7 +37,7 @@ impl<'a> Insider<'a> {
                     }
                     right
                 });
-                (holder, stanza.to_vec())
+                (holder, [*salt, *wrapped].concat())
             })
             .collect();
         Some(Self {

@@ -209,7 +209,7 @@ proptest! {
         let mut left = Vec::new();
         for stanza in &parts.stanzas {
             let (salt, wrapped) = stanza.split_at(32);
-            let key = d2.unwrap(salt, wrapped);
+            let key = d2.unwrap(salt, wrapped.try_into().unwrap());
             if PayloadKeys::of(&key).commitment() == parts.commitment {
                 known = Some(key);
             } else {

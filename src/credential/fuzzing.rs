@@ -14,9 +14,12 @@ use crate::secret::{KEY_BYTES, Key, SecretBytes};
 /// accepted is refused before it is paid.
 pub(crate) fn run(data: &[u8]) {
     let mut input = Input::new(data);
-    let mut okm = Zeroizing::new([0x11; KEY_BYTES + COMMITMENT_BYTES]);
-    okm[0] = input.byte();
-    let keys = WrapKeys(okm);
+    let mut key = Zeroizing::new([0x11; KEY_BYTES]);
+    key[0] = input.byte();
+    let keys = WrapKeys {
+        key,
+        commitment: [0x11; COMMITMENT_BYTES],
+    };
     let slot_key = SlotKey::new(Key::make(|key| key.fill(0x22)));
     let mut binding = binding(&mut input);
     let method = match input.byte() % 4 {

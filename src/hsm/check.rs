@@ -98,6 +98,8 @@ impl Hsm {
         for &slot in slots {
             check.trash(slot)?;
         }
+        // What was looked at must be what is found at the store's path now.
+        self.check_store()?;
         Ok(check
             .tallies
             .iter()

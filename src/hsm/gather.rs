@@ -107,6 +107,11 @@ impl Gathered {
         self.sets().retain(|(of, _), _| *of != slot);
     }
 
+    /// Forgets all shares.
+    pub fn forget_all(&self) {
+        self.sets().clear();
+    }
+
     /// Forgets the shares that have waited too long.
     fn forget_old(&self) {
         let limit = Duration::from_millis(self.forget_after_millis.load(Ordering::Relaxed));

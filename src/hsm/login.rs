@@ -33,6 +33,7 @@ impl Hsm {
         role: Role,
         secret: &Secret,
     ) -> Result<Session> {
+        self.check_store()?;
         let row = self.store.slot(slot)?;
         let kind = row.slot_kind()?;
         if secret.kind() != kind {

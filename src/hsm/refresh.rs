@@ -47,9 +47,28 @@ impl Hsm {
             .unwrap_or_else(PoisonError::into_inner);
         // What is committed from now on may be missed.
         let now = self.microseconds();
+        self.check_store()?;
         self.store.if_changed(|| self.take_in())?;
         self.refreshed.store(now, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether the store's files are still those that were opened; if not, every slot is logged out, and stays so.
+    ///
+    /// # Errors
+    /// [`Error::StoreLost`], or when the files cannot be looked at.
+    pub fn check_store(&self) -> Result<()> {
+        let checked = self.store.check_identity();
+        if matches!(checked, Err(Error::StoreLost { .. })) {
+            self.logout_all();
+            self.gathered.forget_all();
+        }
+        checked
+    }
+
+    /// Has `tell` called once, when the store's files are found to be others. There is one listener.
+    pub fn on_loss(&self, tell: impl Fn(&Error) + Send + Sync + 'static) {
+        self.store.on_loss(tell);
     }
 
     fn take_in(&self) -> Result<()> {
@@ -120,6 +139,7 @@ impl Hsm {
             .refreshing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        self.store.not_lost()?;
         let (slot, then) = (session.slot(), session.row().as_version());
         let (row, keys) = self.store.slot_with_keys(slot)?;
         let session = match row.as_version() {

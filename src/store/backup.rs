@@ -31,7 +31,7 @@ impl Store {
     /// [`Error::Interrupted`] by `stop`, [`Error::Damaged`] when the copy does not pass SQLite's checks. `file` is
     /// as it was after each of them.
     pub fn backup(&self, file: &Path, replace: bool, stop: &dyn Fn() -> bool) -> Result<u64> {
-        let source = self.open_reader.open(&self.path)?;
+        let source = self.open_another()?;
         // One snapshot for all steps. A backup that ends its read transaction between steps starts over whenever
         // another process has written meanwhile, and beside a busy mount would never end; step(-1) would not, but
         // could not be stopped. Writers are not held up by a reader; only the write-ahead log is not cut short
@@ -44,6 +44,8 @@ impl Store {
         copy_pages(&source, &copy, stop)?;
         drop(source);
         self.verify(&copy)?;
+        // A copy of a store that is there no more would be taken for one of the store that is.
+        self.check_identity()?;
         if stop() {
             return Err(interrupted(file));
         }
@@ -249,7 +251,7 @@ impl Drop for Partial {
 }
 
 /// Renames without replacing what came to be there meanwhile.
-fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
         // A filesystem that cannot: looked at when this began, and once more.
         Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {

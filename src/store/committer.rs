@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 use super::fault::{self, sql};
+use super::identity::Identity;
 use crate::error::{Error, Result};
 
 /// The most writes in one transaction: enough to share an fsync, few enough that the first does not wait long.
@@ -116,6 +118,8 @@ enum Wake {
     Write,
     /// Destroyed rows are still in the WAL.
     Erase,
+    /// The store is lost.
+    Lost,
 }
 
 struct Shared {
@@ -134,7 +138,7 @@ struct Counters {
 
 impl Committer {
     /// Takes the connection that writes; starts the thread.
-    pub fn start(path: &Path, connection: Connection) -> Result<Self> {
+    pub fn start(path: &Path, connection: Connection, identity: Arc<Identity>) -> Result<Self> {
         // Retries are ours: see BUSY_WAITS.
         connection.busy_timeout(Duration::ZERO).map_err(sql(path))?;
         let writer = Writer {
@@ -145,6 +149,8 @@ impl Committer {
             erases: false,
             erase_pending: false,
             erase_told: false,
+            completed: false,
+            identity,
         };
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
@@ -233,6 +239,11 @@ impl Committer {
         }
     }
 
+    /// To be called when the store is found to be lost: has what is in the log written to the file that was opened.
+    pub fn complete_lost(&self) {
+        self.wake(Wake::Lost);
+    }
+
     /// Transactions committed so far by this process.
     pub fn commits(&self) -> u64 {
         self.shared.counters.commits.load(Ordering::Acquire)
@@ -319,6 +330,13 @@ impl Shared {
             match wake {
                 Ok(Wake::Write) => pending |= self.write_all(),
                 Ok(Wake::Erase) => pending = true,
+                Ok(Wake::Lost) => {
+                    if let Ok(mut writer) = self.writer.lock() {
+                        writer.complete();
+                    }
+                    // Whoever queued a write meanwhile found the writer taken.
+                    pending |= self.write_all();
+                }
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     let Ok(mut writer) = self.writer.lock() else {
                         return;
@@ -345,11 +363,24 @@ struct Writer {
     /// Whether destroyed rows may still be in the WAL, and whether that was told.
     erase_pending: bool,
     erase_told: bool,
+    /// Whether the log of a lost store is in its file.
+    completed: bool,
+    // Last: it holds a file that is closed after the connection.
+    identity: Arc<Identity>,
 }
 
 impl Writer {
     /// One transaction around all of `batch`.
     fn batch(&mut self, batch: &mut [Box<dyn Job>], counters: &Counters) -> Result<()> {
+        self.identity.not_lost()?;
+        let outcome = self.commit(batch, counters);
+        if self.identity.not_lost().is_err() {
+            self.complete();
+        }
+        outcome
+    }
+
+    fn commit(&mut self, batch: &mut [Box<dyn Job>], counters: &Counters) -> Result<()> {
         self.begin()?;
         self.erases = false;
         let outcome = self.all(batch);
@@ -361,12 +392,17 @@ impl Writer {
         if kept > 0 {
             counters.commits.fetch_add(1, Ordering::Release);
             counters.writes.fetch_add(kept, Ordering::Relaxed);
+            // Committed to a file that nobody finds any more is not stored.
+            self.identity.check()?;
             // Only the batch that destroys something waits; later ones just try.
             self.erase(if self.erases {
                 ERASE_LIMIT
             } else {
                 Duration::ZERO
             });
+            if self.erases {
+                self.identity.check()?;
+            }
         }
         Ok(())
     }
@@ -384,6 +420,8 @@ impl Writer {
             kept += u64::from(keep.map_err(sql(&self.path))?);
         }
         if kept > 0 {
+            // Nobody else writes now, so what is found wrong is not another process's commit.
+            self.identity.check()?;
             self.tell("COMMIT").map_err(sql(&self.path))?;
         }
         Ok(kept)
@@ -459,18 +497,23 @@ impl Writer {
         }
     }
 
+    /// Writes all that is in the log to the file, and empties the log; 0, or 1 when another process is in the way.
+    fn checkpoint(&self) -> rusqlite::Result<i64> {
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+    }
+
     /// Destroyed means gone from the files: the WAL still holds the old pages until it is truncated, which a
     /// reader of another process can hold up.
     fn erase(&mut self, patience: Duration) {
+        if self.erase_pending && self.identity.check().is_err() {
+            return;
+        }
         let deadline = Instant::now() + patience;
         while self.erase_pending {
-            let outcome = self
-                .connection
-                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-                    row.get::<_, i64>(0)
-                });
-            let why = match outcome {
-                Ok(0) => match self.sync_log() {
+            let why = match self.checkpoint() {
+                // SQLite does not sync what it cut short: after a loss of power the old log could be there again.
+                Ok(0) => match self.identity.sync_log() {
                     Ok(()) => {
                         self.erase_pending = false;
                         self.erase_told = false;
@@ -497,13 +540,60 @@ impl Writer {
 }
 
 impl Writer {
-    /// SQLite does not sync what it cut short: after a loss of power the old log could be there again.
-    fn sync_log(&self) -> std::io::Result<()> {
-        match std::fs::File::open(super::wal_path(&self.path)) {
-            // Its locks are on other files: closing this one gives none of them up.
-            Ok(log) => log.sync_all(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
+    /// Writes the log of a lost store to its file, and empties it: at once, as a process that is killed cannot. Beside a
+    /// backup that was put in the store's place it would be played into that.
+    fn complete(&mut self) {
+        if self.completed {
+            return;
+        }
+        match self.identity.set_log_aside() {
+            Ok(None) => {}
+            Ok(Some(aside)) => {
+                self.completed = true;
+                log::warn!(
+                    "{}: the log of the store that was written over is now {}",
+                    self.path.display(),
+                    aside.display()
+                );
+            }
+            Err(error) => {
+                self.completed = true;
+                log::warn!(
+                    "{0}: remove {0}-wal, it belongs to the store that was written over: {error}",
+                    self.path.display()
+                );
+            }
+        }
+        if !self.identity.must_be_completed() {
+            return;
+        }
+        match self.checkpoint() {
+            Ok(0) => {
+                self.completed = true;
+                if let Err(error) = self.identity.sync_log() {
+                    log::warn!("{}-wal is not synced: {error}", self.path.display());
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.completed = true;
+                log::warn!("the old {}-wal is not empty: {error}", self.path.display());
+            }
+        }
+    }
+}
+
+impl Drop for Writer {
+    /// SQLite removes `-wal` and `-shm` by name when the last connection is closed. Those of another store that is now
+    /// in this one's place are left alone.
+    fn drop(&mut self) {
+        if self.identity.check().is_ok() {
+            return;
+        }
+        self.complete();
+        let keep = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        if let Err(error) = self.connection.set_db_config(keep, true) {
+            log::error!("{}", sql(&self.path)(error));
         }
     }
 }

@@ -15,6 +15,7 @@ mod lifecycle;
 mod load;
 mod model;
 mod promises;
+mod replaced;
 mod secrets;
 mod semantics;
 mod terminal;
