@@ -20,6 +20,7 @@ mod object;
 mod output;
 mod partition;
 mod password;
+mod progress;
 mod role;
 mod shares;
 mod slot;

@@ -413,6 +413,18 @@ pub enum Error {
     /// The system has no random numbers to give.
     #[error("the system gave no random numbers: {0}")]
     Random(#[from] getrandom::Error),
+    /// Some new objects are stored, and the others are not, or not all was told.
+    #[error("{why}; {made} of {of} were made and are on slot {slot}")]
+    MadeSome {
+        /// The slot they are in.
+        slot: SlotId,
+        /// How many.
+        made: u64,
+        /// Of how many.
+        of: u64,
+        /// What happened then.
+        why: Box<Error>,
+    },
 }
 
 /// A result code as commands print it: a number and its PKCS#11 or vendor name.
@@ -510,6 +522,7 @@ impl Error {
             | Self::Mount { .. }
             | Self::Daemon { .. } => libc::EIO,
             Self::File { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
+            Self::MadeSome { why, .. } => why.errno(),
         }
     }
 
@@ -598,6 +611,7 @@ impl Error {
                 ResultCode(0x6, "CKR_FUNCTION_FAILED")
             }
             Self::Random(_) => ResultCode(0x121, "CKR_RANDOM_NO_RNG"),
+            Self::MadeSome { why, .. } => why.result_code(),
         }
     }
 
@@ -663,6 +677,7 @@ impl Error {
             | Self::CloneNotAttempted { .. }
             | Self::NotConfirmed(_)
             | Self::Random(_) => exit::FAILED,
+            Self::MadeSome { why, .. } => why.exit_status(),
         }
     }
 
@@ -723,6 +738,7 @@ impl Error {
             | Self::Mount { .. }
             | Self::Daemon { .. }
             | Self::Random(_) => Level::Error,
+            Self::MadeSome { why, .. } => why.level(),
         }
     }
 
@@ -884,6 +900,9 @@ impl Error {
             | Self::Interrupted(_)
             | Self::Daemon { .. }
             | Self::Random(_) => return None,
+            Self::MadeSome { why, .. } => why
+                .hint()
+                .unwrap_or_else(|| "'slotfs partition contents' lists them".into()),
         })
     }
 }

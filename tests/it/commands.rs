@@ -3,6 +3,7 @@
 mod clone;
 mod domains;
 mod export;
+mod generate;
 mod import;
 mod keys;
 mod output;
