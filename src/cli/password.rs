@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::Console;
 use crate::credential::{Role, Secret, SlotKind};
+use crate::environment;
 use crate::error::{Error, Result};
 use crate::hsm::Hsm;
 use crate::interrupt::Interrupt;
@@ -149,7 +150,7 @@ impl Console<'_> {
         if let Some(path) = self.password_file(slot, role) {
             return read_password(&path).map(Some);
         }
-        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        let credentials = environment::folder("CREDENTIALS_DIRECTORY");
         match credentials.map(|folder| folder.join(format!("slot-{slot}.password"))) {
             Some(path) if role == Role::Co && path.exists() => read_password(&path).map(Some),
             _ => Ok(None),

@@ -2,6 +2,7 @@
 
 mod clone;
 mod domains;
+mod environment;
 mod export;
 mod generate;
 mod import;
