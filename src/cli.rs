@@ -15,6 +15,7 @@ mod console;
 mod data;
 mod domain;
 pub(crate) mod fuzzing;
+mod guarded;
 mod line;
 mod mount;
 mod object;

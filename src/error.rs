@@ -413,6 +413,12 @@ pub enum Error {
     /// The system has no random numbers to give.
     #[error("the system gave no random numbers: {0}")]
     Random(#[from] getrandom::Error),
+    /// A file with a secret that everybody can change.
+    #[error("{}: everybody can write this file, so nothing in it is trusted", path.display())]
+    ExposedFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// Some new objects are stored, and the others are not, or not all was told.
     #[error("{why}; {made} of {of} were made and are on slot {slot}")]
     MadeSome {
@@ -522,6 +528,7 @@ impl Error {
             | Self::Mount { .. }
             | Self::Daemon { .. } => libc::EIO,
             Self::File { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
+            Self::ExposedFile { .. } => libc::EACCES,
             Self::MadeSome { why, .. } => why.errno(),
         }
     }
@@ -611,6 +618,7 @@ impl Error {
                 ResultCode(0x6, "CKR_FUNCTION_FAILED")
             }
             Self::Random(_) => ResultCode(0x121, "CKR_RANDOM_NO_RNG"),
+            Self::ExposedFile { .. } => ResultCode(0x6, "CKR_FUNCTION_FAILED"),
             Self::MadeSome { why, .. } => why.result_code(),
         }
     }
@@ -677,6 +685,7 @@ impl Error {
             | Self::CloneNotAttempted { .. }
             | Self::NotConfirmed(_)
             | Self::Random(_) => exit::FAILED,
+            Self::ExposedFile { .. } => exit::FAILED,
             Self::MadeSome { why, .. } => why.exit_status(),
         }
     }
@@ -738,6 +747,7 @@ impl Error {
             | Self::Mount { .. }
             | Self::Daemon { .. }
             | Self::Random(_) => Level::Error,
+            Self::ExposedFile { .. } => Level::Warn,
             Self::MadeSome { why, .. } => why.level(),
         }
     }
@@ -900,6 +910,9 @@ impl Error {
             | Self::Interrupted(_)
             | Self::Daemon { .. }
             | Self::Random(_) => return None,
+            Self::ExposedFile { .. } => {
+                "make sure that its content is yours, then 'chmod 600' it".into()
+            }
             Self::MadeSome { why, .. } => why
                 .hint()
                 .unwrap_or_else(|| "'slotfs partition contents' lists them".into()),

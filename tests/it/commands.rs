@@ -5,6 +5,7 @@ mod domains;
 mod environment;
 mod export;
 mod generate;
+mod guarded;
 mod import;
 mod keys;
 mod output;

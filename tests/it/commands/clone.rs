@@ -48,7 +48,7 @@ fn handles_of(store: &Store, slot: u32) -> Vec<u64> {
 fn prepared_for_the_transcript() -> Store {
     let store = Store::empty();
     store.slot(0, "red");
-    fs::write(store.path("pw-1"), "horse-12\n").unwrap();
+    crate::fixture::write_private(&store.path("pw-1"), "horse-12\n");
     store
         .run("partition init -slot 1 -label beta -domainkey red.pem -capacity 141 --password-file 1=pw-1")
         .ok();
@@ -304,7 +304,7 @@ fn it_asks_when_objects_exist() {
 #[test]
 fn a_full_slot() {
     let store = slots(3);
-    fs::write(store.path("pw-3"), password(3)).unwrap();
+    crate::fixture::write_private(&store.path("pw-3"), &password(3));
     store
         .run("partition init -slot 3 -label small -domainkey red.pem -capacity 2 --password-file 3=pw-3")
         .ok();
@@ -508,7 +508,7 @@ fn json() {
 #[test]
 fn a_crypto_user_clones_out_and_not_in() {
     let store = slots(1);
-    fs::write(store.path("cu"), "crypto user\n").unwrap();
+    crate::fixture::write_private(&store.path("cu"), "crypto user\n");
     for slot in [0, 1] {
         store
             .run_in(slot, "role init -name cu -newpasswordfile cu")
