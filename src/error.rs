@@ -386,12 +386,16 @@ pub enum Error {
         failed: u64,
         /// Of how many.
         of: u64,
+        /// What to do about it: a hint for each kind of reason.
+        hints: Vec<String>,
     },
     /// No object of a list can be cloned.
     #[error("slot {slot}: none of the objects can be cloned, and nothing was done")]
     CloneNotAttempted {
         /// The source.
         slot: SlotId,
+        /// What to do about it: a hint for each kind of reason.
+        hints: Vec<String>,
     },
     /// Stopped by Ctrl-C.
     #[error("interrupted: {0}")]
@@ -799,7 +803,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Unverified { why, .. } if *why == Fault::NoDomain => {
-                "a slot accepts only what was sealed under one of its own domains; compare the domains of both slots".into()
+                "a slot accepts only what was sealed under one of its own domains; 'slotfs partition domainlist' on both slots shows whether they share one".into()
             }
             Self::Unverified { why: Fault::NoSmk, .. } => {
                 "a V1 slot's objects open where its storage master key is: 'slotfs partition smkclone', or copy its .slotfs/smk first".into()
@@ -852,8 +856,11 @@ impl Error {
                 "po can reset it: 'role resetpw -name cu'; co loses its password with it".into()
             }
             Self::Domain { why, .. } => domain_hint(*why)?.into(),
-            Self::CloneFailed { .. } | Self::CloneNotAttempted { .. } => {
-                "each line says why; 'slotfs partition domainlist' on both slots shows whether they share a domain".into()
+            Self::CloneFailed { hints, .. } | Self::CloneNotAttempted { hints, .. } => {
+                match hints.is_empty() {
+                    true => "each line says why".into(),
+                    false => format!("each line says why; {}", hints.join("; ")),
+                }
             }
             Self::NoSuchSlot { .. } => "'slotfs slot list' shows the slots of this store".into(),
             Self::SlotExists { .. } => {

@@ -38,6 +38,7 @@ mod refresh;
 mod roles;
 mod session;
 mod smk;
+mod stretch;
 mod trash;
 mod trash_name;
 mod wish;

@@ -315,7 +315,7 @@ pub fn target_password_missing(slot: SlotId, json: bool) -> Result<()> {
         )));
     }
     if !json {
-        super::output::print("        Option -password was not supplied. It is required.\n\n");
+        super::output::print("\n        Option -password was not supplied.  It is required.\n\n");
     }
     Ok(())
 }

@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 use crate::hsm::{Arrived, Source, reason, verdict_line};
 use crate::object::{Handle, SlotId};
 
+/// More kinds of failures than a list has in practice: a hint must not become a list itself.
+const MOST_HINTS: usize = 4;
+
 /// How many objects came to what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -34,6 +37,8 @@ pub struct Report {
     tally: Tally,
     /// Once they are being cloned.
     progress: Option<Progress>,
+    /// What to do about each kind of failure.
+    hints: Vec<String>,
     /// Whether there is a step yet, and whether a list under it.
     begun: bool,
     listing: bool,
@@ -53,6 +58,7 @@ impl Report {
             to,
             tally: Tally::default(),
             progress: None,
+            hints: Vec::new(),
             begun: false,
             listing: false,
         }
@@ -65,6 +71,7 @@ impl Report {
 
     /// An object that the source cannot give.
     pub fn cannot_be_cloned(&mut self, handle: Handle, why: &Error) {
+        self.keep_hint(why);
         let from = self.from;
         self.item(&format!(
             "Handle {handle} on slot {from} cannot be cloned: {}",
@@ -125,7 +132,10 @@ impl Report {
             match outcome {
                 Ok(Arrived { already: false, .. }) => self.tally.cloned += 1,
                 Ok(Arrived { already: true, .. }) => self.tally.already += 1,
-                Err(_) => self.tally.failed += 1,
+                Err(why) => {
+                    self.tally.failed += 1;
+                    self.keep_hint(why);
+                }
             }
             text += &match outcome {
                 _ if !self.json => {
@@ -182,6 +192,20 @@ impl Report {
             Ok(()) => Ended::WithResult,
             Err(error) => Ended::Failed(error),
         })
+    }
+
+    /// What to do about the failures so far, once for each kind of them.
+    pub fn hints(&self) -> Vec<String> {
+        self.hints.clone()
+    }
+
+    fn keep_hint(&mut self, why: &Error) {
+        if self.hints.len() < MOST_HINTS
+            && let Some(hint) = why.hint()
+            && !self.hints.contains(&hint)
+        {
+            self.hints.push(hint);
+        }
     }
 
     /// How many came to what.
