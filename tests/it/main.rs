@@ -15,6 +15,7 @@ mod lifecycle;
 mod load;
 mod model;
 mod promises;
+mod scripts;
 mod secrets;
 mod semantics;
 mod terminal;
