@@ -27,6 +27,13 @@ need() {
     [ "${#missing[@]}" -eq 0 ] || install_packages "${missing[@]}"
 }
 
+# built CARGO-BUILD-OPTION...: builds, and prints the path of each program that was asked for, one a line. cargo alone
+# knows where they are: CARGO_TARGET_DIR, CARGO_BUILD_TARGET and its configuration all have a say.
+built() {
+    cargo build --locked --quiet --message-format=json-render-diagnostics "$@" |
+        sed -nE 's/.*"executable":"(([^"\\]|\\.)*)".*/\1/p' | sed -E 's/\\(.)/\1/g'
+}
+
 need_rust() {
     command -v cargo >/dev/null || die "missing: Rust 1.95 or later (https://rustup.rs)"
 }

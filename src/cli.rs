@@ -12,14 +12,17 @@ use crate::object::SlotId;
 use crate::shell;
 
 mod console;
+mod data;
 mod domain;
 pub(crate) mod fuzzing;
+mod guarded;
 mod line;
 mod mount;
 mod object;
 mod output;
 mod partition;
 mod password;
+mod progress;
 mod role;
 mod shares;
 mod slot;
@@ -196,6 +199,7 @@ fn without_value(word: &str, likely_option: bool) -> Option<String> {
 /// commands.
 fn execute(globals: Globals, noun: Noun, kept: Option<&Kept>) -> u8 {
     let console = Console::new(globals, kept);
+    output::data_on_stdout(false);
     match noun.run(&console) {
         Ok(Ended::WithResult) if !console.json() => {
             output::print("\nCommand Result : No Error\n");

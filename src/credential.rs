@@ -21,11 +21,13 @@ pub mod kdf;
 mod quorum;
 mod share;
 mod slot_key;
+mod stretched;
 
 pub use kdf::{KdfError, KdfParams};
 pub use quorum::{Quorum, QuorumSecret, ShareSet};
 pub use share::{HASH_BYTES, KeyShare, SET_BYTES, ShareFault};
 pub use slot_key::{Purpose, SealedRow, SlotKey};
+pub use stretched::Stretched;
 
 /// Bytes in a password, 8 to 255.
 pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=255;
@@ -132,13 +134,15 @@ pub enum Secret {
     Password(SecretBytes),
     /// What enough of its key shares make.
     Quorum(QuorumSecret),
+    /// Its password, stretched for one credential.
+    Stretched(Stretched),
 }
 
 impl Secret {
     /// The kind of slot that it is for.
     pub fn kind(&self) -> SlotKind {
         match self {
-            Self::Password(_) => SlotKind::Password,
+            Self::Password(_) | Self::Stretched(_) => SlotKind::Password,
             Self::Quorum(_) => SlotKind::Quorum,
         }
     }
@@ -194,6 +198,8 @@ impl Credential {
         let method = match secret {
             Secret::Password(_) => Method::Password(KdfParams::NEW),
             Secret::Quorum(secret) => Method::Quorum(secret.set().clone()),
+            // It is for a credential that is there.
+            Secret::Stretched(_) => return Err(KdfError::Cost),
         };
         let mut salt = vec![0; SALT_BYTES];
         let mut nonce = [0; 12];
@@ -204,7 +210,7 @@ impl Credential {
                 WrapKeys::of_password(password, &salt, *params)?
             }
             (Secret::Quorum(secret), _) => WrapKeys::of_quorum(secret, &salt)?,
-            (Secret::Password(_), Method::Quorum(_)) => return Err(KdfError::Cost),
+            (Secret::Password(_) | Secret::Stretched(_), _) => return Err(KdfError::Cost),
         };
         Self::wrap_with(&keys, slot_key, binding, method, salt, nonce)
     }
@@ -253,6 +259,9 @@ impl Credential {
                 // Each share was the right one, so what they make can only be wrong where the row is.
                 self.unwrap_with(&keys, binding)
                     .map_err(|_| CredentialError::Damaged)
+            }
+            (Secret::Stretched(it), Method::Password(params)) => {
+                self.unwrap_stretched(it, *params, binding)
             }
             _ => Err(CredentialError::OtherMethod),
         }

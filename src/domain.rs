@@ -114,6 +114,13 @@ impl DomainKey {
         self.kind
     }
 
+    /// Whether D is one byte over and over: what a disk without its data, or a script without its random numbers,
+    /// leaves behind. Whoever guesses it opens every blob.
+    pub fn is_one_byte(&self) -> bool {
+        let bytes = self.key.bytes();
+        bytes.iter().all(|byte| Some(byte) == bytes.first())
+    }
+
     /// D.
     pub fn key(&self) -> &Key {
         &self.key

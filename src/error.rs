@@ -386,12 +386,16 @@ pub enum Error {
         failed: u64,
         /// Of how many.
         of: u64,
+        /// What to do about it: a hint for each kind of reason.
+        hints: Vec<String>,
     },
     /// No object of a list can be cloned.
     #[error("slot {slot}: none of the objects can be cloned, and nothing was done")]
     CloneNotAttempted {
         /// The source.
         slot: SlotId,
+        /// What to do about it: a hint for each kind of reason.
+        hints: Vec<String>,
     },
     /// Stopped by Ctrl-C.
     #[error("interrupted: {0}")]
@@ -420,6 +424,24 @@ pub enum Error {
         path: PathBuf,
         /// Which file, and what became of it.
         why: String,
+    },
+    /// A file with a secret that everybody can change.
+    #[error("{}: everybody can write this file, so nothing in it is trusted", path.display())]
+    ExposedFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Some new objects are stored, and the others are not, or not all was told.
+    #[error("{why}; {made} of {of} were made and are on slot {slot}")]
+    MadeSome {
+        /// The slot they are in.
+        slot: SlotId,
+        /// How many.
+        made: u64,
+        /// Of how many.
+        of: u64,
+        /// What happened then.
+        why: Box<Error>,
     },
 }
 
@@ -519,6 +541,8 @@ impl Error {
             | Self::Daemon { .. } => libc::EIO,
             Self::StoreLost { .. } => libc::EIO,
             Self::File { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
+            Self::ExposedFile { .. } => libc::EACCES,
+            Self::MadeSome { why, .. } => why.errno(),
         }
     }
 
@@ -608,6 +632,8 @@ impl Error {
             }
             Self::Random(_) => ResultCode(0x121, "CKR_RANDOM_NO_RNG"),
             Self::StoreLost { .. } => ResultCode(0x30, "CKR_DEVICE_ERROR"),
+            Self::ExposedFile { .. } => ResultCode(0x6, "CKR_FUNCTION_FAILED"),
+            Self::MadeSome { why, .. } => why.result_code(),
         }
     }
 
@@ -674,6 +700,8 @@ impl Error {
             | Self::NotConfirmed(_)
             | Self::Random(_) => exit::FAILED,
             Self::StoreLost { .. } => exit::STORE,
+            Self::ExposedFile { .. } => exit::FAILED,
+            Self::MadeSome { why, .. } => why.exit_status(),
         }
     }
 
@@ -736,6 +764,8 @@ impl Error {
             | Self::Random(_) => Level::Error,
             // Said once, loudly, when it is found out; then every request fails with it.
             Self::StoreLost { .. } => Level::Debug,
+            Self::ExposedFile { .. } => Level::Warn,
+            Self::MadeSome { why, .. } => why.level(),
         }
     }
 
@@ -790,7 +820,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Unverified { why, .. } if *why == Fault::NoDomain => {
-                "a slot accepts only what was sealed under one of its own domains; compare the domains of both slots".into()
+                "a slot accepts only what was sealed under one of its own domains; 'slotfs partition domainlist' on both slots shows whether they share one".into()
             }
             Self::Unverified { why: Fault::NoSmk, .. } => {
                 "a V1 slot's objects open where its storage master key is: 'slotfs partition smkclone', or copy its .slotfs/smk first".into()
@@ -843,8 +873,11 @@ impl Error {
                 "po can reset it: 'role resetpw -name cu'; co loses its password with it".into()
             }
             Self::Domain { why, .. } => domain_hint(*why)?.into(),
-            Self::CloneFailed { .. } | Self::CloneNotAttempted { .. } => {
-                "each line says why; 'slotfs partition domainlist' on both slots shows whether they share a domain".into()
+            Self::CloneFailed { hints, .. } | Self::CloneNotAttempted { hints, .. } => {
+                match hints.is_empty() {
+                    true => "each line says why".into(),
+                    false => format!("each line says why; {}", hints.join("; ")),
+                }
             }
             Self::NoSuchSlot { .. } => "'slotfs slot list' shows the slots of this store".into(),
             Self::SlotExists { .. } => {
@@ -907,6 +940,12 @@ impl Error {
             | Self::Interrupted(_)
             | Self::Daemon { .. }
             | Self::Random(_) => return None,
+            Self::ExposedFile { .. } => {
+                "make sure that its content is yours, then 'chmod 600' it".into()
+            }
+            Self::MadeSome { why, .. } => why
+                .hint()
+                .unwrap_or_else(|| "'slotfs partition contents' lists them".into()),
         })
     }
 }

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::object::{Handle, Object, Ouid, SlotId};
 use crate::store::{CommitStats, Store};
 
+mod add_list;
 mod amend;
 mod check;
 mod clone;
@@ -39,11 +40,13 @@ mod refresh;
 mod roles;
 mod session;
 mod smk;
+mod stretch;
 mod trash;
 mod trash_name;
 mod wish;
 
 pub use crate::store::{Access, SlotRow};
+pub use add_list::Added;
 pub use check::{CheckedSlot, Finding};
 pub use clone_list::Selection;
 pub use domains::DomainFault;

@@ -22,6 +22,7 @@ pub mod codec;
 pub mod credential;
 pub mod daemon;
 pub mod domain;
+mod environment;
 pub mod error;
 pub mod fs;
 #[doc(hidden)]

@@ -516,3 +516,71 @@ fn a_damaged_slot_locks_nobody_out_who_has_the_password() {
         assert!(matches!(login, Err(Error::RoleLocked { .. })), "{change}");
     }
 }
+
+fn keys(count: usize) -> impl Iterator<Item = slotfs::object::Object> {
+    let naming = Naming {
+        label: "key".into(),
+        id: Vec::new(),
+    };
+    (0..count).map(move |_| generate_secret_key(SecretKeyType::Aes, 256, &naming).unwrap())
+}
+
+/// Another process changes the slot between and under batches: each key is stored all the same, once, and opens.
+#[test]
+fn a_slot_that_changes_while_keys_are_generated() {
+    let it = Fixture::new(&[Policies::default()]);
+    let slot = SlotId(0);
+    let elsewhere = Arc::new(Hsm::open(&it.path(), Access::ReadWrite).unwrap());
+    elsewhere.login(slot, Role::Po, &password()).unwrap();
+    let mut domains = 0;
+    let groups = keys(90).enumerate().map(|(index, key)| {
+        // Before the first batch is handed over, and while it is written.
+        if [30, 70].contains(&index) {
+            domains += 1;
+            let domain = DomainKey::from_pem(new_key_file().unwrap().bytes()).unwrap();
+            elsewhere
+                .add_domain(slot, &domain, &format!("more {domains}"), false)
+                .unwrap();
+        }
+        Ok(vec![key])
+    });
+    let mut told = Vec::new();
+    it.hsm
+        .add_list(slot, groups, 512, |added| {
+            for group in added {
+                let [there] = group.stored.unwrap()[..] else {
+                    panic!("one object, one place");
+                };
+                told.push((group.objects[0].ouid, there.handle));
+            }
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(told.len(), 90);
+    for (ouid, handle) in told {
+        assert_eq!(it.hsm.object(slot, handle).unwrap().ouid, ouid);
+    }
+    assert_eq!(it.hsm.usage(slot).unwrap().0, 90);
+}
+
+/// The slot is made anew under the list: what was told before is all there was, and the list ends with the reason.
+#[test]
+fn a_slot_made_anew_while_keys_are_generated() {
+    let it = Fixture::new(&[Policies::default()]);
+    let slot = SlotId(0);
+    let elsewhere = Arc::new(Hsm::open(&it.path(), Access::ReadWrite).unwrap());
+    elsewhere.login(slot, Role::Po, &password()).unwrap();
+    let groups = keys(90).enumerate().map(|(index, key)| {
+        if index == 70 {
+            elsewhere.delete_partition(slot).unwrap();
+        }
+        Ok(vec![key])
+    });
+    let mut failed = 0;
+    let outcome = it.hsm.add_list(slot, groups, 512, |added| {
+        failed += added.iter().filter(|it| it.stored.is_err()).count();
+        std::ops::ControlFlow::Continue(())
+    });
+    assert!(outcome.is_err() || failed > 0);
+    assert!(it.hsm.find(slot, handle(1)).is_err());
+}

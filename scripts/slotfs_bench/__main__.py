@@ -10,21 +10,21 @@ from pathlib import Path
 
 from . import keys as key_work
 from . import plot, report, scale, work
+from .built import BUILT
 from .peers import Bare, Gocryptfs, Securefs, Slotfs
 from .timing import fdatasync_us, middle, round_trip_us
 
-BUILT = Path("target/release").resolve()
-KEYS, LOGIN, SCALE = "keys", "login", "scale"
+KEYS, GENERATE, LOGIN, SCALE = "keys", "generate", "login", "scale"
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", formatter_class=argparse.RawDescriptionHelpFormatter,
                                      description="Compares slotfs with what a user would pick instead.",
-                                     epilog=f"work: {', '.join([*work.WORK, KEYS, LOGIN, SCALE])}")
+                                     epilog=f"work: {', '.join([*work.WORK, KEYS, GENERATE, LOGIN, SCALE])}")
     parser.add_argument("--only", help="work to be timed, separated by commas [default: all of it]")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is done [default: 5]")
     parser.add_argument("--files", type=int, default=5000, help="files to copy and to read [default: 5000]")
-    parser.add_argument("--listed", type=int, default=10000, help="files to list, and keys to clone [default: 10000]")
+    parser.add_argument("--listed", type=int, default=10000, help="files to list, and keys to clone and to generate [default: 10000]")
     parser.add_argument("--token-keys", type=int, default=1000,
                         help="keys moved between two tokens, of which others do more per second than of many [default: 1000]")
     parser.add_argument("--scale", default="1000,10000,100000,1000000",
@@ -51,7 +51,7 @@ def mounted(folder, files, wanted, rounds):
 
 def moved_keys(folder, args):
     """Keys per second by whom: the best of the rounds of the others, the median of ours."""
-    modules = {"SoftHSM2": key_work.SOFTHSM, "Kryoptic": key_work.kryoptic(folder, BUILT.parent / "bench-peers")}
+    modules = {"SoftHSM2": key_work.SOFTHSM, "Kryoptic": key_work.kryoptic(folder, BUILT.beside("bench-peers"))}
     slotfs = Slotfs(folder, BUILT, args.listed, args.rounds, folder="clone")
     rates = {}
     for number in range(args.rounds):
@@ -73,13 +73,13 @@ def versions():
 
 def main():
     args = arguments()
-    everything = [*work.WORK, KEYS, LOGIN, SCALE]
+    everything = [*work.WORK, KEYS, GENERATE, LOGIN, SCALE]
     wanted = args.only.split(",") if args.only else everything
     unknown = [name for name in wanted if name not in everything]
     if unknown:
         sys.exit(f"scripts/bench: no such work: {', '.join(unknown)}; there is {', '.join(everything)}")
     out = args.out or (Path("docs/bench") if not args.only else None)
-    took, keys, login, scaled, size, round_trip = {}, {}, {}, {}, 0, 0.0
+    took, keys, made, login, scaled, size, round_trip = {}, {}, None, {}, {}, 0, 0.0
     with tempfile.TemporaryDirectory(prefix="slotfs-bench-") as folder:
         sync = fdatasync_us(folder)
         for files, names in ((args.files, [n for n in wanted if n in work.WORK and n != "ls"]),
@@ -91,6 +91,9 @@ def main():
                 took.update(more)
         if KEYS in wanted:
             keys = moved_keys(folder, args)
+        if GENERATE in wanted:
+            made = key_work.made_and_cloned(folder, BUILT, args.listed, args.rounds)
+            work.say("generate")
         if LOGIN in wanted:
             for objects in (1, args.listed, 10 * args.listed):
                 login[objects] = key_work.ready(folder, BUILT, objects, args.rounds)
@@ -111,6 +114,10 @@ def main():
                   *(f"| {name} | {rate:,.0f} |" for name, rate in keys.items()), "",
                   f"`partition clone -objects all` of {args.listed:,} with both logins (median), and C_WrapKey and C_UnwrapKey "
                   f"of {args.token_keys:,} (best round): others do fewer per second the more there are.", ""]
+    if made:
+        lines += [f"| {args.listed:,} AES keys | seconds |", "| --- | --- |",
+                  *(f"| {what} | {report.spread(values)} |"
+                    for what, values in zip(("object generate", "partition clone"), made)), ""]
     if login:
         lines += ["| objects | mount ready, s | one Argon2id, s |", "| --- | --- | --- |",
                   *(f"| {objects:,} | {report.spread(mounts)} | {report.spread(costs)} |"
@@ -119,7 +126,7 @@ def main():
         lines += ["## Scale", "", f"One slot; {scale.CLONED} objects written into it, {scale.LOOKED_UP:,} of its objects looked up "
                   "at random, all of them listed, by one process; medians of the rounds. A mount with two logins is ready when "
                   "two Argon2id are done.", "", *scale.table(scaled), ""]
-    lines += ["## Targets", "", *report.targets(took, keys, login, scaled)]
+    lines += ["## Targets", "", *report.targets(took, keys, made, login, scaled)]
     text = "\n".join(lines) + "\n"
     print(text)
     if out:
@@ -134,7 +141,7 @@ def main():
             (out / "scale.svg").write_text(plot.lines("Objects in one slot", "microseconds, median", list(scaled), series))
             text = text.replace("## Targets", "![microseconds by number of objects](scale.svg)\n\n## Targets")
         (out / "README.md").write_text(text)
-        results = {"seconds": took, "keys_per_second": keys, "login": login, "scale": scaled, "fdatasync_us": sync, "lookup_us": round_trip}
+        results = {"seconds": took, "keys_per_second": keys, "generate_and_clone": made, "login": login, "scale": scaled, "fdatasync_us": sync, "lookup_us": round_trip}
         (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""`partition clone`, logins, and the same keys moved between two tokens of other software HSMs."""
+"""`object generate`, `partition clone`, logins, and the same keys moved between two tokens of other software HSMs."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ def kryoptic(work, target):
     (folder / "lib.rs").write_text("")
     built = subprocess.run(["cargo", "build", "--release", "--quiet", "--target-dir", target], cwd=folder,
                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    modules = sorted(Path(target).glob("release/deps/libkryoptic*.so"))
+    modules = sorted(Path(target).glob("**/release/deps/libkryoptic*.so"))
     if built.returncode or not modules:
         print(f"Kryoptic is left out, as it does not build here:\n{built.stderr[-2000:]}", file=sys.stderr)
         return None
@@ -57,8 +57,29 @@ def clone(slotfs, target):
     return seconds(words, env={**os.environ, "SLOTFS_STORE": str(slotfs.store)})
 
 
+def generate(slotfs, target, count):
+    """Seconds of `object generate` of so many AES keys into an empty slot, the login included."""
+    words = slotfs.words("object", "generate", "-slot", target, "-type", "aes", "-label", "bench", "-count", count, slots=[target])
+    return seconds(words, env={**os.environ, "SLOTFS_STORE": str(slotfs.store)})
+
+
+def made_and_cloned(work, built, count, rounds):
+    """Seconds of generating and of cloning as many AES keys, in turn."""
+    slotfs = Slotfs(work, built, count, 2 * rounds, folder="generate")
+    made, cloned = [], []
+    for number in range(rounds):
+        # Who is first changes from round to round.
+        for first in (number % 2 == 0, number % 2 != 0):
+            slot = 2 * number + (1 if first else 2)
+            if first:
+                made.append(generate(slotfs, slot, count))
+            else:
+                cloned.append(clone(slotfs, slot))
+    return made, cloned
+
+
 def argon2id(built):
-    out = subprocess.run([built / "examples/argon2id", *ARGON2], check=True, stdout=subprocess.PIPE, text=True)
+    out = subprocess.run([built / "argon2id", *ARGON2], check=True, stdout=subprocess.PIPE, text=True)
     return float(out.stdout)
 
 

@@ -15,6 +15,11 @@ def run(*words, **more):
     subprocess.run([str(word) for word in words], check=True, stdout=subprocess.DEVNULL, **more)
 
 
+def write_password(path):
+    path.touch(0o600)
+    path.write_text(PASSWORD + "\n")
+
+
 def wait_for_mount(point):
     for _ in range(1000):
         if os.path.ismount(point):
@@ -73,7 +78,7 @@ class Gocryptfs(Peer):
         below = self.folder / "below"
         below.mkdir()
         password = self.folder / "password"
-        password.write_text(PASSWORD + "\n")
+        write_password(password)
         # A low cost of its password: only its files are timed.
         run("gocryptfs", "-init", "-q", "-scryptn", "10", "-passfile", password, below)
         run("gocryptfs", "-q", "-nosyslog", "-passfile", password, below, self.point)
@@ -94,7 +99,7 @@ class Bare(Peer):
     name = "bare"
 
     def mount(self):
-        self.process = subprocess.Popen([self.built / "examples/barefs", self.point])
+        self.process = subprocess.Popen([self.built / "barefs", self.point])
 
     def __exit__(self, *_):
         super().__exit__()
@@ -112,7 +117,7 @@ class Slotfs(Peer):
         self.copies = copies
         self.store = self.folder / "store.db"
         self.password = self.folder / "password"
-        self.password.write_text(PASSWORD + "\n")
+        write_password(self.password)
         self.domain = self.folder / "red.pem"
         self.command("domain", "newkey", self.domain)
         for slot in range(copies + 1):

@@ -10,11 +10,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from .built import BUILT
 from .peers import Bare, Slotfs
 from .timing import middle
 from .work import cp_at_once
 
-BUILT = Path("target/release").resolve()
 OUT = Path("docs/bench/profile.md")
 CALLS = ["read", "writev", "pread64", "pwrite64", "fcntl", "fsync", "futex"]
 ROUNDS = 3

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Globals;
 use crate::credential::{Role, Secret};
+use crate::environment;
 use crate::error::{Error, Result};
 use crate::hsm::{Access, Hsm};
 use crate::object::SlotId;
@@ -78,16 +79,16 @@ impl<'a> Console<'a> {
         if let Some(path) = &self.globals.store {
             return Ok(path.clone());
         }
-        let data = std::env::var_os("XDG_DATA_HOME")
-            .map(PathBuf::from)
-            // The XDG specification has relative paths ignored.
-            .filter(|path| path.is_absolute())
-            .or_else(|| {
-                std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"))
-            });
+        let data = environment::xdg("XDG_DATA_HOME", ".local/share");
         data.map(|data| data.join("slotfs/store.db"))
             .ok_or_else(|| {
-                Error::Usage("no store: give --store PATH, or set SLOTFS_STORE or HOME".into())
+                let why = match environment::is_unusable("HOME") {
+                    true => "HOME is no absolute path, and no store is named",
+                    false => "no store is named",
+                };
+                Error::Usage(format!(
+                    "{why}: give --store PATH, or set SLOTFS_STORE or HOME"
+                ))
             })
     }
 

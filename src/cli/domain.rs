@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Console, Ended, output};
+use super::{Console, Ended, data, output};
 use crate::domain;
 use crate::error::{Error, Result};
 
@@ -18,7 +18,7 @@ pub enum Verb {
     /// Write a new domain key file: 32 random bytes, as sensitive as the keys it protects
     #[command(after_help = "Example:\n  slotfs domain newkey red.pem")]
     Newkey {
-        /// The file to write; it must not exist
+        /// The file to write; it must not exist. - is standard output
         file: PathBuf,
     },
     /// Print a new domain string of 130 random bits
@@ -30,6 +30,11 @@ impl Verb {
     /// Runs the command.
     pub fn run(self, console: &Console<'_>) -> Result<Ended> {
         match self {
+            Self::Newkey { file } if data::is_stdout(&file) => {
+                output::data_on_stdout(true);
+                data::write(domain::new_key_file()?.bytes())?;
+                Ok(Ended::Bare)
+            }
             Self::Newkey { file } => {
                 new_key(&file)?;
                 if console.json() {
@@ -38,7 +43,8 @@ impl Verb {
                 Ok(Ended::WithResult)
             }
             Self::Newstring => {
-                let string = domain::new_string()?;
+                let string = domain::new_string()
+                    .inspect_err(|_| output::data_on_stdout(!console.json()))?;
                 if console.json() {
                     output::print_json(&json!({ "domain": *string }));
                 } else {

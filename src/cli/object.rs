@@ -7,19 +7,19 @@ use serde_json::json;
 
 mod delete;
 mod export;
+mod generate;
+mod made;
 mod trash;
 
+use self::made::{AT_ONCE, store};
 use super::password::{file_password, read_secret};
 use super::{Console, Ended, output};
 use crate::credential::Role;
 use crate::error::{Error, Result};
-use crate::hsm::{self, Arrived, Hsm};
 use crate::object::attributes::Chosen;
-use crate::object::generate::{EcCurve, GenerateError, KeyPair, KeyPairType, generate_key_pair};
 use crate::object::import::{self, MAX_FILE_BYTES, RawType};
-use crate::object::new::{self, Naming, NewError, SecretKeyType};
-use crate::object::pkcs11::class_name;
-use crate::object::{Handle, Object, SlotId, show};
+use crate::object::new::Naming;
+use crate::object::{Handle, SlotId, show};
 use crate::secret::SecretBytes;
 
 /// What can be done with objects.
@@ -29,7 +29,7 @@ pub enum Verb {
     #[command(
         after_help = "Examples:\n  slotfs object generate -type aes -bits 256 -label backup -count 3\n  slotfs object generate -type ec -curve p384 -label signing -attribute derive=false"
     )]
-    Generate(Generate),
+    Generate(generate::Generate),
     /// Import keys, certificates or data from a file
     #[command(
         after_help = "Examples:\n  slotfs object import -file key.pem -label signing\n  slotfs object import -file store.p12 -filepasswordfile store.password -label web\n  slotfs object import -file secret.bin -type aes -label raw"
@@ -95,44 +95,6 @@ fn hex(text: &str) -> Result<Id, String> {
         .map_err(|_| "it is not hexadecimal".into())
 }
 
-/// `object generate`
-#[derive(Args)]
-pub struct Generate {
-    /// The key's type
-    #[arg(long = "type", value_name = "TYPE")]
-    kind: Generated,
-    /// Its length: 128, 192 or 256 for aes, whole bytes up to 4096 for generic [default: 256]; 2048, 3072 or 4096
-    /// for rsa [default: 3072]
-    #[arg(long, conflicts_with = "curve")]
-    bits: Option<u32>,
-    /// The curve of ec [default: p256]
-    #[arg(long)]
-    curve: Option<Curve>,
-    /// How many
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    count: u32,
-    #[command(flatten)]
-    target: Target,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Generated {
-    Aes,
-    Generic,
-    Rsa,
-    Ec,
-    Ed25519,
-    X25519,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Curve {
-    P256,
-    P384,
-    P521,
-    Secp256k1,
-}
-
 /// `object import`
 #[derive(Args)]
 pub struct Import {
@@ -188,86 +150,6 @@ impl Target {
     }
 }
 
-/// What `object generate` makes of its options.
-enum Made {
-    Secret(SecretKeyType, u32),
-    Pair(KeyPairType),
-}
-
-impl Generate {
-    fn kind(&self) -> Result<Made> {
-        if self.curve.is_some() && !matches!(self.kind, Generated::Ec) {
-            return Err(Error::Usage("-curve is for -type ec".into()));
-        }
-        let bits = |default| self.bits.unwrap_or(default);
-        Ok(match self.kind {
-            Generated::Aes => Made::Secret(SecretKeyType::Aes, bits(256)),
-            Generated::Generic => Made::Secret(SecretKeyType::Generic, bits(256)),
-            Generated::Rsa => {
-                let bits = bits(3072).try_into().map_err(not_generated)?;
-                Made::Pair(KeyPairType::Rsa(bits))
-            }
-            _ if self.bits.is_some() => {
-                return Err(Error::Usage(
-                    "-bits is for -type aes, generic and rsa".into(),
-                ));
-            }
-            Generated::Ec => Made::Pair(KeyPairType::Ec(match self.curve {
-                None | Some(Curve::P256) => EcCurve::P256,
-                Some(Curve::P384) => EcCurve::P384,
-                Some(Curve::P521) => EcCurve::P521,
-                Some(Curve::Secp256k1) => EcCurve::Secp256k1,
-            })),
-            Generated::Ed25519 => Made::Pair(KeyPairType::Ed25519),
-            Generated::X25519 => Made::Pair(KeyPairType::X25519),
-        })
-    }
-
-    fn run(self, console: &Console<'_>) -> Result<Ended> {
-        let chosen = self.target.chosen()?;
-        let naming = self.target.naming();
-        let kind = self.kind()?;
-        // An RSA key can take seconds, and each is worth keeping at once.
-        let at_once = match kind {
-            Made::Pair(KeyPairType::Rsa(_)) => 1,
-            _ => AT_ONCE,
-        };
-        let one = || -> Result<Vec<Object>> {
-            let mut made = match kind {
-                Made::Secret(kind, bits) => {
-                    vec![new::generate_secret_key(kind, bits, &naming).map_err(not_made)?]
-                }
-                Made::Pair(kind) => {
-                    let KeyPair { private, public } =
-                        generate_key_pair(kind, &naming).map_err(not_generated)?;
-                    vec![private, public]
-                }
-            };
-            chosen.apply(&mut made)?;
-            Ok(made)
-        };
-        // The first before the login, so that a length or attribute that cannot be costs no password.
-        let first = one()?;
-        let others = (1..self.count).map(|_| one());
-        let made = std::iter::once(Ok(first)).chain(others);
-        store(console, &self.target, made, at_once)
-    }
-}
-
-fn not_made(error: NewError) -> Error {
-    Error::ObjectRefused {
-        why: error.to_string(),
-        hint: error.hint(),
-    }
-}
-
-fn not_generated(error: GenerateError) -> Error {
-    Error::ObjectRefused {
-        why: error.to_string(),
-        hint: error.hint(),
-    }
-}
-
 impl Import {
     fn run(self, console: &Console<'_>) -> Result<Ended> {
         let chosen = self.target.chosen()?;
@@ -295,101 +177,6 @@ impl Import {
         chosen.apply(&mut objects)?;
         store(console, &self.target, std::iter::once(Ok(objects)), AT_ONCE)
     }
-}
-
-/// How many groups share commits: enough to be fast, few enough that memory stays flat.
-const AT_ONCE: usize = 256;
-
-/// Stores groups of objects that belong together, each group whole or not at all, under the next free
-/// handles; each is durable when its line is printed.
-fn store(
-    console: &Console<'_>,
-    target: &Target,
-    groups: impl Iterator<Item = Result<Vec<Object>>>,
-    at_once: usize,
-) -> Result<Ended> {
-    let hsm = console.open()?;
-    let slot = console.slot(&hsm, target.slot)?;
-    console.login(&hsm, slot, &[Role::Co])?;
-    let mut documents = Vec::new();
-    let outcome = for_each_batch(groups, at_once, |batch| {
-        let mut outcome = Ok(());
-        for (group, stored) in batch.iter().zip(add_all(&hsm, slot, batch)) {
-            let handles = match stored {
-                Ok(handles) => handles,
-                Err(error) => {
-                    outcome = Err(error);
-                    continue;
-                }
-            };
-            for (object, Arrived { handle, .. }) in group.iter().zip(handles) {
-                if console.json() {
-                    documents.push(json!({
-                        "handle": handle.get(),
-                        "class": class_name(object.class),
-                        "ouid": object.ouid.to_string(),
-                    }));
-                } else {
-                    output::print(&format!("Handle {handle}\n"));
-                }
-            }
-        }
-        outcome
-    });
-    let document = json!({ "slot": slot.0, "objects": documents });
-    output::with_document(console.json(), document, outcome)
-}
-
-/// Hands over groups `at_once` at a time, until one fails: what kept one from being stored would keep the
-/// others too, and making keys takes time.
-fn for_each_batch(
-    groups: impl Iterator<Item = Result<Vec<Object>>>,
-    at_once: usize,
-    mut each: impl FnMut(&[Vec<Object>]) -> Result<()>,
-) -> Result<()> {
-    let mut batch = Vec::new();
-    for group in groups {
-        match group {
-            Ok(group) => batch.push(group),
-            // What was made before it is stored all the same.
-            Err(error) => return each(&batch).and(Err(error)),
-        }
-        if batch.len() == at_once {
-            each(&batch)?;
-            batch.clear();
-        }
-    }
-    each(&batch)
-}
-
-/// What became of each group. Where another process changed the slot meanwhile, it is tried once more.
-fn add_all(hsm: &Hsm, slot: SlotId, groups: &[Vec<Object>]) -> Vec<Result<Vec<Arrived>>> {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    for (index, group) in groups.iter().enumerate() {
-        let sender = sender.clone();
-        hsm.add_all(slot, group, move |outcome| {
-            // The receiver is waiting below.
-            let _ = sender.send((index, outcome));
-        });
-    }
-    drop(sender);
-    let mut outcomes: Vec<_> = groups
-        .iter()
-        .map(|_| {
-            Err(Error::Damaged {
-                what: "the committer stopped".into(),
-            })
-        })
-        .collect();
-    for (index, outcome) in receiver {
-        outcomes[index] = outcome;
-    }
-    for (group, outcome) in groups.iter().zip(&mut outcomes) {
-        if matches!(outcome, Err(Error::SlotChanged { .. })) && hsm.refresh().is_ok() {
-            *outcome = hsm::wait(|done| hsm.add_all(slot, group, done));
-        }
-    }
-    outcomes
 }
 
 fn show_object(console: &Console<'_>, handle: Handle, slot: Option<SlotId>) -> Result<Ended> {

@@ -1,14 +1,26 @@
 //! What commands print: text to standard output, errors with a hint to standard error, tables.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
 use super::Ended;
 use crate::error::{Error, Result};
 
+/// Whether standard output is for the data of this command, and all else goes to standard error.
+static DATA_ON_STDOUT: AtomicBool = AtomicBool::new(false);
+
+/// Says whether this command writes data to standard output.
+pub fn data_on_stdout(is: bool) {
+    DATA_ON_STDOUT.store(is, Ordering::Relaxed);
+}
+
 /// Prints to standard output. A reader that went away is not an error of ours.
 pub fn print(text: &str) {
+    if DATA_ON_STDOUT.load(Ordering::Relaxed) {
+        return tell(text);
+    }
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -8,7 +8,9 @@ use std::str::FromStr;
 use zeroize::Zeroizing;
 
 use super::Console;
+use super::guarded::{Keeper, read_guarded};
 use crate::credential::{Role, Secret, SlotKind};
+use crate::environment;
 use crate::error::{Error, Result};
 use crate::hsm::Hsm;
 use crate::interrupt::Interrupt;
@@ -149,9 +151,11 @@ impl Console<'_> {
         if let Some(path) = self.password_file(slot, role) {
             return read_password(&path).map(Some);
         }
-        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        let credentials = environment::folder("CREDENTIALS_DIRECTORY");
         match credentials.map(|folder| folder.join(format!("slot-{slot}.password"))) {
-            Some(path) if role == Role::Co && path.exists() => read_password(&path).map(Some),
+            Some(path) if role == Role::Co && path.exists() => {
+                read_password_of(&path, Keeper::ServiceManager).map(Some)
+            }
             _ => Ok(None),
         }
     }
@@ -192,16 +196,28 @@ pub fn ask_new(slot: SlotId, role: Role, instead: &str) -> Result<SecretBytes> {
 
 /// Reads a password file, without its one line ending.
 pub fn read_password(path: &Path) -> Result<SecretBytes> {
-    read_secret(path, MOST_BYTES).map(SecretBytes::without_newline)
+    read_password_of(path, Keeper::Owner)
 }
 
-/// Reads a file that holds a secret, at most `most` bytes of it.
+fn read_password_of(path: &Path, keeper: Keeper) -> Result<SecretBytes> {
+    read_guarded(path, MOST_BYTES, keeper).map(SecretBytes::without_newline)
+}
+
+/// Reads a file that may hold a secret, whoever can read it: at most `most` bytes of it.
 pub fn read_secret(path: &Path, most: u64) -> Result<SecretBytes> {
+    let file = File::open(path).map_err(|source| Error::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    read_from(file, path, most)
+}
+
+/// The same of a file that is open.
+pub fn read_from(file: File, path: &Path, most: u64) -> Result<SecretBytes> {
     let failed = |source| Error::File {
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(failed)?;
     // Reserved whole, so that reading never leaves a copy behind in a smaller buffer.
     let mut bytes = Zeroizing::new(Vec::with_capacity(most as usize + 1));
     file.take(most + 1)
@@ -225,19 +241,28 @@ fn prompt(slot: SlotId, role: Role, text: &str) -> Result<SecretBytes> {
     ask(&format!("        {text}")).map(|password| SecretBytes::from(password.as_bytes()))
 }
 
-/// Asks for a domain string.
+/// Asks for a domain string, twice as for a new password: with a typing error in it the slot would share a domain with
+/// no other, and nobody could say which.
 ///
 /// # Errors
-/// [`Error::Usage`] when nobody can be asked.
+/// [`Error::Usage`] when nobody can be asked, or the two differ.
 pub fn ask_domain(slot: SlotId) -> Result<Zeroizing<String>> {
     if !io::stdin().is_terminal() {
         return Err(Error::Usage(format!(
             "slot {slot}: no cloning domain and no terminal to ask on; give -domain STRING or -domainkey FILE"
         )));
     }
-    ask(&format!(
+    let first = ask(&format!(
         "        Enter the cloning domain of slot {slot}: "
-    ))
+    ))?;
+    let second = ask("        Re-enter it: ")?;
+    if first == second {
+        Ok(first)
+    } else {
+        Err(Error::Usage(format!(
+            "slot {slot}: the two cloning domains differ; nothing was done"
+        )))
+    }
 }
 
 /// The password of the encrypted file `file`: the content of `given`, else asked for.
@@ -290,7 +315,7 @@ pub fn target_password_missing(slot: SlotId, json: bool) -> Result<()> {
         )));
     }
     if !json {
-        super::output::print("        Option -password was not supplied. It is required.\n\n");
+        super::output::print("\n        Option -password was not supplied.  It is required.\n\n");
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{Console, output};
-use crate::cli::password::read_secret;
+use crate::cli::guarded::{Keeper, read_guarded};
 use crate::credential::{KeyShare, Role, Secret};
 use crate::error::{Error, Result, exit};
 use crate::hsm::{Gathering, Hsm};
@@ -65,7 +65,7 @@ impl Console<'_> {
 
 /// Takes the share in the file at `path`; one that cannot be taken is told.
 fn add(gathering: &mut Gathering, path: &Path, texts: &mut Vec<SecretBytes>) -> Option<Secret> {
-    let taken = read_secret(path, MOST_SHARE_BYTES).and_then(|text| {
+    let taken = read_guarded(path, MOST_SHARE_BYTES, Keeper::Owner).and_then(|text| {
         let secret = gathering.add(&path.display().to_string(), text.bytes())?;
         Ok((text, secret))
     });

@@ -198,6 +198,12 @@ fn plural(count: u64, what: &str) -> String {
 }
 
 fn backup(console: &Console<'_>, file: &Path, force: bool) -> Result<Ended> {
+    if file.as_os_str() == "-" {
+        output::data_on_stdout(true);
+        return Err(Error::Usage(
+            "a store cannot be copied to standard output; name a file (./- for one that is called -)".into(),
+        ));
+    }
     let hsm = console.open_to_look()?;
     let interrupt = Interrupt::watch();
     let bytes = hsm.backup(file, force, &|| interrupt.pressed())?;

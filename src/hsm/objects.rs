@@ -245,16 +245,7 @@ impl Hsm {
             let session = self.writer(slot)?;
             objects
                 .iter()
-                .map(|object| {
-                    let payload = codec::encode(object).ok_or_else(|| Error::ObjectRefused {
-                        why: format!(
-                            "slot {slot}: an object holds at most {} bytes in all",
-                            codec::MAX_PAYLOAD_BYTES
-                        ),
-                        hint: None,
-                    })?;
-                    Ok(put(&session, object, payload, None))
-                })
+                .map(|object| Ok(put(&session, object, payload_of(slot, object)?, None)))
                 .collect::<Result<Vec<_>>>()
         };
         match puts() {
@@ -338,6 +329,20 @@ pub(super) fn check_policy(
     Err(Error::PolicyForbids {
         slot,
         class: class_name(object.class),
+    })
+}
+
+/// A new object's payload.
+///
+/// # Errors
+/// [`Error::ObjectRefused`] when it is too large for `slot` or any other.
+pub(super) fn payload_of(slot: SlotId, object: &Object) -> Result<SecretBytes> {
+    codec::encode(object).ok_or_else(|| Error::ObjectRefused {
+        why: format!(
+            "slot {slot}: an object holds at most {} bytes in all",
+            codec::MAX_PAYLOAD_BYTES
+        ),
+        hint: None,
     })
 }
 

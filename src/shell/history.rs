@@ -5,6 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::environment;
+
 /// As many lines are offered at the prompt.
 pub const MOST_LINES: usize = 1000;
 /// A file larger than this is cut down to its last lines, bytes.
@@ -20,13 +22,7 @@ impl History {
     pub fn of_user() -> Self {
         let path = match std::env::var_os("SLOTFS_HISTORY") {
             Some(path) => (!path.is_empty()).then(|| path.into()),
-            None => std::env::var_os("XDG_STATE_HOME")
-                .map(PathBuf::from)
-                // The XDG specification has relative paths ignored.
-                .filter(|path| path.is_absolute())
-                .or_else(|| {
-                    std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"))
-                })
+            None => environment::xdg("XDG_STATE_HOME", ".local/state")
                 .map(|state| state.join("slotfs/history")),
         };
         Self { path }

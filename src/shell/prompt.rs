@@ -15,7 +15,7 @@ use crate::cli::{self, Console};
 use crate::error::{Error, Result};
 
 /// As lunacm's, by our name.
-const PROMPT: &str = "slotfs:>";
+const PROMPT: &str = "slotfs:> ";
 
 /// Runs commands until `exit` or Ctrl-D, whatever they end with.
 ///

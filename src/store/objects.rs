@@ -12,6 +12,7 @@ use crate::credential::SealedRow;
 use crate::error::{Error, Result};
 use crate::object::{Handle, OUID_BYTES, Ouid, SlotId};
 
+mod groups;
 mod trash;
 mod write;
 

@@ -2,7 +2,10 @@
 
 mod clone;
 mod domains;
+mod environment;
 mod export;
+mod generate;
+mod guarded;
 mod import;
 mod keys;
 mod output;

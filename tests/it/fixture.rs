@@ -268,6 +268,18 @@ pub fn write_dir(dir: &Path, files: &BTreeMap<String, Vec<u8>>) {
     }
 }
 
+/// Writes a file with a secret, for its owner alone.
+pub fn write_private(path: &Path, text: &str) {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
 /// The password of a slot made by [`Store::slot`].
 pub fn password(slot: u32) -> String {
     format!("correct horse {slot}")
@@ -371,7 +383,7 @@ impl Store {
     /// The password file `pw-N`, with a line feed as editors leave it.
     pub fn password_file(&self, slot: u32) -> String {
         let name = format!("pw-{slot}");
-        fs::write(self.path(&name), password(slot) + "\n").unwrap();
+        write_private(&self.path(&name), &(password(slot) + "\n"));
         name
     }
 

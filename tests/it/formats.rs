@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -36,7 +37,10 @@ fn copy_of(version: i64) -> (Store, Value, PathBuf) {
     for entry in fs::read_dir(&folder).unwrap() {
         let entry = entry.unwrap();
         if entry.file_type().unwrap().is_file() {
-            fs::copy(entry.path(), store.path(entry.file_name())).unwrap();
+            let copy = store.path(entry.file_name());
+            fs::copy(entry.path(), &copy).unwrap();
+            // git keeps no other modes than 0644 and 0755.
+            fs::set_permissions(&copy, fs::Permissions::from_mode(0o600)).unwrap();
         }
     }
     let facts = serde_json::from_slice(&fs::read(folder.join("facts.json")).unwrap()).unwrap();

@@ -15,8 +15,8 @@ fn the_commands_page_is_what_is_printed() {
     let input = folder.path().join("commands.in");
     fs::create_dir(&input).unwrap();
     fs::create_dir(folder.path().join("commands.out")).unwrap();
-    fs::write(input.join("pw"), "correct horse\n").unwrap();
-    fs::write(input.join("new"), "another horse\n").unwrap();
+    crate::fixture::write_private(&input.join("pw"), "correct horse\n");
+    crate::fixture::write_private(&input.join("new"), "another horse\n");
     let cases = trycmd::TestCases::new();
     cases
         .register_bin("slotfs", Path::new(env!("CARGO_BIN_EXE_slotfs")))

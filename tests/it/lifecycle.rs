@@ -189,7 +189,7 @@ fn mount_fails_for_a_bad_mountpoint() {
 #[test]
 fn mount_fails_for_a_wrong_password() {
     let store = store_with_two_keys();
-    fs::write(store.path("pw-0"), "not the password").unwrap();
+    crate::fixture::write_private(&store.path("pw-0"), "not the password");
     let point = store.path("mnt");
     refused(
         &store,

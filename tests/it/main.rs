@@ -16,6 +16,7 @@ mod load;
 mod model;
 mod promises;
 mod replaced;
+mod scripts;
 mod secrets;
 mod semantics;
 mod terminal;

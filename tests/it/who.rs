@@ -132,7 +132,7 @@ fn without_allow_other_a_second_user_has_nothing() {
 fn attempts_are_counted_in_all_processes_together() {
     let store = Store::empty();
     store.slot(0, "red");
-    fs::write(store.path("wrong"), "not the password\n").unwrap();
+    crate::fixture::write_private(&store.path("wrong"), "not the password\n");
     let line = "role login -name co -slot 0 --password-file 0=wrong";
     for left in (6..10).rev() {
         let out = store.run(line).fails(3);
@@ -175,7 +175,7 @@ fn as_cu() -> Hsm {
     store.slot(1, "red");
     store.aes(0, 3);
     store.aes(1, 2);
-    fs::write(store.path("cu"), "password of cu\n").unwrap();
+    crate::fixture::write_private(&store.path("cu"), "password of cu\n");
     store
         .run_in(0, "role init -name cu -newpasswordfile cu")
         .ok();

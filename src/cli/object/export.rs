@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use pem_rfc7468::LineEnding;
 use serde_json::json;
 
-use super::super::{Console, Ended, output};
+use super::super::{Console, Ended, data, output};
 use crate::credential::Role;
 use crate::error::{Error, Result};
 use crate::object::export::{Exported, export};
@@ -45,12 +45,8 @@ enum Form {
 
 impl Export {
     pub(super) fn run(self, console: &Console<'_>) -> Result<Ended> {
-        let to_stdout = self.file.as_os_str() == "-";
-        if to_stdout && console.json() {
-            return Err(Error::Usage(
-                "--json and -file - both want standard output; give -file a name".into(),
-            ));
-        }
+        let to_stdout = data::is_stdout(&self.file);
+        output::data_on_stdout(to_stdout);
         let hsm = console.open_to_look()?;
         let slot = console.slot(&hsm, self.slot)?;
         console.login(&hsm, slot, &[Role::Co, Role::Cu])?;
@@ -58,18 +54,10 @@ impl Export {
         let object = hsm.object(slot, handle)?;
         let exported = export(&object).map_err(|why| Error::NotExportable { slot, handle, why })?;
         let (content, form, mode) = self.encode(exported)?;
-        if to_stdout {
-            let failed = |source| Error::File {
-                path: "standard output".into(),
-                source,
-            };
-            let mut out = io::stdout().lock();
-            out.write_all(content.bytes())
-                .and_then(|()| out.flush())
-                .map_err(failed)?;
-            return Ok(Ended::Bare);
+        match to_stdout {
+            true => data::write(content.bytes())?,
+            false => write(&self.file, content.bytes(), mode, self.force)?,
         }
-        write(&self.file, content.bytes(), mode, self.force)?;
         let bytes = content.bytes().len();
         let file = self.file.display();
         if console.json() {
@@ -81,10 +69,13 @@ impl Export {
                 "form": form,
                 "bytes": bytes,
             }));
-        } else {
+        } else if !to_stdout {
             output::print(&format!("Handle {handle} was exported to {file}\n"));
         }
-        Ok(Ended::WithResult)
+        Ok(match to_stdout {
+            true => Ended::Bare,
+            false => Ended::WithResult,
+        })
     }
 
     /// The file's content, what form it has, and its mode.
@@ -113,6 +104,12 @@ impl Export {
     }
 }
 
+/// Whether a file may take the place of what is at `path`: never that of a device, a pipe or the name of a descriptor.
+fn is_replaceable(path: &Path) -> bool {
+    let names_descriptor = fs::read_link(path).is_ok_and(|to| to.starts_with("/proc"));
+    !names_descriptor && fs::metadata(path).map_or(true, |there| there.is_file() || there.is_dir())
+}
+
 /// Writes a file of this mode, whole or not at all. Without `force` it must not be there; with it, what was there
 /// is replaced in one step.
 fn write(path: &Path, content: &[u8], mode: u32, force: bool) -> Result<()> {
@@ -120,6 +117,12 @@ fn write(path: &Path, content: &[u8], mode: u32, force: bool) -> Result<()> {
         path: path.to_owned(),
         source,
     };
+    if force && !is_replaceable(path) {
+        return Err(Error::Usage(format!(
+            "{}: it is not a plain file; name another file, or - for standard output",
+            path.display()
+        )));
+    }
     let written = match force {
         false => fill(path, content, mode),
         true => {

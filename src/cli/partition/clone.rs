@@ -64,44 +64,48 @@ impl Clone {
         let secret = target_secret(console, &hsm, to, self.password.as_deref())?;
 
         let mut report = Report::new(console.json(), from, to);
-        // Each login is a tenth of a second of Argon2: the target's runs beside the source's.
-        let (source, target) = thread::scope(|scope| {
-            let target = scope.spawn(|| Target::log_in(&hsm, to, &secret));
+        // Each login is a tenth of a second of Argon2: the target's runs beside the source's login. It is counted and
+        // checked when the report says that it logs in.
+        let (source, stretched) = thread::scope(|scope| {
+            let stretched = scope.spawn(|| hsm.stretch(to, Role::Co, &secret));
             let source = match source {
                 Some((role, secret)) => hsm.login(from, role, &secret),
                 None => Ok(()),
             };
-            let target = target.join().unwrap_or_else(|panic| resume_unwind(panic));
-            (source, target)
+            let stretched = stretched
+                .join()
+                .unwrap_or_else(|panic| resume_unwind(panic));
+            (source, stretched)
         });
-        let outcome = self.clone(&hsm, from, source, target, &mut report);
+        let log_in = || match Target::log_in(&hsm, to, &stretched) {
+            // It has another password since: with that, from the beginning.
+            Err(Error::SlotChanged { .. }) => Target::log_in(&hsm, to, &secret),
+            logged_in => logged_in,
+        };
+        let outcome = source.and_then(|()| self.clone(&hsm, from, log_in, &mut report));
         report.close(outcome)
     }
 
-    fn clone(
+    fn clone<'a>(
         &self,
         hsm: &Hsm,
         from: SlotId,
-        source: Result<()>,
-        target: Result<Target<'_>>,
+        log_in: impl FnOnce() -> Result<Target<'a>>,
         report: &mut Report,
     ) -> Result<()> {
-        let can_be_cloned = source.and_then(|()| self.verify(hsm, from, report));
-        let (can, cannot) = match can_be_cloned {
-            Ok((can, cannot)) if can > 0 => (can, cannot),
-            // It ends here, but a wrong password of the target was counted, so it is told.
-            ended => {
-                if let Err(error) = target {
-                    output::tell_error(&error);
-                }
-                return ended.and_then(|(_, cannot)| match cannot {
-                    0 => Ok(()),
-                    _ => Err(Error::CloneNotAttempted { slot: from }),
+        let (can, cannot) = self.verify(hsm, from, report)?;
+        match (can, cannot) {
+            (0, 0) => return Ok(()),
+            (0, _) => {
+                return Err(Error::CloneNotAttempted {
+                    slot: from,
+                    hints: report.hints(),
                 });
             }
-        };
+            _ => {}
+        }
         report.logging_in();
-        let _target = target?;
+        let _target = log_in()?;
         self.clone_verified(hsm, from, (can, cannot), report)
     }
 
@@ -172,6 +176,7 @@ impl Clone {
                 to,
                 failed,
                 of,
+                hints: report.hints(),
             }),
         }
     }

@@ -1,17 +1,15 @@
 //! What `partition clone` says while it runs: lunacm's lines, or one JSON document written as it comes.
 
-use std::time::{Duration, Instant};
-
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::super::progress::Progress;
 use super::super::{Ended, output};
 use crate::error::{Error, Result};
 use crate::hsm::{Arrived, Source, reason, verdict_line};
 use crate::object::{Handle, SlotId};
 
-/// Work that is done sooner has no progress bar.
-const BAR_AFTER: Duration = Duration::from_secs(1);
+/// More kinds of failures than a list has in practice: a hint must not become a list itself.
+const MOST_HINTS: usize = 4;
 
 /// How many objects came to what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,9 +35,10 @@ pub struct Report {
     from: SlotId,
     to: SlotId,
     tally: Tally,
-    /// How many there are, and since when they are being cloned.
-    work: Option<(u64, Instant)>,
-    bar: Option<ProgressBar>,
+    /// Once they are being cloned.
+    progress: Option<Progress>,
+    /// What to do about each kind of failure.
+    hints: Vec<String>,
     /// Whether there is a step yet, and whether a list under it.
     begun: bool,
     listing: bool,
@@ -58,8 +57,8 @@ impl Report {
             from,
             to,
             tally: Tally::default(),
-            work: None,
-            bar: None,
+            progress: None,
+            hints: Vec::new(),
             begun: false,
             listing: false,
         }
@@ -72,6 +71,7 @@ impl Report {
 
     /// An object that the source cannot give.
     pub fn cannot_be_cloned(&mut self, handle: Handle, why: &Error) {
+        self.keep_hint(why);
         let from = self.from;
         self.item(&format!(
             "Handle {handle} on slot {from} cannot be cloned: {}",
@@ -122,7 +122,7 @@ impl Report {
     /// Before the first of `total` objects.
     pub fn cloning(&mut self, total: u64) {
         self.step("Cloning the objects.");
-        self.work = Some((total, Instant::now()));
+        self.progress = Some(Progress::begin(total));
     }
 
     /// What became of some.
@@ -132,7 +132,10 @@ impl Report {
             match outcome {
                 Ok(Arrived { already: false, .. }) => self.tally.cloned += 1,
                 Ok(Arrived { already: true, .. }) => self.tally.already += 1,
-                Err(_) => self.tally.failed += 1,
+                Err(why) => {
+                    self.tally.failed += 1;
+                    self.keep_hint(why);
+                }
             }
             text += &match outcome {
                 _ if !self.json => {
@@ -150,11 +153,13 @@ impl Report {
                 })),
             };
         }
-        match &self.bar {
-            Some(bar) => bar.suspend(|| output::print(&text)),
+        match &mut self.progress {
+            Some(progress) => {
+                progress.around(|| output::print(&text));
+                progress.show(self.tally.total());
+            }
             None => output::print(&text),
         }
-        self.show_progress();
     }
 
     /// One more element of the document's list.
@@ -165,8 +170,8 @@ impl Report {
 
     /// After the last, with what the command ends with.
     pub fn close(mut self, outcome: Result<()>) -> Result<Ended> {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
+        if let Some(progress) = self.progress.take() {
+            progress.end();
         }
         if !self.json {
             return outcome.map(|()| Ended::WithResult);
@@ -187,6 +192,20 @@ impl Report {
             Ok(()) => Ended::WithResult,
             Err(error) => Ended::Failed(error),
         })
+    }
+
+    /// What to do about the failures so far, once for each kind of them.
+    pub fn hints(&self) -> Vec<String> {
+        self.hints.clone()
+    }
+
+    fn keep_hint(&mut self, why: &Error) {
+        if self.hints.len() < MOST_HINTS
+            && let Some(hint) = why.hint()
+            && !self.hints.contains(&hint)
+        {
+            self.hints.push(hint);
+        }
     }
 
     /// How many came to what.
@@ -225,29 +244,5 @@ impl Report {
             self.say("\n");
         }
         self.say(&format!("                {line}\n"));
-    }
-
-    /// On standard error, where that is a terminal.
-    fn show_progress(&mut self) {
-        let Some((total, since)) = self.work else {
-            return;
-        };
-        match &self.bar {
-            Some(bar) => bar.set_position(self.tally.total()),
-            None if since.elapsed() > BAR_AFTER => {
-                let style = ProgressStyle::with_template(
-                    "{wide_bar} {human_pos}/{human_len} {elapsed} ({eta} left)",
-                );
-                let bar = ProgressBar::new(total)
-                    .with_elapsed(since.elapsed())
-                    .with_position(self.tally.total());
-                // The template is a constant; without it the default style does.
-                self.bar = Some(match style {
-                    Ok(style) => bar.with_style(style),
-                    Err(_) => bar,
-                });
-            }
-            None => {}
-        }
     }
 }

@@ -1,13 +1,14 @@
 //! `partition init`: a partition of any kind, with its first domain.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::super::password::{ask_domain, confirm, read_secret};
+use super::super::guarded::{Keeper, read_guarded};
+use super::super::password::{ask_domain, confirm};
 use super::super::shares::{Issued, ask_line};
 use super::super::{Console, Ended, output};
 use super::set::Retention;
@@ -15,7 +16,8 @@ use crate::credential::{Quorum, QuorumSecret, Secret, SlotKind};
 use crate::domain::{self, DomainKey};
 use crate::error::{Error, Result};
 use crate::hsm::{
-    DEFAULT_CAPACITY_OBJECTS, DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, NewPartition, Policies,
+    DEFAULT_CAPACITY_OBJECTS, DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, Hsm, NewPartition,
+    Policies,
 };
 use crate::object::{SlotId, show};
 use crate::secret::SecretBytes;
@@ -85,6 +87,23 @@ impl Init {
         // All that can be wrong is found before the store is touched.
         crate::hsm::check_label(slot, &self.label)?;
         let serial = crate::hsm::new_serial()?;
+        // The question comes before the new secrets are asked for. A store that is not there is not made for it.
+        let there = match is_there(&console.store()?) {
+            true => Some(console.open_or_create()?),
+            false => None,
+        };
+        let asked_about = match &there {
+            Some(hsm) => {
+                let serial = replaced(hsm, slot, self.force)?;
+                if serial.is_some() && self.force && std::io::stdin().is_terminal() {
+                    output::tell(&format!(
+                        "        The partition in slot {slot} and all its objects will be destroyed.\n"
+                    ));
+                }
+                serial
+            }
+            None => None,
+        };
         let (secret, shares) = match (self.quorum, self.password) {
             (Some(_), Some(_)) => {
                 let kind = SlotKind::Quorum;
@@ -105,19 +124,14 @@ impl Init {
             }
         };
         let domain = self.domain.key(slot, &self.domainlabel, secret.kind())?;
-        let hsm = console.open_or_create()?;
-        let replaces = match hsm.slot(slot) {
-            Ok(there) => {
-                if !self.force {
-                    confirm(&format!(
-                        "slot {slot} holds partition '{}', and all its objects would be destroyed",
-                        show::escape(&there.label)
-                    ))?;
-                }
-                Some(there.serial)
-            }
-            Err(Error::NoSuchSlot { .. }) => None,
-            Err(error) => return Err(error),
+        let hsm = match there {
+            Some(hsm) => hsm,
+            None => console.open_or_create()?,
+        };
+        let replaces = match asked_about {
+            Some(serial) if !self.force => Some(serial),
+            // None, or made since.
+            _ => replaced(&hsm, slot, self.force)?,
         };
         let label = show::escape(&self.label);
         // Before the partition: one that nobody can log in to is worse than shares of none.
@@ -157,6 +171,31 @@ impl Init {
     }
 }
 
+/// Whether there is a store that may have partitions.
+fn is_there(store: &Path) -> bool {
+    std::fs::metadata(store).is_ok_and(|file| file.len() > 0)
+}
+
+/// The serial of the partition in `slot` that is to be destroyed for the new one: asked about, unless with `force`.
+///
+/// # Errors
+/// [`Error::NotConfirmed`], or when the store cannot be read.
+fn replaced(hsm: &Hsm, slot: SlotId, force: bool) -> Result<Option<u64>> {
+    match hsm.slot(slot) {
+        Ok(there) => {
+            if !force {
+                confirm(&format!(
+                    "slot {slot} holds partition '{}', and all its objects would be destroyed",
+                    show::escape(&there.label)
+                ))?;
+            }
+            Ok(Some(there.serial))
+        }
+        Err(Error::NoSuchSlot { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 impl Domain {
     /// The domain that is to be called `label`.
     pub(super) fn key(mut self, slot: SlotId, label: &str, kind: SlotKind) -> Result<DomainKey> {
@@ -171,9 +210,16 @@ impl Domain {
             self.domainkey = Some(file.into());
         }
         if let Some(path) = self.domainkey {
-            let file = read_secret(&path, MOST_KEY_FILE_BYTES)?;
-            return DomainKey::from_pem(file.bytes())
-                .map_err(|why| Error::Usage(format!("{}: {why}", path.display())));
+            let file = read_guarded(&path, MOST_KEY_FILE_BYTES, Keeper::Owner)?;
+            let refused =
+                |why: &dyn std::fmt::Display| Error::Usage(format!("{}: {why}", path.display()));
+            let key = DomainKey::from_pem(file.bytes()).map_err(|why| refused(&why))?;
+            if key.is_one_byte() {
+                return Err(refused(
+                    &"the key in it is one byte 32 times, which anybody can guess; 'slotfs domain newkey' makes a good one",
+                ));
+            }
+            return Ok(key);
         }
         let string = match self.domain {
             Some(string) => Zeroizing::new(string),

@@ -143,7 +143,7 @@ fn store_objects(tx: &mut Tx<'_>, puts: Vec<Put>) -> Result<Vec<Result<Stored>>>
 
 /// The inner error is this object's, and nothing was written for it; the outer one is the store's, and ends
 /// the transaction.
-fn store_verified(tx: &mut Tx<'_>, put: Put, room: &mut Room) -> Result<Result<Stored>> {
+pub(super) fn store_verified(tx: &mut Tx<'_>, put: Put, room: &mut Room) -> Result<Result<Stored>> {
     let slot = put.slot.slot;
     if let Some((there, row)) = identity(tx, slot, put.ouid)? {
         return Ok(already(put, there, &row).map(Stored::Already));
@@ -161,6 +161,7 @@ fn store_verified(tx: &mut Tx<'_>, put: Put, room: &mut Room) -> Result<Result<S
 }
 
 /// What is left in a slot, kept up to date over the writes of one batch.
+#[derive(Clone, Copy)]
 pub(super) struct Room {
     capacity_objects: u64,
     capacity_bytes: u64,

@@ -48,7 +48,7 @@ fn handles_of(store: &Store, slot: u32) -> Vec<u64> {
 fn prepared_for_the_transcript() -> Store {
     let store = Store::empty();
     store.slot(0, "red");
-    fs::write(store.path("pw-1"), "horse-12\n").unwrap();
+    crate::fixture::write_private(&store.path("pw-1"), "horse-12\n");
     store
         .run("partition init -slot 1 -label beta -domainkey red.pem -capacity 141 --password-file 1=pw-1")
         .ok();
@@ -64,7 +64,8 @@ fn prepared_for_the_transcript() -> Store {
     store
 }
 
-const TRANSCRIPT: &str = "        Option -password was not supplied. It is required.
+const TRANSCRIPT: &str = "
+        Option -password was not supplied.  It is required.
 
         Enter the password for the target slot: ********
 
@@ -304,7 +305,7 @@ fn it_asks_when_objects_exist() {
 #[test]
 fn a_full_slot() {
     let store = slots(3);
-    fs::write(store.path("pw-3"), password(3)).unwrap();
+    crate::fixture::write_private(&store.path("pw-3"), &password(3));
     store
         .run("partition init -slot 3 -label small -domainkey red.pem -capacity 2 --password-file 3=pw-3")
         .ok();
@@ -470,6 +471,62 @@ fn ctrl_c_stops_between_objects() {
     assert_eq!(out.stdout.matches(" is now handle ").count(), 8000 - told);
 }
 
+/// What to do depends on what happened: only who lacks a domain is told to compare domains.
+#[test]
+fn hints_fit_what_happened() {
+    let store = slots(1);
+    store.password_file(3);
+    store
+        .run(
+            "partition init -slot 3 -label v1 -domainkey red.pem -version 1 --password-file 3=pw-3",
+        )
+        .ok();
+    store.aes(3, 1);
+    let of_domains = "'slotfs partition domainlist'";
+    for (from, options, hint) in [
+        (0, "-objects all -slot 2", of_domains),
+        (
+            0,
+            "-objects 1,9 -slot 1 -force",
+            "'slotfs partition contents'",
+        ),
+        (0, "-objects 9 -slot 1", "'slotfs partition contents'"),
+        (3, "-objects all -slot 1", "clone to a V1 slot"),
+        (3, "-objects 1,9 -slot 1 -force", "clone to a V1 slot"),
+    ] {
+        let out = store
+            .run_without_terminal(&format!(
+                "--active-slot {from} {PASSWORDS} --password-file 2=pw-2 --password-file 3=pw-3 partition clone {options}"
+            ))
+            .fails(FAILED);
+        assert!(out.stderr.contains(hint), "{from} {options}: {out:?}");
+        assert_eq!(
+            out.stderr.contains(of_domains),
+            hint == of_domains,
+            "{from} {options}: {out:?}"
+        );
+        assert!(out.stderr.contains("each line says why"), "{out:?}");
+    }
+}
+
+/// The target is logged in to when the session says so, and not before: where nothing can be cloned no attempt counts.
+#[test]
+fn the_target_is_logged_in_to_when_it_is_said() {
+    let store = slots(1);
+    let of_slot_1 = || store.run("role list -slot 1 --json").ok().stdout;
+    let before = of_slot_1();
+    let out = clone(&store, "-objects 9 -slot 1 -password wrong-wrong").fails(FAILED);
+    assert!(!out.stdout.contains("Logging in"), "{out:?}");
+    assert!(!out.stderr.contains("wrong password"), "{out:?}");
+    assert_eq!(of_slot_1(), before);
+    let out = clone(&store, "-objects 1 -slot 1 -password wrong-wrong").fails(LOGIN);
+    assert!(
+        out.stdout.contains("Logging in to target slot 1"),
+        "{out:?}"
+    );
+    assert_ne!(of_slot_1(), before);
+}
+
 /// One JSON document whatever happens, with nothing else on standard output.
 #[test]
 fn json() {
@@ -508,7 +565,7 @@ fn json() {
 #[test]
 fn a_crypto_user_clones_out_and_not_in() {
     let store = slots(1);
-    fs::write(store.path("cu"), "crypto user\n").unwrap();
+    crate::fixture::write_private(&store.path("cu"), "crypto user\n");
     for slot in [0, 1] {
         store
             .run_in(slot, "role init -name cu -newpasswordfile cu")

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
-use super::{FAILED, USAGE, one_slot};
+use super::{FAILED, LOGIN, USAGE, one_slot};
 use crate::fixture::{Store, handles, names, run};
 use crate::terminal::Terminal;
 
@@ -43,9 +43,12 @@ fn forms_and_modes() {
     let out = store.run_in(0, "object export -handle 1 -file -").ok();
     assert!(out.stdout.starts_with("-----BEGIN PUBLIC KEY-----\n"));
     assert!(out.stdout.ends_with("-----END PUBLIC KEY-----\n"));
-    store
+    let with_json = store
         .run_in(0, "object export -handle 1 -file - --json")
-        .fails(USAGE);
+        .ok();
+    assert_eq!(with_json.stdout, out.stdout);
+    let json: serde_json::Value = serde_json::from_str(&with_json.stderr).unwrap();
+    assert_eq!(json["bytes"], out.stdout.len());
     let json = store
         .run_in(
             0,
@@ -75,6 +78,87 @@ fn forms_and_modes() {
             &format!("object export -handle {data} -file other -form der"),
         )
         .fails(USAGE);
+}
+
+/// Data that goes to standard output is alone there, also when there is none.
+#[test]
+fn data_is_alone_on_standard_output() {
+    let store = one_slot();
+    for name in ["-", "/dev/stdout", "/dev/fd/1"] {
+        // A secret key, no object, another slot, a form that data does not have.
+        for rest in ["-handle 1", "-handle 99999", "-handle 1 -slot 7"] {
+            for json in ["", "--json"] {
+                let out = store
+                    .run(&format!(
+                        "object export -file {name} {rest} {json} --password-file 0=pw-0"
+                    ))
+                    .fails(FAILED);
+                assert_eq!(out.stdout, "", "{name} {rest} {json}: {out:?}");
+                let said = ["Command Result : 0x", "\"error\""][usize::from(!json.is_empty())];
+                assert!(out.stderr.contains(said), "{name} {rest} {json}: {out:?}");
+            }
+        }
+    }
+    let wrong = store
+        .run("object export -handle 1 -file - --password-file 0=red.pem")
+        .fails(LOGIN);
+    assert_eq!(wrong.stdout, "", "{wrong:?}");
+    let out = store.run("store backup -").fails(USAGE);
+    assert_eq!(out.stdout, "", "{out:?}");
+    assert!(!store.path("-").exists());
+    let out = store.run("domain newkey -").ok();
+    assert!(
+        out.stdout
+            .starts_with("-----BEGIN SLOTFS DOMAIN KEY-----\n"),
+        "{out:?}"
+    );
+    assert!(
+        out.stdout.ends_with("-----END SLOTFS DOMAIN KEY-----\n"),
+        "{out:?}"
+    );
+    assert!(!store.path("-").exists());
+    // In the shell the next command prints as ever.
+    let out = run(&mut store.bare(&[
+        "--store",
+        "store.db",
+        "-c",
+        "object export -handle 9 -file -; slot list",
+        "--keep-going",
+    ]));
+    assert!(out.stdout.contains("Slot"), "{out:?}");
+    assert_eq!(
+        out.stdout.matches("Command Result : ").count(),
+        1,
+        "{out:?}"
+    );
+    assert_eq!(
+        out.stderr.matches("Command Result : ").count(),
+        1,
+        "{out:?}"
+    );
+}
+
+/// What is no plain file is not replaced, whatever the user says.
+#[test]
+fn devices_and_pipes_stay() {
+    let store = Store::empty();
+    store.slot(0, "red");
+    store
+        .run_in(0, "object generate -type ed25519 -label k")
+        .ok();
+    nix::unistd::mkfifo(&store.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    symlink("/dev/null", store.path("null")).unwrap();
+    symlink("/proc/self/fd/2", store.path("stderr")).unwrap();
+    for name in ["pipe", "null", "stderr"] {
+        let before = fs::symlink_metadata(store.path(name)).unwrap().file_type();
+        for force in ["", "-force"] {
+            store
+                .run_in(0, &format!("object export -handle 2 -file {name} {force}"))
+                .code_is_not(0);
+        }
+        let after = fs::symlink_metadata(store.path(name)).unwrap().file_type();
+        assert_eq!(before, after, "{name}");
+    }
 }
 
 /// Secret values stay, whatever their attributes say.

@@ -132,7 +132,7 @@ fn imported_keys_clone_and_their_halves_match() {
     let store = Store::empty();
     store.slot(0, "red");
     store.slot(1, "red");
-    fs::write(store.path("password"), "file password\n").unwrap();
+    crate::fixture::write_private(&store.path("password"), "file password\n");
     let mut expected = BTreeMap::new();
     for (name, algorithm) in ALGORITHMS {
         openssl(
@@ -194,7 +194,7 @@ fn imported_keys_clone_and_their_halves_match() {
 fn stores_of_a_key_and_certificates() {
     let store = Store::empty();
     store.slot(0, "red");
-    fs::write(store.path("password"), "file password\n").unwrap();
+    crate::fixture::write_private(&store.path("password"), "file password\n");
     for name in ["own", "ca"] {
         openssl(
             &store,

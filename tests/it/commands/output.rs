@@ -138,7 +138,7 @@ fn password_files() {
         (password(0) + " ", false),
         (String::new(), false),
     ] {
-        fs::write(store.path("pw"), &content).unwrap();
+        crate::fixture::write_private(&store.path("pw"), &content);
         let out = store.run("partition contents -slot 0 --password-file 0=pw");
         assert_eq!(out.code == 0, works, "{content:?}: {out:?}");
         assert!(!out.text().contains("horse"), "{out:?}");
@@ -155,7 +155,7 @@ fn password_files() {
         assert_ne!(out.code, 0, "{option:?}: {out:?}");
     }
     // A file with a path that holds `=` is a path.
-    fs::write(store.path("a=b"), password(0)).unwrap();
+    crate::fixture::write_private(&store.path("a=b"), &password(0));
     store
         .run("partition contents -slot 0 --password-file 0=a=b")
         .ok();
@@ -183,7 +183,7 @@ fn json() {
     let list = store.run("slot list --json").ok().json();
     assert!(list.to_string().contains("slot0"), "{list}");
     // An error is no fact: stderr and the exit status say it.
-    fs::write(store.path("wrong"), "not the password\n").unwrap();
+    crate::fixture::write_private(&store.path("wrong"), "not the password\n");
     let out = store.run("partition contents -slot 0 --json --password-file 0=wrong");
     assert_eq!(out.code, LOGIN, "{out:?}");
     assert!(!out.stderr.is_empty());
@@ -222,7 +222,7 @@ fn usage() {
 #[test]
 fn exit_statuses() {
     let store = one_slot();
-    fs::write(store.path("wrong"), "not the password\n").unwrap();
+    crate::fixture::write_private(&store.path("wrong"), "not the password\n");
     fs::write(store.path("raw"), [7; 16]).unwrap();
     for line in [
         "partition contents",
@@ -265,7 +265,7 @@ fn a_closed_pipe() {
 #[test]
 fn a_locked_role() {
     let store = one_slot();
-    fs::write(store.path("wrong"), "not the password\n").unwrap();
+    crate::fixture::write_private(&store.path("wrong"), "not the password\n");
     for _ in 0..10 {
         store
             .run("partition contents -slot 0 --password-file 0=wrong")

@@ -38,7 +38,7 @@ fn init_with_a_password_argument() {
     store
         .run("partition init -slot 3 -label alpha -domainkey red.pem -password secret-enough")
         .ok();
-    fs::write(store.path("pw"), "secret-enough\r\n").unwrap();
+    crate::fixture::write_private(&store.path("pw"), "secret-enough\r\n");
     store
         .run("partition contents -slot 3 --password-file 3=pw")
         .ok();
@@ -355,7 +355,7 @@ fn partition_contents() {
         out.stdout.ends_with("Command Result : No Error\n"),
         "{out:?}"
     );
-    fs::write(store.path("wrong"), "not the password\n").unwrap();
+    crate::fixture::write_private(&store.path("wrong"), "not the password\n");
     let out = store.run("partition contents -slot 0 --password-file 0=wrong");
     assert_eq!(out.code, LOGIN, "{out:?}");
     assert!(

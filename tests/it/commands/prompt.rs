@@ -1,5 +1,6 @@
 //! What is asked for on a terminal.
 
+use super::{FAILED, USAGE, one_slot};
 use crate::fixture::Store;
 use crate::terminal::Terminal;
 
@@ -43,4 +44,87 @@ fn no_answer_is_no_password() {
     let (code, shown) = terminal.wait();
     assert_ne!(code, 0, "{shown:?}");
     assert!(!store.path("store.db").exists(), "{shown:?}");
+}
+
+fn on_a_terminal(store: &Store, line: &str) -> Terminal {
+    let line = format!("--store store.db {line}");
+    Terminal::spawn(store.bare(&line.split(' ').collect::<Vec<_>>()))
+}
+
+/// A domain string is asked for twice as a password is, in each place that asks for one; two that differ make nothing.
+#[test]
+fn a_domain_string_is_asked_for_twice() {
+    let store = one_slot();
+    let init = "partition init -slot 5 -label five --password-file 5=pw-0";
+    let add = "partition domainadd -slot 0 -domainlabel more --password-file 0:po=pw-0";
+    for (line, slot) in [(init, 5), (add, 0)] {
+        for (second, code) in [
+            ("another one of these", USAGE),
+            ("a string of many words", 0),
+        ] {
+            let slots = || {
+                let listed = store.run("slot list --json").ok().json();
+                listed["slots"].as_array().unwrap().len()
+            };
+            let before = slots();
+            let mut terminal = on_a_terminal(&store, line);
+            terminal.expect(&format!("Enter the cloning domain of slot {slot}: "));
+            terminal.send_hidden("a string of many words");
+            terminal.expect("Re-enter it: ");
+            terminal.send_hidden(second);
+            let (ended, shown) = terminal.wait();
+            assert_eq!(ended, code, "{line}: {shown:?}");
+            assert!(!shown.contains("words"), "{shown:?}");
+            if code == USAGE {
+                assert!(
+                    shown.contains("the two cloning domains differ"),
+                    "{shown:?}"
+                );
+                assert_eq!(slots(), before, "{line}");
+            }
+        }
+    }
+    let domains = store.run_in(0, "partition domainlist --json").ok().json();
+    assert_eq!(domains["domains"].as_array().unwrap().len(), 2);
+}
+
+/// Whoever initialises a slot again is told what that destroys before a new secret is asked for.
+#[test]
+fn the_warning_comes_before_the_new_password() {
+    let store = one_slot();
+    let init = "partition init -slot 0 -label again -domainkey red.pem";
+    let mut terminal = on_a_terminal(&store, init);
+    let before = terminal.expect("'quit' to quit now -> ");
+    assert!(
+        before.contains("slot 0 holds partition 'slot0', and all its objects would be destroyed"),
+        "{before:?}"
+    );
+    assert!(!before.contains("password"), "{before:?}");
+    terminal.send_line("quit");
+    let (code, shown) = terminal.wait();
+    assert_eq!(code, FAILED, "{shown:?}");
+    assert!(!shown.contains("Enter the new password"), "{shown:?}");
+    assert_eq!(store.run_in(0, "object show -handle 1").ok().code, 0);
+
+    let mut terminal = on_a_terminal(&store, &format!("{init} -force"));
+    let before = terminal.expect("Enter the new password for co of slot 0: ");
+    assert!(
+        before.contains("all its objects will be destroyed"),
+        "{before:?}"
+    );
+    terminal.wait_hidden();
+    terminal.send_control('c');
+    assert_ne!(terminal.wait().0, 0);
+    store.run_in(0, "object show -handle 1").ok();
+
+    let mut terminal = on_a_terminal(&store, init);
+    terminal.expect("'quit' to quit now -> ");
+    terminal.send_line("proceed");
+    for ask in ["Enter the new password for co of slot 0: ", "Re-enter it: "] {
+        terminal.expect(ask);
+        terminal.send_hidden("correct horse 0");
+    }
+    let (code, shown) = terminal.wait();
+    assert_eq!(code, 0, "{shown:?}");
+    store.run_in(0, "object show -handle 1").fails(FAILED);
 }

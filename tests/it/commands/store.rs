@@ -137,7 +137,7 @@ fn a_clean_store() {
         .ok();
     assert_eq!(out.stdout.matches("slot 1:").count(), 1, "{out:?}");
     store.run("store check -slot 7").fails(FAILED);
-    fs::write(store.path("wrong"), "not the password\n").unwrap();
+    crate::fixture::write_private(&store.path("wrong"), "not the password\n");
     let out = store
         .run("store check --password-file 1=wrong")
         .fails(LOGIN);

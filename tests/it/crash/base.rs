@@ -29,7 +29,7 @@ impl Base {
         store.slot(0, "red");
         store.slot(1, "red");
         store.domain("blue");
-        std::fs::write(store.path("new"), "another password\n").unwrap();
+        crate::fixture::write_private(&store.path("new"), "another password\n");
         let base = Self { store };
         base.make_logins_cheap();
         base

@@ -124,7 +124,7 @@ fn a_header_that_does_not_fit_closes_its_slot_alone() {
     let (store, blobs) = victim(2);
     // The slot as it was before its co changed the password.
     tampered(&store, "old.db", "");
-    std::fs::write(store.path("new"), "another horse\n").unwrap();
+    crate::fixture::write_private(&store.path("new"), "another horse\n");
     store
         .run_in(0, "role changepw -name co -newpasswordfile new")
         .ok();

@@ -181,7 +181,7 @@ fn each_bad_share_is_named_and_the_others_count() {
 fn a_password_does_not_apply_and_says_so() {
     let store = store();
     store.slot(1, "red");
-    fs::write(store.path("pw"), "correct horse\n").unwrap();
+    crate::fixture::write_private(&store.path("pw"), "correct horse\n");
     let quorum = shares("0", "shares-0", 3, &[1, 2]);
     for line in [
         "role login -name co -slot 0 -password correct-horse".to_owned(),

@@ -202,7 +202,7 @@ fn a_bad_smk_changes_nothing() {
 #[test]
 fn a_crypto_user_gives_it_and_takes_none() {
     let store = two();
-    fs::write(store.path("cu"), "a crypto user\n").unwrap();
+    crate::fixture::write_private(&store.path("cu"), "a crypto user\n");
     run_in(&store, 0, "role init -name cu -newpasswordfile cu").ok();
     let mount = store.start_at(
         "mnt",
@@ -302,7 +302,7 @@ fn the_ring_outlives_a_new_slot_key() {
     let mounted = mount(&store, &[0]);
     let blobs = contents(&mounted.point.join("0"));
     drop(mounted);
-    fs::write(store.path("pw-0"), "another horse\n").unwrap();
+    crate::fixture::write_private(&store.path("pw-0"), "another horse\n");
     fs::write(store.path("po"), "correct horse 0\n").unwrap();
     store
         .run("role resetpw -name co -slot 0 -newpasswordfile pw-0 --password-file 0:po=po")

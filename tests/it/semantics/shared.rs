@@ -58,7 +58,7 @@ fn a_slot_initialised_anew_elsewhere() {
     let hsm = two_slots(2);
     hsm.mount.announce("");
     hsm.copy((0, 1), (1, 1));
-    fs::write(hsm.store.path("pw-1"), "another password\n").unwrap();
+    crate::fixture::write_private(&hsm.store.path("pw-1"), "another password\n");
     hsm.store
         .run("partition init -slot 1 -label again -domainkey red.pem -force --password-file 1=pw-1")
         .ok();

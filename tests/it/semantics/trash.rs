@@ -336,7 +336,7 @@ fn a_reset_password_takes_the_trash_along() {
     let blob = fs::read(mount.point.join("0/1")).unwrap();
     fs::remove_file(mount.point.join("0/1")).unwrap();
     drop(mount);
-    fs::write(store.path("new"), "a new password\n").unwrap();
+    crate::fixture::write_private(&store.path("new"), "a new password\n");
     store
         .run("role resetpw -name co -newpasswordfile new -force -slot 0 --password-file 0:po=pw-0")
         .ok();

@@ -7,7 +7,7 @@ use super::one_slot;
 use crate::fixture::{DEADLINE, Store};
 use crate::terminal::Terminal;
 
-const PROMPT: &str = "slotfs:>";
+const PROMPT: &str = "slotfs:> ";
 
 /// A shell at its first prompt.
 #[track_caller]

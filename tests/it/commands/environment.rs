@@ -1,0 +1,106 @@
+//! Environment variables that name no place: none of them may come to mean the current folder.
+
+use std::process::Stdio;
+
+use super::{LOGIN, STORE, USAGE, one_slot};
+use crate::fixture::{Store, names, run};
+
+const INIT: [&str; 9] = [
+    "partition",
+    "init",
+    "-slot",
+    "0",
+    "-label",
+    "x",
+    "-domainkey",
+    "red.pem",
+    "--password-file=0=pw-0",
+];
+
+/// An empty or relative home is none: nothing is made where the command happens to run.
+#[test]
+fn a_home_that_is_none() {
+    let store = Store::empty();
+    store.domain("red");
+    store.password_file(0);
+    let before = names(&store.path("."));
+    for (home, xdg) in [
+        ("", None),
+        ("", Some("")),
+        ("", Some("relative")),
+        ("relative", None),
+        (".", Some("")),
+        ("./home", Some(".")),
+    ] {
+        for line in [
+            &INIT[..],
+            &["slot", "list"],
+            &["mount", "mnt"],
+            &["store", "check"],
+        ] {
+            let mut command = store.bare(line);
+            command.env("HOME", home).stdin(Stdio::null());
+            if let Some(xdg) = xdg {
+                command.env("XDG_DATA_HOME", xdg);
+            }
+            let out = run(&mut command).fails(USAGE);
+            assert!(
+                out.stderr.contains("give --store PATH"),
+                "HOME={home:?} XDG_DATA_HOME={xdg:?} {line:?}: {out:?}"
+            );
+        }
+    }
+    for variable in ["SLOTFS_STORE", "SLOTFS_ACTIVE_SLOT"] {
+        run(store
+            .bare(&["slot", "list"])
+            .env(variable, "")
+            .stdin(Stdio::null()))
+        .fails(USAGE);
+    }
+    assert_eq!(names(&store.path(".")), before);
+    // An absolute one of the two is enough.
+    for (home, xdg) in [("", store.path("xdg")), ("relative", store.path("xdg2"))] {
+        run(store
+            .bare(&INIT)
+            .env("HOME", home)
+            .env("XDG_DATA_HOME", &xdg)
+            .stdin(Stdio::null()))
+        .ok();
+        assert!(xdg.join("slotfs/store.db").exists());
+    }
+}
+
+/// An empty $CREDENTIALS_DIRECTORY holds no passwords, and the current folder is not taken for it.
+#[test]
+fn a_credentials_directory_that_is_none() {
+    let store = one_slot();
+    std::fs::copy(store.path("pw-0"), store.path("slot-0.password")).unwrap();
+    let line = ["--store", "store.db", "partition", "contents"];
+    let out = run(store
+        .bare(&line)
+        .env("CREDENTIALS_DIRECTORY", "")
+        .stdin(Stdio::null()));
+    assert!([LOGIN, USAGE].contains(&out.code), "{out:?}");
+    assert_ne!(out.code, STORE, "{out:?}");
+}
+
+/// The shell's history is not kept in the current folder either.
+#[test]
+fn a_history_of_nobody() {
+    let store = one_slot();
+    let before = names(&store.path("."));
+    for home in ["", "relative"] {
+        let mut command = store.bare(&["--store", "store.db"]);
+        command
+            .env("HOME", home)
+            .env("XDG_STATE_HOME", "")
+            .env_remove("SLOTFS_HISTORY");
+        let mut terminal = crate::terminal::Terminal::spawn(command);
+        terminal.expect("slotfs:>");
+        terminal.send_line("slot list");
+        terminal.expect("Command Result : No Error");
+        terminal.send_line("exit");
+        assert_eq!(terminal.wait().0, 0);
+    }
+    assert_eq!(names(&store.path(".")), before);
+}
