@@ -3,6 +3,7 @@
 mod clone;
 mod domains;
 mod export;
+mod grammar;
 mod import;
 mod keys;
 mod output;

@@ -63,10 +63,7 @@ impl Export {
                 path: "standard output".into(),
                 source,
             };
-            let mut out = io::stdout().lock();
-            out.write_all(content.bytes())
-                .and_then(|()| out.flush())
-                .map_err(failed)?;
+            output::write(content.bytes()).map_err(failed)?;
             return Ok(Ended::Bare);
         }
         write(&self.file, content.bytes(), mode, self.force)?;
