@@ -200,7 +200,8 @@ fn daemon_document(said: &str, error: &Error) -> Value {
 
 /// The part of it for people, on standard error.
 pub fn tell_error(error: &Error) {
-    let mut text = format!("slotfs: {error}\n");
+    // On one line: a name in it may hold a line break.
+    let mut text = format!("slotfs: {}\n", show::escape_controls(&error.to_string()));
     if let Some(hint) = error.hint() {
         text.push_str(&format!("  hint: {hint}\n"));
     }

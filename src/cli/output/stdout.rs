@@ -55,6 +55,12 @@ pub fn flush() -> io::Result<()> {
     if CLOSED.load(Ordering::Relaxed) {
         return Ok(());
     }
-    let copy = io::stdout().as_fd().try_clone_to_owned()?;
-    nix::unistd::close(copy).map_err(io::Error::from)
+    // Without a descriptor to spare there is nobody to ask.
+    let Ok(copy) = io::stdout().as_fd().try_clone_to_owned() else {
+        return Ok(());
+    };
+    match nix::unistd::close(copy) {
+        Ok(()) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
 }

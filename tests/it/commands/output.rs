@@ -553,4 +553,19 @@ fn labels_are_escaped() {
         "9",
     ]);
     assert!(!out.text().contains(['\u{202e}', '\u{9b}']), "{out:?}");
+    // A name forges no line.
+    let forged = "pw\nslotfs: all is well";
+    let out = store.args(&[
+        "role",
+        "login",
+        "-name",
+        "co",
+        "-password-file",
+        &format!("0={forged}"),
+    ]);
+    assert!(
+        !out.stderr.lines().any(|line| line == "slotfs: all is well"),
+        "{out:?}"
+    );
+    assert_ne!(out.code, 0, "{out:?}");
 }
