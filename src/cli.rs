@@ -1,11 +1,10 @@
 //! The command line: lunacm's nouns, verbs and options (DESIGN.md 6).
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::error::{Error, Result, exit};
 use crate::object::SlotId;
@@ -14,7 +13,9 @@ use crate::shell;
 mod console;
 mod data;
 mod domain;
+mod effect;
 pub(crate) mod fuzzing;
+mod grammar;
 mod guarded;
 mod line;
 mod mount;
@@ -30,8 +31,9 @@ mod store;
 
 pub(crate) use console::Console;
 pub use console::Kept;
+pub(crate) use grammar::{Grammar, Refusal, option, subcommand};
 pub(crate) use line::Line;
-pub(crate) use output::{error as print_error, print, tell};
+pub(crate) use output::{begin, end, error as print_error, print, refusal as print_refusal, tell};
 use password::PasswordFile;
 pub(crate) use slot::table as slot_table;
 
@@ -42,15 +44,16 @@ pub(crate) use slot::table as slot_table;
 #[command(name = "slotfs", version, infer_subcommands = true)]
 pub struct Cli {
     #[command(flatten)]
-    globals: Globals,
-    #[command(flatten)]
     shell: shell::Options,
+    #[command(flatten)]
+    globals: Globals,
     #[command(subcommand)]
     noun: Option<Noun>,
 }
 
 /// Options of every command.
 #[derive(Args, Clone)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
     /// The store's file [default: $XDG_DATA_HOME/slotfs/store.db]
     #[arg(long, global = true, env = "SLOTFS_STORE", value_name = "PATH")]
@@ -119,9 +122,11 @@ enum Ended {
 
 /// Runs the command line `args`, program name first; the process's exit status.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let cli = match parse(args) {
+    let words: Vec<OsString> = args.into_iter().skip(1).collect();
+    let json = grammar::asks_for_json(&words);
+    let cli = match parse(words) {
         Ok(cli) => cli,
-        Err(error) => return print_clap(error),
+        Err(refusal) => return print_refusal(&refusal, json),
     };
     if !matches!(cli.noun, Some(Noun::Mount(_))) {
         crate::logging::for_command();
@@ -132,14 +137,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let mut command = Cli::command();
-    let mut args = spell_out(args, &command);
-    spell_out_help(&mut args, &command);
-    let matches = command.try_get_matches_from_mut(args)?;
-    let cli = Cli::from_arg_matches(&matches)?;
+/// Reads the words after the program's name.
+fn parse(words: Vec<OsString>) -> Result<Cli, Refusal> {
+    let grammar = Grammar::new(Cli::command());
+    let cli: Cli = grammar.read(words)?;
     if cli.noun.is_some() && cli.shell.given() {
-        return Err(command.error(
+        return Err(grammar.refusal(
             ErrorKind::ArgumentConflict,
             "-c, --keep-going and --idle are for the shell, and there is a command",
         ));
@@ -147,60 +150,13 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     Ok(cli)
 }
 
-/// Prints the help that was asked for, or why a command line cannot be read; the exit status.
-pub(crate) fn print_clap(mut error: clap::Error) -> u8 {
-    hide_values(&mut error);
-    // Nothing is to be done when the terminal is gone.
-    let _ = error.print();
-    if error.use_stderr() {
-        exit::USAGE
-    } else {
-        exit::DONE
-    }
-}
-
-/// A word that belongs to no option may be a password with a typing error before it, or have one in it.
-fn hide_values(error: &mut clap::Error) {
-    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
-        return;
-    };
-    // What is near to the name of an option is taken for a typing error in it, and may be shown.
-    let likely_option = error.get(ContextKind::SuggestedArg).is_some();
-    if error.kind() == ErrorKind::UnknownArgument
-        && let Some(shown) = without_value(word, likely_option)
-    {
-        error.insert(ContextKind::InvalidArg, ContextValue::String(shown));
-        error.remove(ContextKind::Suggested);
-    }
-}
-
-/// What of a word may be shown, when that is not all: the name of an option, as far as it can be told from its value.
-fn without_value(word: &str, likely_option: bool) -> Option<String> {
-    if word.starts_with("--") {
-        let (option, value) = match word.split_once('=') {
-            Some((option, _)) => (option, "=..."),
-            None => (word, ""),
-        };
-        return match (likely_option, value) {
-            (true, "") => None,
-            (true, _) => Some(format!("{option}{value}")),
-            (false, _) => Some(format!("--...{value}")),
-        };
-    }
-    let mut letters = word.chars();
-    match (letters.next(), letters.next(), letters.next()) {
-        (Some('-'), _, None) => None,
-        (Some('-'), Some(letter), Some(_)) => Some(format!("-{letter}...")),
-        _ => Some("...".to_owned()),
-    }
-}
-
 /// Runs one command and prints how it ended; its exit status. `kept` is what the shell keeps between
 /// commands.
 fn execute(globals: Globals, noun: Noun, kept: Option<&Kept>) -> u8 {
     let console = Console::new(globals, kept);
     output::data_on_stdout(false);
-    match noun.run(&console) {
+    output::begin(noun.leaves_something());
+    let status = match noun.run(&console) {
         Ok(Ended::WithResult) if !console.json() => {
             output::print("\nCommand Result : No Error\n");
             exit::DONE
@@ -214,7 +170,8 @@ fn execute(globals: Globals, noun: Noun, kept: Option<&Kept>) -> u8 {
             output::error(&error, console.json());
             error.exit_status()
         }
-    }
+    };
+    output::end(status)
 }
 
 impl Noun {
@@ -227,93 +184,16 @@ impl Noun {
             Self::Store { verb } => verb.run(console),
             Self::Domain { verb } => verb.run(console),
             Self::Mount(mount) => mount.run(console),
-            Self::Umount(umount) => umount.run(),
+            Self::Umount(umount) => umount.run(console),
         }
-    }
-}
-
-/// lunacm spells long options with one dash: `-objects` becomes `--objects` wherever that is an option.
-fn spell_out(args: impl IntoIterator<Item = OsString>, command: &Command) -> Vec<OsString> {
-    let mut longs = BTreeSet::new();
-    collect_longs(command, &mut longs);
-    let mut plain = false;
-    args.into_iter()
-        .map(|arg| {
-            plain |= arg == "--";
-            match arg.to_str().and_then(|text| text.strip_prefix('-')) {
-                Some(name) if !plain && name.len() > 1 => {
-                    let long = name.split('=').next().unwrap_or(name);
-                    if longs.contains(long) {
-                        return format!("--{name}").into();
-                    }
-                    arg
-                }
-                _ => arg,
-            }
-        })
-        .collect()
-}
-
-/// The subcommand of that name, or the only one that begins so.
-pub(crate) fn subcommand<'a>(command: &'a Command, word: &str) -> Option<&'a Command> {
-    command.find_subcommand(word).or_else(|| {
-        let mut matching = command
-            .get_subcommands()
-            .filter(|inner| inner.get_name().starts_with(word));
-        matching.next().filter(|_| matching.next().is_none())
-    })
-}
-
-/// clap takes nouns and verbs that are cut short everywhere but after `help`.
-fn spell_out_help(args: &mut [OsString], command: &Command) {
-    let help = args.iter().position(|arg| arg == "help");
-    let mut command = command;
-    for name in args.iter_mut().skip(help.map_or(usize::MAX, |at| at + 1)) {
-        let Some(inner) = name.to_str().and_then(|word| subcommand(command, word)) else {
-            return;
-        };
-        command = inner;
-        *name = command.get_name().into();
-    }
-}
-
-fn collect_longs(command: &Command, longs: &mut BTreeSet<String>) {
-    longs.insert("help".into());
-    for arg in command.get_arguments() {
-        longs.extend(arg.get_long().map(str::to_owned));
-        longs.extend(
-            arg.get_all_aliases()
-                .into_iter()
-                .flatten()
-                .map(str::to_owned),
-        );
-    }
-    for subcommand in command.get_subcommands() {
-        collect_longs(subcommand, longs);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use clap::Command;
 
-    #[test]
-    fn a_word_that_is_not_understood_is_not_told_with_its_value() {
-        for (word, likely_option, shown) in [
-            ("--pasword=secret", true, Some("--pasword=...")),
-            ("--pasword", true, None),
-            ("--Sesame=x", false, Some("--...=...")),
-            ("--Sesame", false, Some("--...")),
-            ("-psecret", false, Some("-p...")),
-            ("-p=secret", false, Some("-p...")),
-            ("secret", false, Some("...")),
-            ("", false, Some("...")),
-            ("-p", false, None),
-        ] {
-            let told = without_value(word, likely_option);
-            assert_eq!(told.as_deref(), shown, "{word}");
-        }
-    }
+    use super::*;
 
     #[test]
     fn the_grammar_is_sound() {
@@ -338,23 +218,5 @@ mod tests {
             }
         }
         check(&Cli::command(), "slotfs");
-    }
-
-    #[test]
-    fn one_dash_is_as_good_as_two() {
-        let spelled = |args: &[&str]| {
-            spell_out(args.iter().map(Into::into), &Cli::command())
-                .into_iter()
-                .map(|arg| arg.into_string().unwrap())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(
-            spelled(&["slotfs", "-slot", "1", "-label=x", "-s", "1", "--force"]),
-            ["slotfs", "--slot", "1", "--label=x", "-s", "1", "--force"]
-        );
-        assert_eq!(
-            spelled(&["-o", "ro", "--", "-slot"]),
-            ["-o", "ro", "--", "-slot"]
-        );
     }
 }

@@ -80,12 +80,15 @@ impl fmt::Display for Role {
 
 impl FromStr for Role {
     type Err = String;
-    /// The short name, or lunacm's long one in any case.
+    /// The short name or lunacm's long one, in any case.
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL
             .into_iter()
-            .find(|role| role.to_string() == text || role.long_name().eq_ignore_ascii_case(text))
-            .ok_or_else(|| format!("'{text}' is not a role: po, co or cu"))
+            .find(|role| {
+                let names = [role.to_string(), role.long_name().to_string()];
+                names.iter().any(|name| name.eq_ignore_ascii_case(text))
+            })
+            .ok_or_else(|| "not a role: po, co or cu".to_owned())
     }
 }
 

@@ -413,6 +413,8 @@ pub enum Error {
     Daemon {
         /// Its exit status.
         status: u8,
+        /// What it wrote to standard output: a JSON document with its error.
+        said: String,
     },
     /// The system has no random numbers to give.
     #[error("the system gave no random numbers: {0}")]
@@ -663,7 +665,7 @@ impl Error {
             | Self::DiskFull { .. } => exit::STORE,
             Self::Mount { .. } => exit::MOUNT,
             Self::Interrupted(_) => exit::INTERRUPTED,
-            Self::Daemon { status } => *status,
+            Self::Daemon { status, .. } => *status,
             Self::Unverified { .. }
             | Self::OtherIdentity { .. }
             | Self::PayloadVersion { .. }

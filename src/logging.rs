@@ -1,18 +1,35 @@
 //! The log: env_logger with `$SLOTFS_LOG`.
 
 use std::fs::File;
+use std::io::Write;
 
 use env_logger::{Builder, Env, Target};
-use log::LevelFilter;
+use log::{Level, LevelFilter};
+
+use crate::object::show;
 
 mod log_file;
 
 /// Variable with env_logger's filter syntax.
 const VARIABLE: &str = "SLOTFS_LOG";
 
-/// Logs of a command: warnings, to standard error.
+/// Logs of a command: warnings, to standard error, a line of words for each. What `$SLOTFS_LOG` asks for beside them
+/// has a time and a place.
 pub fn for_command() {
-    init(builder("warn"));
+    let mut builder = builder("warn");
+    builder.format(|line, record| {
+        let text = record.args().to_string();
+        let text = show::escape_controls(&text);
+        match record.level() {
+            Level::Warn => writeln!(line, "warning: {text}"),
+            Level::Error => writeln!(line, "error: {text}"),
+            level => {
+                let time = line.timestamp_millis();
+                writeln!(line, "[{time} {level} {}] {text}", record.target())
+            }
+        }
+    });
+    init(builder);
 }
 
 /// Logs of a daemon: every verdict, to `file` or standard error.

@@ -33,7 +33,7 @@ impl FromStr for SlotId {
     fn from_str(text: &str) -> Result<Self, String> {
         canonical_u32(text)
             .map(Self)
-            .ok_or_else(|| format!("'{text}' is not a slot number (0 to {})", u32::MAX))
+            .ok_or_else(|| format!("not a slot number (0 to {})", u32::MAX))
     }
 }
 
@@ -71,7 +71,7 @@ impl FromStr for Handle {
     fn from_str(text: &str) -> Result<Self, String> {
         canonical_u32(text)
             .and_then(Self::new)
-            .ok_or_else(|| format!("'{text}' is not a handle (1 to {})", u32::MAX))
+            .ok_or_else(|| format!("not a handle (1 to {})", u32::MAX))
     }
 }
 

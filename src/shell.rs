@@ -79,8 +79,9 @@ pub fn run(mut globals: Globals, options: Options) -> u8 {
 }
 
 fn fail(error: &Error, json: bool) -> u8 {
+    cli::begin(false);
     cli::print_error(error, json);
-    error.exit_status()
+    cli::end(error.exit_status())
 }
 
 impl Shell {
@@ -102,7 +103,10 @@ impl Shell {
                 Some(status) => Did::End(status),
                 None => Did::Leave,
             }),
-            Err(error) => Ok(Did::End(cli::print_clap(error))),
+            Err(refusal) => {
+                let json = self.globals.json() || Line::asks_for_json(&words);
+                Ok(Did::End(cli::print_refusal(&refusal, json)))
+            }
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Data on standard output. All else that its command says is on standard error then ([`super::output::data_on_stdout`]).
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
+use super::output;
 use crate::error::{Error, Result};
 
 /// The names of standard output.
@@ -15,8 +16,7 @@ pub fn is_stdout(path: &Path) -> bool {
 
 /// Writes data to standard output. A reader that has had enough is not an error of ours.
 pub fn write(data: &[u8]) -> Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(data).and_then(|()| out.flush()) {
+    match output::write(data) {
         Err(source) if source.kind() != io::ErrorKind::BrokenPipe => Err(Error::File {
             path: "standard output".into(),
             source,

@@ -4,8 +4,11 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
+use clap::CommandFactory;
+
+use super::grammar::{Grammar, asks_for_json};
 use super::password::{PasswordFile, parse_login};
-use super::{hide_values, parse};
+use super::{Cli, option, parse};
 use crate::daemon::MountOptions;
 use crate::fuzzing::Input;
 use crate::object::attributes::Chosen;
@@ -36,7 +39,11 @@ pub(crate) fn run(data: &[u8]) {
             try_parse(arguments(input.rest()));
         }
         1 => secret_argument(&mut input),
-        _ => value(&String::from_utf8_lossy(input.rest())),
+        _ => {
+            let text = String::from_utf8_lossy(input.rest());
+            value(&text);
+            one_dash(&text);
+        }
     }
 }
 
@@ -51,10 +58,44 @@ fn arguments(bytes: &[u8]) -> Vec<OsString> {
 
 /// What is told of a command line that cannot be read.
 fn try_parse(words: Vec<OsString>) -> Option<String> {
-    let words = std::iter::once("slotfs".into()).chain(words);
-    let mut error = parse(words).err()?;
-    hide_values(&mut error);
-    Some(error.render().to_string())
+    // It looks at all of them, whatever they are.
+    asks_for_json(&words);
+    let refusal = parse(words).err()?;
+    assert!(refusal.is_asked_for() || !refusal.hint().is_empty());
+    Some(format!(
+        "{}{}{}",
+        refusal.text(),
+        refusal.message(),
+        refusal.hint()
+    ))
+}
+
+/// A word with one dash among the options of a command: exactly one of them, or refused with what was meant instead,
+/// and never a value.
+fn one_dash(text: &str) {
+    let name = text.split(['=', '\0']).next().unwrap_or_default();
+    if name.is_empty() || name.starts_with('-') {
+        return;
+    }
+    let grammar = Grammar::new(Cli::command());
+    for (command, _, _) in SECRET_OPTIONS {
+        let words = command.split(' ').map(OsString::from);
+        let words = words.chain([format!("-{name}").into()]).collect();
+        let mut place = grammar.root();
+        for word in command.split(' ').take(2) {
+            place = place.find_subcommand(word).unwrap();
+        }
+        match option(place, &format!("-{name}")) {
+            Some(_) => {}
+            None => {
+                let refusal = grammar.matches(words).expect_err("no option is called so");
+                assert!(
+                    !refusal.is_asked_for() && !refusal.hint().is_empty(),
+                    "{name:?}"
+                );
+            }
+        }
+    }
 }
 
 /// What follows a secret: whatever the fuzzer likes, but no second secret.
@@ -98,9 +139,22 @@ fn secret_argument(input: &mut Input<'_>) {
         )
         .chain(after.split_terminator('\n').map(OsString::from))
         .collect();
-    if let Some(told) = try_parse(words.clone()) {
+    let told = try_parse(words.clone());
+    if let Some(told) = &told {
         assert!(!told.contains(SECRET), "{words:?}: {told}");
     }
+    let attached = words.iter().any(|word| {
+        let word = word.to_string_lossy();
+        let short = word.starts_with('-') && !word.starts_with("--");
+        short
+            && word[2.min(word.len())..]
+                .trim_start_matches('=')
+                .starts_with(SECRET)
+    });
+    assert!(
+        !attached || told.is_some(),
+        "{words:?}: a letter took a value"
+    );
 }
 
 /// Values of options against what they are said to be.

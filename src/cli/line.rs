@@ -1,9 +1,10 @@
 //! A line of the shell: the same commands, with the options that the shell was started with.
 
 use clap::builder::Resettable;
-use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, Command, CommandFactory, Parser, Subcommand};
 
-use super::{Globals, Kept, Noun, execute, spell_out, spell_out_help};
+use super::grammar::{self, Grammar, Refusal};
+use super::{Globals, Kept, Noun, execute};
 use crate::error::{Error, Result};
 
 /// What a line of the shell holds.
@@ -35,7 +36,11 @@ enum Verb {
 
 impl Line {
     /// The grammar of a line. What the environment says was said to the shell, not on the line.
-    pub(crate) fn grammar() -> Command {
+    pub(crate) fn grammar() -> Grammar {
+        Grammar::new(Self::commands())
+    }
+
+    fn commands() -> Command {
         Self::command()
             .mut_arg("store", |arg| arg.env(Resettable::Reset).hide(true))
             .mut_arg("active_slot", |arg| arg.env(Resettable::Reset))
@@ -45,19 +50,21 @@ impl Line {
     ///
     /// # Errors
     /// Usage, or help that was asked for.
-    pub(crate) fn matches(words: &[String]) -> Result<ArgMatches, clap::Error> {
-        let grammar = Self::grammar();
-        let mut words = spell_out(words.iter().map(Into::into), &grammar);
-        spell_out_help(&mut words, &grammar);
-        grammar.try_get_matches_from(words)
+    pub(crate) fn matches(words: &[String]) -> Result<ArgMatches, Refusal> {
+        Self::grammar().matches(words.iter().map(Into::into).collect())
     }
 
     /// Reads the words of a line.
     ///
     /// # Errors
     /// As [`Self::matches`].
-    pub(crate) fn parse_words(words: &[String]) -> Result<Self, clap::Error> {
-        Self::matches(words).and_then(|matches| Self::from_arg_matches(&matches))
+    pub(crate) fn parse_words(words: &[String]) -> Result<Self, Refusal> {
+        Self::grammar().read(words.iter().map(Into::into).collect())
+    }
+
+    /// Whether the words of a line ask for JSON.
+    pub(crate) fn asks_for_json(words: &[String]) -> bool {
+        grammar::asks_for_json(words)
     }
 
     /// Runs the command of a line in a shell that was started with `outer`; its exit status, or that it leaves
@@ -105,14 +112,14 @@ mod tests {
 
     #[test]
     fn the_grammar_of_a_line_is_sound() {
-        Line::grammar().debug_assert();
+        Line::commands().debug_assert();
     }
 
     #[test]
     fn a_store_on_a_line_is_refused() {
         let words = ["slot", "list", "--store", "x"].map(str::to_owned);
-        let line = Line::parse_words(&words).unwrap_or_else(|error| panic!("{error}"));
-        let outer = Line::parse_words(&words[..2]).unwrap().globals;
+        let line = Line::parse_words(&words).unwrap_or_else(|refusal| panic!("{}", refusal.text()));
+        let outer = Line::parse_words(&words[..2]).ok().unwrap().globals;
         assert!(line.globals.within(&outer).is_err());
     }
 }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 
-use super::{Console, Ended, password};
+use super::{Console, Ended, output, password};
 use crate::credential::{Role, SlotKind};
 use crate::daemon::{self, MountOptions, Plan};
 use crate::error::{Error, Result};
@@ -109,11 +110,18 @@ impl Mount {
                 plan.logins.push((slot, role, shown));
             }
         }
+        let document = json!({
+            "mountpoint": plan.mountpoint.display().to_string(),
+            "store": plan.store.display().to_string(),
+        });
         if self.foreground {
             inherited.close();
             daemon::serve(plan, daemon::Ground::Fore)?;
         } else {
             daemon::start(&plan)?;
+        }
+        if console.json() {
+            output::print_json(&document);
         }
         Ok(Ended::Bare)
     }
@@ -121,8 +129,12 @@ impl Mount {
 
 impl Umount {
     /// Runs the command.
-    pub fn run(self) -> Result<Ended> {
+    pub fn run(self, console: &Console<'_>) -> Result<Ended> {
         daemon::umount(&self.mountpoint)?;
+        if console.json() {
+            let mountpoint = self.mountpoint.display().to_string();
+            output::print_json(&json!({ "mountpoint": mountpoint }));
+        }
         Ok(Ended::Bare)
     }
 }

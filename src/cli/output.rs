@@ -2,11 +2,20 @@
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
 use super::Ended;
-use crate::error::{Error, Result};
+use super::grammar::Refusal;
+use crate::error::{Error, Result, exit};
+use crate::object::show;
+
+mod json;
+mod stdout;
+
+pub use json::compact;
+pub use stdout::write;
 
 /// Whether standard output is for the data of this command, and all else goes to standard error.
 static DATA_ON_STDOUT: AtomicBool = AtomicBool::new(false);
@@ -16,24 +25,139 @@ pub fn data_on_stdout(is: bool) {
     DATA_ON_STDOUT.store(is, Ordering::Relaxed);
 }
 
-/// Prints to standard output. A reader that went away is not an error of ours.
+/// What became of a command's output.
+struct Outcome {
+    /// Whether what cannot be printed is told on standard error instead.
+    tell: bool,
+    /// Why something could not be printed.
+    failed: bool,
+}
+
+static OUTCOME: Mutex<Outcome> = Mutex::new(Outcome {
+    tell: false,
+    failed: false,
+});
+
+/// Before the output of a command. With `tell`, what of it cannot be printed is told on standard error: it is what the
+/// command did.
+pub fn begin(tell: bool) {
+    *OUTCOME.lock().unwrap_or_else(PoisonError::into_inner) = Outcome {
+        tell,
+        failed: false,
+    };
+}
+
+/// After the output of a command that ended with `status`: the exit status that it has then.
+pub fn end(status: u8) -> u8 {
+    if let Err(error) = stdout::flush() {
+        not_printed("", error);
+    }
+    let outcome = std::mem::replace(
+        &mut *OUTCOME.lock().unwrap_or_else(PoisonError::into_inner),
+        Outcome {
+            tell: false,
+            failed: false,
+        },
+    );
+    match (outcome.failed, status) {
+        (true, exit::DONE) => {
+            if outcome.tell {
+                tell("  hint: the command was done; only its output could not be written\n");
+            }
+            exit::FAILED
+        }
+        _ => status,
+    }
+}
+
+/// Prints to standard output. A reader that went away is not an error of ours; any other failure is told, and in the
+/// exit status by [`end`].
 pub fn print(text: &str) {
     if DATA_ON_STDOUT.load(Ordering::Relaxed) {
         return tell(text);
     }
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    print_as_it_is(&harmless(text));
+}
+
+fn print_as_it_is(text: &str) {
+    if let Err(error) = stdout::write(text.as_bytes()) {
+        not_printed(text, error);
+    }
+}
+
+fn not_printed(text: &str, source: io::Error) {
+    if source.kind() == io::ErrorKind::BrokenPipe {
+        return;
+    }
+    let mut outcome = OUTCOME.lock().unwrap_or_else(PoisonError::into_inner);
+    if !std::mem::replace(&mut outcome.failed, true) {
+        tell_error(&Error::File {
+            path: "standard output".into(),
+            source,
+        });
+    }
+    if outcome.tell {
+        tell(text);
+    }
 }
 
 /// Prints one JSON document.
 pub fn print_json(document: &Value) {
-    print(&format!("{document:#}\n"));
+    print(&format!("{}\n", json::pretty(document)));
 }
 
 /// Prints to standard error.
 pub fn tell(text: &str) {
     // Nothing is to be done when the terminal is gone.
-    let _ = io::stderr().write_all(text.as_bytes());
+    let _ = io::stderr().write_all(harmless(text).as_bytes());
+}
+
+/// `text` without what a terminal would obey, or show otherwise than it is: others may have chosen a part of it.
+fn harmless(text: &str) -> String {
+    let mut harmless = String::with_capacity(text.len());
+    for c in text.chars() {
+        if !matches!(c, '\n' | '\t') && show::is_hazardous(c) {
+            harmless.extend(c.escape_default());
+        } else {
+            harmless.push(c);
+        }
+    }
+    harmless
+}
+
+/// Prints the help that was asked for, or why a command line cannot be read; the exit status.
+pub fn refusal(refusal: &Refusal, json: bool) -> u8 {
+    begin(false);
+    if refusal.is_asked_for() {
+        if json {
+            let what = if refusal.is_help() { "help" } else { "version" };
+            print_json(&json!({ what: refusal.text().trim_end() }));
+        } else {
+            print_as_it_is(coloured(refusal, &io::stdout()));
+        }
+        return end(exit::DONE);
+    }
+    // Nothing is to be done when the terminal is gone.
+    let _ = io::stderr().write_all(coloured(refusal, &io::stderr()).as_bytes());
+    if json {
+        print_json(&json!({ "error": {
+            "message": refusal.message(),
+            "code": "0x7",
+            "name": "CKR_ARGUMENTS_BAD",
+            "hint": refusal.hint(),
+        } }));
+    }
+    end(exit::USAGE)
+}
+
+/// In colours where they are shown (no-color.org).
+fn coloured<'a>(refusal: &'a Refusal, stream: &impl io::IsTerminal) -> &'a str {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    match stream.is_terminal() && !unwanted {
+        true => refusal.styled(),
+        false => refusal.text(),
+    }
 }
 
 /// The end of a command that has something to show even when it fails: one JSON document with the error in it
@@ -66,7 +190,11 @@ pub fn error_json(error: &Error) -> Value {
 
 /// Prints an error: what happened, then what to do; and on standard output what lunacm would end with.
 pub fn error(error: &Error, json: bool) {
-    if matches!(error, Error::Daemon { .. }) {
+    // It has told people itself.
+    if let Error::Daemon { said, .. } = error {
+        if json {
+            print_json(&daemon_document(said, error));
+        }
         return;
     }
     tell_error(error);
@@ -77,9 +205,15 @@ pub fn error(error: &Error, json: bool) {
     }
 }
 
+/// The document that a daemon ended with, or ours when it had none.
+fn daemon_document(said: &str, error: &Error) -> Value {
+    serde_json::from_str(said).unwrap_or_else(|_| json!({ "error": error_json(error) }))
+}
+
 /// The part of it for people, on standard error.
 pub fn tell_error(error: &Error) {
-    let mut text = format!("slotfs: {error}\n");
+    // On one line: a name in it may hold a line break.
+    let mut text = format!("slotfs: {}\n", show::escape_controls(&error.to_string()));
     if let Some(hint) = error.hint() {
         text.push_str(&format!("  hint: {hint}\n"));
     }

@@ -1,6 +1,7 @@
 //! From `slotfs mount` to the daemon it starts: passwords on its standard input, readiness on its
 //! standard output.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -28,12 +29,14 @@ pub fn start(plan: &Plan) -> Result<()> {
     let program = std::env::current_exe().map_err(|why| failed("find slotfs itself", &why))?;
     let mut command = Command::new(program);
     command.arg("--store").arg(&plan.store);
-    command.arg("mount").arg("--handed-over");
+    command.arg("mount").arg("--handed-over").arg("--json");
     if !plan.options_text.is_empty() {
-        command.arg("-o").arg(&plan.options_text);
+        command.arg(format!("--options={}", plan.options_text));
     }
     if let Some(log_file) = &plan.log_file {
-        command.arg("--log-file").arg(log_file);
+        let mut option = OsString::from("--log-file=");
+        option.push(log_file);
+        command.arg(option);
     }
     command.arg("--").arg(&plan.mountpoint);
     let mountpoint = plan
@@ -98,7 +101,7 @@ pub fn start(plan: &Plan) -> Result<()> {
         .and_then(|code| u8::try_from(code).ok())
         .filter(|code| *code != 0)
         .unwrap_or(crate::error::exit::MOUNT);
-    Err(Error::Daemon { status })
+    Err(Error::Daemon { status, said })
 }
 
 /// `SLOT ROLE HEX` lines.

@@ -84,13 +84,31 @@ pub fn json(object: &Object) -> Value {
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c == '\\' || c.is_control() || is_deceptive(c) {
+        if c == '\\' || is_hazardous(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);
         }
     }
     out
+}
+
+/// `text` on one line and without effect on a terminal, as [`escape`] but with its backslashes as they are: for text
+/// whose parts are escaped already.
+pub fn escape_controls(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_hazardous(c) {
+            true => out.extend(c.escape_default()),
+            false => out.push(c),
+        }
+    }
+    out
+}
+
+/// Characters that a terminal obeys, or by which text looks like other text.
+pub fn is_hazardous(c: char) -> bool {
+    c.is_control() || is_deceptive(c)
 }
 
 /// Characters that show as nothing, end a line, or reorder what stands around them, by which one label

@@ -15,7 +15,7 @@ use rustyline::hint::Hinter;
 use rustyline::validate::Validator;
 
 use super::words::Typed;
-use crate::cli::{Kept, Line, subcommand};
+use crate::cli::{Grammar, Kept, Line, option, subcommand};
 use crate::credential::Role;
 use crate::object::{Handle, SlotId};
 
@@ -24,7 +24,7 @@ const MOST_CANDIDATES: usize = 200;
 
 /// Completes lines of the shell.
 pub struct Complete {
-    grammar: Command,
+    grammar: Grammar,
     kept: Arc<Kept>,
 }
 
@@ -42,9 +42,10 @@ struct Place<'a> {
 impl Complete {
     /// Over what `kept` has open.
     pub fn new(kept: Arc<Kept>) -> Self {
-        let mut grammar = Line::grammar();
-        grammar.build();
-        Self { grammar, kept }
+        Self {
+            grammar: Line::grammar(),
+            kept,
+        }
     }
 
     /// Where the word under the cursor starts, and what may take its place.
@@ -70,7 +71,7 @@ impl Complete {
 
     fn place(&self, before: &[String]) -> Option<Place<'_>> {
         let mut place = Place {
-            command: &self.grammar,
+            command: self.grammar.root(),
             option: None,
             positionals: 0,
             slot: None,
@@ -82,7 +83,7 @@ impl Complete {
                 }
             } else if word.starts_with('-') {
                 // With '=' the value is in the word.
-                place.option = option(place.command, word)
+                place.option = option(place.command, word.split('=').next().unwrap_or(word))
                     .filter(|arg| arg.get_action().takes_values() && !word.contains('='));
             } else if place.command.has_subcommands() {
                 place.command = subcommand(place.command, word)?;
@@ -108,7 +109,7 @@ impl Complete {
             .filter(|arg| !arg.is_hide_set())
             .filter_map(Arg::get_long)
             .map(|long| format!("{dashes}{long}"))
-            .filter(|option| option.starts_with(word))
+            .filter(|option| begins(option, word))
             .collect()
     }
 
@@ -187,10 +188,14 @@ fn ranges(word: &str) -> Vec<(u32, u32)> {
     ranges
 }
 
+/// Whether `one` begins with `word`, in any case: what is offered takes its place.
+fn begins(one: &str, word: &str) -> bool {
+    one.get(..word.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(word))
+}
+
 fn begin_with(word: &str, all: impl IntoIterator<Item = String>) -> Vec<String> {
-    all.into_iter()
-        .filter(|one| one.starts_with(word))
-        .collect()
+    all.into_iter().filter(|one| begins(one, word)).collect()
 }
 
 fn prefixed(before: &str, all: Vec<String>) -> Vec<String> {
@@ -204,24 +209,11 @@ fn commands(command: &Command, word: &str) -> Vec<String> {
         .get_subcommands()
         .filter(|inner| !inner.is_hide_set())
         .flat_map(|inner| std::iter::once(inner.get_name()).chain(inner.get_visible_aliases()))
-        .filter(|name| name.starts_with(word))
+        .filter(|name| begins(name, word))
         .map(str::to_owned)
         .collect();
     names.sort_unstable();
     names
-}
-
-/// The option that `word` names, by its long name with one dash or two or by its short one.
-fn option<'a>(command: &'a Command, word: &str) -> Option<&'a Arg> {
-    let name = word.strip_prefix("--").or(word.strip_prefix('-'))?;
-    let name = name.split('=').next().unwrap_or(name);
-    command.get_arguments().find(|arg| {
-        arg.get_long() == Some(name)
-            || arg.get_all_aliases().is_some_and(|all| all.contains(&name))
-            || arg
-                .get_short()
-                .is_some_and(|short| name == short.to_string())
-    })
 }
 
 /// Files of that beginning; folders end with a slash.

@@ -51,8 +51,8 @@ fn without_secrets(command: &str) -> Option<String> {
     let words = words::words(command).ok()?;
     match Line::matches(&words) {
         Ok(matches) => Some(spell(&matches).unwrap_or_else(|| command.to_owned())),
-        // clap takes nothing but names of commands after 'help'.
-        Err(error) if error.kind() == clap::error::ErrorKind::DisplayHelp => words
+        // Nothing but names of commands is taken after 'help'.
+        Err(refusal) if refusal.is_help() => words
             .first()
             .is_some_and(|word| word == "help")
             .then(|| words.join(" ")),
@@ -63,9 +63,8 @@ fn without_secrets(command: &str) -> Option<String> {
 /// The matched command with every option but those that carry secrets, when there are any. Made from what was
 /// understood and not by cutting the text, so that no way of writing an option can be overlooked.
 fn spell(matches: &ArgMatches) -> Option<String> {
-    let mut grammar = Line::grammar();
-    grammar.build();
-    let (mut command, mut matches) = (&grammar, matches);
+    let grammar = Line::grammar();
+    let (mut command, mut matches) = (grammar.root(), matches);
     let mut words = Vec::new();
     while let Some((name, inner)) = matches.subcommand() {
         command = command.find_subcommand(name)?;
@@ -89,7 +88,11 @@ fn spell(matches: &ArgMatches) -> Option<String> {
         match arg.get_long() {
             Some(long) if arg.get_action().takes_values() => {
                 for value in values {
-                    words.extend([format!("-{long}"), value.into_owned()]);
+                    // Behind '=' it may begin with a dash.
+                    match value.starts_with('-') && value != "-" {
+                        true => words.push(format!("-{long}={value}")),
+                        false => words.extend([format!("-{long}"), value.into_owned()]),
+                    }
                 }
             }
             Some(long) => words.push(format!("-{long}")),
@@ -128,7 +131,7 @@ mod tests {
     #[test]
     fn every_option_that_sounds_secret_was_decided_about() {
         const SECRETS: [&str; 5] = ["domain", "filepassword", "newpw", "oldpw", "password"];
-        options(&Line::grammar(), "", &mut |path, arg| {
+        options(Line::grammar().root(), "", &mut |path, arg| {
             let id = arg.get_id().as_str();
             let sounds = SOUNDS_SECRET.iter().any(|part| id.contains(part));
             if sounds && arg.get_action().takes_values() {
@@ -148,9 +151,9 @@ mod tests {
             "-password hunter2 -domain hunter2",
             "--password hunter2 --domain hunter2",
             "--password=hunter2 -domain=hunter2",
-            "-phunter2 -dhunter2",
-            "-p=hunter2 -d 'hunter2'",
-            "-pas\"sword\" 'hunter2' -d\\ hunter2",
+            "-p hunter2 -d 'hunter2'",
+            "-pas\"sword\" 'hunter2' -d hunter2",
+            "-PassWord hunter2 --DOMAIN=hunter2",
         ] {
             for line in [
                 format!("partition init -slot 0 -label 'a b' -force {options}"),
@@ -164,18 +167,25 @@ mod tests {
             }
         }
         assert_eq!(
-            memory("role login -name co -phunter2; slot  list # hunter2"),
+            memory("role login -name co -p hunter2; slot  list # hunter2"),
             Memory::Lasting("role login -name co; slot  list".into())
         );
         assert_eq!(
             memory("role changepw -name co -o hunter2 -newpw=hunter2 -slot 1"),
             Memory::Lasting("role changepw -name co -slot 1".into())
         );
-        assert_eq!(
-            memory("role login -fphunter2 -name co"),
-            Memory::Passing,
-            "no such option"
-        );
+        for line in [
+            "-fphunter2",
+            "-phunter2",
+            "-p=hunter2",
+            "-password -hunter2",
+        ] {
+            assert_eq!(
+                memory(&format!("role login -name co {line}")),
+                Memory::Passing,
+                "no such option"
+            );
+        }
     }
 
     #[test]

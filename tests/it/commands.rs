@@ -5,6 +5,7 @@ mod domains;
 mod environment;
 mod export;
 mod generate;
+mod grammar;
 mod guarded;
 mod import;
 mod keys;

@@ -1,6 +1,6 @@
 //! New objects go into a slot, and are told line by line as they are durable.
 
-use std::io::{self, Write};
+use std::io;
 use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
@@ -122,10 +122,7 @@ impl Report {
         if self.untold.is_some() {
             return;
         }
-        let written = self.progress.around(|| {
-            let mut out = io::stdout().lock();
-            out.write_all(text.as_bytes()).and_then(|()| out.flush())
-        });
+        let written = self.progress.around(|| output::write(text.as_bytes()));
         self.untold = written.err();
     }
 

@@ -59,7 +59,7 @@ impl FromStr for Which {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "all" {
+        if text.eq_ignore_ascii_case("all") {
             return Ok(Self::All);
         }
         let names = text.split(',').map(str::parse).collect::<Result<_, _>>()?;

@@ -165,7 +165,7 @@ impl Report {
     /// One more element of the document's list.
     fn element(&self, object: &serde_json::Value) -> String {
         let comma = if self.tally.total() > 1 { "," } else { "" };
-        format!("{comma}\n    {object}")
+        format!("{comma}\n    {}", output::compact(object))
     }
 
     /// After the last, with what the command ends with.
@@ -185,6 +185,7 @@ impl Report {
             Ok(()) => serde_json::Value::Null,
             Err(error) => output::error_json(error),
         };
+        let error = output::compact(&error);
         output::print(&format!(
             "\n  ],\n  \"cloned\": {cloned},\n  \"already\": {already},\n  \"failed\": {failed},\n  \"error\": {error}\n}}\n"
         ));

@@ -133,7 +133,7 @@ impl Init {
             // None, or made since.
             _ => replaced(&hsm, slot, self.force)?,
         };
-        let label = show::escape(&self.label);
+        let label = self.label.clone();
         // Before the partition: one that nobody can log in to is worse than shares of none.
         let mut issued = match &self.shares {
             Some(folder) => Some(Issued::write(folder, &shares)?),
@@ -164,7 +164,8 @@ impl Init {
             output::print_json(&document);
         } else {
             output::print(&format!(
-                "Slot {slot} is now partition '{label}', serial {serial}.\n"
+                "Slot {slot} is now partition '{}', serial {serial}.\n",
+                show::escape(&label)
             ));
         }
         Ok(Ended::WithResult)

@@ -84,13 +84,13 @@ impl FromStr for Id {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "none" => Ok(Self(None)),
-            // The kernel takes -1 for none.
-            text => match text.parse() {
-                Ok(id) if id < u32::MAX => Ok(Self(Some(id))),
-                _ => Err("not a number of a user or group, and not none".to_owned()),
-            },
+        if text.eq_ignore_ascii_case("none") {
+            return Ok(Self(None));
+        }
+        // The kernel takes -1 for none.
+        match text.parse() {
+            Ok(id) if id < u32::MAX => Ok(Self(Some(id))),
+            _ => Err("not a number of a user or group, and not none".to_owned()),
         }
     }
 }

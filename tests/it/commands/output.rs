@@ -275,3 +275,297 @@ fn a_locked_role() {
     assert!(out.stderr.contains("locked"), "{out:?}");
     assert!(!out.text().contains("CKR_PIN_INCORRECT"), "{out:?}");
 }
+
+/// Runs slotfs on the store with its standard output as the shell makes it; `$X` is slotfs, on the store.
+#[track_caller]
+fn redirected(store: &crate::fixture::Store, line: &str) -> crate::fixture::Out {
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", line])
+        .current_dir(store.path(""))
+        .env("X", env!("CARGO_BIN_EXE_slotfs"))
+        .env("SLOTFS_STORE", store.path("store.db"))
+        .env("HOME", store.path(""));
+    run(&mut command)
+}
+
+/// Output that cannot be written: `> /dev/full`, `>&-`, a standard output that is open for reading alone.
+#[test]
+fn output_that_cannot_be_written() {
+    let store = one_slot();
+    let pw = "-slot 0 --password-file 0=pw-0";
+    for line in [
+        "domain newstring".to_owned(),
+        "slot list".into(),
+        "slot list --json".into(),
+        "--help".into(),
+        "help partition".into(),
+        "--version".into(),
+        "partition showinfo".into(),
+        "-c 'slot list; slot list'".into(),
+        format!("partition contents {pw}"),
+        format!("object show -handle 1 {pw}"),
+        format!("store check {pw}"),
+        format!("partition contents {pw} --json"),
+    ] {
+        for (to, why) in [
+            ("> /dev/full", "No space left"),
+            (">&-", "Bad file descriptor"),
+            ("1< /dev/null", "Bad file descriptor"),
+        ] {
+            let out = redirected(&store, &format!("\"$X\" {line} {to}")).fails(FAILED);
+            let told = out.stderr.contains("standard output") && out.stderr.contains(why);
+            assert!(told, "{line} {to}: {out:?}");
+            assert!(!out.stderr.contains("panicked"), "{line} {to}: {out:?}");
+            // A secret does not go where errors go.
+            let lines = out.stderr.lines().filter(|line| !line.starts_with("  "));
+            assert!(lines.count() <= 2, "{line} {to}: {out:?}");
+        }
+        // Discarded on purpose, or by one who reads no further.
+        redirected(&store, &format!("\"$X\" {line} > /dev/null")).ok();
+        redirected(&store, &format!("\"$X\" {line} 1<> /dev/null")).ok();
+        let out = redirected(&store, &format!("\"$X\" {line} | true"));
+        assert_eq!(out.stderr, "", "{line}: {out:?}");
+    }
+    // An error of its own goes first.
+    redirected(
+        &store,
+        "\"$X\" object show -handle 9 --password-file 0=pw-0 > /dev/full",
+    )
+    .fails(FAILED);
+    redirected(
+        &store,
+        "\"$X\" role login -name cu --password-file 0:cu=pw-0 > /dev/full",
+    )
+    .fails(LOGIN);
+    redirected(&store, "\"$X\" nonsense > /dev/full").fails(USAGE);
+    redirected(&store, "\"$X\" nonsense --json > /dev/full").fails(USAGE);
+    // Nobody is left to tell.
+    for line in [
+        "slot list > /dev/full 2>&1",
+        "slot list >&- 2>&-",
+        "nonsense 2> /dev/full",
+    ] {
+        let out = redirected(&store, &format!("\"$X\" {line}"));
+        assert!([FAILED, USAGE].contains(&out.code), "{line}: {out:?}");
+    }
+}
+
+/// A command that did something says so, and what: handles are not lost.
+#[test]
+fn what_was_done_is_told_when_the_output_is_lost() {
+    let store = one_slot();
+    fs::write(store.path("raw"), [7; 16]).unwrap();
+    let pw = "-slot 0 --password-file 0=pw-0";
+    for (line, to, told) in [
+        (
+            format!("object generate -type aes -label k -count 3 {pw}"),
+            "> /dev/full",
+            "Handle 4\n",
+        ),
+        (
+            format!("object generate -type aes -label k {pw} --json"),
+            ">&-",
+            "\"handle\": 5",
+        ),
+        (
+            format!("object import -type aes -file raw -label k {pw}"),
+            "> /dev/full",
+            "Handle 6\n",
+        ),
+        (
+            format!("object delete -handle 1 -force {pw}"),
+            ">&-",
+            "Handle 1 is in the trash",
+        ),
+        (
+            "domain newkey other.pem".into(),
+            "> /dev/full",
+            "the command was done",
+        ),
+        (
+            "partition init -slot 1 -label b -domainkey red.pem --password-file 1=pw-0".into(),
+            "> /dev/full",
+            "Slot 1 is now partition 'b'",
+        ),
+        (
+            format!(
+                "partition clone -objects 4 -slot 1 --password-file 1=pw-0 {}",
+                "--active-slot 0 --password-file 0=pw-0"
+            ),
+            "> /dev/full",
+            "Handle 4 on slot 0 is now handle",
+        ),
+        (
+            "store backup copy.db".into(),
+            ">&-",
+            "was copied to copy.db",
+        ),
+    ] {
+        let out = redirected(&store, &format!("\"$X\" {line} {to}")).fails(FAILED);
+        assert!(out.stderr.contains("standard output"), "{line}: {out:?}");
+        assert!(out.stderr.contains(told), "{line}: {out:?}");
+        assert!(
+            out.stderr.contains("the command was done"),
+            "{line}: {out:?}"
+        );
+    }
+    let out = store.run_in(0, "partition contents").ok();
+    assert_eq!(out.stdout.matches("AES").count(), 5, "{out:?}");
+    let out = redirected(
+        &store,
+        "\"$X\" object show -handle 4 --password-file 0=pw-0 >> full 2> err; cat full",
+    )
+    .ok();
+    assert!(out.stdout.contains("CKA_VALUE"), "{out:?}");
+}
+
+/// The documents of an output.
+#[track_caller]
+fn documents(out: &crate::fixture::Out) -> Vec<serde_json::Value> {
+    serde_json::Deserializer::from_str(&out.stdout)
+        .into_iter()
+        .map(|document| document.unwrap_or_else(|why| panic!("{why}: {out:?}")))
+        .collect()
+}
+
+/// "always exactly one JSON document on standard output (the shell: one for each command)".
+#[test]
+fn one_json_document_whatever_happens() {
+    let store = one_slot();
+    fs::write(store.path("wrong"), "not the password\n").unwrap();
+    for (line, code) in [
+        ("nonsense", USAGE),
+        ("partition", USAGE),
+        ("slot nonsense", USAGE),
+        ("slot list extra", USAGE),
+        ("slot list -nonsense", USAGE),
+        ("object show", USAGE),
+        ("object show -handle x", USAGE),
+        ("object generate -type foo -label x", USAGE),
+        (
+            "object generate -type aes -label x -bits 1 -curve p256",
+            USAGE,
+        ),
+        ("object delete -handle", USAGE),
+        ("mount", USAGE),
+        ("umount", USAGE),
+        ("-c slot slot list", USAGE),
+        ("--idle soon", USAGE),
+        ("mount missing", 5),
+        ("umount missing", 5),
+        ("mount mnt --login 0 --password-file 0=wrong", LOGIN),
+        ("mount mnt --login 0 --password-file 0=missing", FAILED),
+        ("partition contents --password-file 0=wrong", LOGIN),
+        ("help", 0),
+        ("--help", 0),
+        ("help partition init", 0),
+        ("--version", 0),
+        ("mount mnt --login 0 --password-file 0=pw-0", 0),
+        ("mount mnt", 5),
+        ("umount mnt", 0),
+        ("umount mnt", 5),
+        ("role login -name co -slot 0 --password-file 0=pw-0", 0),
+    ] {
+        let out = store.run_without_terminal(&format!("{line} --json"));
+        assert_eq!(out.code, code, "{line}: {out:?}");
+        let documents = documents(&out);
+        assert_eq!(documents.len(), 1, "{line}: {out:?}");
+        let error = &documents[0]["error"];
+        assert_eq!(error.is_object(), code != 0, "{line}: {out:?}");
+        if code != 0 {
+            assert!(
+                error["message"].is_string() && error["code"].is_string(),
+                "{out:?}"
+            );
+            assert!(!out.stderr.is_empty(), "{line}: {out:?}");
+        }
+    }
+    let out = store.run_without_terminal("mount mnt --login 0 --password-file 0=wrong --json");
+    assert_eq!(
+        documents(&out)[0]["error"]["name"],
+        "CKR_PIN_INCORRECT",
+        "{out:?}"
+    );
+    // In the shell one for each.
+    let script = "slot list; nonsense; slot list -x; help slot; role login -name; 'open; slot list";
+    let out = store
+        .args(&["--json", "--keep-going", "-c", script])
+        .fails(USAGE);
+    assert_eq!(documents(&out).len(), 6, "{out:?}");
+    let script = "slot list --json; nonsense --json; help --json; ? --json";
+    let out = store.args(&["--keep-going", "-c", script]).fails(USAGE);
+    assert_eq!(documents(&out).len(), 4, "{out:?}");
+}
+
+/// A label is somebody else's: nothing in it does anything to a terminal, and JSON means the same.
+#[test]
+fn labels_are_escaped() {
+    let store = one_slot();
+    let label = "a\u{7f}\u{85}\u{9b}2J\u{2028}\u{202e}b\u{2066}\u{200f}\u{61c}\u{feff}\u{1b}[2J";
+    let slot = ["-slot", "0", "--password-file", "0=pw-0"];
+    let args = |words: &[&str]| {
+        let out = store.args(&[words, &slot].concat()).ok();
+        let raw = |c: char| {
+            let invisible = [
+                '\u{2028}', '\u{202e}', '\u{2066}', '\u{200f}', '\u{61c}', '\u{feff}',
+            ];
+            c != '\n' && (c.is_control() || invisible.contains(&c))
+        };
+        assert!(!out.text().contains(raw), "{words:?}: {out:?}");
+        out
+    };
+    args(&["object", "generate", "-type", "aes", "-label", label]);
+    args(&["partition", "contents"]);
+    args(&["object", "show", "-handle", "2"]);
+    let out = args(&["partition", "contents", "--json"]).json();
+    assert_eq!(out["objects"][1]["label"], label);
+    let out = args(&["object", "show", "-handle", "2", "--json"]).json();
+    assert_eq!(out["object"]["label"], label);
+    args(&["object", "delete", "-handle", "2", "-force"]);
+    let out = args(&["object", "trash", "--json"]).json();
+    assert_eq!(out["trash"][0]["label"], label);
+    // The partition's own, and what an error quotes.
+    let out = store
+        .args(&[
+            "partition",
+            "init",
+            "-slot",
+            "1",
+            "-label",
+            "b\\\u{202e}",
+            "-domainkey",
+            "red.pem",
+            "--json",
+            "--password-file",
+            "1=pw-0",
+        ])
+        .code_is_not(-1);
+    assert!(!out.text().contains('\u{202e}'), "{out:?}");
+    let out = store.args(&[
+        "object",
+        "export",
+        "-handle",
+        "1",
+        "-file",
+        "x\u{202e}\u{9b}",
+        "-slot",
+        "9",
+    ]);
+    assert!(!out.text().contains(['\u{202e}', '\u{9b}']), "{out:?}");
+    // A name forges no line.
+    let forged = "pw\nslotfs: all is well";
+    let out = store.args(&[
+        "role",
+        "login",
+        "-name",
+        "co",
+        "-password-file",
+        &format!("0={forged}"),
+    ]);
+    assert!(
+        !out.stderr.lines().any(|line| line == "slotfs: all is well"),
+        "{out:?}"
+    );
+    assert_ne!(out.code, 0, "{out:?}");
+}

@@ -219,6 +219,7 @@ fn the_history_has_no_secret() {
     for line in [
         "role login -name co -password hunter2-a; slot list",
         "role login -name co -phunter2-b",
+        "role login -name co -p hunter2-b",
         "slotfs ro logi -n co --password='hunter2 c'",
         "role login -name co -pasword hunter2-d",
         "role login -name co -password hunter2-e -nonsense",

@@ -1,0 +1,66 @@
+//! Standard output without the standard library's buffer: it takes a closed or unwritable one for success, and what
+//! is left in the buffer at the end fails where nobody looks.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+
+/// Whether the process was started without a standard output. The runtime opens /dev/null in its place before `main`,
+/// for reading and writing as others do on purpose, so it has to be asked for before that.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// One writer at a time: the text of two threads does not mix.
+static WRITER: Mutex<()> = Mutex::new(());
+
+#[ctor::ctor]
+fn look_for_it() {
+    let closed = fcntl(io::stdout().as_fd(), FcntlArg::F_GETFD) == Err(Errno::EBADF);
+    CLOSED.store(closed, Ordering::Relaxed);
+}
+
+/// Writes all of it.
+///
+/// # Errors
+/// What the system says; EBADF when there is no standard output.
+pub fn write(mut bytes: &[u8]) -> io::Result<()> {
+    let _alone = WRITER
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    if CLOSED.load(Ordering::Relaxed) {
+        return Err(Errno::EBADF.into());
+    }
+    while !bytes.is_empty() {
+        match nix::unistd::write(io::stdout().as_fd(), bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::EINTR) => {}
+            // Somebody who shares it made it non-blocking.
+            Err(Errno::EAGAIN) => std::thread::sleep(Duration::from_millis(2)),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+/// What closing it says: some filesystems refuse only then what was written.
+///
+/// # Errors
+/// What the system says.
+pub fn flush() -> io::Result<()> {
+    if CLOSED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    // Without a descriptor to spare there is nobody to ask.
+    let Ok(copy) = io::stdout().as_fd().try_clone_to_owned() else {
+        return Ok(());
+    };
+    match nix::unistd::close(copy) {
+        Ok(()) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
