@@ -7,6 +7,8 @@ ones: file, attribute, value as slotfs shows it.
 """
 
 import base64
+import hashlib
+import hmac
 import os
 import re
 import shutil
@@ -491,6 +493,12 @@ def padded_and_dated():
         *parts[:3], tlv(0x30, tlv(0x17, b"260230030405Z") + tlv(0x17, b"340102030405Z")), *parts[4:]])
     changed("bad/certificate-without-subject.der", lambda parts: [*parts[:4], *parts[5:]])
     write("certificate-v1-of-indefinite-length.der", b"\x30\x80" + b"".join(whole) + b"\0\0")
+    # A string type that is never met, in the middle of a name.
+    issuer = tlv(0x30, tlv(0x31, tlv(0x30, tlv(6, bytes.fromhex("550403")) + tlv(0x1C, b"\0\0\0v"))))
+    changed("certificate-universal-string.der", lambda parts: [*parts[:2], issuer, *parts[3:]])
+    expect("certificate-universal-string.der", "CKA_ISSUER", issuer.hex())
+    changed("bad/certificate-length-in-name.der", lambda parts: [*parts[:2], issuer[:-5] + b"\5" + issuer[-4:], *parts[3:]])
+    write("bad/time-stamp-request.der", tlv(0x30, integer(1) + tlv(0x30, tlv(0x30, b"") + tlv(4, bytes(32)))))
     write("bad/certificate-signed-part-of-indefinite-length.der",
           tlv(0x30, ber(whole[0], strings=False) + whole[1] + whole[2]))
     for attribute, value in (("CKA_START_DATE", "2026-01-02"), ("CKA_END_DATE", "2034-01-02")):
@@ -721,6 +729,9 @@ def stores():
     write("encrypted/empty/openssl.p12", store("empty", password=""))
     write("encrypted/empty/openssl-3des.p12", store("empty", "-keypbe", "PBE-SHA1-3DES", "-certpbe", "PBE-SHA1-3DES",
                                                     password=""))
+    for name, digest, oid, size in (("pbmac1-sha256", "sha256", "09", 32), ("pbmac1-sha512", "sha512", "0b", 64),
+                                    ("bad/pbmac1-short-key", "sha256", "09", 8)):
+        write(f"encrypted/{name}.p12", pbmac1(store(name), digest, "2a864886f70d02" + oid, size))
     write("encrypted/two-key-3des.p12", store("", "-keypbe", "PBE-SHA1-2DES", "-certpbe", "PBE-SHA1-2DES"))
     write("encrypted/certtool.pem", pem("PKCS12", store("pem")))
 
@@ -736,6 +747,22 @@ def stores():
     openssl_8("pkcs8-sha1-2des.der", "-v1", "PBE-SHA1-2DES")
     write("encrypted/bad/rc4.p12", store("", *legacy, "-keypbe", "PBE-SHA1-RC4-128", "-certpbe", "PBE-SHA1-RC4-128"))
     write("encrypted/bad/rc2.p12", store("", *legacy, "-keypbe", "PBE-SHA1-RC2-128", "-certpbe", "PBE-SHA1-RC2-128"))
+
+
+def pbmac1(store, digest, oid, size):
+    """A store with the MAC of RFC 9579, which openssl has from 3.4 on."""
+    version, content = children(store)[:2]
+    octets = children(children(content)[1])[0]
+    safe = octets[4:] if octets[1] == 0x82 else octets[3:]
+    salt = bytes(range(8))
+    prf = tlv(0x30, tlv(6, bytes.fromhex(oid)) + b"\5\0")
+    kdf = tlv(0x30, tlv(6, bytes.fromhex("2a864886f70d01050c")) + tlv(
+        0x30, tlv(4, salt) + integer(2048) + integer(size) + prf))
+    algorithm = tlv(0x30, tlv(6, bytes.fromhex("2a864886f70d01050e")) + tlv(0x30, kdf + prf))
+    key = hashlib.pbkdf2_hmac(digest, b"x", salt, 2048, size)
+    tag = hmac.new(key, safe, digest).digest()
+    mac = tlv(0x30, tlv(0x30, algorithm + tlv(4, tag)) + tlv(4, b"NOT USED") + integer(1))
+    return tlv(0x30, version + content + mac)
 
 
 def public_rsa(modulus, null=b"\x05\x00"):

@@ -26,6 +26,29 @@ pub(super) fn to_der(ber: &[u8]) -> Option<SecretBytes> {
     rest.is_empty().then(|| SecretBytes::from(der.as_slice()))
 }
 
+/// Whether every element has the one length that DER allows, and ends where the one around it does, so that no other
+/// reader finds something else in it.
+pub(super) fn is_der(bytes: &[u8]) -> bool {
+    fn all(mut bytes: &[u8], depth: usize) -> Option<()> {
+        while !bytes.is_empty() {
+            let Head { tag, length, after } = head(bytes)?;
+            let length = length?;
+            let mut shortest = Zeroizing::new(Vec::new());
+            put_head(tag, length, &mut shortest);
+            if !bytes.starts_with(&shortest) {
+                return None;
+            }
+            let (content, rest) = after.split_at_checked(length)?;
+            if tag & CONSTRUCTED != 0 {
+                all(content, depth.checked_sub(1)?)?;
+            }
+            bytes = rest;
+        }
+        Some(())
+    }
+    all(bytes, MAX_DEPTH).is_some()
+}
+
 /// The content of an OCTET STRING in parts, of which `parts` are the DER.
 pub(super) fn octets(parts: &[u8]) -> Option<SecretBytes> {
     joined(OCTET_STRING, parts).map(|whole| SecretBytes::from(whole.as_slice()))
@@ -139,17 +162,21 @@ fn shortest(tag: u8, content: &[u8]) -> &[u8] {
 }
 
 fn put(tag: u8, content: &[u8], der: &mut Zeroizing<Vec<u8>>) {
-    let length = content.len().to_be_bytes();
-    let length = &length[length.iter().take_while(|byte| **byte == 0).count()..];
-    der.push(tag);
-    if content.len() >= 0x80 {
-        der.push(0x80 | length.len() as u8);
-    }
-    match content {
-        [] => der.push(0),
-        _ => der.extend_from_slice(length),
-    }
+    put_head(tag, content.len(), der);
     der.extend_from_slice(content);
+}
+
+fn put_head(tag: u8, length: usize, der: &mut Zeroizing<Vec<u8>>) {
+    der.push(tag);
+    let bytes = length.to_be_bytes();
+    let bytes = &bytes[bytes.iter().take_while(|byte| **byte == 0).count()..];
+    match length {
+        0..0x80 => der.push(length as u8),
+        _ => {
+            der.push(0x80 | bytes.len() as u8);
+            der.extend_from_slice(bytes);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -177,6 +204,7 @@ mod tests {
             &[2, 2, 0xff, 0x7f],
         ] {
             becomes(der, der);
+            assert!(is_der(der));
         }
         let long = [&[4, 0x82, 1, 0][..], &[7; 256]].concat();
         becomes(&long, &long);
@@ -184,6 +212,14 @@ mod tests {
 
     #[test]
     fn other_forms_become_the_one() {
+        for ber in [
+            &[0x30, 0x80, 2, 1, 5, 0, 0][..],
+            &[0x30, 0x81, 3, 2, 1, 5],
+            &[0x30, 4, 2, 0x81, 1, 5],
+            &[0x30, 4, 2, 1, 5, 2],
+        ] {
+            assert!(!is_der(ber), "{ber:?}");
+        }
         becomes(&[0x30, 0x80, 2, 1, 5, 0, 0], &[0x30, 3, 2, 1, 5]);
         becomes(&[0x30, 0x80, 0x31, 0x80, 0, 0, 0, 0], &[0x30, 2, 0x31, 0]);
         becomes(&[0x30, 0x84, 0, 0, 0, 3, 2, 1, 5], &[0x30, 3, 2, 1, 5]);

@@ -4,9 +4,9 @@
 //! serial numbers of more than 20 bytes or below zero, sets in another order. Of RFC 5280 only what an attribute is
 //! made of is asked for; what a certificate is good for is for whoever trusts it to say.
 
+use x509_cert::der::Decode;
 use x509_cert::der::Tag;
 use x509_cert::der::asn1::BitStringRef;
-use x509_cert::der::{Decode, Reader, SliceReader};
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 use super::super::new::Naming;
@@ -16,17 +16,14 @@ use super::super::pkcs11::{
 };
 use super::super::template;
 use super::super::{Attribute, Date, Object};
-use super::date;
 use super::elements::{Elements, context};
 use super::error::{Fault, ImportError};
+use super::{ber, date};
 
 const WHAT: &str = "certificate";
 
 /// `CK_CERTIFICATE_CATEGORY_UNSPECIFIED`: what a CA's certificate is good for is for its user to say.
 const CATEGORY_UNSPECIFIED: u64 = 0;
-
-/// Deeper than names and extensions nest.
-const MAX_DEPTH: usize = 32;
 
 /// A certificate object. Its signature is not checked: a slot holds certificates, it does not trust them.
 pub(super) fn certificate(der: &[u8], naming: &Naming) -> Result<Object, ImportError> {
@@ -76,7 +73,6 @@ struct Parts<'a> {
 /// Cut out rather than encoded anew from what was parsed: names are matched byte by byte, and their
 /// string types are the issuer's choice.
 fn parts(der: &[u8]) -> Result<Parts<'_>, ImportError> {
-    check_nesting(der, MAX_DEPTH).map_err(ImportError::der(WHAT))?;
     let mut outer = Elements::of_sequence(der, WHAT)?;
     let mut tbs = outer.sequence()?;
     outer.sequence()?.oid()?;
@@ -112,6 +108,9 @@ fn parts(der: &[u8]) -> Result<Parts<'_>, ImportError> {
         tbs.whole()?;
     }
     tbs.end()?;
+    if !ber::is_der(der) {
+        return Err(fault(Fault::NotCanonical));
+    }
     Ok(Parts {
         serial,
         issuer,
@@ -128,19 +127,4 @@ fn fault(fault: Fault) -> ImportError {
         fault,
         offset: None,
     }
-}
-
-/// Whether every element ends where the one around it says, so that nothing else is found in it by another reader.
-fn check_nesting(der: &[u8], depth: usize) -> x509_cert::der::Result<()> {
-    use x509_cert::der::{ErrorKind, Header};
-    let mut reader = SliceReader::new(der)?;
-    while !reader.is_finished() {
-        let header = Header::decode(&mut reader)?;
-        let content = reader.read_slice(header.length())?;
-        if header.tag().is_constructed() {
-            let depth = depth.checked_sub(1).ok_or(ErrorKind::Failed)?;
-            check_nesting(content, depth)?;
-        }
-    }
-    Ok(())
 }

@@ -97,6 +97,9 @@ pub enum ImportError {
         "a date of the certificate does not have the form of RFC 5280 section 4.1.2.5: UTC, to the second"
     )]
     CertificateDate,
+    /// DER of no form that is known.
+    #[error("the file is DER, but neither a key nor a certificate nor a store of them")]
+    OtherDer,
     /// An algorithm that slotfs has no key type for.
     #[error("keys of algorithm {} are not imported", algorithm(.0))]
     Algorithm(ObjectIdentifier),
@@ -251,6 +254,12 @@ impl ImportError {
                 fault: Fault::NotCanonical,
                 ..
             } => "RFC 5280 section 4.1 asks for DER; its issuer can issue it anew",
+            Self::Der {
+                what: "certificate",
+                fault: Fault::Value | Fault::Structure,
+                ..
+            } => "it breaks RFC 5280 section 4.1; its issuer can issue it anew",
+            Self::OtherDer => "-type data stores its bytes",
             Self::Der { fault, .. } => match fault {
                 Fault::CutShort => COPY_AGAIN,
                 Fault::TrailingData => "remove what follows the object",
@@ -314,9 +323,11 @@ fn at(offset: &Option<u32>) -> String {
     }
 }
 
-/// Whether openssl 3 has an algorithm in its legacy provider alone: RC2, RC4, single DES.
+/// Whether openssl 3 has an algorithm in its legacy provider alone: RC2, RC4, single DES. Of what has no name here it
+/// may be so.
 fn is_legacy(oid: &ObjectIdentifier) -> bool {
-    NAMES.iter().any(|row| row.0 == *oid && row.2)
+    let known = NAMES.iter().find(|row| row.0 == *oid);
+    known.is_none_or(|row| row.2)
 }
 
 /// An algorithm's name where one is likely to be met, else its identifier.
@@ -329,6 +340,101 @@ fn algorithm(oid: &ObjectIdentifier) -> String {
 
 /// Algorithms that are met and not read: their names, and whether openssl 3 has them in its legacy provider alone.
 const NAMES: &[(ObjectIdentifier, &str, bool)] = &[
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.113549.2.6"),
+        "HMAC-MD5",
+        false,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.113549.2.8"),
+        "HMAC-SHA-224",
+        false,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.113549.2.12"),
+        "HMAC-SHA-512/224",
+        false,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.113549.2.13"),
+        "HMAC-SHA-512/256",
+        false,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.5"),
+        "SHA-512/224",
+        false,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.6"),
+        "SHA-512/256",
+        false,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.7"),
+        "SHA3-224",
+        false,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.8"),
+        "SHA3-256",
+        false,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.9"),
+        "SHA3-384",
+        false,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.10"),
+        "SHA3-512",
+        false,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.392.200011.61.1.1.1.3"),
+        "Camellia",
+        false,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.410.200046.1.1.2"),
+        "ARIA",
+        false,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.410.200046.1.1.7"),
+        "ARIA",
+        false,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.410.200046.1.1.12"),
+        "ARIA",
+        false,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.156.10197.1.104.2"),
+        "SM4",
+        false,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.410.200004.1.4"),
+        "SEED",
+        true,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.3.6.1.4.1.3029.1.2"),
+        "Blowfish",
+        true,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.113533.7.66.10"),
+        "CAST5",
+        true,
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.3.6.1.4.1.188.7.1.1.2"),
+        "IDEA",
+        true,
+    ),
     (
         ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10"),
         "RSASSA-PSS",

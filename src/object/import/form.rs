@@ -10,7 +10,7 @@ use x509_cert::der::{Decode, Tag};
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 use super::elements::{Elements, context};
-use super::error::{Fault, ImportError};
+use super::error::ImportError;
 use super::{ber, certificate, foreign, openssh, pem, pkcs7};
 use crate::secret::SecretBytes;
 
@@ -258,13 +258,13 @@ fn is_store(der: &[u8]) -> Result<ObjectIdentifier, ImportError> {
     Ok(kind)
 }
 
-/// The form that DER of no form has most of, by its first elements.
+/// The form that DER of no form is nearly of, by its first elements.
 fn nearest(file: &[u8]) -> Result<Form, ImportError> {
-    const WHAT: &str = "DER file";
-    let mut inside = Elements::of_sequence(file, WHAT)?;
+    const INTEGERS_OF_RSA: usize = 9;
+    let mut inside = Elements::of_sequence(file, "DER file")?;
     let mut tags = Vec::new();
     let mut first = &[][..];
-    while let (Some(tag), true) = (inside.peek(), tags.len() < 3) {
+    while let (Some(tag), true) = (inside.peek(), tags.len() < INTEGERS_OF_RSA) {
         let element = inside.next(tag)?;
         if tags.is_empty() {
             first = element;
@@ -272,21 +272,18 @@ fn nearest(file: &[u8]) -> Result<Form, ImportError> {
         tags.push(tag);
     }
     Ok(match (&tags[..], first) {
-        // PKCS#12's version is 3, PKCS#8's 0 or 1.
-        ([Tag::Integer, Tag::Sequence, ..], [3]) => Form::Pkcs12,
-        ([Tag::Integer, Tag::Sequence, ..], _) => Form::Pkcs8,
-        ([Tag::Integer, Tag::Integer, Tag::Integer, ..], _) => Form::Pkcs1,
+        (all, _) if all.len() == INTEGERS_OF_RSA && all.iter().all(|it| *it == Tag::Integer) => {
+            Form::Pkcs1
+        }
+        ([Tag::Integer, Tag::Sequence] | [Tag::Integer, Tag::Sequence, Tag::Sequence], [3]) => {
+            Form::Pkcs12
+        }
+        ([Tag::Integer, Tag::Sequence, Tag::OctetString, ..], _) => Form::Pkcs8,
         ([Tag::Integer, Tag::Integer], _) => Form::Pkcs1Public,
         ([Tag::Integer, Tag::OctetString, ..], _) => Form::Sec1,
         ([Tag::Sequence, Tag::BitString], _) => Form::Spki,
         ([Tag::Sequence, Tag::OctetString], _) => Form::EncryptedPkcs8,
-        ([Tag::Sequence, Tag::Sequence, Tag::BitString, ..], _) => Form::Certificate,
-        _ => {
-            return Err(ImportError::Der {
-                what: WHAT,
-                fault: Fault::Structure,
-                offset: None,
-            });
-        }
+        ([Tag::Sequence, Tag::Sequence, Tag::BitString], _) => Form::Certificate,
+        _ => return Err(ImportError::OtherDer),
     })
 }

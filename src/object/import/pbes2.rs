@@ -14,7 +14,7 @@ use super::work::Work;
 use crate::secret::{SecretBytes, wipe_stack};
 
 pub(super) const OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.13");
-const PBKDF2: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.12");
+pub(super) const PBKDF2: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.12");
 
 /// Pseudorandom functions of PBKDF2, and the bytes that one run of each gives.
 const PRFS: &[(ObjectIdentifier, pbkdf2::Algorithm, u64)] = &[

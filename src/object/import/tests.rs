@@ -270,6 +270,10 @@ fn usage_is_what_the_key_type_can_do() {
 /// What importing says, without offsets, and the files under `bad` of which it says so.
 const BAD: &[(&str, &[&str])] = &[
     (
+        "the file is DER, but neither a key nor a certificate nor a store of them",
+        &["time-stamp-request.der"],
+    ),
+    (
         "a BEGIN or END line of PEM is malformed, or does not stand on a line of its own",
         &[
             "pem-begin-after-text.pem",
@@ -391,7 +395,10 @@ const BAD: &[(&str, &[&str])] = &[
     ),
     (
         "the certificate is not canonical DER",
-        &["certificate-signed-part-of-indefinite-length.der"],
+        &[
+            "certificate-signed-part-of-indefinite-length.der",
+            "certificate-length-in-name.der",
+        ],
     ),
     (
         "the curve 1.3.36.3.3.2.8.1.1.7 is none of P-256, P-384, P-521 and secp256k1",

@@ -82,6 +82,8 @@ fn a_store_is_its_key_and_certificates() {
         ("key-not-encrypted.p12", &[ec, own]),
         ("3des.p12", &[ec, own]),
         ("two-key-3des.p12", &[ec, own]),
+        ("pbmac1-sha256.p12", &[ec, own]),
+        ("pbmac1-sha512.p12", &[ec, own]),
         ("ber.p12", &[ec, own]),
         ("long-lengths.p12", &[ec, own]),
         ("certtool.pem", &[ec, own]),
@@ -246,6 +248,10 @@ fn bad_files_are_refused_for_what_is_wrong_with_them() {
             &["pkcs8-des.der"],
         ),
         (
+            "the MAC's key length holds a number or date that cannot be there",
+            &["pbmac1-short-key.p12"],
+        ),
+        (
             "the file is protected by Camellia, which is not read",
             &["pkcs8-camellia.der"],
         ),
@@ -340,8 +346,11 @@ fn cut_short_or_changed_is_refused() {
             let mut changed = content.clone();
             changed.bytes_mut()[index] ^= 0x10;
             match quickly(&changed) {
-                // A store's MAC leaves no byte of it unprotected but its own numbers.
-                Ok(_) if name.ends_with(".p12") => panic!("{name} {index}"),
+                // A store's MAC leaves no byte of it unprotected but its own numbers; PBMAC1 has a salt that is not
+                // used.
+                Ok(_) if name.ends_with(".p12") && !name.starts_with("pbmac1") => {
+                    panic!("{name} {index}")
+                }
                 Ok(objects) => assert!(codec::encode(&objects[0]).is_some()),
                 Err(error) => says_nothing_of(changed.bytes(), &error),
             }
