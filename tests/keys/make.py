@@ -548,6 +548,10 @@ def texts():
     write("rsa-2048.uneven-lines.pem", b"\n".join(
         [lines[0], body[:1], body[1:30], body[30:31], body[31:200], body[200:], lines[-1]]))
     write("rsa-2048.headers.pem", key.replace(b"\n", b"\nComment: of RFC 1421,\n  on two lines\n\n", 1))
+    write("rsa-2048.blanks-for-lines.pem", key.rstrip().replace(b"\n", b" "))
+    write("rsa-2048.blanks-that-do-not-break.pem", b"\xc2\xa0" + key.replace(b"\n", b"\xc2\xa0\n"))
+    write("rsa-2048.zeros-behind.pem", key.rstrip() + bytes(7))
+    write("several/byte-order-marks.pem", mark + certificate + mark + read("certificate-to-2049.pem"))
     write("bad/pem-label-of-two-lines.pem", key.replace(b"BEGIN PRIVATE", b"BEGIN\nPRIVATE"))
     write("bad/pem-utf-16-cut.pem", b"\xff\xfe" + key.decode().encode("utf-16-le")[:-1])
     write("bad/base64-without-lines.txt", b"\n".join(lines[1:-1]) + b"\n")

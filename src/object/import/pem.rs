@@ -98,6 +98,10 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, Damage> {
             line: number,
             error,
         };
+        if let Some(block) = of_one_line(number, line) {
+            blocks.push(block);
+            continue;
+        }
         let Some(label) = between(line, BEGIN) else {
             if !is_remnant(line) {
                 continue;
@@ -150,6 +154,21 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, Damage> {
     Ok(blocks)
 }
 
+/// A whole block on one line, as it comes out of a variable of the environment.
+fn of_one_line(number: usize, line: &[u8]) -> Option<Block<'_>> {
+    let find = |text: &[u8], mark: &[u8]| text.windows(mark.len()).position(|it| it == mark);
+    let rest = line.strip_prefix(BEGIN)?;
+    let (label, rest) = rest.split_at(find(rest, DASHES)?);
+    let (base64, end) = rest[DASHES.len()..].split_at(find(&rest[DASHES.len()..], END)?);
+    let parts = base64.split(u8::is_ascii_whitespace);
+    (between(end, END) == Some(label)).then(|| Block {
+        label,
+        line: number,
+        headers: Vec::new(),
+        base64: parts.filter(|part| !part.is_empty()).collect(),
+    })
+}
+
 /// Where in a block a line is: RFC 1421 has headers above the base64, up to an empty line.
 #[derive(Clone, Copy)]
 enum Part {
@@ -184,6 +203,23 @@ pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
             None => (text, None),
         };
         rest = after;
-        Some((number, line.trim_ascii()))
+        Some((number, trimmed(line)))
     })
+}
+
+/// Without what editors and other systems leave at the ends of lines and files: blanks, also those that do not break,
+/// byte order marks in the middle of files that were put together, zeros, and CP/M's end of file.
+fn trimmed(mut line: &[u8]) -> &[u8] {
+    const BLANKS: [&[u8]; 4] = [b"\xef\xbb\xbf", b"\xc2\xa0", b"\0", b"\x1a"];
+    loop {
+        let before = line.len();
+        line = line.trim_ascii();
+        for blank in BLANKS {
+            line = line.strip_prefix(blank).unwrap_or(line);
+            line = line.strip_suffix(blank).unwrap_or(line);
+        }
+        if line.len() == before {
+            return line;
+        }
+    }
 }

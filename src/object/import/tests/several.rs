@@ -33,6 +33,7 @@ fn every_block_is_an_object_in_the_order_of_the_file() {
         ("chain.p7b.pem", CERTIFICATES),
         ("chain-of-indefinite-length.p7b", CERTIFICATES),
         ("texts.pem", &CERTIFICATES[..2]),
+        ("byte-order-marks.pem", &CERTIFICATES[..2]),
         ("two-keys.pem", &[CKO_PRIVATE_KEY, CKO_PRIVATE_KEY]),
         ("openssh.pub.txt", &[CKO_PUBLIC_KEY, CKO_PUBLIC_KEY]),
         ("both-halves.pem", &[CKO_PRIVATE_KEY, CKO_PUBLIC_KEY]),
