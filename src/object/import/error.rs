@@ -188,8 +188,17 @@ impl fmt::Display for LeftOut {
     }
 }
 
+/// The first few of them.
 fn list(left_out: &[LeftOut]) -> String {
-    let texts: Vec<String> = left_out.iter().map(ToString::to_string).collect();
+    const SHOWN: usize = 4;
+    let mut texts: Vec<String> = left_out
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    if let Some(more @ 1..) = left_out.len().checked_sub(SHOWN) {
+        texts.push(format!("and {more} more"));
+    }
     texts.join("; ")
 }
 
