@@ -445,6 +445,14 @@ pub enum Error {
         /// What happened then.
         why: Box<Error>,
     },
+    /// A file that was not imported, or not all of it.
+    #[error("{what}")]
+    Import {
+        /// The file, and what became of it.
+        what: String,
+        /// What to do next: a command for this file, where there is one.
+        hint: Option<String>,
+    },
 }
 
 /// A result code as commands print it: a number and its PKCS#11 or vendor name.
@@ -521,7 +529,8 @@ impl Error {
             Self::BadName { .. }
             | Self::Usage(_)
             | Self::ObjectRefused { .. }
-            | Self::Attribute(_) => libc::EINVAL,
+            | Self::Attribute(_)
+            | Self::Import { .. } => libc::EINVAL,
             Self::NotEmpty { .. } => libc::ENOTEMPTY,
             Self::BlobTooLarge { .. } => libc::EFBIG,
             Self::SlotFull { .. }
@@ -636,6 +645,7 @@ impl Error {
             Self::StoreLost { .. } => ResultCode(0x30, "CKR_DEVICE_ERROR"),
             Self::ExposedFile { .. } => ResultCode(0x6, "CKR_FUNCTION_FAILED"),
             Self::MadeSome { why, .. } => why.result_code(),
+            Self::Import { .. } => ResultCode(0xd1, "CKR_TEMPLATE_INCONSISTENT"),
         }
     }
 
@@ -700,7 +710,8 @@ impl Error {
             | Self::CloneFailed { .. }
             | Self::CloneNotAttempted { .. }
             | Self::NotConfirmed(_)
-            | Self::Random(_) => exit::FAILED,
+            | Self::Random(_)
+            | Self::Import { .. } => exit::FAILED,
             Self::StoreLost { .. } => exit::STORE,
             Self::ExposedFile { .. } => exit::FAILED,
             Self::MadeSome { why, .. } => why.exit_status(),
@@ -756,7 +767,8 @@ impl Error {
             | Self::Domain { .. }
             | Self::CloneFailed { .. }
             | Self::CloneNotAttempted { .. }
-            | Self::File { .. } => Level::Warn,
+            | Self::File { .. }
+            | Self::Import { .. } => Level::Warn,
             Self::DiskFull { .. }
             | Self::Damaged { .. }
             | Self::Store { .. }
@@ -903,7 +915,7 @@ impl Error {
                 "give the store's file and its folder to the user that runs slotfs, or mount with -o ro".into()
             }
             Self::DiskFull { .. } => "nothing was lost; free some space and try again".into(),
-            Self::Mount { hint, .. } => hint.clone()?,
+            Self::Mount { hint, .. } | Self::Import { hint, .. } => hint.clone()?,
             Self::ObjectRefused { hint, .. } => (*hint)?.to_owned(),
             Self::Attribute(why) => why.hint()?.to_owned(),
             Self::NotExportable {

@@ -1,26 +1,21 @@
 //! `object generate`, `import`, `export`, `show`, `delete`, and what the trash has
 
-use std::path::PathBuf;
-
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 mod delete;
 mod export;
 mod generate;
+mod import;
 mod made;
 mod trash;
 
-use self::made::{AT_ONCE, store};
-use super::password::{file_password, read_secret};
 use super::{Console, Ended, output};
 use crate::credential::Role;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::object::attributes::Chosen;
-use crate::object::import::{self, MAX_FILE_BYTES, RawType};
 use crate::object::new::Naming;
 use crate::object::{Handle, SlotId, show};
-use crate::secret::SecretBytes;
 
 /// What can be done with objects.
 #[derive(Subcommand)]
@@ -34,7 +29,7 @@ pub enum Verb {
     #[command(
         after_help = "Examples:\n  slotfs object import -file key.pem -label signing\n  slotfs object import -file store.p12 -filepasswordfile store.password -label web\n  slotfs object import -file secret.bin -type aes -label raw"
     )]
-    Import(Import),
+    Import(import::Import),
     /// Write a public key, a certificate or data to a file
     #[command(
         after_help = "Examples:\n  slotfs object export -handle 124 -file public.pem\n  slotfs object export -handle 124 -file - -form der | openssl pkey -pubin -inform DER -text"
@@ -95,32 +90,6 @@ fn hex(text: &str) -> Result<Id, String> {
         .map_err(|_| "it is not hexadecimal".into())
 }
 
-/// `object import`
-#[derive(Args)]
-pub struct Import {
-    /// PEM or DER: a PKCS#8 private key, a SubjectPublicKeyInfo, a certificate, a PKCS#12 store; with -type any bytes
-    #[arg(short, long, value_name = "FILE")]
-    file: PathBuf,
-    /// Take the file's bytes as the value of a secret key or data object
-    #[arg(long = "type", value_name = "TYPE")]
-    raw: Option<Raw>,
-    /// The password of an encrypted file; visible to whoever lists processes [default: asked for]
-    #[arg(long, value_name = "STRING", conflicts_with = "filepasswordfile")]
-    filepassword: Option<String>,
-    /// File with the password of an encrypted file
-    #[arg(long, value_name = "PATH")]
-    filepasswordfile: Option<PathBuf>,
-    #[command(flatten)]
-    target: Target,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Raw {
-    Aes,
-    Generic,
-    Data,
-}
-
 impl Verb {
     /// Runs the command.
     pub fn run(self, console: &Console<'_>) -> Result<Ended> {
@@ -147,35 +116,6 @@ impl Target {
 
     fn chosen(&self) -> Result<Chosen> {
         Ok(Chosen::parse(self.attribute.iter().map(String::as_str))?)
-    }
-}
-
-impl Import {
-    fn run(self, console: &Console<'_>) -> Result<Ended> {
-        let chosen = self.target.chosen()?;
-        let file = read_secret(&self.file, MAX_FILE_BYTES as u64)?;
-        let raw = self.raw.map(|raw| match raw {
-            Raw::Aes => RawType::Aes,
-            Raw::Generic => RawType::Generic,
-            Raw::Data => RawType::Data,
-        });
-        let password = match (self.filepassword, self.filepasswordfile) {
-            (Some(password), _) => Some(SecretBytes::new(password.into_bytes())),
-            (None, path) if raw.is_none() && import::is_encrypted(&file) => {
-                Some(file_password(&self.file, path.as_deref())?)
-            }
-            _ => None,
-        };
-        let naming = self.target.naming();
-        let mut objects =
-            import::import(&file, raw, &naming, password.as_ref()).map_err(|error| {
-                Error::ObjectRefused {
-                    why: format!("{}: {error}", self.file.display()),
-                    hint: error.hint(),
-                }
-            })?;
-        chosen.apply(&mut objects)?;
-        store(console, &self.target, std::iter::once(Ok(objects)), AT_ONCE)
     }
 }
 

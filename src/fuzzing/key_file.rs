@@ -14,8 +14,12 @@ use crate::secret::SecretBytes;
 
 /// That of tests/keys/encrypted.
 const PASSWORD: &[u8] = b"x";
-/// Its object identifier, without which nothing inside a store is encrypted.
-const PBES2: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5, 13];
+/// How the object identifiers of the ciphers begin, without which nothing inside a store is encrypted: PBES2 and those
+/// of PKCS#12.
+const CIPHERS: [&[u8]; 2] = [
+    &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5, 13],
+    &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 12, 1],
+];
 
 /// The first byte says how the rest is taken: as a file, as the content of a PKCS#12 store, as a raw value, as a
 /// domain key or a key share.
@@ -29,7 +33,9 @@ pub(super) fn run(data: &[u8]) {
         1 => {
             if let Some(store) = store_around(file, &password) {
                 let read = import(&store, None, Some(&password));
-                let encrypted = file.windows(PBES2.len()).any(|part| part == PBES2);
+                let encrypted = CIPHERS
+                    .iter()
+                    .any(|oid| file.windows(oid.len()).any(|part| part == *oid));
                 assert!(
                     !matches!(read, Err(ImportError::Password)) || encrypted,
                     "the MAC is right"

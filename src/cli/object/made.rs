@@ -166,9 +166,11 @@ impl Report {
             }
             (None, Ok(()), None) => return Ok(()),
         };
-        Err(match made {
-            0 => why,
-            _ => Error::MadeSome {
+        Err(match (made, why) {
+            (0, why) => why,
+            // It says by itself what is imported and what is not.
+            (_, why @ Error::Import { .. }) => why,
+            (_, why) => Error::MadeSome {
                 slot,
                 made,
                 of,

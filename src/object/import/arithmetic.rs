@@ -7,6 +7,8 @@ use std::cmp::Ordering;
 
 use zeroize::Zeroizing;
 
+use crate::secret::SecretBytes;
+
 /// A number in 32-bit limbs, least significant first, without zero limbs at the top; wiped on drop.
 pub(super) struct Number(Zeroizing<Vec<u32>>);
 
@@ -28,6 +30,15 @@ impl Number {
             limbs.pop();
         }
         Self(limbs)
+    }
+
+    /// Its big-endian bytes, with zeros in front where its first limb has them.
+    pub(super) fn big_endian(&self) -> SecretBytes {
+        let mut bytes = SecretBytes::new(vec![0; self.0.len() * 4]);
+        for (four, limb) in bytes.bytes_mut().rchunks_mut(4).zip(self.0.iter()) {
+            four.copy_from_slice(&limb.to_be_bytes());
+        }
+        bytes
     }
 
     /// Whether this is 1.
@@ -138,6 +149,10 @@ mod tests {
         for a in numbers {
             assert!(of(a.saturating_sub(1)).equals(&of(a).minus_one()), "{a}");
             assert_eq!(of(a).is_one(), a == 1);
+            assert!(
+                Number::new(of(a).big_endian().bytes()).equals(&of(a)),
+                "{a}"
+            );
             for b in numbers {
                 assert_eq!(of(a).equals(&of(b)), a == b, "{a} {b}");
                 assert_eq!(of(a).is_below(&of(b)), a < b, "{a} {b}");

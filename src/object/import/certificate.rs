@@ -1,8 +1,13 @@
 //! X.509 certificates to PKCS#11 section 4.6.3.
+//!
+//! Read element by element and not by a crate's types, which refuse what certificates in use have: dates before 1970,
+//! serial numbers of more than 20 bytes or below zero, sets in another order. Of RFC 5280 only what an attribute is
+//! made of is asked for; what a certificate is good for is for whoever trusts it to say.
 
-use x509_cert::Certificate;
-use x509_cert::der::{Decode, Header, Reader, Result as DerResult, SliceReader, Tag, TagNumber};
-use x509_cert::time::Time;
+use x509_cert::der::Decode;
+use x509_cert::der::Tag;
+use x509_cert::der::asn1::BitStringRef;
+use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 use super::super::new::Naming;
 use super::super::pkcs11::{
@@ -11,7 +16,9 @@ use super::super::pkcs11::{
 };
 use super::super::template;
 use super::super::{Attribute, Date, Object};
-use super::error::ImportError;
+use super::elements::{Elements, context};
+use super::error::{Fault, ImportError};
+use super::{ber, date};
 
 const WHAT: &str = "certificate";
 
@@ -20,8 +27,7 @@ const CATEGORY_UNSPECIFIED: u64 = 0;
 
 /// A certificate object. Its signature is not checked: a slot holds certificates, it does not trust them.
 pub(super) fn certificate(der: &[u8], naming: &Naming) -> Result<Object, ImportError> {
-    let parsed = Certificate::from_der(der).map_err(ImportError::der(WHAT))?;
-    let parts = parts(der).map_err(ImportError::der(WHAT))?;
+    let parts = parts(der)?;
     let mut object = template::certificate(naming)?;
     template::put_number(&mut object, CKA_CERTIFICATE_TYPE, CKC_X_509);
     template::put_number(&mut object, CKA_CERTIFICATE_CATEGORY, CATEGORY_UNSPECIFIED);
@@ -34,59 +40,91 @@ pub(super) fn certificate(der: &[u8], naming: &Naming) -> Result<Object, ImportE
     ] {
         template::put_bytes(&mut object, number, value);
     }
-    let validity = parsed.tbs_certificate().validity();
-    for (number, time) in [
-        (CKA_START_DATE, validity.not_before),
-        (CKA_END_DATE, validity.not_after),
+    for (number, (tag, text)) in [
+        (CKA_START_DATE, parts.not_before),
+        (CKA_END_DATE, parts.not_after),
     ] {
-        object
-            .attributes
-            .insert(number, Attribute::Date(date(time)));
+        let date: Date = date::of_time(tag, text).ok_or(ImportError::CertificateDate)?;
+        object.attributes.insert(number, Attribute::Date(date));
     }
     Ok(object)
 }
 
-fn date(time: Time) -> Date {
-    let time = time.to_date_time();
-    Date {
-        year: time.year(),
-        month: time.month(),
-        day: time.day(),
-    }
+/// Whether DER has a certificate's structure, whatever its dates and numbers are.
+pub(super) fn is_one(der: &[u8]) -> bool {
+    parts(der).is_ok()
+}
+
+/// `TBSCertificate`, which the signature covers.
+pub(super) fn signed(der: &[u8]) -> Result<&[u8], ImportError> {
+    Elements::of_sequence(der, WHAT)?.element(Tag::Sequence)
 }
 
 /// Elements of `TBSCertificate` as they stand in the file.
 struct Parts<'a> {
     serial: &'a [u8],
     issuer: &'a [u8],
+    not_before: (Tag, &'a [u8]),
+    not_after: (Tag, &'a [u8]),
     subject: &'a [u8],
     public_key: &'a [u8],
 }
 
 /// Cut out rather than encoded anew from what was parsed: names are matched byte by byte, and their
 /// string types are the issuer's choice.
-fn parts(der: &[u8]) -> DerResult<Parts<'_>> {
-    let mut outer = SliceReader::new(der)?;
-    Header::decode(&mut outer)?;
-    let tbs = Header::decode(&mut outer)?;
-    let mut tbs = SliceReader::new(outer.read_slice(tbs.length())?)?;
-    let version = Tag::ContextSpecific {
-        constructed: true,
-        number: TagNumber(0),
-    };
-    if Tag::peek(&tbs)? == version {
-        tbs.tlv_bytes()?;
+fn parts(der: &[u8]) -> Result<Parts<'_>, ImportError> {
+    let mut outer = Elements::of_sequence(der, WHAT)?;
+    let mut tbs = outer.sequence()?;
+    outer.sequence()?.oid()?;
+    BitStringRef::from_der(outer.whole()?).map_err(ImportError::der(WHAT))?;
+    outer.end()?;
+    if tbs.peek() == Some(context(0)) {
+        // Versions 1 to 3 are 0 to 2.
+        match tbs.explicit(0, Tag::Integer)? {
+            [0..=2] => {}
+            _ => return Err(fault(Fault::Value)),
+        }
     }
-    let serial = tbs.tlv_bytes()?;
-    let _signature = tbs.tlv_bytes()?;
-    let issuer = tbs.tlv_bytes()?;
-    let _validity = tbs.tlv_bytes()?;
-    let subject = tbs.tlv_bytes()?;
-    let public_key = tbs.tlv_bytes()?;
+    let serial = tbs.element(Tag::Integer)?;
+    tbs.sequence()?.oid()?;
+    let issuer = tbs.element(Tag::Sequence)?;
+    let mut validity = tbs.sequence()?;
+    let mut time = || match validity.peek() {
+        Some(tag @ (Tag::UtcTime | Tag::GeneralizedTime)) => Ok((tag, validity.next(tag)?)),
+        _ => Err(fault(Fault::Structure)),
+    };
+    let (not_before, not_after) = (time()?, time()?);
+    validity.end()?;
+    let subject = tbs.element(Tag::Sequence)?;
+    let public_key = tbs.element(Tag::Sequence)?;
+    SubjectPublicKeyInfoRef::from_der(public_key).map_err(ImportError::der(WHAT))?;
+    // Unique ids and extensions.
+    let mut before = 0;
+    while let Some(Tag::ContextSpecific { number, .. }) = tbs.peek() {
+        if !(before + 1..=3).contains(&number.value()) {
+            return Err(fault(Fault::Structure));
+        }
+        before = number.value();
+        tbs.whole()?;
+    }
+    tbs.end()?;
+    if !ber::is_der(der) {
+        return Err(fault(Fault::NotCanonical));
+    }
     Ok(Parts {
         serial,
         issuer,
+        not_before,
+        not_after,
         subject,
         public_key,
     })
+}
+
+fn fault(fault: Fault) -> ImportError {
+    ImportError::Der {
+        what: WHAT,
+        fault,
+        offset: None,
+    }
 }

@@ -35,34 +35,35 @@ pub(super) struct Curve {
 /// Of a private and of a public key alike.
 const KEY_BYTES: usize = 32;
 
-const CURVES: &[Curve] = &[
-    Curve {
-        name: "Ed25519",
-        oid: ObjectIdentifier::new_unwrap("1.3.101.112"),
-        key_type: CKK_EC_EDWARDS,
-        private_usage: CKA_SIGN,
-        public_usage: Some(CKA_VERIFY),
-        public_of: |seed| {
-            let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
-            Some(pair.public_key().as_ref().to_vec())
-        },
+pub(super) static ED25519: Curve = Curve {
+    name: "Ed25519",
+    oid: ObjectIdentifier::new_unwrap("1.3.101.112"),
+    key_type: CKK_EC_EDWARDS,
+    private_usage: CKA_SIGN,
+    public_usage: Some(CKA_VERIFY),
+    public_of: |seed| {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
+        Some(pair.public_key().as_ref().to_vec())
     },
-    Curve {
-        name: "X25519",
-        oid: ObjectIdentifier::new_unwrap("1.3.101.110"),
-        key_type: CKK_EC_MONTGOMERY,
-        private_usage: CKA_DERIVE,
-        public_usage: None,
-        public_of: |value| {
-            let key = agreement::PrivateKey::from_private_key(&X25519, value).ok()?;
-            Some(key.compute_public_key().ok()?.as_ref().to_vec())
-        },
+};
+
+static X25519_CURVE: Curve = Curve {
+    name: "X25519",
+    oid: ObjectIdentifier::new_unwrap("1.3.101.110"),
+    key_type: CKK_EC_MONTGOMERY,
+    private_usage: CKA_DERIVE,
+    public_usage: None,
+    public_of: |value| {
+        let key = agreement::PrivateKey::from_private_key(&X25519, value).ok()?;
+        Some(key.compute_public_key().ok()?.as_ref().to_vec())
     },
-];
+};
+
+static CURVES: [&Curve; 2] = [&ED25519, &X25519_CURVE];
 
 /// The curve of an algorithm, if it is one of RFC 8410's that slotfs knows.
 pub(super) fn of_algorithm(algorithm: ObjectIdentifier) -> Option<&'static Curve> {
-    CURVES.iter().find(|curve| curve.oid == algorithm)
+    CURVES.iter().copied().find(|curve| curve.oid == algorithm)
 }
 
 /// RFC 8410 section 3: the parameters are absent.
@@ -82,7 +83,16 @@ pub(super) fn private(
 ) -> Result<Object, ImportError> {
     let value = <&OctetStringRef>::from_der(der)
         .map_err(ImportError::der("Ed25519 or X25519 private key"))?;
-    let value = value.as_bytes();
+    of_value(value.as_bytes(), curve, public, naming)
+}
+
+/// A private key of its value, and of its public key where that is known.
+pub(super) fn of_value(
+    value: &[u8],
+    curve: &'static Curve,
+    public: Option<&[u8]>,
+    naming: &Naming,
+) -> Result<Object, ImportError> {
     if value.len() != KEY_BYTES {
         return Err(ImportError::PrivateValue(curve.name));
     }
@@ -105,6 +115,7 @@ pub(super) fn private(
 pub(super) fn info_of_private(object: &Object) -> Option<Vec<u8>> {
     let curve = CURVES
         .iter()
+        .copied()
         .find(|curve| Some(curve.key_type) == object.key_type)?;
     match object.attributes.get(&CKA_VALUE) {
         Some(Attribute::Secret(value)) if value.bytes().len() == KEY_BYTES => {

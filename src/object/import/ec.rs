@@ -3,6 +3,8 @@
 //! `CKA_EC_PARAMS` is the DER of the curve's object identifier, `CKA_EC_POINT` the DER OCTET STRING of
 //! the uncompressed point, `CKA_VALUE` the private value at the length of the field.
 
+use std::borrow::Cow;
+
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256K1_SHA256_ASN1_SIGNING,
     ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair,
@@ -97,6 +99,14 @@ pub(super) fn curve_of(parameters: Option<AnyRef<'_>>) -> Result<&'static Curve,
     }
 }
 
+/// The curve of this name.
+pub(super) fn curve_named(name: &str) -> Result<&'static Curve, ImportError> {
+    CURVES
+        .iter()
+        .find(|curve| curve.name == name)
+        .ok_or(ImportError::NoCurve)
+}
+
 fn curve(oid: ObjectIdentifier) -> Result<&'static Curve, ImportError> {
     CURVES
         .iter()
@@ -140,13 +150,26 @@ pub(super) fn private(
         (Some(beside), Some(inside)) if beside != inside => return Err(ImportError::Inconsistent),
         (beside, inside) => beside.or(inside),
     };
-    let value = scalar(key.private_key, curve)?;
+    of_value(key.private_key, curve, public, naming)
+}
+
+/// A private key of its value, and of its point where that is known.
+pub(super) fn of_value(
+    value: &[u8],
+    curve: &'static Curve,
+    public: Option<&[u8]>,
+    naming: &Naming,
+) -> Result<Object, ImportError> {
+    let value = scalar(value, curve)?;
     let point = point_of(&value, curve)?;
-    if let Some(public) = public {
-        check_point(public, curve)?;
-        if public != point {
+    match public {
+        Some(public) if public.len() != point.len() && public.len() != curve.order.len() + 1 => {
+            return Err(ImportError::PublicKeyForm);
+        }
+        Some(public) if !forms(&point, curve).iter().any(|form| form == public) => {
             return Err(ImportError::Inconsistent);
         }
+        _ => {}
     }
     let usage = &[CKA_SIGN, CKA_DERIVE];
     let mut object = template::private_key(CKK_EC, usage, naming)?;
@@ -177,7 +200,7 @@ pub(super) fn public(
     curve: &'static Curve,
     naming: &Naming,
 ) -> Result<Object, ImportError> {
-    check_point(point, curve)?;
+    let point = &*uncompressed(point, curve)?;
     if UnparsedPublicKey::new(&**curve.signing, point)
         .parse()
         .is_err()
@@ -219,10 +242,12 @@ fn point_of(scalar: &SecretBytes, curve: &'static Curve) -> Result<Vec<u8>, Impo
     Ok(pair.public_key().as_ref().to_vec())
 }
 
-/// The private value at the length of the field: some writers drop its leading zeros. 0 and what is not
+/// The private value at the length of the field: some writers drop its leading zeros, others put one too many. 0 and what is not
 /// below the order are no private values; used as one, they would give an invalid or a known key.
 fn scalar(given: &[u8], curve: &'static Curve) -> Result<SecretBytes, ImportError> {
     let refused = ImportError::PrivateValue(curve.name);
+    let zeros = given.iter().take_while(|byte| **byte == 0).count();
+    let given = &given[zeros..];
     let Some(zeros) = curve.order.len().checked_sub(given.len()) else {
         return Err(refused);
     };
@@ -234,13 +259,29 @@ fn scalar(given: &[u8], curve: &'static Curve) -> Result<SecretBytes, ImportErro
     Ok(value)
 }
 
-/// SEC1 section 2.3.3: 4, then both coordinates at the length of the field.
-fn check_point(point: &[u8], curve: &Curve) -> Result<(), ImportError> {
-    match point.first() {
-        Some(2 | 3) => Err(ImportError::Compressed),
-        Some(4) if point.len() == 1 + 2 * curve.order.len() => Ok(()),
+/// The uncompressed form of SEC1 section 2.3.3, 4 and both coordinates at the length of the field, of it or of X9.62's
+/// hybrid form, which differs in its first byte. Of a compressed point the library does not give the other coordinate.
+fn uncompressed<'a>(point: &'a [u8], curve: &Curve) -> Result<Cow<'a, [u8]>, ImportError> {
+    let whole = point.len() == 1 + 2 * curve.order.len();
+    match point {
+        [2 | 3, ..] => Err(ImportError::Compressed),
+        [4, ..] if whole => Ok(Cow::Borrowed(point)),
+        [first @ (6 | 7), rest @ .., last] if whole && first & 1 == last & 1 => {
+            Ok(Cow::Owned([&[4], rest, &[*last]].concat()))
+        }
         _ => Err(ImportError::PublicKeyForm),
     }
+}
+
+/// Every form that the point may have beside its private value: uncompressed, hybrid and compressed.
+fn forms(point: &[u8], curve: &Curve) -> [Vec<u8>; 3] {
+    let odd = point.last().map_or(0, |last| last & 1);
+    let coordinates = &point[1..];
+    [
+        point.to_vec(),
+        [&[6 | odd], coordinates].concat(),
+        [&[2 | odd], &coordinates[..curve.order.len()]].concat(),
+    ]
 }
 
 /// Sets `CKA_EC_PARAMS`.

@@ -7,6 +7,7 @@ use x509_cert::der::{Decode, Header, Reader, SliceReader, Tag, TagNumber};
 use super::error::ImportError;
 
 /// The elements inside a constructed one, in order.
+#[derive(Clone)]
 pub(super) struct Elements<'a> {
     reader: SliceReader<'a>,
     what: &'static str,
@@ -43,6 +44,13 @@ impl<'a> Elements<'a> {
             self.reader.read_slice(header.length())
         };
         read().map_err(ImportError::der(self.what))
+    }
+
+    /// The next element with its header, which must have this tag.
+    pub(super) fn element(&mut self, tag: Tag) -> Result<&'a [u8], ImportError> {
+        let element = self.whole()?;
+        Self::new(element, self.what)?.next(tag)?;
+        Ok(element)
     }
 
     /// The elements of the next element, a SEQUENCE.

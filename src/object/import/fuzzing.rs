@@ -1,8 +1,8 @@
 //! Import with a smaller limit of work, and stores of any content whose MAC is right, for [`crate::fuzzing`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // that is how a property fails
 
-use super::pbes2::Work;
 use super::pkcs12::mac;
+use super::work::Work;
 use super::{ImportError, RawType, import_within};
 use crate::object::Object;
 use crate::object::new::Naming;
@@ -18,7 +18,7 @@ pub(crate) fn import_quickly(
     naming: &Naming,
     password: Option<&SecretBytes>,
 ) -> Result<Vec<Object>, ImportError> {
-    import_within(file, raw, naming, password, Work::of(ROUNDS))
+    import_within(file, raw, naming, password, Work::of(ROUNDS)).map(|imported| imported.objects)
 }
 
 /// A PKCS#12 store around `safe`, the DER of an `AuthenticatedSafe` or anything else, with the MAC that it must have.

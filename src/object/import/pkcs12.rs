@@ -1,29 +1,34 @@
 //! PKCS#12 stores (RFC 7292): private keys and certificates under a password.
 //!
-//! Strict as all of import: DER, a MAC that holds, and nothing inside but keys and X.509 certificates. What is
-//! encrypted must be so by PBES2; the RC2 and 3DES of older writers are refused with the way to convert them.
+//! The MAC must be there and hold. What a store also has, or has of kinds that slotfs does not, is left out by name.
+//! Netscape's successors write BER: whatever is read is turned into DER first, but never what the MAC or a signature
+//! covers.
 
+pub(super) mod kdf;
 pub(super) mod mac;
 
 use ::pkcs8::ObjectIdentifier;
-use x509_cert::der::Tag;
+use x509_cert::der::{Tag, TagNumber};
 
+use super::super::Object;
 use super::super::new::{self, Naming};
-use super::super::pkcs11::{CKA_ID, CKA_PUBLIC_KEY_INFO};
-use super::super::{Attribute, Object, template};
+use super::super::pkcs11::CKO_CERTIFICATE;
 use super::elements::{Elements, context};
-use super::error::ImportError;
-use super::pbes2::{self, Work};
-use super::{certificate, pkcs8, spki};
+use super::error::{Container, Fault, ImportError};
+use super::password::Password;
+use super::work::Work;
+use super::{Imported, LeftOut, ber, certificate, ids, pbe, pkcs8};
 use crate::secret::SecretBytes;
 
 const WHAT: &str = "PKCS#12 store";
 
 /// What to do about a store of the kinds that are not read.
-const CONVERT: &str = "write it anew: 'openssl pkcs12 -legacy -in FILE -noenc -out NEWFILE' and 'openssl \
-     pkcs12 -export -in NEWFILE -out STORE', and destroy NEWFILE afterwards";
-const LEAVE_OUT: &str =
-    "write a store of keys and certificates alone with 'openssl pkcs12 -export'";
+const CONVERT: &str = "take its keys and certificates out with 'openssl pkcs12 -in FILE -aes256 -out NEWFILE' and \
+     import that";
+const ANEW: &str = "write it anew under a password with the program that made it";
+
+/// Stores in stores: one is more than anybody writes.
+const MAX_DEPTH: usize = 4;
 
 const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");
 const ENCRYPTED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.6");
@@ -34,29 +39,48 @@ const CERTIFICATE_BAG: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.10.1.3");
 const X509_CERTIFICATE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.22.1");
 
-/// Everything in a `PFX`: private keys first, then their own certificates, then the others. A key and its own
-/// certificate share one `CKA_ID`: the one that is given, else the key identifier of [`spki::key_identifier`],
-/// which the other certificates have in any case.
+/// What else a store may hold.
+const OTHER_BAGS: &[(ObjectIdentifier, &str, &str)] = &[
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.10.1.5"),
+        "a secret key",
+        "write its value to a file and import that with -type aes or generic",
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.10.1.4"),
+        "a certificate revocation list",
+        "slots hold certificates, not revocation lists",
+    ),
+];
+const SAFE_CONTENTS_BAG: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.10.1.6");
+
+/// Everything in a `PFX`: private keys first, then their own certificates, then the others; and what is left out. A
+/// key and its own certificate share one `CKA_ID`, as [`ids::assign`] has it.
 pub(super) fn objects(
     der: &[u8],
-    password: &SecretBytes,
+    password: Password<'_>,
     naming: &Naming,
-    mut work: Work,
-) -> Result<Vec<Object>, ImportError> {
+    work: &mut Work,
+) -> Result<Imported, ImportError> {
     let mut pfx = Elements::of_sequence(der, WHAT)?;
     if pfx.number()? != 3 {
-        return Err(not_imported("a PKCS#12 store of another version than 3"));
+        let what = "a PKCS#12 store of another version than 3";
+        return Err(ImportError::NotImported(what, ANEW));
     }
     let mut content = pfx.sequence()?;
     if content.oid()? != DATA {
-        return Err(not_imported("a PKCS#12 store signed by a key"));
+        let what = "a PKCS#12 store signed by a key";
+        return Err(ImportError::NotImported(what, ANEW));
     }
     let safe = content.explicit(0, Tag::OctetString)?;
     content.end()?;
     if pfx.is_finished() {
-        return Err(not_imported("a PKCS#12 store without a MAC"));
+        let what = "a PKCS#12 store without a MAC";
+        return Err(ImportError::NotImported(what, CONVERT));
     }
-    mac::verify(pfx.sequence()?, safe, password, &mut work, CONVERT)?;
+    let mut password = password;
+    mac::verify(pfx.sequence()?, safe, &mut password, work)?;
     pfx.end()?;
 
     let mut bags = Bags {
@@ -66,37 +90,50 @@ pub(super) fn objects(
             label: naming.label.clone(),
             id: Vec::new(),
         },
+        seen: 0,
         keys: Vec::new(),
         certificates: Vec::new(),
+        left_out: Vec::new(),
     };
-    let mut contents = Elements::of_sequence(safe, WHAT)?;
+    let safe = canonical(safe);
+    let mut contents = Elements::of_sequence(safe.bytes(), WHAT)?;
     while !contents.is_finished() {
         let mut content = contents.sequence()?;
         match content.oid()? {
-            DATA => bags.read(content.explicit(0, Tag::OctetString)?)?,
+            DATA => {
+                let plain = canonical(content.explicit(0, Tag::OctetString)?);
+                bags.read(plain.bytes(), MAX_DEPTH)?;
+            }
             ENCRYPTED_DATA => {
                 let plaintext =
                     bags.decrypt(Elements::new(content.explicit(0, Tag::Sequence)?, WHAT)?)?;
-                bags.read(plaintext.bytes())?;
+                bags.read(plaintext.bytes(), MAX_DEPTH)?;
             }
-            _ => return Err(not_imported("a PKCS#12 store encrypted to a key")),
+            _ => {
+                let what = "a PKCS#12 store encrypted to a key";
+                return Err(ImportError::NotImported(what, ANEW));
+            }
         }
         content.end()?;
     }
-    named(bags.keys, bags.certificates, &naming.id)
+    bags.imported(&naming.id)
 }
 
-fn not_imported(what: &'static str) -> ImportError {
-    ImportError::NotImported(what, CONVERT)
+/// As DER; what is none of either is left for its reader to refuse.
+fn canonical(ber: &[u8]) -> SecretBytes {
+    ber::to_der(ber).unwrap_or_else(|| SecretBytes::from(ber))
 }
 
 /// What was found so far.
 struct Bags<'a> {
-    password: &'a SecretBytes,
-    work: Work,
+    password: Password<'a>,
+    work: &'a mut Work,
     label: Naming,
+    /// Entries, of whatever kind.
+    seen: usize,
     keys: Vec<Object>,
     certificates: Vec<Object>,
+    left_out: Vec<LeftOut>,
 }
 
 impl Bags<'_> {
@@ -104,115 +141,126 @@ impl Bags<'_> {
     fn decrypt(&mut self, mut data: Elements<'_>) -> Result<SecretBytes, ImportError> {
         data.number()?;
         let mut content = data.sequence()?;
+        if !data.is_finished() {
+            // Attributes, which nobody writes.
+            data.next(context(1))?;
+        }
         data.end()?;
         content.oid()?;
         let algorithm = content.sequence()?;
-        let implicit = Tag::ContextSpecific {
-            constructed: false,
-            number: x509_cert::der::TagNumber(0),
+        let joined;
+        let ciphertext = if content.peek() == Some(context(0)) {
+            // In BER the string may be in parts, and its tag does not say that it is a string.
+            joined = ber::octets(content.next(context(0))?).ok_or(ImportError::Der {
+                what: WHAT,
+                fault: Fault::Structure,
+                offset: None,
+            })?;
+            joined.bytes()
+        } else {
+            content.next(Tag::ContextSpecific {
+                constructed: false,
+                number: TagNumber(0),
+            })?
         };
-        let ciphertext = content.next(implicit)?;
         content.end()?;
-        pbes2::decrypt(
-            algorithm,
-            ciphertext,
-            self.password,
-            &mut self.work,
-            CONVERT,
-        )
+        let container = Container::Pkcs12;
+        pbe::decrypt(algorithm, ciphertext, &self.password, self.work, container)
     }
 
     /// `SafeContents`. Attributes (names, key ids) are dropped.
-    fn read(&mut self, der: &[u8]) -> Result<(), ImportError> {
+    fn read(&mut self, der: &[u8], depth: usize) -> Result<(), ImportError> {
         let mut contents = Elements::of_sequence(der, WHAT)?;
         while !contents.is_finished() {
             let mut bag = contents.sequence()?;
             let kind = bag.oid()?;
-            let mut value = Elements::new(bag.next(context(0))?, WHAT)?;
-            match kind {
-                KEY_BAG => self.keys.push(pkcs8::private(value.whole()?, &self.label)?),
-                SHROUDED_KEY_BAG => {
-                    let key =
-                        pbes2::private_key(value.whole()?, self.password, &mut self.work, CONVERT)?;
-                    self.keys.push(pkcs8::private(key.bytes(), &self.label)?);
-                }
-                CERTIFICATE_BAG => {
-                    let mut certificate = value.sequence()?;
-                    if certificate.oid()? != X509_CERTIFICATE {
-                        return Err(ImportError::NotImported(
-                            "a PKCS#12 store with a certificate that is not X.509",
-                            LEAVE_OUT,
-                        ));
-                    }
-                    let der = certificate.explicit(0, Tag::OctetString)?;
-                    certificate.end()?;
-                    self.certificates
-                        .push(certificate::certificate(der, &self.label)?);
-                }
-                _ => {
-                    return Err(ImportError::NotImported(
-                        "a PKCS#12 store with more than keys and certificates",
-                        LEAVE_OUT,
-                    ));
-                }
-            }
-            value.end()?;
+            let value = bag.next(context(0))?;
             if !bag.is_finished() {
                 bag.next(Tag::Set)?;
             }
             bag.end()?;
+            if kind == SAFE_CONTENTS_BAG && depth > 0 {
+                self.read(value, depth - 1)?;
+                continue;
+            }
+            self.seen += 1;
+            match self.object(kind, value) {
+                Ok(object) if object.class == CKO_CERTIFICATE => self.certificates.push(object),
+                Ok(object) => self.keys.push(object),
+                // Something is to be done about these, and then all can be imported.
+                Err(
+                    error @ (ImportError::Password
+                    | ImportError::PasswordText
+                    | ImportError::Work(..)
+                    | ImportError::Cipher(..)),
+                ) => return Err(error),
+                Err(why) => self.left_out.push(LeftOut {
+                    entry: self.seen,
+                    why,
+                }),
+            }
         }
         Ok(())
     }
-}
 
-/// Gives everything its `CKA_ID` and puts it in order.
-fn named(
-    mut keys: Vec<Object>,
-    certificates: Vec<Object>,
-    id: &[u8],
-) -> Result<Vec<Object>, ImportError> {
-    let (mut own, others): (Vec<_>, Vec<_>) = certificates
-        .into_iter()
-        .partition(|it| keys.iter().any(|key| same_key(key, it)));
-    let mut others = others;
-    let bearers = match keys.len() {
-        0 => others.len(),
-        keys => keys,
-    };
-    match bearers {
-        0 => return Err(ImportError::Nothing),
-        1 => {}
-        several if !id.is_empty() => return Err(ImportError::SeveralForId(several)),
-        _ => {}
-    }
-    let mut given = keys.iter_mut().chain(&mut own).collect::<Vec<_>>();
-    if given.is_empty() {
-        given.extend(&mut others);
-        set_ids(given, id)?;
-    } else {
-        set_ids(given, id)?;
-        set_ids(others.iter_mut().collect(), &[])?;
-    }
-    keys.append(&mut own);
-    keys.append(&mut others);
-    keys.into_iter()
-        .map(|object| Ok(new::storable(object)?))
-        .collect()
-}
-
-fn same_key(one: &Object, other: &Object) -> bool {
-    let info = |object: &Object| object.attributes.get(&CKA_PUBLIC_KEY_INFO).cloned();
-    info(one).is_some() && info(one) == info(other)
-}
-
-fn set_ids(objects: Vec<&mut Object>, id: &[u8]) -> Result<(), ImportError> {
-    for object in objects {
-        let id = match object.attributes.get(&CKA_PUBLIC_KEY_INFO) {
-            Some(Attribute::Bytes(info)) if id.is_empty() => spki::key_identifier(info)?,
-            _ => id.to_vec(),
+    /// The object in a bag of this kind.
+    fn object(&mut self, kind: ObjectIdentifier, value: &[u8]) -> Result<Object, ImportError> {
+        let mut value = Elements::new(value, WHAT)?;
+        let object = match kind {
+            KEY_BAG => pkcs8::private(value.whole()?, &self.label)?,
+            SHROUDED_KEY_BAG => {
+                let key =
+                    pbe::private_key(value.whole()?, &self.password, self.work, Container::Pkcs12)?;
+                pkcs8::private(key.bytes(), &self.label)?
+            }
+            CERTIFICATE_BAG => {
+                let mut certificate = value.sequence()?;
+                if certificate.oid()? != X509_CERTIFICATE {
+                    return Err(ImportError::Entry(
+                        "a certificate that is not X.509",
+                        "slots hold X.509 certificates alone",
+                    ));
+                }
+                let der = certificate.explicit(0, Tag::OctetString)?;
+                certificate.end()?;
+                certificate::certificate(der, &self.label)?
+            }
+            _ => {
+                let known = OTHER_BAGS.iter().find(|row| row.0 == kind);
+                let (what, hint) = known.map_or(
+                    (
+                        "of a kind that slotfs does not know",
+                        "slots hold keys and certificates",
+                    ),
+                    |row| (row.1, row.2),
+                );
+                return Err(ImportError::Entry(what, hint));
+            }
         };
-        template::put_bytes(object, CKA_ID, &id);
+        value.end()?;
+        Ok(new::storable(object)?)
     }
-    Ok(())
+
+    /// All of it with its `CKA_ID`, in order.
+    fn imported(self, id: &[u8]) -> Result<Imported, ImportError> {
+        let (own, others): (Vec<_>, Vec<_>) = self.certificates.into_iter().partition(|it| {
+            let of = ids::info(it);
+            self.keys.iter().any(|key| ids::info(key) == of)
+        });
+        let mut objects = [self.keys, own, others]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>();
+        if objects.is_empty() {
+            return Err(match self.left_out.is_empty() {
+                true => ImportError::Nothing,
+                false => ImportError::NothingElse(self.left_out),
+            });
+        }
+        ids::assign(&mut objects, id)?;
+        Ok(Imported {
+            objects,
+            left_out: self.left_out,
+        })
+    }
 }

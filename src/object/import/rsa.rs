@@ -22,14 +22,17 @@ use crate::secret::SecretBytes;
 /// `rsaEncryption`, RFC 8017.
 pub(super) const OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
+const WHAT: &str = "RSA private key";
+
 const MIN_BITS: usize = 1024;
 const MAX_BITS: usize = 8192;
 
-/// RFC 8017 appendix A.1: the parameters are NULL, and there.
+/// RFC 8017 appendix A.1: the parameters are NULL. Some writers leave them out.
 pub(super) fn check_parameters(parameters: Option<AnyRef<'_>>) -> Result<(), ImportError> {
     match parameters {
+        None => Ok(()),
         Some(parameters) if parameters.is_null() => Ok(()),
-        _ => Err(ImportError::Parameters),
+        Some(_) => Err(ImportError::Parameters),
     }
 }
 
@@ -39,14 +42,21 @@ pub(super) fn private(
     beside: Option<&[u8]>,
     naming: &Naming,
 ) -> Result<Object, ImportError> {
-    const WHAT: &str = "RSA private key";
     let key = RsaPrivateKeyRef::from_der(der).map_err(ImportError::der(WHAT))?;
+    of_key(&key, beside, naming)
+}
+
+fn of_key(
+    key: &RsaPrivateKeyRef<'_>,
+    beside: Option<&[u8]>,
+    naming: &Naming,
+) -> Result<Object, ImportError> {
     if key.other_prime_infos.is_some() {
         return Err(ImportError::RsaPrimes);
     }
     let public = key.public_key();
     check_public(&public)?;
-    check_private(&key)?;
+    check_private(key)?;
     let public_der = public.to_der().map_err(ImportError::der(WHAT))?;
     if beside.is_some_and(|beside| beside != public_der) {
         return Err(ImportError::Inconsistent);
@@ -67,6 +77,77 @@ pub(super) fn private(
         object.attributes.insert(number, value);
     }
     Ok(object)
+}
+
+/// The numbers of a private key without those that follow from them, big-endian.
+pub(super) struct OfPrimes<'a> {
+    pub(super) modulus: &'a [u8],
+    pub(super) public_exponent: &'a [u8],
+    pub(super) private_exponent: &'a [u8],
+    pub(super) prime1: &'a [u8],
+    pub(super) prime2: &'a [u8],
+    pub(super) coefficient: &'a [u8],
+}
+
+/// A private key of numbers that are not in DER.
+pub(super) fn of_primes(key: &OfPrimes<'_>, naming: &Naming) -> Result<Object, ImportError> {
+    // Before any arithmetic: sizes bound its time.
+    let public = public_of(key.modulus, key.public_exponent)?;
+    check_public(&public)?;
+    if [
+        key.private_exponent,
+        key.prime1,
+        key.prime2,
+        key.coefficient,
+    ]
+    .iter()
+    .any(|number| number.len() > key.modulus.len())
+    {
+        return Err(ImportError::Inconsistent);
+    }
+    let exponent = Number::new(key.private_exponent);
+    let modulo = |prime| {
+        exponent
+            .modulo(&Number::new(prime).minus_one())
+            .big_endian()
+    };
+    let (exponent1, exponent2) = (modulo(key.prime1), modulo(key.prime2));
+    let number = |bytes| UintRef::new(bytes).map_err(ImportError::der(WHAT));
+    let key = RsaPrivateKeyRef {
+        modulus: public.modulus,
+        public_exponent: public.public_exponent,
+        private_exponent: number(key.private_exponent)?,
+        prime1: number(key.prime1)?,
+        prime2: number(key.prime2)?,
+        exponent1: number(exponent1.bytes())?,
+        exponent2: number(exponent2.bytes())?,
+        coefficient: number(key.coefficient)?,
+        other_prime_infos: None,
+    };
+    of_key(&key, None, naming)
+}
+
+/// A public key of numbers that are not in DER.
+pub(super) fn of_numbers(
+    modulus: &[u8],
+    exponent: &[u8],
+    naming: &Naming,
+) -> Result<Object, ImportError> {
+    let der = public_of(modulus, exponent)?
+        .to_der()
+        .map_err(ImportError::der("RSA public key"))?;
+    public(&der, naming)
+}
+
+fn public_of<'a>(
+    modulus: &'a [u8],
+    exponent: &'a [u8],
+) -> Result<RsaPublicKeyRef<'a>, ImportError> {
+    let number = |bytes| UintRef::new(bytes).map_err(ImportError::der("RSA public key"));
+    Ok(RsaPublicKeyRef {
+        modulus: number(modulus)?,
+        public_exponent: number(exponent)?,
+    })
 }
 
 /// The SPKI of a private key object's public half: its modulus and public exponent.

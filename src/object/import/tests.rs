@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod encrypted;
+mod several;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -47,7 +48,7 @@ fn import(
     raw: Option<RawType>,
     naming: &Naming,
 ) -> Result<Object, ImportError> {
-    let mut objects = super::import(file, raw, naming, None)?;
+    let mut objects = super::import(file, raw, naming, None)?.objects;
     assert_eq!(objects.len(), 1);
     Ok(objects.remove(0))
 }
@@ -132,24 +133,96 @@ fn one_key_in_every_form_is_one_object() {
                 "rsa-2048.traditional.pem",
                 "rsa-2048.traditional.der",
                 "rsa-2048.one-line.pem",
+                "rsa-2048.text-below.pem",
+                "rsa-2048.blank-in-front.pem",
+                "rsa-2048.blanks-behind.pem",
+                "rsa-2048.blanks-below.pem",
+                "rsa-2048.blanks-for-lines.pem",
+                "rsa-2048.blanks-that-do-not-break.pem",
+                "rsa-2048.zeros-behind.pem",
+                "rsa-2048.byte-order-mark.pem",
+                "rsa-2048.utf-16-big.pem",
+                "rsa-2048.utf-16-little.pem",
+                "rsa-2048.carriage-return.pem",
+                "rsa-2048.headers.pem",
+                "rsa-2048.indented.pem",
+                "rsa-2048.lines-between.pem",
+                "rsa-2048.uneven-lines.pem",
+                "rsa-2048.openssh.pem",
+                "rsa-2048-of-indefinite-length.der",
+                "rsa-2048-of-indefinite-length.pem",
+                "rsa-2048-zero-in-front.der",
             ][..],
         ),
         (
             "ec-p521.pem",
-            &["ec-p521.traditional.pem", "ec-p521.traditional.der"],
+            &[
+                "ec-p521.traditional.pem",
+                "ec-p521.traditional.der",
+                "ec-p521.openssh.pem",
+            ],
         ),
+        (
+            "ec-p256.pem",
+            &[
+                "ec-p256.parameters-above.pem",
+                "ec-p256-compressed-point.pem",
+                "ec-p256-of-indefinite-length.der",
+                "ec-p256-three-zeros-too-many.der",
+                "ec-p256-zero-too-many.der",
+                "ec-p256.openssh.pem",
+            ],
+        ),
+        ("ec-p384.pem", &["ec-p384.openssh.pem"]),
+        (
+            "rsa-2048.pub.pem",
+            &[
+                "rsa-2048.pkcs1.pub.pem",
+                "rsa-2048.pkcs1.pub.der",
+                "rsa-2048-without-parameters.pub.der",
+                "rsa-2048.openssh.pub.txt",
+            ],
+        ),
+        (
+            "ec-p256.pub.pem",
+            &[
+                "ec-p256-hybrid-point.pub.pem",
+                "ec-p256-of-long-lengths.pub.der",
+                "ec-p256.openssh.pub.txt",
+            ],
+        ),
+        ("ec-p384.pub.pem", &["ec-p384.openssh.pub.txt"]),
+        ("ec-p521.pub.pem", &["ec-p521.openssh.pub.txt"]),
         (
             "ed25519.pem",
             &["ed25519.der", "ed25519.crlf.pem", "ed25519.text-above.pem"],
         ),
-        ("certificate-v1.pem", &["certificate-with-text.pem"]),
+        (
+            "certificate-v1.pem",
+            &[
+                "certificate-with-text.pem",
+                "certificate-v1.byte-order-mark.pem",
+                "certificate-v1.pkcs7.pem",
+                "certificate-v1-of-indefinite-length.der",
+            ],
+        ),
     ] {
         for other in others {
+            let name = other;
             let (one, other) = (import_one(one).unwrap(), import_one(other).unwrap());
-            assert_eq!(one.attributes, other.attributes);
+            assert_eq!(one.attributes, other.attributes, "{name}");
             assert_ne!(one.ouid, other.ouid);
         }
     }
+}
+
+/// ssh-keygen can make one and not convert it.
+#[test]
+fn the_halves_of_an_ed25519_key_of_openssh_belong_together() {
+    let private = import_one("ed25519-of-openssh.pem").unwrap();
+    let public = import_one("ed25519-of-openssh.pub.txt").unwrap();
+    let info = |object: &Object| object.attributes[&CKA_PUBLIC_KEY_INFO].clone();
+    assert_eq!(info(&private), info(&public));
 }
 
 #[test]
@@ -200,16 +273,32 @@ fn usage_is_what_the_key_type_can_do() {
 /// What importing says, without offsets, and the files under `bad` of which it says so.
 const BAD: &[(&str, &[&str])] = &[
     (
-        "the file is a certificate request, which is not imported",
-        &["certificate-request.pem"],
+        "the file is DER, but neither a key nor a certificate nor a store of them",
+        &["time-stamp-request.der"],
     ),
     (
-        "the file is an OpenSSL trusted certificate, which is not imported",
-        &["certificate-trusted.pem"],
+        "a BEGIN or END line of PEM is malformed, or does not stand on a line of its own",
+        &[
+            "pem-begin-after-text.pem",
+            "pem-end-without-begin.pem",
+            "pem-label-of-two-lines.pem",
+        ],
     ),
     (
-        "the file is a domain key file, which is not imported",
-        &["domain-key.pem"],
+        "a date of the certificate does not have the form of RFC 5280 section 4.1.2.5: UTC, to the second",
+        &[
+            "certificate-of-another-zone.der",
+            "certificate-on-february-30.der",
+        ],
+    ),
+    (
+        "keys of algorithm DSA are not imported",
+        &["dsa.pem", "dsa.pub.pem"],
+    ),
+    ("keys of algorithm Ed448 are not imported", &["ed448.pem"]),
+    (
+        "keys of algorithm RSASSA-PSS are not imported",
+        &["rsa-pss.pem"],
     ),
     (
         "the EC key does not name its curve",
@@ -220,12 +309,189 @@ const BAD: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "the EC key spells out its curve instead of naming it",
+        &[
+            "ec-explicit-curve-traditional.pem",
+            "ec-explicit-curve.pem",
+            "ec-explicit-curve.pub.pem",
+        ],
+    ),
+    (
+        "the EC private key holds a number or date that cannot be there",
+        &["ec-version-2.der"],
+    ),
+    (
+        "the OpenSSH private key does not have the form of one",
+        &["ssh.pem"],
+    ),
+    (
+        "the OpenSSH public key does not have the form of one",
+        &["openssh-cut.pub.txt"],
+    ),
+    (
+        "the PEM block does not end with the END line of its BEGIN line",
+        &[
+            "pem-end-of-another-label.pem",
+            "pem-text-on-the-end-line.pem",
+        ],
+    ),
+    (
+        "the PEM block has no END line: the file is cut short",
+        &["pem-cut-in-begin.pem", "pem-no-end.pem"],
+    ),
+    ("the PEM block is empty", &["pem-empty.pem"]),
+    (
+        "the PKCS#8 private key has bytes after its end",
+        &["pem-trailing-byte-in-der.pem"],
+    ),
+    (
+        "the PKCS#8 private key holds a number or date that cannot be there",
+        &["pkcs8-version-0-with-public-key.der", "pkcs8-version-2.der"],
+    ),
+    (
+        "the RSA key has more than two primes",
+        &["rsa-three-primes.der"],
+    ),
+    (
+        "the RSA modulus has 0 bits, not 1024 to 8192",
+        &["rsa-modulus-zero.der", "rsa-modulus-zero.pub.der"],
+    ),
+    (
+        "the RSA modulus has 1016 bits, not 1024 to 8192",
+        &["rsa-1016-bits.pem", "rsa-1016-bits.pub.pem"],
+    ),
+    (
+        "the RSA modulus has 8200 bits, not 1024 to 8192",
+        &["rsa-8200-bits.pub.der"],
+    ),
+    (
+        "the RSA modulus is not a possible one",
+        &["rsa-modulus-even.der"],
+    ),
+    (
+        "the RSA private key holds a number or date that cannot be there",
+        &[
+            "rsa-modulus-negative.der",
+            "rsa-version-1-of-two-primes.der",
+            "rsa-version-2.der",
+        ],
+    ),
+    (
+        "the RSA public exponent is not a possible one",
+        &[
+            "rsa-exponent-1.der",
+            "rsa-exponent-above-modulus.der",
+            "rsa-exponent-even.der",
+        ],
+    ),
+    (
+        "the base64 of the PEM block is malformed: bad characters or padding",
+        &[
+            "pem-padding-bits-set.pem",
+            "pem-padding-in-the-middle.pem",
+            "pem-padding-missing.pem",
+        ],
+    ),
+    (
+        "the certificate is cut short",
+        &["certificate-without-subject.der"],
+    ),
+    (
+        "the certificate is not canonical DER",
+        &[
+            "certificate-signed-part-of-indefinite-length.der",
+            "certificate-length-in-name.der",
+        ],
+    ),
+    (
         "the curve 1.3.36.3.3.2.8.1.1.7 is none of P-256, P-384, P-521 and secp256k1",
         &["ec-brainpool.pem"],
     ),
     (
-        "the public key is a compressed point",
-        &["ec-compressed-point.pem", "ec-compressed-point.pub.pem"],
+        "the file is EC parameters without a key, which is not imported",
+        &["ec-parameters-without-a-key.pem"],
+    ),
+    (
+        "the file is JSON, perhaps a JWK, which is not imported",
+        &["json.txt"],
+    ),
+    (
+        "the file is a DSA key, which is not imported",
+        &[
+            "dsa-traditional.der",
+            "dsa-traditional.pem",
+            "openssh-dsa.pem",
+            "openssh-dsa.pub.txt",
+        ],
+    ),
+    (
+        "the file is a Java key store of the kind JKS or JCEKS, which is not imported",
+        &["java.jks"],
+    ),
+    (
+        "the file is a PEM block of a label that slotfs does not know, which is not imported",
+        &["pem-unknown-label.pem"],
+    ),
+    (
+        "the file is a PKCS#7 file without certificates, which is not imported",
+        &["pkcs7-without-certificates.der"],
+    ),
+    (
+        "the file is a PKCS#7 message without certificates, which is not imported",
+        &["pkcs7-data.der"],
+    ),
+    (
+        "the file is a PuTTY private key, which is not imported",
+        &["putty.ppk"],
+    ),
+    (
+        "the file is a certificate request, which is not imported",
+        &["certificate-request.der", "certificate-request.pem"],
+    ),
+    (
+        "the file is a certificate revocation list, which is not imported",
+        &["revocations.der", "revocations.pem"],
+    ),
+    (
+        "the file is a domain key file, which is not imported",
+        &["domain-key.pem"],
+    ),
+    (
+        "the file is an OpenPGP key or message, which is not imported",
+        &["pgp.asc"],
+    ),
+    (
+        "the file is an OpenSSL trusted certificate, which is not imported",
+        &["certificate-trusted.pem"],
+    ),
+    (
+        "the file is an SSH2 public key, which is not imported",
+        &["ssh2.pub.txt"],
+    ),
+    (
+        "the file is base64 without BEGIN and END lines, which is not imported",
+        &["base64-without-lines.txt"],
+    ),
+    (
+        "the file is neither PEM nor DER",
+        &[
+            "hexadecimal.txt",
+            "openssh-and-text.pub.txt",
+            "pem-utf-16-cut.pem",
+            "zeros.bin",
+        ],
+    ),
+    (
+        "the file is parameters of DSA or Diffie-Hellman, without a key, which is not imported",
+        &[
+            "dh-parameters.der",
+            "dsa-parameters.der",
+            "dsa-parameters.pem",
+        ],
+    ),
+    (
+        "the key's algorithm parameters are not those of its algorithm",
+        &["ed25519-with-parameters.der"],
     ),
     (
         "the parts of the key do not belong together: it is damaged, or mixed from several",
@@ -247,81 +513,23 @@ const BAD: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "the public key is not a point of the curve P-256",
-        &["ec-point-not-on-curve.pub.der"],
+        "the private key is encrypted in the traditional way by AES-256-CBC, which is not read",
+        &["encrypted-traditional.pem"],
     ),
     (
-        "the EC key spells out its curve instead of naming it",
-        &[
-            "ec-explicit-curve-traditional.pem",
-            "ec-explicit-curve.pem",
-            "ec-explicit-curve.pub.pem",
-        ],
-    ),
-    (
-        "the public key does not have the form that its algorithm asks for",
-        &[
-            "ec-hybrid-point.pub.pem",
-            "ec-point-of-another-curve.der",
-            "ed25519-of-31-bytes.pub.der",
-            "ed25519-unused-bits.pub.der",
-        ],
-    ),
-    (
-        "the file holds EC parameters in a PEM block of their own",
-        &["ec-parameters-in-their-own-block.pem"],
-    ),
-    (
-        "the file is EC parameters without a key, which is not imported",
-        &["ec-parameters-without-a-key.pem"],
-    ),
-    (
-        "the private value is not one of the curve P-256",
-        &[
-            "ec-value-empty.der",
-            "ec-value-is-the-order.der",
-            "ec-value-too-long.der",
-            "ec-value-zero.der",
-        ],
-    ),
-    (
-        "the EC private key holds a number or date that cannot be there",
-        &["ec-version-2.der"],
+        "the private key is encrypted in the traditional way by DES-CBC, which is not read",
+        &["encrypted-traditional-des.pem"],
     ),
     (
         "the private value is not one of the curve Ed25519",
         &["ed25519-of-31-bytes.der", "ed25519-of-33-bytes.der"],
     ),
     (
-        "the key's algorithm parameters are not those of its algorithm",
+        "the private value is not one of the curve P-256",
         &[
-            "ed25519-with-parameters.der",
-            "rsa-parameters-missing.pub.der",
-        ],
-    ),
-    ("keys of algorithm Ed448 are not imported", &["ed448.pem"]),
-    (
-        "the private key is encrypted in the traditional way, which is not read",
-        &["encrypted-traditional.pem"],
-    ),
-    (
-        "the file is neither PEM nor DER",
-        &["hexadecimal.txt", "zeros.bin"],
-    ),
-    (
-        "the BEGIN line of the PEM block is malformed or does not stand on a line of its own",
-        &["pem-begin-not-at-line-start.pem"],
-    ),
-    (
-        "the PEM block has no END line: the file is cut short",
-        &["pem-cut-in-begin.pem", "pem-no-end.pem"],
-    ),
-    (
-        "the PEM block does not end with the END line of its BEGIN line, or text follows it",
-        &[
-            "pem-empty.pem",
-            "pem-end-of-another-label.pem",
-            "pem-text-after-end.pem",
+            "ec-value-empty.der",
+            "ec-value-is-the-order.der",
+            "ec-value-zero.der",
         ],
     ),
     (
@@ -329,102 +537,42 @@ const BAD: &[(&str, &[&str])] = &[
         &["pem-label-of-another-form.pem"],
     ),
     (
-        "the base64 of the PEM block is malformed: bad characters, line lengths or padding",
+        "the public key does not have the form that its algorithm asks for",
         &[
-            "pem-padding-bits-set.pem",
-            "pem-padding-in-the-middle.pem",
-            "pem-padding-missing.pem",
+            "ec-point-of-another-curve.der",
+            "ed25519-of-31-bytes.pub.der",
+            "ed25519-unused-bits.pub.der",
         ],
     ),
     (
-        "the PKCS#8 private key has bytes after its end",
-        &["pem-trailing-byte-in-der.pem"],
+        "the public key is a compressed point",
+        &["ec-compressed-point.pub.pem"],
     ),
     (
-        "the file holds 2 PEM blocks, and an import is one object",
-        &["pem-two-blocks.pem"],
-    ),
-    (
-        "the file is a PEM block of a label that slotfs does not know, which is not imported",
-        &["pem-unknown-label.pem"],
-    ),
-    (
-        "the file is a PKCS#7 bundle, which is not imported",
-        &["pkcs7.pem"],
-    ),
-    (
-        "the PKCS#8 private key holds a number or date that cannot be there",
-        &["pkcs8-version-0-with-public-key.der", "pkcs8-version-2.der"],
-    ),
-    (
-        "the RSA modulus has 1016 bits, not 1024 to 8192",
-        &["rsa-1016-bits.pem", "rsa-1016-bits.pub.pem"],
-    ),
-    (
-        "the RSA modulus has 8200 bits, not 1024 to 8192",
-        &["rsa-8200-bits.pub.der"],
-    ),
-    (
-        "the RSA public exponent is not a possible one",
-        &[
-            "rsa-exponent-1.der",
-            "rsa-exponent-above-modulus.der",
-            "rsa-exponent-even.der",
-        ],
-    ),
-    (
-        "the RSA modulus is not a possible one",
-        &["rsa-modulus-even.der"],
-    ),
-    (
-        "the RSA private key is not canonical DER",
-        &["rsa-modulus-leading-zero.der"],
-    ),
-    (
-        "the RSA private key holds a number or date that cannot be there",
-        &[
-            "rsa-modulus-negative.der",
-            "rsa-version-1-of-two-primes.der",
-            "rsa-version-2.der",
-        ],
-    ),
-    (
-        "the RSA modulus has 0 bits, not 1024 to 8192",
-        &["rsa-modulus-zero.der", "rsa-modulus-zero.pub.der"],
-    ),
-    (
-        "the file is a PKCS#1 public key, which is not imported",
-        &["rsa-pkcs1-public.der", "rsa-pkcs1-public.pem"],
-    ),
-    (
-        "keys of algorithm RSASSA-PSS are not imported",
-        &["rsa-pss.pem"],
-    ),
-    (
-        "the RSA key has more than two primes",
-        &["rsa-three-primes.der"],
-    ),
-    (
-        "the file is an OpenSSH private key, which is not imported",
-        &["ssh.pem"],
+        "the public key is not a point of the curve P-256",
+        &["ec-point-not-on-curve.pub.der"],
     ),
 ];
 
 #[test]
 fn every_bad_file_is_refused_for_what_is_wrong_with_it() {
     let files = files(&keys().join("bad"));
-    let mut listed = BTreeSet::new();
-    for (says, names) in BAD {
-        for name in *names {
-            let error = import(&files[*name], None, &naming()).unwrap_err();
-            let said = error.to_string();
-            assert_eq!(said.split(" (byte ").next(), Some(*says), "{name}");
-            assert!(error.hint().is_some(), "{name}");
-            listed.insert(*name);
-        }
+    let mut said_of = BTreeMap::new();
+    for (name, content) in &files {
+        let error = import(content, None, &naming()).unwrap_err();
+        assert!(error.hint().is_some(), "{name}");
+        let said = error.to_string();
+        let said = said.split(" (byte ").next().unwrap_or_default();
+        said_of.insert(name.as_str(), said.to_owned());
     }
-    let there: BTreeSet<&str> = files.keys().map(String::as_str).collect();
-    assert_eq!(there, listed);
+    let expected: BTreeMap<&str, String> = BAD
+        .iter()
+        .flat_map(|(says, names)| names.iter().map(|name| (*name, (*says).to_owned())))
+        .collect();
+    for (name, said) in &said_of {
+        assert_eq!(expected.get(name), Some(said), "{name}");
+    }
+    assert_eq!(said_of.len(), expected.len());
 }
 
 #[test]
@@ -481,15 +629,21 @@ fn small_files() -> Vec<(String, SecretBytes)> {
     let (good, bad) = (files(&keys()), files(&keys().join("bad")));
     good.into_iter()
         .chain(bad)
-        .filter(|(_, content)| content.bytes().len() < 700)
+        // OpenSSH's public keys end in a comment.
+        .filter(|(name, content)| content.bytes().len() < 700 && !name.ends_with(".pub.txt"))
         .collect()
+}
+
+/// How much of a file says what it is: of PEM, all up to the dashes of END.
+fn needed(file: &[u8]) -> usize {
+    let dashes = file.windows(5).rposition(|window| window == b"-----");
+    dashes.map_or(file.len(), |start| start + 5)
 }
 
 #[test]
 fn a_file_cut_short_anywhere_is_refused() {
     for (name, content) in small_files() {
-        // Of PEM, all but the line break at the end is needed.
-        let needed = content.bytes().trim_ascii_end().len();
+        let needed = needed(content.bytes());
         for keep in 1..needed.min(content.bytes().len()) {
             let cut = content.bytes()[..keep].to_vec();
             match import(&SecretBytes::new(cut), None, &naming()) {
@@ -503,7 +657,7 @@ fn a_file_cut_short_anywhere_is_refused() {
 #[test]
 fn a_byte_more_is_refused() {
     for (name, content) in small_files() {
-        let more = [content.bytes(), b"x"].concat();
+        let more = [&content.bytes()[..needed(content.bytes())], b"x"].concat();
         match import(&SecretBytes::new(more), None, &naming()) {
             Ok(_) => panic!("{name}"),
             Err(error) => says_nothing_of(content.bytes(), &error),
@@ -571,14 +725,20 @@ fn nothing_shown_holds_a_secret() {
 
 /// Whatever is said about a file holds no four bytes of it, as they are, in hexadecimal or in base64.
 fn says_nothing_of(file: &[u8], error: &ImportError) {
-    let said = format!("{error} {error:?} {}", error.hint().unwrap_or_default());
-    let windows = |size: usize| said.as_bytes().windows(size).collect::<BTreeSet<_>>();
-    let (eight, twelve) = (windows(8), windows(12));
-    for run in file.windows(4) {
-        assert!(!eight.contains(HEXLOWER.encode(run).as_bytes()), "{said}");
+    // The limit in it looks like four bytes that are in many files.
+    if matches!(error, ImportError::Work(..)) {
+        return;
     }
-    for run in file.windows(12) {
+    let said = format!("{error} {error:?} {}", error.hint().unwrap_or_default());
+    let has = |part: &[u8]| file.windows(part.len()).any(|window| window == part);
+    for run in said.as_bytes().windows(8) {
+        let Ok(bytes) = HEXLOWER.decode(run) else {
+            continue;
+        };
+        assert!(!has(&bytes), "{said}");
+    }
+    for run in said.as_bytes().windows(12) {
         let is_code = run.iter().all(|byte| byte.is_ascii_alphanumeric());
-        assert!(!is_code || !twelve.contains(run), "{said}");
+        assert!(!is_code || !has(run), "{said}");
     }
 }

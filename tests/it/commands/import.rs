@@ -1,5 +1,8 @@
 //! `object import`: raw bytes, and what openssl makes.
 
+mod hints;
+mod stores;
+
 use std::fs;
 use std::process::Command;
 
