@@ -228,7 +228,9 @@ fn a_damaged_row_fails_alone_and_is_named() {
         }
         let fixture = fixture.tamper(change);
         fixture.login(0, Role::Co).unwrap();
-        let object = fixture.hsm.list(SlotId(0), 2, 1).unwrap()[0];
+        let object = fixture.hsm.list(SlotId(0), 2, 1).unwrap()[0]
+            .clone()
+            .unwrap();
         let damaged = fixture.hsm.seal(object.id).unwrap_err();
         assert!(matches!(damaged, Error::Damaged { .. }), "{change}");
     }
@@ -327,7 +329,7 @@ fn a_slot_initialised_elsewhere_is_logged_out_here() {
             gid: None,
             capacity_objects: 100,
             policies: Policies::default(),
-            replaces: Some(there.serial),
+            replaces: Some(there.serial.into()),
         })
         .unwrap();
     // Even before it is noticed, nothing is stored under the old key.

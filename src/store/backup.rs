@@ -370,11 +370,11 @@ mod tests {
         // 20 MiB at 4 MiB each, once: it never started over.
         assert!((5..=8).contains(&steps.get()), "{} steps", steps.get());
         assert_eq!(
-            store.slots().unwrap()[0].label,
+            store.slot(SlotId(0)).unwrap().label,
             format!("written {}", steps.get())
         );
         let copy = Store::open_immutable(&file).unwrap();
-        assert_eq!(copy.slots().unwrap()[0].label, "large");
+        assert_eq!(copy.slot(SlotId(0)).unwrap().label, "large");
         // A store that nobody can write is backed up as well.
         let again = folder.path().join("again.db");
         copy.backup(&again, false, &|| false).unwrap();
@@ -385,7 +385,7 @@ mod tests {
             fs::read(&again).unwrap().len()
         );
         let opened = Store::open(&again, crate::store::Access::ReadWrite).unwrap();
-        assert_eq!(opened.slots().unwrap()[0].label, "large");
+        assert_eq!(opened.slot(SlotId(0)).unwrap().label, "large");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::fixture::{
 };
 
 mod credentials;
+mod damage;
 mod files;
 mod rows;
 mod schema;

@@ -106,19 +106,18 @@ impl Init {
         };
         let domain = self.domain.key(slot, &self.domainlabel, secret.kind())?;
         let hsm = console.open_or_create()?;
-        let replaces = match hsm.slot(slot) {
-            Ok(there) => {
-                if !self.force {
-                    confirm(&format!(
-                        "slot {slot} holds partition '{}', and all its objects would be destroyed",
-                        show::escape(&there.label)
-                    ))?;
-                }
-                Some(there.serial)
-            }
-            Err(Error::NoSuchSlot { .. }) => None,
-            Err(error) => return Err(error),
-        };
+        // A damaged one is replaced too: that is a way out of it.
+        let replaces = hsm.partition_mark(slot)?;
+        if replaces.is_some() && !self.force {
+            let there = match hsm.slot(slot) {
+                Ok(there) => format!("partition '{}'", show::escape(&there.label)),
+                Err(error) if error.is_damage() => "a damaged partition".to_owned(),
+                Err(error) => return Err(error),
+            };
+            confirm(&format!(
+                "slot {slot} holds {there}, and all its objects would be destroyed"
+            ))?;
+        }
         let label = show::escape(&self.label);
         // Before the partition: one that nobody can log in to is worse than shares of none.
         let mut issued = match &self.shares {
