@@ -60,7 +60,7 @@ impl Hsm {
         if matches!(which, Selection::All) && !restricted && !not_for_v0 {
             // What is there, and not what is counted: what is wrong with the count is told once all are cloned.
             return match self.store.count_listed(slot)? {
-                (0, kept) if kept > 0 => self.check_count(slot).map(|()| (0, 0)),
+                (0, _) => self.check_count(slot).map(|()| (0, 0)),
                 (listed, _) => Ok((listed, 0)),
             };
         }

@@ -165,9 +165,10 @@ impl Hsm {
     /// # Errors
     /// [`Error::Damaged`], [`Error::SlotDamaged`]
     pub fn check_count(&self, slot: SlotId) -> Result<()> {
-        match self.store.count_listed(slot)? {
-            (listed, kept) if listed == kept => Ok(()),
-            (listed, kept) => Err(Error::Damaged {
+        let (listed, kept) = self.store.count_listed(slot)?;
+        match kept? {
+            kept if listed == kept => Ok(()),
+            kept => Err(Error::Damaged {
                 what: format!(
                     "slot {slot} counts {kept} objects, but {listed} can be listed; 'slotfs store check -repair' puts a wrong count right"
                 ),

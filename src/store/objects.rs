@@ -279,8 +279,8 @@ impl Store {
     /// whoever mirrors the slot would then delete the others.
     ///
     /// # Errors
-    /// [`Error::SlotDamaged`], or when the store cannot be read.
-    pub fn count_listed(&self, slot: SlotId) -> Result<(u64, u64)> {
+    /// When the store cannot be read; a damaged count is an error in its place.
+    pub fn count_listed(&self, slot: SlotId) -> Result<(u64, Result<u64>)> {
         let (listed, kept) = self.read(|connection| {
             let snapshot = connection.unchecked_transaction()?;
             let listed = snapshot
@@ -293,7 +293,8 @@ impl Store {
             Ok((listed, kept.unwrap_or_else(|| Err(NOT_COUNTED.into()))))
         })?;
         let damaged = |what| Error::SlotDamaged { slot, what };
-        Ok((listed.map_err(damaged)?, kept.map_err(damaged)?.0))
+        let kept = kept.map(|(objects, _)| objects).map_err(damaged);
+        Ok((listed.map_err(damaged)?, kept))
     }
 
     /// The rows of every object of a slot.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::super::{Ended, output};
 use crate::error::{Error, Result};
-use crate::hsm::{Arrived, Source, reason, verdict_line};
+use crate::hsm::{Arrived, DamagedRow, Source, reason, verdict_line};
 use crate::object::{Handle, SlotId};
 
 /// Work that is done sooner has no progress bar.
@@ -155,6 +155,28 @@ impl Report {
             None => output::print(&text),
         }
         self.show_progress();
+    }
+
+    /// An object of which no handle can be read, so that nothing could be cloned.
+    pub fn without_handle(&mut self, row: &DamagedRow) {
+        self.tally.failed += 1;
+        let error = Error::ObjectDamaged(row.clone());
+        let (id, from, to) = (row.id, self.from, self.to);
+        let text = match self.json {
+            false => format!(
+                "                The object of row {id} on slot {from} was not cloned to slot {to}: {}\n",
+                reason(&error)
+            ),
+            true => self.element(&json!({
+                "handle": null,
+                "row": id,
+                "error": output::error_json(&error),
+            })),
+        };
+        match &self.bar {
+            Some(bar) => bar.suspend(|| output::print(&text)),
+            None => output::print(&text),
+        }
     }
 
     /// One more element of the document's list.
