@@ -95,8 +95,14 @@ impl Hsm {
                 check.slot(slot, &parts);
             }
         }
-        for count in self.store.count(slots)? {
+        let all = self.store.slot_numbers()?;
+        for count in self.store.count(&all)? {
             check.count(&count);
+        }
+        for slot in all.into_iter().filter(|slot| !slots.contains(slot)) {
+            if let Err(Error::SlotDamaged { what, .. }) = self.store.trash_count(slot) {
+                check.tell(Some(slot), None, what);
+            }
         }
         check.objects()?;
         for &slot in slots {

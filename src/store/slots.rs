@@ -290,12 +290,17 @@ impl Store {
 }
 
 /// Said where a slot's row of `usage` is not there.
-pub(super) const NOT_COUNTED: &str = "the count of its objects is missing";
+pub(super) const NOT_COUNTED: &str =
+    "the count of its objects is missing; 'slotfs store check -repair' counts anew";
 
 /// Objects and payload bytes, from `objects, bytes`.
 pub(super) fn usage_row(row: &Row<'_>) -> Seen<(u64, u64)> {
     let counted = || -> Seen<(u64, u64)> { Ok((cells::number(row, 0)?, cells::number(row, 1)?)) };
-    counted().map_err(|what| format!("the count of its objects is damaged: {what}"))
+    counted().map_err(|what| {
+        format!(
+            "the count of its objects is damaged: {what}; 'slotfs store check -repair' counts anew"
+        )
+    })
 }
 
 /// A serial as SQL writes it: a damaged one has one too.

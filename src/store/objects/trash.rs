@@ -141,7 +141,9 @@ impl Store {
         .unwrap_or(Ok(0))
         .map_err(|what| Error::SlotDamaged {
             slot,
-            what: format!("the count of its trash is damaged: {what}"),
+            what: format!(
+                "the count of its trash is damaged: {what}; 'slotfs store check -repair' counts anew"
+            ),
         })
     }
 
@@ -277,7 +279,12 @@ fn to_trash(tx: &mut Tx<'_>, it: Entry, alike: &Alike) -> Result<()> {
         },
     )?;
     let room = room
-        .unwrap_or_else(|| Err("the count of its trash is missing".into()))
+        .unwrap_or_else(|| {
+            Err(
+                "the count of its trash is missing; 'slotfs store check -repair' counts anew"
+                    .into(),
+            )
+        })
         .map_err(|what| Error::SlotDamaged {
             slot: it.slot,
             what,

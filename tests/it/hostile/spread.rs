@@ -302,3 +302,97 @@ fn a_count_that_lies_clones_all_and_fails() {
         .ok();
     }
 }
+
+/// Key shares, and a slot whose number is none: named, and no other slot is touched.
+#[test]
+fn damaged_shares_and_numbers_are_alone() {
+    let store = victim();
+    store
+        .run("partition init -slot 3 -label three -domainkey red.pem -quorum 2/3 -shares shares")
+        .ok();
+    for change in [
+        "UPDATE quorums SET m = NULL",
+        "UPDATE quorums SET m = 1",
+        "UPDATE quorums SET m = 'two'",
+        "UPDATE quorums SET n = 99",
+        "UPDATE quorums SET n = -1",
+        "UPDATE quorums SET share_set = 'x'",
+        "UPDATE quorums SET share_set = x'07'",
+        "UPDATE quorums SET shares = x'07'",
+        "UPDATE quorums SET shares = NULL",
+        "DELETE FROM quorums",
+        "UPDATE slots SET kind = 1 WHERE slot = 3",
+        "UPDATE slots SET kind = 2 WHERE slot = 2; UPDATE slots SET kind = 'k' WHERE slot = 3",
+    ] {
+        tampered(&store, "copy.db", "");
+        super::schema::without_types(&store.path("copy.db"), change);
+        door(
+            &store,
+            "copy.db",
+            "partition contents -slot 1 --password-file 1=pw-1",
+        )
+        .ok();
+        let out = door(&store, "copy.db", "store check -slot 1").fails(4);
+        assert!(
+            out.stdout.lines().any(|line| line.starts_with("slot 3")),
+            "{change}: {out:?}"
+        );
+        let line =
+            "partition init -slot 3 -label anew -domainkey red.pem -force --password-file 3=pw-2";
+        door(&store, "copy.db", line).ok();
+        if !change.contains("slot = 2") {
+            door(&store, "copy.db", "store check").ok();
+        }
+    }
+    for number in [-1_i64, 5_000_000_000] {
+        tampered(
+            &store,
+            "copy.db",
+            &format!("UPDATE slots SET slot = {number} WHERE slot = 2"),
+        );
+        let out = door(&store, "copy.db", "slot list").fails(4);
+        says(
+            &out,
+            &[
+                "slot0",
+                "slot1",
+                "(damaged)",
+                &format!("its slot is {number}"),
+            ],
+        );
+        says(
+            &door(&store, "copy.db", "store check -slot 0").fails(4),
+            &[&format!("its slot is {number}")],
+        );
+        door(
+            &store,
+            "copy.db",
+            "partition contents -slot 1 --password-file 1=pw-1",
+        )
+        .ok();
+    }
+}
+
+/// A copy is made of a store that holds a damaged value, with a warning, and of none that has a damaged page.
+#[test]
+fn a_damaged_value_keeps_no_backup_from_being_made() {
+    let store = victim();
+    tampered(&store, "copy.db", "");
+    super::schema::without_types(
+        &store.path("copy.db"),
+        "UPDATE objects SET payload_bytes = 'text' WHERE slot = 0 AND handle = 2",
+    );
+    let out = door(&store, "copy.db", "store backup backup.db").ok();
+    says(&out, &["damaged values are in the copy"]);
+    door(
+        &store,
+        "backup.db",
+        "partition contents -slot 1 --password-file 1=pw-1",
+    )
+    .ok();
+    let list = "partition contents -slot 0 --password-file 0=pw-0";
+    says(
+        &door(&store, "backup.db", list).fails(4),
+        &["payload_bytes is a text"],
+    );
+}
