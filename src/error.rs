@@ -13,6 +13,7 @@ use crate::hsm::{DomainFault, PolicyFault, SmkFault};
 use crate::object::attributes::AttributeError;
 use crate::object::export::ExportError;
 use crate::object::{Handle, Ouid, SlotId};
+use crate::store::DamagedRow;
 
 /// What went wrong. Names slot and object; never holds a secret, nor the content of an object.
 #[derive(Debug, Error)]
@@ -453,6 +454,27 @@ pub enum Error {
         /// What to do next: a command for this file, where there is one.
         hint: Option<String>,
     },
+    /// A slot whose rows hold a value that slotfs does not write.
+    #[error("store damaged: slot {slot}: {what}")]
+    SlotDamaged {
+        /// The slot.
+        slot: SlotId,
+        /// The column and what is wrong with it.
+        what: String,
+    },
+    /// The same of an object.
+    #[error("store damaged: {0}")]
+    ObjectDamaged(DamagedRow),
+    /// A row that was named because it is damaged, and is not.
+    #[error("slot {slot}: row {row} is not damaged, it is object {handle}")]
+    NotDamaged {
+        /// The slot.
+        slot: SlotId,
+        /// The object.
+        handle: Handle,
+        /// Its row.
+        row: i64,
+    },
 }
 
 /// A result code as commands print it: a number and its PKCS#11 or vendor name.
@@ -551,6 +573,8 @@ impl Error {
             | Self::Mount { .. }
             | Self::Daemon { .. } => libc::EIO,
             Self::StoreLost { .. } => libc::EIO,
+            Self::SlotDamaged { .. } | Self::ObjectDamaged(_) => libc::EIO,
+            Self::NotDamaged { .. } => libc::EINVAL,
             Self::File { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
             Self::ExposedFile { .. } => libc::EACCES,
             Self::MadeSome { why, .. } => why.errno(),
@@ -646,6 +670,10 @@ impl Error {
             Self::ExposedFile { .. } => ResultCode(0x6, "CKR_FUNCTION_FAILED"),
             Self::MadeSome { why, .. } => why.result_code(),
             Self::Import { .. } => ResultCode(0xd1, "CKR_TEMPLATE_INCONSISTENT"),
+            Self::SlotDamaged { .. } | Self::ObjectDamaged(_) => {
+                ResultCode(0x30, "CKR_DEVICE_ERROR")
+            }
+            Self::NotDamaged { .. } => ResultCode(0x82, "CKR_OBJECT_HANDLE_INVALID"),
         }
     }
 
@@ -715,6 +743,8 @@ impl Error {
             Self::StoreLost { .. } => exit::STORE,
             Self::ExposedFile { .. } => exit::FAILED,
             Self::MadeSome { why, .. } => why.exit_status(),
+            Self::SlotDamaged { .. } | Self::ObjectDamaged(_) => exit::STORE,
+            Self::NotDamaged { .. } => exit::FAILED,
         }
     }
 
@@ -780,6 +810,8 @@ impl Error {
             Self::StoreLost { .. } => Level::Debug,
             Self::ExposedFile { .. } => Level::Warn,
             Self::MadeSome { why, .. } => why.level(),
+            Self::SlotDamaged { .. } | Self::ObjectDamaged(_) => Level::Error,
+            Self::NotDamaged { .. } => Level::Warn,
         }
     }
 
@@ -824,10 +856,23 @@ impl Error {
                 path: path.clone(),
                 why: why.clone(),
             },
+            Self::SlotDamaged { slot, what } => Self::SlotDamaged {
+                slot: *slot,
+                what: what.clone(),
+            },
+            Self::ObjectDamaged(row) => Self::ObjectDamaged(row.clone()),
             other => Self::Damaged {
                 what: other.to_string(),
             },
         }
+    }
+
+    /// Whether a part of the store is to blame that slotfs did not leave so.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged { .. } | Self::SlotDamaged { .. } | Self::ObjectDamaged(_)
+        )
     }
 
     /// What to do next, where that is not obvious from what happened.
@@ -960,12 +1005,28 @@ impl Error {
             Self::MadeSome { why, .. } => why
                 .hint()
                 .unwrap_or_else(|| "'slotfs partition contents' lists them".into()),
+            Self::SlotDamaged { slot, .. } => format!(
+                "the other slots are not affected; restore a backup, or destroy this one: 'slotfs partition delete -slot {slot}'"
+            ),
+            Self::ObjectDamaged(row) => damaged_object_hint(row),
+            Self::NotDamaged { handle, .. } => format!("'slotfs object delete -handle {handle}' removes it"),
         })
     }
 }
 
 /// What everything that can fail returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn damaged_object_hint(row: &DamagedRow) -> String {
+    let whose = match row.slot {
+        Some(slot) => format!(" -slot {slot}"),
+        None => String::new(),
+    };
+    format!(
+        "the other objects are not affected; restore a backup, or destroy this one: 'slotfs object delete -row {}{whose}'",
+        row.id
+    )
+}
 
 fn what_it_takes(kind: SlotKind) -> &'static str {
     match kind {

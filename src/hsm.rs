@@ -14,7 +14,7 @@ use std::time::Instant;
 use crate::blob;
 use crate::credential::Role;
 use crate::error::{Error, Result};
-use crate::object::{Handle, Object, Ouid, SlotId};
+use crate::object::{Handle, Object, SlotId};
 use crate::store::{CommitStats, Store};
 
 mod add_list;
@@ -43,9 +43,10 @@ mod smk;
 mod stretch;
 mod trash;
 mod trash_name;
+mod whereabouts;
 mod wish;
 
-pub use crate::store::{Access, SlotRow};
+pub use crate::store::{Access, DamagedRow, ListedSlot, PartitionMark, Read, SlotRow};
 pub use add_list::Added;
 pub use check::{CheckedSlot, Finding};
 pub use clone_list::Selection;
@@ -84,6 +85,7 @@ pub struct Hsm {
     journal: Journal,
     /// Key shares of those who are logging in.
     gathered: gather::Gathered,
+    fingerprints: whereabouts::Fingerprints,
 }
 
 /// Called with a slot whose objects' blobs may be others now.
@@ -129,6 +131,7 @@ impl Hsm {
             opened: Instant::now(),
             journal: Journal::default(),
             gathered: gather::Gathered::default(),
+            fingerprints: whereabouts::Fingerprints::default(),
         }
     }
 
@@ -157,11 +160,11 @@ impl Hsm {
         &self.journal
     }
 
-    /// Every slot, by number.
+    /// Every slot, by number; a damaged one has an error in place of its row.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn slots(&self) -> Result<Vec<SlotRow>> {
+    pub fn slots(&self) -> Result<Vec<ListedSlot>> {
         self.store.slots()
     }
 
@@ -184,15 +187,19 @@ impl Hsm {
     /// Who is logged in to `slot`.
     ///
     /// # Errors
-    /// [`Error::NotLoggedIn`], [`Error::StoreLost`]
+    /// [`Error::NotLoggedIn`], [`Error::StoreLost`]; [`Error::SlotDamaged`] where nobody can be.
     pub fn session(&self, slot: SlotId) -> Result<Arc<Session>> {
         self.store.not_lost()?;
-        self.sessions
+        let session = self
+            .sessions
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .get(&slot)
-            .cloned()
-            .ok_or(Error::NotLoggedIn { slot })
+            .cloned();
+        session.ok_or_else(|| match self.store.slot(slot) {
+            Err(damaged @ Error::SlotDamaged { .. }) => damaged,
+            _ => Error::NotLoggedIn { slot },
+        })
     }
 
     /// Whether the role that is logged in, and the store, take writes.
@@ -233,27 +240,6 @@ impl Hsm {
             Role::Cu | Role::Po => "a crypto user reads and never writes",
         };
         Err(Error::ReadOnly { slot, why })
-    }
-
-    /// The identity `ouid` in some slot that is logged in to, other than `except`: for telling where a
-    /// blob came from.
-    fn whereabouts(&self, ouid: Ouid, except: SlotId) -> Option<Source> {
-        let mut slots: Vec<SlotId> = self
-            .sessions
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .keys()
-            .copied()
-            .filter(|slot| *slot != except)
-            .collect();
-        slots.sort_unstable();
-        slots.into_iter().find_map(|slot| {
-            let found = self.store.by_ouid(slot, ouid).ok().flatten()?;
-            Some(Source {
-                slot,
-                handle: found.handle,
-            })
-        })
     }
 }
 

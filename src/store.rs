@@ -15,10 +15,13 @@ use crate::error::{Error, Result};
 use crate::object::{Handle, SlotId};
 
 mod backup;
+mod cells;
 mod change;
 mod check;
 mod committer;
+mod contradictions;
 mod credentials;
+mod damaged;
 mod fault;
 mod identity;
 mod kind;
@@ -32,12 +35,16 @@ mod slots;
 pub(crate) mod traced;
 mod wal_index;
 
+pub use cells::Seen;
 pub use change::{Changed, Objects, Reseal, SlotChange};
-pub use check::{Count, ObjectRow, Part, Seen, SlotParts};
+pub use check::{Count, ObjectRow, Part, SlotParts};
 pub use committer::CommitStats;
 pub use credentials::CredentialRow;
-pub use objects::{Alike, Entry, Move, Place, Put, Same, Seal, Stored, Trashed};
-pub use slots::{DomainRow, KeyRows, NewSlot, SlotRow, SlotVersion, SmkRow};
+pub use damaged::{DamagedRow, Read};
+pub use objects::{Alike, Entry, Move, NameColumn, Place, Put, Same, Seal, Stored, Trashed};
+pub use slots::{
+    DomainRow, KeyRows, ListedSlot, NewSlot, PartitionMark, SlotRow, SlotVersion, SmkRow,
+};
 
 use committer::Committer;
 use fault::sql;

@@ -228,7 +228,9 @@ fn a_damaged_row_fails_alone_and_is_named() {
         }
         let fixture = fixture.tamper(change);
         fixture.login(0, Role::Co).unwrap();
-        let object = fixture.hsm.list(SlotId(0), 2, 1).unwrap()[0];
+        let object = fixture.hsm.list(SlotId(0), 2, 1).unwrap()[0]
+            .clone()
+            .unwrap();
         let damaged = fixture.hsm.seal(object.id).unwrap_err();
         assert!(matches!(damaged, Error::Damaged { .. }), "{change}");
     }
@@ -327,7 +329,7 @@ fn a_slot_initialised_elsewhere_is_logged_out_here() {
             gid: None,
             capacity_objects: 100,
             policies: Policies::default(),
-            replaces: Some(there.serial),
+            replaces: Some(there.serial.into()),
         })
         .unwrap();
     // Even before it is noticed, nothing is stored under the old key.
@@ -391,6 +393,62 @@ fn a_list_meets_an_object_that_claims_anothers_identity() {
     assert_eq!(outcomes, [(good, Ok(stored)), (clash, Err(libc::EEXIST))]);
     assert_eq!(fixture.hsm.usage(to).unwrap().0, 2);
     assert!(fixture.hsm.find(to, there).is_ok());
+}
+
+/// Whoever holds the domain's key can seal anything under any identity: a source is named only where its content is the
+/// same, and two objects of one identity are told of, with the one that was here first.
+#[test]
+fn an_object_with_anothers_identity_is_not_said_to_come_from_it() {
+    let fixture = Fixture::new(&[Policies::default(); 3]);
+    let slots = [SlotId(0), SlotId(1), SlotId(2)];
+    let object = generate_secret_key(SecretKeyType::Aes, 128, &Naming::default()).unwrap();
+    let mut forged = object.clone();
+    let label = Attribute::Text("another".into());
+    forged.attributes.insert(CKA_LABEL, label);
+    // Whoever forges an object writes its date as well.
+    forged.created_secs = 1;
+    let add =
+        |slot, object| -> Arrived { wait(|done| fixture.hsm.add(slot, object, done)).unwrap() };
+    let (genuine, there) = (add(slots[0], &object).handle, add(slots[1], &forged).handle);
+    let of = |slot, handle| fixture.hsm.find(slot, handle).unwrap();
+    let first = of(slots[0], genuine).id;
+    let blob = fixture.seal(slots[1], there).unwrap();
+    let clones = || fixture.hsm.journal().text(Some(slots[2]));
+
+    // It is in slot 1 too: that is where it came from, and not slot 0.
+    let arrived = fixture.import(slots[2], &blob).unwrap();
+    let text = clones();
+    let told = format!(
+        "Handle {there} on slot 1 is now handle {} on slot 2\n",
+        arrived.handle
+    );
+    assert!(text.contains(&told), "{text}");
+    assert!(!text.contains("slot 0 is now"), "{text}");
+    let told = format!("handle {genuine} on slot 0 was here first, by its row {first} before ");
+    assert!(text.contains(&told), "{text}");
+
+    // It came from nowhere that is known.
+    for (slot, handle) in [(slots[1], there), (slots[2], arrived.handle)] {
+        let found = of(slot, handle);
+        wait(|done| fixture.hsm.remove_found(&found, true, done)).unwrap();
+    }
+    let before = clones().len();
+    fixture.import(slots[2], &blob).unwrap();
+    let text = clones().split_off(before);
+    assert!(
+        text.starts_with(&format!("Object {}", object.ouid)),
+        "{text}"
+    );
+    assert!(text.contains("was here first"), "{text}");
+
+    // The genuine one is what it says.
+    let blob = fixture.seal(slots[0], genuine).unwrap();
+    fixture.import(slots[1], &blob).unwrap();
+    let text = fixture.hsm.journal().text(Some(slots[1]));
+    let told = format!("Handle {genuine} on slot 0 is now handle ");
+    assert!(text.contains(&told), "{text}");
+    // And the forged one is in slot 2, beside it.
+    assert!(text.contains("with other content"), "{text}");
 }
 
 /// A password that was changed, a domain that was deleted, a policy that was tightened: their old rows put

@@ -162,7 +162,8 @@ impl<'a> Console<'a> {
         let active = self.kept.and_then(Kept::active);
         match given.or(self.globals.active_slot).or(active) {
             Some(slot) => Ok(slot),
-            None => hsm.slots()?.first().map(|row| row.slot).ok_or_else(|| {
+            // A damaged one too: nothing is done to another slot in its place.
+            None => hsm.slot_numbers()?.first().copied().ok_or_else(|| {
                 Error::Usage("the store has no partition; 'slotfs partition init' makes one".into())
             }),
         }

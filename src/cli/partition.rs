@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::{Console, Ended, output};
 use crate::credential::Role;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::object::pkcs11::{class_name, key_type_name};
-use crate::object::{SlotId, show};
+use crate::object::{Handle, SlotId, show};
 
 mod clone;
 mod clone_report;
@@ -149,8 +149,8 @@ fn contents(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
     console.login(&hsm, slot, &[Role::Co, Role::Cu])?;
     let mut rows = Vec::new();
     let mut documents = Vec::new();
-    let mut damaged = None;
-    hsm.contents(slot, |row| {
+    let mut damaged: Option<Error> = None;
+    let whole = hsm.contents(slot, |row| {
         let (class, key_type, label) = match &row.object {
             Ok(object) => (
                 class_name(object.class),
@@ -159,28 +159,46 @@ fn contents(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
             ),
             Err(_) => ("damaged".into(), "-".into(), String::new()),
         };
-        documents.push(json!({
-            "handle": row.handle.get(),
+        let handle = row.handle.map(Handle::get);
+        let ouid = row.ouid.map(|ouid| ouid.to_string());
+        let mut document = json!({
+            "handle": handle,
             "class": class,
             "key_type": key_type,
             "label": label,
-            "ouid": row.ouid.to_string(),
-        }));
+            "ouid": ouid,
+        });
+        if let Err(error) = &row.object {
+            document["row"] = row.row.into();
+            document["damage"] = error.to_string().into();
+        }
+        documents.push(document);
         rows.push(vec![
-            row.handle.to_string(),
+            handle.map_or("-".into(), |handle| handle.to_string()),
             class,
             key_type,
-            row.ouid.to_string(),
+            ouid.unwrap_or_else(|| "-".into()),
             show::escape(&label),
         ]);
-        if let Err(error) = row.object {
-            damaged = Some(error);
+        if let Err(error) = row.object
+            // Each has a line of its own; the last is how the command ends.
+            && let Some(error) = damaged.replace(error)
+        {
+            output::tell_error(&error);
         }
-    })?;
+    });
+    // Whatever keeps the listing from being whole, what was listed is shown.
+    let outcome = match (whole, damaged) {
+        (Err(error), damaged) => {
+            damaged.iter().for_each(output::tell_error);
+            Err(error)
+        }
+        (Ok(()), damaged) => damaged.map_or(Ok(()), Err),
+    };
     if !console.json() {
         let heading = ["Handle", "Class", "Key Type", "OUID", "Label"];
         output::print(&output::table(&heading, &rows));
     }
     let document = json!({ "slot": slot.0, "objects": documents });
-    output::with_document(console.json(), document, damaged.map_or(Ok(()), Err))
+    output::with_document(console.json(), document, outcome)
 }

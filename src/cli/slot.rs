@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Console, Ended, output};
 use crate::error::{Error, Result};
-use crate::hsm::Hsm;
+use crate::hsm::{Hsm, ListedSlot};
 use crate::object::{SlotId, show};
 
 /// What can be done with slots.
@@ -35,12 +35,35 @@ impl Verb {
 
 fn list(console: &Console<'_>) -> Result<Ended> {
     let hsm = console.open_to_look()?;
-    if console.json() {
-        output::print_json(&json!({ "slots": documents(&hsm)? }));
-    } else {
-        output::print(&table(&hsm)?);
+    let slots = hsm.slots()?;
+    if !console.json() {
+        output::print(&table_of(&hsm, &slots)?);
     }
-    Ok(Ended::WithResult)
+    let mut document = json!({});
+    if console.json() {
+        document["slots"] = documents(&hsm, &slots)?.into();
+    }
+    let mut outcome = Ok(());
+    for it in slots {
+        let damage = match (it.row, it.slot) {
+            (Ok(_), Some(slot)) => hsm.usage(slot).map(drop),
+            (row, _) => row.map(drop),
+        };
+        // Each has a line of its own; the last is how the command ends.
+        if let Err(error) = damage
+            && let Err(error) = std::mem::replace(&mut outcome, Err(error))
+        {
+            output::tell_error(&error);
+        }
+    }
+    match (console.json(), outcome) {
+        // A list of which nothing is wrong is nothing but a list.
+        (true, Ok(())) => {
+            output::print_json(&document);
+            Ok(Ended::WithResult)
+        }
+        (json, outcome) => output::with_document(json, document, outcome),
+    }
 }
 
 /// The slots as `slot list` shows them.
@@ -48,17 +71,40 @@ fn list(console: &Console<'_>) -> Result<Ended> {
 /// # Errors
 /// When the store cannot be read.
 pub fn table(hsm: &Hsm) -> Result<String> {
+    table_of(hsm, &hsm.slots()?)
+}
+
+/// What is shown of what cannot be read.
+const UNREADABLE: &str = "-";
+
+fn table_of(hsm: &Hsm, slots: &[ListedSlot]) -> Result<String> {
     let mut rows = Vec::new();
-    for row in hsm.slots()? {
-        let (objects, _) = hsm.usage(row.slot)?;
+    for it in slots {
+        let number = it
+            .slot
+            .map_or(UNREADABLE.to_owned(), |slot| slot.to_string());
+        let Ok(row) = &it.row else {
+            let mut cells = vec![UNREADABLE.to_owned(); 7];
+            cells[0] = number;
+            cells[1] = "(damaged)".to_owned();
+            rows.push(cells);
+            continue;
+        };
+        let (objects, free) = match usage(hsm, row.slot)? {
+            Some((objects, _)) => (
+                objects.to_string(),
+                row.capacity_objects.saturating_sub(objects).to_string(),
+            ),
+            None => (UNREADABLE.to_owned(), UNREADABLE.to_owned()),
+        };
         rows.push(vec![
-            row.slot.to_string(),
+            number,
             show::escape(&row.label),
             row.serial.to_string(),
             row.kind_name(),
             format!("V{}", row.version),
-            objects.to_string(),
-            row.capacity_objects.saturating_sub(objects).to_string(),
+            objects,
+            free,
         ]);
     }
     let heading = [
@@ -73,18 +119,37 @@ pub fn table(hsm: &Hsm) -> Result<String> {
     Ok(output::table(&heading, &rows))
 }
 
-fn documents(hsm: &Hsm) -> Result<Vec<Value>> {
+/// Objects and bytes; `None` where their count is damaged.
+fn usage(hsm: &Hsm, slot: SlotId) -> Result<Option<(u64, u64)>> {
+    match hsm.usage(slot) {
+        Ok(usage) => Ok(Some(usage)),
+        Err(error) if error.is_damage() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn documents(hsm: &Hsm, slots: &[ListedSlot]) -> Result<Vec<Value>> {
     let mut documents = Vec::new();
-    for row in hsm.slots()? {
-        let (objects, bytes) = hsm.usage(row.slot)?;
+    for it in slots {
+        let row = match &it.row {
+            Ok(row) => row,
+            Err(error) => {
+                documents.push(json!({
+                    "slot": it.slot.map(|slot| slot.0),
+                    "damage": error.to_string(),
+                }));
+                continue;
+            }
+        };
+        let usage = usage(hsm, row.slot)?;
         documents.push(json!({
             "slot": row.slot.0,
             "label": row.label,
             "serial": row.serial,
             "kind": row.kind_name(),
             "version": row.version,
-            "objects": objects,
-            "bytes": bytes,
+            "objects": usage.map(|(objects, _)| objects),
+            "bytes": usage.map(|(_, bytes)| bytes),
             "capacity_objects": row.capacity_objects,
             "capacity_bytes": row.capacity_bytes,
         }));

@@ -23,7 +23,7 @@ const LOGINS: usize = 5;
 /// What can be done with the store as a whole.
 #[derive(Subcommand)]
 pub enum Verb {
-    /// Read every row and say what is damaged; repairs nothing
+    /// Read every row and say what is damaged; repairs nothing, but wrong counts where it is told to
     ///
     /// What is in a slot is opened as well where its password is given. A mounted store can be checked.
     #[command(
@@ -33,6 +33,9 @@ pub enum Verb {
         /// Only this slot, and ask for its password; repeatable [default: every slot]
         #[arg(short, long)]
         slot: Vec<SlotId>,
+        /// First count the objects of each slot anew, where nothing but the count is wrong
+        #[arg(long)]
+        repair: bool,
     },
     /// Copy the store to a file, also while it is mounted and written to
     ///
@@ -52,14 +55,17 @@ impl Verb {
     /// Runs the command.
     pub fn run(self, console: &Console<'_>) -> Result<Ended> {
         match self {
-            Self::Check { slot } => check(console, slot),
+            Self::Check { slot, repair } => check(console, slot, repair),
             Self::Backup { file, force } => backup(console, &file, force),
         }
     }
 }
 
-fn check(console: &Console<'_>, given: Vec<SlotId>) -> Result<Ended> {
-    let hsm = console.open_to_check()?;
+fn check(console: &Console<'_>, given: Vec<SlotId>, repair: bool) -> Result<Ended> {
+    let hsm = match repair {
+        true => console.open()?,
+        false => console.open_to_check()?,
+    };
     let there = hsm.slot_numbers()?;
     if let Some(&slot) = given.iter().find(|slot| !there.contains(slot)) {
         return Err(Error::NoSuchSlot { slot });
@@ -73,15 +79,27 @@ fn check(console: &Console<'_>, given: Vec<SlotId>) -> Result<Ended> {
         .into_iter()
         .collect();
     let slots: Vec<SlotId> = slots.into_iter().collect();
+    if repair {
+        for &slot in &slots {
+            match hsm.recount(slot) {
+                // The check says what is wrong besides.
+                Ok(_) => {}
+                Err(error) if error.is_damage() => output::tell_error(&error),
+                Err(error) => return Err(error),
+            }
+        }
+    }
     // All of them first: a wrong password is told before anything takes long.
     for &slot in &slots {
         match login(console, &hsm, slot, ask) {
-            Err(Error::Damaged { what }) => report.add(Finding {
-                slot: Some(slot),
-                handle: None,
-                row: None,
-                what: format!("it cannot be logged in to: {what}"),
-            }),
+            Err(Error::Damaged { what } | Error::SlotDamaged { what, .. }) => {
+                report.add(Finding {
+                    slot: Some(slot),
+                    handle: None,
+                    row: None,
+                    what: format!("it cannot be logged in to: {what}"),
+                });
+            }
             outcome => outcome?,
         }
     }
@@ -170,6 +188,21 @@ impl Report {
 
     fn document(&self, checked: &[CheckedSlot]) -> Value {
         let of = |slot: Option<SlotId>| self.kept.iter().filter(move |it| it.slot == slot);
+        let others = self
+            .by_slot
+            .keys()
+            .filter(|slot| !checked.iter().any(|it| it.slot == **slot));
+        // Not asked for, and damaged all the same.
+        let others = others.map(|slot| {
+            json!({
+                "slot": slot.0,
+                "objects": Value::Null,
+                "opened": Value::Null,
+                "findings": of(Some(*slot))
+                    .map(|it| json!({ "handle": it.handle, "row": it.row, "what": it.what }))
+                    .collect::<Vec<_>>(),
+            })
+        });
         let slots: Vec<Value> = checked
             .iter()
             .map(|it| {
@@ -182,6 +215,7 @@ impl Report {
                         .collect::<Vec<_>>(),
                 })
             })
+            .chain(others)
             .collect();
         let store: Vec<Value> = of(None)
             .map(|it| json!({ "row": it.row, "what": it.what }))

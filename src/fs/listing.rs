@@ -13,7 +13,7 @@ use super::handles::{OpenFile, lock};
 use super::node::Node;
 use super::staging::{Folder, Place};
 use crate::error::{Error, Result};
-use crate::hsm::Session;
+use crate::hsm::{DamagedRow, ObjectFile, Read, Session, TrashName};
 use crate::object::SlotId;
 
 /// What statfs counts in.
@@ -120,12 +120,14 @@ impl Inner {
     }
 
     fn list_slots(&self, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
-        for row in self.hsm.slots()? {
-            let next = FIRST_HANDLE + 1 + u64::from(row.slot.0);
+        for listed in self.hsm.slots()? {
+            // A slot without a number has no name; 'slot list' and 'store check' tell of it.
+            let Some(slot) = listed.slot else { continue };
+            let next = FIRST_HANDLE + 1 + u64::from(slot.0);
             if next > offset {
-                let (attr, ttl) = self.getattr(Node::Slot(row.slot))?;
+                let (attr, ttl) = self.getattr(Node::Slot(slot))?;
                 entries.push(Listed {
-                    name: row.slot.to_string().into(),
+                    name: slot.to_string().into(),
                     next,
                     attr,
                     ttl,
@@ -139,18 +141,45 @@ impl Inner {
         let session = self.hsm.session(slot)?;
         let objects = self.handles_after(slot, offset)?;
         let all = objects.len() < AT_ONCE;
-        entries.extend(objects.into_iter().map(|object| Listed {
-            name: object.handle.to_string().into(),
-            next: FIRST_HANDLE + u64::from(object.handle.get()),
-            attr: self.object_attr(&session, &object, Node::Object(object.id)),
-            ttl: TTL,
+        entries.extend(objects.into_iter().filter_map(|object| match object {
+            Ok(object) => Some(Listed {
+                name: object.handle.to_string().into(),
+                next: FIRST_HANDLE + u64::from(object.handle.get()),
+                attr: self.object_attr(&session, &object, Node::Object(object.id)),
+                ttl: TTL,
+            }),
+            Err(row) => {
+                let name = row.handle.map(|handle| handle.to_string());
+                self.listed_damaged(&session, &row, name, Node::Object(row.id))
+            }
         }));
         if all {
-            self.hsm.check_listing(slot)?;
             let folder = Folder::Slot;
             self.list_staged(&session, Place { slot, folder }, offset, entries);
+            // What can be listed is listed first: an error takes the place of the end.
+            if entries.is_empty() {
+                self.hsm.check_listing(slot)?;
+            }
         }
         Ok(())
+    }
+
+    /// A damaged object can be seen and removed where it has a name, and not read.
+    fn listed_damaged(
+        &self,
+        session: &Session,
+        row: &DamagedRow,
+        name: Option<String>,
+        node: Node,
+    ) -> Option<Listed> {
+        let handle = row.handle?;
+        row.has_inode().then_some(())?;
+        Some(Listed {
+            name: name?.into(),
+            next: FIRST_HANDLE + u64::from(handle.get()),
+            attr: self.damaged_attr(session, node),
+            ttl: NO_TTL,
+        })
     }
 
     /// In the order of handles too: an offset has no room for an identity.
@@ -158,16 +187,25 @@ impl Inner {
         let session = self.hsm.session(slot)?;
         let objects = self.handles_after(slot, offset)?;
         let all = objects.len() < AT_ONCE;
-        entries.extend(objects.into_iter().map(|object| Listed {
-            name: object.ouid.to_string().into(),
-            next: FIRST_HANDLE + u64::from(object.handle.get()),
-            attr: self.object_attr(&session, &object, Node::Identity(object.id)),
-            ttl: TTL,
+        entries.extend(objects.into_iter().filter_map(|object| match object {
+            Ok(object) => Some(Listed {
+                name: object.ouid.to_string().into(),
+                next: FIRST_HANDLE + u64::from(object.handle.get()),
+                attr: self.object_attr(&session, &object, Node::Identity(object.id)),
+                ttl: TTL,
+            }),
+            Err(row) => {
+                let name = row.ouid.map(|ouid| ouid.to_string());
+                self.listed_damaged(&session, &row, name, Node::Identity(row.id))
+            }
         }));
         if all {
-            self.hsm.check_listing(slot)?;
             let folder = Folder::Identities;
             self.list_staged(&session, Place { slot, folder }, offset, entries);
+            if entries.is_empty() {
+                self.hsm.check_identities(slot)?;
+                self.hsm.check_listing(slot)?;
+            }
         }
         Ok(())
     }
@@ -176,15 +214,37 @@ impl Inner {
     fn list_trash(&self, slot: SlotId, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
         let session = self.hsm.session(slot)?;
         let after = offset.saturating_sub(FIRST_HANDLE).cast_signed();
+        let mut nameless = None;
         for trashed in self.hsm.list_trash(slot, after, AT_ONCE)? {
+            let (name, id, attr) = match trashed {
+                Ok(trashed) => (
+                    trashed.name,
+                    trashed.object.id,
+                    self.trashed_attr(&session, &trashed),
+                ),
+                Err(row) => match (row.handle, row.nth) {
+                    (Some(handle), Some(nth)) if nth > 0 && row.has_inode() => (
+                        TrashName { handle, nth },
+                        row.id,
+                        self.damaged_attr(&session, Node::Trashed(row.id)),
+                    ),
+                    _ => {
+                        nameless.get_or_insert(row);
+                        continue;
+                    }
+                },
+            };
             entries.push(Listed {
-                name: trashed.name.to_string().into(),
-                next: FIRST_HANDLE + trashed.object.id.cast_unsigned(),
-                attr: self.trashed_attr(&session, &trashed),
+                name: name.to_string().into(),
+                next: FIRST_HANDLE + id.cast_unsigned(),
+                attr,
                 ttl: NO_TTL,
             });
         }
-        Ok(())
+        match nameless {
+            Some(row) if entries.is_empty() => Err(Error::ObjectDamaged(row)),
+            _ => Ok(()),
+        }
     }
 
     fn list_staged(&self, session: &Session, place: Place, offset: u64, entries: &mut Vec<Listed>) {
@@ -199,7 +259,7 @@ impl Inner {
         }
     }
 
-    fn handles_after(&self, slot: SlotId, offset: u64) -> Result<Vec<crate::hsm::ObjectFile>> {
+    fn handles_after(&self, slot: SlotId, offset: u64) -> Result<Vec<Read<ObjectFile>>> {
         match u32::try_from(offset.saturating_sub(FIRST_HANDLE)) {
             Ok(after) => self.hsm.list(slot, after, AT_ONCE),
             Err(_) => Ok(Vec::new()),
@@ -234,7 +294,8 @@ impl Inner {
 
     fn list_attributes(&self, slot: SlotId, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
         let session = self.hsm.session(slot)?;
-        for object in self.handles_after(slot, offset)? {
+        // Those of a damaged one cannot be read; it is listed beside its blob.
+        for object in self.handles_after(slot, offset)?.into_iter().flatten() {
             let mut attr = self.object_attr(&session, &object, Node::Attributes(object.id));
             attr.perm &= !0o222;
             attr.size = 0;
@@ -273,16 +334,35 @@ impl Inner {
         });
         let slot = slot.filter(|slot| self.may_enter(*slot, visitor));
         let mut space = Space::default();
-        for row in self.hsm.slots()? {
-            if slot.is_some_and(|slot| slot != row.slot) || !self.may_enter(row.slot, visitor) {
+        for listed in self.hsm.slots()? {
+            if slot.is_some_and(|slot| Some(slot) != listed.slot) {
                 continue;
             }
-            let (objects, bytes) = self.hsm.usage(row.slot)?;
+            if listed
+                .slot
+                .is_none_or(|slot| !self.may_enter(slot, visitor))
+            {
+                continue;
+            }
+            let row = match listed.row {
+                Ok(row) => row,
+                // Of all together, those that can be read.
+                Err(error) if slot.is_none() && error.is_damage() => continue,
+                Err(error) => return Err(error),
+            };
+            let (objects, bytes) = match self.hsm.usage(row.slot) {
+                Ok(usage) => usage,
+                Err(error) if slot.is_none() && error.is_damage() => continue,
+                Err(error) => return Err(error),
+            };
             let block = u64::from(BLOCK_BYTES);
-            space.blocks += row.capacity_bytes / block;
-            space.blocks_free += row.capacity_bytes.saturating_sub(bytes) / block;
-            space.files += row.capacity_objects;
-            space.files_free += row.capacity_objects.saturating_sub(objects);
+            let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+            add(&mut space.blocks, row.capacity_bytes / block);
+            let free_bytes = row.capacity_bytes.saturating_sub(bytes);
+            add(&mut space.blocks_free, free_bytes / block);
+            add(&mut space.files, row.capacity_objects);
+            let free = row.capacity_objects.saturating_sub(objects);
+            add(&mut space.files_free, free);
         }
         Ok(space)
     }

@@ -44,9 +44,8 @@ impl Inner {
             Node::Control(Some(slot), ControlFile::Identities) => match IdentityName::parse(name) {
                 IdentityName::Ouid(ouid) => {
                     let session = self.hsm.session(slot)?;
-                    let object = self.hsm.find_by_ouid(slot, ouid)?;
-                    let node = Node::Identity(object.id);
-                    Ok((self.object_attr(&session, &object, node), TTL))
+                    let found = self.hsm.find_by_ouid(slot, ouid);
+                    self.found_attr(&session, found, Node::Identity)
                 }
                 IdentityName::Staging(name) => {
                     let folder = Folder::Identities;
@@ -64,10 +63,8 @@ impl Inner {
             Node::Control(Some(slot), ControlFile::Trash) => {
                 let session = self.hsm.session(slot)?;
                 let name: Option<TrashName> = name.to_str().and_then(|name| name.parse().ok());
-                let trashed = self
-                    .hsm
-                    .find_trashed(slot, name.ok_or(Error::NoSuchFile)?)?;
-                Ok((self.trashed_attr(&session, &trashed), NO_TTL))
+                let trashed = self.hsm.find_trashed(slot, name.ok_or(Error::NoSuchFile)?);
+                self.found_trashed_attr(&session, trashed)
             }
             _ => Err(Error::NoSuchFile),
         }
@@ -104,9 +101,8 @@ impl Inner {
             Name::Hidden => self.getattr(Node::Control(Some(slot), ControlFile::Folder)),
             Name::Handle(handle) => {
                 let session = self.hsm.session(slot)?;
-                let object = self.hsm.find(slot, handle)?;
-                let node = Node::Object(object.id);
-                Ok((self.object_attr(&session, &object, node), TTL))
+                let found = self.hsm.find(slot, handle);
+                self.found_attr(&session, found, Node::Object)
             }
             Name::Staging(name) => {
                 let folder = Folder::Slot;
@@ -135,7 +131,11 @@ impl Inner {
         match node {
             Node::Root => Ok((self.owner.root_folder(store_time), TTL)),
             Node::Slot(slot) => {
-                let owner = self.slot_owner(slot)?;
+                let owner = match self.slot_owner(slot) {
+                    // It can be seen by the mount's owner, and not entered.
+                    Err(Error::SlotDamaged { .. }) => self.owner,
+                    owner => owner?,
+                };
                 Ok((owner.folder(node, 0o777, store_time), TTL))
             }
             Node::Control(slot, file) => {
@@ -180,15 +180,27 @@ impl Inner {
                             return Ok((self.opened_attr(node, &file)?, NO_TTL));
                         }
                     },
+                    Err(Error::ObjectDamaged(row)) => {
+                        let slot = row.slot.ok_or(Error::Gone)?;
+                        let session = self.hsm.session(slot)?;
+                        return Ok((self.damaged_attr(&session, node), NO_TTL));
+                    }
                     found => found?,
                 };
                 let session = self.hsm.session(object.slot)?;
                 Ok((self.object_attr(&session, &object, node), TTL))
             }
             Node::Trashed(id) => {
-                let trashed = self.hsm.find_trashed_by_id(id)?;
-                let session = self.hsm.session(trashed.object.slot)?;
-                Ok((self.trashed_attr(&session, &trashed), NO_TTL))
+                let trashed = self.hsm.find_trashed_by_id(id);
+                let slot = match &trashed {
+                    Ok(trashed) => Some(trashed.object.slot),
+                    Err(Error::ObjectDamaged(row)) => row.slot,
+                    Err(_) => None,
+                };
+                match slot {
+                    Some(slot) => self.found_trashed_attr(&*self.hsm.session(slot)?, trashed),
+                    None => Err(trashed.err().unwrap_or(Error::Gone)),
+                }
             }
             Node::Attributes(id) => {
                 let object = self.hsm.find_by_id(id)?;
@@ -264,6 +276,45 @@ impl Inner {
             0o666,
             read.unwrap_or(object.size),
             time(object.created_secs),
+        )
+    }
+
+    /// What was looked up; a damaged object has a file too, so that it can be removed.
+    fn found_attr(
+        &self,
+        session: &Session,
+        found: Result<ObjectFile>,
+        node: fn(i64) -> Node,
+    ) -> Result<Seen> {
+        match found {
+            Ok(object) => Ok((self.object_attr(session, &object, node(object.id)), TTL)),
+            Err(Error::ObjectDamaged(row)) if row.has_inode() => {
+                Ok((self.damaged_attr(session, node(row.id)), NO_TTL))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn found_trashed_attr(&self, session: &Session, found: Result<TrashFile>) -> Result<Seen> {
+        match found {
+            Ok(trashed) => Ok((self.trashed_attr(session, &trashed), NO_TTL)),
+            Err(Error::ObjectDamaged(row)) if row.has_inode() => {
+                let node = Node::Trashed(row.id);
+                Ok((self.damaged_attr(session, node), NO_TTL))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Of an object whose size or time cannot be read. Not of size 0: tools take that for an empty file, and do not
+    /// try to read it.
+    pub(super) fn damaged_attr(&self, session: &Session, node: Node) -> FileAttr {
+        let owner = self.owner.of_slot(session.row());
+        owner.file(
+            node,
+            0o666,
+            session.blob_bytes(1),
+            time(self.hsm.created_secs()),
         )
     }
 

@@ -133,6 +133,7 @@ impl Inner {
             Ok(Spot::Object(slot, wish)) => self.unlink_object(slot, wish, done),
             Ok(Spot::Trashed(slot, name)) => match self.hsm.find_trashed(slot, name) {
                 Ok(trashed) => self.hsm.destroy_trashed(&trashed, done),
+                Err(Error::ObjectDamaged(row)) => self.hsm.destroy_damaged(slot, row, done),
                 Err(error) => done(Err(error)),
             },
             Ok(Spot::Staged(place, name)) => done(self.staging.remove(place, &name)),
@@ -143,11 +144,19 @@ impl Inner {
     }
 
     fn unlink_object(self: &Arc<Self>, slot: SlotId, wish: Wish, done: impl Done<()>) {
+        let inner = Arc::clone(self);
         let object = match self.named(slot, wish) {
             Ok(object) => object,
+            // The trash keeps what can come back whole.
+            Err(Error::ObjectDamaged(row)) => {
+                let id = row.id;
+                return self.hsm.destroy_damaged(slot, row, move |outcome| {
+                    inner.forget_objects(&[id]);
+                    done(outcome);
+                });
+            }
             Err(error) => return done(Err(error)),
         };
-        let inner = Arc::clone(self);
         self.hsm.remove(slot, object.handle, move |outcome| {
             if outcome.is_ok() {
                 inner.aliases.left(object.id);
@@ -289,11 +298,17 @@ impl Inner {
             Some(Staged::Folder(..)) => return done(Err(Error::NotSupported { what: "rename" })),
             None => return done(Err(Error::NoSuchFile)),
         };
-        if keep_existing && let Ok(there) = self.named(to, wish) {
-            return done(Err(Error::HandleTaken {
-                slot: to,
-                handle: there.handle,
-            }));
+        if keep_existing {
+            match self.named(to, wish) {
+                Ok(there) => {
+                    return done(Err(Error::HandleTaken {
+                        slot: to,
+                        handle: there.handle,
+                    }));
+                }
+                Err(damaged @ Error::ObjectDamaged(_)) => return done(Err(damaged)),
+                Err(_) => {}
+            }
         }
         let blob = match file.bytes() {
             Ok(blob) => blob,

@@ -84,20 +84,22 @@ fn contents(hsm: &Hsm, slot: SlotId) -> Result<String> {
         "handle", "class", "key type", "ouid"
     );
     hsm.contents(slot, |row| {
+        let handle = row.handle.map_or("-".to_owned(), |it| it.to_string());
+        let ouid = row.ouid.map_or("-".to_owned(), |it| it.to_string());
         let _ = match row.object {
             Ok(object) => writeln!(
                 text,
                 "{:<10}  {:<11}  {:<14}  {}  {}",
-                row.handle,
+                handle,
                 class_name(object.class),
                 key_type_name(object.key_type),
-                row.ouid,
+                ouid,
                 show::escape(object.label())
             ),
             Err(error) => writeln!(
                 text,
-                "{:<10}  {:<11}  {:<14}  {}  {error}",
-                row.handle, "damaged", "-", row.ouid
+                "{handle:<10}  {:<11}  {:<14}  {ouid:<32}  {error}",
+                "damaged", "-"
             ),
         };
     })?;

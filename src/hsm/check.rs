@@ -85,14 +85,24 @@ impl Hsm {
             found,
         };
         check.file()?;
+        check.contradictions()?;
         for &slot in slots {
             check.follow(slot)?;
+        }
+        // Of every slot, whichever are asked for: one that is damaged is told in any case.
+        for slot in self.store.slot_numbers()? {
             if let Some(parts) = self.store.look_slot(slot)? {
                 check.slot(slot, &parts);
             }
         }
-        for count in self.store.count(slots)? {
+        let all = self.store.slot_numbers()?;
+        for count in self.store.count(&all)? {
             check.count(&count);
+        }
+        for slot in all.into_iter().filter(|slot| !slots.contains(slot)) {
+            if let Err(Error::SlotDamaged { what, .. }) = self.store.trash_count(slot) {
+                check.tell(Some(slot), None, what);
+            }
         }
         check.objects()?;
         for &slot in slots {
@@ -109,6 +119,19 @@ impl Hsm {
                 opened: tally.session.is_some().then_some(tally.opened),
             })
             .collect())
+    }
+
+    /// Counts the objects of a slot anew; whether the count was wrong. Nobody has to be logged in: a count is in clear, and
+    /// what it is of stays as it is.
+    ///
+    /// # Errors
+    /// As [`Store::recount`](crate::store::Store::recount).
+    pub fn recount(&self, slot: SlotId) -> Result<bool> {
+        let wrong = self.store.recount(slot)?;
+        if wrong {
+            log::warn!("slot {slot}: the count of its objects was wrong, and was put right");
+        }
+        Ok(wrong)
     }
 
     /// Copies the store as it is now to `file`; its size in bytes.
@@ -143,10 +166,16 @@ impl Check<'_> {
         });
     }
 
-    fn tell_object(&mut self, slot: SlotId, handle: i64, row: i64, what: impl Into<String>) {
+    fn tell_object(
+        &mut self,
+        slot: SlotId,
+        handle: Option<i64>,
+        row: i64,
+        what: impl Into<String>,
+    ) {
         (self.found)(Finding {
             slot: Some(slot),
-            handle: Some(handle),
+            handle,
             row: Some(row),
             what: what.into(),
         });
@@ -159,8 +188,15 @@ impl Check<'_> {
         match self.hsm.store.orphans()? {
             Ok(orphans) => {
                 for (id, slot, handle) in orphans {
-                    let what =
-                        format!("row {id} is object {handle} of slot {slot}, which there is not");
+                    let what = match (slot, handle) {
+                        (Ok(slot), Ok(handle)) => format!(
+                            "row {id} is object {handle} of slot {slot}, which there is not"
+                        ),
+                        (Ok(slot), Err(_)) => {
+                            format!("row {id} is an object of slot {slot}, which there is not")
+                        }
+                        (Err(what), _) => format!("row {id} is an object of no slot: {what}"),
+                    };
                     self.tell(None, Some(id), what);
                 }
             }
@@ -169,6 +205,18 @@ impl Check<'_> {
                 None,
                 format!("the objects cannot all be read: {what}"),
             ),
+        }
+        Ok(())
+    }
+
+    fn contradictions(&mut self) -> Result<()> {
+        for listed in self.hsm.slots()? {
+            if let (None, Err(Error::Damaged { what })) = (listed.slot, listed.row) {
+                self.tell(None, None, what);
+            }
+        }
+        for it in self.hsm.store.contradictions()? {
+            self.tell(it.slot, it.row, it.what);
         }
         Ok(())
     }
@@ -261,6 +309,14 @@ impl Check<'_> {
                 row.version,
                 smks.len()
             );
+            self.tell(Some(slot), None, what);
+        }
+        // As a login reads them, key shares included.
+        let readable = |parts: &[Part]| parts.iter().all(|part| part.faults.is_empty());
+        if let Ok(rows) = &parts.credentials
+            && readable(rows)
+            && let Err(Error::SlotDamaged { what, .. }) = self.hsm.store.credentials(slot)
+        {
             self.tell(Some(slot), None, what);
         }
         match &parts.credentials {
@@ -381,8 +437,12 @@ impl Check<'_> {
     fn trash(&mut self, slot: SlotId) -> Result<()> {
         // Not told of a store that was not opened for writing since it has a trash: it has none yet.
         match self.hsm.store.count_trash(slot)? {
-            Ok((Some(kept), there)) if kept != there => {
+            Ok((Some(Ok(kept)), there)) if kept != there => {
                 let what = format!("it counts {kept} objects in its trash, but has {there}");
+                self.tell(Some(slot), None, what);
+            }
+            Ok((Some(Err(what)), _)) => {
+                let what = format!("the count of its trash is damaged: {what}");
                 self.tell(Some(slot), None, what);
             }
             Ok((None, there)) if there > 0 => {
@@ -395,7 +455,7 @@ impl Check<'_> {
                 self.tell(Some(slot), None, what);
             }
         }
-        let mut after = 0;
+        let mut after = i64::MIN;
         loop {
             self.follow(slot)?;
             let (rows, ended) = self.hsm.store.trash_rows(slot, after, AT_ONCE)?;
@@ -453,7 +513,8 @@ impl Check<'_> {
         match self.hsm.store.indexed_between(after, before)? {
             Ok(objects) => {
                 for (id, slot, handle) in objects {
-                    self.object(id, Some((slot, handle)))?;
+                    let named = slot.ok().zip(handle.ok());
+                    self.object(id, named)?;
                 }
             }
             Err(what) => {
@@ -480,8 +541,9 @@ impl Check<'_> {
                     return Ok(());
                 }
             };
-            let Some((slot, tally)) = u32::try_from(row.slot)
-                .ok()
+            let Some((slot, tally)) = row
+                .slot
+                .and_then(|slot| u32::try_from(slot).ok())
                 .and_then(|slot| Some((SlotId(slot), self.tallies.get(&SlotId(slot))?)))
             else {
                 // Another slot than was asked for, or one of the orphans.
@@ -519,7 +581,7 @@ impl Check<'_> {
         let slot = named.and_then(|(slot, _)| u32::try_from(slot).ok().map(SlotId));
         match (slot, named) {
             (Some(slot), _) if !self.tallies.contains_key(&slot) => {}
-            (Some(slot), Some((_, handle))) => self.tell_object(slot, handle, id, what),
+            (Some(slot), Some((_, handle))) => self.tell_object(slot, Some(handle), id, what),
             _ => self.tell(None, Some(id), format!("object: {what}")),
         }
     }
@@ -527,7 +589,7 @@ impl Check<'_> {
     fn is_of_now(&self, session: &Session) -> Result<bool> {
         match self.hsm.store.slot(session.slot()) {
             Ok(now) => Ok(now.as_version() == session.row().as_version()),
-            Err(Error::NoSuchSlot { .. }) => Ok(false),
+            Err(Error::NoSuchSlot { .. } | Error::SlotDamaged { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }

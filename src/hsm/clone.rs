@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::journal::Subject;
 use super::objects::{put, seal_for_cloning};
+use super::whereabouts::Whereabouts;
 use super::{Arrived, Done, Hsm, Origin, PartitionId, Policies, Session, Source, Wish};
 use crate::blob::Fault;
 use crate::codec::{self, PayloadFault};
@@ -92,10 +93,18 @@ impl Hsm {
         let hsm = Arc::clone(self);
         match verified {
             Ok((session, (object, payload))) => {
-                let known = origin
+                // All of its bytes were read from there, so its content is the same.
+                let read_from = origin
                     .filter(|origin| origin.ouid == object.ouid)
-                    .map(|origin| origin.place)
-                    .or_else(|| self.whereabouts(object.ouid, slot));
+                    .map(|origin| origin.place);
+                let Whereabouts { source, others } = match read_from {
+                    Some(place) => Whereabouts {
+                        source: Some(place),
+                        others: Vec::new(),
+                    },
+                    None => self.whereabouts(object.ouid, &payload, slot),
+                };
+                let known = source;
                 let subject = known.map_or(Subject::Identity(object.ouid), Subject::Known);
                 let want = match wish {
                     Wish::Handle(handle) => Some(handle),
@@ -115,6 +124,9 @@ impl Hsm {
                     stored => {
                         let outcome = stored.map(Arrived::from);
                         hsm.journal.record(&subject, slot, &outcome);
+                        if let Ok(arrived) = &outcome {
+                            hsm.tell_clashes(slot, arrived.handle, &others);
+                        }
                         done(outcome);
                     }
                 });

@@ -10,7 +10,7 @@ use super::{Arrived, Hsm, Policies};
 use crate::credential::SealedRow;
 use crate::error::{Error, Result};
 use crate::object::{Handle, SlotId};
-use crate::store::{Entry, Put, Stored};
+use crate::store::{Entry, Put, Read, Stored};
 
 /// Objects in one transaction: enough to share an fsync and the pages of the index of OUIDs, which are random;
 /// few enough to stop soon after Ctrl-C.
@@ -58,7 +58,11 @@ impl Hsm {
         let restricted = session.policies().restrict_cloning() || theirs.restrict_cloning();
         let not_for_v0 = session.row().is_v1() && !target.is_v1();
         if matches!(which, Selection::All) && !restricted && !not_for_v0 {
-            return Ok((self.store.usage(slot)?.0, 0));
+            // What is there, and not what is counted: what is wrong with the count is told once all are cloned.
+            return match self.store.count_listed(slot)? {
+                (0, _) => self.check_count(slot).map(|()| (0, 0)),
+                (listed, _) => Ok((listed, 0)),
+            };
         }
         let (mut can, mut cannot) = (0, 0);
         for batch in self.batches(slot, which) {
@@ -99,17 +103,25 @@ impl Hsm {
         mut each: impl FnMut(Handle, Result<&Arrived, &Error>),
     ) -> Result<()> {
         let (source, target) = (self.reader(from)?, self.reader(to)?);
-        if self.store.usage(to)?.0 == 0 || self.store.count_common(from, to)? == 0 {
+        if !self.store.has_objects(to)? || self.store.count_common(from, to)? == 0 {
             return Ok(());
         }
         for batch in self.batches(from, which) {
             for (handle, row) in batch? {
                 let Ok((entry, sealed)) = row else { continue };
-                let Some(there) = self.store.by_ouid(to, entry.ouid)? else {
-                    continue;
-                };
-                let Some((there, other)) = self.store.sealed(there.id)? else {
-                    continue;
+                let there = self.store.by_ouid(to, entry.ouid);
+                let there = there.and_then(|there| match there {
+                    Some(there) => self.store.sealed(there.id),
+                    None => Ok(None),
+                });
+                let (there, other) = match there {
+                    Ok(Some(there)) => there,
+                    Ok(None) => continue,
+                    Err(damaged @ Error::ObjectDamaged(_)) => {
+                        each(handle, Err(&damaged));
+                        continue;
+                    }
+                    Err(error) => return Err(error),
                 };
                 let ours = self.open_entry(&source, &entry, &sealed);
                 let theirs = self.open_entry(&target, &there, &other);
@@ -288,15 +300,18 @@ impl Hsm {
                         self.store
                             .list_sealed(slot, after?, next_most(), MOST_BYTES_AT_ONCE);
                     after = match &page {
-                        Ok(rows) => rows.last().map(|(entry, _)| entry.handle.get()),
+                        Ok(rows) => rows.last().and_then(handle_of).map(Handle::get),
                         Err(_) => None,
                     };
                     match page {
                         // A damaged index shows fewer objects than there are.
-                        Ok(rows) if rows.is_empty() => self.check_listing(slot).err().map(Err),
+                        Ok(rows) if rows.is_empty() => self.check_count(slot).err().map(Err),
                         Ok(rows) => Some(Ok(rows
                             .into_iter()
-                            .map(|row| (row.0.handle, Ok(row)))
+                            // All have one: it is what they are listed by.
+                            .filter_map(|row| {
+                                Some((handle_of(&row)?, row.map_err(Error::ObjectDamaged)))
+                            })
                             .collect())),
                         Err(error) => Some(Err(error)),
                     }
@@ -315,14 +330,25 @@ impl Hsm {
     ) -> Result<Vec<Found>> {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         for &handle in handles.iter().take(most) {
-            let row = self.store.sealed_by_handle(slot, handle)?;
+            let row = match self.store.sealed_by_handle(slot, handle) {
+                Ok(row) => row.ok_or(Error::NoSuchObject { slot, handle }),
+                Err(damaged @ Error::ObjectDamaged(_)) => Err(damaged),
+                Err(error) => return Err(error),
+            };
             bytes += row.as_ref().map_or(0, |(_, sealed)| sealed.bytes().len());
-            rows.push((handle, row.ok_or(Error::NoSuchObject { slot, handle })));
+            rows.push((handle, row));
             if bytes >= most_bytes {
                 break;
             }
         }
         Ok(rows)
+    }
+}
+
+fn handle_of(row: &Read<(Entry, SealedRow)>) -> Option<Handle> {
+    match row {
+        Ok((entry, _)) => Some(entry.handle),
+        Err(row) => row.handle,
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use super::Hsm;
 use super::amend::{no_header, seal_domain, seal_smk};
 use super::header::{Header, header_aad};
 use super::policy::Policies;
+use super::{Hsm, PartitionMark};
 use crate::credential::{
     Binding, Credential, KdfError, PASSWORD_BYTES, Purpose, Role, Secret, SlotKey, SlotKind,
 };
@@ -54,8 +54,8 @@ pub struct NewPartition {
     pub capacity_objects: u64,
     /// What it allows.
     pub policies: Policies,
-    /// The serial of the partition to be destroyed for it.
-    pub replaces: Option<u64>,
+    /// The partition to be destroyed for it.
+    pub replaces: Option<PartitionMark>,
 }
 
 impl Hsm {

@@ -71,6 +71,12 @@ impl Journal {
         self.keep(slot, line);
     }
 
+    /// Writes down what somebody should look at.
+    pub(super) fn warn(&self, slot: SlotId, line: String) {
+        log::warn!("{line}");
+        self.keep(slot, line);
+    }
+
     fn keep(&self, slot: SlotId, line: String) {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == MOST_KEPT {

@@ -166,6 +166,7 @@ impl Hsm {
             .remove(&slot)
             .is_some();
         self.gathered.forget(slot);
+        self.fingerprints.forget();
         if was {
             log::info!("slot {slot}: logged out");
         }
@@ -180,6 +181,7 @@ impl Hsm {
             .unwrap_or_else(PoisonError::into_inner);
         let was = !sessions.is_empty();
         sessions.clear();
+        self.fingerprints.forget();
         was
     }
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Arrived, Done, Hsm, PartitionId, Session, decode_own};
+use super::{Arrived, DamagedRow, Done, Hsm, PartitionId, Read, Session, decode_own};
 use crate::codec;
 use crate::credential::SealedRow;
 use crate::error::{Error, Result};
 use crate::object::pkcs11::class_name;
 use crate::object::{Handle, Object, Ouid, SlotId};
 use crate::secret::SecretBytes;
-use crate::store::{Entry, Put, SlotVersion};
+use crate::store::{Entry, NameColumn, Put, SlotVersion};
 
 /// An object as a file: what a stat needs, and no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,12 +70,25 @@ impl SealedBlob {
 
 /// One line of `partition contents`.
 pub struct ContentsRow {
-    /// Its handle.
-    pub handle: Handle,
-    /// Its identity.
-    pub ouid: Ouid,
+    /// Its row.
+    pub row: i64,
+    /// Its handle; `None` where that is damaged.
+    pub handle: Option<Handle>,
+    /// Its identity, likewise.
+    pub ouid: Option<Ouid>,
     /// The object, or that its row is damaged.
     pub object: Result<Object>,
+}
+
+impl ContentsRow {
+    fn damaged(row: DamagedRow) -> Self {
+        Self {
+            row: row.id,
+            handle: row.handle,
+            ouid: row.ouid,
+            object: Err(Error::ObjectDamaged(row)),
+        }
+    }
 }
 
 impl Hsm {
@@ -109,25 +122,66 @@ impl Hsm {
         Ok(ObjectFile::of(&session, &entry))
     }
 
-    /// Up to `most` objects with handles above `after`, ascending.
+    /// Up to `most` objects with handles above `after`, ascending; a damaged one has its handle too.
     ///
     /// # Errors
     /// [`Error::NotLoggedIn`]
-    pub fn list(&self, slot: SlotId, after: u32, most: usize) -> Result<Vec<ObjectFile>> {
+    pub fn list(&self, slot: SlotId, after: u32, most: usize) -> Result<Vec<Read<ObjectFile>>> {
         let session = self.session(slot)?;
         let entries = self.store.list(slot, after, most)?;
         Ok(entries
-            .iter()
-            .map(|entry| ObjectFile::of(&session, entry))
+            .into_iter()
+            .map(|entry| entry.map(|entry| ObjectFile::of(&session, &entry)))
             .collect())
     }
 
-    /// Whether a listing that has come to its end was whole.
+    /// Whether a listing by handle that has come to its end was whole.
     ///
     /// # Errors
-    /// [`Error::Damaged`]
+    /// [`Error::ObjectDamaged`] of one that has no handle, else as [`Self::check_count`].
     pub fn check_listing(&self, slot: SlotId) -> Result<()> {
-        self.store.check_count(slot)
+        self.check_names(slot, NameColumn::Handle)
+    }
+
+    /// The same of a listing by identity.
+    ///
+    /// # Errors
+    /// As [`Self::check_listing`].
+    pub fn check_identities(&self, slot: SlotId) -> Result<()> {
+        self.check_names(slot, NameColumn::Ouid)
+    }
+
+    fn check_names(&self, slot: SlotId, name: NameColumn) -> Result<()> {
+        match self.store.nameless(slot, name)?.into_iter().next() {
+            Some(nameless) => Err(Error::ObjectDamaged(nameless)),
+            None => self.check_count(slot),
+        }
+    }
+
+    /// The objects of a slot that have no handle: they can be destroyed by their row, and nothing else.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn without_handle(&self, slot: SlotId) -> Result<Vec<DamagedRow>> {
+        let mut nameless = self.store.nameless(slot, NameColumn::Handle)?;
+        nameless.retain(|row| row.handle.is_none());
+        Ok(nameless)
+    }
+
+    /// Whether as many objects can be listed as there are.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::SlotDamaged`]
+    pub fn check_count(&self, slot: SlotId) -> Result<()> {
+        let (listed, kept) = self.store.count_listed(slot)?;
+        match kept? {
+            kept if listed == kept => Ok(()),
+            kept => Err(Error::Damaged {
+                what: format!(
+                    "slot {slot} counts {kept} objects, but {listed} can be listed; 'slotfs store check -repair' puts a wrong count right"
+                ),
+            }),
+        }
     }
 
     /// The sealed blob of the object in row `id`, and the object as a file.
@@ -136,6 +190,8 @@ impl Hsm {
     /// [`Error::PolicyForbids`], [`Error::NotLoggedIn`], [`Error::Gone`], [`Error::Damaged`]
     pub fn seal(&self, id: i64) -> Result<(ObjectFile, SealedBlob)> {
         let (session, entry, payload) = self.open_by_id(id)?;
+        // Whoever reads a blob may write it to another slot.
+        self.fingerprints.keep(id, &payload);
         let blob = SealedBlob {
             slot: session.row().as_version(),
             bytes: seal_for_cloning(&session, entry.handle, &payload)?,
@@ -214,22 +270,37 @@ impl Hsm {
                 self.store.list(slot, after, AT_ONCE)?
             };
             let Some(last) = entries.last() else {
-                return self.check_listing(slot);
+                break;
             };
-            after = last.handle.get();
+            after = match last {
+                Ok(entry) => entry.handle.get(),
+                Err(row) => row.handle.map_or(u32::MAX, Handle::get),
+            };
             for entry in entries {
+                let entry = match entry {
+                    Ok(entry) => entry,
+                    Err(row) => {
+                        each(ContentsRow::damaged(row));
+                        continue;
+                    }
+                };
                 let object = match self.open_object(entry.id) {
                     // Destroyed since it was listed.
                     Err(Error::Gone) => continue,
                     outcome => outcome.map(|(_, object)| object),
                 };
                 each(ContentsRow {
-                    handle: entry.handle,
-                    ouid: entry.ouid,
+                    row: entry.id,
+                    handle: Some(entry.handle),
+                    ouid: Some(entry.ouid),
                     object,
                 });
             }
         }
+        for row in self.without_handle(slot)? {
+            each(ContentsRow::damaged(row));
+        }
+        self.check_count(slot)
     }
 
     /// Stores a new object under any free handle.

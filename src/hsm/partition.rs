@@ -2,8 +2,8 @@
 
 use std::sync::PoisonError;
 
-use super::Hsm;
 use super::policy::Policy;
+use super::{Hsm, PartitionMark};
 use crate::credential::Role;
 use crate::error::{Error, Result};
 use crate::object::SlotId;
@@ -48,6 +48,25 @@ impl Hsm {
             .remove(&slot);
         log::info!("slot {slot}: its partition was deleted, with {objects} objects");
         Ok(objects)
+    }
+
+    /// What marks the partition in `slot`, whether its row can be read or not.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn partition_mark(&self, slot: SlotId) -> Result<Option<PartitionMark>> {
+        self.store.mark(slot)
+    }
+
+    /// Destroys a partition that is too damaged for anybody to log in to. Nobody has to: `partition init` would do the
+    /// same.
+    ///
+    /// # Errors
+    /// [`Error::SlotChanged`] when another partition is there than `marked`, or what the disk says.
+    pub fn delete_damaged_partition(&self, slot: SlotId, marked: PartitionMark) -> Result<()> {
+        self.store.delete_marked_slot(slot, marked)?;
+        log::warn!("slot {slot}: its damaged partition was deleted");
+        Ok(())
     }
 
     /// Changes settings; the partition as it is then. The partition officer's.

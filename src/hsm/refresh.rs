@@ -82,10 +82,16 @@ impl Hsm {
             .collect();
         for session in sessions {
             let (slot, then) = (session.slot(), session.row().as_version());
-            match now.iter().find(|version| version.slot == slot) {
-                Some(now) if *now == then => continue,
-                Some(now) if now.serial == then.serial => {
+            let now = now.iter().find(|(number, _)| *number == slot);
+            match now.map(|(_, version)| version) {
+                Some(Ok(now)) if *now == then => continue,
+                Some(Ok(now)) if now.serial == then.serial => {
                     self.replace(&session, self.reopen(&session)?)
+                }
+                // It alone: the others go on.
+                Some(Err(damaged)) => {
+                    log::error!("slot {slot}: logged out: {damaged}");
+                    self.replace(&session, None);
                 }
                 _ => {
                     log::warn!("slot {slot}: its partition was replaced; logged out");
@@ -102,10 +108,13 @@ impl Hsm {
     /// The same login over the slot as it is now; `None` when its key no longer opens it.
     fn reopen(&self, session: &Session) -> Result<Option<Session>> {
         let slot = session.slot();
-        let (row, keys) = self.store.slot_with_keys(slot)?;
-        match session.reopen(row, &keys) {
+        let reopened = self
+            .store
+            .slot_with_keys(slot)
+            .and_then(|(row, keys)| session.reopen(row, &keys));
+        match reopened {
             Ok(reopened) => Ok(Some(reopened)),
-            Err(Error::Damaged { what }) => {
+            Err(Error::SlotDamaged { what, .. } | Error::Damaged { what }) => {
                 log::warn!(
                     "slot {slot}: logged out: its key was made anew, as by a reset password, or it is damaged ({what})"
                 );
@@ -146,7 +155,7 @@ impl Hsm {
             now if now == then => session,
             // A key that opens it no more is an old one, as after a reset that came while this was logging in.
             now if now.serial == then.serial => match session.reopen(row, &keys) {
-                Err(Error::Damaged { .. }) => return Err(Error::SlotChanged { slot }),
+                Err(error) if error.is_damage() => return Err(Error::SlotChanged { slot }),
                 reopened => reopened?,
             },
             _ => return Err(Error::SlotChanged { slot }),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::objects::put;
-use super::{Arrived, Done, Hsm, ObjectFile, Session, TrashName, decode_own};
+use super::{Arrived, DamagedRow, Done, Hsm, ObjectFile, Read, Session, TrashName, decode_own};
 use crate::credential::SealedRow;
 use crate::error::{Error, Result};
 use crate::object::{Handle, Object, SlotId};
@@ -136,11 +136,16 @@ impl Hsm {
         TrashFile::of(&session, found).ok_or(Error::Gone)
     }
 
-    /// Up to `most` objects of a slot's trash in rows after `after`, ascending; none at the end.
+    /// Up to `most` objects of a slot's trash in rows after `after`, ascending; none at the end. Damaged ones never expire.
     ///
     /// # Errors
     /// [`Error::NotLoggedIn`]
-    pub fn list_trash(&self, slot: SlotId, after: i64, most: usize) -> Result<Vec<TrashFile>> {
+    pub fn list_trash(
+        &self,
+        slot: SlotId,
+        after: i64,
+        most: usize,
+    ) -> Result<Vec<Read<TrashFile>>> {
         let session = self.session(slot)?;
         let mut after = after;
         loop {
@@ -148,15 +153,55 @@ impl Hsm {
             let Some(last) = found.last() else {
                 return Ok(Vec::new());
             };
-            after = last.entry.id;
-            let kept: Vec<TrashFile> = found
+            after = match last {
+                Ok(last) => last.entry.id,
+                Err(last) => last.id,
+            };
+            let kept: Vec<Read<TrashFile>> = found
                 .into_iter()
-                .filter_map(|found| TrashFile::of(&session, found))
+                .filter_map(|found| match found {
+                    Ok(found) => TrashFile::of(&session, found).map(Ok),
+                    Err(damaged) => Some(Err(damaged)),
+                })
                 .collect();
             // A page of which all has expired is not the end.
             if !kept.is_empty() {
                 return Ok(kept);
             }
+        }
+    }
+
+    /// The damaged object in row `id`, for it to be destroyed.
+    ///
+    /// # Errors
+    /// [`Error::NotDamaged`] for a whole one, [`Error::Gone`].
+    pub fn damaged_row(&self, id: i64) -> Result<DamagedRow> {
+        self.store.damaged_row(id)
+    }
+
+    /// Destroys a damaged object at once: nothing of it can go to the trash. `slot` is the one that is logged in to; a
+    /// row of another one is none of this, a row of no slot at all is.
+    ///
+    /// Calls `done` with [`Error::Gone`] when its row is another by now, [`Error::ReadOnly`], or what the disk says.
+    pub fn destroy_damaged(&self, slot: SlotId, found: DamagedRow, done: impl Done<()>) {
+        let session = self.writer(slot).and_then(|session| match found.slot {
+            Some(of) if of != slot && self.store.mark(of)?.is_some() => {
+                Err(Error::NotLoggedIn { slot: of })
+            }
+            _ => Ok(session),
+        });
+        match session {
+            Ok(session) => {
+                let text = found.to_string();
+                let version = session.row().as_version();
+                self.store.destroy_damaged(found, version, move |outcome| {
+                    if outcome.is_ok() {
+                        log::warn!("{text}; it was destroyed");
+                    }
+                    done(outcome);
+                });
+            }
+            Err(error) => done(Err(error)),
         }
     }
 

@@ -141,9 +141,9 @@ impl Complete {
     }
 
     fn slots(&self) -> Vec<String> {
-        let rows = self.kept.hsm().and_then(|hsm| hsm.slots().ok());
-        let rows = rows.unwrap_or_default();
-        rows.iter().map(|row| row.slot.to_string()).collect()
+        let numbers = self.kept.hsm().and_then(|hsm| hsm.slot_numbers().ok());
+        let numbers = numbers.unwrap_or_default();
+        numbers.iter().map(ToString::to_string).collect()
     }
 
     /// Handles that start with the digits of `word`, from a slot that is logged in to.
@@ -151,7 +151,7 @@ impl Complete {
         let Some(hsm) = self.kept.hsm() else {
             return Vec::new();
         };
-        let lowest = || Some(hsm.slots().ok()?.first()?.slot);
+        let lowest = || hsm.slot_numbers().ok()?.first().copied();
         let Some(slot) = slot.or(self.kept.active()).or_else(lowest) else {
             return Vec::new();
         };
@@ -159,7 +159,10 @@ impl Complete {
         for (first, last) in ranges(word) {
             let room = MOST_CANDIDATES - handles.len();
             let found = hsm.list(slot, first - 1, room).unwrap_or_default();
-            let found = found.iter().map(|file| file.handle);
+            let found = found.iter().filter_map(|found| match found {
+                Ok(file) => Some(file.handle),
+                Err(row) => row.handle,
+            });
             handles.extend(
                 found
                     .take_while(|handle| handle.get() <= last)

@@ -1,12 +1,15 @@
 //! A partition changed as a whole: its header with all that it names, in one transaction.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
+use super::cells;
 use super::committer::Tx;
 use super::fault::sql;
-use super::objects::{SEALED_COLUMNS, check_version, sealed_entry};
-use super::slots::{delete_slot, insert_parts, signed};
-use super::{CredentialRow, Entry, KeyRows, Place, SlotRow, SlotVersion, Store};
+use super::objects::{SEALED_COLUMNS, check_version, sealed_entry, without_counters};
+use super::slots::{NOT_COUNTED, delete_slot, insert_parts, mark, signed};
+use super::{
+    CredentialRow, Entry, KeyRows, PartitionMark, Place, Read, SlotRow, SlotVersion, Store,
+};
 use crate::credential::SealedRow;
 use crate::error::{Error, Result};
 use crate::object::SlotId;
@@ -87,6 +90,24 @@ impl Store {
             let objects = destroy_all(tx, slot.slot.0)?;
             delete_slot(tx.connection, slot.slot).map_err(sql(tx.path))?;
             Ok(objects)
+        })
+    }
+}
+
+impl Store {
+    /// Destroys a partition with everything in it, whatever of it can be read.
+    ///
+    /// # Errors
+    /// [`Error::SlotChanged`] when the slot holds another partition than `marked`, or what the disk says.
+    pub fn delete_marked_slot(&self, slot: SlotId, marked: PartitionMark) -> Result<()> {
+        self.write_now(move |tx| {
+            if mark(tx.connection, slot).map_err(sql(tx.path))? != Some(marked) {
+                return Err(Error::SlotChanged { slot });
+            }
+            delete_slot(tx.connection, slot).map_err(sql(tx.path))?;
+            tx.forget_runs(slot.0);
+            tx.erases = true;
+            Ok(())
         })
     }
 }
@@ -178,13 +199,16 @@ fn write_rows(
 }
 
 fn destroy_all(tx: &mut Tx<'_>, slot: u32) -> Result<u64> {
-    let destroyed = tx
-        .connection
-        .execute("DELETE FROM objects WHERE slot = ?1", [slot])
-        .map_err(sql(tx.path))?;
-    tx.connection
-        .execute("DELETE FROM trash WHERE slot = ?1", [slot])
-        .map_err(sql(tx.path))?;
+    let destroyed = without_counters(tx, SlotId(slot), |tx| {
+        let destroyed = tx
+            .connection
+            .execute("DELETE FROM objects WHERE slot = ?1", [slot])
+            .map_err(sql(tx.path))?;
+        tx.connection
+            .execute("DELETE FROM trash WHERE slot = ?1", [slot])
+            .map_err(sql(tx.path))?;
+        Ok(destroyed)
+    })?;
     tx.forget_runs(slot);
     tx.erases = true;
     Ok(destroyed as u64)
@@ -205,13 +229,20 @@ fn reseal_table(
     usage: &str,
     reseal: &mut Reseal,
 ) -> Result<u64> {
-    let (mut after, mut seen, mut damaged) = (0, 0u64, 0u64);
+    let (mut after, mut seen, mut damaged) = (i64::MIN, 0u64, 0u64);
     loop {
         let rows = page(tx.connection, table, slot, after).map_err(sql(tx.path))?;
-        let Some((last, _)) = rows.last() else { break };
-        after = last.id;
-        for (entry, sealed) in &rows {
+        let Some(last) = rows.last() else { break };
+        after = match last {
+            Ok((last, _)) => last.id,
+            Err(last) => last.id,
+        };
+        for row in &rows {
             seen += 1;
+            let Ok((entry, sealed)) = row else {
+                damaged += 1;
+                continue;
+            };
             let Some(sealed) = reseal(entry.place(), sealed)? else {
                 damaged += 1;
                 continue;
@@ -222,14 +253,17 @@ fn reseal_table(
                 .map_err(sql(tx.path))?;
         }
     }
-    let kept: u64 = tx
+    let kept = tx
         .connection
         .query_row(
             &format!("SELECT objects FROM {usage} WHERE slot = ?1"),
             [slot.0],
-            |row| super::slots::unsigned(row, 0),
+            |row| Ok(cells::number::<u64>(row, 0)),
         )
-        .map_err(sql(tx.path))?;
+        .optional()
+        .map_err(sql(tx.path))?
+        .unwrap_or_else(|| Err(NOT_COUNTED.into()))
+        .map_err(|what| Error::SlotDamaged { slot, what })?;
     if seen == kept {
         return Ok(damaged);
     }
@@ -243,11 +277,13 @@ fn page(
     table: &str,
     slot: SlotId,
     after: i64,
-) -> rusqlite::Result<Vec<(Entry, SealedRow)>> {
+) -> rusqlite::Result<Vec<Read<(Entry, SealedRow)>>> {
     connection
         .prepare_cached(&format!(
             "SELECT {SEALED_COLUMNS} FROM {table} NOT INDEXED WHERE slot = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
         ))?
-        .query_map(params![slot.0, after, signed(AT_ONCE as u64)], sealed_entry)?
+        .query_map(params![slot.0, after, signed(AT_ONCE as u64)], |row| {
+            Ok(sealed_entry(row))
+        })?
         .collect()
 }

@@ -8,7 +8,9 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::cells::{self, Seen};
 use super::fault::{self, is_damage};
+use super::objects::PAYLOAD_BYTES;
 use super::slots::{SELECT_SLOT, slot_row};
 use super::{Entry, SlotRow, Store, schema};
 use crate::credential::{COMMITMENT_BYTES, KdfParams, Role, SALT_BYTES, SealedRow, WRAPPED_BYTES};
@@ -16,9 +18,6 @@ use crate::domain::DomainKind;
 use crate::error::Result;
 use crate::object::{Handle, OUID_BYTES, Ouid, SlotId};
 use crate::secret::KEY_BYTES;
-
-/// What was read, or in what way it is damaged.
-pub type Seen<T> = std::result::Result<T, String>;
 
 /// A slot as it lies there.
 pub struct SlotParts {
@@ -60,20 +59,22 @@ pub struct ObjectRow {
     /// Row id.
     pub id: i64,
     /// The slot's number, if it is one.
-    pub slot: i64,
+    pub slot: Option<i64>,
     /// The handle, if it is one.
-    pub handle: i64,
-    ouid: Vec<u8>,
-    payload_bytes: i64,
-    created_secs: i64,
-    stored_secs: i64,
-    sealed: Vec<u8>,
+    pub handle: Option<i64>,
+    ouid: Option<Vec<u8>>,
+    payload_bytes: Option<i64>,
+    created_secs: Option<i64>,
+    stored_secs: Option<i64>,
+    sealed: Option<Vec<u8>>,
+    /// Values of a wrong type.
+    wrong: Vec<String>,
     /// The rows that the indexes by handle and by identity lead to from here.
     indexes: Seen<(Option<i64>, Option<i64>)>,
 }
 
-/// Row id, slot and handle, as an index has them.
-pub type Indexed = (i64, i64, i64);
+/// Row id, slot and handle, as an index has them: each a number or not.
+pub type Indexed = (i64, Seen<i64>, Seen<i64>);
 
 impl Store {
     /// SQLite's own checks and the schema: what does not hold.
@@ -106,7 +107,7 @@ impl Store {
             connection
                 .prepare(
                     "SELECT id, slot, handle FROM objects NOT INDEXED
-                     WHERE slot NOT IN (SELECT slot FROM slots NOT INDEXED)",
+                     WHERE slot IS NULL OR slot NOT IN (SELECT slot FROM slots NOT INDEXED)",
                 )?
                 .query_map([], indexed)?
                 .collect()
@@ -121,7 +122,8 @@ impl Store {
         self.read(|connection| {
             connection
                 .prepare("SELECT slot FROM slots NOT INDEXED ORDER BY slot")?
-                .query_map([], |row| row.get(0).map(SlotId))?
+                .query_map([], |row| Ok(cells::number(row, 0).ok().map(SlotId)))?
+                .filter_map(rusqlite::Result::transpose)
                 .collect()
         })
     }
@@ -136,11 +138,15 @@ impl Store {
             let row = seen(
                 snapshot
                     .prepare(&format!("{SELECT_SLOT} WHERE slot = ?1"))
-                    .and_then(|mut query| query.query_row([slot.0], slot_row).optional()),
+                    .and_then(|mut query| {
+                        query
+                            .query_row([slot.0], |row| Ok(slot_row(row)))
+                            .optional()
+                    }),
             )?;
             let row = match row {
                 Ok(None) => return Ok(None),
-                Ok(Some(row)) => Ok(row),
+                Ok(Some(row)) => row,
                 Err(what) => Err(what),
             };
             Ok(Some(SlotParts {
@@ -168,7 +174,7 @@ impl Store {
                         .query_row(
                             "SELECT objects, bytes FROM usage WHERE slot = ?1",
                             [slot.0],
-                            |row| Ok((row.get(0)?, row.get(1)?)),
+                            |row| Ok(usage_counts(row)),
                         )
                         .optional();
                     let in_index = |index: &str| {
@@ -179,7 +185,7 @@ impl Store {
                     };
                     Ok(Count {
                         slot,
-                        usage: seen(usage)?,
+                        usage: seen(usage)?.and_then(Option::transpose),
                         table: table.as_ref().map_err(Clone::clone).map(|counts| {
                             counts.get(&i64::from(slot.0)).copied().unwrap_or_default()
                         }),
@@ -241,7 +247,9 @@ impl Store {
                          WHERE i.slot = o.slot AND i.ouid = o.ouid)
                      FROM objects o NOT INDEXED WHERE o.id = ?1"
                 ))?
-                .query_row([id], |row| object_row(row, Ok((row.get(8)?, row.get(9)?))))
+                .query_row([id], |row| {
+                    Ok(object_row(row, Ok((row.get(8)?, row.get(9)?)), Vec::new()))
+                })
                 .optional()
         })?;
         let Err(what) = with_indexes else {
@@ -253,7 +261,9 @@ impl Store {
                 .prepare_cached(&format!(
                     "SELECT {OBJECT_COLUMNS} FROM objects o NOT INDEXED WHERE o.id = ?1"
                 ))?
-                .query_row([id], |row| object_row(row, Err(what.clone())))
+                .query_row([id], |row| {
+                    Ok(object_row(row, Err(what.clone()), Vec::new()))
+                })
                 .optional()
         })
     }
@@ -281,12 +291,15 @@ impl Store {
             let mut page = connection.prepare_cached(&format!(
                 "SELECT {OBJECT_COLUMNS},
                     (SELECT i.id FROM trash i INDEXED BY {TRASH_BY_NAME}
-                     WHERE i.slot = o.slot AND i.handle = o.handle AND i.nth = o.nth), o.id
+                     WHERE i.slot = o.slot AND i.handle = o.handle AND i.nth = o.nth), o.id, o.nth, o.trashed_secs
                  FROM trash o NOT INDEXED WHERE o.slot = ?1 AND o.id > ?2 ORDER BY o.id LIMIT ?3"
             ))?;
             let mut rows = page.query(params![slot.0, after, most])?;
             while let Some(row) = rows.next()? {
-                found.push(object_row(row, Ok((row.get(8)?, row.get(9)?)))?);
+                let mut wrong = Vec::new();
+                wrong.extend(cells::within(row, 10, 1..=u32::MAX.into()).err());
+                wrong.extend(cells::number::<u64>(row, 11).err());
+                found.push(object_row(row, Ok((row.get(8)?, row.get(9)?)), wrong));
             }
             Ok(())
         })?;
@@ -297,14 +310,14 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read for another reason than damage.
-    pub fn count_trash(&self, slot: SlotId) -> Result<Seen<(Option<i64>, i64)>> {
+    pub fn count_trash(&self, slot: SlotId) -> Result<Seen<(Option<Seen<i64>>, i64)>> {
         self.look(|connection| {
             let snapshot = connection.unchecked_transaction()?;
             let kept = snapshot
                 .query_row(
                     "SELECT objects FROM trash_usage WHERE slot = ?1",
                     [slot.0],
-                    |row| row.get(0),
+                    |row| Ok(cells::number(row, 0)),
                 )
                 .optional()?;
             let there = snapshot.query_row(
@@ -335,7 +348,7 @@ fn seen<T>(outcome: rusqlite::Result<T>) -> rusqlite::Result<Seen<T>> {
 }
 
 fn indexed(row: &Row<'_>) -> rusqlite::Result<Indexed> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    Ok((row.get(0)?, cells::number(row, 1), cells::number(row, 2)))
 }
 
 /// What `PRAGMA integrity_check` finds; nothing when it says "ok".
@@ -384,50 +397,73 @@ fn count_table(connection: &Connection) -> rusqlite::Result<HashMap<i64, (i64, i
     let mut scan = connection.prepare("SELECT slot, payload_bytes FROM objects NOT INDEXED")?;
     let mut rows = scan.query([])?;
     while let Some(row) = rows.next()? {
-        let count = counts.entry(row.get(0)?).or_default();
-        *count = (count.0 + 1, count.1.saturating_add(row.get(1)?));
+        // One of no slot is an orphan; what a damaged size says is not counted anywhere.
+        let Ok(slot) = cells::number(row, 0) else {
+            continue;
+        };
+        let bytes = cells::within(row, 1, PAYLOAD_BYTES).unwrap_or(0);
+        let count = counts.entry(slot).or_default();
+        *count = (count.0 + 1, count.1.saturating_add(bytes));
     }
     Ok(counts)
+}
+
+/// Objects and bytes, from `objects, bytes`.
+fn usage_counts(row: &Row<'_>) -> Seen<(i64, i64)> {
+    Ok((cells::number(row, 0)?, cells::number(row, 1)?))
+}
+
+/// The value, or a fault noted.
+fn noted<T>(faults: &mut Vec<String>, whose: &str, value: Seen<T>) -> Option<T> {
+    value
+        .map_err(|what| faults.push(format!("{whose}: {what}")))
+        .ok()
 }
 
 fn credentials(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<Part>> {
     connection
         .prepare(
-            "SELECT id, role, memory_kib, passes, lanes, length(salt), length(commitment),
-                length(wrapped), failures, quorums.credential IS NOT NULL
+            "SELECT id, role, memory_kib, passes, lanes, salt, commitment, wrapped, failures,
+                quorums.credential IS NOT NULL
              FROM credentials LEFT JOIN quorums ON quorums.credential = credentials.id
              WHERE credentials.slot = ?1 ORDER BY role",
         )?
         .query_map([slot.0], |row| {
-            let number = |column| row.get::<_, i64>(column);
             let mut faults = Vec::new();
-            let role = u8::try_from(number(1)?).ok().and_then(Role::from_number);
-            let name = match role {
-                Some(role) => format!("the credential of {role}"),
-                None => {
-                    faults.push(format!("a credential is of role {}, which there is not", number(1)?));
+            let number = noted(&mut faults, "a credential", cells::number::<i64>(row, 1));
+            let role = number
+                .and_then(|number| u8::try_from(number).ok())
+                .and_then(Role::from_number);
+            let name = match (role, number) {
+                (Some(role), _) => format!("the credential of {role}"),
+                (None, Some(number)) => {
+                    faults.push(format!("a credential is of role {number}, which there is not"));
                     "that credential".to_owned()
                 }
+                (None, None) => "that credential".to_owned(),
             };
-            let cost = (number(2)?, number(3)?, number(4)?);
+            let mut cost = |column| noted(&mut faults, &name, cells::number::<i64>(row, column));
+            let cost = (cost(2), cost(3), cost(4));
             let quorum: bool = row.get(9)?;
-            if quorum && cost != (0, 0, 0) {
-                faults.push(format!("{name} asks for key shares and for an Argon2 cost"));
-            } else if !quorum && !is_sane(cost) {
-                let (memory, passes, lanes) = cost;
-                faults.push(format!(
-                    "{name} asks for an Argon2 cost that is not accepted: {memory} KiB, {passes} passes, {lanes} lanes"
-                ));
+            if let (Some(memory), Some(passes), Some(lanes)) = cost {
+                if quorum && (memory, passes, lanes) != (0, 0, 0) {
+                    faults.push(format!("{name} asks for key shares and for an Argon2 cost"));
+                } else if !quorum && !is_sane((memory, passes, lanes)) {
+                    faults.push(format!(
+                        "{name} asks for an Argon2 cost that is not accepted: {memory} KiB, {passes} passes, {lanes} lanes"
+                    ));
+                }
             }
             for (column, what, bytes) in [
                 (5, "salt", SALT_BYTES),
                 (6, "commitment", COMMITMENT_BYTES),
                 (7, "wrapped key", WRAPPED_BYTES),
             ] {
-                sized(&mut faults, &name, what, number(column)?, bytes);
+                sized(&mut faults, &name, what, cells::bytes(row, column), bytes);
             }
-            if u32::try_from(number(8)?).is_err() {
-                faults.push(format!("{name} has {} failed logins", number(8)?));
+            let failures = noted(&mut faults, &name, cells::number::<i64>(row, 8));
+            if let Some(failures) = failures.filter(|it| u32::try_from(*it).is_err()) {
+                faults.push(format!("{name} has {failures} failed logins"));
             }
             Ok(Part {
                 id: row.get(0)?,
@@ -451,21 +487,21 @@ fn is_sane((memory_kib, passes, lanes): (i64, i64, i64)) -> bool {
 
 fn domains(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<Part>> {
     connection
-        .prepare("SELECT id, kind, label, length(sealed) FROM domains WHERE slot = ?1 ORDER BY id")?
+        .prepare("SELECT id, kind, label, sealed FROM domains WHERE slot = ?1 ORDER BY id")?
         .query_map([slot.0], |row| {
             let mut faults = Vec::new();
-            let kind: i64 = row.get(1)?;
-            if ![DomainKind::String, DomainKind::KeyFile]
-                .map(|kind| kind as i64)
-                .contains(&kind)
-            {
+            let kind = noted(&mut faults, "a domain", cells::number::<i64>(row, 1));
+            let known = [DomainKind::String, DomainKind::KeyFile].map(|kind| kind as i64);
+            if let Some(kind) = kind.filter(|kind| !known.contains(kind)) {
                 faults.push(format!("a domain is of kind {kind}, which there is not"));
             }
-            if row.get::<_, String>(2)?.is_empty() {
+            let label = noted(&mut faults, "a domain", cells::text(row, 2));
+            if label.is_some_and(|label| label.is_empty()) {
                 faults.push("a domain has no label".to_owned());
             }
             let bytes = KEY_BYTES + SealedRow::OVERHEAD_BYTES;
-            sized(&mut faults, "a domain", "sealed key", row.get(3)?, bytes);
+            let sealed = cells::bytes(row, 3);
+            sized(&mut faults, "a domain", "sealed key", sealed, bytes);
             Ok(Part {
                 id: row.get(0)?,
                 faults,
@@ -476,15 +512,16 @@ fn domains(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<Part>>
 
 fn smks(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<Part>> {
     connection
-        .prepare("SELECT id, length(sealed) FROM smks WHERE slot = ?1 ORDER BY id")?
+        .prepare("SELECT id, sealed FROM smks WHERE slot = ?1 ORDER BY id")?
         .query_map([slot.0], |row| {
             let mut faults = Vec::new();
             let bytes = KEY_BYTES + SealedRow::OVERHEAD_BYTES;
+            let sealed = cells::bytes(row, 1);
             sized(
                 &mut faults,
                 "a storage master key",
                 "sealed key",
-                row.get(1)?,
+                sealed,
                 bytes,
             );
             Ok(Part {
@@ -495,55 +532,88 @@ fn smks(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<Part>> {
         .collect()
 }
 
-fn sized(faults: &mut Vec<String>, whose: &str, what: &str, have: i64, want: usize) {
-    if usize::try_from(have) != Ok(want) {
+fn sized(faults: &mut Vec<String>, whose: &str, what: &str, have: Seen<&[u8]>, want: usize) {
+    if let Some(have) = noted(faults, whose, have)
+        && have.len() != want
+    {
         faults.push(format!(
-            "{whose} has a {what} of {have} bytes, it should have {want}"
+            "{whose} has a {what} of {} bytes, it should have {want}",
+            have.len()
         ));
     }
 }
 
+/// `wrong`: what is wrong with other columns than these.
 fn object_row(
     row: &Row<'_>,
     indexes: Seen<(Option<i64>, Option<i64>)>,
-) -> rusqlite::Result<ObjectRow> {
-    Ok(ObjectRow {
-        id: row.get(0)?,
-        slot: row.get(1)?,
-        handle: row.get(2)?,
-        ouid: row.get(3)?,
-        payload_bytes: row.get(4)?,
-        created_secs: row.get(5)?,
-        stored_secs: row.get(6)?,
-        sealed: row.get(7)?,
+    mut wrong: Vec<String>,
+) -> ObjectRow {
+    let mut number = |column| {
+        cells::number::<i64>(row, column)
+            .map_err(|what| wrong.push(what))
+            .ok()
+    };
+    let id = cells::number(row, 0).unwrap_or(i64::MIN);
+    let (slot, handle) = (number(1), number(2));
+    let (payload_bytes, created_secs, stored_secs) = (number(4), number(5), number(6));
+    let mut bytes = |column| {
+        cells::bytes(row, column)
+            .map(<[u8]>::to_vec)
+            .map_err(|what| wrong.push(what))
+            .ok()
+    };
+    let (ouid, sealed) = (bytes(3), bytes(7));
+    ObjectRow {
+        id,
+        slot,
+        handle,
+        ouid,
+        payload_bytes,
+        created_secs,
+        stored_secs,
+        sealed,
+        wrong,
         indexes,
-    })
+    }
 }
 
 impl ObjectRow {
     /// What is wrong with it, by what is in clear.
     pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        if self.as_handle().is_none() {
-            faults.push(format!("{} is no handle", self.handle));
+        let mut faults = self.wrong.clone();
+        if !cells::ROW_IDS.contains(&self.id) {
+            faults.push("its row number is out of range".to_owned());
         }
-        if self.ouid.len() != OUID_BYTES {
+        if let Some(handle) = self.handle
+            && self.as_handle().is_none()
+        {
+            faults.push(format!("{handle} is no handle"));
+        }
+        if let Some(ouid) = &self.ouid
+            && ouid.len() != OUID_BYTES
+        {
             faults.push(format!(
                 "its identity has {} bytes, it should have {OUID_BYTES}",
-                self.ouid.len()
+                ouid.len()
             ));
         }
-        let sealed_bytes = usize::try_from(self.payload_bytes)
-            .ok()
-            .and_then(|bytes| bytes.checked_add(SealedRow::OVERHEAD_BYTES));
-        if sealed_bytes != Some(self.sealed.len()) {
-            faults.push(format!(
-                "its sealed row has {} bytes, which does not fit a payload of {}",
-                self.sealed.len(),
-                self.payload_bytes
-            ));
+        if let (Some(payload_bytes), Some(sealed)) = (self.payload_bytes, &self.sealed) {
+            let sealed_bytes = usize::try_from(payload_bytes)
+                .ok()
+                .and_then(|bytes| bytes.checked_add(SealedRow::OVERHEAD_BYTES));
+            if sealed_bytes != Some(sealed.len()) {
+                faults.push(format!(
+                    "its sealed row has {} bytes, which does not fit a payload of {payload_bytes}",
+                    sealed.len()
+                ));
+            }
         }
-        if self.created_secs < 0 || self.stored_secs < 0 {
+        if [self.created_secs, self.stored_secs]
+            .into_iter()
+            .flatten()
+            .any(|secs| secs < 0)
+        {
             faults.push("it has a time before 1970".to_owned());
         }
         match &self.indexes {
@@ -567,16 +637,16 @@ impl ObjectRow {
     pub fn entry(&self) -> Option<(Entry, SealedRow)> {
         let entry = Entry {
             id: self.id,
-            slot: SlotId(self.slot.try_into().ok()?),
+            slot: SlotId(self.slot?.try_into().ok()?),
             handle: self.as_handle()?,
-            ouid: Ouid(self.ouid.as_slice().try_into().ok()?),
-            payload_bytes: self.payload_bytes.try_into().ok()?,
-            created_secs: self.created_secs.try_into().ok()?,
+            ouid: Ouid(self.ouid.as_deref()?.try_into().ok()?),
+            payload_bytes: self.payload_bytes?.try_into().ok()?,
+            created_secs: self.created_secs?.try_into().ok()?,
         };
-        Some((entry, SealedRow::stored(self.sealed.clone())))
+        Some((entry, SealedRow::stored(self.sealed.clone()?)))
     }
 
     fn as_handle(&self) -> Option<Handle> {
-        u32::try_from(self.handle).ok().and_then(Handle::new)
+        u32::try_from(self.handle?).ok().and_then(Handle::new)
     }
 }

@@ -3,10 +3,10 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Store;
+use super::cells::{self, Seen};
 use super::fault::sql;
-use super::slots::out_of_range;
 use crate::credential::{Credential, HASH_BYTES, KdfParams, Method, Quorum, Role, ShareSet};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::object::SlotId;
 
 /// A credential and where it stands.
@@ -26,40 +26,24 @@ impl Store {
     /// The credentials of a slot's roles.
     ///
     /// # Errors
-    /// When the store cannot be read, or a row is not a credential.
+    /// [`Error::SlotDamaged`] when a row is not a credential, or when the store cannot be read.
     pub fn credentials(&self, slot: SlotId) -> Result<Vec<CredentialRow>> {
         self.read(|connection| {
             connection
                 .prepare_cached(
                     "SELECT id, role, memory_kib, passes, lanes, salt, commitment, wrapped, failures,
-                        m, n, share_set, shares
+                        m, n, share_set, shares, quorums.credential
                      FROM credentials LEFT JOIN quorums ON quorums.credential = credentials.id
                      WHERE credentials.slot = ?1 ORDER BY role",
                 )?
                 .query_map([slot.0], |row| {
-                    let role = Role::from_number(row.get(1)?)
-                        .ok_or_else(|| out_of_range(1, row.get_unwrap(1)))?;
-                    Ok(CredentialRow {
-                        id: row.get(0)?,
-                        role,
-                        credential: Credential {
-                            method: match share_set(row, 9)? {
-                                Some(set) => Method::Quorum(set),
-                                None => Method::Password(KdfParams {
-                                    memory_kib: row.get(2)?,
-                                    passes: row.get(3)?,
-                                    lanes: row.get(4)?,
-                                }),
-                            },
-                            salt: row.get(5)?,
-                            commitment: row.get(6)?,
-                            wrapped: row.get(7)?,
-                        },
-                        failures: row.get(8)?,
-                    })
+                    let id: i64 = row.get(0)?;
+                    Ok(credential_row(row, id)
+                        .map_err(|what| format!("a credential (row {id} of credentials): {what}")))
                 })?
-                .collect()
-        })
+                .collect::<rusqlite::Result<Seen<_>>>()
+        })?
+        .map_err(|what| Error::SlotDamaged { slot, what })
     }
 
     /// Counts a failed login of `credential` before it is known to be one; the failures now, or `None`
@@ -116,21 +100,45 @@ impl Store {
     }
 }
 
-/// The set of shares of a credential, from four columns that are all NULL where it has none.
-fn share_set(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<ShareSet>> {
-    let Some(m) = row.get::<_, Option<u8>>(first)? else {
+fn credential_row(row: &Row<'_>, id: i64) -> Seen<CredentialRow> {
+    let number: u8 = cells::number(row, 1)?;
+    let role =
+        Role::from_number(number).ok_or_else(|| cells::out_of_range(row, 1, number.into()))?;
+    Ok(CredentialRow {
+        id,
+        role,
+        credential: Credential {
+            method: match share_set(row, 9)? {
+                Some(set) => Method::Quorum(set),
+                None => Method::Password(KdfParams {
+                    memory_kib: cells::number(row, 2)?,
+                    passes: cells::number(row, 3)?,
+                    lanes: cells::number(row, 4)?,
+                }),
+            },
+            salt: cells::bytes(row, 5)?.to_vec(),
+            commitment: cells::bytes(row, 6)?.to_vec(),
+            wrapped: cells::bytes(row, 7)?.to_vec(),
+        },
+        failures: cells::number(row, 8)?,
+    })
+}
+
+/// The set of shares of a credential, from `m, n, share_set, shares, credential`: all NULL where it has none.
+fn share_set(row: &Row<'_>, first: usize) -> Seen<Option<ShareSet>> {
+    if cells::optional_number::<i64>(row, first + 4)?.is_none() {
         return Ok(None);
-    };
-    let n: u8 = row.get(first + 1)?;
-    let quorum = Quorum::new(m, n).ok_or_else(|| out_of_range(first, m.into()))?;
-    let hashes: Vec<u8> = row.get(first + 3)?;
-    let (hashes, rest) = hashes.as_chunks::<HASH_BYTES>();
+    }
+    let m: u8 = cells::number(row, first)?;
+    let n: u8 = cells::number(row, first + 1)?;
+    let quorum = Quorum::new(m, n).ok_or_else(|| cells::out_of_range(row, first, m.into()))?;
+    let (hashes, rest) = cells::bytes(row, first + 3)?.as_chunks::<HASH_BYTES>();
     if hashes.len() != usize::from(n) || !rest.is_empty() {
-        return Err(out_of_range(first + 3, n.into()));
+        return Err(format!("its shares are not {n} of {HASH_BYTES} bytes"));
     }
     Ok(Some(ShareSet {
         quorum,
-        id: row.get(first + 2)?,
+        id: cells::array(row, first + 2)?,
         hashes: hashes.to_vec(),
     }))
 }

@@ -1,21 +1,26 @@
 //! Objects: sealed rows under handles. What is written of them is [`write`]'s.
 
+use std::ops::RangeInclusive;
 use std::sync::PoisonError;
 use std::time::Instant;
 
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::cells::{self, ROW_IDS, Seen};
 use super::committer::Committer;
-use super::slots::{signed, unsigned};
-use super::{FRESH_FOR, Missing, SlotVersion, Store};
+use super::slots::{NOT_COUNTED, signed, usage_row};
+use super::{DamagedRow, FRESH_FOR, Missing, Read, SlotVersion, Store};
 use crate::credential::SealedRow;
 use crate::error::{Error, Result};
-use crate::object::{Handle, OUID_BYTES, Ouid, SlotId};
+use crate::object::{Handle, Ouid, SlotId};
 
+mod damaged;
 mod groups;
+mod sequence;
 mod trash;
 mod write;
 
+pub(super) use damaged::without_counters;
 pub use trash::{Alike, Trashed};
 pub(super) use write::check_version;
 
@@ -117,7 +122,26 @@ impl Stored {
     }
 }
 
+/// As the schema has it.
+pub(super) const PAYLOAD_BYTES: RangeInclusive<i64> = 1..=65536;
+
 const SELECT: &str = "SELECT id, slot, handle, ouid, payload_bytes, created_secs FROM objects";
+
+/// Those of a slot that have a handle from ?2 on, up to ?3 of them. The upper bound leaves out text and blobs, which sort
+/// after every number.
+const BY_HANDLE: &str = "WHERE slot = ?1 AND handle BETWEEN ?2 AND 4294967295
+    AND typeof(handle) = 'integer' ORDER BY handle LIMIT ?3";
+
+const NO_HANDLE: &str = "(typeof(handle) <> 'integer' OR handle NOT BETWEEN 1 AND 4294967295)";
+
+/// A column that names an object in a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameColumn {
+    /// Its handle.
+    Handle,
+    /// Its identity.
+    Ouid,
+}
 
 /// What [`sealed_entry`] reads.
 pub(super) const SEALED_COLUMNS: &str =
@@ -126,21 +150,30 @@ pub(super) const SEALED_COLUMNS: &str =
 const SELECT_SEALED: &str =
     "SELECT id, slot, handle, ouid, payload_bytes, created_secs, sealed FROM objects";
 
-pub(super) fn sealed_entry(row: &Row<'_>) -> rusqlite::Result<(Entry, SealedRow)> {
-    Ok((entry(row)?, SealedRow::stored(row.get(6)?)))
+pub(super) fn sealed_entry(row: &Row<'_>) -> Read<(Entry, SealedRow)> {
+    let entry = entry(row)?;
+    let sealed = cells::bytes(row, 6).map_err(|what| DamagedRow::of(row, what))?;
+    Ok((entry, SealedRow::stored(sealed.to_vec())))
 }
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
-    let handle: u32 = row.get(2)?;
-    let ouid: [u8; OUID_BYTES] = row.get(3)?;
-    Ok(Entry {
-        id: row.get(0)?,
-        slot: SlotId(row.get(1)?),
-        handle: Handle::new(handle).ok_or(rusqlite::Error::IntegralValueOutOfRange(2, 0))?,
-        ouid: Ouid(ouid),
-        payload_bytes: row.get(4)?,
-        created_secs: unsigned(row, 5)?,
-    })
+fn entry(row: &Row<'_>) -> Read<Entry> {
+    let entry = || -> Seen<Entry> {
+        Ok(Entry {
+            id: cells::within(row, 0, ROW_IDS)?,
+            slot: SlotId(cells::number(row, 1)?),
+            handle: super::damaged::handle(row, 2)?,
+            ouid: Ouid(cells::array(row, 3)?),
+            // As the schema has it: what follows from it is the size of a blob.
+            payload_bytes: cells::within(row, 4, PAYLOAD_BYTES)? as u32,
+            created_secs: cells::number(row, 5)?,
+        })
+    };
+    entry().map_err(|what| DamagedRow::of(row, what))
+}
+
+/// A row that was found, as an error where it is damaged.
+pub(super) fn whole<T>(found: Option<Read<T>>) -> Result<Option<T>> {
+    found.transpose().map_err(Error::ObjectDamaged)
 }
 
 impl Store {
@@ -164,9 +197,10 @@ impl Store {
         let found = self.read_row(|connection| {
             connection
                 .prepare_cached(&format!("{SELECT} WHERE slot = ?1 AND handle = ?2"))?
-                .query_row(params![slot.0, handle.get()], entry)
+                .query_row(params![slot.0, handle.get()], |row| Ok(entry(row)))
                 .optional()
         })?;
+        let found = whole(found)?;
         if found.is_none() {
             let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
             *missing = Some(Missing {
@@ -184,12 +218,12 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn by_id(&self, id: i64) -> Result<Option<Entry>> {
-        self.read_row(|connection| {
+        whole(self.read_row(|connection| {
             connection
                 .prepare_cached(&format!("{SELECT} WHERE id = ?1"))?
-                .query_row([id], entry)
+                .query_row([id], |row| Ok(entry(row)))
                 .optional()
-        })
+        })?)
     }
 
     /// The object of identity `ouid` in `slot`, if any.
@@ -197,49 +231,71 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn by_ouid(&self, slot: SlotId, ouid: Ouid) -> Result<Option<Entry>> {
-        self.read_row(|connection| {
+        whole(self.read_row(|connection| {
             connection
                 .prepare_cached(&format!("{SELECT} WHERE slot = ?1 AND ouid = ?2"))?
-                .query_row(params![slot.0, ouid.0], entry)
+                .query_row(params![slot.0, ouid.0], |row| Ok(entry(row)))
                 .optional()
-        })
+        })?)
     }
 
-    /// Up to `most` objects with handles above `after`, ascending.
+    /// Up to `most` objects with handles above `after`, ascending, damaged ones among them: these have a handle too. Those
+    /// that have none are [`Self::nameless`].
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn list(&self, slot: SlotId, after: u32, most: usize) -> Result<Vec<Entry>> {
+    pub fn list(&self, slot: SlotId, after: u32, most: usize) -> Result<Vec<Read<Entry>>> {
         self.read(|connection| {
             connection
-                .prepare_cached(&format!(
-                    "{SELECT} WHERE slot = ?1 AND handle > ?2 ORDER BY handle LIMIT ?3"
-                ))?
-                .query_map(params![slot.0, after, signed(most as u64)], entry)?
+                .prepare_cached(&format!("{SELECT} {BY_HANDLE}"))?
+                .query_map(
+                    params![slot.0, i64::from(after) + 1, signed(most as u64)],
+                    |row| Ok(entry(row)),
+                )?
                 .collect()
         })
     }
 
-    /// Whether a listing by handle shows as many objects as the slot has: a damaged index shows fewer, and
+    /// The objects of a slot that no listing by `name` can show.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn nameless(&self, slot: SlotId, name: NameColumn) -> Result<Vec<DamagedRow>> {
+        let names_none = match name {
+            NameColumn::Handle => NO_HANDLE,
+            NameColumn::Ouid => "(typeof(ouid) <> 'blob' OR length(ouid) <> 16)",
+        };
+        let (first, last) = (ROW_IDS.start(), ROW_IDS.end());
+        self.read(|connection| {
+            let mut query = connection.prepare_cached(&format!(
+                "{SELECT} WHERE slot = ?1 AND ({names_none} OR id NOT BETWEEN {first} AND {last})"
+            ))?;
+            let rows = query.query_map([slot.0], |row| Ok(entry(row)))?;
+            rows.filter_map(|row| row.map(Read::err).transpose())
+                .collect()
+        })
+    }
+
+    /// How many objects a listing by handle shows, and how many the slot has: a damaged index shows fewer, and
     /// whoever mirrors the slot would then delete the others.
     ///
     /// # Errors
-    /// [`Error::Damaged`], or when the store cannot be read.
-    pub fn check_count(&self, slot: SlotId) -> Result<()> {
-        let (kept, listed): (i64, i64) = self.read(|connection| {
-            connection
-                .prepare_cached(
-                    "SELECT (SELECT objects FROM usage WHERE slot = ?1),
-                            (SELECT count(*) FROM objects WHERE slot = ?1 AND handle > 0)",
-                )?
-                .query_row([slot.0], |row| Ok((row.get(0)?, row.get(1)?)))
+    /// When the store cannot be read; a damaged count is an error in its place.
+    pub fn count_listed(&self, slot: SlotId) -> Result<(u64, Result<u64>)> {
+        let (listed, kept) = self.read(|connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            let listed = snapshot
+                .prepare_cached("SELECT count(*) FROM objects WHERE slot = ?1")?
+                .query_row([slot.0], |row| Ok(cells::number::<u64>(row, 0)))?;
+            let kept = snapshot
+                .prepare_cached("SELECT objects, bytes FROM usage WHERE slot = ?1")?
+                .query_row([slot.0], |row| Ok(usage_row(row)))
+                .optional()?;
+            Ok((listed, kept.unwrap_or_else(|| Err(NOT_COUNTED.into()))))
         })?;
-        if kept == listed {
-            return Ok(());
-        }
-        Err(Error::Damaged {
-            what: format!("slot {slot} has {kept} objects, but {listed} can be listed"),
-        })
+        let damaged = |what| Error::SlotDamaged { slot, what };
+        let kept = kept.map(|(objects, _)| objects).map_err(damaged);
+        Ok((listed.map_err(damaged)?, kept))
     }
 
     /// The rows of every object of a slot.
@@ -260,12 +316,12 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn sealed(&self, id: i64) -> Result<Option<(Entry, SealedRow)>> {
-        self.read_row(|connection| {
+        whole(self.read_row(|connection| {
             connection
                 .prepare_cached(&format!("{SELECT_SEALED} WHERE id = ?1"))?
-                .query_row([id], sealed_entry)
+                .query_row([id], |row| Ok(sealed_entry(row)))
                 .optional()
-        })
+        })?)
     }
 
     /// Up to `most` objects with handles above `after`, ascending, with their sealed payloads: fewer once
@@ -279,18 +335,18 @@ impl Store {
         after: u32,
         most: usize,
         most_bytes: usize,
-    ) -> Result<Vec<(Entry, SealedRow)>> {
+    ) -> Result<Vec<Read<(Entry, SealedRow)>>> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(&format!(
-                "{SELECT_SEALED} WHERE slot = ?1 AND handle > ?2 ORDER BY handle LIMIT ?3"
-            ))?;
-            let mut rows = statement.query(params![slot.0, after, signed(most as u64)])?;
+            let mut statement =
+                connection.prepare_cached(&format!("{SELECT_SEALED} {BY_HANDLE}"))?;
+            let mut rows =
+                statement.query(params![slot.0, i64::from(after) + 1, signed(most as u64)])?;
             let (mut found, mut bytes) = (Vec::new(), 0);
             while bytes < most_bytes
                 && let Some(row) = rows.next()?
             {
-                let row = sealed_entry(row)?;
-                bytes += row.1.bytes().len();
+                let row = sealed_entry(row);
+                bytes += row.as_ref().map_or(0, |(_, sealed)| sealed.bytes().len());
                 found.push(row);
             }
             Ok(found)
@@ -306,11 +362,23 @@ impl Store {
         slot: SlotId,
         handle: Handle,
     ) -> Result<Option<(Entry, SealedRow)>> {
-        self.read(|connection| {
+        whole(self.read(|connection| {
             connection
                 .prepare_cached(&format!("{SELECT_SEALED} WHERE slot = ?1 AND handle = ?2"))?
-                .query_row(params![slot.0, handle.get()], sealed_entry)
+                .query_row(params![slot.0, handle.get()], |row| Ok(sealed_entry(row)))
                 .optional()
+        })?)
+    }
+
+    /// Whether there is anything in a slot, whatever its counter says.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn has_objects(&self, slot: SlotId) -> Result<bool> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM objects WHERE slot = ?1)")?
+                .query_row([slot.0], |row| row.get(0))
         })
     }
 
@@ -318,14 +386,14 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn count_common(&self, one: SlotId, other: SlotId) -> Result<u64> {
+    pub fn count_common(&self, one: SlotId, other: SlotId) -> Result<i64> {
         self.read(|connection| {
             connection
                 .prepare_cached(
                     "SELECT count(*) FROM objects AS one JOIN objects AS other USING (ouid)
                      WHERE one.slot = ?1 AND other.slot = ?2",
                 )?
-                .query_row([one.0, other.0], |row| unsigned(row, 0))
+                .query_row([one.0, other.0], |row| row.get(0))
         })
     }
 }

@@ -5,8 +5,9 @@ use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
+use super::cells;
 use super::fault::sql;
 use super::now_secs;
 use crate::error::{Error, Result};
@@ -386,12 +387,21 @@ fn parts(connection: &Connection) -> rusqlite::Result<Parts> {
         .collect()
 }
 
-/// When the store was made.
+/// When the store was made; 0 where that is damaged, since only the time of folders comes from it.
 pub fn created_secs(path: &Path, connection: &Connection) -> Result<u64> {
-    connection
+    let created = connection
         .query_row("SELECT created_secs FROM store", [], |row| {
-            row.get::<_, i64>(0)
+            Ok(cells::number(row, 0))
         })
-        .map(|secs| u64::try_from(secs).unwrap_or(0))
-        .map_err(sql(path))
+        .optional()
+        .map_err(sql(path))?;
+    Ok(created
+        .unwrap_or_else(|| Err("its row is missing".to_owned()))
+        .unwrap_or_else(|what| {
+            log::warn!(
+                "store {}: the table store is damaged: {what}; folders show the year 1970",
+                path.display()
+            );
+            0
+        }))
 }

@@ -1,7 +1,9 @@
 //! Slots, their domains and storage master keys: rows in, rows out.
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::cells::{self, Seen};
 use super::credentials::{CredentialRow, insert_credential};
 use super::fault::sql;
 use super::{Store, committer::Tx};
@@ -57,12 +59,13 @@ impl SlotRow {
     /// How it is logged in to.
     ///
     /// # Errors
-    /// [`Error::Damaged`] for a kind that this build does not know.
+    /// [`Error::SlotDamaged`] for a kind that this build does not know.
     pub fn slot_kind(&self) -> Result<SlotKind> {
-        SlotKind::from_number(self.kind).ok_or_else(|| Error::Damaged {
+        SlotKind::from_number(self.kind).ok_or_else(|| Error::SlotDamaged {
+            slot: self.slot,
             what: format!(
-                "slot {}: it is of kind {}, which this build does not know",
-                self.slot, self.kind
+                "it is of kind {}, which this build does not know",
+                self.kind
             ),
         })
     }
@@ -129,20 +132,39 @@ pub struct NewSlot {
     pub credentials: Vec<CredentialRow>,
     /// Its domains and storage master keys.
     pub keys: KeyRows,
-    /// The serial of the partition that this one destroys and replaces.
-    pub replaces: Option<u64>,
+    /// The partition that this one destroys and replaces.
+    pub replaces: Option<PartitionMark>,
+}
+
+/// A slot as a listing finds it.
+pub struct ListedSlot {
+    /// Its number; `None` for a row whose number is none.
+    pub slot: Option<SlotId>,
+    /// Its row, or [`Error::SlotDamaged`].
+    pub row: Result<SlotRow>,
+}
+
+/// What tells a partition from every other that was in its slot, whether its row can be read or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionMark(String);
+
+impl From<u64> for PartitionMark {
+    /// Of the partition with this serial.
+    fn from(serial: u64) -> Self {
+        Self(serial.to_string())
+    }
 }
 
 impl Store {
-    /// Every slot, by number.
+    /// Every slot, by number; a damaged one hides none of the others.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn slots(&self) -> Result<Vec<SlotRow>> {
+    pub fn slots(&self) -> Result<Vec<ListedSlot>> {
         self.read(|connection| {
             connection
                 .prepare_cached(&format!("{SELECT_SLOT} ORDER BY slot"))?
-                .query_map([], slot_row)?
+                .query_map([], |row| Ok(listed_slot(row)))?
                 .collect()
         })
     }
@@ -150,42 +172,64 @@ impl Store {
     /// One slot.
     ///
     /// # Errors
-    /// [`Error::NoSuchSlot`], or when the store cannot be read.
+    /// [`Error::NoSuchSlot`], [`Error::SlotDamaged`], or when the store cannot be read.
     pub fn slot(&self, slot: SlotId) -> Result<SlotRow> {
         self.read(|connection| {
             connection
                 .prepare_cached(&format!("{SELECT_SLOT} WHERE slot = ?1"))?
-                .query_row([slot.0], slot_row)
+                .query_row([slot.0], |row| Ok(slot_row(row)))
                 .optional()
         })?
-        .ok_or(Error::NoSuchSlot { slot })
+        .ok_or(Error::NoSuchSlot { slot })?
+        .map_err(|what| Error::SlotDamaged { slot, what })
     }
 
-    /// Serial and generation of every slot.
+    /// What marks the partition in `slot`, if there is one.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn slot_versions(&self) -> Result<Vec<SlotVersion>> {
+    pub fn mark(&self, slot: SlotId) -> Result<Option<PartitionMark>> {
+        self.read(|connection| mark(connection, slot))
+    }
+
+    /// Serial and generation of every slot that has a number; a damaged one has an error for them.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn slot_versions(&self) -> Result<Vec<(SlotId, Result<SlotVersion>)>> {
         self.read(|connection| {
-            connection
-                .prepare_cached("SELECT slot, serial, generation FROM slots ORDER BY slot")?
-                .query_map([], |row| {
+            let mut found = Vec::new();
+            let mut query = connection
+                .prepare_cached("SELECT slot, serial, generation FROM slots ORDER BY slot")?;
+            let mut rows = query.query([])?;
+            while let Some(row) = rows.next()? {
+                // Reported by whoever lists the slots.
+                let Ok(slot) = cells::number(row, 0).map(SlotId) else {
+                    continue;
+                };
+                let version = || -> Seen<SlotVersion> {
                     Ok(SlotVersion {
-                        slot: SlotId(row.get(0)?),
-                        serial: unsigned(row, 1)?,
-                        generation: unsigned(row, 2)?,
+                        slot,
+                        serial: cells::number(row, 1)?,
+                        generation: cells::number(row, 2)?,
                     })
-                })?
-                .collect()
+                };
+                found.push((
+                    slot,
+                    version().map_err(|what| Error::SlotDamaged { slot, what }),
+                ));
+            }
+            Ok(found)
         })
     }
 
     /// The domains of a slot, those its header no longer names included.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// [`Error::SlotDamaged`], or when the store cannot be read.
     pub fn domains(&self, slot: SlotId) -> Result<Vec<DomainRow>> {
-        self.read(|connection| domain_rows(connection, slot))
+        self.read(|connection| domain_rows(connection, slot))?
+            .map_err(|what| Error::SlotDamaged { slot, what })
     }
 
     /// One slot with the keys that it seals blobs under, as they are at one moment.
@@ -197,31 +241,43 @@ impl Store {
             let snapshot = connection.unchecked_transaction()?;
             let row = snapshot
                 .prepare_cached(&format!("{SELECT_SLOT} WHERE slot = ?1"))?
-                .query_row([slot.0], slot_row)
+                .query_row([slot.0], |row| Ok(slot_row(row)))
                 .optional()?;
-            let keys = || -> rusqlite::Result<KeyRows> {
-                Ok(KeyRows {
-                    domains: domain_rows(&snapshot, slot)?,
-                    smks: smk_rows(&snapshot, slot)?,
-                })
+            let Some(row) = row else { return Ok(None) };
+            let (domains, smks) = (domain_rows(&snapshot, slot)?, smk_rows(&snapshot, slot)?);
+            let all = || -> Seen<(SlotRow, KeyRows)> {
+                Ok((
+                    row?,
+                    KeyRows {
+                        domains: domains?,
+                        smks: smks?,
+                    },
+                ))
             };
-            row.map(|row| Ok((row, keys()?))).transpose()
+            Ok(Some(all()))
         })?
-        .ok_or(Error::NoSuchSlot { slot })
+        .ok_or(Error::NoSuchSlot { slot })?
+        .map_err(|what| Error::SlotDamaged { slot, what })
     }
 
-    /// Objects and payload bytes in a slot.
+    /// Objects and payload bytes in a slot, as they are counted when they come and go.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// [`Error::NoSuchSlot`], [`Error::SlotDamaged`], or when the store cannot be read.
     pub fn usage(&self, slot: SlotId) -> Result<(u64, u64)> {
-        self.read(|connection| {
-            connection
+        let counted = self.read(|connection| {
+            let counted = connection
                 .prepare_cached("SELECT objects, bytes FROM usage WHERE slot = ?1")?
-                .query_row([slot.0], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))
-                .optional()
-        })?
-        .ok_or(Error::NoSuchSlot { slot })
+                .query_row([slot.0], |row| Ok(usage_row(row)))
+                .optional()?;
+            match counted {
+                None if mark(connection, slot)?.is_none() => Ok(None),
+                counted => Ok(Some(counted.unwrap_or_else(|| Err(NOT_COUNTED.into())))),
+            }
+        })?;
+        counted
+            .ok_or(Error::NoSuchSlot { slot })?
+            .map_err(|what| Error::SlotDamaged { slot, what })
     }
 
     /// Makes a partition with everything in it, in one transaction.
@@ -233,41 +289,72 @@ impl Store {
     }
 }
 
-pub(super) const SELECT_SLOT: &str = "SELECT slot, serial, label, kind, version, capacity_objects,
-    capacity_bytes, retention_secs, policies, uid, gid, created_secs, generation, header FROM slots";
+/// Said where a slot's row of `usage` is not there.
+pub(super) const NOT_COUNTED: &str =
+    "the count of its objects is missing; 'slotfs store check -repair' counts anew";
 
-pub(super) fn slot_row(row: &Row<'_>) -> rusqlite::Result<SlotRow> {
-    Ok(SlotRow {
-        slot: SlotId(row.get(0)?),
-        serial: unsigned(row, 1)?,
-        label: row.get(2)?,
-        kind: row.get(3)?,
-        version: row.get(4)?,
-        capacity_objects: unsigned(row, 5)?,
-        capacity_bytes: unsigned(row, 6)?,
-        retention_secs: unsigned(row, 7)?,
-        policies: row.get(8)?,
-        uid: row.get(9)?,
-        gid: row.get(10)?,
-        created_secs: unsigned(row, 11)?,
-        generation: unsigned(row, 12)?,
-        header: SealedRow::stored(row.get(13)?),
+/// Objects and payload bytes, from `objects, bytes`.
+pub(super) fn usage_row(row: &Row<'_>) -> Seen<(u64, u64)> {
+    let counted = || -> Seen<(u64, u64)> { Ok((cells::number(row, 0)?, cells::number(row, 1)?)) };
+    counted().map_err(|what| {
+        format!(
+            "the count of its objects is damaged: {what}; 'slotfs store check -repair' counts anew"
+        )
     })
 }
 
-/// SQLite's integers are signed; none of ours is negative.
-pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    let value: i64 = row.get(column)?;
-    u64::try_from(value).map_err(|_| out_of_range(column, value))
+/// A serial as SQL writes it: a damaged one has one too.
+pub(super) fn mark(
+    connection: &Connection,
+    slot: SlotId,
+) -> rusqlite::Result<Option<PartitionMark>> {
+    connection
+        .prepare_cached("SELECT quote(serial) FROM slots WHERE slot = ?1")?
+        .query_row([slot.0], |row| {
+            Ok(PartitionMark(match row.get_ref(0)? {
+                ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                _ => String::new(),
+            }))
+        })
+        .optional()
+}
+
+fn listed_slot(row: &Row<'_>) -> ListedSlot {
+    let slot = cells::number(row, 0).ok().map(SlotId);
+    let row = slot_row(row).map_err(|what| match slot {
+        Some(slot) => Error::SlotDamaged { slot, what },
+        None => Error::Damaged {
+            what: format!("a row of the table slots: {what}"),
+        },
+    });
+    ListedSlot { slot, row }
+}
+
+pub(super) const SELECT_SLOT: &str = "SELECT slot, serial, label, kind, version, capacity_objects,
+    capacity_bytes, retention_secs, policies, uid, gid, created_secs, generation, header FROM slots";
+
+pub(super) fn slot_row(row: &Row<'_>) -> Seen<SlotRow> {
+    Ok(SlotRow {
+        slot: SlotId(cells::number(row, 0)?),
+        serial: cells::number(row, 1)?,
+        label: cells::text(row, 2)?,
+        kind: cells::number(row, 3)?,
+        version: cells::number(row, 4)?,
+        capacity_objects: cells::number(row, 5)?,
+        capacity_bytes: cells::number(row, 6)?,
+        retention_secs: cells::number(row, 7)?,
+        policies: cells::text(row, 8)?,
+        uid: cells::optional_number(row, 9)?,
+        gid: cells::optional_number(row, 10)?,
+        created_secs: cells::number(row, 11)?,
+        generation: cells::number(row, 12)?,
+        header: SealedRow::stored(cells::bytes(row, 13)?.to_vec()),
+    })
 }
 
 /// A number as SQLite keeps it; ours are all far below 2^63.
 pub(super) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-pub(super) fn out_of_range(column: usize, value: i64) -> rusqlite::Error {
-    rusqlite::Error::IntegralValueOutOfRange(column, value)
 }
 
 enum Failure {
@@ -293,13 +380,7 @@ impl Failure {
 fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<(), Failure> {
     let connection: &Connection = tx.connection;
     let row = &new.row;
-    let there: Option<u64> = connection
-        .query_row(
-            "SELECT serial FROM slots WHERE slot = ?1",
-            [row.slot.0],
-            |row| unsigned(row, 0),
-        )
-        .optional()?;
+    let there = mark(connection, row.slot)?;
     if there != new.replaces {
         return Err(Failure::Exists(row.slot));
     }
@@ -333,43 +414,52 @@ fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<(), Failure> {
     Ok(())
 }
 
-fn smk_rows(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<SmkRow>> {
+fn smk_rows(connection: &Connection, slot: SlotId) -> rusqlite::Result<Seen<Vec<SmkRow>>> {
     connection
         .prepare_cached("SELECT id, sealed FROM smks WHERE slot = ?1")?
         .query_map([slot.0], |row| {
-            Ok(SmkRow {
-                id: row.get(0)?,
-                sealed: SealedRow::stored(row.get(1)?),
-            })
+            let id = row.get(0)?;
+            Ok(cells::bytes(row, 1)
+                .map(|sealed| SmkRow {
+                    id,
+                    sealed: SealedRow::stored(sealed.to_vec()),
+                })
+                .map_err(|what| format!("a storage master key (row {id} of smks): {what}")))
         })?
         .collect()
 }
 
-fn domain_rows(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<DomainRow>> {
+fn domain_rows(connection: &Connection, slot: SlotId) -> rusqlite::Result<Seen<Vec<DomainRow>>> {
     connection
         .prepare_cached("SELECT id, kind, label, sealed FROM domains WHERE slot = ?1")?
         .query_map([slot.0], |row| {
-            Ok(DomainRow {
-                id: row.get(0)?,
-                kind: row.get(1)?,
-                label: row.get(2)?,
-                sealed: SealedRow::stored(row.get(3)?),
-            })
+            let id = row.get(0)?;
+            let domain = || -> Seen<DomainRow> {
+                Ok(DomainRow {
+                    id,
+                    kind: cells::number(row, 1)?,
+                    label: cells::text(row, 2)?,
+                    sealed: SealedRow::stored(cells::bytes(row, 3)?.to_vec()),
+                })
+            };
+            Ok(domain().map_err(|what| format!("a domain (row {id} of domains): {what}")))
         })?
         .collect()
 }
 
 /// A partition with everything in it.
+///
+/// The counters go first: triggers would reckon with what a damaged row holds, and fail.
 pub(super) fn delete_slot(connection: &Connection, slot: SlotId) -> rusqlite::Result<()> {
     for table in [
+        "usage",
+        "trash_usage",
         "objects",
         "trash",
         "quorums",
         "credentials",
         "domains",
         "smks",
-        "usage",
-        "trash_usage",
         "slots",
     ] {
         connection.execute(&format!("DELETE FROM {table} WHERE slot = ?1"), [slot.0])?;

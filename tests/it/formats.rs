@@ -201,7 +201,7 @@ fn a_migration_leaves_a_copy_of_what_was() {
     let before = fs::read(&path).unwrap();
     // As from a read-only disk: it looks as if its trash were empty.
     let looked = slotfs::hsm::Hsm::open(&path, slotfs::hsm::Access::ReadOnly).unwrap();
-    let slot = looked.slots().unwrap()[0].slot;
+    let slot = looked.slots().unwrap()[0].slot.unwrap();
     assert!(looked.usage(slot).unwrap().0 > 0);
     assert_eq!(looked.trash_count(slot).unwrap(), 0);
     let password = fs::read(store.path("pw-0-co")).unwrap();

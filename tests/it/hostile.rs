@@ -12,9 +12,11 @@ use crate::fixture::{
 };
 
 mod credentials;
+mod damage;
 mod files;
 mod rows;
 mod schema;
+mod spread;
 
 /// What each slot of the untouched store holds, by slot and file name.
 type Blobs = BTreeMap<(u32, String), Vec<u8>>;

@@ -6,8 +6,8 @@ use serde_json::json;
 use super::super::password::confirm;
 use super::super::{Console, Ended, output};
 use crate::credential::Role;
-use crate::error::Result;
-use crate::hsm::{self, Hsm, ObjectFile, Removed};
+use crate::error::{Error, Result};
+use crate::hsm::{self, DamagedRow, Hsm, ObjectFile, Removed};
 use crate::object::pkcs11::class_name;
 use crate::object::{Handle, SlotId, show};
 
@@ -15,8 +15,21 @@ use crate::object::{Handle, SlotId, show};
 #[derive(Args)]
 pub struct Delete {
     /// The objects, separated by commas
-    #[arg(long, value_name = "H,...", value_delimiter = ',', required = true)]
+    #[arg(
+        long,
+        value_name = "H,...",
+        value_delimiter = ',',
+        required_unless_present = "row"
+    )]
     handle: Vec<Handle>,
+    /// Damaged objects by their row in the store, separated by commas: for those that have no handle. They are destroyed at once
+    #[arg(
+        long,
+        value_name = "ROW,...",
+        value_delimiter = ',',
+        allow_negative_numbers = true
+    )]
+    row: Vec<i64>,
     /// Destroy them at once, rather than to keep them in the trash for as long as the slot says
     #[arg(long)]
     destroy: bool,
@@ -28,6 +41,34 @@ pub struct Delete {
     slot: Option<SlotId>,
 }
 
+/// What was named.
+enum Named {
+    Whole(ObjectFile),
+    /// Its row cannot be used: it can be destroyed, and nothing else.
+    Damaged(DamagedRow),
+}
+
+impl Named {
+    /// As lines begin that say what became of it.
+    fn title(&self) -> String {
+        match self {
+            Self::Whole(ObjectFile { handle, .. })
+            | Self::Damaged(DamagedRow {
+                handle: Some(handle),
+                ..
+            }) => format!("Handle {handle}"),
+            Self::Damaged(row) => format!("The object of row {}", row.id),
+        }
+    }
+
+    fn handle(&self) -> Option<Handle> {
+        match self {
+            Self::Whole(object) => Some(object.handle),
+            Self::Damaged(row) => row.handle,
+        }
+    }
+}
+
 impl Delete {
     pub(super) fn run(mut self, console: &Console<'_>) -> Result<Ended> {
         let hsm = console.open()?;
@@ -35,42 +76,60 @@ impl Delete {
         console.login(&hsm, slot, &[Role::Co])?;
         self.handle.sort_unstable();
         self.handle.dedup();
+        self.row.sort_unstable();
+        self.row.dedup();
         // All of them are looked at first: a list with a mistake in it destroys nothing, and what is destroyed is
         // what was asked about, whatever has its handle by then.
-        let found: Vec<ObjectFile> = self
+        let mut found = self
             .handle
             .iter()
-            .map(|&handle| hsm.find(slot, handle))
-            .collect::<Result<_>>()?;
+            .map(|&handle| match hsm.find(slot, handle) {
+                Ok(object) => Ok(Named::Whole(object)),
+                Err(Error::ObjectDamaged(row)) => Ok(Named::Damaged(row)),
+                Err(error) => Err(error),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        for &row in &self.row {
+            found.push(Named::Damaged(by_row(&hsm, slot, row)?));
+        }
         if !self.force {
             let destroys = self.destroy || hsm.slot(slot)?.retention_secs == 0;
             confirm(&question(&hsm, slot, &found, destroys))?;
         }
         let (mut trashed, mut destroyed, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         let mut outcome = Ok(());
-        for object in found {
-            let handle = object.handle;
-            let removed = hsm.again_if_changed(|| {
-                hsm::wait(|done| hsm.remove_found(&object, self.destroy, done))
-            });
+        for it in found {
+            let title = it.title();
+            let handle = it.handle().map(Handle::get);
+            let removed = match &it {
+                Named::Whole(object) => hsm.again_if_changed(|| {
+                    hsm::wait(|done| hsm.remove_found(object, self.destroy, done))
+                }),
+                Named::Damaged(row) if self.destroy || self.row.contains(&row.id) => hsm
+                    .again_if_changed(|| {
+                        hsm::wait(|done| hsm.destroy_damaged(slot, row.clone(), done))
+                    })
+                    .map(|()| Removed::Destroyed),
+                Named::Damaged(row) => Err(Error::ObjectDamaged(row.clone())),
+            };
             match removed {
-                Ok(Removed::ToTrash) if console.json() => trashed.push(handle.get()),
-                Ok(Removed::Destroyed) if console.json() => destroyed.push(handle.get()),
+                Ok(Removed::ToTrash) if console.json() => trashed.push(handle),
+                Ok(Removed::Destroyed) if console.json() => destroyed.push(handle),
                 Ok(Removed::ToTrash) => {
-                    output::print(&format!("Handle {handle} is in the trash\n"));
+                    output::print(&format!("{title} is in the trash\n"));
                 }
                 Ok(Removed::Destroyed) => {
-                    output::print(&format!("Handle {handle} was destroyed\n"));
+                    output::print(&format!("{title} was destroyed\n"));
                 }
                 // The others go on; the last refusal is how the command ends.
                 Err(error) => {
                     if console.json() {
                         kept.push(json!({
-                            "handle": handle.get(),
+                            "handle": handle,
                             "error": output::error_json(&error),
                         }));
                     } else {
-                        output::print(&format!("Handle {handle} was not deleted: {error}\n"));
+                        output::print(&format!("{title} was not deleted: {error}\n"));
                     }
                     outcome = Err(error);
                 }
@@ -86,18 +145,43 @@ impl Delete {
     }
 }
 
-fn question(hsm: &Hsm, slot: SlotId, found: &[ObjectFile], destroys: bool) -> String {
+/// A damaged object of `slot`, or of no slot at all.
+fn by_row(hsm: &Hsm, slot: SlotId, id: i64) -> Result<DamagedRow> {
+    let row = match hsm.damaged_row(id) {
+        Ok(row) => row,
+        Err(Error::Gone) => {
+            return Err(Error::Usage(format!(
+                "slot {slot}: there is no object in row {id}; 'slotfs store check' names the rows"
+            )));
+        }
+        Err(error) => return Err(error),
+    };
+    match row.slot {
+        Some(of) if of != slot && hsm.partition_mark(of)?.is_some() => Err(Error::Usage(format!(
+            "row {id} is an object of slot {of}: give -slot {of}"
+        ))),
+        _ => Ok(row),
+    }
+}
+
+fn question(hsm: &Hsm, slot: SlotId, found: &[Named], destroys: bool) -> String {
     const SHOWN: usize = 8;
     let mut names = Vec::new();
-    for &ObjectFile { id, handle, .. } in found.iter().take(SHOWN) {
-        // One that cannot be opened can be destroyed all the same.
-        names.push(match hsm.open_object(id) {
-            Ok((_, object)) => format!(
-                "{handle} ({} '{}')",
-                class_name(object.class),
-                show::escape(object.label())
-            ),
-            Err(_) => format!("{handle} (damaged)"),
+    for it in found.iter().take(SHOWN) {
+        names.push(match it {
+            Named::Whole(ObjectFile { id, handle, .. }) => match hsm.open_object(*id) {
+                Ok((_, object)) => format!(
+                    "{handle} ({} '{}')",
+                    class_name(object.class),
+                    show::escape(object.label())
+                ),
+                // One that cannot be opened can be destroyed all the same.
+                Err(_) => format!("{handle} (damaged)"),
+            },
+            Named::Damaged(row) => match row.handle {
+                Some(handle) => format!("{handle} (damaged)"),
+                None => format!("row {} (damaged)", row.id),
+            },
         });
     }
     let more = match found.len().saturating_sub(SHOWN) {
@@ -107,6 +191,8 @@ fn question(hsm: &Hsm, slot: SlotId, found: &[ObjectFile], destroys: bool) -> St
     let names = names.join(", ");
     let what = match destroys {
         true => "be destroyed",
+        // A damaged one cannot go there.
+        false if found.iter().all(|it| matches!(it, Named::Damaged(_))) => "be destroyed",
         false => "go to the trash",
     };
     format!("slot {slot}: {names}{more} would {what}")

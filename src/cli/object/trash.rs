@@ -9,9 +9,9 @@ use super::super::password::confirm;
 use super::super::{Console, Ended, output};
 use crate::credential::Role;
 use crate::error::{Error, Result};
-use crate::hsm::{self, Arrived, Hsm, TrashFile, TrashName};
+use crate::hsm::{self, Arrived, DamagedRow, Hsm, TrashFile, TrashName};
 use crate::object::pkcs11::class_name;
-use crate::object::{SlotId, show};
+use crate::object::{Handle, SlotId, show};
 
 /// Rows asked for at a time.
 const AT_ONCE: usize = 256;
@@ -74,13 +74,16 @@ impl List {
         console.login(&hsm, slot, &[Role::Co, Role::Cu])?;
         let (mut rows, mut documents) = (Vec::new(), Vec::new());
         let mut damaged = Ok(());
-        for it in all(&hsm, slot)? {
+        let (found, unreadable) = all(&hsm, slot)?;
+        for it in found {
             let (class, label) = match hsm.open_trashed(&it) {
                 Ok(object) => (class_name(object.class), object.label().to_owned()),
                 // Destroyed since it was listed.
                 Err(Error::Gone) => continue,
                 Err(error) => {
-                    damaged = Err(error);
+                    if let Err(error) = std::mem::replace(&mut damaged, Err(error)) {
+                        output::tell_error(&error);
+                    }
                     ("damaged".into(), String::new())
                 }
             };
@@ -101,6 +104,34 @@ impl List {
             let label = show::escape(&label);
             rows.push(vec![name, class, ouid, since, until, label]);
         }
+        for row in unreadable {
+            let name = name_of(&row);
+            let ouid = row.ouid.map(|ouid| ouid.to_string());
+            documents.push(json!({
+                "trash": name,
+                "handle": row.handle.map(Handle::get),
+                "class": "damaged",
+                "label": "",
+                "ouid": ouid,
+                "deleted": Value::Null,
+                "until": Value::Null,
+                "row": row.id,
+                "damage": row.to_string(),
+            }));
+            let dash = || "-".to_owned();
+            rows.push(vec![
+                name.unwrap_or_else(dash),
+                "damaged".to_owned(),
+                ouid.unwrap_or_else(dash),
+                dash(),
+                dash(),
+                String::new(),
+            ]);
+            // Each has a line of its own; the last is how the command ends.
+            if let Err(error) = std::mem::replace(&mut damaged, Err(Error::ObjectDamaged(row))) {
+                output::tell_error(&error);
+            }
+        }
         if !console.json() {
             let heading = ["Trash", "Class", "OUID", "Deleted", "Until", "Label"];
             output::print(&output::table(&heading, &rows));
@@ -117,6 +148,10 @@ impl Restore {
         console.login(&hsm, slot, &[Role::Co])?;
         let found = named(&hsm, slot, &mut self.trash)?;
         each(console, slot, found, "restored", |it| {
+            let it = match it {
+                Found::Whole(it) => it,
+                Found::Damaged(row) => return Err(Error::ObjectDamaged(row.clone())),
+            };
             let Arrived { handle, already } = restore(&hsm, it)?;
             let name = it.name;
             let text = match already {
@@ -146,7 +181,12 @@ impl Destroy {
         let slot = console.slot(&hsm, self.slot)?;
         console.login(&hsm, slot, &[Role::Co])?;
         let found = match self.trash {
-            Which::All => all(&hsm, slot)?,
+            Which::All => {
+                let (found, unreadable) = all(&hsm, slot)?;
+                let whole = found.into_iter().map(Found::Whole);
+                let unreadable = unreadable.into_iter().map(Found::Damaged);
+                whole.chain(unreadable).collect()
+            }
             Which::These(mut names) => named(&hsm, slot, &mut names)?,
         };
         if !self.force && !found.is_empty() {
@@ -156,37 +196,76 @@ impl Destroy {
             ))?;
         }
         each(console, slot, found, "destroyed", |it| {
-            hsm.again_if_changed(|| hsm::wait(|done| hsm.destroy_trashed(it, done)))?;
-            let name = it.name;
-            Ok((
-                format!("{name} was destroyed"),
-                json!({ "trash": name.to_string() }),
-            ))
+            hsm.again_if_changed(|| {
+                hsm::wait(|done| match it {
+                    Found::Whole(it) => hsm.destroy_trashed(it, done),
+                    Found::Damaged(row) => hsm.destroy_damaged(slot, row.clone(), done),
+                })
+            })?;
+            let name = it.name();
+            Ok((format!("{name} was destroyed"), json!({ "trash": name })))
         })
     }
 }
 
-/// Everything in the trash.
-fn all(hsm: &Hsm, slot: SlotId) -> Result<Vec<TrashFile>> {
-    let mut found: Vec<TrashFile> = Vec::new();
+/// What is in the trash under a name.
+enum Found {
+    Whole(TrashFile),
+    /// Its row cannot be used: it can be destroyed.
+    Damaged(DamagedRow),
+}
+
+impl Found {
+    fn name(&self) -> String {
+        match self {
+            Self::Whole(it) => it.name.to_string(),
+            Self::Damaged(row) => name_of(row).unwrap_or_else(|| format!("row {}", row.id)),
+        }
+    }
+}
+
+fn name_of(row: &DamagedRow) -> Option<String> {
+    let (handle, nth) = (row.handle?, row.nth.filter(|nth| *nth > 0)?);
+    Some(TrashName { handle, nth }.to_string())
+}
+
+/// Everything in the trash, and what of it is damaged.
+fn all(hsm: &Hsm, slot: SlotId) -> Result<(Vec<TrashFile>, Vec<DamagedRow>)> {
+    let (mut whole, mut damaged) = (Vec::new(), Vec::new());
+    // A damaged row may have any number.
+    let mut after = i64::MIN;
     loop {
-        let after = found.last().map_or(0, |it| it.object.id);
         let page = hsm.list_trash(slot, after, AT_ONCE)?;
         if page.is_empty() {
-            found.sort_by_key(|it| it.name);
-            return Ok(found);
+            whole.sort_by_key(|it: &TrashFile| it.name);
+            return Ok((whole, damaged));
         }
-        found.extend(page);
+        for found in page {
+            match found {
+                Ok(it) => {
+                    after = it.object.id;
+                    whole.push(it);
+                }
+                Err(row) => {
+                    after = row.id;
+                    damaged.push(row);
+                }
+            }
+        }
     }
 }
 
 /// All of these: a list with a mistake in it does nothing.
-fn named(hsm: &Hsm, slot: SlotId, names: &mut Vec<TrashName>) -> Result<Vec<TrashFile>> {
+fn named(hsm: &Hsm, slot: SlotId, names: &mut Vec<TrashName>) -> Result<Vec<Found>> {
     names.sort_unstable();
     names.dedup();
     names
         .iter()
-        .map(|&name| hsm.find_trashed(slot, name))
+        .map(|&name| match hsm.find_trashed(slot, name) {
+            Ok(it) => Ok(Found::Whole(it)),
+            Err(Error::ObjectDamaged(row)) => Ok(Found::Damaged(row)),
+            Err(error) => Err(error),
+        })
         .collect()
 }
 
@@ -194,14 +273,14 @@ fn named(hsm: &Hsm, slot: SlotId, names: &mut Vec<TrashName>) -> Result<Vec<Tras
 fn each(
     console: &Console<'_>,
     slot: SlotId,
-    found: Vec<TrashFile>,
+    found: Vec<Found>,
     done: &str,
-    act: impl Fn(&TrashFile) -> Result<(String, Value)>,
+    act: impl Fn(&Found) -> Result<(String, Value)>,
 ) -> Result<Ended> {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     let mut outcome = Ok(());
     for it in found {
-        let name = it.name;
+        let name = it.name();
         match act(&it) {
             Ok((text, document)) => {
                 good.push(document);
@@ -211,7 +290,7 @@ fn each(
             }
             Err(error) => {
                 bad.push(json!({
-                    "trash": name.to_string(),
+                    "trash": name,
                     "error": output::error_json(&error),
                 }));
                 if !console.json() {

@@ -155,6 +155,12 @@ impl Clone {
             || interrupt.pressed(),
             |some| report.cloned(some),
         );
+        // No handle names these; the list cannot show them either.
+        if matches!(which, Selection::All) && !interrupt.pressed() {
+            for row in hsm.without_handle(from)? {
+                report.without_handle(&row);
+            }
+        }
         let tally = report.tally();
         outcome?;
         if interrupt.pressed() && tally.total() < total {

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::progress::Progress;
 use super::super::{Ended, output};
 use crate::error::{Error, Result};
-use crate::hsm::{Arrived, Source, reason, verdict_line};
+use crate::hsm::{Arrived, DamagedRow, Source, reason, verdict_line};
 use crate::object::{Handle, SlotId};
 
 /// More kinds of failures than a list has in practice: a hint must not become a list itself.
@@ -158,6 +158,28 @@ impl Report {
                 progress.around(|| output::print(&text));
                 progress.show(self.tally.total());
             }
+            None => output::print(&text),
+        }
+    }
+
+    /// An object of which no handle can be read, so that nothing could be cloned.
+    pub fn without_handle(&mut self, row: &DamagedRow) {
+        self.tally.failed += 1;
+        let error = Error::ObjectDamaged(row.clone());
+        let (id, from, to) = (row.id, self.from, self.to);
+        let text = match self.json {
+            false => format!(
+                "                The object of row {id} on slot {from} was not cloned to slot {to}: {}\n",
+                reason(&error)
+            ),
+            true => self.element(&json!({
+                "handle": null,
+                "row": id,
+                "error": output::error_json(&error),
+            })),
+        };
+        match &self.progress {
+            Some(progress) => progress.around(|| output::print(&text)),
             None => output::print(&text),
         }
     }

@@ -17,7 +17,7 @@ use crate::domain::{self, DomainKey};
 use crate::error::{Error, Result};
 use crate::hsm::{
     DEFAULT_CAPACITY_OBJECTS, DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, Hsm, NewPartition,
-    Policies,
+    PartitionMark, Policies,
 };
 use crate::object::{SlotId, show};
 use crate::secret::SecretBytes;
@@ -129,7 +129,7 @@ impl Init {
             None => console.open_or_create()?,
         };
         let replaces = match asked_about {
-            Some(serial) if !self.force => Some(serial),
+            Some(mark) if !self.force => Some(mark),
             // None, or made since.
             _ => replaced(&hsm, slot, self.force)?,
         };
@@ -181,20 +181,20 @@ fn is_there(store: &Path) -> bool {
 ///
 /// # Errors
 /// [`Error::NotConfirmed`], or when the store cannot be read.
-fn replaced(hsm: &Hsm, slot: SlotId, force: bool) -> Result<Option<u64>> {
-    match hsm.slot(slot) {
-        Ok(there) => {
-            if !force {
-                confirm(&format!(
-                    "slot {slot} holds partition '{}', and all its objects would be destroyed",
-                    show::escape(&there.label)
-                ))?;
-            }
-            Ok(Some(there.serial))
-        }
-        Err(Error::NoSuchSlot { .. }) => Ok(None),
-        Err(error) => Err(error),
+fn replaced(hsm: &Hsm, slot: SlotId, force: bool) -> Result<Option<PartitionMark>> {
+    // A damaged one is replaced too: that is a way out of it.
+    let replaces = hsm.partition_mark(slot)?;
+    if replaces.is_some() && !force {
+        let there = match hsm.slot(slot) {
+            Ok(there) => format!("partition '{}'", show::escape(&there.label)),
+            Err(error) if error.is_damage() => "a damaged partition".to_owned(),
+            Err(error) => return Err(error),
+        };
+        confirm(&format!(
+            "slot {slot} holds {there}, and all its objects would be destroyed"
+        ))?;
     }
+    Ok(replaces)
 }
 
 impl Domain {

@@ -6,8 +6,8 @@ use serde_json::json;
 use super::super::password::confirm;
 use super::super::{Console, Ended, output};
 use crate::credential::Role;
-use crate::error::Result;
-use crate::hsm::Hsm;
+use crate::error::{Error, Result};
+use crate::hsm::{Hsm, PartitionMark};
 use crate::object::{SlotId, show};
 
 /// `partition clear` and `partition delete`
@@ -23,10 +23,17 @@ pub struct Removal {
 
 /// How many objects would be lost, what is in the trash among them.
 pub(super) fn objects(hsm: &Hsm, slot: SlotId) -> Result<String> {
-    let objects = hsm.usage(slot)?.0;
-    Ok(match hsm.trash_count(slot)? {
-        0 => format!("{objects} objects"),
-        trashed => format!("{objects} objects, and {trashed} in the trash,"),
+    let objects = match hsm.usage(slot) {
+        Ok((objects, _)) => objects.to_string(),
+        // To be destroyed it need not be counted.
+        Err(error) if error.is_damage() => "an unknown number of".to_owned(),
+        Err(error) => return Err(error),
+    };
+    Ok(match hsm.trash_count(slot) {
+        Ok(0) => format!("{objects} objects"),
+        Ok(trashed) => format!("{objects} objects, and {trashed} in the trash,"),
+        Err(error) if error.is_damage() => format!("{objects} objects, and those in the trash,"),
+        Err(error) => return Err(error),
     })
 }
 
@@ -57,7 +64,16 @@ impl Removal {
     pub fn delete(self, console: &Console<'_>) -> Result<Ended> {
         let hsm = console.open()?;
         let slot = console.slot(&hsm, self.slot)?;
-        console.login(&hsm, slot, &[Role::Po])?;
+        // Before the login: what is asked about is what is destroyed.
+        let marked = hsm.partition_mark(slot)?;
+        match (console.login(&hsm, slot, &[Role::Po]), marked) {
+            (Ok(()), _) => {}
+            // Nobody can log in to it, and 'partition init -force' would not ask for that either.
+            (Err(damage), Some(marked)) if damage.is_damage() => {
+                return self.delete_damaged(console, &hsm, slot, marked, &damage);
+            }
+            (Err(error), _) => return Err(error),
+        }
         if !self.force {
             confirm(&format!(
                 "partition '{}' on slot {slot} would be destroyed, with all its {}",
@@ -68,6 +84,28 @@ impl Removal {
         let destroyed = hsm.delete_partition(slot)?;
         if console.json() {
             output::print_json(&json!({ "slot": slot.0, "destroyed": destroyed }));
+        } else {
+            output::print(&format!("        Slot {slot} has no partition any more.\n"));
+        }
+        Ok(Ended::WithResult)
+    }
+
+    fn delete_damaged(
+        self,
+        console: &Console<'_>,
+        hsm: &Hsm,
+        slot: SlotId,
+        marked: PartitionMark,
+        damage: &Error,
+    ) -> Result<Ended> {
+        if !self.force {
+            confirm(&format!(
+                "{damage}\nslot {slot}: its damaged partition would be destroyed, with all its objects"
+            ))?;
+        }
+        hsm.delete_damaged_partition(slot, marked)?;
+        if console.json() {
+            output::print_json(&json!({ "slot": slot.0, "destroyed": serde_json::Value::Null }));
         } else {
             output::print(&format!("        Slot {slot} has no partition any more.\n"));
         }

@@ -5,13 +5,14 @@
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::write::{Room, already, check_unmoved, check_version, exactly, identity, insert, query};
-use super::{Entry, Place, Put, SEALED_COLUMNS, Stored, entry, sealed_entry};
+use super::{Entry, Place, Put, SEALED_COLUMNS, Stored, entry, sealed_entry, whole};
 use crate::credential::SealedRow;
 use crate::error::{Error, Result};
 use crate::object::{Handle, SlotId};
+use crate::store::cells::{self, Seen};
 use crate::store::committer::Tx;
-use crate::store::slots::{signed, unsigned};
-use crate::store::{SlotVersion, Store, now_secs};
+use crate::store::slots::signed;
+use crate::store::{DamagedRow, Read, SlotVersion, Store, now_secs};
 
 /// The trash of a slot holds as many objects as the slot, but never fewer than these.
 const LEAST_ROOM: u64 = 10_000;
@@ -36,15 +37,35 @@ const SELECT: &str = "SELECT id, slot, handle, ouid, payload_bytes, created_secs
     FROM trash";
 
 /// Past its slot's retention. A clock that was set back makes nothing older; retention is compared with a
-/// difference, as a large one would overflow a sum.
-const EXPIRED: &str = "trash.trashed_secs <= ?1 - slots.retention_secs";
+/// difference, as a large one would overflow a sum. A damaged time or retention lets nothing expire.
+const EXPIRED: &str = "trash.trashed_secs <= ?1 - slots.retention_secs
+    AND typeof(trash.trashed_secs) = 'integer' AND trash.trashed_secs >= 0
+    AND typeof(slots.retention_secs) = 'integer' AND slots.retention_secs >= 0";
 
-fn trashed(row: &Row<'_>) -> rusqlite::Result<Trashed> {
-    Ok(Trashed {
-        entry: entry(row)?,
-        nth: row.get(6)?,
-        trashed_secs: unsigned(row, 7)?,
-    })
+fn trashed(row: &Row<'_>) -> Read<Trashed> {
+    let in_trash = |damaged: DamagedRow| DamagedRow {
+        in_trash: true,
+        nth: cells::number(row, 6).ok(),
+        ..damaged
+    };
+    let found = entry(row).map_err(in_trash)?;
+    let trashed = || -> Seen<Trashed> {
+        Ok(Trashed {
+            entry: found,
+            // No name counts from 0.
+            nth: cells::within(row, 6, 1..=u32::MAX.into())? as u32,
+            trashed_secs: cells::number(row, 7)?,
+        })
+    };
+    trashed().map_err(|what| in_trash(DamagedRow::of(row, what)))
+}
+
+/// The row `id` of the trash, if it is damaged.
+pub(super) fn damaged(tx: &Tx<'_>, id: i64) -> Result<Option<DamagedRow>> {
+    let found = query(tx, &format!("{SELECT} WHERE id = ?1"), |q| {
+        q.query_row([id], |row| Ok(trashed(row).err())).optional()
+    })?;
+    Ok(found.flatten())
 }
 
 impl Store {
@@ -53,14 +74,14 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn trashed(&self, slot: SlotId, handle: Handle, nth: u32) -> Result<Option<Trashed>> {
-        self.read(|connection| {
+        whole(self.read(|connection| {
             connection
                 .prepare_cached(&format!(
                     "{SELECT} WHERE slot = ?1 AND handle = ?2 AND nth = ?3"
                 ))?
-                .query_row(params![slot.0, handle.get(), nth], trashed)
+                .query_row(params![slot.0, handle.get(), nth], |row| Ok(trashed(row)))
                 .optional()
-        })
+        })?)
     }
 
     /// What is in the trash in row `id`.
@@ -68,25 +89,27 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn trashed_by_id(&self, id: i64) -> Result<Option<Trashed>> {
-        self.read(|connection| {
+        whole(self.read(|connection| {
             connection
                 .prepare_cached(&format!("{SELECT} WHERE id = ?1"))?
-                .query_row([id], trashed)
+                .query_row([id], |row| Ok(trashed(row)))
                 .optional()
-        })
+        })?)
     }
 
-    /// Up to `most` rows of a slot's trash after row `after`, ascending.
+    /// Up to `most` rows of a slot's trash after row `after`, ascending; damaged ones among them.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn list_trash(&self, slot: SlotId, after: i64, most: usize) -> Result<Vec<Trashed>> {
+    pub fn list_trash(&self, slot: SlotId, after: i64, most: usize) -> Result<Vec<Read<Trashed>>> {
         self.read(|connection| {
             connection
                 .prepare_cached(&format!(
                     "{SELECT} INDEXED BY trash_by_slot WHERE slot = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
                 ))?
-                .query_map(params![slot.0, after, signed(most as u64)], trashed)?
+                .query_map(params![slot.0, after, signed(most as u64)], |row| {
+                    Ok(trashed(row))
+                })?
                 .collect()
         })
     }
@@ -96,12 +119,12 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn trashed_sealed(&self, id: i64) -> Result<Option<(Entry, SealedRow)>> {
-        self.read(|connection| {
+        whole(self.read(|connection| {
             connection
                 .prepare_cached(&format!("SELECT {SEALED_COLUMNS} FROM trash WHERE id = ?1"))?
-                .query_row([id], sealed_entry)
+                .query_row([id], |row| Ok(in_trash(sealed_entry(row))))
                 .optional()
-        })
+        })?)
     }
 
     /// How many objects are in a slot's trash.
@@ -112,9 +135,15 @@ impl Store {
         self.read(|connection| {
             connection
                 .prepare_cached("SELECT objects FROM trash_usage WHERE slot = ?1")?
-                .query_row([slot.0], |row| unsigned(row, 0))
+                .query_row([slot.0], |row| Ok(cells::number(row, 0)))
                 .optional()
-                .map(Option::unwrap_or_default)
+        })?
+        .unwrap_or(Ok(0))
+        .map_err(|what| Error::SlotDamaged {
+            slot,
+            what: format!(
+                "the count of its trash is damaged: {what}; 'slotfs store check -repair' counts anew"
+            ),
         })
     }
 
@@ -204,38 +233,62 @@ impl Store {
     }
 }
 
+/// As [`trashed`] marks them.
+fn in_trash<T>(found: Read<T>) -> Read<T> {
+    found.map_err(|damaged| DamagedRow {
+        in_trash: true,
+        ..damaged
+    })
+}
+
 fn to_trash(tx: &mut Tx<'_>, it: Entry, alike: &Alike) -> Result<()> {
-    let sealed = query(
+    let (_, sealed) = query(
         tx,
         &format!("SELECT {SEALED_COLUMNS} FROM objects WHERE id = ?1"),
-        |q| q.query_row([it.id], sealed_entry),
+        |q| q.query_row([it.id], |row| Ok(sealed_entry(row))),
     )?
-    .1;
+    .map_err(Error::ObjectDamaged)?;
     let twins = query(
         tx,
         &format!("SELECT {SEALED_COLUMNS} FROM trash WHERE slot = ?1 AND ouid = ?2"),
         |q| {
-            q.query_map(params![it.slot.0, it.ouid.0], sealed_entry)?
+            q.query_map(params![it.slot.0, it.ouid.0], |row| Ok(sealed_entry(row)))?
                 .collect::<rusqlite::Result<Vec<_>>>()
         },
     )?;
-    for (twin, twin_sealed) in twins {
+    // One that is damaged is no twin of any.
+    for (twin, twin_sealed) in twins.into_iter().flatten() {
         if alike((it.place(), &sealed), (twin.place(), &twin_sealed)) {
             remove(tx, twin.id)?;
         }
     }
-    let room: u64 = query(
+    let room = query(
         tx,
-        "SELECT max(capacity_objects, ?2) - trash_usage.objects
+        "SELECT capacity_objects, trash_usage.objects
          FROM trash_usage JOIN slots USING (slot) WHERE slot = ?1",
         |q| {
-            q.query_row(params![it.slot.0, signed(LEAST_ROOM)], |row| {
-                row.get::<_, i64>(0)
+            q.query_row([it.slot.0], |row| {
+                let room = || -> Seen<u64> {
+                    let (capacity, there): (u64, u64) =
+                        (cells::number(row, 0)?, cells::number(row, 1)?);
+                    Ok(capacity.max(LEAST_ROOM).saturating_sub(there))
+                };
+                Ok(room())
             })
+            .optional()
         },
-    )?
-    .try_into()
-    .unwrap_or_default();
+    )?;
+    let room = room
+        .unwrap_or_else(|| {
+            Err(
+                "the count of its trash is missing; 'slotfs store check -repair' counts anew"
+                    .into(),
+            )
+        })
+        .map_err(|what| Error::SlotDamaged {
+            slot: it.slot,
+            what,
+        })?;
     if room == 0 {
         return Err(Error::TrashFull { slot: it.slot });
     }
@@ -277,9 +330,10 @@ fn restore(tx: &mut Tx<'_>, it: Trashed, put: Put) -> Result<Stored> {
 
 /// The row is still in the trash as the caller saw it.
 fn check_there(tx: &Tx<'_>, it: Trashed) -> Result<()> {
-    let now = query(tx, &format!("{SELECT} WHERE id = ?1"), |q| {
-        q.query_row([it.entry.id], trashed).optional()
-    })?;
+    let now = whole(query(tx, &format!("{SELECT} WHERE id = ?1"), |q| {
+        q.query_row([it.entry.id], |row| Ok(trashed(row)))
+            .optional()
+    })?)?;
     if now == Some(it) {
         Ok(())
     } else {

@@ -4,13 +4,17 @@ use std::sync::PoisonError;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Entry, Move, Place, Put, SELECT, SELECT_SEALED, Seal, Stored, entry, sealed_entry};
+use super::sequence;
+use super::{
+    Entry, Move, Place, Put, SELECT, SELECT_SEALED, Seal, Stored, entry, sealed_entry, whole,
+};
 use crate::credential::SealedRow;
 use crate::error::{Error, Result};
 use crate::object::{Handle, Ouid, SlotId};
+use crate::store::cells::{self, Seen};
 use crate::store::committer::{Pass, Tx};
 use crate::store::fault::sql;
-use crate::store::slots::{signed, unsigned};
+use crate::store::slots::{NOT_COUNTED, signed};
 use crate::store::{SlotVersion, Store, now_secs};
 
 /// Rows reserved in one commit: what is left of them when the store is closed is nobody's.
@@ -110,12 +114,7 @@ impl Store {
 
 /// The last of so many.
 fn reserve(tx: &mut Tx<'_>) -> Result<i64> {
-    query(
-        tx,
-        "INSERT INTO sqlite_sequence (name, seq) SELECT 'objects', 0
-         WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'objects')",
-        |q| q.execute([]),
-    )?;
+    sequence::next_row(tx)?;
     query(
         tx,
         "UPDATE sqlite_sequence SET seq = seq + ?1 WHERE name = 'objects' RETURNING seq",
@@ -145,8 +144,11 @@ fn store_objects(tx: &mut Tx<'_>, puts: Vec<Put>) -> Result<Vec<Result<Stored>>>
 /// the transaction.
 pub(super) fn store_verified(tx: &mut Tx<'_>, put: Put, room: &mut Room) -> Result<Result<Stored>> {
     let slot = put.slot.slot;
-    if let Some((there, row)) = identity(tx, slot, put.ouid)? {
-        return Ok(already(put, there, &row).map(Stored::Already));
+    match identity(tx, slot, put.ouid) {
+        Ok(None) => {}
+        Ok(Some((there, row))) => return Ok(already(put, there, &row).map(Stored::Already)),
+        Err(damaged @ Error::ObjectDamaged(_)) => return Ok(Err(damaged)),
+        Err(error) => return Err(error),
     }
     if let Err(full) = room.check(slot, put.payload_bytes) {
         return Ok(Err(full));
@@ -169,31 +171,42 @@ pub(super) struct Room {
     bytes: u64,
     /// The next row's id: AUTOINCREMENT's own rule, asked beforehand, as the row is sealed for its id.
     next_id: i64,
+    /// Whether it has to be given to SQLite, which would choose another.
+    say_id: bool,
     /// The highest handle in use; 0 when there is none.
     highest: u32,
 }
 
 impl Room {
-    pub(super) fn of(tx: &Tx<'_>, slot: SlotId) -> Result<Self> {
-        query(
+    pub(super) fn of(tx: &mut Tx<'_>, slot: SlotId) -> Result<Self> {
+        let next = sequence::next_row(tx)?;
+        let room = query(
             tx,
+            // A handle that is none is not the highest.
             "SELECT capacity_objects, capacity_bytes, objects, bytes,
-                    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'objects'), 0) + 1,
-                    coalesce((SELECT max(handle) FROM objects WHERE slot = ?1), 0)
+                    coalesce((SELECT CAST(max(handle) AS INTEGER) FROM objects
+                              WHERE slot = ?1 AND handle BETWEEN 1 AND 4294967295), 0) AS highest
              FROM usage JOIN slots USING (slot) WHERE slot = ?1",
             |q| {
                 q.query_row([slot.0], |row| {
-                    Ok(Self {
-                        capacity_objects: unsigned(row, 0)?,
-                        capacity_bytes: unsigned(row, 1)?,
-                        objects: unsigned(row, 2)?,
-                        bytes: unsigned(row, 3)?,
-                        next_id: row.get(4)?,
-                        highest: row.get(5)?,
-                    })
+                    let room = || -> Seen<Self> {
+                        Ok(Self {
+                            capacity_objects: cells::number(row, 0)?,
+                            capacity_bytes: cells::number(row, 1)?,
+                            objects: cells::number(row, 2)?,
+                            bytes: cells::number(row, 3)?,
+                            next_id: next.id,
+                            say_id: next.say_it,
+                            highest: cells::number(row, 4)?,
+                        })
+                    };
+                    Ok(room())
                 })
+                .optional()
             },
-        )
+        )?;
+        room.unwrap_or_else(|| Err(NOT_COUNTED.into()))
+            .map_err(|what| Error::SlotDamaged { slot, what })
     }
 
     pub(super) fn check(&self, slot: SlotId, payload_bytes: u32) -> Result<()> {
@@ -294,10 +307,17 @@ pub(in crate::store) fn check_version(tx: &Tx<'_>, wanted: SlotVersion) -> Resul
         tx,
         "SELECT serial, generation FROM slots WHERE slot = ?1",
         |q| {
-            q.query_row([slot.0], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))
-                .optional()
+            q.query_row([slot.0], |row| {
+                let version =
+                    || -> Seen<(u64, u64)> { Ok((cells::number(row, 0)?, cells::number(row, 1)?)) };
+                Ok(version())
+            })
+            .optional()
         },
     )?;
+    let there = there
+        .transpose()
+        .map_err(|what| Error::SlotDamaged { slot, what })?;
     match there {
         Some((serial, generation))
             if (serial, generation) == (wanted.serial, wanted.generation) =>
@@ -311,9 +331,9 @@ pub(in crate::store) fn check_version(tx: &Tx<'_>, wanted: SlotVersion) -> Resul
 
 /// The row is still where the caller saw it.
 pub(super) fn check_unmoved(tx: &Tx<'_>, it: Entry) -> Result<()> {
-    let now = query(tx, &format!("{SELECT} WHERE id = ?1"), |q| {
-        q.query_row([it.id], entry).optional()
-    })?;
+    let now = whole(query(tx, &format!("{SELECT} WHERE id = ?1"), |q| {
+        q.query_row([it.id], |row| Ok(entry(row))).optional()
+    })?)?;
     if now == Some(it) {
         Ok(())
     } else {
@@ -326,15 +346,15 @@ pub(super) fn identity(
     slot: SlotId,
     ouid: Ouid,
 ) -> Result<Option<(Place, SealedRow)>> {
-    query(
+    let there = whole(query(
         tx,
         &format!("{SELECT_SEALED} WHERE slot = ?1 AND ouid = ?2"),
         |q| {
-            q.query_row(params![slot.0, ouid.0], sealed_entry)
+            q.query_row(params![slot.0, ouid.0], |row| Ok(sealed_entry(row)))
                 .optional()
         },
-    )
-    .map(|there| there.map(|(entry, row)| (entry.place(), row)))
+    )?)?;
+    Ok(there.map(|(entry, row)| (entry.place(), row)))
 }
 
 pub(super) fn already(put: Put, there: Place, row: &SealedRow) -> Result<Handle> {
@@ -395,12 +415,15 @@ fn free_from(tx: &mut Tx<'_>, slot: SlotId, wish: Handle, capacity: u64) -> Resu
 fn first_gap(tx: &Tx<'_>, slot: SlotId, from: u32) -> Result<Option<u32>> {
     query(
         tx,
-        "SELECT handle FROM objects WHERE slot = ?1 AND handle >= ?2 ORDER BY handle",
+        "SELECT handle FROM objects WHERE slot = ?1 AND handle BETWEEN ?2 AND 4294967295 ORDER BY handle",
         |q| {
             let mut expected = Some(from);
             let mut rows = q.query(params![slot.0, from])?;
             while let Some(row) = rows.next()? {
-                let taken: u32 = row.get(0)?;
+                // One that is no whole number takes no handle.
+                let Ok(taken) = cells::number::<u32>(row, 0) else {
+                    continue;
+                };
                 match expected {
                     Some(free) if taken == free => expected = free.checked_add(1),
                     _ => break,
@@ -437,7 +460,7 @@ pub(super) fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle, room: &mut Room)
                 signed(put.created_secs),
                 signed(now_secs()),
                 sealed.bytes(),
-                put.id,
+                put.id.or(room.say_id.then_some(id)),
             ])
         })
         .map_err(sql(tx.path))?;

@@ -144,25 +144,25 @@ fn values_of_a_wrong_type_are_damage() {
 }
 
 /// Runs `change` while the tables are neither STRICT nor NOT NULL, and puts their text back.
-fn without_types(path: &std::path::Path, change: &str) {
+pub(super) fn without_types(path: &std::path::Path, change: &str) {
     let schema = |sql: &str| {
         Connection::open(path)
             .unwrap()
             .execute_batch(&format!(
-                "PRAGMA writable_schema = ON; {sql}; PRAGMA writable_schema = RESET"
+                "PRAGMA synchronous = OFF; PRAGMA writable_schema = ON; {sql}; PRAGMA writable_schema = RESET"
             ))
             .unwrap_or_else(|error| panic!("{sql}: {error}"));
     };
     schema(
         "CREATE TABLE kept AS SELECT name, sql FROM sqlite_schema WHERE type = 'table';
-         UPDATE sqlite_schema SET sql = replace(replace(replace(sql, ' STRICT', ''), 'NOT NULL', ''), 'REFERENCES', 'REFERENCES')
-         WHERE type = 'table' AND name NOT IN ('objects', 'slots', 'kept', 'store', 'sqlite_sequence');
          UPDATE sqlite_schema SET sql = replace(replace(sql, ' STRICT', ''), 'NOT NULL', '')
-         WHERE name IN ('objects', 'slots', 'store')",
+         WHERE type = 'table' AND name NOT IN ('kept', 'sqlite_sequence')",
     );
     Connection::open(path)
         .unwrap()
-        .execute_batch(&format!("PRAGMA ignore_check_constraints = ON; {change}"))
+        .execute_batch(&format!(
+            "PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF; PRAGMA ignore_check_constraints = ON; {change}"
+        ))
         .unwrap_or_else(|error| panic!("{change}: {error}"));
     schema(
         "UPDATE sqlite_schema SET sql = (SELECT k.sql FROM kept k WHERE k.name = sqlite_schema.name)

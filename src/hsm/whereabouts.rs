@@ -1,0 +1,146 @@
+//! Where an object that comes in is already: for telling where a blob came from, and that another object has its
+//! identity.
+//!
+//! Whoever holds a domain's key can seal any content under any identity. So an identity alone names no source: the content
+//! has to be the same.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{Hsm, Source};
+use crate::credential::Role;
+use crate::object::{Handle, Ouid, SlotId};
+use crate::secret::SecretBytes;
+use crate::store::Entry;
+
+/// Fingerprints kept; the map is begun anew when it is full.
+const MOST_KEPT: usize = 16_384;
+
+/// Of a payload, under keys of this process alone: nobody outside can make two payloads with the same one.
+type Fingerprint = [u64; 2];
+
+/// Fingerprints of objects that were read here, by row: a row's content never changes. They save opening the source
+/// of a copy once more.
+#[derive(Default)]
+pub(super) struct Fingerprints {
+    keys: [RandomState; 2],
+    known: Mutex<HashMap<i64, Fingerprint>>,
+}
+
+impl Fingerprints {
+    fn known(&self) -> MutexGuard<'_, HashMap<i64, Fingerprint>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of(&self, payload: &SecretBytes) -> Fingerprint {
+        self.keys
+            .each_ref()
+            .map(|key| key.hash_one(payload.bytes()))
+    }
+
+    /// Keeps that of a row that was opened.
+    pub(super) fn keep(&self, row: i64, payload: &SecretBytes) {
+        let fingerprint = self.of(payload);
+        let mut known = self.known();
+        if known.len() >= MOST_KEPT {
+            known.clear();
+        }
+        known.insert(row, fingerprint);
+    }
+
+    /// Forgets all of them, after a logout.
+    pub(super) fn forget(&self) {
+        self.known().clear();
+    }
+}
+
+/// Where an identity is, beside the slot that an object of it comes to.
+#[derive(Default)]
+pub(super) struct Whereabouts {
+    /// The same object.
+    pub source: Option<Source>,
+    /// Others that have its identity.
+    pub others: Vec<Entry>,
+}
+
+impl Hsm {
+    /// The identity `ouid` in the slots that are logged in to, other than `except`.
+    pub(super) fn whereabouts(
+        &self,
+        ouid: Ouid,
+        payload: &SecretBytes,
+        except: SlotId,
+    ) -> Whereabouts {
+        let mut slots: Vec<SlotId> = self
+            .sessions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .filter(|session| session.slot() != except && session.role() != Role::Po)
+            .map(|session| session.slot())
+            .collect();
+        slots.sort_unstable();
+        let mut found = Whereabouts::default();
+        for slot in slots {
+            // What cannot be read here is no source, and no other object.
+            let Ok(Some(entry)) = self.store.by_ouid(slot, ouid) else {
+                continue;
+            };
+            match self.holds(&entry, payload) {
+                Some(true) => {
+                    let source = Source {
+                        slot,
+                        handle: entry.handle,
+                    };
+                    found.source.get_or_insert(source);
+                }
+                Some(false) => found.others.push(entry),
+                None => {}
+            }
+        }
+        found
+    }
+
+    /// Whether the object in a row has this content; `None` when it does not open.
+    fn holds(&self, entry: &Entry, payload: &SecretBytes) -> Option<bool> {
+        let wanted = self.fingerprints.of(payload);
+        if let Some(known) = self.fingerprints.known().get(&entry.id) {
+            return Some(*known == wanted);
+        }
+        let session = self.reader(entry.slot).ok()?;
+        let (entry, row) = self.store.sealed(entry.id).ok()??;
+        let there = session.open_row(entry.place(), &row).ok()?;
+        self.fingerprints.keep(entry.id, &there);
+        Some(there == *payload)
+    }
+
+    /// Tells loudly that an object now in `slot` has the identity of others with other content, and which of them was
+    /// here first. By row: whoever forges an object writes its date too.
+    pub(super) fn tell_clashes(&self, slot: SlotId, handle: Handle, others: &[Entry]) {
+        let Ok(Some(new)) = self.store.by_handle(slot, handle) else {
+            return;
+        };
+        for other in others {
+            let (first, second) = match other.id < new.id {
+                true => (other, &new),
+                false => (&new, other),
+            };
+            self.journal.warn(
+                slot,
+                format!(
+                    "Handle {handle} on slot {slot} (row {}) has the identity {} of handle {} on slot {} (row {}), with other content: handle {} on slot {} was here first, by its row {} before {}; compare the two before you remove either",
+                    new.id,
+                    new.ouid,
+                    other.handle,
+                    other.slot,
+                    other.id,
+                    first.handle,
+                    first.slot,
+                    first.id,
+                    second.id,
+                ),
+            );
+        }
+    }
+}
