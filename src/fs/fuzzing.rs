@@ -127,8 +127,14 @@ mod tests {
     /// What the fuzzer does for hours, for a moment.
     #[test]
     fn random_requests_on_incoming_and_staged_files() {
-        let bytes = proptest::collection::vec(proptest::num::u8::ANY, 0..400);
-        proptest::proptest!(|(kind in 2u8..4, mut data in bytes)| {
+        use proptest::prelude::*;
+
+        let bytes = prop::collection::vec(any::<u8>(), 0..400);
+        let config = ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        };
+        proptest!(config, |(kind in 2u8..4, mut data in bytes)| {
             data.insert(0, kind);
             run(&data);
         });
