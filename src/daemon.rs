@@ -142,14 +142,14 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
     let (session, own) = begin(&hsm, &mountpoint, &plan.options)?;
     // From here on, whatever fails takes its mount away.
     let ready = run(session, &own, signals, &mountpoint, events)
-        .and_then(|()| until_answering(&queue))
+        .and_then(|()| until_answering(&queue, &own))
         .and_then(|first| {
             log::info!(
                 "store {} is mounted at {}",
                 shown::path(&plan.store),
                 shown::path(&mountpoint)
             );
-            if ground == Ground::Back && first.is_none() {
+            if ground == Ground::Back {
                 hand_over::ready()?;
             }
             Ok(first)
@@ -259,17 +259,24 @@ fn run(
     limits::try_descriptors()
 }
 
-/// Waits until the mount answers. What ends the daemon before that is returned: it is never ready then.
-fn until_answering(queue: &mpsc::Receiver<Event>) -> Result<Option<Event>> {
-    loop {
-        match queue.recv() {
-            Ok(Event::Answers) => return Ok(None),
-            Ok(Event::Ended(Err(why))) => return Err(cannot_serve(&why)),
-            // Somebody else unmounts it while it starts: its session ends.
-            Ok(Event::Gone) => {}
-            Ok(event) => return Ok(Some(event)),
-            Err(_) => return Ok(Some(Event::Ended(Ok(())))),
+/// Waits until the mount answers. What came before that and is to be looked at afterwards is returned.
+fn until_answering(queue: &mpsc::Receiver<Event>, own: &OwnMount) -> Result<Option<Event>> {
+    match queue.recv() {
+        Ok(Event::Answers) => Ok(None),
+        Ok(Event::Ended(Err(why))) => Err(cannot_serve(&why)),
+        Ok(Event::Ended(Ok(()))) | Err(_) => Err(failed(
+            "serve the mount",
+            &"it was unmounted before it was ready",
+        )),
+        // Somebody else unmounts or stops it while it starts.
+        Ok(Event::Gone) => {
+            log::debug!("mount {} is gone before it was ready", own.id());
+            Err(failed(
+                "serve the mount",
+                &"it was unmounted before it was ready",
+            ))
         }
+        Ok(signal @ Event::Signal(_)) => Ok(Some(signal)),
     }
 }
 
