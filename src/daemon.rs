@@ -3,14 +3,15 @@
 //! To go to the background, `slotfs mount` runs itself again with a readiness pipe: a fork would need
 //! unsafe code, and a child that execs shares nothing with its parent but what it is handed.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use fuser::{Config, Session, SessionACL};
+use fuser::{Config, MountOption, Session, SessionACL};
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::credential::{KeyShare, Role, Secret};
@@ -20,26 +21,12 @@ use crate::hsm::{Access, Hsm};
 use crate::logging;
 use crate::object::SlotId;
 use crate::secret::SecretBytes;
-use crate::shown;
 
-use self::kernel::CannotMount;
-use self::log_file::Log;
-use self::own::{OwnMount, Unmounted};
-
-mod answering;
 mod hand_over;
-mod holders;
-mod inherited;
-mod kernel;
-mod limits;
-mod log_file;
-mod mount_table;
 mod mountpoint;
 mod options;
-mod own;
 
 pub use hand_over::{receive_logins, start};
-pub use inherited::Inherited;
 pub use mountpoint::{check as check_mountpoint, umount};
 pub use options::MountOptions;
 
@@ -87,15 +74,11 @@ fn log_in(hsm: &Hsm, logins: Vec<(SlotId, Role, SecretBytes)>) -> Result<()> {
     Ok(())
 }
 
-/// What happens while the daemon serves.
+/// Why the daemon stops.
 enum Event {
     Signal(Signal),
     /// The session ended: unmounted from outside, or failed.
     Ended(io::Result<()>),
-    /// The mount answers requests.
-    Answers,
-    /// The mount is gone from this mount namespace.
-    Gone,
 }
 
 /// Serves a mount until it is unmounted or the process is told to stop.
@@ -106,137 +89,32 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
     // Before any thread: all of them inherit the mask, and one waits for the signals.
     let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     signals.thread_block().map_err(system("block signals"))?;
-    limits::raise_open_files();
-    let mountpoint = mountpoint::check(&plan.mountpoint, &plan.store)?;
-    let no_log = match ground {
-        Ground::Fore => {
-            let file = plan.log_file.as_deref().map(log_file::open).transpose()?;
-            logging::for_daemon(file);
-            None
-        }
-        Ground::Back => match log_file::of_background(plan.log_file.as_deref(), &plan.store)? {
-            Log::File(file) => {
-                logging::for_daemon(Some(file));
-                None
-            }
-            Log::None(why) => {
-                let null = OpenOptions::new().append(true).open("/dev/null");
-                logging::for_daemon(Some(null.map_err(|why| failed("open /dev/null", &why))?));
-                Some(why)
-            }
-        },
-    };
+    logging::for_daemon(match ground {
+        Ground::Fore => plan.log_file.as_deref().map(open_log).transpose()?,
+        Ground::Back => Some(log_of_background(&plan)?),
+    });
+    let mountpoint = mountpoint::check(&plan.mountpoint)?;
 
     let hsm = Arc::new(open(&plan)?);
-    if let Some(why) = no_log {
-        // Told where a person still sees it, and only where there is a store to be mounted.
-        let _ = writeln!(io::stderr(), "slotfs: no log: {why}");
-    }
     if let Some(time) = plan.options.share_timeout {
         hsm.forget_shares_after(time);
     }
     log_in(&hsm, plan.logins)?;
-    limits::try_memory()?;
+
+    let invalidator = Invalidator::default();
+    let owner = Owner {
+        uid: plan.options.uid.unwrap_or(nix::unistd::getuid().as_raw()),
+        gid: plan.options.gid.unwrap_or(nix::unistd::getgid().as_raw()),
+        umask: plan.options.umask,
+        others: plan.options.allow_other,
+    };
+    let filesystem = SlotFs::new(Arc::clone(&hsm), owner, invalidator.clone());
+    let mut session = Session::new(filesystem, &mountpoint, &config(&plan.options))
+        .map_err(|why| cannot_mount(&mountpoint, &why))?;
+    invalidator.connect(session.notifier());
+    let mut unmounter = session.unmount_callable();
 
     let (events, queue) = mpsc::channel();
-    let (session, own) = begin(&hsm, &mountpoint, &plan.options)?;
-    // From here on, whatever fails takes its mount away.
-    let ready = run(session, &own, signals, &mountpoint, events)
-        .and_then(|()| until_answering(&queue, &own))
-        .and_then(|first| {
-            log::info!(
-                "store {} is mounted at {}",
-                shown::path(&plan.store),
-                shown::path(&mountpoint)
-            );
-            if ground == Ground::Back {
-                hand_over::ready()?;
-            }
-            Ok(first)
-        });
-    let first = match ready {
-        Ok(first) => first,
-        Err(why) => {
-            give_up(&own);
-            return Err(why);
-        }
-    };
-    let event = first.or_else(|| next_event(&queue, &hsm, plan.options.read_only));
-    let ended = match event {
-        Some(Event::Ended(outcome)) => outcome,
-        Some(Event::Signal(signal)) => {
-            log::info!("{signal}: unmounting {}", shown::path(&mountpoint));
-            match own.unmount()? {
-                Unmounted::Yes => wait_for_end(&queue, &hsm, &mountpoint),
-                Unmounted::WasGone => Ok(()),
-                Unmounted::Covered => {
-                    log::warn!(
-                        "something else is mounted over {}: it is left alone, and what is below it answers no more; \
-                         'umount' it twice",
-                        shown::path(&mountpoint)
-                    );
-                    Ok(())
-                }
-            }
-        }
-        Some(Event::Answers | Event::Gone) | None => Ok(()),
-    };
-    hsm.logout_all();
-    log::info!("{} is unmounted", shown::path(&mountpoint));
-    ended.map_err(|why| failed("serve the mount", &why))
-}
-
-/// Makes the mount and answers the kernel's first request.
-fn begin(
-    hsm: &Arc<Hsm>,
-    mountpoint: &Path,
-    options: &MountOptions,
-) -> Result<(Session<SlotFs>, OwnMount)> {
-    let owner = Owner {
-        uid: options.uid.unwrap_or(nix::unistd::getuid().as_raw()),
-        gid: options.gid.unwrap_or(nix::unistd::getgid().as_raw()),
-        umask: options.umask,
-        others: options.allow_other,
-    };
-    let table = Path::new(mount_table::OWN);
-    let before = mount_table::read(table).map_err(|why| failed("read the mounts", &why))?;
-    let device =
-        kernel::mount(mountpoint, options).map_err(|why| cannot_mount(mountpoint, &why))?;
-    let own = OwnMount::made_at(mountpoint, &before)
-        .map_err(|why| failed("find the mount that was made", &why))?;
-    crate::fs::name_mount(own.id());
-    let invalidator = Invalidator::default();
-    let filesystem = SlotFs::new(Arc::clone(hsm), owner, invalidator.clone());
-    let (acl, config) = config(options);
-    let session = Session::from_fd(filesystem, device, acl, config);
-    let session = match session {
-        Ok(session) => session,
-        Err(why) => {
-            give_up(&own);
-            return Err(failed("begin to serve the mount", &why));
-        }
-    };
-    invalidator.connect(session.notifier());
-    Ok((session, own))
-}
-
-/// Takes a mount away that did not become ready.
-fn give_up(own: &OwnMount) {
-    if let Err(why) = own.unmount() {
-        // Whoever started this process clears what it leaves.
-        log::warn!("the mount was not taken away: {why}");
-    }
-}
-
-/// Starts the threads: the session with its event loops, one that waits for signals, one that watches the mount, one
-/// that asks whether it answers.
-fn run(
-    session: Session<SlotFs>,
-    own: &OwnMount,
-    signals: SigSet,
-    mountpoint: &Path,
-    events: mpsc::Sender<Event>,
-) -> Result<()> {
     let of_session = events.clone();
     thread::Builder::new()
         .name("session".into())
@@ -244,73 +122,57 @@ fn run(
             // Whoever stopped listening is on the way out.
             let _ = of_session.send(Event::Ended(end_of(session.run())));
         })
-        .map_err(no_thread)?;
-    let of_signals = events.clone();
+        .map_err(|why| failed("start a thread", &why))?;
     thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
             while let Ok(signal) = signals.wait() {
-                let _ = of_signals.send(Event::Signal(signal));
+                let _ = events.send(Event::Signal(signal));
             }
         })
-        .map_err(no_thread)?;
-    own.watch(events.clone(), Event::Gone).map_err(no_thread)?;
-    answering::ask(mountpoint, events, Event::Answers).map_err(no_thread)?;
-    limits::try_descriptors()
-}
+        .map_err(|why| failed("start a thread", &why))?;
 
-/// Waits until the mount answers. What came before that and is to be looked at afterwards is returned.
-fn until_answering(queue: &mpsc::Receiver<Event>, own: &OwnMount) -> Result<Option<Event>> {
-    match queue.recv() {
-        Ok(Event::Answers) => Ok(None),
-        Ok(Event::Ended(Err(why))) => Err(cannot_serve(&why)),
-        Ok(Event::Ended(Ok(()))) | Err(_) => Err(failed(
-            "serve the mount",
-            &"it was unmounted before it was ready",
-        )),
-        // Somebody else unmounts or stops it while it starts.
-        Ok(Event::Gone) => {
-            log::debug!("mount {} is gone before it was ready", own.id());
-            Err(failed(
-                "serve the mount",
-                &"it was unmounted before it was ready",
-            ))
-        }
-        Ok(signal @ Event::Signal(_)) => Ok(Some(signal)),
+    log::info!(
+        "store {} is mounted at {}",
+        plan.store.display(),
+        mountpoint.display()
+    );
+    if ground == Ground::Back {
+        hand_over::ready()?;
     }
-}
 
-/// The event that ends the daemon. What is due from time to time is done in between.
-fn next_event(queue: &mpsc::Receiver<Event>, hsm: &Hsm, read_only: bool) -> Option<Event> {
-    let mut gone = None;
-    loop {
+    let event = loop {
         match queue.recv_timeout(TRASH_EVERY) {
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                // Most often the session ends at the same time; else somebody holds the mount.
-                if gone.take().is_some() {
-                    log::warn!(
-                        "the mount is gone from this mount namespace, but another one or an open file holds it: every \
-                         slot is logged out; the daemon ends when it is let go"
-                    );
-                }
                 hsm.forget_old_shares();
                 // Also while nobody asks for anything: the sooner it is told, the more can be saved.
                 if hsm.check_store().is_err() {
                     continue;
                 }
-                if !read_only && let Err(why) = hsm.empty_expired_trash() {
+                if !plan.options.read_only
+                    && let Err(why) = hsm.empty_expired_trash()
+                {
                     log::warn!("what is past its time in the trash is still there: {why}");
                 }
             }
-            Ok(Event::Answers) => {}
-            Ok(Event::Gone) => {
-                hsm.logout_all();
-                gone = Some(());
-            }
-            Ok(event) => return Some(event),
-            Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+            event => break event,
         }
-    }
+    };
+    let ended = match event {
+        Ok(Event::Ended(outcome)) => outcome,
+        Ok(Event::Signal(signal)) => {
+            log::info!("{signal}: unmounting {}", mountpoint.display());
+            if let Err(why) = unmounter.unmount() {
+                log::warn!("{} is in use ({why}): detached", mountpoint.display());
+                mountpoint::detach(&mountpoint)?;
+            }
+            wait_for_end(&queue, &hsm)
+        }
+        Err(_) => Ok(()),
+    };
+    hsm.logout_all();
+    log::info!("{} is unmounted", mountpoint.display());
+    ended.map_err(|why| failed("serve the mount", &why))
 }
 
 /// How a session ended. A thread whose read of a request meets the unmount (files that their process left open are
@@ -322,21 +184,16 @@ fn end_of(outcome: io::Result<()>) -> io::Result<()> {
     })
 }
 
-/// Waits for the session after an unmount. Keys are wiped first where the mount is still in use.
-fn wait_for_end(queue: &mpsc::Receiver<Event>, hsm: &Hsm, mountpoint: &Path) -> io::Result<()> {
+/// Waits for the session after an unmount. Keys are wiped first where a detached mount may still be in use.
+fn wait_for_end(queue: &mpsc::Receiver<Event>, hsm: &Hsm) -> io::Result<()> {
     for patience in [Duration::from_millis(200), LAST_REQUESTS] {
-        let until = Instant::now() + patience;
-        loop {
-            match queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Event::Ended(outcome)) => return outcome,
-                // A second signal: now.
-                Ok(Event::Signal(_)) | Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
-                Ok(Event::Answers | Event::Gone) => {}
-                Err(mpsc::RecvTimeoutError::Timeout) => break,
+        match queue.recv_timeout(patience) {
+            Ok(Event::Ended(outcome)) => return outcome,
+            // A second signal: now.
+            Ok(Event::Signal(_)) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                hsm.logout_all();
             }
-        }
-        if hsm.logout_all() {
-            log::warn!("{} is in use: detached", shown::path(mountpoint));
         }
     }
     Ok(())
@@ -351,48 +208,74 @@ fn open(plan: &Plan) -> Result<Hsm> {
     }
 }
 
-fn config(options: &MountOptions) -> (SessionACL, Config) {
-    let acl = if options.allow_other {
+fn config(options: &MountOptions) -> Config {
+    let mut config = Config::default();
+    config.mount_options = vec![
+        // Never a path: a comma in it would be another option.
+        MountOption::FSName(mountpoint::SOURCE.into()),
+        MountOption::Subtype(mountpoint::SOURCE.into()),
+        MountOption::DefaultPermissions,
+        MountOption::NoDev,
+        MountOption::NoSuid,
+        MountOption::NoExec,
+        MountOption::NoAtime,
+        if options.read_only {
+            MountOption::RO
+        } else {
+            MountOption::RW
+        },
+    ];
+    config.acl = if options.allow_other {
         SessionACL::All
     } else {
         SessionACL::Owner
     };
-    let mut config = Config::default();
-    config.acl = acl;
     config.n_threads = Some(EVENT_LOOPS);
     config.clone_fd = true;
-    (acl, config)
+    config
 }
 
-fn cannot_mount(mountpoint: &Path, why: &CannotMount) -> Error {
+fn cannot_mount(mountpoint: &Path, why: &io::Error) -> Error {
+    let device = Path::new("/dev/fuse");
+    let is_there = std::fs::metadata(device).is_ok_and(|file| file.file_type().is_char_device());
+    let hint = if !is_there {
+        "/dev/fuse is missing: load the fuse module, or pass the device into the container"
+    } else {
+        "a user other than root needs fusermount3, from Debian's package fuse3; allow_other also needs user_allow_other in /etc/fuse.conf"
+    };
     Error::Mount {
-        what: format!(
-            "cannot mount at {}: {}",
-            shown::path(mountpoint),
-            why.what()
-        ),
-        hint: why.hint(),
+        what: format!("cannot mount at {}: {why}", mountpoint.display()),
+        hint: Some(hint.into()),
     }
 }
 
-/// Event loops that did not start.
-fn cannot_serve(why: &io::Error) -> Error {
-    Error::Mount {
-        what: format!("cannot serve the mount: {why}"),
-        hint: match why.raw_os_error() {
-            Some(libc::EMFILE | libc::ENFILE) => Some(limits::OPEN_FILES.into()),
-            Some(libc::EAGAIN) => Some(limits::PROCESSES.into()),
-            Some(libc::ENOMEM) => Some(limits::MEMORY.into()),
-            _ => None,
-        },
+/// The background daemon's log: the file that was named, else one beside the store, else none.
+fn log_of_background(plan: &Plan) -> Result<File> {
+    if let Some(path) = &plan.log_file {
+        return open_log(path);
     }
+    let mut beside = plan.store.clone().into_os_string();
+    beside.push(".log");
+    open_log(Path::new(&beside)).or_else(|error| {
+        // Told where a person still sees it.
+        let _ = writeln!(io::stderr(), "slotfs: no log: {error}");
+        OpenOptions::new()
+            .append(true)
+            .open("/dev/null")
+            .map_err(|why| failed("open /dev/null", &why))
+    })
 }
 
-fn no_thread(why: io::Error) -> Error {
-    Error::Mount {
-        what: format!("cannot start a thread: {why}"),
-        hint: Some(limits::PROCESSES.into()),
-    }
+fn open_log(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| Error::File {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 fn failed(what: &str, why: &dyn std::fmt::Display) -> Error {

@@ -52,7 +52,6 @@ mod write;
 
 pub use attr::Owner;
 pub use invalidate::Invalidator;
-pub use stats::name_mount;
 
 /// Inode numbers are never reused, so neither are generations needed.
 const GENERATION: Generation = Generation(0);

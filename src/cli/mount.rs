@@ -80,7 +80,6 @@ impl Mount {
                 "the shell mounts in the background; leave --foreground out, or run 'slotfs mount' outside the shell".into(),
             ));
         }
-        let inherited = daemon::Inherited::now();
         let store = console.store()?;
         let store = std::path::absolute(&store).map_err(|source| Error::File {
             path: store,
@@ -97,14 +96,13 @@ impl Mount {
         };
         if self.handed_over {
             plan.logins = daemon::receive_logins()?;
-            inherited.close();
             daemon::serve(plan, daemon::Ground::Back)?;
             return Ok(Ended::Bare);
         }
         if !self.foreground {
             crate::logging::for_command();
         }
-        daemon::check_mountpoint(&plan.mountpoint, &plan.store)?;
+        daemon::check_mountpoint(&plan.mountpoint)?;
         for (slot, role) in self.login {
             for shown in shown(console, slot, role)? {
                 plan.logins.push((slot, role, shown));
@@ -115,7 +113,6 @@ impl Mount {
             "store": plan.store.display().to_string(),
         });
         if self.foreground {
-            inherited.close();
             daemon::serve(plan, daemon::Ground::Fore)?;
         } else {
             daemon::start(&plan)?;

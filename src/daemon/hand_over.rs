@@ -4,15 +4,12 @@
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
-use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use data_encoding::HEXLOWER;
-use nix::sys::signal::Signal;
 use zeroize::Zeroizing;
 
-use super::{Plan, failed, limits, mount_table, mountpoint, system};
+use super::{Plan, failed, system};
 use crate::credential::Role;
 use crate::error::{Error, Result};
 use crate::object::SlotId;
@@ -39,29 +36,11 @@ pub fn start(plan: &Plan) -> Result<()> {
         command.arg(option);
     }
     command.arg("--").arg(&plan.mountpoint);
-    let mountpoint = plan
-        .mountpoint
-        .canonicalize()
-        .map_err(|why| failed("find the mountpoint", &why))?;
-    let before = mount_table::read(Path::new(mount_table::OWN))
-        .map_err(|why| failed("read the mounts", &why))?;
-    if limits::in_force().is_some() {
-        // Short of memory, the standard library can wait for itself without end while it prints one.
-        command.env("RUST_BACKTRACE", "0");
-    }
     let mut daemon = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(|why| Error::Mount {
-            what: format!("cannot start the daemon: {why}"),
-            hint: match why.raw_os_error() {
-                Some(libc::EMFILE | libc::ENFILE) => Some(limits::OPEN_FILES.into()),
-                Some(libc::EAGAIN) => Some(limits::PROCESSES.into()),
-                Some(libc::ENOMEM) => Some(limits::MEMORY.into()),
-                _ => None,
-            },
-        })?;
+        .map_err(|why| failed("start the daemon", &why))?;
 
     if let Some(mut stdin) = daemon.stdin.take() {
         // A daemon that died before it read says why by its exit status.
@@ -79,23 +58,6 @@ pub fn start(plan: &Plan) -> Result<()> {
     let status = daemon
         .wait()
         .map_err(|why| failed("wait for the daemon", &why))?;
-    // It had no time to take its mount away.
-    mountpoint::clear_dead(&mountpoint, &before);
-    if let Some(signal) = status.signal() {
-        let signal =
-            Signal::try_from(signal).map_or_else(|_| signal.to_string(), |it| it.to_string());
-        return Err(Error::Mount {
-            what: format!(
-                "the daemon was ended by {signal} before the mount was ready; nothing is left mounted"
-            ),
-            hint: Some(match limits::in_force() {
-                Some(limits) => format!("raise the limits in force: {limits}"),
-                None => {
-                    "look for the reason in the system's log; memory may have been short".into()
-                }
-            }),
-        });
-    }
     let status = status
         .code()
         .and_then(|code| u8::try_from(code).ok())

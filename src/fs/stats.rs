@@ -1,20 +1,9 @@
 //! Counters of one mount, for `.slotfs/stats`.
 
 use std::fmt::Write;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::hsm::Hsm;
-
-/// The mount ID of the one mount that this process serves.
-static MOUNT_ID: OnceLock<u64> = OnceLock::new();
-
-/// Says which mount this process serves, for `.slotfs/stats`: `slotfs umount` tells by it a copy of the mount from the
-/// mount itself.
-pub fn name_mount(id: u64) {
-    // A process mounts once.
-    let _ = MOUNT_ID.set(id);
-}
 
 macro_rules! counters {
     ($($name:ident),+ $(,)?) => {
@@ -43,18 +32,15 @@ impl Stats {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// `name value` lines: the daemon's pid and mount ID, every counter, the committer's.
+    /// `name value` lines: the daemon's pid, every counter, the committer's.
     pub fn text(&self, hsm: &Hsm) -> String {
         let commit = hsm.commit_stats();
         let mut text = format!("pid {}\n", std::process::id());
-        if let Some(id) = MOUNT_ID.get() {
-            // Writing to a String does not fail.
-            let _ = writeln!(text, "mount_id {id}");
-        }
         for (name, value) in self.rows().into_iter().chain([
             ("commits", commit.commits),
             ("commit_writes", commit.writes),
         ]) {
+            // Writing to a String does not fail.
             let _ = writeln!(text, "{name} {value}");
         }
         text
