@@ -344,7 +344,7 @@ pub enum Error {
         slot: SlotId,
     },
     /// A file the user named could not be used.
-    #[error("{path}: {source}")]
+    #[error("{}: {source}", crate::shown::path(path))]
     File {
         /// The file.
         path: PathBuf,

@@ -32,15 +32,26 @@ mod logging;
 pub mod object;
 pub mod secret;
 mod shell;
+pub mod shown;
 pub mod store;
+
+/// Prepares the process, before it opens a file or starts a thread.
+pub fn begin() {
+    daemon::Inherited::note();
+    harden();
+}
 
 /// Keeps the process's memory to itself: no core dumps, no ptrace by others of the same user, files made
 /// by it for its user alone. Call it before anything secret is read.
 pub fn harden() {
     use nix::sys::resource::{Resource, setrlimit};
+    use nix::sys::signal::{SigSet, Signal};
     use nix::sys::stat::{Mode, umask};
     // What the system refuses here it would also have kept from us; there is no log yet to say so.
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     let _ = nix::sys::prctl::set_dumpable(false);
     umask(Mode::from_bits_truncate(0o077));
+    // A file that reached RLIMIT_FSIZE is EFBIG for the one who writes it; the signal would end the whole daemon. Every
+    // thread to come inherits the mask, and programs that slotfs starts do not.
+    let _ = SigSet::from_iter([Signal::SIGXFSZ]).thread_block();
 }

@@ -3,6 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    slotfs::harden();
+    slotfs::begin();
     ExitCode::from(slotfs::cli::run(std::env::args_os()))
 }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Console, Ended, password};
 use crate::credential::{Role, SlotKind};
-use crate::daemon::{self, MountOptions, Plan};
+use crate::daemon::{self, Inherited, MountOptions, Plan};
 use crate::error::{Error, Result};
 use crate::object::SlotId;
 use crate::secret::SecretBytes;
@@ -92,6 +92,7 @@ impl Mount {
             options_text: self.options.join(","),
             log_file: self.log_file,
             logins: Vec::new(),
+            inherited: Inherited::take(),
         };
         if self.handed_over {
             plan.logins = daemon::receive_logins()?;

@@ -14,6 +14,7 @@ mod kinds;
 mod lifecycle;
 mod load;
 mod model;
+mod own_mount;
 mod promises;
 mod secrets;
 mod semantics;
