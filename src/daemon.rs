@@ -37,6 +37,7 @@ mod table;
 
 pub use hand_over::{receive_logins, start};
 pub use inherited::Inherited;
+pub use limits::lacking;
 pub use mountpoint::{check as check_mountpoint, umount};
 pub use options::MountOptions;
 
@@ -157,11 +158,14 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
         })
     })
     .and_then(|()| ready(&mountpoint, &queue));
-    if let Err(why) = begun {
-        // The folder is as it was before, whatever failed; the reason is what failed first.
-        let _ = own.unmount();
-        return Err(why);
-    }
+    let mut early = match begun {
+        Ok(early) => early,
+        Err(why) => {
+            // The folder is as it was before, whatever failed; the reason is what failed first.
+            let _ = own.unmount();
+            return Err(why);
+        }
+    };
 
     log::info!(
         "store {} is mounted at {}",
@@ -169,6 +173,7 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
         shown::path(&mountpoint)
     );
     if ground == Ground::Back
+        && early.is_none()
         && let Err(why) = hand_over::ready()
     {
         let _ = own.unmount();
@@ -176,7 +181,10 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
     }
 
     let event = loop {
-        match queue.recv_timeout(TRASH_EVERY) {
+        match early
+            .take()
+            .map_or_else(|| queue.recv_timeout(TRASH_EVERY), Ok)
+        {
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 hsm.forget_old_shares();
                 if !plan.options.read_only
@@ -288,19 +296,14 @@ fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> 
         .map_err(|why| limits::lacking("start a thread", &why))
 }
 
-/// Waits until every event loop runs and the mount has answered.
-fn ready(mountpoint: &Path, queue: &mpsc::Receiver<Event>) -> Result<()> {
+/// Waits until every event loop runs and the mount has answered. An unmount or a signal before that is no failure: it
+/// is returned.
+fn ready(mountpoint: &Path, queue: &mpsc::Receiver<Event>) -> Result<Option<Event>> {
     let deadline = Instant::now() + UNTIL_READY;
     while event_loops() < EVENT_LOOPS {
         match queue.recv_timeout(Duration::from_millis(2)) {
-            Ok(Event::Ended(outcome)) => {
-                let why = outcome
-                    .err()
-                    .unwrap_or_else(|| io::Error::other("unmounted"));
-                return Err(limits::lacking("serve the mount", &why));
-            }
-            Ok(Event::Gone) => return Err(failed("serve the mount", &"it was unmounted")),
-            Ok(Event::Signal(signal)) => return Err(failed("serve the mount", &signal)),
+            Ok(Event::Ended(Err(why))) => return Err(limits::lacking("serve the mount", &why)),
+            Ok(event) => return Ok(Some(event)),
             Err(_) if Instant::now() > deadline => {
                 return Err(failed("start the event loops", &"no time was left"));
             }
@@ -309,8 +312,14 @@ fn ready(mountpoint: &Path, queue: &mpsc::Receiver<Event>) -> Result<()> {
     }
     // Any answer is one, also that the store is damaged. Only the kernel itself says these.
     match nix::sys::statvfs::statvfs(mountpoint) {
-        Err(why @ (Errno::ENOTCONN | Errno::ECONNABORTED)) => Err(failed("serve the mount", &why)),
-        _ => Ok(()),
+        Err(why @ (Errno::ENOTCONN | Errno::ECONNABORTED)) => {
+            // Unmounted just now, or dead: the session says which.
+            match queue.recv_timeout(LAST_REQUESTS) {
+                Ok(event) => Ok(Some(event)),
+                Err(_) => Err(failed("serve the mount", &why)),
+            }
+        }
+        _ => Ok(None),
     }
 }
 

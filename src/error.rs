@@ -413,6 +413,14 @@ pub enum Error {
     /// The system has no random numbers to give.
     #[error("the system gave no random numbers: {0}")]
     Random(#[from] getrandom::Error),
+    /// Argon2id did not get its memory; the attempt was not counted.
+    #[error("slot {slot}: not enough memory to log in ({kib} KiB); the attempt was not counted")]
+    NoMemory {
+        /// The slot.
+        slot: SlotId,
+        /// What its credential asks for.
+        kib: u32,
+    },
 }
 
 /// A result code as commands print it: a number and its PKCS#11 or vendor name.
@@ -510,6 +518,7 @@ impl Error {
             | Self::Mount { .. }
             | Self::Daemon { .. } => libc::EIO,
             Self::File { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
+            Self::NoMemory { .. } => libc::ENOMEM,
         }
     }
 
@@ -598,6 +607,7 @@ impl Error {
                 ResultCode(0x6, "CKR_FUNCTION_FAILED")
             }
             Self::Random(_) => ResultCode(0x121, "CKR_RANDOM_NO_RNG"),
+            Self::NoMemory { .. } => ResultCode(0x2, "CKR_HOST_MEMORY"),
         }
     }
 
@@ -619,7 +629,8 @@ impl Error {
             | Self::SharesMissing { .. }
             | Self::OtherAuthentication { .. }
             | Self::RoleLocked { .. }
-            | Self::RoleMissing { .. } => exit::LOGIN,
+            | Self::RoleMissing { .. }
+            | Self::NoMemory { .. } => exit::LOGIN,
             Self::Damaged { .. }
             | Self::Store { .. }
             | Self::ForeignSchema { .. }
@@ -722,7 +733,8 @@ impl Error {
             | Self::ForeignSchema { .. }
             | Self::Mount { .. }
             | Self::Daemon { .. }
-            | Self::Random(_) => Level::Error,
+            | Self::Random(_)
+            | Self::NoMemory { .. } => Level::Error,
         }
     }
 
@@ -850,7 +862,7 @@ impl Error {
             Self::StoreReadOnly { .. } => {
                 "give the store's file and its folder to the user that runs slotfs, or mount with -o ro".into()
             }
-            Self::DiskFull { .. } => "nothing was lost; free some space and try again".into(),
+            Self::DiskFull { .. } => "nothing was lost; free some space, or raise the limit of file sizes (ulimit -f), and try again".into(),
             Self::Mount { hint, .. } => hint.clone()?,
             Self::ObjectRefused { hint, .. } => (*hint)?.to_owned(),
             Self::Attribute(why) => why.hint()?.to_owned(),
@@ -884,6 +896,9 @@ impl Error {
             | Self::Interrupted(_)
             | Self::Daemon { .. }
             | Self::Random(_) => return None,
+            Self::NoMemory { .. } => {
+                "raise the limit of address space (ulimit -v), or end other programs".into()
+            }
         })
     }
 }

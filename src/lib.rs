@@ -41,6 +41,40 @@ pub fn begin() {
     harden();
 }
 
+/// Runs `work` where it has the room that it needs, also when the limit of the stack (`ulimit -s`) leaves the main thread
+/// less: an overflow would end the process without a word.
+pub fn on_a_stack(work: impl FnOnce() -> u8 + Send) -> u8 {
+    use nix::sys::resource::{Resource, getrlimit};
+    const ENOUGH: u64 = 4 * 1024 * 1024;
+    let is_small = getrlimit(Resource::RLIMIT_STACK).is_ok_and(|(soft, _)| soft < ENOUGH);
+    if !is_small {
+        return work();
+    }
+    let stack = usize::try_from(ENOUGH).unwrap_or(usize::MAX);
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .stack_size(stack)
+            .spawn_scoped(scope, work);
+        match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(status)) => status,
+            Ok(Err(_)) => error::exit::FAILED,
+            Err(why) => {
+                let why = daemon::lacking("start a thread", &why);
+                // With a stream that is gone there is nobody to tell.
+                let _ = std::io::Write::write_all(
+                    &mut std::io::stderr(),
+                    format!(
+                        "slotfs: {why}
+"
+                    )
+                    .as_bytes(),
+                );
+                why.exit_status()
+            }
+        }
+    })
+}
+
 /// Keeps the process's memory to itself: no core dumps, no ptrace by others of the same user, files made
 /// by it for its user alone. Call it before anything secret is read.
 pub fn harden() {

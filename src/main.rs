@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     slotfs::begin();
-    ExitCode::from(slotfs::cli::run(std::env::args_os()))
+    ExitCode::from(slotfs::on_a_stack(|| slotfs::cli::run(std::env::args_os())))
 }

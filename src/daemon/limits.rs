@@ -19,6 +19,8 @@ const OTHER_THREADS: usize = 8;
 /// Descriptors: /dev/fuse once for each event loop, pipes, the store's files, and a few requests' worth.
 const DESCRIPTORS: usize = 24;
 
+type Limit = (Resource, &'static str, &'static str, &'static str);
+
 /// Raises the soft limit of descriptors and tries everything that readiness promises.
 ///
 /// # Errors
@@ -89,31 +91,39 @@ pub fn lacking(what: &str, why: &io::Error) -> Error {
 
 /// What to do about an error that a limit of the process can cause.
 pub fn hint(why: &io::Error) -> Option<String> {
-    let (resource, what, name, option) = match why.raw_os_error()? {
-        libc::ENOMEM => (
-            Resource::RLIMIT_AS,
-            "bytes of address space",
-            "RLIMIT_AS",
-            "-v",
-        ),
-        libc::EMFILE => (Resource::RLIMIT_NOFILE, "open files", "RLIMIT_NOFILE", "-n"),
-        libc::EAGAIN => (
-            Resource::RLIMIT_NPROC,
-            "processes and threads",
-            "RLIMIT_NPROC",
-            "-u",
-        ),
+    const SPACE: [Limit; 2] = [
+        (Resource::RLIMIT_AS, "RLIMIT_AS", "-v", "bytes of memory"),
+        (Resource::RLIMIT_DATA, "RLIMIT_DATA", "-d", "bytes of data"),
+    ];
+    const FILES: Limit = (Resource::RLIMIT_NOFILE, "RLIMIT_NOFILE", "-n", "open files");
+    const THREADS: Limit = (
+        Resource::RLIMIT_NPROC,
+        "RLIMIT_NPROC",
+        "-u",
+        "processes and threads",
+    );
+    let limits = match why.raw_os_error()? {
+        libc::ENOMEM => SPACE.to_vec(),
+        libc::EMFILE => vec![FILES],
+        // The C library says so too of a thread whose stack has no room.
+        libc::EAGAIN => [&SPACE[..], &[THREADS]].concat(),
         libc::ENFILE => return Some("the system has too many open files: fs.file-max".into()),
         _ => return None,
     };
-    match getrlimit(resource) {
-        Ok((soft, _)) if soft != RLIM_INFINITY => Some(format!(
-            "this process may have {soft} {what} ({name}): raise the limit (ulimit {option})"
-        )),
-        _ => {
-            Some("the system has no more to give: end other processes, or raise its limits".into())
-        }
+    let set: Vec<String> = limits
+        .into_iter()
+        .filter_map(|(resource, name, option, what)| {
+            let (soft, _) = getrlimit(resource).ok()?;
+            (soft != RLIM_INFINITY).then(|| format!("{soft} {what} ({name}, ulimit {option})"))
+        })
+        .collect();
+    if set.is_empty() {
+        return Some("the system has no more to give: end other processes".into());
     }
+    Some(format!(
+        "this process may have {}: raise the limit",
+        set.join(" and ")
+    ))
 }
 
 /// The limits that are set at all, for a process that ended before it could say why.

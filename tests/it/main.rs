@@ -12,6 +12,7 @@ mod hostile;
 mod judge;
 mod kinds;
 mod lifecycle;
+mod limits;
 mod load;
 mod model;
 mod own_mount;
