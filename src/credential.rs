@@ -270,6 +270,22 @@ impl Credential {
         }
     }
 
+    /// The memory that an attempt takes, in KiB.
+    pub fn memory_kib(&self) -> u32 {
+        match &self.method {
+            Method::Password(params) => params.memory_kib,
+            Method::Quorum(_) => 0,
+        }
+    }
+
+    /// The memory that an attempt needs and that cannot be had now, in KiB.
+    pub fn lacks_memory(&self) -> Option<u32> {
+        match &self.method {
+            Method::Password(params) if !kdf::has_memory(*params) => Some(params.memory_kib),
+            Method::Password(_) | Method::Quorum(_) => None,
+        }
+    }
+
     fn unwrap_with(&self, keys: &WrapKeys, binding: Binding) -> Result<SlotKey, CredentialError> {
         if !bool::from(keys.commitment().ct_eq(&self.commitment)) {
             return Err(CredentialError::Wrong);

@@ -3,15 +3,15 @@
 //! To go to the background, `slotfs mount` runs itself again with a readiness pipe: a fork would need
 //! unsafe code, and a child that execs shares nothing with its parent but what it is handed.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use fuser::{Config, MountOption, Session, SessionACL};
+use fuser::{Config, Session, SessionACL};
+use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::credential::{KeyShare, Role, Secret};
@@ -21,19 +21,35 @@ use crate::hsm::{Access, Hsm};
 use crate::logging;
 use crate::object::SlotId;
 use crate::secret::SecretBytes;
+use crate::shown;
 
+mod attach;
+mod fusermount;
 mod hand_over;
+mod holders;
+mod inherited;
+mod limits;
+mod log_file;
 mod mountpoint;
 mod options;
+mod own;
+mod table;
 
 pub use hand_over::{receive_logins, start};
+pub use inherited::Inherited;
+pub use limits::lacking;
 pub use mountpoint::{check as check_mountpoint, umount};
 pub use options::MountOptions;
+
+use own::{OwnMount, Unmounted};
 
 /// Event-loop threads: a few more than cores, so that one that opens a blob keeps nobody waiting.
 const EVENT_LOOPS: usize = 4;
 /// How long requests under way may take to end after a forced unmount.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
+/// How long the event loops may take to start on a loaded machine.
+const UNTIL_READY: Duration = Duration::from_secs(60);
 
 /// A mount to be made.
 pub struct Plan {
@@ -49,6 +65,8 @@ pub struct Plan {
     pub log_file: Option<PathBuf>,
     /// Who to log in before it is ready, with a password, or with one of the key shares that it takes.
     pub logins: Vec<(SlotId, Role, SecretBytes)>,
+    /// Descriptors that the caller left open, closed before the mount is ready.
+    pub inherited: Inherited,
 }
 
 /// Where the daemon runs.
@@ -79,6 +97,8 @@ enum Event {
     Signal(Signal),
     /// The session ended: unmounted from outside, or failed.
     Ended(io::Result<()>),
+    /// The mount that the daemon made is gone; a bind mount or another namespace may have the filesystem still.
+    Gone,
 }
 
 /// Serves a mount until it is unmounted or the process is told to stop.
@@ -90,10 +110,18 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
     let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     signals.thread_block().map_err(system("block signals"))?;
     logging::for_daemon(match ground {
-        Ground::Fore => plan.log_file.as_deref().map(open_log).transpose()?,
-        Ground::Back => Some(log_of_background(&plan)?),
+        Ground::Fore => plan
+            .log_file
+            .as_deref()
+            .map(log_file::open)
+            .transpose()?
+            .flatten(),
+        Ground::Back => log_file::of_background(plan.log_file.as_deref(), &plan.store)?,
     });
+    plan.inherited.close();
     let mountpoint = mountpoint::check(&plan.mountpoint)?;
+    mountpoint::must_not_hide(&plan.store, &mountpoint)?;
+    limits::try_out()?;
 
     let hsm = Arc::new(open(&plan)?);
     if let Some(time) = plan.options.share_timeout {
@@ -109,40 +137,54 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
         others: plan.options.allow_other,
     };
     let filesystem = SlotFs::new(Arc::clone(&hsm), owner, invalidator.clone());
-    let mut session = Session::new(filesystem, &mountpoint, &config(&plan.options))
-        .map_err(|why| cannot_mount(&mountpoint, &why))?;
-    invalidator.connect(session.notifier());
-    let mut unmounter = session.unmount_callable();
-
+    let (device, own) = attach::attach(&mountpoint, &plan.options)?;
+    filesystem.is_mounted_as(own.id);
     let (events, queue) = mpsc::channel();
-    let of_session = events.clone();
-    thread::Builder::new()
-        .name("session".into())
-        .spawn(move || {
-            // Whoever stopped listening is on the way out.
-            let _ = of_session.send(Event::Ended(end_of(session.run())));
-        })
-        .map_err(|why| failed("start a thread", &why))?;
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
+    let begun = begin(
+        filesystem,
+        device.into(),
+        &plan.options,
+        &invalidator,
+        &own,
+        &events,
+    )
+    .and_then(|()| {
+        let of_signals = events.clone();
+        start_thread("signals", move || {
             while let Ok(signal) = signals.wait() {
-                let _ = events.send(Event::Signal(signal));
+                // A closed channel means that the daemon ends already.
+                let _ = of_signals.send(Event::Signal(signal));
             }
         })
-        .map_err(|why| failed("start a thread", &why))?;
+    })
+    .and_then(|()| ready(&mountpoint, &queue));
+    let mut early = match begun {
+        Ok(early) => early,
+        Err(why) => {
+            // The folder is as it was before, whatever failed; the reason is what failed first.
+            let _ = own.unmount();
+            return Err(why);
+        }
+    };
 
     log::info!(
         "store {} is mounted at {}",
-        plan.store.display(),
-        mountpoint.display()
+        shown::path(&plan.store),
+        shown::path(&mountpoint)
     );
-    if ground == Ground::Back {
-        hand_over::ready()?;
+    if ground == Ground::Back
+        && early.is_none()
+        && let Err(why) = hand_over::ready()
+    {
+        let _ = own.unmount();
+        return Err(why);
     }
 
     let event = loop {
-        match queue.recv_timeout(TRASH_EVERY) {
+        match early
+            .take()
+            .map_or_else(|| queue.recv_timeout(TRASH_EVERY), Ok)
+        {
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 hsm.forget_old_shares();
                 // Also while nobody asks for anything: the sooner it is told, the more can be saved.
@@ -155,23 +197,38 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
                     log::warn!("what is past its time in the trash is still there: {why}");
                 }
             }
+            Ok(Event::Gone) => {
+                // Before the end of the session, which may be long in coming when something else holds the mount.
+                if hsm.logout_all() {
+                    log::info!(
+                        "the mount at {} is gone: every slot is logged out",
+                        shown::path(&mountpoint)
+                    );
+                }
+            }
             event => break event,
         }
     };
     let ended = match event {
         Ok(Event::Ended(outcome)) => outcome,
         Ok(Event::Signal(signal)) => {
-            log::info!("{signal}: unmounting {}", mountpoint.display());
-            if let Err(why) = unmounter.unmount() {
-                log::warn!("{} is in use ({why}): detached", mountpoint.display());
-                mountpoint::detach(&mountpoint)?;
+            log::info!("{signal}: unmounting {}", shown::path(&mountpoint));
+            match own.unmount()? {
+                Unmounted::Done | Unmounted::Before => {}
+                Unmounted::Detached => {
+                    log::warn!("{} is in use: detached", shown::path(&mountpoint));
+                }
+                Unmounted::Covered => log::warn!(
+                    "another mount lies on top of the one at {}, and was left alone; once that is unmounted, 'slotfs umount' clears the folder",
+                    shown::path(&mountpoint)
+                ),
             }
             wait_for_end(&queue, &hsm)
         }
-        Err(_) => Ok(()),
+        Ok(Event::Gone) | Err(_) => Ok(()),
     };
     hsm.logout_all();
-    log::info!("{} is unmounted", mountpoint.display());
+    log::info!("{} is unmounted", shown::path(&mountpoint));
     ended.map_err(|why| failed("serve the mount", &why))
 }
 
@@ -191,7 +248,7 @@ fn wait_for_end(queue: &mpsc::Receiver<Event>, hsm: &Hsm) -> io::Result<()> {
             Ok(Event::Ended(outcome)) => return outcome,
             // A second signal: now.
             Ok(Event::Signal(_)) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
-            Err(mpsc::RecvTimeoutError::Timeout) => {
+            Ok(Event::Gone) | Err(mpsc::RecvTimeoutError::Timeout) => {
                 hsm.logout_all();
             }
         }
@@ -208,23 +265,82 @@ fn open(plan: &Plan) -> Result<Hsm> {
     }
 }
 
+/// Starts the session and the watch over the mount.
+fn begin(
+    filesystem: SlotFs,
+    device: OwnedFd,
+    options: &MountOptions,
+    invalidator: &Invalidator,
+    own: &OwnMount,
+    events: &mpsc::Sender<Event>,
+) -> Result<()> {
+    let config = config(options);
+    let session = Session::from_fd(filesystem, device, config.acl, config)
+        .map_err(|why| failed("speak with the kernel over /dev/fuse", &why))?;
+    invalidator.connect(session.notifier());
+    let of_session = events.clone();
+    start_thread("session", move || {
+        // Whoever stopped listening is on the way out.
+        let _ = of_session.send(Event::Ended(end_of(session.run())));
+    })?;
+    let (own, of_watch) = (own.clone(), events.clone());
+    start_thread("watch", move || match own.wait_until_gone() {
+        Ok(()) => {
+            let _ = of_watch.send(Event::Gone);
+        }
+        Err(why) => log::warn!("cannot watch the table of mounts: {why}"),
+    })
+}
+
+fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map(drop)
+        .map_err(|why| limits::lacking("start a thread", &why))
+}
+
+/// Waits until every event loop runs and the mount has answered. An unmount or a signal before that is no failure: it
+/// is returned.
+fn ready(mountpoint: &Path, queue: &mpsc::Receiver<Event>) -> Result<Option<Event>> {
+    let deadline = Instant::now() + UNTIL_READY;
+    while event_loops() < EVENT_LOOPS {
+        match queue.recv_timeout(Duration::from_millis(2)) {
+            Ok(Event::Ended(Err(why))) => return Err(limits::lacking("serve the mount", &why)),
+            Ok(event) => return Ok(Some(event)),
+            Err(_) if Instant::now() > deadline => {
+                return Err(failed("start the event loops", &"no time was left"));
+            }
+            Err(_) => {}
+        }
+    }
+    // Any answer is one, also that the store is damaged. Only the kernel itself says these.
+    match nix::sys::statvfs::statvfs(mountpoint) {
+        Err(why @ (Errno::ENOTCONN | Errno::ECONNABORTED)) => {
+            // Unmounted just now, or dead: the session says which.
+            match queue.recv_timeout(LAST_REQUESTS) {
+                Ok(event) => Ok(Some(event)),
+                Err(_) => Err(failed("serve the mount", &why)),
+            }
+        }
+        _ => Ok(None),
+    }
+}
+
+/// fuser's threads that run.
+fn event_loops() -> usize {
+    std::fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|task| {
+            std::fs::read(task.path().join("comm")).is_ok_and(|name| name.starts_with(b"fuser-"))
+        })
+        .count()
+}
+
 fn config(options: &MountOptions) -> Config {
     let mut config = Config::default();
-    config.mount_options = vec![
-        // Never a path: a comma in it would be another option.
-        MountOption::FSName(mountpoint::SOURCE.into()),
-        MountOption::Subtype(mountpoint::SOURCE.into()),
-        MountOption::DefaultPermissions,
-        MountOption::NoDev,
-        MountOption::NoSuid,
-        MountOption::NoExec,
-        MountOption::NoAtime,
-        if options.read_only {
-            MountOption::RO
-        } else {
-            MountOption::RW
-        },
-    ];
     config.acl = if options.allow_other {
         SessionACL::All
     } else {
@@ -233,49 +349,6 @@ fn config(options: &MountOptions) -> Config {
     config.n_threads = Some(EVENT_LOOPS);
     config.clone_fd = true;
     config
-}
-
-fn cannot_mount(mountpoint: &Path, why: &io::Error) -> Error {
-    let device = Path::new("/dev/fuse");
-    let is_there = std::fs::metadata(device).is_ok_and(|file| file.file_type().is_char_device());
-    let hint = if !is_there {
-        "/dev/fuse is missing: load the fuse module, or pass the device into the container"
-    } else {
-        "a user other than root needs fusermount3, from Debian's package fuse3; allow_other also needs user_allow_other in /etc/fuse.conf"
-    };
-    Error::Mount {
-        what: format!("cannot mount at {}: {why}", mountpoint.display()),
-        hint: Some(hint.into()),
-    }
-}
-
-/// The background daemon's log: the file that was named, else one beside the store, else none.
-fn log_of_background(plan: &Plan) -> Result<File> {
-    if let Some(path) = &plan.log_file {
-        return open_log(path);
-    }
-    let mut beside = plan.store.clone().into_os_string();
-    beside.push(".log");
-    open_log(Path::new(&beside)).or_else(|error| {
-        // Told where a person still sees it.
-        let _ = writeln!(io::stderr(), "slotfs: no log: {error}");
-        OpenOptions::new()
-            .append(true)
-            .open("/dev/null")
-            .map_err(|why| failed("open /dev/null", &why))
-    })
-}
-
-fn open_log(path: &Path) -> Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|source| Error::File {
-            path: path.to_owned(),
-            source,
-        })
 }
 
 fn failed(what: &str, why: &dyn std::fmt::Display) -> Error {

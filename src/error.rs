@@ -345,7 +345,7 @@ pub enum Error {
         slot: SlotId,
     },
     /// A file the user named could not be used.
-    #[error("{path}: {source}")]
+    #[error("{}: {source}", crate::shown::path(path))]
     File {
         /// The file.
         path: PathBuf,
@@ -475,6 +475,14 @@ pub enum Error {
         /// Its row.
         row: i64,
     },
+    /// Argon2id did not get its memory; the attempt was not counted.
+    #[error("slot {slot}: not enough memory to log in ({kib} KiB); the attempt was not counted")]
+    NoMemory {
+        /// The slot.
+        slot: SlotId,
+        /// What its credential asks for.
+        kib: u32,
+    },
 }
 
 /// A result code as commands print it: a number and its PKCS#11 or vendor name.
@@ -578,6 +586,7 @@ impl Error {
             Self::File { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
             Self::ExposedFile { .. } => libc::EACCES,
             Self::MadeSome { why, .. } => why.errno(),
+            Self::NoMemory { .. } => libc::ENOMEM,
         }
     }
 
@@ -674,6 +683,7 @@ impl Error {
                 ResultCode(0x30, "CKR_DEVICE_ERROR")
             }
             Self::NotDamaged { .. } => ResultCode(0x82, "CKR_OBJECT_HANDLE_INVALID"),
+            Self::NoMemory { .. } => ResultCode(0x2, "CKR_HOST_MEMORY"),
         }
     }
 
@@ -695,7 +705,8 @@ impl Error {
             | Self::SharesMissing { .. }
             | Self::OtherAuthentication { .. }
             | Self::RoleLocked { .. }
-            | Self::RoleMissing { .. } => exit::LOGIN,
+            | Self::RoleMissing { .. }
+            | Self::NoMemory { .. } => exit::LOGIN,
             Self::Damaged { .. }
             | Self::Store { .. }
             | Self::ForeignSchema { .. }
@@ -805,7 +816,8 @@ impl Error {
             | Self::ForeignSchema { .. }
             | Self::Mount { .. }
             | Self::Daemon { .. }
-            | Self::Random(_) => Level::Error,
+            | Self::Random(_)
+            | Self::NoMemory { .. } => Level::Error,
             // Said once, loudly, when it is found out; then every request fails with it.
             Self::StoreLost { .. } => Level::Debug,
             Self::ExposedFile { .. } => Level::Warn,
@@ -959,7 +971,7 @@ impl Error {
             Self::StoreReadOnly { .. } => {
                 "give the store's file and its folder to the user that runs slotfs, or mount with -o ro".into()
             }
-            Self::DiskFull { .. } => "nothing was lost; free some space and try again".into(),
+            Self::DiskFull { .. } => "nothing was lost; free some space, or raise the limit of file sizes (ulimit -f), and try again".into(),
             Self::Mount { hint, .. } | Self::Import { hint, .. } => hint.clone()?,
             Self::ObjectRefused { hint, .. } => (*hint)?.to_owned(),
             Self::Attribute(why) => why.hint()?.to_owned(),
@@ -1010,6 +1022,9 @@ impl Error {
             ),
             Self::ObjectDamaged(row) => damaged_object_hint(row),
             Self::NotDamaged { handle, .. } => format!("'slotfs object delete -handle {handle}' removes it"),
+            Self::NoMemory { .. } => {
+                "raise the limit of address space (ulimit -v), or end other programs".into()
+            }
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
@@ -94,6 +94,11 @@ impl SlotFs {
         });
         inner.hsm.on_loss(tell_of_loss);
         Self { inner }
+    }
+
+    /// Has `.slotfs/stats` say which mount this is: `slotfs umount` tells it from its bind mounts by that.
+    pub fn is_mounted_as(&self, id: u64) {
+        self.inner.stats.mount_id.store(id, Ordering::Relaxed);
     }
 }
 

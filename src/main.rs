@@ -3,6 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    slotfs::harden();
-    ExitCode::from(slotfs::cli::run(std::env::args_os()))
+    slotfs::begin();
+    ExitCode::from(slotfs::on_a_stack(|| slotfs::cli::run(std::env::args_os())))
 }

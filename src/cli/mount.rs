@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Console, Ended, output, password};
 use crate::credential::{Role, SlotKind};
-use crate::daemon::{self, MountOptions, Plan};
+use crate::daemon::{self, Inherited, MountOptions, Plan};
 use crate::error::{Error, Result};
 use crate::object::SlotId;
 use crate::secret::SecretBytes;
@@ -93,6 +93,7 @@ impl Mount {
             options_text: self.options.join(","),
             log_file: self.log_file,
             logins: Vec::new(),
+            inherited: Inherited::take(),
         };
         if self.handed_over {
             plan.logins = daemon::receive_logins()?;

@@ -76,6 +76,16 @@ pub fn argon2id(secret: &[u8], salt: &[u8], cost: KdfParams) -> Result<Key, KdfE
     outcome.map(|()| key).map_err(|_| KdfError::Cost)
 }
 
+/// Whether the memory of one run can be had now. A run that meets a shortage all the same says so itself.
+pub fn has_memory(cost: KdfParams) -> bool {
+    // A cost that is not accepted is another error, and takes no memory.
+    !cost.is_sane()
+        || Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32)).is_ok_and(|params| {
+            let mut blocks: Vec<Block> = Vec::new();
+            blocks.try_reserve_exact(params.block_count()).is_ok()
+        })
+}
+
 /// Our own buffer, so that it can be wiped and its allocation can fail.
 struct WipedBlocks(Vec<Block>);
 

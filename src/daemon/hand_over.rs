@@ -4,12 +4,16 @@
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use data_encoding::HEXLOWER;
+use nix::errno::Errno;
+use nix::mount::{MntFlags, umount2};
 use zeroize::Zeroizing;
 
-use super::{Plan, failed, system};
+use super::table::{self, Entry};
+use super::{Plan, failed, fusermount, limits, mountpoint, system};
 use crate::credential::Role;
 use crate::error::{Error, Result};
 use crate::object::SlotId;
@@ -23,6 +27,7 @@ const READY: &str = "ready\n";
 /// # Errors
 /// [`Error::Daemon`] when it failed; it has said why.
 pub fn start(plan: &Plan) -> Result<()> {
+    let before = table::read().unwrap_or_default();
     let program = std::env::current_exe().map_err(|why| failed("find slotfs itself", &why))?;
     let mut command = Command::new(program);
     command.arg("--store").arg(&plan.store);
@@ -40,7 +45,7 @@ pub fn start(plan: &Plan) -> Result<()> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(|why| failed("start the daemon", &why))?;
+        .map_err(|why| limits::lacking("start the daemon", &why))?;
 
     if let Some(mut stdin) = daemon.stdin.take() {
         // A daemon that died before it read says why by its exit status.
@@ -52,18 +57,48 @@ pub fn start(plan: &Plan) -> Result<()> {
             .read_to_string(&mut said)
             .map_err(|why| failed("hear from the daemon", &why))?;
     }
-    if said == READY {
+    let is_ready = said == READY;
+    if is_ready && answers(&plan.mountpoint) {
         return Ok(());
     }
     let status = daemon
         .wait()
         .map_err(|why| failed("wait for the daemon", &why))?;
-    let status = status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .filter(|code| *code != 0)
-        .unwrap_or(crate::error::exit::MOUNT);
-    Err(Error::Daemon { status, said })
+    clear(&plan.mountpoint, &before);
+    match (
+        is_ready,
+        status.code().and_then(|code| u8::try_from(code).ok()),
+    ) {
+        (false, Some(status)) if status != 0 => Err(Error::Daemon { status, said }),
+        _ => Err(Error::Mount {
+            what: format!("the daemon ended before the mount answered ({status})"),
+            hint: Some(format!(
+                "its log may say more; these limits are set: {}",
+                limits::set()
+            )),
+        }),
+    }
+}
+
+/// Whether a daemon answers there, with whatever.
+fn answers(mountpoint: &Path) -> bool {
+    !matches!(
+        nix::sys::statvfs::statvfs(mountpoint),
+        Err(Errno::ENOTCONN | Errno::ECONNABORTED)
+    )
+}
+
+/// Unmounts what a daemon that died left behind.
+fn clear(mountpoint: &Path, before: &[Entry]) {
+    let Ok(path) = mountpoint::resolve(mountpoint) else {
+        return;
+    };
+    let left = table::at(&path)
+        .filter(|entry| entry.is_slotfs() && !before.iter().any(|old| old.device == entry.device));
+    if left.is_some() && !answers(&path) && umount2(&path, MntFlags::MNT_DETACH).is_err() {
+        // Users other than root unmount by the helper. Where it fails, the error says that the daemon ended.
+        let _ = fusermount::unmount(&path, &["-u", "-z"]);
+    }
 }
 
 /// `SLOT ROLE HEX` lines.

@@ -2,20 +2,14 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 
+use super::table;
+use super::{fusermount, holders};
 use crate::error::{Error, Result};
-
-/// The source of our mounts in /proc/self/mountinfo. Their type is `fuse` when root mounted them and
-/// `fuse.slotfs` when fusermount3 did.
-pub const SOURCE: &str = "slotfs";
-/// How long `umount` waits for the daemon to close the store.
-const DAEMON_END: Duration = Duration::from_secs(10);
+use crate::shown;
 
 fn error(what: String, hint: Option<String>) -> Error {
     Error::Mount { what, hint }
@@ -26,14 +20,14 @@ fn error(what: String, hint: Option<String>) -> Error {
 /// # Errors
 /// [`Error::Mount`] when it is none, is mounted already, or was left behind by a daemon that was killed.
 pub fn check(mountpoint: &Path) -> Result<PathBuf> {
-    let shown = mountpoint.display();
+    let shown = shown::path(mountpoint);
     match std::fs::metadata(mountpoint) {
         Ok(file) if !file.is_dir() => Err(error(format!("{shown} is not a folder"), None)),
         Ok(_) => {
             let path = mountpoint
                 .canonicalize()
                 .map_err(|why| error(format!("{shown}: {why}"), None))?;
-            if is_ours(&path) {
+            if table::at(&path).is_some_and(|entry| entry.is_slotfs()) {
                 return Err(error(
                     format!("{shown} is mounted by slotfs already"),
                     Some(format!("slotfs umount {shown}")),
@@ -59,15 +53,21 @@ pub fn check(mountpoint: &Path) -> Result<PathBuf> {
 /// # Errors
 /// [`Error::Mount`] when nothing of ours is mounted there, or it is in use.
 pub fn umount(mountpoint: &Path) -> Result<()> {
-    let shown = mountpoint.display();
+    let shown = shown::path(mountpoint);
     let path = resolve(mountpoint).map_err(|why| error(format!("{shown}: {why}"), None))?;
-    if !is_ours(&path) {
-        return Err(error(format!("{shown} is not mounted by slotfs"), None));
-    }
-    let daemon = daemon_pid(&path);
+    let ours = || table::at(&path).filter(table::Entry::is_slotfs);
+    let not_ours = || error(format!("{shown} is not mounted by slotfs"), None);
+    let entry = ours().ok_or_else(not_ours)?;
+    let daemon = Daemon::of(&path);
     match umount2(&path, MntFlags::empty()) {
         Ok(()) => {}
-        Err(Errno::EPERM) => fusermount(&path, &["-u"])?,
+        Err(Errno::EPERM) => {
+            // The helper takes a path: looked at once more, as late as can be.
+            ours()
+                .filter(|now| now.id == entry.id)
+                .ok_or_else(not_ours)?;
+            fusermount::unmount(&path, &["-u"])?;
+        }
         Err(Errno::EBUSY) => {
             return Err(error(
                 format!("{shown} is in use"),
@@ -76,18 +76,11 @@ pub fn umount(mountpoint: &Path) -> Result<()> {
         }
         Err(why) => return Err(error(format!("{shown}: {why}"), None)),
     }
-    if let Some(pid) = daemon {
-        wait_for_end(pid);
-    }
-    Ok(())
-}
-
-/// Takes the mount out of sight while it is in use: it ends when the last user leaves it.
-pub fn detach(path: &Path) -> Result<()> {
-    match umount2(path, MntFlags::MNT_DETACH) {
-        Ok(()) => Ok(()),
-        Err(Errno::EPERM) => fusermount(path, &["-u", "-z"]),
-        Err(why) => Err(error(format!("{}: {why}", path.display()), None)),
+    match daemon {
+        // A bind mount of it, or a copy in this namespace: the daemon goes on, and that is right.
+        Some(daemon) if daemon.mount_id.is_some_and(|id| id != entry.id) => Ok(()),
+        Some(daemon) => holders::wait_for_end(&path, &entry.device, daemon.pid),
+        None => Ok(()),
     }
 }
 
@@ -99,28 +92,8 @@ fn is_left_behind(why: &io::Error) -> bool {
     )
 }
 
-/// Users other than root unmount by the setuid helper.
-fn fusermount(path: &Path, options: &[&str]) -> Result<()> {
-    let output = Command::new("fusermount3")
-        .args(options)
-        .arg("--")
-        .arg(path)
-        .output()
-        .map_err(|why| {
-            error(
-                format!("fusermount3: {why}"),
-                Some("it is in Debian's package fuse3".into()),
-            )
-        })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(error(said.trim().to_owned(), None))
-}
-
 /// The absolute path, also where the last part cannot be looked at because its daemon is gone.
-fn resolve(path: &Path) -> io::Result<PathBuf> {
+pub fn resolve(path: &Path) -> io::Result<PathBuf> {
     match path.canonicalize() {
         Err(why) if is_left_behind(&why) => {
             let absolute = std::path::absolute(path)?;
@@ -133,54 +106,39 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Whether what is mounted at `path`, topmost when there are several, is a slotfs.
-fn is_ours(path: &Path) -> bool {
-    let (Ok(table), Some(wanted)) = (
-        std::fs::read_to_string("/proc/self/mountinfo"),
-        path.to_str(),
-    ) else {
-        return false;
-    };
-    // proc(5): the 5th field is the mountpoint; after " - " come type, source, options.
-    let topmost = table.lines().rfind(|line| {
-        let at = line.split(' ').nth(4);
-        at.is_some_and(|at| unescape(at) == wanted)
-    });
-    let filesystem = topmost
-        .and_then(|line| line.split_once(" - "))
-        .map(|(_, filesystem)| filesystem.split(' ').collect::<Vec<_>>());
-    matches!(
-        filesystem.as_deref(),
-        Some([kind, SOURCE, ..]) if kind.starts_with("fuse")
-    )
+/// The daemon of a mount, as its `.slotfs/stats` tells it.
+struct Daemon {
+    pid: u32,
+    /// Of the mount that it made; daemons of earlier versions do not say.
+    mount_id: Option<u64>,
 }
 
-/// mountinfo writes space, tab, newline and backslash as octal escapes.
-fn unescape(text: &str) -> String {
-    text.replace("\\040", " ")
-        .replace("\\011", "\t")
-        .replace("\\012", "\n")
-        .replace("\\134", "\\")
-}
-
-fn daemon_pid(path: &Path) -> Option<u32> {
-    let stats = std::fs::read_to_string(path.join(".slotfs/stats")).ok()?;
-    stats.lines().next()?.strip_prefix("pid ")?.parse().ok()
-}
-
-/// The daemon closes the store after the kernel let the mount go.
-fn wait_for_end(pid: u32) {
-    let process = PathBuf::from(format!("/proc/{pid}"));
-    let deadline = Instant::now() + DAEMON_END;
-    while process.exists() && !is_zombie(&process) && Instant::now() < deadline {
-        thread::sleep(Duration::from_millis(5));
+impl Daemon {
+    fn of(path: &Path) -> Option<Self> {
+        let stats = std::fs::read_to_string(path.join(".slotfs/stats")).ok()?;
+        let value = |name: &str| stats.lines().find_map(|line| line.strip_prefix(name));
+        Some(Self {
+            pid: value("pid ")?.parse().ok()?,
+            mount_id: value("mount_id ").and_then(|id| id.parse().ok()),
+        })
     }
 }
 
-/// A daemon whose parent has not reaped it has ended all the same.
-fn is_zombie(process: &Path) -> bool {
-    std::fs::read_to_string(process.join("stat")).is_ok_and(|stat| {
-        stat.rsplit_once(") ")
-            .is_some_and(|(_, rest)| rest.starts_with('Z'))
-    })
+/// Refuses to mount over the folder that holds the store: the mount would hide it.
+///
+/// # Errors
+/// [`Error::Mount`]
+pub fn must_not_hide(store: &Path, mountpoint: &Path) -> Result<()> {
+    // A store that is not there is somebody else's error.
+    match store.canonicalize() {
+        Ok(file) if file.starts_with(mountpoint) => Err(error(
+            format!(
+                "the store {} lies in {}, and the mount would hide it",
+                shown::path(store),
+                shown::path(mountpoint)
+            ),
+            Some("mount at another folder, an empty one".into()),
+        )),
+        _ => Ok(()),
+    }
 }

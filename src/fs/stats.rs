@@ -23,7 +23,7 @@ macro_rules! counters {
 
 counters! {
     lookup, getattr, setattr, open, create, read, write, copy_file_range, flush, fsync, release,
-    opendir, readdir, rename, unlink, statfs, verdicts_good, verdicts_bad, logins, logins_failed,
+    opendir, readdir, rename, unlink, statfs, mount_id, verdicts_good, verdicts_bad, logins, logins_failed,
 }
 
 impl Stats {

@@ -40,6 +40,9 @@ impl Hsm {
             return Err(Error::OtherAuthentication { slot, kind });
         }
         let stored = self.credential_of(slot, role)?;
+        if let Some(kib) = stored.credential.lacks_memory() {
+            return Err(Error::NoMemory { slot, kib });
+        }
         // Read from clear text that is only authenticated once logged in: a planted high number buys
         // guesses that the file's owner could make at home anyway.
         let most = Policies::from_stored(&row.policies)
@@ -81,9 +84,9 @@ impl Hsm {
             CredentialError::Kdf(KdfError::Cost) => {
                 damaged("asks for an Argon2 cost that is not accepted")
             }
-            CredentialError::Kdf(KdfError::Memory | KdfError::Random) => Error::Store {
-                path: self.path().to_owned(),
-                why: format!("not enough memory to log in to slot {slot}"),
+            CredentialError::Kdf(KdfError::Memory | KdfError::Random) => Error::NoMemory {
+                slot,
+                kib: stored.credential.memory_kib(),
             },
         })?;
         let version = row.as_version();

@@ -83,6 +83,7 @@ pub fn sql(path: &Path) -> impl Fn(rusqlite::Error) -> Error + '_ {
         let path = path.to_owned();
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Error::DiskFull { path },
+            _ if is_file_size(&error) => Error::DiskFull { path },
             Some(ErrorCode::ReadOnly) => Error::StoreReadOnly { path },
             Some(ErrorCode::DatabaseCorrupt) => Error::Damaged {
                 what: format!("{}: {error}", path.display()),
@@ -100,6 +101,17 @@ pub fn sql(path: &Path) -> impl Fn(rusqlite::Error) -> Error + '_ {
             },
         }
     }
+}
+
+/// Whether a write failed that the limit of file sizes (RLIMIT_FSIZE) may have cut off: no more room, and no damage.
+fn is_file_size(error: &rusqlite::Error) -> bool {
+    use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+    use rusqlite::ffi::{SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_TRUNCATE, SQLITE_IOERR_WRITE};
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    matches!(
+        code,
+        Some(SQLITE_IOERR_WRITE | SQLITE_IOERR_TRUNCATE | SQLITE_IOERR_SHMSIZE)
+    ) && getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
 }
 
 /// Whether the store's own content is to blame for `error`: a damaged page, or a value that no write of ours

@@ -1,0 +1,180 @@
+//! The kernel's table of mounts (proc(5), `mountinfo`). Every path in it is bytes.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The source of our mounts, and the subtype of `fuse` that is their type.
+pub const SOURCE: &str = "slotfs";
+
+/// A mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Unique while the mount is there. `mount --move` keeps it.
+    pub id: u64,
+    /// The mount that this one is mounted on.
+    pub parent: u64,
+    /// `major:minor`, the same in every namespace and for every bind mount of one filesystem.
+    pub device: String,
+    /// Where it is mounted.
+    pub point: PathBuf,
+    kind: Vec<u8>,
+    source: Vec<u8>,
+}
+
+impl Entry {
+    /// Whether a slotfs daemon made it. Daemons of earlier versions mounted with the type `fuse` alone.
+    pub fn is_slotfs(&self) -> bool {
+        self.source == SOURCE.as_bytes() && matches!(self.kind.as_slice(), b"fuse" | b"fuse.slotfs")
+    }
+}
+
+/// Every mount in the namespace of this process.
+pub fn read() -> io::Result<Vec<Entry>> {
+    of(Path::new("/proc/self"))
+}
+
+/// Every mount in the namespace of the process with that folder in /proc.
+pub fn of(process: &Path) -> io::Result<Vec<Entry>> {
+    Ok(parse(&std::fs::read(process.join("mountinfo"))?))
+}
+
+fn parse(table: &[u8]) -> Vec<Entry> {
+    table
+        .split(|byte| *byte == b'\n')
+        .filter_map(entry)
+        .collect()
+}
+
+fn entry(line: &[u8]) -> Option<Entry> {
+    // ID, parent, device, root, mountpoint, options, optional fields; after "-" type, source, options.
+    let mut fields = line.split(|byte| *byte == b' ');
+    let id = number(fields.next()?)?;
+    let parent = number(fields.next()?)?;
+    let device = String::from_utf8(fields.next()?.to_vec()).ok()?;
+    let point = unescape(fields.nth(1)?);
+    let mut filesystem = fields.skip_while(|field| *field != b"-").skip(1);
+    Some(Entry {
+        id,
+        parent,
+        device,
+        point: PathBuf::from(OsString::from_vec(point)),
+        kind: unescape(filesystem.next()?),
+        source: unescape(filesystem.next()?),
+    })
+}
+
+fn number(field: &[u8]) -> Option<u64> {
+    std::str::from_utf8(field).ok()?.parse().ok()
+}
+
+/// The table writes space, tab, newline, backslash and `#` as three octal digits.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let octal = after
+            .get(..3)
+            .filter(|_| *first == b'\\')
+            .and_then(|digits| {
+                let text = std::str::from_utf8(digits).ok()?;
+                u8::from_str_radix(text, 8).ok()
+            });
+        match octal {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    bytes
+}
+
+/// What is mounted at `path`, topmost when there are several; `None` where `path` is no mountpoint.
+pub fn at(path: &Path) -> Option<Entry> {
+    let table = read().ok()?;
+    // The kernel follows the path itself: the order of the table says nothing once a mount was moved.
+    let topmost = match id_at(path) {
+        Some(id) => table.into_iter().find(|entry| entry.id == id),
+        None => topmost(table, path),
+    };
+    topmost.filter(|entry| entry.point.as_os_str().as_bytes() == path.as_os_str().as_bytes())
+}
+
+/// The mount that `path` lies in. Asks nothing of a FUSE daemon, so a dead one is no obstacle.
+fn id_at(path: &Path) -> Option<u64> {
+    let place = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_CLOEXEC)
+        .open(path)
+        .ok()?;
+    fd_info(&place, "mnt_id:")
+}
+
+/// A number in what the kernel says of an open file.
+fn fd_info(file: impl AsFd, name: &str) -> Option<u64> {
+    let number = file.as_fd().as_raw_fd();
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).ok()?;
+    text.lines()
+        .find_map(|line| line.strip_prefix(name))?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// The device of the FUSE filesystem that `/dev/fuse`, opened, serves; older kernels do not say.
+pub fn device_of(fuse: &File) -> Option<String> {
+    let number = fd_info(fuse, "fuse_connection:")?;
+    // The kernel's own dev_t has 20 bits for the minor number.
+    Some(format!("{}:{}", number >> 20, number & 0xf_ffff))
+}
+
+/// Of the mounts at `path`, the one that no other is mounted on.
+fn topmost(table: Vec<Entry>, path: &Path) -> Option<Entry> {
+    let here: Vec<Entry> = table
+        .into_iter()
+        .filter(|entry| entry.point == path)
+        .collect();
+    let top = here
+        .iter()
+        .rposition(|entry| !here.iter().any(|other| other.parent == entry.id))?;
+    here.into_iter().nth(top)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &[u8] = b"21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 21 0:40 / /mnt/caf\xe9 rw - tmpfs none rw
+31 21 0:41 / /mnt/a\\040b\\012c\\134d rw,nosuid shared:2 master:3 - fuse.slotfs slotfs rw,user_id=0
+32 21 0:42 /0 /mnt/x rw - fuse slotfs rw
+34 33 0:44 / /mnt/x rw - tmpfs none rw
+33 32 0:43 / /mnt/x rw - fuse.sshfs slotfs rw
+broken
+";
+
+    #[test]
+    fn the_table_is_bytes() {
+        let table = parse(TABLE);
+        assert_eq!(table.len(), 6);
+        assert_eq!(table[1].point.as_os_str().as_bytes(), b"/mnt/caf\xe9");
+        assert_eq!(table[2].point, Path::new("/mnt/a b\nc\\d"));
+        assert_eq!(table[2].device, "0:41");
+        let ours: Vec<u64> = table
+            .iter()
+            .filter(|entry| entry.is_slotfs())
+            .map(|entry| entry.id)
+            .collect();
+        assert_eq!(ours, [31, 32]);
+        assert_eq!(topmost(table, Path::new("/mnt/x")).unwrap().id, 34);
+    }
+}

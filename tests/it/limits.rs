@@ -1,0 +1,216 @@
+//! Under every limit of a process `mount` works or fails cleanly: a message, no mount, no process.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use nix::sys::signal::{Signal, kill};
+
+use crate::fixture::{Out, Store, daemons_of, is_mounted, run, sh, wait_for};
+
+fn store_with_a_key() -> Store {
+    let store = Store::empty();
+    store.slot(0, "red");
+    store.aes(0, 1);
+    store
+}
+
+const MOUNT: &str = "mount mnt --login 0 --password-file 0=pw-0";
+
+/// A command under `ulimit`.
+fn limited(store: &Store, limit: &str, line: &str) -> Out {
+    run(Command::new("sh")
+        .args([
+            "-c",
+            &format!("ulimit {limit} && exec \"$SLOTFS\" --store store.db {line}"),
+        ])
+        .current_dir(store.path(""))
+        .env("SLOTFS", env!("CARGO_BIN_EXE_slotfs"))
+        .env("HOME", store.path(""))
+        .env("LC_ALL", "C"))
+}
+
+#[track_caller]
+fn nothing_is_left(store: &Store, why: &str) {
+    assert!(!is_mounted(&store.path("mnt")), "{why}: a mount");
+    // By the environment: a daemon leaves its folder, and other tests mount at the same name.
+    let home = format!("HOME={}", store.path("").display());
+    let ours = |pid: &nix::unistd::Pid| {
+        fs::read(format!("/proc/{pid}/environ")).is_ok_and(|all| {
+            all.split(|byte| *byte == 0)
+                .any(|one| one == home.as_bytes())
+        })
+    };
+    let ended = wait_for(|| {
+        let daemons = daemons_of(Path::new("mnt"));
+        (!daemons.iter().any(ours)).then_some(())
+    });
+    assert!(ended.is_some(), "{why}: a process");
+}
+
+#[track_caller]
+fn unmount(store: &Store) {
+    store.run("umount mnt").ok();
+    nothing_is_left(store, "after an unmount");
+}
+
+/// Address space, data, descriptors, stack, locked memory, file size.
+#[test]
+fn every_limit_is_met_or_named() {
+    let store = store_with_a_key();
+    for (limit, name) in [
+        ("-v 60000", "RLIMIT_AS"),
+        ("-v 200000", "RLIMIT_AS"),
+        ("-v 300000", "RLIMIT_AS"),
+        ("-d 50000", "RLIMIT_DATA"),
+        ("-n 6", "RLIMIT_NOFILE"),
+        ("-n 14", "RLIMIT_NOFILE"),
+        ("-n 26", "RLIMIT_NOFILE"),
+        ("-s 100", ""),
+        ("-l 0", ""),
+        ("-c 0", ""),
+        ("-f 0", "ulimit -f"),
+        ("-f 1", "ulimit -f"),
+        ("-f 2000", ""),
+    ] {
+        let out = limited(&store, limit, MOUNT);
+        if out.code == 0 {
+            assert!(store.path("mnt/0/1").exists(), "{limit}: a dead mount");
+            fs::read(store.path("mnt/0/1")).unwrap();
+            unmount(&store);
+        } else {
+            assert!(!name.is_empty(), "{limit} is no obstacle: {out:?}");
+            // With a limit of 0 the file that takes the message in here stays empty too.
+            let is_told = limit == "-f 0" || out.stderr.contains(name);
+            assert!(is_told, "{limit} is not named: {out:?}");
+            nothing_is_left(&store, limit);
+        }
+    }
+    // And nothing was counted or broken.
+    store.run(MOUNT).ok();
+    unmount(&store);
+}
+
+/// A file that may grow no more is an error of that object, and the daemon lives.
+#[test]
+fn the_file_size_limit_kills_nothing() {
+    let store = store_with_a_key();
+    limited(&store, "-f 400", MOUNT).ok();
+    let daemon = fs::read_to_string(store.path("mnt/.slotfs/stats")).unwrap();
+    let blob = fs::read(store.path("mnt/0/1")).unwrap();
+    let out = sh(
+        r#"for i in $(seq 400); do
+               rm "$M/0/1" || exit 7
+               cp "$B" "$M/0/1" || exit 8
+           done"#,
+        &[
+            ("M", &store.path("mnt")),
+            ("B", &{
+                fs::write(store.path("blob"), &blob).unwrap();
+                store.path("blob")
+            }),
+        ],
+    );
+    if out.code != 0 {
+        assert!(
+            out.stderr.contains("No space left") || out.stderr.contains("File too large"),
+            "{out:?}"
+        );
+    }
+    let pid = daemon.lines().next().unwrap();
+    let now = fs::read_to_string(store.path("mnt/.slotfs/stats")).unwrap();
+    assert_eq!(now.lines().next(), Some(pid), "the daemon lives");
+    unmount(&store);
+    // Commands live as well.
+    let out = limited(
+        &store,
+        "-f 1",
+        "object generate -type aes -bits 256 -label k -slot 0 --password-file 0=pw-0",
+    );
+    assert!((1..128).contains(&out.code), "{out:?}");
+}
+
+/// A login whose memory is not there is not counted.
+#[test]
+fn a_login_without_memory_is_not_counted() {
+    let store = store_with_a_key();
+    for _ in 0..12 {
+        let out = limited(
+            &store,
+            "-v 70000",
+            "partition contents -slot 0 --password-file 0=pw-0",
+        );
+        assert_eq!(out.code, 3, "{out:?}");
+        assert!(out.stderr.contains("not enough memory"), "{out:?}");
+    }
+    store.run_in(0, "partition contents").ok();
+}
+
+/// What the daemon inherited is closed: a lock is free again, and a pipe ends.
+#[test]
+fn inherited_descriptors_are_closed() {
+    let store = store_with_a_key();
+    let slotfs = Path::new(env!("CARGO_BIN_EXE_slotfs"));
+    sh(
+        r#"cd "$D" || exit 1
+           flock lk "$SLOTFS" --store store.db mount mnt --login 0 --password-file 0=/dev/fd/9 9<pw-0 || exit 2
+           flock -n lk true || exit 3
+           [ -e mnt/0/1 ] || exit 4
+           "$SLOTFS" umount mnt || exit 5
+           mkfifo pipe
+           cat pipe > read & reader=$!
+           exec 7> pipe
+           "$SLOTFS" --store store.db mount mnt || exit 6
+           exec 7>&-
+           wait $reader || exit 8
+           "$SLOTFS" umount mnt"#,
+        &[("D", &store.path("")), ("SLOTFS", slotfs)],
+    )
+    .ok();
+}
+
+/// A log is a regular file: `--log-file`, and the one beside the store.
+#[test]
+fn a_log_is_a_regular_file() {
+    let store = store_with_a_key();
+    fs::write(store.path("victim"), "").unwrap();
+    fs::create_dir(store.path("folder")).unwrap();
+    symlink(store.path("victim"), store.path("link")).unwrap();
+    symlink(store.path("new"), store.path("dangling")).unwrap();
+    sh("mkfifo \"$P\"", &[("P", &store.path("fifo"))]).ok();
+    for log in ["link", "dangling", "fifo", "folder", "/dev/zero"] {
+        for more in ["", "--foreground"] {
+            let out = store.run(&format!("{MOUNT} --log-file {log} {more}"));
+            assert_ne!(out.code, 0, "{log}: {out:?}");
+            assert!(out.stderr.contains(log), "{log}: {out:?}");
+            nothing_is_left(&store, log);
+        }
+    }
+    assert_eq!(fs::read(store.path("victim")).unwrap(), b"");
+    assert!(!store.path("new").exists());
+    symlink(store.path("victim"), store.path("store.db.log")).unwrap();
+    let out = store.run(MOUNT);
+    assert_ne!(out.code, 0, "{out:?}");
+    nothing_is_left(&store, "a link beside the store");
+    for log in ["/dev/null", "-", "plain"] {
+        store.run(&format!("{MOUNT} --log-file {log}")).ok();
+        unmount(&store);
+    }
+    assert_eq!(fs::read(store.path("victim")).unwrap(), b"");
+}
+
+/// A daemon that is killed as soon as it is ready leaves nothing that `umount` cannot clear.
+#[test]
+fn a_daemon_that_dies_is_cleared() {
+    let store = store_with_a_key();
+    store.run(MOUNT).ok();
+    let stats = fs::read_to_string(store.path("mnt/.slotfs/stats")).unwrap();
+    let pid = stats.lines().next().unwrap().strip_prefix("pid ").unwrap();
+    kill(
+        nix::unistd::Pid::from_raw(pid.parse().unwrap()),
+        Signal::SIGKILL,
+    )
+    .unwrap();
+    unmount(&store);
+}
