@@ -22,7 +22,7 @@ pub enum OpenFile {
     /// An object, sealed at open and served from that.
     Object(ObjectFile, Arc<SealedBlob>),
     /// A blob coming in.
-    Incoming(Mutex<Incoming>),
+    Incoming(Box<Mutex<Incoming>>),
     /// A staging file.
     Staging(Arc<StagingFile>),
     /// A control file's text, as it was at open; the partition whose objects it tells of.
@@ -89,7 +89,7 @@ impl OpenFiles {
         if writers.of.len() >= MOST_INCOMING {
             self.make_room(&mut writers, slot, pid, dropped)?;
         }
-        let handle = self.add(OpenFile::Incoming(Mutex::new(incoming)));
+        let handle = self.add(OpenFile::Incoming(Box::new(Mutex::new(incoming))));
         writers.of.insert(handle.0, pid);
         writers.files.entry(pid).or_default().insert(handle.0);
         Ok(handle)
