@@ -288,7 +288,7 @@ impl Import {
         let mut objects =
             import::import(&file, raw, &naming, password.as_ref()).map_err(|error| {
                 Error::ObjectRefused {
-                    why: format!("{}: {error}", self.file.display()),
+                    why: format!("{}: {error}", crate::shown::path(&self.file)),
                     hint: error.hint(),
                 }
             })?;

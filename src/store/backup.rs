@@ -52,7 +52,7 @@ impl Store {
 
     /// What must not be written over, whatever the user says.
     fn refuse(&self, file: &Path, replace: bool) -> Result<()> {
-        let usage = |why: &str| Err(Error::Usage(format!("{}: {why}", file.display())));
+        let usage = |why: &str| Err(Error::Usage(format!("{}: {why}", crate::shown::path(file))));
         let there = match fs::symlink_metadata(file) {
             Ok(there) => Some(there),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -77,7 +77,7 @@ impl Store {
             if !replace {
                 return Err(Error::NotConfirmed(format!(
                     "{} exists; name another file, or replace it with -force",
-                    file.display()
+                    crate::shown::path(file)
                 )));
             }
         }
@@ -87,7 +87,7 @@ impl Store {
             if fs::symlink_metadata(&companion).is_ok() {
                 return usage(&format!(
                     "{} belongs to a database of that name that is in use or was not closed; name another file, or remove it when nothing uses it",
-                    companion.display()
+                    crate::shown::path(&companion)
                 ));
             }
         }
@@ -100,8 +100,8 @@ impl Store {
             Err(Error::Damaged {
                 what: format!(
                     "{}: a copy of it does not pass SQLite's checks, so {} was not written: {what}; 'slotfs store check' says more",
-                    self.path.display(),
-                    copy.target.display()
+                    crate::shown::path(&self.path),
+                    crate::shown::path(&copy.target)
                 ),
             })
         };
@@ -190,7 +190,7 @@ struct Partial {
 impl Partial {
     fn beside(target: &Path) -> Result<Self> {
         if target.file_name().is_none() {
-            let why = format!("{}: it does not name a file", target.display());
+            let why = format!("{}: it does not name a file", crate::shown::path(target));
             return Err(Error::Usage(why));
         }
         let folder = match target.parent() {
@@ -243,7 +243,10 @@ impl Drop for Partial {
         if !self.finished
             && let Err(error) = fs::remove_file(&self.path)
         {
-            log::warn!("{} is left over, remove it: {error}", self.path.display());
+            log::warn!(
+                "{} is left over, remove it: {error}",
+                crate::shown::path(&self.path)
+            );
         }
     }
 }
@@ -275,7 +278,7 @@ fn is_same_name(one: &Path, other: &Path) -> bool {
 }
 
 fn interrupted(file: &Path) -> Error {
-    Error::Interrupted(format!("{} was not written", file.display()))
+    Error::Interrupted(format!("{} was not written", crate::shown::path(file)))
 }
 
 fn failed(file: &Path) -> impl Fn(io::Error) -> Error + '_ {

@@ -173,7 +173,7 @@ impl Domain {
         if let Some(path) = self.domainkey {
             let file = read_secret(&path, MOST_KEY_FILE_BYTES)?;
             return DomainKey::from_pem(file.bytes())
-                .map_err(|why| Error::Usage(format!("{}: {why}", path.display())));
+                .map_err(|why| Error::Usage(format!("{}: {why}", crate::shown::path(&path))));
         }
         let string = match self.domain {
             Some(string) => Zeroizing::new(string),
