@@ -5,13 +5,12 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fuser::{Config, Session, SessionACL};
-use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::credential::{KeyShare, Role, Secret};
@@ -110,13 +109,11 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
     let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     signals.thread_block().map_err(system("block signals"))?;
     logging::for_daemon(match ground {
-        Ground::Fore => plan
-            .log_file
-            .as_deref()
-            .map(log_file::open)
-            .transpose()?
-            .flatten(),
-        Ground::Back => log_file::of_background(plan.log_file.as_deref(), &plan.store)?,
+        Ground::Fore => plan.log_file.as_deref().map(log_file::open).transpose()?,
+        Ground::Back => Some(log_file::of_background(
+            plan.log_file.as_deref(),
+            &plan.store,
+        )?),
     });
     plan.inherited.close();
     let mountpoint = mountpoint::check(&plan.mountpoint)?;
@@ -157,7 +154,7 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
             }
         })
     })
-    .and_then(|()| ready(&mountpoint, &queue));
+    .and_then(|()| ready(&queue));
     let mut early = match begun {
         Ok(early) => early,
         Err(why) => {
@@ -300,9 +297,9 @@ fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> 
         .map_err(|why| limits::lacking("start a thread", &why))
 }
 
-/// Waits until every event loop runs and the mount has answered. An unmount or a signal before that is no failure: it
+/// Waits until every event loop runs. An unmount or a signal before that is no failure: it
 /// is returned.
-fn ready(mountpoint: &Path, queue: &mpsc::Receiver<Event>) -> Result<Option<Event>> {
+fn ready(queue: &mpsc::Receiver<Event>) -> Result<Option<Event>> {
     let deadline = Instant::now() + UNTIL_READY;
     while event_loops() < EVENT_LOOPS {
         match queue.recv_timeout(Duration::from_millis(2)) {
@@ -314,17 +311,9 @@ fn ready(mountpoint: &Path, queue: &mpsc::Receiver<Event>) -> Result<Option<Even
             Err(_) => {}
         }
     }
-    // Any answer is one, also that the store is damaged. Only the kernel itself says these.
-    match nix::sys::statvfs::statvfs(mountpoint) {
-        Err(why @ (Errno::ENOTCONN | Errno::ECONNABORTED)) => {
-            // Unmounted just now, or dead: the session says which.
-            match queue.recv_timeout(LAST_REQUESTS) {
-                Ok(event) => Ok(Some(event)),
-                Err(_) => Err(failed("serve the mount", &why)),
-            }
-        }
-        _ => Ok(None),
-    }
+    // The parent asks for an answer. A daemon must never wait for its own mount: killed then, it could not end, because
+    // its threads would wait for each other.
+    Ok(None)
 }
 
 /// fuser's threads that run.

@@ -188,7 +188,10 @@ pub enum Error {
         handle: Handle,
     },
     /// A store whose tables, triggers or views somebody changed.
-    #[error("store {}: {why}, so nothing is written to it", path.display())]
+    #[error(
+        "store {}: {why}, so nothing is written to it",
+        crate::shown::path(path)
+    )]
     ForeignSchema {
         /// The store's path.
         path: PathBuf,
@@ -279,7 +282,7 @@ pub enum Error {
         slot: SlotId,
     },
     /// The disk under the store is full.
-    #[error("the disk of store {path} is full")]
+    #[error("the disk of store {} is full", crate::shown::path(path))]
     DiskFull {
         /// The store.
         path: PathBuf,
@@ -325,7 +328,7 @@ pub enum Error {
         what: String,
     },
     /// The store could not be opened or used.
-    #[error("store {path}: {why}")]
+    #[error("store {}: {why}", crate::shown::path(path))]
     Store {
         /// The store.
         path: PathBuf,
@@ -333,7 +336,7 @@ pub enum Error {
         why: String,
     },
     /// The store cannot be written.
-    #[error("store {path} cannot be written")]
+    #[error("store {} cannot be written", crate::shown::path(path))]
     StoreReadOnly {
         /// The store.
         path: PathBuf,

@@ -49,6 +49,8 @@ fn builder(default: &str) -> Builder {
         .filter_module("fuser", LevelFilter::Warn)
         // At debug level rustyline prints every key.
         .filter_module("rustyline", LevelFilter::Warn)
+        // fuser reports each answer that an unmount overtook; nobody waits for it any more.
+        .filter_module("fuser::reply", LevelFilter::Off)
         // fuser warns of every unmount that somebody else did.
         .filter_module("fuser::session", LevelFilter::Error);
     builder

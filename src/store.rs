@@ -176,7 +176,7 @@ impl Store {
                 path: path.to_owned(),
                 why: format!(
                     "it is on a read-only filesystem and {} holds commits not yet in it; copy both to a writable folder and use the copy",
-                    wal.display()
+                    crate::shown::path(&wal)
                 ),
             });
         }

@@ -85,7 +85,9 @@ fn print_as_it_is(text: &str) {
     }
 }
 
-fn not_printed(text: &str, source: io::Error) {
+/// What [`write()`] could not write of what a command did: told on standard error, and in the exit status by [`end`]. A
+/// reader that went away is not an error of ours.
+pub fn not_printed(text: &str, source: io::Error) {
     if source.kind() == io::ErrorKind::BrokenPipe {
         return;
     }

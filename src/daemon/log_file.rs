@@ -2,30 +2,32 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::failed;
 use crate::error::{Error, Result};
 
-/// Opens the log at `path` for appending; `None` is standard error, `-`.
+/// Opens the log at `path` for appending; `-` is standard error, also once a daemon in the background has left it.
 ///
 /// A log is a regular file or `/dev/null`: a symbolic link could have the daemon write to a file of its user's that
 /// somebody else chose, and a FIFO would have it wait.
 ///
 /// # Errors
 /// [`Error::File`]
-pub fn open(path: &Path) -> Result<Option<File>> {
-    if path == Path::new("-") {
-        return Ok(None);
-    }
+pub fn open(path: &Path) -> Result<File> {
     let in_the_way = |source| Error::File {
         path: path.to_owned(),
         source,
     };
+    if path == Path::new("-") {
+        let stderr = io::stderr().as_fd().try_clone_to_owned();
+        return stderr.map(File::from).map_err(in_the_way);
+    }
     let is_not = |what: &str| in_the_way(io::Error::other(format!("the log cannot be {what}")));
     if path == Path::new("/dev/null") {
-        return null().map(Some);
+        return null();
     }
     let file = OpenOptions::new()
         .append(true)
@@ -46,20 +48,20 @@ pub fn open(path: &Path) -> Result<Option<File>> {
     if kind.nlink() == 0 {
         return Err(is_not("a file that was removed"));
     }
-    Ok(Some(file))
+    Ok(file)
 }
 
 /// The background daemon's log: the file that was named, else one beside the store, else none.
 ///
 /// # Errors
 /// [`Error::File`] for one that was named.
-pub fn of_background(named: Option<&Path>, store: &Path) -> Result<Option<File>> {
+pub fn of_background(named: Option<&Path>, store: &Path) -> Result<File> {
     if let Some(path) = named {
         return open(path);
     }
     if !store.exists() {
         // What is wrong with the store is said next, and is all there is to say.
-        return null().map(Some);
+        return null();
     }
     let mut beside = store.as_os_str().to_owned();
     beside.push(".log");
@@ -69,7 +71,7 @@ pub fn of_background(named: Option<&Path>, store: &Path) -> Result<Option<File>>
         }
         // Told where a person still sees it.
         let _ = writeln!(io::stderr(), "slotfs: no log: {error}");
-        null().map(Some)
+        null()
     })
 }
 

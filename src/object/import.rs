@@ -191,7 +191,9 @@ fn one(
             pkcs8::private(key.bytes(), naming)?
         }
         Form::Pkcs12 => {
-            work.advise("write it anew with fewer, 600000 is plenty");
+            work.advise(
+                "write it anew with fewer rounds: 600000 is plenty, by -iter of openssl pkcs12 -export",
+            );
             return pkcs12::objects(bytes, Password::new(password()?), naming, work);
         }
         Form::Pkcs1 => rsa::private(bytes, None, naming)?,

@@ -54,7 +54,7 @@ impl History {
         if let Some(path) = self.path.take() {
             log::warn!(
                 "{}: no history is kept: {why}; SLOTFS_HISTORY names another file, or none when it is empty",
-                path.display()
+                crate::shown::path(&path)
             );
         }
     }

@@ -94,10 +94,10 @@ fn banner(shell: &Shell) {
         Err(error) => text.push_str(&format!("{error}\n")),
         Ok(path) if !path.exists() => text.push_str(&format!(
             "Store: {} (not there yet, 'partition init' makes it)\n",
-            path.display()
+            crate::shown::path(&path)
         )),
         Ok(path) => {
-            text.push_str(&format!("Store: {}\n\n", path.display()));
+            text.push_str(&format!("Store: {}\n\n", crate::shown::path(&path)));
             let slots = console.open_to_look().and_then(|hsm| {
                 let table = cli::slot_table(&hsm)?;
                 Ok((table, console.slot(&hsm, None)))

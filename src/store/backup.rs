@@ -54,7 +54,7 @@ impl Store {
 
     /// What must not be written over, whatever the user says.
     fn refuse(&self, file: &Path, replace: bool) -> Result<()> {
-        let usage = |why: &str| Err(Error::Usage(format!("{}: {why}", file.display())));
+        let usage = |why: &str| Err(Error::Usage(format!("{}: {why}", crate::shown::path(file))));
         let there = match fs::symlink_metadata(file) {
             Ok(there) => Some(there),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -79,7 +79,7 @@ impl Store {
             if !replace {
                 return Err(Error::NotConfirmed(format!(
                     "{} exists; name another file, or replace it with -force",
-                    file.display()
+                    crate::shown::path(file)
                 )));
             }
         }
@@ -89,7 +89,7 @@ impl Store {
             if fs::symlink_metadata(&companion).is_ok() {
                 return usage(&format!(
                     "{} belongs to a database of that name that is in use or was not closed; name another file, or remove it when nothing uses it",
-                    companion.display()
+                    crate::shown::path(&companion)
                 ));
             }
         }
@@ -102,8 +102,8 @@ impl Store {
             Err(Error::Damaged {
                 what: format!(
                     "{}: a copy of it does not pass SQLite's checks, so {} was not written: {what}; 'slotfs store check' says more",
-                    self.path.display(),
-                    copy.target.display()
+                    crate::shown::path(&self.path),
+                    crate::shown::path(&copy.target)
                 ),
             })
         };
@@ -217,7 +217,7 @@ struct Partial {
 impl Partial {
     fn beside(target: &Path) -> Result<Self> {
         if target.file_name().is_none() {
-            let why = format!("{}: it does not name a file", target.display());
+            let why = format!("{}: it does not name a file", crate::shown::path(target));
             return Err(Error::Usage(why));
         }
         let folder = match target.parent() {
@@ -270,7 +270,10 @@ impl Drop for Partial {
         if !self.finished
             && let Err(error) = fs::remove_file(&self.path)
         {
-            log::warn!("{} is left over, remove it: {error}", self.path.display());
+            log::warn!(
+                "{} is left over, remove it: {error}",
+                crate::shown::path(&self.path)
+            );
         }
     }
 }
@@ -302,7 +305,7 @@ fn is_same_name(one: &Path, other: &Path) -> bool {
 }
 
 fn interrupted(file: &Path) -> Error {
-    Error::Interrupted(format!("{} was not written", file.display()))
+    Error::Interrupted(format!("{} was not written", crate::shown::path(file)))
 }
 
 fn failed(file: &Path) -> impl Fn(io::Error) -> Error + '_ {

@@ -528,7 +528,7 @@ impl Writer {
                 if !self.erase_told {
                     log::warn!(
                         "destroyed objects are still in {}-wal ({why}); tried again until they are not",
-                        self.path.display()
+                        crate::shown::path(&self.path)
                     );
                     self.erase_told = true;
                 }

@@ -86,14 +86,14 @@ pub fn sql(path: &Path) -> impl Fn(rusqlite::Error) -> Error + '_ {
             _ if is_file_size(&error) => Error::DiskFull { path },
             Some(ErrorCode::ReadOnly) => Error::StoreReadOnly { path },
             Some(ErrorCode::DatabaseCorrupt) => Error::Damaged {
-                what: format!("{}: {error}", path.display()),
+                what: format!("{}: {error}", crate::shown::path(&path)),
             },
             Some(ErrorCode::NotADatabase) => Error::Store {
                 path,
                 why: "it is not a slotfs store".into(),
             },
             _ if is_unreadable(&error) => Error::Damaged {
-                what: format!("{}: {error}", path.display()),
+                what: format!("{}: {error}", crate::shown::path(&path)),
             },
             _ => Error::Store {
                 path,

@@ -50,7 +50,7 @@ fn refuse(store: &Path, file: &Path, instead: &str) -> Result<()> {
         why: if file == store {
             format!("it is {is}; {instead}")
         } else {
-            format!("{} is {is}; {instead}", file.display())
+            format!("{} is {is}; {instead}", crate::shown::path(file))
         },
     })
 }

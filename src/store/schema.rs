@@ -303,8 +303,8 @@ fn migrate(path: &Path, connection: &Connection, from: i32) -> Result<()> {
     let copy = super::backup::copy_before_migration(path, connection, from)?;
     log::warn!(
         "{}: its schema goes from version {from} to {VERSION}; a copy as it was is {}: remove it when all is well, it holds what is destroyed from now on",
-        path.display(),
-        copy.display()
+        crate::shown::path(path),
+        crate::shown::path(&copy)
     );
     at_once(path, connection, || {
         let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;

@@ -214,3 +214,61 @@ fn a_daemon_that_dies_is_cleared() {
     .unwrap();
     unmount(&store);
 }
+
+/// A user mounts by fusermount3: the same promises, and words that fit what is missing.
+#[test]
+fn as_a_user() {
+    let store = store_with_a_key();
+    let out = run(Command::new("unshare")
+        .args(["-m", "sh", "-c", AS_A_USER])
+        .current_dir(store.path(""))
+        .env("SLOTFS", env!("CARGO_BIN_EXE_slotfs"))
+        .env("LC_ALL", "C"));
+    out.ok();
+}
+
+/// In a namespace without other tests' mounts, with a /dev/fuse that everybody may open.
+const AS_A_USER: &str = r#"
+set -eu
+grep -E ' - fuse[^ ]* slotfs ' /proc/self/mountinfo | cut -d' ' -f5 | while read -r at; do
+    umount -l "$at" 2>/dev/null || :
+done
+die() { echo "FAILED: $*" >&2; cat err >&2 || :; exit 99; }
+mknod fuse c 10 229; chmod 666 fuse; mount --bind fuse /dev/fuse
+cp "$SLOTFS" slotfs; chmod 755 slotfs .; chown -R nobody store.db* pw-0 mnt
+mkdir home; chown nobody . home
+as_user() { setpriv --reuid nobody --regid nogroup --clear-groups env HOME="$PWD/home" "$@"; }
+serve() { as_user "$@" ./slotfs --store store.db mount mnt --login 0 --password-file 0=pw-0; }
+is_there() { grep -q " $PWD/mnt .* - fuse.slotfs slotfs " /proc/self/mountinfo; }
+for limit in --nproc=1 --nproc=4 --nproc=8 --nproc=12 --as=200000000 --nofile=14; do
+    if serve prlimit "$limit" 2>err; then
+        as_user cat mnt/0/1 > none || die "$limit: a dead mount"
+        as_user ./slotfs umount mnt
+    fi
+    if is_there; then die "$limit: a mount is left"; fi
+done
+serve prlimit --nproc=1 2>err && die "with one process"
+grep -q RLIMIT_NPROC err || die "not named"
+grep -q 'Debian' err && die "fusermount3 is there"
+serve setpriv --no-new-privs 2>err && die "without privileges"
+grep -q no_new_privs err || die "not named"
+serve env FUSERMOUNT_PATH=/nonexistent 2>err && die "without fusermount3"
+grep -q 'needs fusermount3' err || die "not named"
+chmod 600 /dev/fuse
+serve 2>err && die "without /dev/fuse"
+grep -q 'the mode of /dev/fuse' err || die "not named"
+chmod 666 /dev/fuse
+# Only its own mount goes here too.
+mkdir data; mount --bind data mnt; chown nobody mnt
+for how in TERM './slotfs umount' 'fusermount3 -u'; do
+    serve; is_there || die "no mount"
+    case $how in
+    TERM) as_user sh -c 'kill -TERM $(sed -n "s/^pid //p" mnt/.slotfs/stats)' ;;
+    *) as_user $how mnt ;;
+    esac
+    tries=0
+    while is_there; do tries=$((tries + 1)); [ $tries -lt 400 ] || die "$how: it stays"; sleep 0.05; done
+    grep -q " $PWD/mnt " /proc/self/mountinfo || die "$how: the mount below is gone"
+done
+umount mnt
+"#;

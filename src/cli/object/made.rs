@@ -56,7 +56,7 @@ struct Report {
     /// The first reason why a group was not stored.
     failed: Option<Error>,
     /// What standard output said, when it took no more.
-    untold: Option<io::Error>,
+    untold: Option<io::ErrorKind>,
 }
 
 impl Report {
@@ -122,8 +122,10 @@ impl Report {
         if self.untold.is_some() {
             return;
         }
-        let written = self.progress.around(|| output::write(text.as_bytes()));
-        self.untold = written.err();
+        if let Err(why) = self.progress.around(|| output::write(text.as_bytes())) {
+            self.untold = Some(why.kind());
+            output::not_printed(text, why);
+        }
     }
 
     /// After the last, with what ended the list and whether Ctrl-C did.
@@ -150,14 +152,13 @@ impl Report {
 
     fn outcome(&mut self, listed: Result<()>, interrupted: bool) -> Result<()> {
         let (slot, made, of) = (self.slot, self.made, self.of);
-        let untold = self
-            .untold
-            .take_if(|why| made < of || why.kind() != io::ErrorKind::BrokenPipe);
+        // With all of them made, its error is told already.
+        let untold = self.untold.take_if(|_| made < of);
         let why = match (self.failed.take(), listed, untold) {
             (Some(error), ..) | (None, Err(error), _) => error,
-            (None, Ok(()), Some(source)) => Error::File {
+            (None, Ok(()), Some(kind)) => Error::File {
                 path: "standard output".into(),
-                source,
+                source: kind.into(),
             },
             (None, Ok(()), None) if interrupted && made < of => {
                 return Err(Error::Interrupted(format!(

@@ -212,8 +212,9 @@ impl Domain {
         }
         if let Some(path) = self.domainkey {
             let file = read_guarded(&path, MOST_KEY_FILE_BYTES, Keeper::Owner)?;
-            let refused =
-                |why: &dyn std::fmt::Display| Error::Usage(format!("{}: {why}", path.display()));
+            let refused = |why: &dyn std::fmt::Display| {
+                Error::Usage(format!("{}: {why}", crate::shown::path(&path)))
+            };
             let key = DomainKey::from_pem(file.bytes()).map_err(|why| refused(&why))?;
             if key.is_one_byte() {
                 return Err(refused(

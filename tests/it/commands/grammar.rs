@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{USAGE, one_slot};
-use crate::fixture::{Out, Store, password, run_with_input};
+use crate::fixture::{Out, Store, password, run_with_input, write_private};
 
 /// The line in words, for a command or for the shell.
 fn in_the_shell(store: &Store, line: &str) -> Out {
@@ -204,7 +204,7 @@ fn help_lists_what_there_is() {
 #[test]
 fn warnings_are_words() {
     let store = Store::empty();
-    fs::write(store.path("pw"), password(0)).unwrap();
+    write_private(&store.path("pw"), &password(0));
     let line = "partition init -slot 0 -label a -domain weak --password-file 0=pw -force";
     let out = store.run(line).ok();
     let warning = out
