@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 const LOOP_BYTES: usize = 16 * 1024 * 1024 + 4096;
 /// For answers, for the store's pages, and for what the allocator rounds up.
 const OTHER_BYTES: usize = 32 * 1024 * 1024;
+/// What glibc's malloc reserves of the address space for each thread that allocates (`HEAP_MAX_SIZE`). It is not memory,
+/// but RLIMIT_AS counts it.
+const ARENA_BYTES: usize = 64 * 1024 * 1024;
 /// Threads beside the event loops: the session, the signals, the watch, a login, and a few in reserve.
 const OTHER_THREADS: usize = 8;
 /// Descriptors: /dev/fuse once for each event loop, pipes, the store's files, and a few requests' worth.
@@ -43,9 +46,15 @@ fn try_threads() -> Result<()> {
     let (say, hear) = mpsc::channel();
     let mut threads = Vec::new();
     let mut outcome = Ok(());
+    let has_limit = getrlimit(Resource::RLIMIT_AS).is_ok_and(|(soft, _)| soft != RLIM_INFINITY);
+    let arenas = if has_limit {
+        (EVENT_LOOPS + OTHER_THREADS) * ARENA_BYTES
+    } else {
+        0
+    };
     for i in 0..EVENT_LOOPS + OTHER_THREADS {
         let bytes = match i {
-            0 => LOOP_BYTES + OTHER_BYTES,
+            0 => LOOP_BYTES + OTHER_BYTES + arenas,
             _ if i < EVENT_LOOPS => LOOP_BYTES,
             _ => 4096,
         };

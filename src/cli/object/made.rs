@@ -31,7 +31,7 @@ pub(super) fn store(
     let slot = console.slot(&hsm, target.slot)?;
     console.login(&hsm, slot, &[Role::Co])?;
     let mut report = Report::begin(console.json(), slot, groups.len() as u64);
-    if report.untold.is_some() {
+    if report.unread {
         return report.close(Ok(()), false);
     }
     let interrupt = Interrupt::watch();
@@ -55,8 +55,8 @@ struct Report {
     listed: bool,
     /// The first reason why a group was not stored.
     failed: Option<Error>,
-    /// What standard output said, when it took no more.
-    untold: Option<io::ErrorKind>,
+    /// Whether the reader of standard output has gone.
+    unread: bool,
 }
 
 impl Report {
@@ -69,7 +69,7 @@ impl Report {
             progress: Progress::begin(of),
             listed: false,
             failed: None,
-            untold: None,
+            unread: false,
         };
         if json {
             report.write(&format!("{{\n  \"slot\": {slot},\n  \"objects\": ["));
@@ -104,9 +104,9 @@ impl Report {
         }
         self.write(&text);
         self.progress.show(self.made);
-        match self.untold {
-            Some(_) => ControlFlow::Break(()),
-            None => ControlFlow::Continue(()),
+        match self.unread {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         }
     }
 
@@ -115,16 +115,18 @@ impl Report {
             true => ",",
             false => "",
         };
-        format!("{comma}\n    {object}")
+        format!("{comma}\n    {}", output::compact(object))
     }
 
     fn write(&mut self, text: &str) {
-        if self.untold.is_some() {
+        if self.unread {
             return;
         }
-        if let Err(why) = self.progress.around(|| output::write(text.as_bytes())) {
-            self.untold = Some(why.kind());
-            output::not_printed(text, why);
+        match self.progress.around(|| output::write(text.as_bytes())) {
+            Err(why) if why.kind() == io::ErrorKind::BrokenPipe => self.unread = true,
+            // Told on standard error, so that no handle is lost.
+            Err(why) => output::not_printed(text, why),
+            Ok(()) => {}
         }
     }
 
@@ -139,6 +141,7 @@ impl Report {
             Ok(()) => Value::Null,
             Err(error) => output::error_json(error),
         };
+        let error = output::compact(&error);
         self.write(&format!("\n  ],\n  \"error\": {error}\n}}\n"));
         if outcome.is_ok() {
             outcome = self.outcome(Ok(()), false);
@@ -152,20 +155,20 @@ impl Report {
 
     fn outcome(&mut self, listed: Result<()>, interrupted: bool) -> Result<()> {
         let (slot, made, of) = (self.slot, self.made, self.of);
-        // With all of them made, its error is told already.
-        let untold = self.untold.take_if(|_| made < of);
-        let why = match (self.failed.take(), listed, untold) {
+        // What was told in full needs no reader any more.
+        let unread = self.unread && made < of;
+        let why = match (self.failed.take(), listed, unread) {
             (Some(error), ..) | (None, Err(error), _) => error,
-            (None, Ok(()), Some(kind)) => Error::File {
+            (None, Ok(()), true) => Error::File {
                 path: "standard output".into(),
-                source: kind.into(),
+                source: io::ErrorKind::BrokenPipe.into(),
             },
-            (None, Ok(()), None) if interrupted && made < of => {
+            (None, Ok(()), false) if interrupted && made < of => {
                 return Err(Error::Interrupted(format!(
                     "{made} of {of} were made and are on slot {slot}; the others were not attempted"
                 )));
             }
-            (None, Ok(()), None) => return Ok(()),
+            (None, Ok(()), false) => return Ok(()),
         };
         Err(match (made, why) {
             (0, why) => why,

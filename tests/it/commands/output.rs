@@ -366,7 +366,7 @@ fn what_was_done_is_told_when_the_output_is_lost() {
         (
             format!("object generate -type aes -label k {pw} --json"),
             ">&-",
-            "\"handle\": 5",
+            "\"handle\":5",
         ),
         (
             format!("object import -type aes -file raw -label k {pw}"),
