@@ -424,7 +424,10 @@ pub enum Error {
     #[error("the system gave no random numbers: {0}")]
     Random(#[from] getrandom::Error),
     /// The files at the store's path are no longer those that were opened.
-    #[error("store {}: {why}; nothing more is read from it or written to it", path.display())]
+    #[error(
+        "store {}: {why}; nothing more is read from it or written to it",
+        crate::shown::path(path)
+    )]
     StoreLost {
         /// The store.
         path: PathBuf,
@@ -432,7 +435,10 @@ pub enum Error {
         why: String,
     },
     /// A file with a secret that everybody can change.
-    #[error("{}: everybody can write this file, so nothing in it is trusted", path.display())]
+    #[error(
+        "{}: everybody can write this file, so nothing in it is trusted",
+        crate::shown::path(path)
+    )]
     ExposedFile {
         /// The file.
         path: PathBuf,
@@ -985,7 +991,7 @@ impl Error {
             Self::StoreLost { path, .. } => {
                 format!(
                     "only what was reported as done before is done; unmount and end what uses the store, put its file back or restore a backup after removing {0}-wal and {0}-shm, then try again",
-                    path.display()
+                    crate::shown::path(path)
                 )
             }
             Self::Unverified { .. }

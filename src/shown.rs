@@ -6,6 +6,8 @@ use std::fmt::{self, Display, Formatter, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::object::show::is_hazardous;
+
 /// `path` for a message: bytes that are not UTF-8 as `\xE9`, control characters as `\n` or `\u{202e}`.
 pub fn path(path: &Path) -> impl Display + '_ {
     Shown(path.as_os_str().as_bytes())
@@ -17,7 +19,7 @@ impl Display for Shown<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
             for c in chunk.valid().chars() {
-                if is_unfit(c) {
+                if is_hazardous(c) {
                     write!(f, "{}", c.escape_default())?;
                 } else {
                     f.write_char(c)?;
@@ -29,12 +31,6 @@ impl Display for Shown<'_> {
         }
         Ok(())
     }
-}
-
-/// Controls, line separators, and what changes the direction of the text around it.
-fn is_unfit(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

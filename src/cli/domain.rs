@@ -38,7 +38,7 @@ impl Verb {
             Self::Newkey { file } => {
                 new_key(&file)?;
                 if console.json() {
-                    output::print_json(&json!({ "file": file.display().to_string() }));
+                    output::print_json(&json!({ "file": crate::shown::path(&file).to_string() }));
                 }
                 Ok(Ended::WithResult)
             }

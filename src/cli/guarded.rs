@@ -69,7 +69,7 @@ fn check(path: &Path, it: &Metadata, keeper: Keeper) -> Result<()> {
     if warned.insert((it.dev(), it.ino())) {
         log::warn!(
             "{}: {what} (mode {:04o}); keep it to yourself: chmod 600",
-            path.display(),
+            crate::shown::path(path),
             mode & 0o7777
         );
     }

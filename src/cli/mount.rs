@@ -110,8 +110,8 @@ impl Mount {
             }
         }
         let document = json!({
-            "mountpoint": plan.mountpoint.display().to_string(),
-            "store": plan.store.display().to_string(),
+            "mountpoint": crate::shown::path(&plan.mountpoint).to_string(),
+            "store": crate::shown::path(&plan.store).to_string(),
         });
         if self.foreground {
             daemon::serve(plan, daemon::Ground::Fore)?;
@@ -130,7 +130,7 @@ impl Umount {
     pub fn run(self, console: &Console<'_>) -> Result<Ended> {
         daemon::umount(&self.mountpoint)?;
         if console.json() {
-            let mountpoint = self.mountpoint.display().to_string();
+            let mountpoint = crate::shown::path(&self.mountpoint).to_string();
             output::print_json(&json!({ "mountpoint": mountpoint }));
         }
         Ok(Ended::Bare)

@@ -31,7 +31,12 @@ pub struct PasswordFile {
 impl PasswordFile {
     /// As it is written on a command line, for [`crate::fuzzing`].
     pub(super) fn spelled(&self) -> String {
-        format!("{}:{}={}", self.slot, self.role, self.path.display())
+        format!(
+            "{}:{}={}",
+            self.slot,
+            self.role,
+            crate::shown::path(&self.path)
+        )
     }
 }
 
@@ -273,7 +278,7 @@ pub fn file_password(file: &Path, given: Option<&Path>) -> Result<SecretBytes> {
     if let Some(path) = given {
         return read_password(path);
     }
-    let file = file.display();
+    let file = crate::shown::path(file);
     if !io::stdin().is_terminal() {
         return Err(Error::Usage(format!(
             "{file} is encrypted, and there is no terminal to ask for its password on; give -filepasswordfile PATH"

@@ -66,7 +66,7 @@ impl Console<'_> {
 /// Takes the share in the file at `path`; one that cannot be taken is told.
 fn add(gathering: &mut Gathering, path: &Path, texts: &mut Vec<SecretBytes>) -> Option<Secret> {
     let taken = read_guarded(path, MOST_SHARE_BYTES, Keeper::Owner).and_then(|text| {
-        let secret = gathering.add(&path.display().to_string(), text.bytes())?;
+        let secret = gathering.add(&crate::shown::path(path).to_string(), text.bytes())?;
         Ok((text, secret))
     });
     match taken {
@@ -145,7 +145,7 @@ impl Issued {
             for file in issued.files.drain(..) {
                 output::tell(&format!(
                     "slotfs: {} was written, and may be in use: try to log in with it before you remove it\n",
-                    file.display()
+                    crate::shown::path(&file)
                 ));
             }
         }
@@ -156,7 +156,7 @@ impl Issued {
     pub fn keep(mut self, json: bool) -> Vec<String> {
         let files: Vec<String> = std::mem::take(&mut self.files)
             .iter()
-            .map(|file| file.display().to_string())
+            .map(|file| crate::shown::path(file).to_string())
             .collect();
         self.folder = None;
         if !json {

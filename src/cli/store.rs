@@ -107,7 +107,11 @@ fn check(console: &Console<'_>, given: Vec<SlotId>, repair: bool) -> Result<Ende
     let outcome = match report.count {
         0 => Ok(()),
         count => Err(Error::Damaged {
-            what: format!("{} has {}", hsm.path().display(), plural(count, "finding")),
+            what: format!(
+                "{} has {}",
+                crate::shown::path(hsm.path()),
+                plural(count, "finding")
+            ),
         }),
     };
     if !console.json() {
@@ -241,17 +245,17 @@ fn backup(console: &Console<'_>, file: &Path, force: bool) -> Result<Ended> {
     let hsm = console.open_to_look()?;
     let interrupt = Interrupt::watch();
     let bytes = hsm.backup(file, force, &|| interrupt.pressed())?;
-    let store = hsm.path().display().to_string();
+    let store = crate::shown::path(hsm.path()).to_string();
     if console.json() {
         output::print_json(&json!({
             "store": store,
-            "file": file.display().to_string(),
+            "file": crate::shown::path(file).to_string(),
             "bytes": bytes,
         }));
     } else {
         output::print(&format!(
             "Store {store} was copied to {}, {bytes} bytes.\n",
-            file.display()
+            crate::shown::path(file)
         ));
     }
     Ok(Ended::WithResult)

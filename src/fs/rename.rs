@@ -258,8 +258,11 @@ impl Inner {
             wish.check(slot, trashed.object.ouid)?;
             let want = match wish {
                 Wish::Handle(handle) => Some(handle),
-                _ if self.hsm.find(slot, name.handle).is_ok() => None,
-                _ => Some(name.handle),
+                _ => match self.hsm.find(slot, name.handle) {
+                    Err(Error::NoSuchObject { .. }) => Some(name.handle),
+                    // Also where the one that has it is damaged.
+                    _ => None,
+                },
             };
             Ok((trashed, want))
         });

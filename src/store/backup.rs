@@ -120,7 +120,7 @@ impl Store {
                 if !found.is_empty() {
                     log::warn!(
                         "{}: {} damaged values are in the copy as they are in the store; 'slotfs store check' names their rows",
-                        self.path.display(),
+                        crate::shown::path(&self.path),
                         found.len()
                     );
                 }

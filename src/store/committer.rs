@@ -552,15 +552,15 @@ impl Writer {
                 self.completed = true;
                 log::warn!(
                     "{}: the log of the store that was written over is now {}",
-                    self.path.display(),
-                    aside.display()
+                    crate::shown::path(&self.path),
+                    crate::shown::path(&aside)
                 );
             }
             Err(error) => {
                 self.completed = true;
                 log::warn!(
                     "{0}: remove {0}-wal, it belongs to the store that was written over: {error}",
-                    self.path.display()
+                    crate::shown::path(&self.path)
                 );
             }
         }
@@ -571,13 +571,19 @@ impl Writer {
             Ok(0) => {
                 self.completed = true;
                 if let Err(error) = self.identity.sync_log() {
-                    log::warn!("{}-wal is not synced: {error}", self.path.display());
+                    log::warn!(
+                        "{}-wal is not synced: {error}",
+                        crate::shown::path(&self.path)
+                    );
                 }
             }
             Ok(_) => {}
             Err(error) => {
                 self.completed = true;
-                log::warn!("the old {}-wal is not empty: {error}", self.path.display());
+                log::warn!(
+                    "the old {}-wal is not empty: {error}",
+                    crate::shown::path(&self.path)
+                );
             }
         }
     }

@@ -61,7 +61,7 @@ impl Loss {
         };
         Error::StoreLost {
             path: store.to_owned(),
-            why: format!("{} {what} while it was in use", file.display()),
+            why: format!("{} {what} while it was in use", crate::shown::path(file)),
         }
     }
 }

@@ -64,7 +64,7 @@ pub fn check(path: &Path) -> Result<()> {
         path: path.to_owned(),
         why: format!(
             "its file was removed or replaced while {user} was using it; end that process, then restore the file again, without the old {} and -shm",
-            beside(path, "-wal").display()
+            crate::shown::path(&beside(path, "-wal"))
         ),
     })
 }

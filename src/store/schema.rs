@@ -400,7 +400,7 @@ pub fn created_secs(path: &Path, connection: &Connection) -> Result<u64> {
         .unwrap_or_else(|what| {
             log::warn!(
                 "store {}: the table store is damaged: {what}; folders show the year 1970",
-                path.display()
+                crate::shown::path(path)
             );
             0
         }))

@@ -59,7 +59,7 @@ impl Export {
             false => write(&self.file, content.bytes(), mode, self.force)?,
         }
         let bytes = content.bytes().len();
-        let file = self.file.display();
+        let file = crate::shown::path(&self.file);
         if console.json() {
             output::print_json(&json!({
                 "slot": slot.0,
@@ -120,7 +120,7 @@ fn write(path: &Path, content: &[u8], mode: u32, force: bool) -> Result<()> {
     if force && !is_replaceable(path) {
         return Err(Error::Usage(format!(
             "{}: it is not a plain file; name another file, or - for standard output",
-            path.display()
+            crate::shown::path(path)
         )));
     }
     let written = match force {

@@ -44,7 +44,7 @@ pub(super) fn next_row(tx: &mut Tx<'_>) -> Result<NextRow> {
         _ => {
             log::warn!(
                 "{}: the counter of row ids was damaged; it goes on at {highest}, the highest row there is",
-                tx.path.display()
+                crate::shown::path(tx.path)
             );
             set(tx, highest)?
         }
