@@ -274,11 +274,12 @@ impl Inner {
         };
         match &*open {
             OpenFile::Incoming(incoming) => {
-                let ended = matches!(self.check_belongs(&open), Err(Error::Gone));
+                let belongs = self.check_belongs(&open);
                 let incoming = lock(incoming);
                 let (slot, name) = (incoming.slot, incoming.called());
-                if ended {
-                    log::info!("slot {slot}: {name} was open when its partition ended");
+                if let Err(why) = belongs {
+                    // A store that is lost was told of, once and loudly.
+                    log::info!("slot {slot}: {name} was not stored: {why}");
                 } else if let Some(why) = incoming.release() {
                     self.hsm.note_refusal(slot, &name, incoming.source(), why);
                 } else if incoming.left_nothing() {

@@ -11,9 +11,10 @@ const RCLONE: &str = concat!(
     include_str!("rclone.py"),
     r#"' "$F" "$D/$N""#
 );
-/// Before 1.63, as Debian has it, or with --inplace: straight to the name.
+/// Before 1.63, as Debian has it, or with --inplace: straight to the name. Keys made at once have one size and one time,
+/// by which rclone takes them for the same file.
 const RCLONE_INPLACE: &str =
-    r#"rclone --config= --retries 1 --low-level-retries 1 copyto "$F" "$D/$N""#;
+    r#"rclone --config= --retries 1 --low-level-retries 1 --ignore-times copyto "$F" "$D/$N""#;
 const PYTHON_MKSTEMP: &str = r#"python3 -c 'import os, sys, tempfile
 source, target = sys.argv[1:]
 out, name = tempfile.mkstemp(dir=os.path.dirname(target))
