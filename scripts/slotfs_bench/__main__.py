@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from . import keys as key_work
-from . import plot, report, scale, work
+from . import against, plot, report, scale, work
 from .built import BUILT
 from .peers import Bare, Gocryptfs, Securefs, Slotfs
 from .timing import fdatasync_us, middle, round_trip_us
@@ -31,6 +31,8 @@ def arguments():
                         help="objects in one slot, separated by commas [default: %(default)s]")
     parser.add_argument("--out", type=Path, help="folder for README.md, results.json and plots "
                         "[default: docs/bench when everything is timed, else none]")
+    parser.add_argument("--against", type=Path, metavar="PROGRAM",
+                        help="compare with another build of slotfs, and with nothing else")
     return parser.parse_args()
 
 
@@ -73,6 +75,10 @@ def versions():
 
 def main():
     args = arguments()
+    if args.against:
+        with tempfile.TemporaryDirectory(prefix="slotfs-bench-") as folder:
+            print(against.report(folder, args.against, args.files, args.rounds))
+        return
     everything = [*work.WORK, KEYS, GENERATE, LOGIN, SCALE]
     wanted = args.only.split(",") if args.only else everything
     unknown = [name for name in wanted if name not in everything]
