@@ -77,6 +77,22 @@ pub enum Ground {
     Back,
 }
 
+/// The signals that unmount: those that ask for it, and those that would end the process and leave a dead mount.
+const ENDING: [Signal; 12] = [
+    Signal::SIGINT,
+    Signal::SIGTERM,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGXCPU,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+    Signal::SIGVTALRM,
+    Signal::SIGPROF,
+    Signal::SIGPWR,
+    Signal::SIGIO,
+];
+
 /// How often the daemon looks for what is past its time in the trash.
 const TRASH_EVERY: Duration = Duration::from_secs(2);
 
@@ -106,7 +122,7 @@ enum Event {
 /// Whatever keeps it from being ready: [`Error::Mount`], login errors, store errors.
 pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
     // Before any thread: all of them inherit the mask, and one waits for the signals.
-    let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
+    let signals = SigSet::from_iter(ENDING);
     signals.thread_block().map_err(system("block signals"))?;
     logging::for_daemon(match ground {
         Ground::Fore => plan.log_file.as_deref().map(log_file::open).transpose()?,

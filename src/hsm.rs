@@ -27,6 +27,7 @@ pub(crate) mod fuzzing;
 mod gather;
 mod header;
 mod init;
+mod inspect;
 mod journal;
 mod kept;
 mod login;

@@ -230,7 +230,19 @@ impl Store {
     /// # Errors
     /// [`Error::StoreLost`], from then on for ever; [`Error::Store`] when they cannot be looked at now.
     pub fn check_identity(&self) -> Result<()> {
-        let checked = self.identity.check();
+        self.completing(self.identity.check())
+    }
+
+    /// The same before something is read: what was found within [`FRESH_FOR`] counts.
+    ///
+    /// # Errors
+    /// Those of [`Self::check_identity`].
+    pub fn check_identity_for_reading(&self) -> Result<()> {
+        self.completing(self.identity.check_for_reading())
+    }
+
+    /// Has the committer complete the log of a store that is lost.
+    fn completing(&self, checked: Result<()>) -> Result<()> {
         if self.identity.not_lost().is_err()
             && let Some(committer) = &self.committer
         {

@@ -33,6 +33,9 @@ impl Verb {
             Self::Newkey { file } if data::is_stdout(&file) => {
                 output::data_on_stdout(true);
                 data::write(domain::new_key_file()?.bytes())?;
+                if console.json() {
+                    output::print_json(&json!({ "file": crate::shown::path(&file).to_string() }));
+                }
                 Ok(Ended::Bare)
             }
             Self::Newkey { file } => {

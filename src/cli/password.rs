@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use zeroize::Zeroizing;
 
 use super::Console;
@@ -339,14 +340,41 @@ pub fn confirm(what: &str) -> Result<()> {
     super::output::tell(&format!(
         "        {what}.\n\n        Type 'proceed' to continue, or 'quit' to quit now -> "
     ));
-    let mut line = String::new();
-    // An unreadable answer is no.
-    let _ = io::stdin().read_line(&mut line);
+    let line = answer()?;
     match line.trim() {
         "proceed" => Ok(()),
         _ => Err(Error::NotConfirmed(
             "not confirmed, nothing was done".into(),
         )),
+    }
+}
+
+/// A line of the terminal. One that cannot be read is empty.
+///
+/// # Errors
+/// [`Error::Interrupted`] by Ctrl-C.
+fn answer() -> Result<String> {
+    let interrupt = Interrupt::watch();
+    let again = Timespec {
+        tv_sec: 0,
+        tv_nsec: 50_000_000,
+    };
+    loop {
+        if interrupt.pressed() {
+            super::output::tell("\n");
+            return Err(Error::Interrupted("nothing was done".into()));
+        }
+        let stdin = io::stdin();
+        let mut waiting = [PollFd::new(&stdin, PollFlags::IN)];
+        match poll(&mut waiting, Some(&again)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            // A terminal has whole lines.
+            Ok(_) | Err(_) => {
+                let mut line = String::new();
+                let _ = stdin.read_line(&mut line);
+                return Ok(line);
+            }
+        }
     }
 }
 

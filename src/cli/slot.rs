@@ -35,7 +35,7 @@ impl Verb {
 
 fn list(console: &Console<'_>) -> Result<Ended> {
     let hsm = console.open_to_look()?;
-    let slots = hsm.slots()?;
+    let slots = inspected(&hsm)?;
     if !console.json() {
         output::print(&table_of(&hsm, &slots)?);
     }
@@ -71,7 +71,22 @@ fn list(console: &Console<'_>) -> Result<Ended> {
 /// # Errors
 /// When the store cannot be read.
 pub fn table(hsm: &Hsm) -> Result<String> {
-    table_of(hsm, &hsm.slots()?)
+    table_of(hsm, &inspected(hsm)?)
+}
+
+/// The slots of the store, each with what is wrong with it as far as that can be told without a login.
+fn inspected(hsm: &Hsm) -> Result<Vec<ListedSlot>> {
+    let mut slots = hsm.slots()?;
+    for it in &mut slots {
+        if let (Ok(_), Some(slot)) = (&it.row, it.slot)
+            && let Err(error) = hsm.inspect(slot)
+            // Deleted since it was listed, it is not damaged.
+            && error.is_damage()
+        {
+            it.row = Err(error);
+        }
+    }
+    Ok(slots)
 }
 
 /// What is shown of what cannot be read.

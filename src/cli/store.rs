@@ -237,7 +237,8 @@ fn plural(count: u64, what: &str) -> String {
 
 fn backup(console: &Console<'_>, file: &Path, force: bool) -> Result<Ended> {
     if file.as_os_str() == "-" {
-        output::data_on_stdout(true);
+        // No data goes there, but who wrote this may read it as data.
+        output::data_on_stdout(!console.json());
         return Err(Error::Usage(
             "a store cannot be copied to standard output; name a file (./- for one that is called -)".into(),
         ));

@@ -22,6 +22,9 @@ const OTHER_THREADS: usize = 8;
 /// Descriptors: /dev/fuse once for each event loop, pipes, the store's files, and a few requests' worth.
 const DESCRIPTORS: usize = 24;
 
+/// Seconds of processor time to unmount in, before the hard limit ends the process.
+const CPU_TO_END: u64 = 2;
+
 type Limit = (Resource, &'static str, &'static str, &'static str);
 
 /// Raises the soft limit of descriptors and tries everything that readiness promises.
@@ -32,6 +35,17 @@ pub fn try_out() -> Result<()> {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // A system that refuses leaves the soft limit, which is tried next.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_CPU)
+        && hard != RLIM_INFINITY
+        && soft >= hard
+    {
+        // SIGXCPU unmounts; SIGKILL, which comes with the hard limit, would leave a dead mount.
+        let _ = setrlimit(
+            Resource::RLIMIT_CPU,
+            hard.saturating_sub(CPU_TO_END).max(1),
+            hard,
+        );
     }
     let mut held = Vec::new();
     for _ in 0..DESCRIPTORS {

@@ -2,6 +2,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
@@ -21,31 +24,43 @@ fn error(what: String, hint: Option<String>) -> Error {
 /// [`Error::Mount`] when it is none, is mounted already, or was left behind by a daemon that was killed.
 pub fn check(mountpoint: &Path) -> Result<PathBuf> {
     let shown = shown::path(mountpoint);
+    if let Ok(path) = resolve(mountpoint)
+        && table::at(&path).is_some_and(|entry| entry.is_slotfs())
+    {
+        let asked = path.clone();
+        return Err(match within(PATIENCE, move || std::fs::metadata(&asked)) {
+            Some(Err(why)) if is_left_behind(&why) => left_behind(mountpoint),
+            Some(_) => error(
+                format!("{shown} is mounted by slotfs already"),
+                Some(format!("slotfs umount {shown}")),
+            ),
+            None => error(
+                format!("{shown} is mounted by slotfs already, and its daemon does not answer"),
+                Some(format!("slotfs umount {shown}")),
+            ),
+        });
+    }
     match std::fs::metadata(mountpoint) {
         Ok(file) if !file.is_dir() => Err(error(format!("{shown} is not a folder"), None)),
-        Ok(_) => {
-            let path = mountpoint
-                .canonicalize()
-                .map_err(|why| error(format!("{shown}: {why}"), None))?;
-            if table::at(&path).is_some_and(|entry| entry.is_slotfs()) {
-                return Err(error(
-                    format!("{shown} is mounted by slotfs already"),
-                    Some(format!("slotfs umount {shown}")),
-                ));
-            }
-            Ok(path)
-        }
-        Err(why) if is_left_behind(&why) => Err(error(
-            format!("{shown} was left behind by a slotfs daemon that was killed"),
-            Some(format!(
-                "slotfs umount {shown}, then mount again; nothing acknowledged was lost"
-            )),
-        )),
+        Ok(_) => mountpoint
+            .canonicalize()
+            .map_err(|why| error(format!("{shown}: {why}"), None)),
+        Err(why) if is_left_behind(&why) => Err(left_behind(mountpoint)),
         Err(why) => Err(error(
             format!("{shown}: {why}"),
             Some("the mountpoint must be a folder that exists".into()),
         )),
     }
+}
+
+fn left_behind(mountpoint: &Path) -> Error {
+    let shown = shown::path(mountpoint);
+    error(
+        format!("{shown} was left behind by a slotfs daemon that was killed"),
+        Some(format!(
+            "slotfs umount {shown}, then mount again; nothing acknowledged was lost"
+        )),
+    )
 }
 
 /// Unmounts a slotfs, whether its daemon lives or not, and waits for the daemon to end.
@@ -58,7 +73,20 @@ pub fn umount(mountpoint: &Path) -> Result<()> {
     let ours = || table::at(&path).filter(table::Entry::is_slotfs);
     let not_ours = || error(format!("{shown} is not mounted by slotfs"), None);
     let entry = ours().ok_or_else(not_ours)?;
-    let daemon = Daemon::of(&path);
+    let asked = path.clone();
+    let Some(daemon) = within(PATIENCE, move || Daemon::of(&asked)) else {
+        // The request that waits for an answer keeps the mount in use: it is taken out of sight.
+        detach(&path)?;
+        return Err(error(
+            format!(
+                "the daemon of {shown} does not answer; its mount is detached, and the daemon may live on"
+            ),
+            Some(
+                "a stopped process goes on with 'kill -CONT'; 'ps -C slotfs' lists the daemons"
+                    .into(),
+            ),
+        ));
+    };
     match umount2(&path, MntFlags::empty()) {
         Ok(()) => {}
         Err(Errno::EPERM) => {
@@ -84,6 +112,34 @@ pub fn umount(mountpoint: &Path) -> Result<()> {
     }
 }
 
+/// How long a daemon may take to answer a request, before it is taken for stopped.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What `ask` says, or `None` when it says nothing for so long: a request to a daemon that is stopped waits for ever.
+fn within<T: Send + 'static>(
+    patience: Duration,
+    ask: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (say, hear) = mpsc::channel();
+    thread::Builder::new()
+        .name("asking".into())
+        .spawn(move || {
+            // Whoever stopped listening is on the way out.
+            let _ = say.send(ask());
+        })
+        .ok()?;
+    hear.recv_timeout(patience).ok()
+}
+
+/// Takes the mount out of sight while it is in use: it ends when the last user leaves it.
+fn detach(path: &Path) -> Result<()> {
+    match umount2(path, MntFlags::MNT_DETACH) {
+        Ok(()) => Ok(()),
+        Err(Errno::EPERM) => fusermount::unmount(path, &["-u", "-z"]),
+        Err(why) => Err(error(format!("{}: {why}", shown::path(path)), None)),
+    }
+}
+
 /// What the kernel says of a mount whose daemon is gone, and just while it goes.
 fn is_left_behind(why: &io::Error) -> bool {
     matches!(
@@ -92,8 +148,18 @@ fn is_left_behind(why: &io::Error) -> bool {
     )
 }
 
-/// The absolute path, also where the last part cannot be looked at because its daemon is gone.
+/// The absolute path, also where the last part cannot be looked at because its daemon is gone or stopped.
 pub fn resolve(path: &Path) -> io::Result<PathBuf> {
+    // A mountpoint is found without asking its daemon.
+    let absolute = std::path::absolute(path)?;
+    if let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name())
+        && let Ok(parent) = parent.canonicalize()
+    {
+        let at = parent.join(name);
+        if table::at(&at).is_some_and(|entry| entry.is_slotfs()) {
+            return Ok(at);
+        }
+    }
     match path.canonicalize() {
         Err(why) if is_left_behind(&why) => {
             let absolute = std::path::absolute(path)?;

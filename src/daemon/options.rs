@@ -35,6 +35,17 @@ impl Default for MountOptions {
     }
 }
 
+/// What the options are called.
+const NAMES: [&str; 7] = [
+    "allow_other",
+    "ro",
+    "rw",
+    "uid",
+    "gid",
+    "umask",
+    "share_timeout",
+];
+
 impl MountOptions {
     /// Parses lists with commas; a later option wins over an earlier one.
     ///
@@ -42,10 +53,16 @@ impl MountOptions {
     /// [`Error::Usage`], naming the option that is not one.
     pub fn parse(lists: &[String]) -> Result<Self> {
         let mut options = Self::default();
-        for option in lists.iter().flat_map(|list| list.split(',')) {
+        for (number, option) in lists.iter().flat_map(|list| list.split(',')).enumerate() {
             options.set(option).ok_or_else(|| {
+                // Never the word itself, which may be a password that was put in the wrong place.
+                let name = option.split('=').next().unwrap_or_default();
+                let which = match NAMES.contains(&name) {
+                    true => format!("-o {name} does not take that value"),
+                    false => format!("word {} of -o is not an option", number + 1),
+                };
                 Error::Usage(format!(
-                    "-o {option}: not an option; there are allow_other, ro, rw, uid=N, gid=N, umask=OCTAL, share_timeout=SECONDS"
+                    "{which}; there are allow_other, ro, rw, uid=N, gid=N, umask=OCTAL, share_timeout=SECONDS"
                 ))
             })?;
         }

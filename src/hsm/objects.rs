@@ -184,6 +184,30 @@ impl Hsm {
         }
     }
 
+    /// Whether the trash holds as many objects as were counted.
+    ///
+    /// # Errors
+    /// [`Error::SlotDamaged`]
+    pub fn check_trash_count(&self, slot: SlotId) -> Result<()> {
+        let (kept, there) = self
+            .store
+            .count_trash(slot)?
+            .map_err(|what| Error::SlotDamaged { slot, what })?;
+        let kept = match kept {
+            Some(Ok(kept)) if kept == there => return Ok(()),
+            // A store from before there was a trash, looked at only.
+            None if there == 0 => return Ok(()),
+            Some(Ok(kept)) => format!("counts {kept} objects in its trash"),
+            Some(Err(what)) => format!("has a damaged count of its trash ({what})"),
+            None => "has no count of its trash".to_owned(),
+        };
+        Err(Error::Damaged {
+            what: format!(
+                "slot {slot} {kept}, but {there} are there; 'slotfs store check -repair' puts a wrong count right"
+            ),
+        })
+    }
+
     /// The sealed blob of the object in row `id`, and the object as a file.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ impl Hsm {
     /// # Errors
     /// [`Error::StoreLost`], or when the files cannot be looked at.
     pub fn check_store(&self) -> Result<()> {
-        let checked = self.store.check_identity();
+        let checked = self.store.check_identity_for_reading();
         if matches!(checked, Err(Error::StoreLost { .. })) {
             self.logout_all();
             self.gathered.forget_all();

@@ -6,13 +6,19 @@ use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// A log that is made again when it was removed.
 pub struct LogFile {
     file: File,
     /// `None` of what is no regular file.
     path: Option<PathBuf>,
+    /// When it was last seen there.
+    seen: Instant,
 }
+
+/// How often it is looked for. An error is never written without.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 impl LogFile {
     /// Takes over a file that was opened for appending.
@@ -20,13 +26,18 @@ impl LogFile {
         let is_regular = file.metadata().is_ok_and(|it| it.is_file());
         let link = format!("/proc/self/fd/{}", file.as_raw_fd());
         let path = is_regular.then(|| fs::read_link(link).ok()).flatten();
-        Self { file, path }
+        Self {
+            file,
+            path,
+            seen: Instant::now(),
+        }
     }
 
     fn make_again_when_removed(&mut self) {
         let Some(path) = &self.path else {
             return;
         };
+        self.seen = Instant::now();
         if !fs::symlink_metadata(path).is_err_and(|why| why.kind() == io::ErrorKind::NotFound) {
             return;
         }
@@ -45,7 +56,10 @@ impl LogFile {
 
 impl Write for LogFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.make_again_when_removed();
+        let is_error = line.windows(5).any(|word| word == b"ERROR");
+        if is_error || self.seen.elapsed() > LOOK_EVERY {
+            self.make_again_when_removed();
+        }
         self.file.write(line)
     }
 

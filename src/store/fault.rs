@@ -26,7 +26,9 @@ pub fn check_library(path: &Path) -> Result<(), Error> {
 
 /// Opens a connection and sets what every connection needs.
 pub fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+    // Absolute, a name that SQLite would take for something else is a file too: `:memory:`, `file:...`.
+    let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(sql(path))?;
     #[cfg(test)]
     let connection = super::traced::traced(connection);

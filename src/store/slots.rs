@@ -389,6 +389,13 @@ fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<(), Failure> {
         tx.erases = true;
         tx.forget_runs(row.slot.0);
     }
+    // Counts of a slot that is not there would keep a new one from its own.
+    for table in ["usage", "trash_usage"] {
+        connection.execute(
+            &format!("DELETE FROM {table} WHERE slot = ?1"),
+            [row.slot.0],
+        )?;
+    }
     connection.execute(
         "INSERT INTO slots (slot, serial, label, kind, version, capacity_objects, capacity_bytes,
             retention_secs, policies, uid, gid, created_secs, generation, header)

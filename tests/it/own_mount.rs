@@ -56,18 +56,39 @@ fn a_mount_below_survives() {
         r#"
         mkdir data; echo kept > data/below
         mount --bind data "$m"
-        for how in 'slotfs umount' umount 'umount -l' 'fusermount3 -u' 'fusermount3 -uz' TERM INT HUP; do
+        for how in 'slotfs umount' umount 'umount -l' 'fusermount3 -u' 'fusermount3 -uz' TERM INT HUP QUIT XCPU USR1 ALRM; do
             serve "$m"
             [ "$(type_at "$m")" = fuse.slotfs ] || die "type $(type_at "$m")"
             pid=$(daemon "$m")
             case $how in
-            TERM | INT | HUP) kill -"$how" "$pid" ;;
+            TERM | INT | HUP | QUIT | XCPU | USR1 | ALRM) kill -"$how" "$pid" ;;
             *) $how "$m" ;;
             esac
             ended "$pid"
             [ "$(cat "$m/below")" = kept ] || die "$how took the mount below"
         done
         umount "$m"
+        "#,
+    );
+}
+
+/// A daemon that does not answer keeps no command waiting for ever: its mount is detached, and that is told.
+#[test]
+fn a_stopped_daemon() {
+    in_namespace(
+        &store_with_a_key(),
+        r#"
+        serve "$m"; pid=$(daemon "$m")
+        kill -STOP "$pid"
+        status=0; slotfs mount "$m" 2>err || status=$?
+        [ $status = 5 ] || die "mount: exit $status: $(cat err)"
+        grep -q 'does not answer' err || die "$(cat err)"
+        status=0; slotfs umount "$m" 2>err || status=$?
+        [ $status = 5 ] || die "umount: exit $status: $(cat err)"
+        grep -q 'does not answer' err || die "$(cat err)"
+        [ -z "$(type_at "$m")" ] || die "it is mounted still"
+        kill -CONT "$pid"; ended "$pid"
+        serve "$m"; slotfs umount "$m"
         "#,
     );
 }

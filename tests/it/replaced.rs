@@ -161,6 +161,11 @@ fn files_that_are_replaced() {
         r#"mv "$D" "$D-old"; cp -a "$D-old" "$D-new"; ln -s "$D-new" "$D""#,
         replaced,
     );
+    // The same file, but nobody opens a store by a link.
+    base.is_lost_after(
+        r#"cd "$D"; mv store.db other.db; ln -s other.db store.db"#,
+        replaced,
+    );
 }
 
 #[test]

@@ -132,6 +132,11 @@ impl List {
                 output::tell_error(&error);
             }
         }
+        if let Err(error) = hsm.check_trash_count(slot)
+            && let Err(error) = std::mem::replace(&mut damaged, Err(error))
+        {
+            output::tell_error(&error);
+        }
         if !console.json() {
             let heading = ["Trash", "Class", "OUID", "Deleted", "Until", "Label"];
             output::print(&output::table(&heading, &rows));

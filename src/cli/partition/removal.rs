@@ -66,7 +66,10 @@ impl Removal {
         let slot = console.slot(&hsm, self.slot)?;
         // Before the login: what is asked about is what is destroyed.
         let marked = hsm.partition_mark(slot)?;
-        match (console.login(&hsm, slot, &[Role::Po]), marked) {
+        let login = hsm
+            .inspect(slot)
+            .and_then(|()| console.login(&hsm, slot, &[Role::Po]));
+        match (login, marked) {
             (Ok(()), _) => {}
             // Nobody can log in to it, and 'partition init -force' would not ask for that either.
             (Err(damage), Some(marked)) if damage.is_damage() => {

@@ -396,3 +396,69 @@ fn a_damaged_value_keeps_no_backup_from_being_made() {
         &["payload_bytes is a text"],
     );
 }
+
+/// Rows that are missing or contradict each other: the slot is named without a login, and destroyed without one.
+#[test]
+fn a_slot_without_its_rows_is_named_and_removed() {
+    let store = victim();
+    for (change, what) in [
+        (
+            "DELETE FROM credentials WHERE slot = 2",
+            "no credential of po",
+        ),
+        (
+            "DELETE FROM credentials WHERE slot = 2 AND role = 1",
+            "no credential of po",
+        ),
+        ("DELETE FROM domains WHERE slot = 2", "no domain"),
+        ("UPDATE slots SET kind = 2 WHERE slot = 2", "a quorum slot"),
+        (
+            "UPDATE credentials SET memory_kib = -1 WHERE slot = 2 AND role = 2",
+            "memory_kib is -1",
+        ),
+    ] {
+        tampered(&store, "copy.db", change);
+        let out = door(&store, "copy.db", "slot list").fails(4);
+        says(&out, &["slot 2", what, "(damaged)"]);
+        assert!(!out.stderr.contains("slot 1"), "{change}: {out:?}");
+        door(&store, "copy.db", "partition delete -slot 2 -force").ok();
+        door(&store, "copy.db", "slot list").ok();
+    }
+}
+
+/// Counts of a slot that is not there keep no new one away.
+#[test]
+fn counts_that_belong_to_nothing_are_no_obstacle() {
+    let store = victim();
+    tampered(
+        &store,
+        "copy.db",
+        "INSERT INTO usage VALUES (7, 5, 5); INSERT INTO trash_usage (slot, objects) VALUES (7, 5)",
+    );
+    let init = "partition init -slot 7 -label x -domainkey red.pem --password-file 7=pw-0";
+    door(&store, "copy.db", init).ok();
+    says(
+        &door(&store, "copy.db", "partition showinfo -slot 7").ok(),
+        &["0 objects"],
+    );
+}
+
+/// A count of the trash that lies is told where the trash is listed.
+#[test]
+fn a_trash_count_that_lies_is_told() {
+    let store = victim();
+    for count in ["5", "-1"] {
+        tampered(
+            &store,
+            "copy.db",
+            &format!("UPDATE trash_usage SET objects = {count} WHERE slot = 0"),
+        );
+        let list = "object trash -slot 0 --password-file 0=pw-0";
+        says(
+            &door(&store, "copy.db", list).fails(4),
+            &["slot 0", "trash"],
+        );
+        door(&store, "copy.db", "store check -repair").code_is_not(1);
+        door(&store, "copy.db", list).ok();
+    }
+}
