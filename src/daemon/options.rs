@@ -128,5 +128,10 @@ mod tests {
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+        // A word in the wrong place may be a password.
+        for bad in ["password=hunter2", "hunter2", "uid=hunter2", "ro,hunter2"] {
+            let said = parse(bad).unwrap_err().to_string();
+            assert!(!said.contains("hunter2"), "{said}");
+        }
     }
 }

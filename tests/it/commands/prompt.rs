@@ -128,3 +128,23 @@ fn the_warning_comes_before_the_new_password() {
     assert_eq!(code, 0, "{shown:?}");
     store.run_in(0, "object show -handle 1").fails(FAILED);
 }
+
+/// Ctrl-C at a question ends the command as it does at a password: nothing is done, and that is told, in JSON too.
+#[test]
+fn ctrl_c_at_a_question() {
+    let store = one_slot();
+    let delete = "object delete -slot 0 -handle 1 --password-file 0=pw-0";
+    let init = "partition init -slot 0 -label other -domainkey red.pem --password-file 0=pw-0";
+    for line in [delete, init] {
+        for (json, told) in [("", "CKR_FUNCTION_CANCELED"), (" --json", "\"error\": {")] {
+            let mut terminal = on_a_terminal(&store, &format!("{line}{json}"));
+            terminal.expect("'quit' to quit now -> ");
+            terminal.send_control('c');
+            let (code, shown) = terminal.wait();
+            assert_eq!(code, 130, "{line}{json}: {shown:?}");
+            assert!(shown.contains(told), "{line}{json}: {shown:?}");
+        }
+    }
+    let out = store.run_in(0, "partition contents").ok();
+    assert_eq!(out.stdout.matches("AES").count(), 1, "{out:?}");
+}
