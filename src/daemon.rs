@@ -313,8 +313,7 @@ fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> 
         .map_err(|why| limits::lacking("start a thread", &why))
 }
 
-/// Waits until every event loop runs. An unmount or a signal before that is no failure: it
-/// is returned.
+/// Waits until every event loop runs. An unmount or a signal before that is no failure: it is returned.
 fn ready(queue: &mpsc::Receiver<Event>) -> Result<Option<Event>> {
     let deadline = Instant::now() + UNTIL_READY;
     while event_loops() < EVENT_LOOPS {

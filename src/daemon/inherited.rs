@@ -15,7 +15,7 @@ impl Inherited {
         AT_START.get_or_init(open_now);
     }
 
-    /// What [`Inherited::note`] found. The first caller gets it: each is to be closed once.
+    /// What [`Inherited::note`] found. Only the process that serves the mount closes them, once.
     pub fn take() -> Self {
         Self(AT_START.get().cloned().unwrap_or_default())
     }
