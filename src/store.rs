@@ -233,12 +233,12 @@ impl Store {
         self.completing(self.identity.check())
     }
 
-    /// The same before something is read: what was found within [`FRESH_FOR`] counts.
+    /// The same before something is read: what was found within the last 2 ms counts.
     ///
     /// # Errors
     /// Those of [`Self::check_identity`].
     pub fn check_identity_for_reading(&self) -> Result<()> {
-        self.completing(self.identity.check_for_reading())
+        self.completing(self.identity.check_unless_just_checked())
     }
 
     /// Has the committer complete the log of a store that is lost.

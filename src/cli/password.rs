@@ -295,19 +295,20 @@ pub fn file_password(file: &Path, given: Option<&Path>) -> Result<SecretBytes> {
 /// [`Error::Interrupted`] by Ctrl-C, or what the terminal says.
 pub fn ask(text: &str) -> Result<Zeroizing<String>> {
     // It notes SIGINT, so that the terminal is put back before anything ends.
-    let _noted = Interrupt::watch();
+    let interrupt = Interrupt::watch();
     let config = rpassword::ConfigBuilder::new()
         .password_feedback_mask('*')
         .build();
-    rpassword::prompt_password_with_config(text, config)
-        .map(Zeroizing::new)
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::Interrupted => Error::Interrupted("nothing was done".into()),
-            _ => Error::File {
-                path: "/dev/tty".into(),
-                source,
-            },
-        })
+    let cancelled = || Error::Interrupted("nothing was done".into());
+    match rpassword::prompt_password_with_config(text, config).map(Zeroizing::new) {
+        // Ctrl-C came before the terminal was set up to be read.
+        Ok(_) if interrupt.pressed() => Err(cancelled()),
+        Err(source) if source.kind() == io::ErrorKind::Interrupted => Err(cancelled()),
+        answer => answer.map_err(|source| Error::File {
+            path: "/dev/tty".into(),
+            source,
+        }),
+    }
 }
 
 /// Says that a clone's target needs its password, as lunacm does, before it is asked for.
@@ -336,11 +337,13 @@ pub fn confirm(what: &str) -> Result<()> {
             "{what}; there is nobody to ask, and -force does it without asking"
         )));
     }
+    // Before the question: who sees it may press Ctrl-C at once.
+    let interrupt = Interrupt::watch();
     // To standard error, so that it is seen when the output goes to a file.
     super::output::tell(&format!(
         "        {what}.\n\n        Type 'proceed' to continue, or 'quit' to quit now -> "
     ));
-    let line = answer()?;
+    let line = answer(&interrupt)?;
     match line.trim() {
         "proceed" => Ok(()),
         _ => Err(Error::NotConfirmed(
@@ -353,8 +356,7 @@ pub fn confirm(what: &str) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Interrupted`] by Ctrl-C.
-fn answer() -> Result<String> {
-    let interrupt = Interrupt::watch();
+fn answer(interrupt: &Interrupt) -> Result<String> {
     let again = Timespec {
         tv_sec: 0,
         tv_nsec: 50_000_000,

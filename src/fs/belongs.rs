@@ -24,13 +24,25 @@ impl OpenFile {
 }
 
 impl Inner {
-    /// The open file of a request.
+    /// The open file of a request that shows what is in it.
     ///
     /// # Errors
     /// EBADF; ESTALE when its partition is gone.
     pub(super) fn opened(&self, fh: FileHandle) -> Result<Arc<OpenFile>, i32> {
         let open = self.files.get(fh).ok_or(libc::EBADF)?;
         self.check_belongs(&open).map_err(|error| error.errno())?;
+        Ok(open)
+    }
+
+    /// The open file of a request that shows nothing of it. What another process did a moment ago may not be known
+    /// yet: the slot asks again when it stores what was written.
+    ///
+    /// # Errors
+    /// Those of [`Self::opened`].
+    pub(super) fn opened_for_writing(&self, fh: FileHandle) -> Result<Arc<OpenFile>, i32> {
+        let open = self.files.get(fh).ok_or(libc::EBADF)?;
+        self.check_belongs_as_known(&open)
+            .map_err(|error| error.errno())?;
         Ok(open)
     }
 
@@ -41,6 +53,17 @@ impl Inner {
     pub(super) fn check_belongs(&self, open: &OpenFile) -> Result<()> {
         match open.partition() {
             Some(partition) => self.hsm.check_partition(partition),
+            None => Ok(()),
+        }
+    }
+
+    /// The same by what this process knows.
+    ///
+    /// # Errors
+    /// Those of [`Self::check_belongs`].
+    pub(super) fn check_belongs_as_known(&self, open: &OpenFile) -> Result<()> {
+        match open.partition() {
+            Some(partition) => self.hsm.check_partition_as_known(partition),
             None => Ok(()),
         }
     }

@@ -210,7 +210,7 @@ impl Inner {
             }
             Node::Incoming(file) => {
                 let open = self.files.get(fuser::FileHandle(file)).ok_or(Error::Gone)?;
-                self.check_belongs(&open)?;
+                self.check_belongs_as_known(&open)?;
                 let OpenFile::Incoming(incoming) = &*open else {
                     return Err(Error::Gone);
                 };

@@ -274,7 +274,7 @@ impl Inner {
         };
         match &*open {
             OpenFile::Incoming(incoming) => {
-                let belongs = self.check_belongs(&open);
+                let belongs = self.check_belongs_as_known(&open);
                 let incoming = lock(incoming);
                 let (slot, name) = (incoming.slot, incoming.called());
                 if let Err(why) = belongs {

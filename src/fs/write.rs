@@ -38,7 +38,7 @@ impl Inner {
         data: &[u8],
         answer: impl FnOnce(Result<(), i32>) + Send + 'static,
     ) {
-        let open = match self.opened(fh) {
+        let open = match self.opened_for_writing(fh) {
             Ok(open) => open,
             Err(errno) => return answer(Err(errno)),
         };
@@ -120,7 +120,7 @@ impl Inner {
                     .map_err(|why| why.errno()),
             );
         };
-        let open = match self.opened(fh) {
+        let open = match self.opened_for_writing(fh) {
             Ok(open) => open,
             Err(errno) => return answer(Err(errno)),
         };
@@ -198,7 +198,7 @@ impl Inner {
         ends: Ends,
         answer: impl FnOnce(Result<(), i32>) + Send + 'static,
     ) {
-        let open = match self.opened(fh) {
+        let open = match self.opened_for_writing(fh) {
             Ok(open) => open,
             Err(libc::EBADF) => return answer(Ok(())),
             Err(errno) => return answer(Err(errno)),
@@ -252,6 +252,9 @@ impl Inner {
             Step::Done => answer(Ok(())),
             Step::Fail(errno) => answer(Err(errno)),
             Step::Refuse(why) => {
+                if let Err(gone) = self.check_belongs(open) {
+                    return answer(Err(gone.errno()));
+                }
                 Stats::count(&self.stats.verdicts_bad);
                 answer(Err(self.note(incoming, why)));
             }

@@ -1,6 +1,6 @@
 //! The clone: a blob comes in, is opened with the slot's own domains, and only then exists.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::journal::Subject;
 use super::objects::{put, seal_for_cloning};
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::object::pkcs11::class_name;
 use crate::object::{Object, SlotId};
 use crate::secret::SecretBytes;
-use crate::store::{Move, Put};
+use crate::store::{Move, Put, Stored};
 
 /// Where a blob is to come in.
 #[derive(Clone, Copy)]
@@ -112,9 +112,17 @@ impl Hsm {
                     // As a clone does.
                     Wish::Identity(_) => known.map(|source| source.handle),
                 };
+                let fingerprint = self.fingerprints.of(&payload);
+                let row = Arc::new(OnceLock::new());
+                let put = put(&session, &object, payload, want);
+                let (seal, sealed_for) = (put.seal, Arc::clone(&row));
                 let put = Put {
                     id: to.row,
-                    ..put(&session, &object, payload, want)
+                    seal: Box::new(move |place| {
+                        let _ = sealed_for.set(place.id);
+                        seal(place)
+                    }),
+                    ..put
                 };
                 self.store.put(put, move |stored| match stored {
                     // Its domains may be others by now: verified once more, with those.
@@ -122,6 +130,9 @@ impl Hsm {
                         hsm.import_to(to, (wish, name), blob, origin, done);
                     }
                     stored => {
+                        if let (Ok(Stored::New(_)), Some(row)) = (&stored, row.get()) {
+                            hsm.fingerprints.keep(*row, fingerprint);
+                        }
                         let outcome = stored.map(Arrived::from);
                         hsm.journal.record(&subject, slot, &outcome);
                         if let Ok(arrived) = &outcome {

@@ -215,7 +215,7 @@ impl Hsm {
     pub fn seal(&self, id: i64) -> Result<(ObjectFile, SealedBlob)> {
         let (session, entry, payload) = self.open_by_id(id)?;
         // Whoever reads a blob may write it to another slot.
-        self.fingerprints.keep(id, &payload);
+        self.fingerprints.keep(id, self.fingerprints.of(&payload));
         let blob = SealedBlob {
             slot: session.row().as_version(),
             bytes: seal_for_cloning(&session, entry.handle, &payload)?,

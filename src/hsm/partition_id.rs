@@ -28,6 +28,15 @@ impl Hsm {
     /// [`Error::Gone`], or when the store cannot be read.
     pub fn check_partition(&self, partition: PartitionId) -> Result<()> {
         self.refresh_unless_fresh()?;
+        self.check_partition_as_known(partition)
+    }
+
+    /// Whether `partition` is still at its slot by what this process knows: what others did may not be taken in yet.
+    ///
+    /// # Errors
+    /// As [`Self::check_partition`].
+    pub fn check_partition_as_known(&self, partition: PartitionId) -> Result<()> {
+        self.store.not_lost()?;
         let now = match self.partition(partition.slot) {
             Ok(now) => now.serial,
             Err(_) => match self.store.slot(partition.slot) {

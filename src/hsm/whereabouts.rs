@@ -15,16 +15,16 @@ use crate::secret::SecretBytes;
 use crate::store::Entry;
 
 /// Fingerprints kept; the map is begun anew when it is full.
-const MOST_KEPT: usize = 16_384;
+const MOST_KEPT: usize = 65_536;
 
-/// Of a payload, under keys of this process alone: nobody outside can make two payloads with the same one.
-type Fingerprint = [u64; 2];
+/// Of a payload, under a key of this process alone: nobody outside can make two payloads with the same one.
+pub(super) type Fingerprint = u64;
 
 /// Fingerprints of objects that were read here, by row: a row's content never changes. They save opening the source
 /// of a copy once more.
 #[derive(Default)]
 pub(super) struct Fingerprints {
-    keys: [RandomState; 2],
+    key: RandomState,
     known: Mutex<HashMap<i64, Fingerprint>>,
 }
 
@@ -33,15 +33,12 @@ impl Fingerprints {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn of(&self, payload: &SecretBytes) -> Fingerprint {
-        self.keys
-            .each_ref()
-            .map(|key| key.hash_one(payload.bytes()))
+    pub(super) fn of(&self, payload: &SecretBytes) -> Fingerprint {
+        self.key.hash_one(payload.bytes())
     }
 
-    /// Keeps that of a row that was opened.
-    pub(super) fn keep(&self, row: i64, payload: &SecretBytes) {
-        let fingerprint = self.of(payload);
+    /// Keeps that of a row that was opened, or has just been committed.
+    pub(super) fn keep(&self, row: i64, fingerprint: Fingerprint) {
         let mut known = self.known();
         if known.len() >= MOST_KEPT {
             known.clear();
@@ -82,15 +79,12 @@ impl Hsm {
             .collect();
         slots.sort_unstable();
         let mut found = Whereabouts::default();
-        for slot in slots {
-            // What cannot be read here is no source, and no other object.
-            let Ok(Some(entry)) = self.store.by_ouid(slot, ouid) else {
-                continue;
-            };
+        // What cannot be read is no source, and no other object.
+        for entry in self.store.with_ouid(&slots, ouid).unwrap_or_default() {
             match self.holds(&entry, payload) {
                 Some(true) => {
                     let source = Source {
-                        slot,
+                        slot: entry.slot,
                         handle: entry.handle,
                     };
                     found.source.get_or_insert(source);
@@ -111,13 +105,17 @@ impl Hsm {
         let session = self.reader(entry.slot).ok()?;
         let (entry, row) = self.store.sealed(entry.id).ok()??;
         let there = session.open_row(entry.place(), &row).ok()?;
-        self.fingerprints.keep(entry.id, &there);
+        self.fingerprints
+            .keep(entry.id, self.fingerprints.of(&there));
         Some(there == *payload)
     }
 
     /// Tells loudly that an object now in `slot` has the identity of others with other content, and which of them was
     /// here first. By row: whoever forges an object writes its date too.
     pub(super) fn tell_clashes(&self, slot: SlotId, handle: Handle, others: &[Entry]) {
+        if others.is_empty() {
+            return;
+        }
         let Ok(Some(new)) = self.store.by_handle(slot, handle) else {
             return;
         };

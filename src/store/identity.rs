@@ -10,17 +10,20 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
 use rustix::io::Errno;
 
 use super::backup::rename_to_new;
+use super::beside;
 use super::overwrite::{Overwrite, Resized};
 use super::shared_memory::{Opening, SharedMemory};
 use super::wal_index::WalIndex;
-use super::{FRESH_FOR, beside};
 use crate::error::{Error, Result};
+
+/// How long a look counts for those who read, and for those who are about to commit: they look again afterwards.
+const LOOK_COUNTS_FOR: Duration = Duration::from_millis(2);
 
 /// How often a look is repeated because another process was writing meanwhile.
 const MOST_LOOKS: u32 = 100;
@@ -125,11 +128,7 @@ impl Identity {
         // SQLite resolves links in the path, once.
         let resolved = fs::canonicalize(path).map_err(unseen(path))?;
         let (wal_path, shm_path) = (beside(&resolved, "-wal"), beside(&resolved, "-shm"));
-        let wal = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&wal_path)
-            .map_err(unseen(&wal_path))?;
+        let wal = open_log(&wal_path).map_err(unseen(&wal_path))?;
         let wal_id = FileId::of(&wal.metadata().map_err(unseen(&wal_path))?);
         let overwrite = Mutex::new(Overwrite::of(&resolved));
         let (shm_id, shm) = before.opening.keep(&shm_path).map_err(unseen(&shm_path))?;
@@ -182,15 +181,15 @@ impl Identity {
         }
     }
 
-    /// As [`Self::check`], for what is read: where a commit or another reader has looked within [`FRESH_FOR`], nobody
-    /// looks again.
+    /// As [`Self::check`], where somebody looks again before anything is acknowledged, or only reads: a look within
+    /// [`LOOK_COUNTS_FOR`] is enough.
     ///
     /// # Errors
     /// Those of [`Self::check`].
-    pub fn check_for_reading(&self) -> Result<()> {
+    pub fn check_unless_just_checked(&self) -> Result<()> {
         let found = *self.found.lock().unwrap_or_else(PoisonError::into_inner);
         match found {
-            Some(at) if at.elapsed() < FRESH_FOR => self.not_lost(),
+            Some(at) if at.elapsed() < LOOK_COUNTS_FOR => self.not_lost(),
             _ => self.check(),
         }
     }
@@ -235,17 +234,18 @@ impl Identity {
                 }
                 Err(error) => return Err(unseen(&log.shm_path)(error)),
             };
-            let found = match self.look_at_files(log) {
-                Ok(Ok(found)) => found,
-                Ok(Err(loss)) => return Ok(Some(loss)),
-                Err(error) => return Err(error),
+            let found = match self.look_at_files(log)? {
+                Ok(found) => found,
+                Err(loss) => return Ok(Some(loss)),
             };
-            // Another process may have written between any two of these looks.
-            if log.index().map_err(unseen(&log.shm_path))? != Some(before) {
-                thread::yield_now();
-                continue;
+            let Some(loss) = log.compare(&self.path, &before, &found) else {
+                return Ok(None);
+            };
+            // Another process may have written between the two looks.
+            if log.index().map_err(unseen(&log.shm_path))? == Some(before) {
+                return Ok(Some(loss));
             }
-            return Ok(log.compare(&self.path, &before, &found));
+            thread::yield_now();
         }
         // Written to without a pause: the log is looked at again at the next check.
         let files = self.look_at_files(log)?;
@@ -430,6 +430,19 @@ fn same_size(path: &Path, id: FileId) -> Result<std::result::Result<u64, Loss>> 
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(Err(Loss::Removed(path.to_owned()))),
         Err(error) => Err(unseen(path)(error.into())),
     }
+}
+
+/// Opens the log to read its header. Where the system allows it, that a reader was there is not written down: after each
+/// write of the log the time would be new, and the next sync would have that to write too.
+fn open_log(path: &Path) -> io::Result<File> {
+    let open = |flags| {
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(flags | libc::O_NOFOLLOW)
+            .open(path)
+    };
+    // Refused with EPERM to whoever does not own the file.
+    open(libc::O_NOATIME).or_else(|_| open(0))
 }
 
 fn unseen(path: &Path) -> impl Fn(io::Error) -> Error + '_ {

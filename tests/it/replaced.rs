@@ -6,6 +6,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use nix::sys::signal::Signal;
+
 use crate::fixture::{Out, Store, assert_errno, sh, store_excl, store_trunc, wait_for};
 
 /// The exit status of a command that cannot use the store.
@@ -63,7 +65,10 @@ impl Base {
         let opened = File::open(m.join("0/2")).unwrap();
         let target = crate::fixture::open_excl(&m.join("1/10")).unwrap();
         let incoming = crate::fixture::open_excl(&m.join("1/8")).unwrap();
+        // It looks every two seconds, and might see the middle of the act.
+        mount.signal(Signal::SIGSTOP);
         sh(act, &[("D", &folder)]).ok();
+        mount.signal(Signal::SIGCONT);
 
         // From another filesystem: the source stays.
         let moved = sh(r#"mv "$USB/7" "$M/1/""#, &[("M", m), ("USB", &usb)]);
@@ -270,7 +275,8 @@ fn a_killed_mount_leaves_no_log_beside_a_backup() {
     let mut base = base();
     let (store, mut mount, folder) = base.case();
     sh(
-        r#"cd "$D"; mv store.db old.db; mv backup.db store.db"#,
+        // In one act: the daemon may look at any time.
+        r#"cd "$D"; ln store.db old.db; mv backup.db store.db"#,
         &[("D", &folder)],
     )
     .ok();
