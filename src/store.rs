@@ -46,7 +46,7 @@ pub use slots::{
     DomainRow, KeyRows, ListedSlot, NewSlot, PartitionMark, SlotRow, SlotVersion, SmkRow,
 };
 
-use committer::Committer;
+use committer::{Committer, SlotCommits};
 use fault::sql;
 use identity::{Before, Identity};
 
@@ -100,6 +100,7 @@ pub const FRESH_FOR: Duration = Duration::from_micros(500);
 struct Watch {
     connection: Connection,
     data_version: i64,
+    slot_commits: Option<SlotCommits>,
 }
 
 impl Store {
@@ -201,6 +202,7 @@ impl Store {
             watch: Mutex::new(Watch {
                 connection,
                 data_version,
+                slot_commits: committer.as_ref().and_then(Committer::slot_commits),
             }),
             committer,
             created_secs,
@@ -272,17 +274,23 @@ impl Store {
             .unwrap_or_default()
     }
 
-    /// Calls `take_in` when anything was committed by anyone, this process included, since a call of it last
-    /// succeeded. To ask costs a few microseconds.
+    /// Calls `take_in` when anything was committed that may have changed the rows of a slot, by anyone, since a call of
+    /// it last succeeded. To ask costs a few microseconds.
     ///
     /// # Errors
     /// When the store cannot be read, and those of `take_in`.
-    pub fn if_changed(&self, take_in: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub fn if_slots_changed(&self, take_in: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        // The connection that writes tells its own commits from others'. While it does, another is asked, which does not.
+        let commits = self.committer.as_ref().and_then(Committer::slot_commits);
+        if commits.is_some() && commits == watch.slot_commits {
+            return Ok(());
+        }
         let now = fault::data_version(&watch.connection).map_err(sql(&self.path))?;
-        if now != watch.data_version {
+        if commits.is_some() || now != watch.data_version {
             take_in()?;
             watch.data_version = now;
+            watch.slot_commits = commits.or(watch.slot_commits);
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ impl Hsm {
         // What is committed from now on may be missed.
         let now = self.microseconds();
         self.check_store()?;
-        self.store.if_changed(|| self.take_in())?;
+        self.store.if_slots_changed(|| self.take_in())?;
         self.refreshed.store(now, Ordering::Release);
         Ok(())
     }

@@ -80,33 +80,40 @@ impl Hsm {
         slots.sort_unstable();
         let mut found = Whereabouts::default();
         // What cannot be read is no source, and no other object.
-        for entry in self.store.with_ouid(&slots, ouid).unwrap_or_default() {
-            match self.holds(&entry, payload) {
-                Some(true) => {
-                    let source = Source {
-                        slot: entry.slot,
-                        handle: entry.handle,
-                    };
-                    found.source.get_or_insert(source);
-                }
-                Some(false) => found.others.push(entry),
+        for row in self.store.rows_with_ouid(&slots, ouid).unwrap_or_default() {
+            match self.holds(row, payload) {
+                // One source is named.
+                Some(true) if found.source.is_some() => {}
                 None => {}
+                Some(same) => {
+                    let Ok(Some(entry)) = self.store.by_id(row) else {
+                        continue;
+                    };
+                    match same {
+                        true => {
+                            found.source = Some(Source {
+                                slot: entry.slot,
+                                handle: entry.handle,
+                            });
+                        }
+                        false => found.others.push(entry),
+                    }
+                }
             }
         }
         found
     }
 
     /// Whether the object in a row has this content; `None` when it does not open.
-    fn holds(&self, entry: &Entry, payload: &SecretBytes) -> Option<bool> {
+    fn holds(&self, row: i64, payload: &SecretBytes) -> Option<bool> {
         let wanted = self.fingerprints.of(payload);
-        if let Some(known) = self.fingerprints.known().get(&entry.id) {
+        if let Some(known) = self.fingerprints.known().get(&row) {
             return Some(*known == wanted);
         }
+        let (entry, sealed) = self.store.sealed(row).ok()??;
         let session = self.reader(entry.slot).ok()?;
-        let (entry, row) = self.store.sealed(entry.id).ok()??;
-        let there = session.open_row(entry.place(), &row).ok()?;
-        self.fingerprints
-            .keep(entry.id, self.fingerprints.of(&there));
+        let there = session.open_row(entry.place(), &sealed).ok()?;
+        self.fingerprints.keep(row, self.fingerprints.of(&there));
         Some(there == *payload)
     }
 

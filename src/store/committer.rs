@@ -83,6 +83,8 @@ pub struct Tx<'a> {
     pub dense: &'a mut HashMap<(u32, Pass), RangeInclusive<u32>>,
     /// Set by a write that destroys something.
     pub erases: bool,
+    /// Set by a write that leaves the rows of every slot as they were.
+    pub spares_slots: bool,
 }
 
 impl Tx<'_> {
@@ -101,6 +103,14 @@ pub struct CommitStats {
     pub commits: u64,
     /// Writes in them.
     pub writes: u64,
+}
+
+/// The commits that may have changed the rows of slots: those of other processes by SQLite's number, and those of this
+/// one by ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotCommits {
+    others: i64,
+    own: u64,
 }
 
 /// What writes: whoever submits when nobody is writing commits for all who wait, on its own thread. Waking another
@@ -133,6 +143,8 @@ struct Shared {
 #[derive(Default)]
 struct Counters {
     commits: AtomicU64,
+    /// Those that may have changed the rows of slots.
+    slot_commits: AtomicU64,
     writes: AtomicU64,
 }
 
@@ -147,6 +159,7 @@ impl Committer {
             connection,
             dense: HashMap::new(),
             erases: false,
+            spares_slots: false,
             erase_pending: false,
             erase_told: false,
             completed: false,
@@ -215,6 +228,14 @@ impl Committer {
             self.wake(Wake::Write);
         }
         outcome.ok()
+    }
+
+    /// Which commits there were so far that may have changed the rows of slots. `None` while somebody writes.
+    pub fn slot_commits(&self) -> Option<SlotCommits> {
+        // Before the question: one that comes between counts as later.
+        let own = self.shared.counters.slot_commits.load(Ordering::Acquire);
+        let others = self.read(fault::data_version)?;
+        Some(SlotCommits { others, own })
     }
 
     fn queue<T: Send + 'static>(
@@ -358,8 +379,9 @@ struct Writer {
     connection: Connection,
     data_version: i64,
     dense: HashMap<(u32, Pass), RangeInclusive<u32>>,
-    /// Whether this batch destroyed something.
+    /// Whether this batch destroyed something, and whether it left the rows of slots as they were.
     erases: bool,
+    spares_slots: bool,
     /// Whether destroyed rows may still be in the WAL, and whether that was told.
     erase_pending: bool,
     erase_told: bool,
@@ -383,6 +405,7 @@ impl Writer {
     fn commit(&mut self, batch: &mut [Box<dyn Job>], counters: &Counters) -> Result<()> {
         self.begin()?;
         self.erases = false;
+        self.spares_slots = true;
         let outcome = self.all(batch);
         if !matches!(outcome, Ok(kept) if kept > 0) {
             self.rollback();
@@ -392,6 +415,9 @@ impl Writer {
         if kept > 0 {
             counters.commits.fetch_add(1, Ordering::Release);
             counters.writes.fetch_add(kept, Ordering::Relaxed);
+            if !self.spares_slots {
+                counters.slot_commits.fetch_add(1, Ordering::Release);
+            }
             // Committed to a file that nobody finds any more is not stored.
             self.identity.check()?;
             // Only the batch that destroys something waits; later ones just try.
@@ -479,9 +505,11 @@ impl Writer {
             path: &self.path,
             dense: &mut self.dense,
             erases: false,
+            spares_slots: false,
         };
         let keep = job.run(&mut tx);
         self.erases |= tx.erases && keep;
+        self.spares_slots &= tx.spares_slots || !keep;
         self.erase_pending |= self.erases;
         if !keep {
             self.dense.clear();

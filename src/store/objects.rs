@@ -239,25 +239,25 @@ impl Store {
         })?)
     }
 
-    /// The objects of identity `ouid` in any of `slots`, by slot; damaged ones are left out.
+    /// The rows of the objects of identity `ouid` in any of `slots`, by slot. Found in the index alone: the rows may be
+    /// damaged.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn with_ouid(&self, slots: &[SlotId], ouid: Ouid) -> Result<Vec<Entry>> {
+    pub fn rows_with_ouid(&self, slots: &[SlotId], ouid: Ouid) -> Result<Vec<i64>> {
         if slots.is_empty() {
             return Ok(Vec::new());
         }
         // In the statement's text: there is no parameter for a list, and one statement takes the locks once for all.
         let slots: Vec<String> = slots.iter().map(|slot| slot.0.to_string()).collect();
         let query = format!(
-            "{SELECT} WHERE ouid = ?1 AND slot IN ({}) ORDER BY slot",
+            "SELECT id FROM objects WHERE ouid = ?1 AND slot IN ({}) ORDER BY slot",
             slots.join(", ")
         );
         self.read_row(|connection| {
             connection
                 .prepare_cached(&query)?
-                .query_map([ouid.0], |row| Ok(entry(row)))?
-                .filter_map(|row| row.map(Read::ok).transpose())
+                .query_map([ouid.0], |row| row.get(0))?
                 .collect()
         })
     }

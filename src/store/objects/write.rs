@@ -123,6 +123,7 @@ fn reserve(tx: &mut Tx<'_>) -> Result<i64> {
 }
 
 fn store_object(tx: &mut Tx<'_>, put: Put) -> Result<Stored> {
+    tx.spares_slots = true;
     check_version(tx, put.slot)?;
     let mut room = Room::of(tx, put.slot.slot)?;
     store_verified(tx, put, &mut room)?
