@@ -193,6 +193,8 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
         return Err(why);
     }
 
+    // Whether it was told that the store's files cannot be looked at.
+    let mut unseen = false;
     let event = loop {
         match early
             .take()
@@ -201,8 +203,16 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 hsm.forget_old_shares();
                 // Also while nobody asks for anything: the sooner it is told, the more can be saved.
-                if hsm.check_store().is_err() {
-                    continue;
+                match hsm.check_store() {
+                    Ok(()) => unseen = false,
+                    // It was told when it was found.
+                    Err(Error::StoreLost { .. }) => continue,
+                    Err(why) => {
+                        if !std::mem::replace(&mut unseen, true) {
+                            log::warn!("{why}");
+                        }
+                        continue;
+                    }
                 }
                 if !plan.options.read_only
                     && let Err(why) = hsm.empty_expired_trash()

@@ -63,7 +63,7 @@ fn shown(console: &Console<'_>, slot: SlotId, role: Role) -> Result<Vec<SecretBy
         return Ok(vec![password]);
     }
     let hsm = console.open_to_look()?;
-    match hsm.slot(slot)?.slot_kind()? {
+    match hsm.login_kind(slot, role)? {
         SlotKind::Quorum => Ok(console.shares(&hsm, slot, role)?.texts),
         kind @ SlotKind::Password if console.share_files(slot, role).next().is_some() => {
             Err(Error::OtherAuthentication { slot, kind })

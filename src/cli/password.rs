@@ -73,7 +73,7 @@ impl Console<'_> {
     pub(super) fn secret(&self, hsm: &Hsm, slot: SlotId, role: Role) -> Result<Secret> {
         match self.secret_on_file(hsm, slot, role)? {
             Some(secret) => Ok(secret),
-            None if hsm.slot(slot)?.slot_kind()? == SlotKind::Quorum => {
+            None if hsm.login_kind(slot, role)? == SlotKind::Quorum => {
                 self.shares(hsm, slot, role).map(|shown| shown.secret)
             }
             None => self.password(slot, role).map(Secret::Password),
@@ -87,7 +87,7 @@ impl Console<'_> {
         slot: SlotId,
         role: Role,
     ) -> Result<Option<Secret>> {
-        let kind = hsm.slot(slot)?.slot_kind()?;
+        let kind = hsm.login_kind(slot, role)?;
         let other = Error::OtherAuthentication { slot, kind };
         match kind {
             SlotKind::Password if self.share_files(slot, role).next().is_some() => Err(other),

@@ -297,7 +297,7 @@ fn changepw(
     let hsm = console.open()?;
     let slot = console.slot(&hsm, whose.slot)?;
     let role = whose.name;
-    let kind = hsm.slot(slot)?.slot_kind()?;
+    let kind = hsm.login_kind(slot, role)?;
     let old = match (old, kind) {
         (Some(_), SlotKind::Quorum) => return Err(Error::OtherAuthentication { slot, kind }),
         (Some(old), SlotKind::Password) => SecretBytes::new(old.into_bytes()).into(),

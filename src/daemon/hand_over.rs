@@ -9,11 +9,10 @@ use std::process::{Command, Stdio};
 
 use data_encoding::HEXLOWER;
 use nix::errno::Errno;
-use nix::mount::{MntFlags, umount2};
 use zeroize::Zeroizing;
 
 use super::table::{self, Entry};
-use super::{Plan, failed, fusermount, limits, mountpoint, system};
+use super::{Plan, failed, limits, mountpoint, system};
 use crate::credential::Role;
 use crate::error::{Error, Result};
 use crate::object::SlotId;
@@ -95,9 +94,9 @@ fn clear(mountpoint: &Path, before: &[Entry]) {
     };
     let left = table::at(&path)
         .filter(|entry| entry.is_slotfs() && !before.iter().any(|old| old.device == entry.device));
-    if left.is_some() && !answers(&path) && umount2(&path, MntFlags::MNT_DETACH).is_err() {
-        // Users other than root unmount by the helper. Where it fails, the error says that the daemon ended.
-        let _ = fusermount::unmount(&path, &["-u", "-z"]);
+    if left.is_some() && !answers(&path) {
+        // Where it fails, the error says that the daemon ended.
+        let _ = mountpoint::detach(&path);
     }
 }
 

@@ -132,7 +132,7 @@ fn within<T: Send + 'static>(
 }
 
 /// Takes the mount out of sight while it is in use: it ends when the last user leaves it.
-fn detach(path: &Path) -> Result<()> {
+pub(super) fn detach(path: &Path) -> Result<()> {
     match umount2(path, MntFlags::MNT_DETACH) {
         Ok(()) => Ok(()),
         Err(Errno::EPERM) => fusermount::unmount(path, &["-u", "-z"]),

@@ -143,10 +143,10 @@ impl Hsm {
                 set,
                 shares: Vec::new(),
             }),
-            Method::Password(_) => Err(Error::OtherAuthentication {
-                slot,
-                kind: SlotKind::Password,
-            }),
+            Method::Password(_) => {
+                let kind = self.login_kind(slot, role)?;
+                Err(Error::OtherAuthentication { slot, kind })
+            }
         }
     }
 
@@ -155,7 +155,7 @@ impl Hsm {
     /// # Errors
     /// As [`Self::login`] and [`Gathering::add`].
     pub fn present(&self, slot: SlotId, role: Role, message: &SecretBytes) -> Result<Presented> {
-        let kind = self.slot(slot)?.slot_kind()?;
+        let kind = self.login_kind(slot, role)?;
         // A share is no guess at a password, and a password no share with a mistake in it.
         if KeyShare::looks_like(message.bytes()) != (kind == SlotKind::Quorum) {
             return Err(Error::OtherAuthentication { slot, kind });

@@ -4,6 +4,7 @@ use super::Hsm;
 use crate::credential::{Method, Role, SlotKind};
 use crate::error::{Error, Result};
 use crate::object::SlotId;
+use crate::store::CredentialRow;
 
 impl Hsm {
     /// Whether the rows that a login to `slot` needs are there and can be read. What is sealed in them is not looked at.
@@ -24,18 +25,37 @@ impl Hsm {
         if credentials.iter().all(|it| it.role != Role::Po) {
             return Err(damaged("it has no credential of po".into()));
         }
-        for it in credentials {
-            let asks_for = match it.credential.method {
-                Method::Password(_) => SlotKind::Password,
-                Method::Quorum(_) => SlotKind::Quorum,
-            };
-            if asks_for != kind {
-                return Err(damaged(format!(
-                    "it is a {kind} slot, but the credential of {} is one of a {asks_for} slot",
-                    it.role
-                )));
-            }
+        credentials.iter().try_for_each(|it| agrees(slot, kind, it))
+    }
+
+    /// How `role` logs in to `slot`: asked before a password or key shares are, or one would be sent from the one to the
+    /// other for ever where the slot's kind and the role's credential contradict each other.
+    ///
+    /// # Errors
+    /// As [`Self::inspect`]. That a role has no credential is none: its login says so.
+    pub fn login_kind(&self, slot: SlotId, role: Role) -> Result<SlotKind> {
+        let kind = self.slot(slot)?.slot_kind()?;
+        match self.credential_of(slot, role) {
+            Ok(row) => agrees(slot, kind, &row).map(|()| kind),
+            Err(Error::RoleMissing { .. }) => Ok(kind),
+            Err(error) => Err(error),
         }
-        Ok(())
+    }
+}
+
+fn agrees(slot: SlotId, kind: SlotKind, row: &CredentialRow) -> Result<()> {
+    let asks_for = match row.credential.method {
+        Method::Password(_) => SlotKind::Password,
+        Method::Quorum(_) => SlotKind::Quorum,
+    };
+    match asks_for == kind {
+        true => Ok(()),
+        false => Err(Error::SlotDamaged {
+            slot,
+            what: format!(
+                "it is a {kind} slot, but the credential of {} is one of a {asks_for} slot",
+                row.role
+            ),
+        }),
     }
 }

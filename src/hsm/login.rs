@@ -35,7 +35,7 @@ impl Hsm {
     ) -> Result<Session> {
         self.check_store()?;
         let row = self.store.slot(slot)?;
-        let kind = row.slot_kind()?;
+        let kind = self.login_kind(slot, role)?;
         if secret.kind() != kind {
             return Err(Error::OtherAuthentication { slot, kind });
         }

@@ -207,7 +207,7 @@ pub(super) fn target_secret(
     slot: SlotId,
     given: Option<&str>,
 ) -> Result<Secret> {
-    let kind = hsm.slot(slot)?.slot_kind()?;
+    let kind = hsm.login_kind(slot, Role::Co)?;
     match (given, kind) {
         (Some(given), SlotKind::Password) => {
             return Ok(SecretBytes::from(given.as_bytes()).into());

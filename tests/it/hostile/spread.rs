@@ -373,6 +373,56 @@ fn damaged_shares_and_numbers_are_alone() {
     }
 }
 
+/// A slot whose kind and whose credential contradict each other is damaged by name at every login: nobody is sent from
+/// passwords to key shares and back.
+#[test]
+fn a_slot_that_contradicts_itself() {
+    let store = victim();
+    store
+        .run("partition init -slot 3 -label three -domainkey red.pem -quorum 2/3 -shares shares")
+        .ok();
+    let shares = "--share-file 3=shares/share-1-of-3 --share-file 3=shares/share-2-of-3";
+    let all = "INSERT INTO quorums SELECT it.id, it.slot, m, n, share_set, shares \
+               FROM quorums, credentials AS it WHERE it.slot = 1 GROUP BY it.id";
+    for (change, slot) in [
+        ("DELETE FROM quorums", 3),
+        ("UPDATE slots SET kind = 1 WHERE slot = 3", 3),
+        ("UPDATE slots SET kind = 2 WHERE slot = 1", 1),
+        (all, 1),
+    ] {
+        tampered(&store, "copy.db", change);
+        let secrets = match slot {
+            3 => ["--password-file 3=pw-2".to_owned(), shares.to_owned()],
+            _ => [
+                "--password-file 1=pw-1".to_owned(),
+                "--share-file 1=shares/share-1-of-3".to_owned(),
+            ],
+        };
+        for secret in secrets {
+            for line in [
+                "partition contents",
+                "role login -name co",
+                "object generate -type aes -bits 256 -label x",
+            ] {
+                let out = door(&store, "copy.db", &format!("{line} -slot {slot} {secret}"));
+                says(
+                    &out.fails(4),
+                    &[
+                        &format!("slot {slot}"),
+                        "but the credential of co is one of a",
+                    ],
+                );
+            }
+        }
+        door(
+            &store,
+            "copy.db",
+            "partition contents -slot 0 --password-file 0=pw-0",
+        )
+        .ok();
+    }
+}
+
 /// A copy is made of a store that holds a damaged value, with a warning, and of none that has a damaged page.
 #[test]
 fn a_damaged_value_keeps_no_backup_from_being_made() {

@@ -447,14 +447,15 @@ fn a_changed_set_opens_nothing() {
             "UPDATE quorums SET n = 3, shares = substr(shares, 1, 96)",
             LOGIN,
         ),
-        ("DELETE FROM quorums", LOGIN),
+        // The kind and the credential contradict each other: damage, and no wrong secret.
+        ("DELETE FROM quorums", 4),
         ("UPDATE credentials SET commitment = zeroblob(32)", 4),
         (
             "UPDATE credentials SET wrapped = zeroblob(length(wrapped))",
             4,
         ),
         ("UPDATE credentials SET salt = zeroblob(16)", 4),
-        ("UPDATE slots SET kind = 1", LOGIN),
+        ("UPDATE slots SET kind = 1", 4),
         ("UPDATE slots SET kind = 3", 4),
     ] {
         fs::write(store.path("store.db"), &pristine).unwrap();
