@@ -465,6 +465,11 @@ impl Incoming {
         matches!(self.state, State::Filling(_) | State::Deciding(..))
     }
 
+    /// Whether the slot stored the blob.
+    pub fn is_stored(&self) -> bool {
+        matches!(self.state, State::Stored(_))
+    }
+
     /// Whether the slot has the blob and has not answered yet.
     pub fn is_deciding(&self) -> bool {
         matches!(self.state, State::Deciding(..))

@@ -198,11 +198,20 @@ impl Inner {
         ends: Ends,
         answer: impl FnOnce(Result<(), i32>) + Send + 'static,
     ) {
-        let open = match self.opened_for_writing(fh) {
-            Ok(open) => open,
-            Err(libc::EBADF) => return answer(Ok(())),
-            Err(errno) => return answer(Err(errno)),
+        let open = match self.files.get(fh) {
+            Some(open) => open,
+            None => return answer(Ok(())),
         };
+        // What is stored was asked for when it was. For the rest this may be the last time that anybody asks.
+        let checked = match &*open {
+            OpenFile::Incoming(incoming) if lock(incoming).is_stored() => {
+                self.check_belongs_as_known(&open)
+            }
+            _ => self.check_belongs(&open),
+        };
+        if let Err(error) = checked {
+            return answer(Err(error.errno()));
+        }
         match &*open {
             OpenFile::Incoming(incoming) => {
                 let step = lock(incoming).flush(pid, ends);

@@ -82,7 +82,11 @@ impl Hsm {
         done: impl Done<Arrived>,
     ) {
         let slot = to.slot;
-        let verified = self.writer(slot).and_then(|session| {
+        // Before the login: that of a partition that is gone has ended, too.
+        let there = to
+            .partition
+            .map_or(Ok(()), |partition| self.check_partition_as_known(partition));
+        let verified = there.and_then(|()| self.writer(slot)).and_then(|session| {
             if to.partition.is_some_and(|it| it != session.partition()) {
                 return Err(Error::Gone);
             }
@@ -130,6 +134,7 @@ impl Hsm {
                         hsm.import_to(to, (wish, name), blob, origin, done);
                     }
                     stored => {
+                        let stored = stored.map_err(|error| hsm.gone_or(to.partition, error));
                         if let (Ok(Stored::New(_)), Some(row)) = (&stored, row.get()) {
                             hsm.fingerprints.keep(*row, fingerprint);
                         }
@@ -151,6 +156,18 @@ impl Hsm {
                 self.journal.record(&subject, slot, &outcome);
                 done(outcome);
             }
+        }
+    }
+
+    /// Why nothing was stored in a slot that nobody is logged in to any more, or in another partition: the one that it was
+    /// for is gone, or else `error`.
+    fn gone_or(&self, partition: Option<PartitionId>, error: Error) -> Error {
+        match (partition, &error) {
+            (Some(partition), Error::NotLoggedIn { .. }) if self.refresh().is_ok() => self
+                .check_partition_as_known(partition)
+                .err()
+                .unwrap_or(error),
+            _ => error,
         }
     }
 

@@ -192,6 +192,44 @@ fn what_was_open_before_a_logout_is_gone_too() {
     assert!(hsm.list(1).is_empty());
 }
 
+/// The same when a writer is the first to ask anything of the mount since.
+#[test]
+fn a_writer_alone_hears_of_it() {
+    for (how, cases) in [
+        (
+            End::MadeAnew,
+            &["whole", "half", "nothing", "again", "staged"][..],
+        ),
+        (End::Deleted, &["whole", "half"]),
+    ] {
+        for &case in cases {
+            let hsm = three_slots(1);
+            hsm.mount.announce("");
+            hsm.copy((0, 1), (1, 1));
+            let blob = hsm.blob(1, 1);
+            let name = if case == "staged" { ".staged" } else { "5" };
+            let file = open_excl(&hsm.file(1, name)).unwrap();
+            let parts = if case == "again" { blob.len() } else { 100 };
+            if case != "nothing" {
+                file.write_all_at(&blob[..parts], 0).unwrap();
+            }
+            end(&hsm, how);
+            if case == "whole" {
+                assert_errno!(file.write_all_at(&blob[100..], 100), ESTALE, "{how:?}");
+            }
+            if case == "again" {
+                // It was stored, and went with its partition.
+                let _ = file.write_all_at(&blob, 0);
+                drop(file);
+            } else {
+                assert_errno!(close(file), ESTALE, "{how:?}: {case}");
+            }
+            log_in(&hsm, 1);
+            assert!(hsm.list(1).is_empty(), "{how:?}: {case}: {:?}", hsm.list(1));
+        }
+    }
+}
+
 /// An object that is destroyed in a partition that stays is another matter: who has it open reads to its end.
 #[test]
 fn an_open_object_outlives_its_removal() {
