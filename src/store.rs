@@ -281,7 +281,8 @@ impl Store {
     /// When the store cannot be read, and those of `take_in`.
     pub fn if_slots_changed(&self, take_in: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        // The connection that writes tells its own commits from others'. While it does, another is asked, which does not.
+        // The connection that writes can tell this process's commits from those of others. While it is busy, the one that
+        // watches is asked, which cannot.
         let commits = self.committer.as_ref().and_then(Committer::slot_commits);
         if commits.is_some() && commits == watch.slot_commits {
             return Ok(());

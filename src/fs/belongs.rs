@@ -34,8 +34,8 @@ impl Inner {
         Ok(open)
     }
 
-    /// The open file of a request that shows nothing of it. What another process did a moment ago may not be known
-    /// yet: the slot asks again when it stores what was written.
+    /// The open file of a request that shows nothing of it. It may miss what another process did to the partition a moment
+    /// ago: the slot looks again when it stores what was written.
     ///
     /// # Errors
     /// Those of [`Self::opened`].

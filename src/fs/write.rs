@@ -202,7 +202,8 @@ impl Inner {
             Some(open) => open,
             None => return answer(Ok(())),
         };
-        // What is stored was asked for when it was. For the rest this may be the last time that anybody asks.
+        // A blob that is stored was checked when it was committed. For anything else, this may be the last request that can
+        // notice that the partition is gone.
         let checked = match &*open {
             OpenFile::Incoming(incoming) if lock(incoming).is_stored() => {
                 self.check_belongs_as_known(&open)

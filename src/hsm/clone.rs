@@ -82,11 +82,10 @@ impl Hsm {
         done: impl Done<Arrived>,
     ) {
         let slot = to.slot;
-        // Before the login: that of a partition that is gone has ended, too.
-        let there = to
-            .partition
-            .map_or(Ok(()), |partition| self.check_partition_as_known(partition));
-        let verified = there.and_then(|()| self.writer(slot)).and_then(|session| {
+        let session = self
+            .writer(slot)
+            .map_err(|error| self.gone_or(to.partition, error));
+        let verified = session.and_then(|session| {
             if to.partition.is_some_and(|it| it != session.partition()) {
                 return Err(Error::Gone);
             }
@@ -97,6 +96,7 @@ impl Hsm {
         let hsm = Arc::clone(self);
         match verified {
             Ok((session, (object, payload))) => {
+                let fingerprint = self.fingerprints.of(&payload);
                 // All of its bytes were read from there, so its content is the same.
                 let read_from = origin
                     .filter(|origin| origin.ouid == object.ouid)
@@ -106,7 +106,7 @@ impl Hsm {
                         source: Some(place),
                         others: Vec::new(),
                     },
-                    None => self.whereabouts(object.ouid, &payload, slot),
+                    None => self.whereabouts(object.ouid, (&payload, fingerprint), slot),
                 };
                 let known = source;
                 let subject = known.map_or(Subject::Identity(object.ouid), Subject::Known);
@@ -116,7 +116,7 @@ impl Hsm {
                     // As a clone does.
                     Wish::Identity(_) => known.map(|source| source.handle),
                 };
-                let fingerprint = self.fingerprints.of(&payload);
+                // Where it is stored is known only in the transaction.
                 let row = Arc::new(OnceLock::new());
                 let put = put(&session, &object, payload, want);
                 let (seal, sealed_for) = (put.seal, Arc::clone(&row));
@@ -159,8 +159,8 @@ impl Hsm {
         }
     }
 
-    /// Why nothing was stored in a slot that nobody is logged in to any more, or in another partition: the one that it was
-    /// for is gone, or else `error`.
+    /// [`Error::Gone`] in the place of "not logged in" where the partition that the object was for is gone: its login ended
+    /// with it.
     fn gone_or(&self, partition: Option<PartitionId>, error: Error) -> Error {
         match (partition, &error) {
             (Some(partition), Error::NotLoggedIn { .. }) if self.refresh().is_ok() => self

@@ -25,25 +25,29 @@ impl Hsm {
         if credentials.iter().all(|it| it.role != Role::Po) {
             return Err(damaged("it has no credential of po".into()));
         }
-        credentials.iter().try_for_each(|it| agrees(slot, kind, it))
+        credentials
+            .iter()
+            .try_for_each(|it| check_method(slot, kind, it))
     }
 
-    /// How `role` logs in to `slot`: asked before a password or key shares are, or one would be sent from the one to the
-    /// other for ever where the slot's kind and the role's credential contradict each other.
+    /// How `role` logs in to `slot`. Where the slot's kind and the role's credential contradict each other, neither a
+    /// password nor key shares can be right, so that is an error of its own.
     ///
     /// # Errors
-    /// As [`Self::inspect`]. That a role has no credential is none: its login says so.
+    /// [`Error::SlotDamaged`], [`Error::NoSuchSlot`], or when the store cannot be read. A role without a credential is no
+    /// error here: its login reports that.
     pub fn login_kind(&self, slot: SlotId, role: Role) -> Result<SlotKind> {
         let kind = self.slot(slot)?.slot_kind()?;
         match self.credential_of(slot, role) {
-            Ok(row) => agrees(slot, kind, &row).map(|()| kind),
+            Ok(row) => check_method(slot, kind, &row).map(|()| kind),
             Err(Error::RoleMissing { .. }) => Ok(kind),
             Err(error) => Err(error),
         }
     }
 }
 
-fn agrees(slot: SlotId, kind: SlotKind, row: &CredentialRow) -> Result<()> {
+/// Whether the credential in `row` is one for a slot of this kind.
+pub(super) fn check_method(slot: SlotId, kind: SlotKind, row: &CredentialRow) -> Result<()> {
     let asks_for = match row.credential.method {
         Method::Password(_) => SlotKind::Password,
         Method::Quorum(_) => SlotKind::Quorum,

@@ -2,6 +2,7 @@
 
 use std::sync::PoisonError;
 
+use super::inspect::check_method;
 use super::{Hsm, Session};
 use crate::credential::{Binding, CredentialError, KdfError, Role, Secret, SlotKind};
 use crate::error::{Error, Result};
@@ -35,11 +36,15 @@ impl Hsm {
     ) -> Result<Session> {
         self.check_store()?;
         let row = self.store.slot(slot)?;
-        let kind = self.login_kind(slot, role)?;
+        let kind = row.slot_kind()?;
+        let stored = self.credential_of(slot, role);
+        if let Ok(stored) = &stored {
+            check_method(slot, kind, stored)?;
+        }
         if secret.kind() != kind {
             return Err(Error::OtherAuthentication { slot, kind });
         }
-        let stored = self.credential_of(slot, role)?;
+        let stored = stored?;
         if let Some(kib) = stored.credential.lacks_memory() {
             return Err(Error::NoMemory { slot, kib });
         }

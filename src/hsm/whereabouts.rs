@@ -66,7 +66,7 @@ impl Hsm {
     pub(super) fn whereabouts(
         &self,
         ouid: Ouid,
-        payload: &SecretBytes,
+        (payload, fingerprint): (&SecretBytes, Fingerprint),
         except: SlotId,
     ) -> Whereabouts {
         let mut slots: Vec<SlotId> = self
@@ -81,34 +81,31 @@ impl Hsm {
         let mut found = Whereabouts::default();
         // What cannot be read is no source, and no other object.
         for row in self.store.rows_with_ouid(&slots, ouid).unwrap_or_default() {
-            match self.holds(row, payload) {
-                // One source is named.
-                Some(true) if found.source.is_some() => {}
-                None => {}
-                Some(same) => {
-                    let Ok(Some(entry)) = self.store.by_id(row) else {
-                        continue;
-                    };
-                    match same {
-                        true => {
-                            found.source = Some(Source {
-                                slot: entry.slot,
-                                handle: entry.handle,
-                            });
-                        }
-                        false => found.others.push(entry),
-                    }
+            let Some(same) = self.holds(row, payload, fingerprint) else {
+                continue;
+            };
+            // One source is named.
+            if same && found.source.is_some() {
+                continue;
+            }
+            match self.store.by_id(row) {
+                Ok(Some(entry)) if same => {
+                    found.source = Some(Source {
+                        slot: entry.slot,
+                        handle: entry.handle,
+                    });
                 }
+                Ok(Some(entry)) => found.others.push(entry),
+                Ok(None) | Err(_) => {}
             }
         }
         found
     }
 
     /// Whether the object in a row has this content; `None` when it does not open.
-    fn holds(&self, row: i64, payload: &SecretBytes) -> Option<bool> {
-        let wanted = self.fingerprints.of(payload);
+    fn holds(&self, row: i64, payload: &SecretBytes, fingerprint: Fingerprint) -> Option<bool> {
         if let Some(known) = self.fingerprints.known().get(&row) {
-            return Some(*known == wanted);
+            return Some(*known == fingerprint);
         }
         let (entry, sealed) = self.store.sealed(row).ok()??;
         let session = self.reader(entry.slot).ok()?;

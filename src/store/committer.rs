@@ -83,7 +83,7 @@ pub struct Tx<'a> {
     pub dense: &'a mut HashMap<(u32, Pass), RangeInclusive<u32>>,
     /// Set by a write that destroys something.
     pub erases: bool,
-    /// Set by a write that leaves the rows of every slot as they were.
+    /// Set by a write that changes no row of a slot, but only its objects.
     pub spares_slots: bool,
 }
 
@@ -379,7 +379,7 @@ struct Writer {
     connection: Connection,
     data_version: i64,
     dense: HashMap<(u32, Pass), RangeInclusive<u32>>,
-    /// Whether this batch destroyed something, and whether it left the rows of slots as they were.
+    /// Whether this batch destroyed something, and whether it changed no row of a slot.
     erases: bool,
     spares_slots: bool,
     /// Whether destroyed rows may still be in the WAL, and whether that was told.

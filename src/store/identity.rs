@@ -22,7 +22,7 @@ use super::shared_memory::{Opening, SharedMemory};
 use super::wal_index::WalIndex;
 use crate::error::{Error, Result};
 
-/// How long a look counts for those who read, and for those who are about to commit: they look again afterwards.
+/// How long a look counts for reading and before a commit. After a commit there is always a new look.
 const LOOK_COUNTS_FOR: Duration = Duration::from_millis(2);
 
 /// How often a look is repeated because another process was writing meanwhile.
@@ -181,8 +181,8 @@ impl Identity {
         }
     }
 
-    /// As [`Self::check`], where somebody looks again before anything is acknowledged, or only reads: a look within
-    /// [`LOOK_COUNTS_FOR`] is enough.
+    /// As [`Self::check`], but a look within [`LOOK_COUNTS_FOR`] is enough: for reading, and for a commit that is checked
+    /// again before it is acknowledged.
     ///
     /// # Errors
     /// Those of [`Self::check`].
@@ -432,8 +432,8 @@ fn same_size(path: &Path, id: FileId) -> Result<std::result::Result<u64, Loss>> 
     }
 }
 
-/// Opens the log to read its header. Where the system allows it, that a reader was there is not written down: after each
-/// write of the log the time would be new, and the next sync would have that to write too.
+/// Opens the log to read its header, without updating its access time where the system allows that: after each write of the
+/// log the next read would update it, and the next sync would have to write it.
 fn open_log(path: &Path) -> io::Result<File> {
     let open = |flags| {
         OpenOptions::new()

@@ -72,7 +72,7 @@ impl Base {
         mount.logged("while it was in use");
         let log = mount.log();
         // The daemon looks every two seconds: it may have looked in the middle of the act.
-        let between = act.contains(';') || act.contains(" -a ");
+        let between = act.contains(';') && what == "store.db was replaced";
         assert!(
             log.contains(what) || (between && log.contains("store.db was removed or renamed")),
             "{act}: {log}"

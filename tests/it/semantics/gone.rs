@@ -18,18 +18,23 @@ const INIT: &str = "partition init -slot 1 -label anew -domainkey red.pem";
 enum End {
     MadeAnew,
     Deleted,
+    /// And no other is made.
+    DeletedForGood,
 }
 
 fn log_in(hsm: &Hsm, slot: u32) {
     fs::write(hsm.control(slot, "login"), password(slot)).unwrap();
 }
 
-/// Ends the partition at slot 1, in another process, and logs in to a new one there.
+/// Ends the partition at slot 1, in another process, and makes a new one there.
 fn end(hsm: &Hsm, how: End) {
-    if how == End::Deleted {
+    if how != End::MadeAnew {
         hsm.store
             .run("partition delete -slot 1 -force --password-file 1:po=pw-1")
             .ok();
+    }
+    if how == End::DeletedForGood {
+        return;
     }
     hsm.store
         .run(&format!("{INIT} -force --password-file 1=pw-1"))
@@ -198,9 +203,12 @@ fn a_writer_alone_hears_of_it() {
     for (how, cases) in [
         (
             End::MadeAnew,
-            &["whole", "half", "nothing", "again", "staged"][..],
+            &[
+                "whole", "half", "nothing", "again", "staged", "synced", "cut",
+            ][..],
         ),
         (End::Deleted, &["whole", "half"]),
+        (End::DeletedForGood, &["whole", "half", "staged"]),
     ] {
         for &case in cases {
             let hsm = three_slots(1);
@@ -217,6 +225,12 @@ fn a_writer_alone_hears_of_it() {
             if case == "whole" {
                 assert_errno!(file.write_all_at(&blob[100..], 100), ESTALE, "{how:?}");
             }
+            if case == "synced" {
+                assert_errno!(file.sync_all(), ESTALE, "{how:?}");
+            }
+            if case == "cut" {
+                let _ = file.set_len(blob.len() as u64);
+            }
             if case == "again" {
                 // It was stored, and went with its partition.
                 let _ = file.write_all_at(&blob, 0);
@@ -224,8 +238,10 @@ fn a_writer_alone_hears_of_it() {
             } else {
                 assert_errno!(close(file), ESTALE, "{how:?}: {case}");
             }
-            log_in(&hsm, 1);
-            assert!(hsm.list(1).is_empty(), "{how:?}: {case}: {:?}", hsm.list(1));
+            if how != End::DeletedForGood {
+                log_in(&hsm, 1);
+                assert!(hsm.list(1).is_empty(), "{how:?}: {case}: {:?}", hsm.list(1));
+            }
         }
     }
 }
