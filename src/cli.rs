@@ -164,11 +164,11 @@ fn execute(globals: Globals, noun: Noun, kept: Option<&Kept>) -> u8 {
         Ok(Ended::WithResult | Ended::Bare) => exit::DONE,
         Ok(Ended::Failed(error)) => {
             output::tell_error(&error);
-            error.exit_status()
+            error.outcome().exit
         }
         Err(error) => {
             output::error(&error, console.json());
-            error.exit_status()
+            error.outcome().exit
         }
     };
     output::end(status)

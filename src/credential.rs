@@ -4,9 +4,6 @@
 //! role's password, as LUKS key slots do, so that changing a password touches one row. In a quorum slot the
 //! wrapping key comes from a secret that M of N key shares make (DESIGN.md 7).
 
-use std::fmt;
-use std::str::FromStr;
-
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce, Tag};
 use hkdf::Hkdf;
@@ -14,6 +11,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+pub use crate::object::partition::{Role, SlotKind};
 use crate::secret::{KEY_BYTES, Key, SecretBytes};
 
 pub(crate) mod fuzzing;
@@ -38,60 +36,6 @@ pub const COMMITMENT_BYTES: usize = 32;
 /// Bytes in a wrapped slot key: nonce, key, tag.
 pub const WRAPPED_BYTES: usize = KEY_BYTES + SealedRow::OVERHEAD_BYTES;
 
-/// A role of a slot, lunacm's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
-    /// Partition officer: domains, policies, reset.
-    Po = 1,
-    /// Crypto officer: objects.
-    Co = 2,
-    /// Crypto user: reads, never writes.
-    Cu = 3,
-}
-
-impl Role {
-    /// Every role.
-    pub const ALL: [Self; 3] = [Self::Po, Self::Co, Self::Cu];
-
-    /// lunacm's long name of it.
-    pub fn long_name(self) -> &'static str {
-        match self {
-            Self::Po => "Partition SO",
-            Self::Co => "Crypto Officer",
-            Self::Cu => "Crypto User",
-        }
-    }
-
-    /// The role that `number` stands for at rest.
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| *role as u8 == number)
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Po => "po",
-            Self::Co => "co",
-            Self::Cu => "cu",
-        })
-    }
-}
-
-impl FromStr for Role {
-    type Err = String;
-    /// The short name or lunacm's long one, in any case.
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|role| {
-                let names = [role.to_string(), role.long_name().to_string()];
-                names.iter().any(|name| name.eq_ignore_ascii_case(text))
-            })
-            .ok_or_else(|| "not a role: po, co or cu".to_owned())
-    }
-}
-
 /// What a credential is bound to: a row put in another place does not open there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binding {
@@ -101,33 +45,6 @@ pub struct Binding {
     pub role: Role,
     /// The credential's row id.
     pub id: i64,
-}
-
-/// How a slot is logged in to, as it is at rest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SlotKind {
-    /// By a password.
-    Password = 1,
-    /// By M of N key shares.
-    Quorum = 2,
-}
-
-impl SlotKind {
-    /// The kind that `number` stands for at rest.
-    pub fn from_number(number: u8) -> Option<Self> {
-        [Self::Password, Self::Quorum]
-            .into_iter()
-            .find(|kind| *kind as u8 == number)
-    }
-}
-
-impl fmt::Display for SlotKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Password => "password",
-            Self::Quorum => "quorum",
-        })
-    }
 }
 
 /// What a role shows to be let in.
@@ -206,8 +123,8 @@ impl Credential {
         };
         let mut salt = vec![0; SALT_BYTES];
         let mut nonce = [0; 12];
-        getrandom::fill(&mut salt).map_err(|_| KdfError::Random)?;
-        getrandom::fill(&mut nonce).map_err(|_| KdfError::Random)?;
+        getrandom::fill(&mut salt).map_err(KdfError::Random)?;
+        getrandom::fill(&mut nonce).map_err(KdfError::Random)?;
         let keys = match (secret, &method) {
             (Secret::Password(password), Method::Password(params)) => {
                 WrapKeys::of_password(password, &salt, *params)?

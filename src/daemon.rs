@@ -206,7 +206,7 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
                 match hsm.check_store() {
                     Ok(()) => unseen = false,
                     // It was told when it was found.
-                    Err(Error::StoreLost { .. }) => continue,
+                    Err(error) if error.is_store_lost() => continue,
                     Err(why) => {
                         if !std::mem::replace(&mut unseen, true) {
                             log::warn!("{why}");
@@ -281,10 +281,10 @@ fn wait_for_end(queue: &mpsc::Receiver<Event>, hsm: &Hsm) -> io::Result<()> {
 
 fn open(plan: &Plan) -> Result<Hsm> {
     match Hsm::open(&plan.store, Access::ReadWrite) {
-        Err(Error::StoreReadOnly { .. }) if plan.options.read_only => {
-            Hsm::open(&plan.store, Access::ReadOnly)
+        Err(error) if error.is_read_only_store() && plan.options.read_only => {
+            Ok(Hsm::open(&plan.store, Access::ReadOnly)?)
         }
-        opened => opened,
+        opened => Ok(opened?),
     }
 }
 

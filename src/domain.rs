@@ -1,13 +1,12 @@
 //! Cloning domains: the secret two slots must share, from a string or a key file (DESIGN.md 1 and 4).
 
-use std::fmt;
-
 use data_encoding::BASE32_NOPAD;
 use pem_rfc7468::LineEnding;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::credential::kdf::{self, KdfParams};
+pub use crate::object::partition::DomainKind;
 use crate::secret::{Key, SecretBytes};
 
 /// Label of a domain key file's PEM block.
@@ -28,24 +27,6 @@ const STRONG_BITS: f64 = 60.0;
 const NEW_STRING_BITS: usize = 130;
 /// Characters of those in base32.
 const NEW_STRING_CHARS: usize = NEW_STRING_BITS / 5;
-
-/// What a domain was made from. In clear at rest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DomainKind {
-    /// A domain string.
-    String = 1,
-    /// A domain key file, the hardware's red key.
-    KeyFile = 2,
-}
-
-impl fmt::Display for DomainKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::String => "string",
-            Self::KeyFile => "key file",
-        })
-    }
-}
 
 /// Why a string or file is no domain. Holds nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -14,7 +14,8 @@ use fuser::{
 };
 
 use crate::error::{Error, Result};
-use crate::hsm::Hsm;
+use crate::hsm::{self, Hsm, Source};
+use crate::object::SlotId;
 use alias::Aliases;
 use entrance::Visitor;
 use handles::OpenFiles;
@@ -133,8 +134,25 @@ impl Inner {
     }
 }
 
+/// How a request that writes is answered: once, when its outcome is durable, on whatever thread that is.
+trait Done<T>: FnOnce(Result<T>) + Send + 'static {}
+impl<T, F: FnOnce(Result<T>) + Send + 'static> Done<T> for F {}
+
+impl Inner {
+    /// Writes down that a blob written as `name` was refused before its slot was asked.
+    fn note_refusal(&self, slot: SlotId, name: &str, source: Option<Source>, why: &Error) {
+        self.hsm.note_refusal(slot, name, source, &why.reason());
+    }
+}
+
+/// `done` for a call of the HSM.
+fn told<T>(done: impl Done<T>) -> impl hsm::Done<T> {
+    move |outcome: hsm::Result<T>| done(outcome.map_err(Error::from))
+}
+
 /// Every request fails from now on, and only this says why.
-fn tell_of_loss(error: &Error) {
+fn tell_of_loss(error: hsm::Error) {
+    let error = Error::from(error);
     let pid = std::process::id();
     let hint = error.hint().unwrap_or_default();
     log::error!(
@@ -147,7 +165,7 @@ fn failed(what: &str, error: &Error) -> Errno {
     let level = if error.is_verdict() {
         log::Level::Debug
     } else {
-        error.level()
+        error.outcome().level
     };
     log::log!(level, "{what}: {error}");
     Errno::from_i32(error.errno())
@@ -286,7 +304,7 @@ impl Filesystem for SlotFs {
         let inner = &self.inner;
         let parent = attempt!(reply, "unlink", inner.begin(&inner.stats.unlink, parent));
         inner.unlink(parent, name, move |outcome| {
-            answer("unlink", outcome, reply)
+            answer("unlink", outcome, reply);
         });
     }
 

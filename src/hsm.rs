@@ -13,9 +13,8 @@ use std::time::Instant;
 
 use crate::blob;
 use crate::credential::Role;
-use crate::error::{Error, Result};
 use crate::object::{Handle, Object, SlotId};
-use crate::store::{CommitStats, Store};
+use crate::store::{self, CommitStats, Store};
 
 mod add_list;
 mod amend;
@@ -23,6 +22,7 @@ mod check;
 mod clone;
 mod clone_list;
 mod domains;
+mod error;
 pub(crate) mod fuzzing;
 mod gather;
 mod header;
@@ -47,11 +47,12 @@ mod trash_name;
 mod whereabouts;
 mod wish;
 
-pub use crate::store::{Access, DamagedRow, ListedSlot, PartitionMark, Read, SlotRow};
+pub use crate::store::{Access, DamagedRow, PartitionMark, Read, SlotFault, SlotRow, StoreFault};
 pub use add_list::Added;
 pub use check::{CheckedSlot, Finding};
 pub use clone_list::Selection;
 pub use domains::DomainFault;
+pub use error::{Error, Outcome, Result, ResultCode, SlotError, code, exit};
 pub use gather::{Gathering, Presented};
 pub use init::{
     DEFAULT_CAPACITY_OBJECTS, DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, NewPartition,
@@ -87,6 +88,14 @@ pub struct Hsm {
     /// Key shares of those who are logging in.
     gathered: gather::Gathered,
     fingerprints: whereabouts::Fingerprints,
+}
+
+/// One slot of the store.
+pub struct ListedSlot {
+    /// Its number, where that can be read.
+    pub slot: Option<SlotId>,
+    /// Its row, or what is wrong with it.
+    pub row: Result<SlotRow>,
 }
 
 /// Called with a slot whose objects' blobs may be others now.
@@ -166,7 +175,12 @@ impl Hsm {
     /// # Errors
     /// When the store cannot be read.
     pub fn slots(&self) -> Result<Vec<ListedSlot>> {
-        self.store.slots()
+        let slots = self.store.slots()?;
+        let listed = |listed: store::ListedSlot| ListedSlot {
+            slot: listed.slot,
+            row: listed.row.map_err(Error::from),
+        };
+        Ok(slots.into_iter().map(listed).collect())
     }
 
     /// One slot.
@@ -174,7 +188,7 @@ impl Hsm {
     /// # Errors
     /// [`Error::NoSuchSlot`], or when the store cannot be read.
     pub fn slot(&self, slot: SlotId) -> Result<SlotRow> {
-        self.store.slot(slot)
+        Ok(self.store.slot(slot)?)
     }
 
     /// Objects and payload bytes in a slot.
@@ -182,7 +196,7 @@ impl Hsm {
     /// # Errors
     /// [`Error::NoSuchSlot`], or when the store cannot be read.
     pub fn usage(&self, slot: SlotId) -> Result<(u64, u64)> {
-        self.store.usage(slot)
+        Ok(self.store.usage(slot)?)
     }
 
     /// Who is logged in to `slot`.
@@ -198,8 +212,11 @@ impl Hsm {
             .get(&slot)
             .cloned();
         session.ok_or_else(|| match self.store.slot(slot) {
-            Err(damaged @ Error::SlotDamaged { .. }) => damaged,
-            _ => Error::NotLoggedIn { slot },
+            Err(store::Error::Slot {
+                why: damaged @ SlotFault::Damaged(_),
+                ..
+            }) => damaged.at(slot).into(),
+            _ => SlotError::NotLoggedIn.at(slot),
         })
     }
 
@@ -216,7 +233,7 @@ impl Hsm {
     /// # Errors
     /// When the store cannot be read.
     pub fn object_ids(&self, slot: SlotId) -> Result<Vec<i64>> {
-        self.store.ids(slot)
+        Ok(self.store.ids(slot)?)
     }
 
     /// The session, if its role may read objects.
@@ -224,11 +241,10 @@ impl Hsm {
         let session = self.session(slot)?;
         match session.role() {
             Role::Co | Role::Cu => Ok(session),
-            role @ Role::Po => Err(Error::RoleNeeded {
-                slot,
-                role,
-                needed: Role::Co,
-            }),
+            role @ Role::Po => {
+                let needed = Role::Co;
+                Err(SlotError::RoleNeeded { role, needed }.at(slot))
+            }
         }
     }
 
@@ -240,7 +256,7 @@ impl Hsm {
             Role::Co => return Ok(session),
             Role::Cu | Role::Po => "a crypto user reads and never writes",
         };
-        Err(Error::ReadOnly { slot, why })
+        Err(SlotError::ReadOnly(why).at(slot))
     }
 }
 
@@ -254,11 +270,9 @@ pub fn wait<T: Send + 'static>(call: impl FnOnce(Box<dyn FnOnce(Result<T>) + Sen
         // Whoever called is waiting below.
         let _ = sender.send(outcome);
     }));
-    receiver.recv().unwrap_or_else(|_| {
-        Err(Error::Damaged {
-            what: "the committer stopped".into(),
-        })
-    })
+    receiver
+        .recv()
+        .unwrap_or_else(|_| Err(Error::Damaged("the committer stopped".into())))
 }
 
 /// What the bytes at the start of a blob say of it.
@@ -292,20 +306,19 @@ pub fn cut_short(slot: SlotId, start: &[u8]) -> Error {
         },
         Stated::NotABlob(why) => why,
     };
-    Error::Unverified { slot, why }
+    SlotError::Unverified(why).at(slot)
 }
 
 /// The error of bytes after a blob's end.
 pub fn too_long(slot: SlotId) -> Error {
-    Error::Unverified {
-        slot,
-        why: blob::Fault::TooLong,
-    }
+    SlotError::Unverified(blob::Fault::TooLong).at(slot)
 }
 
 /// Decodes a payload that a slot's own rows held: any fault in it is damage.
 fn decode_own(slot: SlotId, handle: Handle, payload: &[u8]) -> Result<Object> {
-    crate::codec::decode(payload).map_err(|why| Error::Damaged {
-        what: format!("slot {slot}, object {handle}: its payload does not decode: {why:?}"),
+    crate::codec::decode(payload).map_err(|why| {
+        Error::Damaged(format!(
+            "slot {slot}, object {handle}: its payload does not decode: {why:?}"
+        ))
     })
 }

@@ -70,7 +70,7 @@ pub fn on_a_stack(work: impl FnOnce() -> u8 + Send) -> u8 {
                     )
                     .as_bytes(),
                 );
-                why.exit_status()
+                why.outcome().exit
             }
         }
     })

@@ -13,6 +13,7 @@ pub mod export;
 pub mod generate;
 pub mod import;
 pub mod new;
+pub mod partition;
 pub mod pkcs11;
 pub mod show;
 mod template;

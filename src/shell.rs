@@ -81,7 +81,7 @@ pub fn run(mut globals: Globals, options: Options) -> u8 {
 fn fail(error: &Error, json: bool) -> u8 {
     cli::begin(false);
     cli::print_error(error, json);
-    cli::end(error.exit_status())
+    cli::end(error.outcome().exit)
 }
 
 impl Shell {

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::error::{Error, Result};
 use crate::object::{Handle, SlotId};
 
 mod backup;
@@ -22,6 +21,7 @@ mod committer;
 mod contradictions;
 mod credentials;
 mod damaged;
+mod error;
 mod fault;
 mod identity;
 mod kind;
@@ -41,6 +41,7 @@ pub use check::{Count, ObjectRow, Part, SlotParts};
 pub use committer::CommitStats;
 pub use credentials::CredentialRow;
 pub use damaged::{DamagedRow, Read};
+pub use error::{Error, Result, SlotFault, StoreFault};
 pub use objects::{Alike, Entry, Move, NameColumn, Place, Put, Same, Seal, Stored, Trashed};
 pub use slots::{
     DomainRow, KeyRows, ListedSlot, NewSlot, PartitionMark, SlotRow, SlotVersion, SmkRow,
@@ -114,10 +115,8 @@ impl Store {
         kind::check(path)?;
         others::check(path)?;
         if !path.exists() {
-            return Err(Error::Store {
-                path: path.to_owned(),
-                why: "there is no store; 'slotfs partition init' makes one".into(),
-            });
+            let why = "there is no store; 'slotfs partition init' makes one";
+            return Err(Error::failed(path, why));
         }
         match access {
             Access::ReadWrite => Self::open_writable(path, false),
@@ -140,9 +139,7 @@ impl Store {
 
     /// `create`: makes the tables where the file is empty; else an empty file is no store.
     fn open_writable(path: &Path, create: bool) -> Result<Self> {
-        let read_only = || Error::StoreReadOnly {
-            path: path.to_owned(),
-        };
+        let read_only = || StoreFault::ReadOnly.at(path);
         if is_on_read_only_filesystem(path) {
             return Err(read_only());
         }
@@ -173,13 +170,11 @@ impl Store {
     fn open_immutable(path: &Path) -> Result<Self> {
         let wal = wal_path(path);
         if std::fs::metadata(&wal).is_ok_and(|wal| wal.len() > 0) {
-            return Err(Error::Store {
-                path: path.to_owned(),
-                why: format!(
-                    "it is on a read-only filesystem and {} holds commits not yet in it; copy both to a writable folder and use the copy",
-                    crate::shown::path(&wal)
-                ),
-            });
+            let why = format!(
+                "it is on a read-only filesystem and {} holds commits not yet in it; copy both to a writable folder and use the copy",
+                crate::shown::path(&wal)
+            );
+            return Err(Error::failed(path, why));
         }
         let identity = Arc::new(Identity::of_immutable(path, &Before::opening(path)?));
         Self::with_readers(path, OpenReader::Immutable, None, identity)
@@ -279,7 +274,10 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read, and those of `take_in`.
-    pub fn if_slots_changed(&self, take_in: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub fn if_slots_changed<E: From<Error>>(
+        &self,
+        take_in: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         // The connection that writes can tell this process's commits from those of others. While it is busy, the one that
         // watches is asked, which cannot.
@@ -361,9 +359,8 @@ impl Store {
     }
 
     fn committer(&self) -> Result<&Committer> {
-        self.committer.as_ref().ok_or_else(|| Error::StoreReadOnly {
-            path: self.path.clone(),
-        })
+        let committer = self.committer.as_ref();
+        committer.ok_or_else(|| StoreFault::ReadOnly.at(&self.path))
     }
 
     /// [`Self::write`], waiting for the answer.
@@ -376,12 +373,8 @@ impl Store {
             // The receiver is waiting below.
             let _ = sender.send(outcome);
         });
-        receiver.recv().unwrap_or_else(|_| {
-            Err(Error::Store {
-                path: self.path.clone(),
-                why: "the committer stopped".into(),
-            })
-        })
+        let stopped = |_| Err(Error::failed(&self.path, "the committer stopped"));
+        receiver.recv().unwrap_or_else(stopped)
     }
 }
 

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use slotfs::credential::{Role, Secret};
 use slotfs::domain::{DomainKey, new_key_file};
-use slotfs::error::Error;
 use slotfs::hsm::{
-    Access, Arrived, Hsm, NewPartition, Policies, Selection, Source, Wish, new_serial, wait,
+    Access, Arrived, Error, Hsm, NewPartition, Policies, Selection, SlotError, SlotFault, Source,
+    Wish, new_serial, wait,
 };
 use slotfs::object::new::{Naming, SecretKeyType, generate_secret_key};
 use slotfs::object::pkcs11::CKA_LABEL;
@@ -117,13 +117,25 @@ fn policy_4_off_keeps_secret_keys_in_at_open_and_out_at_the_verdict() {
     let open = fixture.add_key(SlotId(0));
     let blob = fixture.seal(SlotId(0), open).unwrap();
     let refused = fixture.import(SlotId(1), &blob).unwrap_err();
-    assert!(matches!(refused, Error::PolicyRefuses { .. }));
-    assert_eq!(refused.errno(), libc::EACCES);
+    assert!(matches!(
+        refused,
+        Error::Slot {
+            why: SlotError::PolicyRefuses(_),
+            ..
+        }
+    ));
+    assert_eq!(refused.outcome().errno, libc::EACCES);
 
     let kept = fixture.add_key(SlotId(1));
     let forbidden = fixture.seal(SlotId(1), kept).unwrap_err();
-    assert!(matches!(forbidden, Error::PolicyForbids { .. }));
-    assert_eq!(forbidden.errno(), libc::EPERM);
+    assert!(matches!(
+        forbidden,
+        Error::Slot {
+            why: SlotError::PolicyForbids(_),
+            ..
+        }
+    ));
+    assert_eq!(forbidden.outcome().errno, libc::EPERM);
     let from = Source {
         slot: SlotId(1),
         handle: kept,
@@ -133,7 +145,13 @@ fn policy_4_off_keeps_secret_keys_in_at_open_and_out_at_the_verdict() {
             .hsm
             .move_object(from, SlotId(0), Wish::Handle(handle(77)), done);
     });
-    assert!(matches!(moved, Err(Error::PolicyForbids { .. })));
+    assert!(matches!(
+        moved,
+        Err(Error::Slot {
+            why: SlotError::PolicyForbids(_),
+            ..
+        })
+    ));
     assert!(fixture.hsm.find(SlotId(1), kept).is_ok());
 }
 
@@ -146,7 +164,13 @@ fn a_full_slot_takes_no_more_and_loses_nothing() {
     let naming = Naming::default();
     let object = generate_secret_key(SecretKeyType::Aes, 128, &naming).unwrap();
     let full: Result<Arrived, Error> = wait(|done| fixture.hsm.add(SlotId(0), &object, done));
-    assert!(matches!(full, Err(Error::SlotFull { .. })));
+    assert!(matches!(
+        full,
+        Err(Error::Slot {
+            why: SlotError::Stored(SlotFault::Full),
+            ..
+        })
+    ));
     assert_eq!(fixture.hsm.usage(SlotId(0)).unwrap().0, 100);
 }
 
@@ -167,7 +191,7 @@ fn a_field_in_clear_that_was_changed_is_noticed_at_login() {
     ] {
         let fixture = Fixture::new(&[Policies::default()]).tamper(change);
         let login = fixture.login(0, Role::Co);
-        assert!(matches!(login, Err(Error::Damaged { .. })), "{change}");
+        assert!(matches!(login, Err(error) if error.is_damage()), "{change}");
         assert!(fixture.hsm.session(SlotId(0)).is_err(), "{change}");
     }
 }
@@ -182,7 +206,7 @@ fn argon2_costs_outside_the_limits_are_refused() {
     ] {
         let fixture = Fixture::new(&[Policies::default()]).tamper(change);
         let login = fixture.login(0, Role::Co);
-        assert!(matches!(login, Err(Error::Damaged { .. })), "{change}");
+        assert!(matches!(login, Err(error) if error.is_damage()), "{change}");
     }
 }
 
@@ -195,7 +219,7 @@ fn a_credential_of_another_slot_or_role_opens_nothing() {
          WHERE slot = 0;";
     let fixture = Fixture::new(&two).tamper(swap);
     let login = fixture.login(0, Role::Co);
-    assert!(matches!(login, Err(Error::Damaged { .. })));
+    assert!(matches!(login, Err(error) if error.is_damage()));
     assert!(fixture.login(1, Role::Co).is_ok());
 }
 
@@ -212,7 +236,7 @@ fn a_damaged_row_fails_alone_and_is_named() {
     assert!(fixture.seal(SlotId(0), handle(1)).is_ok());
     assert!(fixture.seal(SlotId(0), handle(3)).is_ok());
     let damaged = fixture.seal(SlotId(0), handle(2)).unwrap_err();
-    assert_eq!(damaged.errno(), libc::EIO);
+    assert_eq!(damaged.outcome().errno, libc::EIO);
     assert!(damaged.to_string().contains("slot 0, object 2"));
 
     // Under another handle, identity or slot a row does not open either.
@@ -232,7 +256,7 @@ fn a_damaged_row_fails_alone_and_is_named() {
             .clone()
             .unwrap();
         let damaged = fixture.hsm.seal(object.id).unwrap_err();
-        assert!(matches!(damaged, Error::Damaged { .. }), "{change}");
+        assert!(damaged.is_damage(), "{change}");
     }
 }
 
@@ -247,17 +271,16 @@ fn a_listing_that_is_not_whole_is_an_error() {
     let fixture = fixture.tamper("UPDATE usage SET objects = 4");
     fixture.login(0, Role::Co).unwrap();
     let damaged = fixture.hsm.check_listing(SlotId(0)).unwrap_err();
-    assert_eq!(damaged.errno(), libc::EIO);
+    assert_eq!(damaged.outcome().errno, libc::EIO);
     let contents = fixture.hsm.contents(SlotId(0), |_| {});
-    assert!(matches!(contents, Err(Error::Damaged { .. })));
+    assert!(matches!(contents, Err(error) if error.is_damage()));
 }
 
 #[test]
 fn stores_that_are_none_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let open = |name: &str| Hsm::open(&folder.path().join(name), Access::ReadWrite).err();
-    let refused =
-        |name: &str| matches!(open(name), Some(Error::Store { path, .. }) if path.ends_with(name));
+    let refused = |name: &str| matches!(open(name), Some(Error::Store(slotfs::store::Error::Store { path, .. })) if path.ends_with(name));
 
     assert!(refused("missing.db"));
     std::fs::write(
@@ -291,7 +314,7 @@ fn ten_wrong_passwords_lock_the_role_and_a_right_one_before_forgets_them() {
     let slot = SlotId(0);
     for _ in 0..9 {
         let refused = fixture.hsm.login(slot, Role::Co, &wrong).unwrap_err();
-        assert_eq!(refused.errno(), libc::EKEYREJECTED);
+        assert_eq!(refused.outcome().errno, libc::EKEYREJECTED);
     }
     fixture.login(0, Role::Co).unwrap();
     for _ in 0..9 {
@@ -301,9 +324,9 @@ fn ten_wrong_passwords_lock_the_role_and_a_right_one_before_forgets_them() {
     let path = fixture.path();
     let again = Hsm::open(&path, Access::ReadWrite).unwrap();
     let locked = again.login(slot, Role::Co, &wrong).unwrap_err();
-    assert_eq!(locked.errno(), libc::EKEYREVOKED);
+    assert_eq!(locked.outcome().errno, libc::EKEYREVOKED);
     let locked = again.login(slot, Role::Co, &password()).unwrap_err();
-    assert_eq!(locked.errno(), libc::EKEYREVOKED);
+    assert_eq!(locked.outcome().errno, libc::EKEYREVOKED);
     // The other role is not locked.
     again.login(slot, Role::Po, &password()).unwrap();
 }
@@ -336,7 +359,13 @@ fn a_slot_initialised_elsewhere_is_logged_out_here() {
     let naming = Naming::default();
     let object = generate_secret_key(SecretKeyType::Aes, 128, &naming).unwrap();
     let late: Result<Arrived, Error> = wait(|done| fixture.hsm.add(slot, &object, done));
-    assert!(matches!(late, Err(Error::NotLoggedIn { .. })));
+    assert!(matches!(
+        late,
+        Err(Error::Slot {
+            why: SlotError::NotLoggedIn,
+            ..
+        })
+    ));
     let (sender, changed) = std::sync::mpsc::channel();
     fixture
         .hsm
@@ -344,7 +373,13 @@ fn a_slot_initialised_elsewhere_is_logged_out_here() {
     fixture.hsm.refresh().unwrap();
     assert_eq!(changed.try_iter().collect::<Vec<_>>(), [slot]);
     let gone = fixture.hsm.find(slot, key).unwrap_err();
-    assert!(matches!(gone, Error::NotLoggedIn { .. }));
+    assert!(matches!(
+        gone,
+        Error::Slot {
+            why: SlotError::NotLoggedIn,
+            ..
+        }
+    ));
 }
 
 /// "exists with other content": another object claims an identity that the target holds.
@@ -381,7 +416,13 @@ fn a_list_meets_an_object_that_claims_anothers_identity() {
             || false,
             |some| {
                 outcomes.extend(some.iter().map(|(handle, outcome)| {
-                    (*handle, outcome.as_ref().map_err(Error::errno).copied())
+                    (
+                        *handle,
+                        outcome
+                            .as_ref()
+                            .map_err(|error| error.outcome().errno)
+                            .copied(),
+                    )
                 }));
             },
         )
@@ -467,7 +508,7 @@ fn what_a_header_no_longer_names_is_not_used() {
         fixture.tamper("DELETE FROM credentials; INSERT INTO credentials SELECT * FROM old;");
     let refused = fixture.login(0, Role::Co).unwrap_err();
     assert!(
-        matches!(&refused, Error::Damaged { what } if what.contains("not the current one")),
+        refused.is_damage() && refused.to_string().contains("not the current one"),
         "{refused}"
     );
 
@@ -503,7 +544,7 @@ fn what_a_header_no_longer_names_is_not_used() {
         "UPDATE slots SET policies = (SELECT policies FROM old WHERE old.slot = slots.slot);",
     );
     let refused = fixture.login(0, Role::Po).unwrap_err();
-    assert!(matches!(refused, Error::Damaged { .. }), "{refused}");
+    assert!(refused.is_damage(), "{refused}");
 }
 
 /// After a reset the old password opens nothing, not even with its own credential row from an old copy: the
@@ -527,7 +568,7 @@ fn a_reset_password_makes_old_copies_of_a_credential_useless() {
     let refused = fixture.login(0, Role::Co).unwrap_err();
     // Not the header's refusal: there is nothing that this key opens.
     assert!(
-        matches!(&refused, Error::Damaged { what } if what.contains("header does not open")),
+        refused.is_damage() && refused.to_string().contains("header does not open"),
         "{refused}"
     );
 }
@@ -547,12 +588,15 @@ fn a_damaged_row_survives_a_reset_as_damaged() {
         hsm.reset_secret(slot, Role::Co, &new, &password(), force)
     };
     let refused = reset(false).unwrap_err();
-    assert!(matches!(refused, Error::Damaged { .. }), "{refused}");
+    assert!(refused.is_damage(), "{refused}");
     fixture.login(0, Role::Co).unwrap();
     assert_eq!(reset(true).unwrap().damaged, 1);
     fixture.hsm.login(slot, Role::Co, &new).unwrap();
     assert!(fixture.seal(slot, good).is_ok());
-    assert_eq!(fixture.seal(slot, bad).unwrap_err().errno(), libc::EIO);
+    assert_eq!(
+        fixture.seal(slot, bad).unwrap_err().outcome().errno,
+        libc::EIO
+    );
 }
 
 #[test]
@@ -564,14 +608,23 @@ fn a_damaged_slot_locks_nobody_out_who_has_the_password() {
         let fixture = Fixture::new(&[Policies::default()]).tamper(change);
         for _ in 0..12 {
             let login = fixture.login(0, Role::Co);
-            assert!(matches!(login, Err(Error::Damaged { .. })), "{change}");
+            assert!(matches!(login, Err(error) if error.is_damage()), "{change}");
         }
         let wrong = Secret::from(SecretBytes::from(b"wrong horse".as_slice()));
         for _ in 0..10 {
             fixture.hsm.login(SlotId(0), Role::Co, &wrong).unwrap_err();
         }
         let login = fixture.login(0, Role::Co);
-        assert!(matches!(login, Err(Error::RoleLocked { .. })), "{change}");
+        assert!(
+            matches!(
+                login,
+                Err(Error::Slot {
+                    why: SlotError::RoleLocked(_),
+                    ..
+                })
+            ),
+            "{change}"
+        );
     }
 }
 
@@ -600,7 +653,7 @@ fn a_slot_that_changes_while_keys_are_generated() {
                 .add_domain(slot, &domain, &format!("more {domains}"), false)
                 .unwrap();
         }
-        Ok(vec![key])
+        Ok::<_, Error>(vec![key])
     });
     let mut told = Vec::new();
     it.hsm
@@ -632,7 +685,7 @@ fn a_slot_made_anew_while_keys_are_generated() {
         if index == 70 {
             elsewhere.delete_partition(slot).unwrap();
         }
-        Ok(vec![key])
+        Ok::<_, Error>(vec![key])
     });
     let mut failed = 0;
     let outcome = it.hsm.add_list(slot, groups, 512, |added| {

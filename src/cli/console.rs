@@ -8,7 +8,7 @@ use super::Globals;
 use crate::credential::{Role, Secret};
 use crate::environment;
 use crate::error::{Error, Result};
-use crate::hsm::{Access, Hsm};
+use crate::hsm::{Access, Hsm, SlotError, StoreFault};
 use crate::object::SlotId;
 
 /// One command's surroundings.
@@ -97,7 +97,7 @@ impl<'a> Console<'a> {
     /// # Errors
     /// As [`Hsm::open`].
     pub fn open(&self) -> Result<Arc<Hsm>> {
-        self.opened(|| Hsm::open(&self.store()?, Access::ReadWrite))
+        self.opened(|| Ok(Hsm::open(&self.store()?, Access::ReadWrite)?))
     }
 
     /// The store for a command that writes nothing of its own.
@@ -107,11 +107,11 @@ impl<'a> Console<'a> {
     pub fn open_to_look(&self) -> Result<Arc<Hsm>> {
         self.opened(|| {
             let path = self.store()?;
-            match Hsm::open(&path, Access::ReadWrite) {
+            Ok(match Hsm::open(&path, Access::ReadWrite) {
                 // On a read-only filesystem, or somebody else's file.
-                Err(Error::StoreReadOnly { .. }) => Hsm::open(&path, Access::ReadOnly),
-                opened => opened,
-            }
+                Err(error) if error.is_read_only_store() => Hsm::open(&path, Access::ReadOnly)?,
+                opened => opened?,
+            })
         })
     }
 
@@ -122,13 +122,15 @@ impl<'a> Console<'a> {
     pub fn open_to_check(&self) -> Result<Arc<Hsm>> {
         self.opened(|| {
             let path = self.store()?;
-            match Hsm::open(&path, Access::ReadWrite) {
-                Err(Error::StoreReadOnly { .. }) => Hsm::open(&path, Access::ReadOnly),
-                Err(refused @ Error::ForeignSchema { .. }) => {
-                    Hsm::open(&path, Access::ReadOnly).map_err(|_| refused)
+            Ok(match Hsm::open(&path, Access::ReadWrite) {
+                Err(error) if error.is_read_only_store() => Hsm::open(&path, Access::ReadOnly)?,
+                Err(refused)
+                    if matches!(refused.store_fault(), Some(StoreFault::ForeignSchema(_))) =>
+                {
+                    Hsm::open(&path, Access::ReadOnly).map_err(|_| refused)?
                 }
-                opened => opened,
-            }
+                opened => opened?,
+            })
         })
     }
 
@@ -137,7 +139,7 @@ impl<'a> Console<'a> {
     /// # Errors
     /// As [`Hsm::open_or_create`].
     pub fn open_or_create(&self) -> Result<Arc<Hsm>> {
-        self.opened(|| Hsm::open_or_create(&self.store()?))
+        self.opened(|| Ok(Hsm::open_or_create(&self.store()?)?))
     }
 
     /// What the shell has open, up to date with what other processes did; else what `open` opens.
@@ -187,7 +189,7 @@ impl<'a> Console<'a> {
     /// As [`Self::secret_for`] and [`Hsm::login`].
     pub fn login(&self, hsm: &Hsm, slot: SlotId, roles: &[Role]) -> Result<()> {
         match self.secret_for(hsm, slot, roles)? {
-            Some((role, secret)) => hsm.login(slot, role, &secret),
+            Some((role, secret)) => Ok(hsm.login(slot, role, &secret)?),
             None => Ok(()),
         }
     }
@@ -210,11 +212,12 @@ impl<'a> Console<'a> {
         if let Ok(session) = hsm.session(slot) {
             return match session.role() {
                 role if roles.contains(&role) => Ok(None),
-                role => Err(Error::RoleNeeded {
-                    slot,
+                role => Err(SlotError::RoleNeeded {
                     role,
                     needed: first,
-                }),
+                }
+                .at(slot)
+                .into()),
             };
         }
         for &role in roles {
@@ -223,7 +226,7 @@ impl<'a> Console<'a> {
             }
         }
         if self.kept.is_some() {
-            return Err(Error::NotLoggedIn { slot });
+            return Err(SlotError::NotLoggedIn.at(slot).into());
         }
         Ok(Some((first, self.secret(hsm, slot, first)?)))
     }

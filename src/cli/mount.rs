@@ -9,6 +9,7 @@ use super::{Console, Ended, output, password};
 use crate::credential::{Role, SlotKind};
 use crate::daemon::{self, Inherited, MountOptions, Plan};
 use crate::error::{Error, Result};
+use crate::hsm::SlotError;
 use crate::object::SlotId;
 use crate::secret::SecretBytes;
 
@@ -66,7 +67,7 @@ fn shown(console: &Console<'_>, slot: SlotId, role: Role) -> Result<Vec<SecretBy
     match hsm.login_kind(slot, role)? {
         SlotKind::Quorum => Ok(console.shares(&hsm, slot, role)?.texts),
         kind @ SlotKind::Password if console.share_files(slot, role).next().is_some() => {
-            Err(Error::OtherAuthentication { slot, kind })
+            Err(SlotError::OtherAuthentication(kind).at(slot).into())
         }
         SlotKind::Password => Ok(vec![console.password(slot, role)?]),
     }

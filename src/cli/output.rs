@@ -181,7 +181,7 @@ pub fn with_document(json: bool, mut document: Value, outcome: Result<()>) -> Re
 
 /// An error as JSON: message, result code and its name, hint.
 pub fn error_json(error: &Error) -> Value {
-    let code = error.result_code();
+    let code = error.outcome().code;
     json!({
         "message": error.to_string(),
         "code": format!("0x{:x}", code.0),
@@ -203,7 +203,7 @@ pub fn error(error: &Error, json: bool) {
     if json {
         print_json(&json!({ "error": error_json(error) }));
     } else {
-        print(&format!("\nCommand Result : {}\n", error.result_code()));
+        print(&format!("\nCommand Result : {}\n", error.outcome().code));
     }
 }
 

@@ -182,7 +182,7 @@ fn contents(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
         ]);
         if let Err(error) = row.object
             // Each has a line of its own; the last is how the command ends.
-            && let Some(error) = damaged.replace(error)
+            && let Some(error) = damaged.replace(error.into())
         {
             output::tell_error(&error);
         }
@@ -191,7 +191,7 @@ fn contents(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
     let outcome = match (whole, damaged) {
         (Err(error), damaged) => {
             damaged.iter().for_each(output::tell_error);
-            Err(error)
+            Err(error.into())
         }
         (Ok(()), damaged) => damaged.map_or(Ok(()), Err),
     };

@@ -13,7 +13,7 @@ use super::guarded::{Keeper, read_guarded};
 use crate::credential::{Role, Secret, SlotKind};
 use crate::environment;
 use crate::error::{Error, Result};
-use crate::hsm::Hsm;
+use crate::hsm::{Hsm, SlotError};
 use crate::interrupt::Interrupt;
 use crate::object::SlotId;
 use crate::secret::SecretBytes;
@@ -88,7 +88,7 @@ impl Console<'_> {
         role: Role,
     ) -> Result<Option<Secret>> {
         let kind = hsm.login_kind(slot, role)?;
-        let other = Error::OtherAuthentication { slot, kind };
+        let other = SlotError::OtherAuthentication(kind).at(slot).into();
         match kind {
             SlotKind::Password if self.share_files(slot, role).next().is_some() => Err(other),
             SlotKind::Password => Ok(self.password_on_file(slot, role)?.map(Secret::Password)),
@@ -132,7 +132,7 @@ impl Console<'_> {
             .iter()
             .any(|role| self.password_file(slot, *role).is_some())
         {
-            true => Err(Error::OtherAuthentication { slot, kind }),
+            true => Err(SlotError::OtherAuthentication(kind).at(slot).into()),
             false => Ok(()),
         }
     }

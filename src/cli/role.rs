@@ -10,7 +10,7 @@ use super::shares::Issued;
 use super::{Console, Ended, output};
 use crate::credential::{Quorum, QuorumSecret, Role, Secret, SlotKind};
 use crate::error::{Error, Result};
-use crate::hsm::{self, Hsm};
+use crate::hsm::{self, Hsm, SlotError};
 use crate::object::SlotId;
 use crate::secret::SecretBytes;
 
@@ -129,7 +129,7 @@ struct Given {
 impl New {
     fn read(self, hsm: &Hsm, slot: SlotId, role: Role) -> Result<Given> {
         let row = hsm.slot(slot)?;
-        let kind = row.slot_kind()?;
+        let kind = row.kind;
         let password = match (kind, self.newpw, self.newpasswordfile, self.shares.shares) {
             (SlotKind::Quorum, None, None, Some(folder)) => {
                 let roles = hsm.roles(slot)?;
@@ -152,7 +152,7 @@ impl New {
                 )));
             }
             (SlotKind::Quorum, ..) | (SlotKind::Password, _, _, Some(_)) => {
-                return Err(Error::OtherAuthentication { slot, kind });
+                return Err(SlotError::OtherAuthentication(kind).at(slot).into());
             }
             (SlotKind::Password, Some(password), ..) => SecretBytes::new(password.into_bytes()),
             (SlotKind::Password, None, Some(path), None) => read_password(&path)?,
@@ -239,11 +239,11 @@ fn login(console: &Console<'_>, whose: &Whose, password: Option<String>) -> Resu
     let role = whose.name;
     hsm.slot(slot)?;
     if let Ok(session) = hsm.session(slot) {
-        return Err(Error::AlreadyLoggedIn {
-            slot,
+        let already = SlotError::AlreadyLoggedIn {
             role: session.role(),
             wanted: role,
-        });
+        };
+        return Err(already.at(slot).into());
     }
     let secret = match password {
         Some(password) => SecretBytes::new(password.into_bytes()).into(),
@@ -260,7 +260,7 @@ fn logout(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
     let hsm = console.open()?;
     let slot = console.slot(&hsm, slot)?;
     if !hsm.logout(slot) {
-        return Err(Error::NotLoggedIn { slot });
+        return Err(SlotError::NotLoggedIn.at(slot).into());
     }
     if console.json() {
         output::print_json(&json!({ "slot": slot.0 }));
@@ -278,7 +278,7 @@ fn init(console: &Console<'_>, whose: &Whose, new: New) -> Result<Ended> {
         .iter()
         .any(|it| it.role == role && it.initialized)
     {
-        return Err(Error::RoleExists { slot, role });
+        return Err(SlotError::RoleExists(role).at(slot).into());
     }
     let mut new = new.read(&hsm, slot, role)?;
     let made = hsm.init_role(slot, role, &new.secret);
@@ -299,7 +299,9 @@ fn changepw(
     let role = whose.name;
     let kind = hsm.login_kind(slot, role)?;
     let old = match (old, kind) {
-        (Some(_), SlotKind::Quorum) => return Err(Error::OtherAuthentication { slot, kind }),
+        (Some(_), SlotKind::Quorum) => {
+            return Err(SlotError::OtherAuthentication(kind).at(slot).into());
+        }
         (Some(old), SlotKind::Password) => SecretBytes::new(old.into_bytes()).into(),
         (None, _) => console.secret(&hsm, slot, role)?,
     };
@@ -335,7 +337,7 @@ fn resetpw(console: &Console<'_>, whose: &Whose, new: New, force: bool) -> Resul
         .map(|it| it.role)
         .collect();
     if !there.contains(&role) {
-        return Err(Error::RoleMissing { slot, role });
+        return Err(SlotError::RoleMissing(role).at(slot).into());
     }
     let lost = hsm::lost_by_reset(there.into_iter(), role);
     let po = console.secret(&hsm, slot, Role::Po)?;

@@ -9,7 +9,7 @@ use super::{Console, output};
 use crate::cli::guarded::{Keeper, read_guarded};
 use crate::credential::{KeyShare, Role, Secret};
 use crate::error::{Error, Result, exit};
-use crate::hsm::{Gathering, Hsm};
+use crate::hsm::{self, Gathering, Hsm, SlotError};
 use crate::object::SlotId;
 use crate::secret::SecretBytes;
 
@@ -39,12 +39,7 @@ impl Console<'_> {
             }
         }
         let need = usize::from(gathering.quorum().m());
-        let missing = |have| Error::SharesMissing {
-            slot,
-            role,
-            have,
-            need,
-        };
+        let missing = |have| Error::from(SlotError::SharesMissing { role, have, need }.at(slot));
         if !io::stdin().is_terminal() {
             return Err(missing(gathering.have()));
         }
@@ -137,9 +132,9 @@ impl Issued {
 
     /// After what they are for was tried. Where the store failed it may yet have happened, and then they are all
     /// that opens the slot: they stay.
-    pub fn settle<T>(issued: &mut Option<Self>, outcome: Result<T>) -> Result<T> {
+    pub fn settle<T>(issued: &mut Option<Self>, outcome: hsm::Result<T>) -> Result<T> {
         if let (Some(issued), Err(error)) = (issued, &outcome)
-            && error.exit_status() == exit::STORE
+            && error.outcome().exit == exit::STORE
         {
             issued.folder = None;
             for file in issued.files.drain(..) {
@@ -149,7 +144,7 @@ impl Issued {
                 ));
             }
         }
-        outcome
+        Ok(outcome?)
     }
 
     /// Keeps them, and says where they are.

@@ -53,7 +53,7 @@ fn list(console: &Console<'_>) -> Result<Ended> {
         if let Err(error) = damage
             && let Err(error) = std::mem::replace(&mut outcome, Err(error))
         {
-            output::tell_error(&error);
+            output::tell_error(&error.into());
         }
     }
     match (console.json(), outcome) {
@@ -62,7 +62,7 @@ fn list(console: &Console<'_>) -> Result<Ended> {
             output::print_json(&document);
             Ok(Ended::WithResult)
         }
-        (json, outcome) => output::with_document(json, document, outcome),
+        (json, outcome) => output::with_document(json, document, outcome.map_err(Error::from)),
     }
 }
 
@@ -116,8 +116,8 @@ fn table_of(hsm: &Hsm, slots: &[ListedSlot]) -> Result<String> {
             number,
             show::escape(&row.label),
             row.serial.to_string(),
-            row.kind_name(),
-            format!("V{}", row.version),
+            row.kind.to_string(),
+            row.version.to_string(),
             objects,
             free,
         ]);
@@ -139,7 +139,7 @@ fn usage(hsm: &Hsm, slot: SlotId) -> Result<Option<(u64, u64)>> {
     match hsm.usage(slot) {
         Ok(usage) => Ok(Some(usage)),
         Err(error) if error.is_damage() => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -161,8 +161,8 @@ fn documents(hsm: &Hsm, slots: &[ListedSlot]) -> Result<Vec<Value>> {
             "slot": row.slot.0,
             "label": row.label,
             "serial": row.serial,
-            "kind": row.kind_name(),
-            "version": row.version,
+            "kind": row.kind.to_string(),
+            "version": row.version as u8,
             "objects": usage.map(|(objects, _)| objects),
             "bytes": usage.map(|(_, bytes)| bytes),
             "capacity_objects": row.capacity_objects,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Console, Ended, output};
 use crate::credential::Role;
 use crate::error::{Error, Result};
-use crate::hsm::{CheckedSlot, Finding, Hsm};
+use crate::hsm::{self, CheckedSlot, Finding, Hsm, SlotError, SlotFault};
 use crate::interrupt::Interrupt;
 use crate::object::{SlotId, show};
 
@@ -68,7 +68,7 @@ fn check(console: &Console<'_>, given: Vec<SlotId>, repair: bool) -> Result<Ende
     };
     let there = hsm.slot_numbers()?;
     if let Some(&slot) = given.iter().find(|slot| !there.contains(slot)) {
-        return Err(Error::NoSuchSlot { slot });
+        return Err(SlotError::Stored(SlotFault::Missing).at(slot).into());
     }
     let mut report = Report {
         keep: console.json(),
@@ -84,15 +84,16 @@ fn check(console: &Console<'_>, given: Vec<SlotId>, repair: bool) -> Result<Ende
             match hsm.recount(slot) {
                 // The check says what is wrong besides.
                 Ok(_) => {}
-                Err(error) if error.is_damage() => output::tell_error(&error),
-                Err(error) => return Err(error),
+                Err(error) if error.is_damage() => output::tell_error(&error.into()),
+                Err(error) => return Err(error.into()),
             }
         }
     }
     // All of them first: a wrong password is told before anything takes long.
     for &slot in &slots {
         match login(console, &hsm, slot, ask) {
-            Err(Error::Damaged { what } | Error::SlotDamaged { what, .. }) => {
+            Err(error) if error.is_damage() => {
+                let what = error.reason();
                 report.add(Finding {
                     slot: Some(slot),
                     handle: None,
@@ -106,13 +107,10 @@ fn check(console: &Console<'_>, given: Vec<SlotId>, repair: bool) -> Result<Ende
     let checked = hsm.check(&slots, &mut |finding| report.add(finding))?;
     let outcome = match report.count {
         0 => Ok(()),
-        count => Err(Error::Damaged {
-            what: format!(
-                "{} has {}",
-                crate::shown::path(hsm.path()),
-                plural(count, "finding")
-            ),
-        }),
+        count => {
+            let (path, findings) = (crate::shown::path(hsm.path()), plural(count, "finding"));
+            Err(hsm::Error::Damaged(format!("{path} has {findings}")).into())
+        }
     };
     if !console.json() {
         report.print(&checked);
@@ -134,7 +132,7 @@ fn login(console: &Console<'_>, hsm: &Hsm, slot: SlotId, ask: bool) -> Result<()
     }
     for _ in 1..LOGINS {
         match console.login(hsm, slot, &ROLES) {
-            Err(Error::SlotChanged { .. }) => {}
+            Err(error) if error.is_changed() => {}
             outcome => return outcome,
         }
     }

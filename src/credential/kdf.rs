@@ -53,7 +53,7 @@ pub enum KdfError {
     /// Not enough memory.
     Memory,
     /// No random numbers for a salt.
-    Random,
+    Random(getrandom::Error),
 }
 
 /// Argon2id 0x13 of `secret`, 32 bytes. Waits while two others run.

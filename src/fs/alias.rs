@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::staging::Place;
-use crate::error::{Error, Result};
+use crate::error::{IncomingError, Result};
 use crate::hsm::{ObjectFile, Wish};
 use crate::object::{Handle, SlotId};
 
@@ -95,7 +95,7 @@ impl Table {
                 .values()
                 .filter(|it| it.place.slot == slot && it.writers.is_empty());
             let oldest = closed.next().map(|alias| alias.id);
-            self.end(oldest.ok_or(Error::StagingFull { slot })?);
+            self.end(oldest.ok_or(IncomingError::StagingFull.at(slot))?);
         }
         self.last_id += 1;
         let id = self.last_id;

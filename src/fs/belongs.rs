@@ -52,7 +52,7 @@ impl Inner {
     /// [`crate::error::Error::Gone`], or when the store cannot be read.
     pub(super) fn check_belongs(&self, open: &OpenFile) -> Result<()> {
         match open.partition() {
-            Some(partition) => self.hsm.check_partition(partition),
+            Some(partition) => Ok(self.hsm.check_partition(partition)?),
             None => Ok(()),
         }
     }
@@ -63,7 +63,7 @@ impl Inner {
     /// Those of [`Self::check_belongs`].
     pub(super) fn check_belongs_as_known(&self, open: &OpenFile) -> Result<()> {
         match open.partition() {
-            Some(partition) => self.hsm.check_partition_as_known(partition),
+            Some(partition) => Ok(self.hsm.check_partition_as_known(partition)?),
             None => Ok(()),
         }
     }

@@ -10,7 +10,7 @@ use super::control::ControlFile;
 use super::incoming::Incoming;
 use super::node::Node;
 use super::staging::StagingFile;
-use crate::error::{Error, Result};
+use crate::error::{Error, IncomingError, Result};
 use crate::hsm::{ObjectFile, PartitionId, SealedBlob};
 use crate::object::SlotId;
 
@@ -102,7 +102,7 @@ impl OpenFiles {
         pid: u32,
         dropped: impl FnOnce(&Incoming, Error),
     ) -> Result<()> {
-        let full = Error::StagingFull { slot };
+        let full = IncomingError::StagingFull.at(slot);
         let own = writers.files.get(&pid).map_or(0, BTreeSet::len);
         let most = writers.files.iter().max_by_key(|(_, files)| files.len());
         let Some((_, files)) = most.filter(|(_, files)| files.len() > own) else {

@@ -6,8 +6,8 @@ use std::ffi::OsString;
 
 use super::buffer::Buffer;
 use super::node::Node;
-use crate::error::Error;
-use crate::hsm::{self, Origin, PartitionId, Source, Stated, Wish};
+use crate::error::{Error, IncomingError};
+use crate::hsm::{self, Origin, PartitionId, SlotError, Source, Stated, Wish};
 use crate::object::SlotId;
 
 /// When the verdict is given (DESIGN.md 2, "Where the verdict is given").
@@ -241,7 +241,7 @@ impl Incoming {
                 if !buffer.is_written()
                     && self.object.is_some_and(|it| it.appends && behind(it.size)) =>
             {
-                self.refuse(hsm::too_long(self.slot))
+                self.refuse(hsm::too_long(self.slot).into())
             }
             State::Filling(buffer) => {
                 if buffer.write(offset, data).is_err() {
@@ -254,7 +254,7 @@ impl Incoming {
             }
             // The same bytes again change nothing; any others are not what was stored.
             State::Stored(stored) if stored.read(offset, data.len() as u64) == data => Step::Done,
-            State::Stored(_) => self.refuse(hsm::too_long(self.slot)),
+            State::Stored(_) => self.refuse(hsm::too_long(self.slot).into()),
             State::Deciding(..) => Step::Wait,
             State::Rejected { errno, told } => {
                 *told = None;
@@ -287,7 +287,7 @@ impl Incoming {
                 Step::Done
             }
             State::Stored(stored) if stored.len() as u64 == length => Step::Done,
-            State::Stored(_) => self.refuse(hsm::too_long(self.slot)),
+            State::Stored(_) => self.refuse(hsm::too_long(self.slot).into()),
             State::Deciding(..) => Step::Wait,
             State::Rejected { errno, told } => {
                 self.rejected_len = usize::try_from(length).unwrap_or(usize::MAX);
@@ -329,7 +329,7 @@ impl Incoming {
     pub fn release(&self) -> Option<Error> {
         match &self.state {
             State::Filling(buffer) if self.told_incomplete || buffer.is_written() => {
-                Some(hsm::cut_short(self.slot, buffer.prefix()))
+                Some(hsm::cut_short(self.slot, buffer.prefix()).into())
             }
             _ => None,
         }
@@ -367,7 +367,7 @@ impl Incoming {
     pub fn refuse_unfinished(&mut self) -> Step {
         let why = match &self.state {
             State::Filling(buffer) if buffer.is_written() => {
-                hsm::cut_short(self.slot, buffer.prefix())
+                hsm::cut_short(self.slot, buffer.prefix()).into()
             }
             _ => Error::NotSupported {
                 what: "another size for an object",
@@ -390,17 +390,16 @@ impl Incoming {
             return Step::Wait;
         };
         match hsm::stated_length(buffer.prefix()) {
-            Stated::Bytes(stated) if buffer.len() > stated => self.refuse(hsm::too_long(self.slot)),
+            Stated::Bytes(stated) if buffer.len() > stated => {
+                self.refuse(hsm::too_long(self.slot).into())
+            }
             Stated::Bytes(stated) if buffer.prefix().len() == stated => {
                 let buffer = std::mem::take(buffer);
                 let blob = buffer.bytes().to_vec();
                 self.state = State::Deciding(buffer, Vec::new());
                 Step::Judge(blob)
             }
-            Stated::NotABlob(why) => self.refuse(Error::Unverified {
-                slot: self.slot,
-                why,
-            }),
+            Stated::NotABlob(why) => self.refuse(SlotError::Unverified(why).at(self.slot).into()),
             // It may still be completed while the file stays open: written down at the last close.
             Stated::Bytes(_) | Stated::Unknown if end => {
                 self.told_incomplete = true;
@@ -411,7 +410,7 @@ impl Incoming {
     }
 
     fn too_large(&mut self) -> Step {
-        self.refuse(Error::BlobTooLarge { slot: self.slot })
+        self.refuse(IncomingError::TooLarge.at(self.slot))
     }
 
     /// A refusal that is repeated from now on.
@@ -452,7 +451,7 @@ impl Incoming {
     /// nothing to forget: the slot has it by now, or said no.
     pub fn give_way(&mut self) -> Option<Error> {
         match &self.state {
-            State::Filling(_) => match self.refuse(Error::StagingFull { slot: self.slot }) {
+            State::Filling(_) => match self.refuse(IncomingError::StagingFull.at(self.slot)) {
                 Step::Refuse(why) => Some(why),
                 _ => None,
             },

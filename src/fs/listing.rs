@@ -13,7 +13,7 @@ use super::handles::{OpenFile, lock};
 use super::node::Node;
 use super::staging::{Folder, Place};
 use crate::error::{Error, Result};
-use crate::hsm::{DamagedRow, ObjectFile, Read, Session, TrashName};
+use crate::hsm::{self, DamagedRow, ObjectFile, Read, Session, TrashName};
 use crate::object::SlotId;
 
 /// What statfs counts in.
@@ -59,7 +59,7 @@ impl Inner {
             | Node::Control(
                 Some(slot),
                 ControlFile::Objects | ControlFile::Identities | ControlFile::Trash,
-            ) => self.hsm.session(slot).map(drop),
+            ) => Ok(self.hsm.session(slot).map(drop)?),
             _ => Ok(()),
         }
     }
@@ -242,7 +242,7 @@ impl Inner {
             });
         }
         match nameless {
-            Some(row) if entries.is_empty() => Err(Error::ObjectDamaged(row)),
+            Some(row) if entries.is_empty() => Err(hsm::Error::ObjectDamaged(row).into()),
             _ => Ok(()),
         }
     }
@@ -261,7 +261,7 @@ impl Inner {
 
     fn handles_after(&self, slot: SlotId, offset: u64) -> Result<Vec<Read<ObjectFile>>> {
         match u32::try_from(offset.saturating_sub(FIRST_HANDLE)) {
-            Ok(after) => self.hsm.list(slot, after, AT_ONCE),
+            Ok(after) => Ok(self.hsm.list(slot, after, AT_ONCE)?),
             Err(_) => Ok(Vec::new()),
         }
     }
@@ -348,12 +348,12 @@ impl Inner {
                 Ok(row) => row,
                 // Of all together, those that can be read.
                 Err(error) if slot.is_none() && error.is_damage() => continue,
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             };
             let (objects, bytes) = match self.hsm.usage(row.slot) {
                 Ok(usage) => usage,
                 Err(error) if slot.is_none() && error.is_damage() => continue,
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             };
             let block = u64::from(BLOCK_BYTES);
             let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);

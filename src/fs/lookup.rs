@@ -13,7 +13,7 @@ use super::name::{IdentityName, Name};
 use super::node::Node;
 use super::staging::{Folder, Place, Staged, StagingFile};
 use crate::error::{Error, Result};
-use crate::hsm::{ObjectFile, Session, TrashFile, TrashName};
+use crate::hsm::{self, ObjectFile, Session, TrashFile, TrashName};
 use crate::object::{Handle, SlotId};
 
 /// Attributes and how long they may be remembered.
@@ -133,7 +133,7 @@ impl Inner {
             Node::Slot(slot) => {
                 let owner = match self.slot_owner(slot) {
                     // It can be seen by the mount's owner, and not entered.
-                    Err(Error::SlotDamaged { .. }) => self.owner,
+                    Err(Error::Hsm(error)) if error.is_slot_damaged() => self.owner,
                     owner => owner?,
                 };
                 Ok((owner.folder(node, 0o777, store_time), TTL))
@@ -167,7 +167,7 @@ impl Inner {
             Node::Object(id) | Node::Identity(id) => {
                 let object = match self.hsm.find_by_id(id) {
                     // Destroyed, yet open: a descriptor still has attributes.
-                    Err(Error::Gone) => match self.files.opened_object(id) {
+                    Err(hsm::Error::Gone) => match self.files.opened_object(id) {
                         Some((object, partition)) => {
                             self.hsm.check_partition(partition)?;
                             object
@@ -180,7 +180,7 @@ impl Inner {
                             return Ok((self.opened_attr(node, &file)?, NO_TTL));
                         }
                     },
-                    Err(Error::ObjectDamaged(row)) => {
+                    Err(hsm::Error::ObjectDamaged(row)) => {
                         let slot = row.slot.ok_or(Error::Gone)?;
                         let session = self.hsm.session(slot)?;
                         return Ok((self.damaged_attr(&session, node), NO_TTL));
@@ -194,12 +194,12 @@ impl Inner {
                 let trashed = self.hsm.find_trashed_by_id(id);
                 let slot = match &trashed {
                     Ok(trashed) => Some(trashed.object.slot),
-                    Err(Error::ObjectDamaged(row)) => row.slot,
+                    Err(hsm::Error::ObjectDamaged(row)) => row.slot,
                     Err(_) => None,
                 };
                 match slot {
                     Some(slot) => self.found_trashed_attr(&*self.hsm.session(slot)?, trashed),
-                    None => Err(trashed.err().unwrap_or(Error::Gone)),
+                    None => Err(trashed.err().map_or(Error::Gone, Error::from)),
                 }
             }
             Node::Attributes(id) => {
@@ -283,26 +283,26 @@ impl Inner {
     fn found_attr(
         &self,
         session: &Session,
-        found: Result<ObjectFile>,
+        found: hsm::Result<ObjectFile>,
         node: fn(i64) -> Node,
     ) -> Result<Seen> {
         match found {
             Ok(object) => Ok((self.object_attr(session, &object, node(object.id)), TTL)),
-            Err(Error::ObjectDamaged(row)) if row.has_inode() => {
+            Err(hsm::Error::ObjectDamaged(row)) if row.has_inode() => {
                 Ok((self.damaged_attr(session, node(row.id)), NO_TTL))
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 
-    fn found_trashed_attr(&self, session: &Session, found: Result<TrashFile>) -> Result<Seen> {
+    fn found_trashed_attr(&self, session: &Session, found: hsm::Result<TrashFile>) -> Result<Seen> {
         match found {
             Ok(trashed) => Ok((self.trashed_attr(session, &trashed), NO_TTL)),
-            Err(Error::ObjectDamaged(row)) if row.has_inode() => {
+            Err(hsm::Error::ObjectDamaged(row)) if row.has_inode() => {
                 let node = Node::Trashed(row.id);
                 Ok((self.damaged_attr(session, node), NO_TTL))
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -71,11 +71,11 @@ impl Inner {
             Ok(Presented::Share { .. }) => {}
             Err(_) => Stats::count(&self.stats.logins_failed),
         }
-        outcome.map(drop)
+        Ok(outcome.map(drop)?)
     }
 
     fn take_smk(&self, slot: SlotId, message: &SecretBytes) -> Result<()> {
-        self.hsm.import_smk(slot, message.bytes()).map(drop)
+        Ok(self.hsm.import_smk(slot, message.bytes()).map(drop)?)
     }
 
     pub(super) fn logout(&self, slot: SlotId) {
@@ -95,7 +95,7 @@ fn finish(
     answer: Box<dyn FnOnce(Result<(), i32>) + Send>,
 ) {
     let outcome = outcome.map_err(|error| {
-        log::log!(error.level(), "{error}");
+        log::log!(error.outcome().level, "{error}");
         error.errno()
     });
     if let OpenFile::Message(_, _, result) = open {

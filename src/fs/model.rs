@@ -239,7 +239,7 @@ impl World {
                 }
                 Ok(fh)
             }
-            Err(Error::NoSuchFile | Error::NoSuchObject { .. }) => {
+            Err(error) if error.errno() == libc::ENOENT => {
                 let name = OsStr::new(name);
                 Ok(self.inner.create(parent, name, flags, PID)?.1)
             }

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use crate::error::{Error, Result};
+use crate::error::{IncomingError, Result};
 use crate::hsm::Wish;
 use crate::object::{Handle, Ouid, SlotId};
 
@@ -99,10 +99,7 @@ impl IdentityName {
 /// # Errors
 /// [`Error::BadName`], the name quoted and escaped so that it can forge no line of a log.
 pub fn refuse<T>(slot: SlotId, name: &OsStr) -> Result<T> {
-    Err(Error::BadName {
-        slot,
-        name: format!("{name:?}"),
-    })
+    Err(IncomingError::BadName(format!("{name:?}")).at(slot))
 }
 
 /// The same for what a rename was to make: the name may be one that can be written to.
@@ -110,10 +107,8 @@ pub fn refuse<T>(slot: SlotId, name: &OsStr) -> Result<T> {
 /// # Errors
 /// [`Error::BadName`]
 pub fn refuse_target<T>(slot: SlotId, name: &OsStr) -> Result<T> {
-    Err(Error::BadName {
-        slot,
-        name: format!("as the target of this rename, {name:?}"),
-    })
+    let name = format!("as the target of this rename, {name:?}");
+    Err(IncomingError::BadName(name).at(slot))
 }
 
 #[cfg(test)]

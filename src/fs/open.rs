@@ -226,7 +226,7 @@ impl Inner {
         // Logged out meanwhile: what is staged was forgotten before this was there to be forgotten.
         if let Err(error) = self.hsm.may_write(place.slot) {
             self.staging.remove_file(place, name, &file);
-            return Err(error);
+            return Err(error.into());
         }
         if flags & libc::O_TRUNC != 0 {
             self.staging
@@ -250,8 +250,7 @@ impl Inner {
         let partition = self.hsm.partition(incoming.slot)?;
         let incoming = incoming.belonging_to(partition);
         self.files.add_incoming(incoming, pid, |dropped, why| {
-            self.hsm
-                .note_refusal(dropped.slot, &dropped.called(), dropped.source(), why);
+            self.note_refusal(dropped.slot, &dropped.called(), dropped.source(), &why);
         })
     }
 
@@ -281,7 +280,7 @@ impl Inner {
                     // A store that is lost was told of, once and loudly.
                     log::info!("slot {slot}: {name} was not stored: {why}");
                 } else if let Some(why) = incoming.release() {
-                    self.hsm.note_refusal(slot, &name, incoming.source(), why);
+                    self.note_refusal(slot, &name, incoming.source(), &why);
                 } else if incoming.left_nothing() {
                     // By O_TRUNC, as busybox cp and shells do, an empty file cannot be told from nothing.
                     log::info!("slot {slot}: {name} was opened and closed, nothing was written");

@@ -12,7 +12,8 @@ use super::node::Node;
 use super::staging::{Folder, Place, Staged};
 use super::stats::Stats;
 use crate::error::{Error, Result};
-use crate::hsm::{Done, ObjectFile, Source, TrashName, Wish};
+use crate::fs::{Done, told};
+use crate::hsm::{self, Arrived, ObjectFile, Removed, SlotFault, Source, TrashName, Wish};
 use crate::object::SlotId;
 
 /// A name and where it stands: what renaming and removing work on.
@@ -132,9 +133,11 @@ impl Inner {
         match spot {
             Ok(Spot::Object(slot, wish)) => self.unlink_object(slot, wish, done),
             Ok(Spot::Trashed(slot, name)) => match self.hsm.find_trashed(slot, name) {
-                Ok(trashed) => self.hsm.destroy_trashed(&trashed, done),
-                Err(Error::ObjectDamaged(row)) => self.hsm.destroy_damaged(slot, row, done),
-                Err(error) => done(Err(error)),
+                Ok(trashed) => self.hsm.destroy_trashed(&trashed, told(done)),
+                Err(hsm::Error::ObjectDamaged(row)) => {
+                    self.hsm.destroy_damaged(slot, row, told(done));
+                }
+                Err(error) => done(Err(error.into())),
             },
             Ok(Spot::Staged(place, name)) => done(self.staging.remove(place, &name)),
             Ok(Spot::Alias(place, name)) => self.unlink_alias(place, &name, done),
@@ -148,29 +151,31 @@ impl Inner {
         let object = match self.named(slot, wish) {
             Ok(object) => object,
             // The trash keeps what can come back whole.
-            Err(Error::ObjectDamaged(row)) => {
+            Err(Error::Hsm(hsm::Error::ObjectDamaged(row))) => {
                 let id = row.id;
-                return self.hsm.destroy_damaged(slot, row, move |outcome| {
+                let destroyed = move |outcome| {
                     inner.forget_objects(&[id]);
                     done(outcome);
-                });
+                };
+                return self.hsm.destroy_damaged(slot, row, told(destroyed));
             }
             Err(error) => return done(Err(error)),
         };
-        self.hsm.remove(slot, object.handle, move |outcome| {
+        let removed = move |outcome: Result<Removed>| {
             if outcome.is_ok() {
                 inner.aliases.left(object.id);
                 inner.forget_objects(&[object.id]);
             }
             done(outcome.map(drop));
-        });
+        };
+        self.hsm.remove(slot, object.handle, told(removed));
     }
 
     /// The object of that name.
     fn named(&self, slot: SlotId, wish: Wish) -> Result<ObjectFile> {
         match wish {
-            Wish::Handle(handle) => self.hsm.find(slot, handle),
-            Wish::Identity(ouid) => self.hsm.find_by_ouid(slot, ouid),
+            Wish::Handle(handle) => Ok(self.hsm.find(slot, handle)?),
+            Wish::Identity(ouid) => Ok(self.hsm.find_by_ouid(slot, ouid)?),
             Wish::Any => Err(Error::NoSuchFile),
         }
     }
@@ -220,7 +225,8 @@ impl Inner {
             Ok((Spot::Trashed(from, name), Spot::Trashed(to, new)))
                 if (from, name) == (to, new) =>
             {
-                done(self.hsm.find_trashed(from, name).map(drop));
+                let there = self.hsm.find_trashed(from, name);
+                done(there.map(drop).map_err(Error::from));
             }
             Ok((Spot::Alias(place, name), to)) => {
                 let to = (to, newname.to_owned());
@@ -259,7 +265,7 @@ impl Inner {
             let want = match wish {
                 Wish::Handle(handle) => Some(handle),
                 _ => match self.hsm.find(slot, name.handle) {
-                    Err(Error::NoSuchObject { .. }) => Some(name.handle),
+                    Err(error) if error.is_no_such_object() => Some(name.handle),
                     // Also where the one that has it is damaged.
                     _ => None,
                 },
@@ -269,16 +275,17 @@ impl Inner {
         match found {
             Ok((trashed, want)) => {
                 let inner = Arc::clone(self);
-                self.hsm.restore(&trashed, want, move |outcome| {
+                let restored = move |outcome: Result<Arrived>| {
                     if let Ok(arrived) = &outcome {
                         // Aliases from before it left do not come back with it.
                         inner.aliases.left(trashed.object.id);
                         inner.aliases.named(slot, arrived.handle);
                     }
                     done(outcome.map(drop));
-                });
+                };
+                self.hsm.restore(&trashed, want, told(restored));
             }
-            Err(error) => done(Err(error)),
+            Err(error) => done(Err(error.into())),
         }
     }
 
@@ -294,7 +301,7 @@ impl Inner {
         // Before the file is looked for: it is of this partition, or gone.
         let partition = match self.hsm.partition(to) {
             Ok(partition) => partition,
-            Err(error) => return done(Err(error)),
+            Err(error) => return done(Err(error.into())),
         };
         let file = match self.staging.find(from, name) {
             Some(Staged::File(file)) => file,
@@ -304,12 +311,12 @@ impl Inner {
         if keep_existing {
             match self.named(to, wish) {
                 Ok(there) => {
-                    return done(Err(Error::HandleTaken {
-                        slot: to,
-                        handle: there.handle,
-                    }));
+                    let taken = SlotFault::HandleTaken(there.handle).at(to);
+                    return done(Err(hsm::Error::from(taken).into()));
                 }
-                Err(damaged @ Error::ObjectDamaged(_)) => return done(Err(damaged)),
+                Err(damaged @ Error::Hsm(hsm::Error::ObjectDamaged(_))) => {
+                    return done(Err(damaged));
+                }
                 Err(_) => {}
             }
         }
@@ -319,7 +326,8 @@ impl Inner {
                 let why = why.error(to);
                 Stats::count(&self.stats.verdicts_bad);
                 self.staging.discard(from, name, &file);
-                return done(Err(self.hsm.note_refusal(to, &wish.to_string(), None, why)));
+                self.note_refusal(to, &wish.to_string(), None, &why);
+                return done(Err(why));
             }
         };
         let inner = Arc::clone(self);
@@ -338,10 +346,10 @@ impl Inner {
                         file.published();
                         inner.staging.remove_file(from, &name, &file);
                     }
-                    Err(why) if why.is_for_ever() => inner.staging.discard(from, &name, &file),
+                    Err(why) if why.is_final() => inner.staging.discard(from, &name, &file),
                     Err(_) => {}
                 }
-                done(outcome.map(drop));
+                done(outcome.map(drop).map_err(Error::from));
             });
     }
 
@@ -364,21 +372,22 @@ impl Inner {
                 }
                 Wish::Handle(handle) => {
                     let inner = Arc::clone(self);
+                    let renumbered = move |outcome: Result<()>| {
+                        if outcome.is_ok() {
+                            inner.aliases.named(from, object.handle);
+                            inner.forget_objects(&[object.id]);
+                        }
+                        done(outcome);
+                    };
                     self.hsm
-                        .renumber(from, object.handle, handle, move |outcome| {
-                            if outcome.is_ok() {
-                                inner.aliases.named(from, object.handle);
-                                inner.forget_objects(&[object.id]);
-                            }
-                            done(outcome);
-                        });
+                        .renumber(from, object.handle, handle, told(renumbered));
                 }
                 _ => {
                     let outcome = wish.check(to, object.ouid);
                     if outcome.is_ok() {
                         self.aliases.named(from, object.handle);
                     }
-                    done(outcome);
+                    done(outcome.map_err(Error::from));
                 }
             };
         }
@@ -408,7 +417,7 @@ impl Inner {
                 inner.aliases.named(to, arrived.handle);
                 inner.forget_objects(&[object.id]);
             }
-            done(outcome.map(drop));
+            done(outcome.map(drop).map_err(Error::from));
         });
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::name;
-use crate::error::{Error, Result};
+use crate::error::{Error, IncomingError, Result};
 use crate::hsm::{Hsm, PartitionId};
 use crate::object::SlotId;
 
@@ -299,7 +299,7 @@ impl Staging {
                 table.sweep_now_and_then();
                 Room::for_entry(&self.ledger, slot, pid)
             })
-            .ok_or(Error::StagingFull { slot })
+            .ok_or(IncomingError::StagingFull.at(slot))
     }
 
     /// What `name` is, if anything.
@@ -334,7 +334,7 @@ impl Staging {
         let key = (place, name.to_owned());
         match table.entries.get(&key) {
             Some(Staged::File(file)) => return Ok(Arc::clone(file)),
-            Some(Staged::Folder(..)) => return Err(Error::NameTaken { slot }),
+            Some(Staged::Folder(..)) => return Err(IncomingError::NameTaken.at(slot)),
             None => {}
         }
         let room = self.room(&mut table, slot, pid)?;
@@ -353,7 +353,7 @@ impl Staging {
         let mut table = self.table_of(slot);
         let key = (place, name.to_owned());
         if table.entries.contains_key(&key) {
-            return Err(Error::NameTaken { slot });
+            return Err(IncomingError::NameTaken.at(slot));
         }
         let made = Made {
             at: Instant::now(),
@@ -394,7 +394,7 @@ impl Staging {
                 table.remove(&key);
                 Ok(())
             }
-            Some(Staged::Folder(..)) => Err(Error::NotEmpty { slot }),
+            Some(Staged::Folder(..)) => Err(IncomingError::NotEmpty.at(slot)),
             Some(Staged::File(_)) => Err(Error::NotSupported { what: "rmdir" }),
             None => Err(Error::NoSuchFile),
         }
@@ -450,10 +450,10 @@ impl Staging {
         match (table.entries.get(&from), table.entries.get(&to)) {
             (None, _) => return Err(Error::NoSuchFile),
             (Some(Staged::Folder(..)), _) => return Err(Error::NotSupported { what }),
-            (_, Some(Staged::Folder(..))) => return Err(Error::NameTaken { slot: to.0.slot }),
-            (_, Some(_)) if keep_existing => return Err(Error::NameTaken { slot: to.0.slot }),
+            (_, Some(Staged::Folder(..))) => return Err(IncomingError::NameTaken.at(to.0.slot)),
+            (_, Some(_)) if keep_existing => return Err(IncomingError::NameTaken.at(to.0.slot)),
             (Some(Staged::File(file)), _) if !file.move_to(to.0.slot, partition) => {
-                return Err(Error::StagingFull { slot: to.0.slot });
+                return Err(IncomingError::StagingFull.at(to.0.slot));
             }
             _ => {}
         }
@@ -525,16 +525,34 @@ mod tests {
         assert!(staging.find(HERE, name).is_none());
         staging.create(HERE, name, 1, None).unwrap();
         let kept = staging.rename((HERE, name), (HERE, other), true);
-        assert!(matches!(kept, Err(Error::NameTaken { .. })));
+        assert!(matches!(
+            kept,
+            Err(Error::Incoming {
+                why: IncomingError::NameTaken,
+                ..
+            })
+        ));
         assert_eq!(staging.list(HERE, 0).len(), 2);
         for n in 2..LIMITS.entries.slot {
             let name = format!(".{n}");
             staging.create(HERE, OsStr::new(&name), 1, None).unwrap();
         }
         let full = staging.create(HERE, OsStr::new(".full"), 1, None);
-        assert!(matches!(full, Err(Error::StagingFull { .. })));
+        assert!(matches!(
+            full,
+            Err(Error::Incoming {
+                why: IncomingError::StagingFull,
+                ..
+            })
+        ));
         let full = staging.create_folder(HERE, OsStr::new(".full"), 1);
-        assert!(matches!(full, Err(Error::StagingFull { .. })));
+        assert!(matches!(
+            full,
+            Err(Error::Incoming {
+                why: IncomingError::StagingFull,
+                ..
+            })
+        ));
         // Those that are there still take what fits, and other processes and slots have room.
         staging.write(&file, 3, b"def").unwrap();
         staging
@@ -557,7 +575,13 @@ mod tests {
         };
         staging.create(inside, OsStr::new("124"), 1, None).unwrap();
         let kept = staging.remove_folder(HERE, name);
-        assert!(matches!(kept, Err(Error::NotEmpty { .. })));
+        assert!(matches!(
+            kept,
+            Err(Error::Incoming {
+                why: IncomingError::NotEmpty,
+                ..
+            })
+        ));
         staging.remove(inside, OsStr::new("124")).unwrap();
         staging.remove_folder(HERE, name).unwrap();
         assert!(staging.list(HERE, 0).is_empty());
@@ -641,7 +665,9 @@ mod tests {
         // Nor does a rename to another slot go past its limit.
         let (from, to) = (OsStr::new(".0"), OsStr::new(".renamed"));
         let moved = staging.rename((HERE, from), (ELSEWHERE, to), false);
-        assert!(matches!(moved, Err(Error::StagingFull { slot }) if slot == ELSEWHERE.slot));
+        assert!(
+            matches!(moved, Err(Error::Incoming { slot, why: IncomingError::StagingFull }) if slot == ELSEWHERE.slot)
+        );
         assert!(staging.find(HERE, from).is_some());
         staging.clear(ELSEWHERE.slot);
         kept.clear();

@@ -20,7 +20,7 @@ pub fn content(
     file: ControlFile,
 ) -> Result<Vec<u8>> {
     let text = match (file, slot) {
-        (ControlFile::Smk, Some(slot)) => return hsm.seal_smk(slot),
+        (ControlFile::Smk, Some(slot)) => return Ok(hsm.seal_smk(slot)?),
         (ControlFile::Clones, slot) => hsm.journal().text(slot),
         (ControlFile::Stats, None) => stats.text(hsm),
         (ControlFile::Status, Some(slot)) => status(hsm, slot)?,
@@ -42,8 +42,8 @@ fn status(hsm: &Hsm, slot: SlotId) -> Result<String> {
     for (key, value) in [
         ("label", show::escape(&row.label)),
         ("serial", row.serial.to_string()),
-        ("kind", row.kind_name()),
-        ("version", format!("V{}", row.version)),
+        ("kind", row.kind.to_string()),
+        ("version", row.version.to_string()),
         ("state", state),
         ("objects", objects.to_string()),
         ("trash", hsm.trash_count(slot)?.to_string()),

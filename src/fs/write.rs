@@ -13,7 +13,7 @@ use super::node::Node;
 use super::staging::Staged;
 use super::stats::Stats;
 use crate::error::Error;
-use crate::hsm::{Arrived, Origin, Source};
+use crate::hsm::{self, Arrived, Origin, Source};
 
 /// Called once with the outcome of a request: on the event loop, or by the committer.
 type Answer = Box<dyn FnOnce(Result<(), i32>) + Send>;
@@ -288,7 +288,8 @@ impl Inner {
             let incoming = lock(incoming);
             (incoming.slot, incoming.called(), incoming.source())
         };
-        self.hsm.note_refusal(slot, &name, source, why).errno()
+        self.note_refusal(slot, &name, source, &why);
+        why.errno()
     }
 
     /// Hands the blob to the slot. The committer answers the writer, then whoever waited.
@@ -314,11 +315,11 @@ impl Inner {
             open: Arc::clone(&open),
             answer: Some(answer),
         };
-        let done = move |outcome: Result<Arrived, Error>| {
+        let done = move |outcome: hsm::Result<Arrived>| {
             if let Ok(arrived) = &outcome {
                 verdict.inner.arrived(slot, alias, row, arrived);
             }
-            verdict.give(outcome.map(drop).map_err(|error| error.errno()));
+            verdict.give(outcome.map(drop).map_err(|error| error.outcome().errno));
         };
         self.hsm
             .import_for(partition, row, wish, blob, origin, done);

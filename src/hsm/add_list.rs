@@ -5,10 +5,10 @@ use std::sync::mpsc::{self, Receiver};
 
 use super::objects::{payload_of, put};
 use super::{Arrived, Hsm};
-use crate::error::{Error, Result};
+use super::{Error, Result};
 use crate::object::{Object, SlotId};
 use crate::secret::SecretBytes;
-use crate::store::Stored;
+use crate::store::{self, Stored};
 
 /// Groups in the first batch; each batch after it is twice as large, so that the committer soon has work.
 const FIRST: usize = 64;
@@ -31,7 +31,7 @@ type Group = Vec<(Object, SecretBytes)>;
 /// A batch on its way to disk.
 struct Pending {
     groups: Vec<Group>,
-    stored: Receiver<Result<Vec<Result<Vec<Stored>>>>>,
+    stored: Receiver<Result<Vec<store::Result<Vec<Stored>>>>>,
 }
 
 impl Hsm {
@@ -45,13 +45,13 @@ impl Hsm {
     /// # Errors
     /// That of `groups`, or what keeps the whole list from going on: [`Error::NotLoggedIn`], [`Error::RoleNeeded`],
     /// [`Error::ReadOnly`], or a store that cannot be read. What one group failed of is told to `each` alone.
-    pub fn add_list(
+    pub fn add_list<E: From<Error>>(
         &self,
         slot: SlotId,
-        groups: impl Iterator<Item = Result<Vec<Object>>>,
+        groups: impl Iterator<Item = Result<Vec<Object>, E>>,
         at_once: usize,
         mut each: impl FnMut(Vec<Added>) -> ControlFlow<()>,
-    ) -> Result<()> {
+    ) -> Result<(), E> {
         let mut groups = groups.fuse();
         let mut most = FIRST.min(at_once);
         let mut settle = |pending: Pending| {
@@ -75,7 +75,7 @@ impl Hsm {
             }
             match next {
                 Ok(next) => pending = next,
-                Err(error) => outcome = Err(error),
+                Err(error) => outcome = Err(error.into()),
             }
             // What is made one at a time takes long to make: it is told before the next one.
             if at_once == 1
@@ -111,7 +111,7 @@ impl Hsm {
         let (sender, stored) = mpsc::sync_channel(1);
         self.store.put_groups(puts, move |outcome| {
             // The receiver is in the batch that waits for it.
-            let _ = sender.send(outcome);
+            let _ = sender.send(outcome.map_err(Error::from));
         });
         Ok(Pending { groups, stored })
     }
@@ -122,14 +122,12 @@ impl Hsm {
         loop {
             tries += 1;
             let Pending { groups, stored } = pending;
-            let stored = stored.recv().unwrap_or_else(|_| {
-                Err(Error::Damaged {
-                    what: "the committer stopped".into(),
-                })
-            });
+            let stored = stored
+                .recv()
+                .unwrap_or_else(|_| Err(Error::Damaged("the committer stopped".into())));
             match stored {
                 // It may have another slot key by now: sealed once more, with that.
-                Err(Error::SlotChanged { .. }) if tries < MOST_TRIES => {
+                Err(error) if error.is_changed() && tries < MOST_TRIES => {
                     match self.hand_over_added(slot, groups) {
                         Ok(again) => pending = again,
                         // The groups are gone with the batch: nothing of it was stored.
@@ -142,7 +140,9 @@ impl Hsm {
                         .zip(stored)
                         .map(|(group, stored)| Added {
                             objects: group.into_iter().map(|(object, _)| object).collect(),
-                            stored: stored.map(|all| all.into_iter().map(Arrived::from).collect()),
+                            stored: stored
+                                .map(|all| all.into_iter().map(Arrived::from).collect())
+                                .map_err(Error::from),
                         })
                         .collect();
                 }
@@ -161,15 +161,15 @@ fn none_stored(error: Error) -> Added {
 }
 
 /// The next groups, at most so many, and whether making them failed at the end of them.
-fn next_batch(
+fn next_batch<E: From<Error>>(
     slot: SlotId,
-    groups: &mut impl Iterator<Item = Result<Vec<Object>>>,
+    groups: &mut impl Iterator<Item = Result<Vec<Object>, E>>,
     most: usize,
-) -> (Vec<Group>, Result<()>) {
+) -> (Vec<Group>, Result<(), E>) {
     let (mut batch, mut bytes) = (Vec::new(), 0);
     while batch.len() < most && bytes < MOST_BYTES_AT_ONCE {
         let Some(group) = groups.next() else { break };
-        match group.and_then(|group| encoded(slot, group)) {
+        match group.and_then(|group| Ok(encoded(slot, group)?)) {
             Ok(group) => {
                 bytes += group
                     .iter()

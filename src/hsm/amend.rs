@@ -4,9 +4,9 @@ use std::sync::{Arc, PoisonError};
 
 use super::header::{Header, domain_aad, header_aad, smk_aad};
 use super::{Hsm, Session};
+use super::{Result, SlotError, SlotFault};
 use crate::credential::{Purpose, Role, SealedRow, SlotKey};
 use crate::domain::DomainKey;
-use crate::error::{Error, Result};
 use crate::object::SlotId;
 use crate::secret::Key;
 use crate::store::{
@@ -31,15 +31,12 @@ impl Hsm {
     /// The session of the role that may change this.
     pub(super) fn officer(&self, slot: SlotId, roles: &[Role]) -> Result<Arc<Session>> {
         if self.is_read_only() {
-            return Err(Error::ReadOnly {
-                slot,
-                why: "the store is read-only",
-            });
+            return Err(SlotError::ReadOnly("the store is read-only").at(slot));
         }
         let session = self.session(slot)?;
         match (session.role(), roles.first()) {
             (role, Some(&needed)) if !roles.contains(&role) => {
-                Err(Error::RoleNeeded { slot, role, needed })
+                Err(SlotError::RoleNeeded { role, needed }.at(slot))
             }
             _ => Ok(session),
         }
@@ -51,7 +48,7 @@ impl Hsm {
         let (row, mut keys) = self.store.slot_with_keys(slot)?;
         if row.as_version() != session.row().as_version() {
             self.refresh()?;
-            return Err(Error::SlotChanged { slot });
+            return Err(SlotFault::Changed.at(slot).into());
         }
         let place = |named: &[i64], id| named.iter().position(|it| *it == id);
         let named = &session.header().domains;
@@ -103,7 +100,7 @@ impl Hsm {
             keys: change.keys,
             objects: change.objects,
         });
-        if matches!(outcome, Err(Error::SlotChanged { .. })) {
+        if outcome.as_ref().is_err_and(|e| e.is_changed()) {
             self.refresh()?;
         }
         let changed = outcome?;
@@ -135,7 +132,7 @@ pub(super) fn seal_domain(
     key: &DomainKey,
 ) -> Result<DomainRow> {
     let id = super::init::random_id()?;
-    let kind = key.kind() as u8;
+    let kind = key.kind();
     let aad = domain_aad(serial, kind, id, label);
     Ok(DomainRow {
         id,

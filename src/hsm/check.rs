@@ -6,13 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::init::is_label;
-use super::{Hsm, Policies, Session};
+use super::{Error, Result, SlotFault};
+use super::{Hsm, Session};
 use crate::blob::MAX_STANZAS;
 use crate::codec;
-use crate::credential::{Role, SealedRow, SlotKind};
-use crate::error::{Error, Result};
+use crate::credential::{Role, SealedRow};
 use crate::object::SlotId;
-use crate::store::{Count, Entry, ObjectRow, Part, Seen, SlotParts};
+use crate::store::{self, Count, Entry, ObjectRow, Part, Seen, SlotParts};
 
 /// Rows between two looks at what other processes did.
 const AT_ONCE: u32 = 256;
@@ -65,7 +65,7 @@ impl Hsm {
     /// # Errors
     /// When the store cannot be read.
     pub fn slot_numbers(&self) -> Result<Vec<SlotId>> {
-        self.store.slot_numbers()
+        Ok(self.store.slot_numbers()?)
     }
 
     /// Reads all of `slots` and of the store around them; opens what is in slots that co or cu is logged in to.
@@ -100,7 +100,11 @@ impl Hsm {
             check.count(&count);
         }
         for slot in all.into_iter().filter(|slot| !slots.contains(slot)) {
-            if let Err(Error::SlotDamaged { what, .. }) = self.store.trash_count(slot) {
+            if let Err(store::Error::Slot {
+                why: SlotFault::Damaged(what),
+                ..
+            }) = self.store.trash_count(slot)
+            {
                 check.tell(Some(slot), None, what);
             }
         }
@@ -139,7 +143,7 @@ impl Hsm {
     /// # Errors
     /// As [`Store::backup`](crate::store::Store::backup).
     pub fn backup(&self, file: &Path, replace: bool, stop: &dyn Fn() -> bool) -> Result<u64> {
-        self.store.backup(file, replace, stop)
+        Ok(self.store.backup(file, replace, stop)?)
     }
 }
 
@@ -211,7 +215,7 @@ impl Check<'_> {
 
     fn contradictions(&mut self) -> Result<()> {
         for listed in self.hsm.slots()? {
-            if let (None, Err(Error::Damaged { what })) = (listed.slot, listed.row) {
+            if let (None, Err(Error::Damaged(what))) = (listed.slot, listed.row) {
                 self.tell(None, None, what);
             }
         }
@@ -234,32 +238,12 @@ impl Check<'_> {
     fn slot(&mut self, slot: SlotId, parts: &SlotParts) {
         let version = match &parts.row {
             Ok(row) => {
-                if SlotKind::from_number(row.kind).is_none() {
-                    self.tell(
-                        Some(slot),
-                        None,
-                        format!("it is of kind {}, which this build does not know", row.kind),
-                    );
-                }
-                if row.version > 1 {
-                    self.tell(
-                        Some(slot),
-                        None,
-                        format!(
-                            "it has version {}, which this build does not know",
-                            row.version
-                        ),
-                    );
-                }
                 if !is_label(&row.label) {
                     self.tell(
                         Some(slot),
                         None,
                         "its label is not 1 to 32 printable characters",
                     );
-                }
-                if Policies::from_stored(&row.policies).is_none() {
-                    self.tell(Some(slot), None, "its policies are not readable");
                 }
                 if row.header.bytes().len() <= SealedRow::OVERHEAD_BYTES {
                     self.tell(Some(slot), None, "its header is too short to be one");
@@ -305,7 +289,7 @@ impl Check<'_> {
             && smks.is_empty() == row.is_v1()
         {
             let what = format!(
-                "it is V{} and has {} storage master keys",
+                "it is {} and has {} storage master keys",
                 row.version,
                 smks.len()
             );
@@ -315,7 +299,10 @@ impl Check<'_> {
         let readable = |parts: &[Part]| parts.iter().all(|part| part.faults.is_empty());
         if let Ok(rows) = &parts.credentials
             && readable(rows)
-            && let Err(Error::SlotDamaged { what, .. }) = self.hsm.store.credentials(slot)
+            && let Err(store::Error::Slot {
+                why: SlotFault::Damaged(what),
+                ..
+            }) = self.hsm.store.credentials(slot)
         {
             self.tell(Some(slot), None, what);
         }
@@ -390,7 +377,10 @@ impl Check<'_> {
             // A slot that is no more has no objects either.
             Ok(None)
                 if objects == 0
-                    && matches!(self.hsm.slot(count.slot), Err(Error::NoSuchSlot { .. })) => {}
+                    && self
+                        .hsm
+                        .slot(count.slot)
+                        .is_err_and(|error| error.is_no_such_slot()) => {}
             Ok(None) => self.tell(slot, None, "the count of its objects is missing"),
             Err(what) => self.tell(
                 slot,
@@ -563,7 +553,7 @@ impl Check<'_> {
             self.judged(slot, &row, opened);
             return Ok(());
         }
-        Err(changed.map_or(Error::Gone, |slot| Error::SlotChanged { slot }))
+        Err(changed.map_or(Error::Gone, |slot| SlotFault::Changed.at(slot).into()))
     }
 
     fn judged(&mut self, slot: SlotId, row: &ObjectRow, opened: Option<Seen<()>>) {
@@ -589,8 +579,8 @@ impl Check<'_> {
     fn is_of_now(&self, session: &Session) -> Result<bool> {
         match self.hsm.store.slot(session.slot()) {
             Ok(now) => Ok(now.as_version() == session.row().as_version()),
-            Err(Error::NoSuchSlot { .. } | Error::SlotDamaged { .. }) => Ok(false),
-            Err(error) => Err(error),
+            Err(store::Error::Slot { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 

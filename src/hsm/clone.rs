@@ -6,9 +6,9 @@ use super::journal::Subject;
 use super::objects::{put, seal_for_cloning};
 use super::whereabouts::Whereabouts;
 use super::{Arrived, Done, Hsm, Origin, PartitionId, Policies, Session, Source, Wish};
+use super::{Error, Result, SlotError};
 use crate::blob::Fault;
 use crate::codec::{self, PayloadFault};
-use crate::error::{Error, Result};
 use crate::object::pkcs11::class_name;
 use crate::object::{Object, SlotId};
 use crate::secret::SecretBytes;
@@ -130,11 +130,12 @@ impl Hsm {
                 };
                 self.store.put(put, move |stored| match stored {
                     // Its domains may be others by now: verified once more, with those.
-                    Err(Error::SlotChanged { .. }) if hsm.refresh().is_ok() => {
+                    Err(error) if error.is_changed() && hsm.refresh().is_ok() => {
                         hsm.import_to(to, (wish, name), blob, origin, done);
                     }
                     stored => {
-                        let stored = stored.map_err(|error| hsm.gone_or(to.partition, error));
+                        let stored =
+                            stored.map_err(|error| hsm.gone_or(to.partition, error.into()));
                         if let (Ok(Stored::New(_)), Some(row)) = (&stored, row.get()) {
                             hsm.fingerprints.keep(*row, fingerprint);
                         }
@@ -163,7 +164,13 @@ impl Hsm {
     /// with it.
     fn gone_or(&self, partition: Option<PartitionId>, error: Error) -> Error {
         match (partition, &error) {
-            (Some(partition), Error::NotLoggedIn { .. }) if self.refresh().is_ok() => self
+            (
+                Some(partition),
+                Error::Slot {
+                    why: SlotError::NotLoggedIn,
+                    ..
+                },
+            ) if self.refresh().is_ok() => self
                 .check_partition_as_known(partition)
                 .err()
                 .unwrap_or(error),
@@ -177,15 +184,10 @@ impl Hsm {
         slot: SlotId,
         name: &str,
         source: Option<Source>,
-        why: Error,
-    ) -> Error {
+        why: &dyn std::fmt::Display,
+    ) {
         let subject = source.map_or_else(|| Subject::Name(name.to_owned()), Subject::Known);
-        let outcome = Err(why);
-        self.journal.record(&subject, slot, &outcome);
-        match outcome {
-            Err(why) => why,
-            Ok(_) => Error::Gone,
-        }
+        self.journal.note_refusal(&subject, slot, why);
     }
 
     /// Moves the object `from` to another slot as `wish` says, in one transaction: both the clone and the
@@ -203,15 +205,16 @@ impl Hsm {
         let hsm = Arc::clone(self);
         let finish = move |outcome: Result<Arrived>| {
             // A source that is not there is no verdict.
-            if !matches!(outcome, Err(Error::NoSuchObject { .. } | Error::Gone)) {
+            let found = |error: &Error| !error.is_no_such_object() && !matches!(error, Error::Gone);
+            if outcome.as_ref().err().is_none_or(found) {
                 hsm.journal.record(&Subject::Known(from), to, &outcome);
             }
             done(outcome);
         };
         match self.prepare_move(from, to, wish) {
-            Ok(it) => self
-                .store
-                .move_object(it, move |stored| finish(stored.map(Arrived::from))),
+            Ok(it) => self.store.move_object(it, move |stored| {
+                finish(stored.map(Arrived::from).map_err(Error::from))
+            }),
             Err(error) => finish(Err(error)),
         }
     }
@@ -241,10 +244,10 @@ impl Hsm {
 /// Opens a blob with the slot's own keys and decodes what it holds: all of DESIGN.md 4's "To open".
 pub(super) fn verify(session: &Session, blob: &[u8]) -> Result<(Object, SecretBytes)> {
     let slot = session.slot();
-    let refused = |why| Error::Unverified { slot, why };
+    let refused = |why| SlotError::Unverified(why).at(slot);
     let payload = session.open_blob(blob).map_err(refused)?;
     let object = codec::decode(payload.bytes()).map_err(|why| match why {
-        PayloadFault::Version(version) => Error::PayloadVersion { slot, version },
+        PayloadFault::Version(version) => SlotError::PayloadVersion(version).at(slot),
         PayloadFault::Malformed => refused(Fault::Malformed),
         PayloadFault::NotCanonical => refused(Fault::NotCanonical),
     })?;
@@ -260,8 +263,5 @@ pub(super) fn check_taken_in(to: SlotId, policies: Policies, class: u32) -> Resu
     if policies.allow_cloning(class) {
         return Ok(());
     }
-    Err(Error::PolicyRefuses {
-        slot: to,
-        class: class_name(class),
-    })
+    Err(SlotError::PolicyRefuses(class_name(class)).at(to))
 }

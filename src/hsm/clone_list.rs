@@ -6,11 +6,11 @@ use std::sync::mpsc::{self, Receiver};
 
 use super::clone::{check_taken_in, verify};
 use super::objects::{check_policy, put, seal_for_cloning};
-use super::{Arrived, Hsm, Policies};
+use super::{Arrived, Hsm};
+use super::{Error, Result, SlotError, SlotFault};
 use crate::credential::SealedRow;
-use crate::error::{Error, Result};
 use crate::object::{Handle, SlotId};
-use crate::store::{Entry, Put, Read, Stored};
+use crate::store::{self, Entry, Put, Read, Stored};
 
 /// Objects in one transaction: enough to share an fsync and the pages of the index of OUIDs, which are random;
 /// few enough to stop soon after Ctrl-C.
@@ -35,7 +35,7 @@ pub enum Selection {
 struct Pending {
     /// In their order: refused before they were handed over, or `None` for those that were.
     objects: Vec<(Handle, Option<Error>)>,
-    stored: Receiver<Result<Vec<Result<Stored>>>>,
+    stored: Receiver<Result<Vec<store::Result<Stored>>>>,
 }
 
 impl Hsm {
@@ -54,7 +54,7 @@ impl Hsm {
     ) -> Result<(u64, u64)> {
         let session = self.reader(slot)?;
         let target = self.slot(to)?;
-        let theirs = Policies::from_stored(&target.policies).unwrap_or_default();
+        let theirs = target.policies;
         let restricted = session.policies().restrict_cloning() || theirs.restrict_cloning();
         let not_for_v0 = session.row().is_v1() && !target.is_v1();
         if matches!(which, Selection::All) && !restricted && !not_for_v0 {
@@ -68,7 +68,7 @@ impl Hsm {
         for batch in self.batches(slot, which) {
             for (handle, row) in batch? {
                 let checked = match row {
-                    Ok(_) if not_for_v0 => Err(Error::NotForV0 { slot, target: to }),
+                    Ok(_) if not_for_v0 => Err(SlotError::NotForV0 { target: to }.at(slot)),
                     Ok((entry, sealed)) if restricted => self
                         .open_entry(&session, &entry, &sealed)
                         .and_then(|payload| {
@@ -117,11 +117,11 @@ impl Hsm {
                 let (there, other) = match there {
                     Ok(Some(there)) => there,
                     Ok(None) => continue,
-                    Err(damaged @ Error::ObjectDamaged(_)) => {
-                        each(handle, Err(&damaged));
+                    Err(store::Error::Object(row)) => {
+                        each(handle, Err(&Error::ObjectDamaged(row)));
                         continue;
                     }
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(error.into()),
                 };
                 let ours = self.open_entry(&source, &entry, &sealed);
                 let theirs = self.open_entry(&target, &there, &other);
@@ -133,14 +133,13 @@ impl Hsm {
                             already: true,
                         }),
                     ),
-                    (Ok(_), Ok(_)) => each(
-                        handle,
-                        Err(&Error::IdentityClash {
-                            slot: to,
+                    (Ok(_), Ok(_)) => {
+                        let clash = SlotFault::IdentityClash {
                             ouid: there.ouid,
                             handle: there.handle,
-                        }),
-                    ),
+                        };
+                        each(handle, Err(&clash.at(to).into()));
+                    }
                     (Err(error), _) | (_, Err(error)) => each(handle, Err(&error)),
                 }
             }
@@ -215,7 +214,7 @@ impl Hsm {
         let version = source.row().as_version();
         self.store.put_many(puts, version, move |outcome| {
             // The receiver is in the batch that waits for it.
-            let _ = sender.send(outcome);
+            let _ = sender.send(outcome.map_err(Error::from));
         });
         Ok(Pending { objects, stored })
     }
@@ -230,12 +229,11 @@ impl Hsm {
         let mut tries = 0;
         loop {
             tries += 1;
-            let stored = pending.stored.recv().unwrap_or_else(|_| {
-                Err(Error::Damaged {
-                    what: "the committer stopped".into(),
-                })
-            });
-            let changed = matches!(stored, Err(Error::SlotChanged { .. }));
+            let stored = pending
+                .stored
+                .recv()
+                .unwrap_or_else(|_| Err(Error::Damaged("the committer stopped".into())));
+            let changed = stored.as_ref().is_err_and(|e| e.is_changed());
             if changed && tries < MOST_TRIES && self.refresh().is_ok() {
                 // Its domains may be others by now: verified once more, with those.
                 let handles: Vec<Handle> = pending.objects.iter().map(|it| it.0).collect();
@@ -258,7 +256,9 @@ impl Hsm {
                 .map(|(handle, refused)| {
                     let outcome = match refused {
                         Some(error) => Err(error),
-                        None => stored.pop_front().unwrap_or(Err(Error::Gone)),
+                        None => stored
+                            .pop_front()
+                            .map_or(Err(Error::Gone), |it| it.map_err(Error::from)),
                     };
                     (handle, outcome.map(Arrived::from))
                 })
@@ -313,7 +313,7 @@ impl Hsm {
                                 Some((handle_of(&row)?, row.map_err(Error::ObjectDamaged)))
                             })
                             .collect())),
-                        Err(error) => Some(Err(error)),
+                        Err(error) => Some(Err(error.into())),
                     }
                 }))
             }
@@ -331,9 +331,9 @@ impl Hsm {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         for &handle in handles.iter().take(most) {
             let row = match self.store.sealed_by_handle(slot, handle) {
-                Ok(row) => row.ok_or(Error::NoSuchObject { slot, handle }),
-                Err(damaged @ Error::ObjectDamaged(_)) => Err(damaged),
-                Err(error) => return Err(error),
+                Ok(row) => row.ok_or(SlotError::NoSuchObject(handle).at(slot)),
+                Err(store::Error::Object(row)) => Err(Error::ObjectDamaged(row)),
+                Err(error) => return Err(error.into()),
             };
             bytes += row.as_ref().map_or(0, |(_, sealed)| sealed.bytes().len());
             rows.push((handle, row));
@@ -362,6 +362,6 @@ fn all_failed(
 ) -> Vec<(Handle, Result<Arrived>)> {
     objects
         .into_iter()
-        .map(|(handle, refused)| (handle, Err(refused.unwrap_or_else(|| error.again()))))
+        .map(|(handle, refused)| (handle, Err(refused.unwrap_or_else(|| error.clone()))))
         .collect()
 }

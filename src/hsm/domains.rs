@@ -6,11 +6,11 @@ use thiserror::Error as ThisError;
 use super::amend::seal_domain;
 use super::init::is_label;
 use super::session::Domain;
+use super::{Error, Result, SlotError};
 use super::{Hsm, Session};
 use crate::blob::MAX_STANZAS;
 use crate::credential::Role;
 use crate::domain::DomainKey;
-use crate::error::{Error, Result};
 use crate::object::SlotId;
 
 /// Why the domains of a slot stay as they are.
@@ -172,9 +172,6 @@ fn find<'a>(session: &'a Session, label: &str) -> Result<(usize, &'a Domain)> {
 }
 
 fn fault(slot: SlotId, label: &str, why: DomainFault) -> Error {
-    Error::Domain {
-        slot,
-        label: crate::object::show::escape(label),
-        why,
-    }
+    let label = crate::object::show::escape(label);
+    SlotError::Domain { label, why }.at(slot)
 }

@@ -6,8 +6,8 @@ use super::policy::Policies;
 use super::session::Session;
 use crate::blob::{MAX_STANZAS, blob_bytes};
 use crate::credential::{Purpose, Role, SealedRow, SlotKey};
-use crate::error::Error;
 use crate::fuzzing::Input;
+use crate::object::partition::{DomainKind, PartitionVersion, SlotKind};
 use crate::object::{Handle, Ouid, SlotId};
 use crate::secret::Key;
 use crate::store::{DomainRow, KeyRows, Place, SlotRow};
@@ -55,14 +55,21 @@ fn slot_row(input: &mut Input<'_>) -> SlotRow {
         slot: SlotId(input.byte().into()),
         serial: input.u64(),
         label: String::from_utf8_lossy(input.short()).into_owned(),
-        kind: input.byte(),
-        version: input.byte(),
+        kind: match input.flag() {
+            true => SlotKind::Quorum,
+            false => SlotKind::Password,
+        },
+        version: match input.flag() {
+            true => PartitionVersion::V1,
+            false => PartitionVersion::V0,
+        },
         capacity_objects: input.u64(),
         capacity_bytes: input.u64(),
         retention_secs: input.u64(),
-        policies: match input.flag() {
-            true => String::from_utf8_lossy(input.short()).into_owned(),
-            false => Policies::default().to_stored(),
+        policies: Policies {
+            private_key_cloning: input.flag(),
+            secret_key_cloning: input.flag(),
+            failed_logins: input.u32(),
         },
         uid: (owner & 1 == 1).then(|| input.u32()),
         gid: (owner & 2 == 2).then(|| input.u32()),
@@ -85,7 +92,11 @@ fn session(input: &mut Input<'_>) {
     );
     let domains: Vec<DomainRow> = (0..input.byte() % 5)
         .map(|_| {
-            let (id, kind) = (input.u64().cast_signed(), input.byte());
+            let id = input.u64().cast_signed();
+            let kind = match input.flag() {
+                true => DomainKind::String,
+                false => DomainKind::KeyFile,
+            };
             let label = String::from_utf8_lossy(input.short()).into_owned();
             let aad = domain_aad(row.serial, kind, id, &label);
             let plain = match input.flag() {
@@ -136,8 +147,8 @@ fn session(input: &mut Input<'_>) {
             let moved = Session::open(moved, Role::Co, key, &keys);
             assert!(moved.is_err(), "it opens in its own place alone");
         }
-        Err(Error::Damaged { what } | Error::SlotDamaged { what, .. }) => {
-            assert!(!what.contains(char::is_control), "{what:?}")
+        Err(error) if error.is_damage() => {
+            assert!(!error.to_string().contains(char::is_control), "{error}")
         }
         Err(other) => panic!("{other}"),
     }

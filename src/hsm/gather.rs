@@ -6,10 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Hsm;
+use super::{Result, SlotError};
 use crate::credential::{
     KeyShare, Method, Quorum, QuorumSecret, Role, Secret, ShareFault, ShareSet, SlotKind,
 };
-use crate::error::{Error, Result};
 use crate::object::SlotId;
 use crate::secret::SecretBytes;
 
@@ -42,18 +42,11 @@ impl Gathering {
     /// [`Error::ShareRefused`]: that share is forgotten, the others stay.
     pub fn add(&mut self, name: &str, text: &[u8]) -> Result<Option<Secret>> {
         let (slot, role) = (self.slot, self.role);
-        let refused = |why| Error::ShareRefused {
-            slot,
-            role,
-            share: name.to_owned(),
-            why,
-        };
-        let share = KeyShare::parse(text).map_err(refused)?;
-        let refused = |why| Error::ShareRefused {
-            slot,
-            role,
-            share: format!("{name} (share {} of {})", share.index, share.quorum.n()),
-            why,
+        let refused = |share: String, why| SlotError::ShareRefused { role, share, why }.at(slot);
+        let share = KeyShare::parse(text).map_err(|why| refused(name.to_owned(), why))?;
+        let refused = |why| {
+            let name = format!("{name} (share {} of {})", share.index, share.quorum.n());
+            refused(name, why)
         };
         self.set.check(&share, self.serial).map_err(refused)?;
         if self.shares.iter().any(|there| there.index == share.index) {
@@ -145,7 +138,7 @@ impl Hsm {
             }),
             Method::Password(_) => {
                 let kind = self.login_kind(slot, role)?;
-                Err(Error::OtherAuthentication { slot, kind })
+                Err(SlotError::OtherAuthentication(kind).at(slot))
             }
         }
     }
@@ -158,7 +151,7 @@ impl Hsm {
         let kind = self.login_kind(slot, role)?;
         // A share is no guess at a password, and a password no share with a mistake in it.
         if KeyShare::looks_like(message.bytes()) != (kind == SlotKind::Quorum) {
-            return Err(Error::OtherAuthentication { slot, kind });
+            return Err(SlotError::OtherAuthentication(kind).at(slot));
         }
         if kind == SlotKind::Password {
             let password = message.clone().without_newline();

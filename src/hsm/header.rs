@@ -1,5 +1,6 @@
 //! The slot header and what rows are sealed for: the associated data of DESIGN.md 5.
 
+use crate::object::partition::DomainKind;
 use crate::store::{Place, SlotRow};
 
 /// The header's first byte. Version 1 had no storage master keys.
@@ -72,12 +73,12 @@ pub fn header_aad(row: &SlotRow) -> Vec<u8> {
     aad.number(row.slot.0.into());
     aad.number(row.serial);
     aad.bytes(row.label.as_bytes());
-    aad.number(row.kind.into());
-    aad.number(row.version.into());
+    aad.number((row.kind as u8).into());
+    aad.number((row.version as u8).into());
     aad.number(row.capacity_objects);
     aad.number(row.capacity_bytes);
     aad.number(row.retention_secs);
-    aad.bytes(row.policies.as_bytes());
+    aad.bytes(row.policies.to_stored().as_bytes());
     for id in [row.uid, row.gid] {
         // An id is 32 bits, so no id is the number that stands for none.
         aad.number(id.map_or(u64::MAX, u64::from));
@@ -100,10 +101,10 @@ pub fn object_aad(serial: u64, place: Place) -> Vec<u8> {
 }
 
 /// serial, kind, row id; and the label, which is in clear beside it.
-pub fn domain_aad(serial: u64, kind: u8, id: i64, label: &str) -> Vec<u8> {
+pub fn domain_aad(serial: u64, kind: DomainKind, id: i64, label: &str) -> Vec<u8> {
     let mut aad = Aad::new("domain");
     aad.number(serial);
-    aad.number(kind.into());
+    aad.number((kind as u8).into());
     aad.number(id.cast_unsigned());
     aad.bytes(label.as_bytes());
     aad.0

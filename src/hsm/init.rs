@@ -5,13 +5,15 @@ use std::ops::RangeInclusive;
 use super::amend::{no_header, seal_domain, seal_smk};
 use super::header::{Header, header_aad};
 use super::policy::Policies;
+use super::{Error, Result, SlotError};
 use super::{Hsm, PartitionMark};
 use crate::credential::{
-    Binding, Credential, KdfError, PASSWORD_BYTES, Purpose, Role, Secret, SlotKey, SlotKind,
+    Binding, Credential, KdfError, KdfParams, PASSWORD_BYTES, Purpose, Role, Secret, SlotKey,
+    SlotKind,
 };
 use crate::domain::DomainKey;
-use crate::error::{Error, Result};
 use crate::object::SlotId;
+use crate::object::partition::PartitionVersion;
 use crate::secret::{Key, SecretBytes};
 use crate::store::{CredentialRow, KeyRows, NewSlot, SlotRow, now_secs};
 
@@ -75,7 +77,7 @@ impl Hsm {
             let id = random_id()?;
             let binding = Binding { serial, role, id };
             let credential = Credential::wrap(&new.secret, &slot_key, binding)
-                .map_err(|error| self.kdf_error(new.slot, error))?;
+                .map_err(|error| kdf_error(new.slot, error))?;
             credentials.push(CredentialRow {
                 id,
                 role,
@@ -98,12 +100,15 @@ impl Hsm {
             slot: new.slot,
             serial,
             label: new.label,
-            kind: kind as u8,
-            version: new.v1.into(),
+            kind,
+            version: match new.v1 {
+                true => PartitionVersion::V1,
+                false => PartitionVersion::V0,
+            },
             capacity_objects: new.capacity_objects,
             capacity_bytes: CAPACITY_BYTES,
             retention_secs: new.retention_secs,
-            policies: new.policies.to_stored(),
+            policies: new.policies,
             uid: new.uid,
             gid: new.gid,
             created_secs: now_secs(),
@@ -111,7 +116,7 @@ impl Hsm {
             header: no_header(),
         };
         row.header = slot_key.seal(Purpose::Header, &header_aad(&row), &header.encode())?;
-        self.store.create_slot(NewSlot {
+        Ok(self.store.create_slot(NewSlot {
             row,
             credentials,
             keys: KeyRows {
@@ -119,13 +124,20 @@ impl Hsm {
                 smks,
             },
             replaces: new.replaces,
-        })
+        })?)
     }
+}
 
-    pub(super) fn kdf_error(&self, slot: SlotId, error: KdfError) -> Error {
-        Error::Store {
-            path: self.path().to_owned(),
-            why: format!("slot {slot}: the password's key could not be derived: {error:?}"),
+/// The error of a password that could not be wrapped.
+pub(super) fn kdf_error(slot: SlotId, error: KdfError) -> Error {
+    match error {
+        KdfError::Random(error) => error.into(),
+        KdfError::Memory => {
+            let kib = KdfParams::NEW.memory_kib;
+            SlotError::NoMemory { kib }.at(slot)
+        }
+        KdfError::Cost => {
+            Error::slot_damaged(slot, "it asks for an Argon2 cost that is not accepted")
         }
     }
 }
@@ -136,9 +148,7 @@ pub fn check_label(slot: SlotId, label: &str) -> Result<()> {
     if is_label(label) {
         Ok(())
     } else {
-        Err(Error::Usage(format!(
-            "slot {slot}: a label has 1 to 32 printable characters"
-        )))
+        Err(SlotError::Malformed("a label has 1 to 32 printable characters").at(slot))
     }
 }
 
@@ -153,9 +163,7 @@ pub fn check_password(slot: SlotId, password: &SecretBytes) -> Result<()> {
     if PASSWORD_BYTES.contains(&password.bytes().len()) {
         Ok(())
     } else {
-        Err(Error::Usage(format!(
-            "slot {slot}: a password has 8 to 255 bytes"
-        )))
+        Err(SlotError::Malformed("a password has 8 to 255 bytes").at(slot))
     }
 }
 
@@ -163,7 +171,7 @@ pub fn check_password(slot: SlotId, password: &SecretBytes) -> Result<()> {
 /// [`Error::OtherAuthentication`] for what another kind of slot takes, else as [`check_password`].
 pub(super) fn check_secret(slot: SlotId, kind: SlotKind, secret: &Secret) -> Result<()> {
     match secret {
-        _ if secret.kind() != kind => Err(Error::OtherAuthentication { slot, kind }),
+        _ if secret.kind() != kind => Err(SlotError::OtherAuthentication(kind).at(slot)),
         Secret::Password(password) => check_password(slot, password),
         Secret::Quorum(_) | Secret::Stretched(_) => Ok(()),
     }

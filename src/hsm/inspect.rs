@@ -1,8 +1,8 @@
 //! A look at the rows of a slot that are in clear, without a login: what is there fits together, or the slot is damaged.
 
 use super::Hsm;
+use super::{Error, Result, SlotError};
 use crate::credential::{Method, Role, SlotKind};
-use crate::error::{Error, Result};
 use crate::object::SlotId;
 use crate::store::CredentialRow;
 
@@ -12,9 +12,9 @@ impl Hsm {
     /// # Errors
     /// [`Error::SlotDamaged`], [`Error::NoSuchSlot`], or when the store cannot be read.
     pub fn inspect(&self, slot: SlotId) -> Result<()> {
-        let damaged = |what: String| Error::SlotDamaged { slot, what };
+        let damaged = |what: String| Error::slot_damaged(slot, what);
         let (row, keys) = self.store.slot_with_keys(slot)?;
-        let kind = row.slot_kind()?;
+        let kind = row.kind;
         if keys.domains.is_empty() {
             return Err(damaged("it has no domain".into()));
         }
@@ -37,10 +37,13 @@ impl Hsm {
     /// [`Error::SlotDamaged`], [`Error::NoSuchSlot`], or when the store cannot be read. A role without a credential is no
     /// error here: its login reports that.
     pub fn login_kind(&self, slot: SlotId, role: Role) -> Result<SlotKind> {
-        let kind = self.slot(slot)?.slot_kind()?;
+        let kind = self.slot(slot)?.kind;
         match self.credential_of(slot, role) {
             Ok(row) => check_method(slot, kind, &row).map(|()| kind),
-            Err(Error::RoleMissing { .. }) => Ok(kind),
+            Err(Error::Slot {
+                why: SlotError::RoleMissing(_),
+                ..
+            }) => Ok(kind),
             Err(error) => Err(error),
         }
     }
@@ -54,12 +57,12 @@ pub(super) fn check_method(slot: SlotId, kind: SlotKind, row: &CredentialRow) ->
     };
     match asks_for == kind {
         true => Ok(()),
-        false => Err(Error::SlotDamaged {
-            slot,
-            what: format!(
-                "it is a {kind} slot, but the credential of {} is one of a {asks_for} slot",
-                row.role
-            ),
-        }),
+        false => {
+            let role = row.role;
+            let what = format!(
+                "it is a {kind} slot, but the credential of {role} is one of a {asks_for} slot"
+            );
+            Err(Error::slot_damaged(slot, what))
+        }
     }
 }

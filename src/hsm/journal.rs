@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::{Error, Result};
+use super::{Error, Result};
 use crate::object::{Handle, Ouid, SlotId};
 
 use super::Arrived;
@@ -60,9 +60,14 @@ impl Journal {
         let line = verdict(subject, slot, outcome.as_ref());
         match outcome {
             Ok(_) => log::info!("{line}"),
-            Err(error) => log::log!(error.level().min(log::Level::Warn), "{line}"),
+            Err(error) => log::log!(error.outcome().level.min(log::Level::Warn), "{line}"),
         }
         self.keep(slot, line);
+    }
+
+    /// Writes down that a blob was refused before the slot's keys were asked.
+    pub(super) fn note_refusal(&self, subject: &Subject, slot: SlotId, why: &dyn fmt::Display) {
+        self.warn(slot, refused(subject, slot, why));
     }
 
     /// Writes down what became of something else than an object.
@@ -114,15 +119,18 @@ fn verdict(subject: &Subject, slot: SlotId, outcome: Result<&Arrived, &Error>) -
             handle,
             already: true,
         }) => format!("{subject} is already handle {handle} on slot {slot}"),
-        Err(error) => format!("{subject} was not cloned to slot {slot}: {}", reason(error)),
+        Err(error) => refused(subject, slot, &reason(error)),
     }
+}
+
+fn refused(subject: &Subject, slot: SlotId, why: &dyn fmt::Display) -> String {
+    format!("{subject} was not cloned to slot {slot}: {why}")
 }
 
 /// The error without the slot it starts with, for a line that names the slot already.
 pub fn reason(error: &Error) -> String {
-    let text = error.to_string();
-    match text.split_once(": ") {
-        Some((slot, rest)) if slot.starts_with("slot ") => rest.to_owned(),
-        _ => text,
+    match error {
+        Error::Slot { why, .. } => why.to_string(),
+        error => error.to_string(),
     }
 }

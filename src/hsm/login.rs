@@ -3,10 +3,9 @@
 use std::sync::PoisonError;
 
 use super::inspect::check_method;
+use super::{Error, Result, SlotError, SlotFault};
 use super::{Hsm, Session};
 use crate::credential::{Binding, CredentialError, KdfError, Role, Secret, SlotKind};
-use crate::error::{Error, Result};
-use crate::hsm::policy::Policies;
 use crate::object::SlotId;
 use crate::store::CredentialRow;
 
@@ -36,23 +35,21 @@ impl Hsm {
     ) -> Result<Session> {
         self.check_store()?;
         let row = self.store.slot(slot)?;
-        let kind = row.slot_kind()?;
+        let kind = row.kind;
         let stored = self.credential_of(slot, role);
         if let Ok(stored) = &stored {
             check_method(slot, kind, stored)?;
         }
         if secret.kind() != kind {
-            return Err(Error::OtherAuthentication { slot, kind });
+            return Err(SlotError::OtherAuthentication(kind).at(slot));
         }
         let stored = stored?;
         if let Some(kib) = stored.credential.lacks_memory() {
-            return Err(Error::NoMemory { slot, kib });
+            return Err(SlotError::NoMemory { kib }.at(slot));
         }
         // Read from clear text that is only authenticated once logged in: a planted high number buys
         // guesses that the file's owner could make at home anyway.
-        let most = Policies::from_stored(&row.policies)
-            .unwrap_or_default()
-            .failed_logins;
+        let most = row.policies.failed_logins;
         let failures = match kind {
             SlotKind::Password => {
                 self.count_attempt(slot, role, stored.id, stored.failures, most)?
@@ -73,26 +70,25 @@ impl Hsm {
             // The password was the right one: looking at a damaged slot must not lock anybody out.
             self.uncount_attempt(stored.id)?;
         }
-        let damaged = |what: &str| Error::Damaged {
-            what: format!("slot {slot}: the credential of {role} {what}"),
-        };
+        let damaged =
+            |what: &str| Error::Damaged(format!("slot {slot}: the credential of {role} {what}"));
         let slot_key = unwrapped.map_err(|error| match error {
-            CredentialError::Wrong if failures >= most => Error::RoleLocked { slot, role },
-            CredentialError::Wrong => Error::PasswordWrong {
-                slot,
-                role,
-                left: most - failures,
-            },
+            CredentialError::Wrong if failures >= most => SlotError::RoleLocked(role).at(slot),
+            CredentialError::Wrong => {
+                let left = most - failures;
+                SlotError::PasswordWrong { role, left }.at(slot)
+            }
             CredentialError::Damaged => damaged("was changed or moved"),
             // Issued again since they were checked one by one.
-            CredentialError::OtherMethod => Error::SlotChanged { slot },
+            CredentialError::OtherMethod => SlotFault::Changed.at(slot).into(),
             CredentialError::Kdf(KdfError::Cost) => {
                 damaged("asks for an Argon2 cost that is not accepted")
             }
-            CredentialError::Kdf(KdfError::Memory | KdfError::Random) => Error::NoMemory {
-                slot,
-                kib: stored.credential.memory_kib(),
-            },
+            CredentialError::Kdf(KdfError::Memory) => {
+                let kib = stored.credential.memory_kib();
+                SlotError::NoMemory { kib }.at(slot)
+            }
+            CredentialError::Kdf(KdfError::Random(error)) => error.into(),
         })?;
         let version = row.as_version();
         let (_, keys) = self.store.slot_with_keys(slot)?;
@@ -109,7 +105,7 @@ impl Hsm {
                 self.uncount_attempt(stored.id)?;
                 // Parts that do not fit together because they were read before and after a change.
                 if self.store.slot(slot)?.as_version() != version {
-                    return Err(Error::SlotChanged { slot });
+                    return Err(SlotFault::Changed.at(slot).into());
                 }
                 return Err(error);
             }
@@ -126,14 +122,14 @@ impl Hsm {
             .credentials(slot)?
             .into_iter()
             .find(|credential| credential.role == role)
-            .ok_or(Error::RoleMissing { slot, role })
+            .ok_or(SlotError::RoleMissing(role).at(slot))
     }
 
     fn uncount_attempt(&self, credential: i64) -> Result<()> {
         if self.store.is_read_only() {
             return Ok(());
         }
-        self.store.uncount_failure(credential)
+        Ok(self.store.uncount_failure(credential)?)
     }
 
     /// A read-only store cannot count, so there only what was counted before locks.
@@ -159,9 +155,9 @@ impl Hsm {
                 .iter()
                 .any(|it| it.id == credential) =>
             {
-                Err(Error::SlotChanged { slot })
+                Err(SlotFault::Changed.at(slot).into())
             }
-            None => Err(Error::RoleLocked { slot, role }),
+            None => Err(SlotError::RoleLocked(role).at(slot)),
         }
     }
 

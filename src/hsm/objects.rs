@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::{Arrived, DamagedRow, Done, Hsm, PartitionId, Read, Session, decode_own};
+use super::{Error, Result, SlotError, SlotFault};
 use crate::codec;
 use crate::credential::SealedRow;
-use crate::error::{Error, Result};
 use crate::object::pkcs11::class_name;
 use crate::object::{Handle, Object, Ouid, SlotId};
 use crate::secret::SecretBytes;
-use crate::store::{Entry, NameColumn, Put, SlotVersion};
+use crate::store::{self, Entry, NameColumn, Put, SlotVersion};
 
 /// An object as a file: what a stat needs, and no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,10 @@ impl Hsm {
     /// [`Error::NotLoggedIn`], [`Error::NoSuchFile`]
     pub fn find_by_ouid(&self, slot: SlotId, ouid: Ouid) -> Result<ObjectFile> {
         let session = self.session(slot)?;
-        let entry = self.store.by_ouid(slot, ouid)?.ok_or(Error::NoSuchFile)?;
+        let entry = self
+            .store
+            .by_ouid(slot, ouid)?
+            .ok_or(SlotError::NoSuchIdentity(ouid).at(slot))?;
         Ok(ObjectFile::of(&session, &entry))
     }
 
@@ -176,11 +179,9 @@ impl Hsm {
         let (listed, kept) = self.store.count_listed(slot)?;
         match kept? {
             kept if listed == kept => Ok(()),
-            kept => Err(Error::Damaged {
-                what: format!(
-                    "slot {slot} counts {kept} objects, but {listed} can be listed; 'slotfs store check -repair' puts a wrong count right"
-                ),
-            }),
+            kept => Err(Error::Damaged(format!(
+                "slot {slot} counts {kept} objects, but {listed} can be listed; 'slotfs store check -repair' puts a wrong count right"
+            ))),
         }
     }
 
@@ -192,7 +193,7 @@ impl Hsm {
         let (kept, there) = self
             .store
             .count_trash(slot)?
-            .map_err(|what| Error::SlotDamaged { slot, what })?;
+            .map_err(|what| Error::slot_damaged(slot, what))?;
         let kept = match kept {
             Some(Ok(kept)) if kept == there => return Ok(()),
             // A store from before there was a trash, looked at only.
@@ -201,11 +202,9 @@ impl Hsm {
             Some(Err(what)) => format!("has a damaged count of its trash ({what})"),
             None => "has no count of its trash".to_owned(),
         };
-        Err(Error::Damaged {
-            what: format!(
-                "slot {slot} {kept}, but {there} are there; 'slotfs store check -repair' puts a wrong count right"
-            ),
-        })
+        Err(Error::Damaged(format!(
+            "slot {slot} {kept}, but {there} are there; 'slotfs store check -repair' puts a wrong count right"
+        )))
     }
 
     /// The sealed blob of the object in row `id`, and the object as a file.
@@ -251,7 +250,7 @@ impl Hsm {
         match self.open_object(self.find(slot, handle)?.id) {
             Ok((_, object)) => Ok(object),
             // Destroyed since it was found.
-            Err(Error::Gone) => Err(Error::NoSuchObject { slot, handle }),
+            Err(Error::Gone) => Err(SlotError::NoSuchObject(handle).at(slot)),
             Err(error) => Err(error),
         }
     }
@@ -275,9 +274,9 @@ impl Hsm {
             .open_row(entry.place(), row)
             .map_err(|error| match self.store.slot(entry.slot) {
                 Ok(now) if now.as_version() != session.row().as_version() => {
-                    Error::SlotChanged { slot: entry.slot }
+                    SlotFault::Changed.at(entry.slot).into()
                 }
-                _ => error,
+                _ => error.into(),
             })
     }
 
@@ -345,7 +344,8 @@ impl Hsm {
         };
         match puts() {
             Ok(puts) => self.store.put_all(puts, |stored| {
-                done(stored.map(|all| all.into_iter().map(Arrived::from).collect()));
+                let arrived = stored.map(|all| all.into_iter().map(Arrived::from).collect());
+                done(arrived.map_err(Error::from));
             }),
             Err(error) => done(Err(error)),
         }
@@ -362,7 +362,8 @@ impl Hsm {
         match opened {
             Ok((session, entry, payload)) => {
                 let version = session.row().as_version();
-                let seal = Box::new(move |place| session.seal_row(place, &payload));
+                let seal = Box::new(move |place| Ok(session.seal_row(place, &payload)?));
+                let done = |outcome: store::Result<()>| done(outcome.map_err(Error::from));
                 self.store.renumber(entry, version, to, seal, done);
             }
             Err(error) => done(Err(error)),
@@ -372,7 +373,7 @@ impl Hsm {
     pub(super) fn entry(&self, slot: SlotId, handle: Handle) -> Result<Entry> {
         self.store
             .by_handle(slot, handle)?
-            .ok_or(Error::NoSuchObject { slot, handle })
+            .ok_or(SlotError::NoSuchObject(handle).at(slot))
     }
 
     /// The object that `handle` names now: what is done to it is checked against this row again when it
@@ -403,11 +404,11 @@ pub(super) fn seal_for_cloning(
     if session.policies().restrict_cloning() {
         check_policy(session, handle, payload)?;
     }
-    session
-        .seal_blob(payload.bytes())
-        .map_err(|why| Error::Damaged {
-            what: format!("slot {slot}, object {handle}: it cannot be sealed: {why}"),
-        })
+    session.seal_blob(payload.bytes()).map_err(|why| {
+        Error::Damaged(format!(
+            "slot {slot}, object {handle}: it cannot be sealed: {why}"
+        ))
+    })
 }
 
 /// Whether policy lets the object leave the slot; its class.
@@ -421,10 +422,7 @@ pub(super) fn check_policy(
     if session.policies().allow_cloning(object.class) {
         return Ok(object.class);
     }
-    Err(Error::PolicyForbids {
-        slot,
-        class: class_name(object.class),
-    })
+    Err(SlotError::PolicyForbids(class_name(object.class)).at(slot))
 }
 
 /// A new object's payload.
@@ -432,12 +430,11 @@ pub(super) fn check_policy(
 /// # Errors
 /// [`Error::ObjectRefused`] when it is too large for `slot` or any other.
 pub(super) fn payload_of(slot: SlotId, object: &Object) -> Result<SecretBytes> {
-    codec::encode(object).ok_or_else(|| Error::ObjectRefused {
-        why: format!(
-            "slot {slot}: an object holds at most {} bytes in all",
-            codec::MAX_PAYLOAD_BYTES
-        ),
-        hint: None,
+    codec::encode(object).ok_or_else(|| {
+        let most = codec::MAX_PAYLOAD_BYTES;
+        Error::ObjectRefused(format!(
+            "slot {slot}: an object holds at most {most} bytes in all"
+        ))
     })
 }
 
@@ -460,7 +457,7 @@ pub(super) fn put(
         payload_bytes: payload.bytes().len() as u32,
         // As SQLite can keep it: the row is bound to this number.
         created_secs: object.created_secs.min(i64::MAX as u64),
-        seal: Box::new(move |place| sealer.seal_row(place, &sealed)),
+        seal: Box::new(move |place| Ok(sealer.seal_row(place, &sealed)?)),
         same: Box::new(move |place, row| {
             let there = comparer.open_row(place, row)?;
             Ok(there == *compared)

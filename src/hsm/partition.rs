@@ -4,8 +4,8 @@ use std::sync::PoisonError;
 
 use super::policy::Policy;
 use super::{Hsm, PartitionMark};
+use super::{Result, SlotError};
 use crate::credential::Role;
-use crate::error::{Error, Result};
 use crate::object::SlotId;
 use crate::store::{Objects, SlotRow};
 
@@ -29,7 +29,7 @@ impl Hsm {
         self.writer(slot)?;
         let objects = self.again_if_changed(|| {
             let version = self.writer(slot)?.row().as_version();
-            self.store.clear_slot(version)
+            Ok(self.store.clear_slot(version)?)
         })?;
         log::info!("slot {slot}: its {objects} objects were destroyed");
         Ok(objects)
@@ -55,7 +55,7 @@ impl Hsm {
     /// # Errors
     /// When the store cannot be read.
     pub fn partition_mark(&self, slot: SlotId) -> Result<Option<PartitionMark>> {
-        self.store.mark(slot)
+        Ok(self.store.mark(slot)?)
     }
 
     /// Destroys a partition that is too damaged for anybody to log in to. Nobody has to: `partition init` would do the
@@ -98,23 +98,20 @@ impl Hsm {
     /// [`Error::Policy`] for a value that a policy does not take here, else as [`Self::clear_partition`].
     pub fn change_policies(&self, slot: SlotId, changes: &[(Policy, u32)]) -> Result<u64> {
         let session = self.officer(slot, &[Role::Po])?;
-        let kind = session.row().slot_kind()?;
+        let kind = session.row().kind;
         let before = session.policies();
         let mut after = before;
         let mut change = self.change_of(&session)?;
         for (policy, value) in changes {
-            after = policy
-                .set(after, *value, kind)
-                .map_err(|why| Error::Policy {
-                    slot,
-                    policy: policy.number(),
-                    why,
-                })?;
+            after = policy.set(after, *value, kind).map_err(|why| {
+                let policy = policy.number();
+                SlotError::Policy { policy, why }.at(slot)
+            })?;
             if policy.is_destructive(before, *value) {
                 change.objects = Objects::Destroy;
             }
         }
-        change.row.policies = after.to_stored();
+        change.row.policies = after;
         let destroyed = self.commit_change(&session, change)?.destroyed;
         for (policy, value) in changes {
             log::info!("slot {slot}: policy {} is now {value}", policy.number());
@@ -128,7 +125,7 @@ impl Hsm {
     /// Those of `act`.
     pub fn again_if_changed<T>(&self, act: impl Fn() -> Result<T>) -> Result<T> {
         match act() {
-            Err(Error::SlotChanged { .. }) => {
+            Err(error) if error.is_changed() => {
                 self.refresh()?;
                 act()
             }

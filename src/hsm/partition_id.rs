@@ -1,8 +1,9 @@
 //! Which partition is at a slot: the place outlives what was in it, and so do open files.
 
 use super::Hsm;
-use crate::error::{Error, Result};
+use super::{Error, Result, SlotFault};
 use crate::object::SlotId;
+use crate::store;
 
 /// One partition, told from those that were at its slot before and will be after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,10 @@ impl Hsm {
         let now = match self.partition(partition.slot) {
             Ok(now) => now.serial,
             Err(_) => match self.store.slot(partition.slot) {
-                Err(Error::NoSuchSlot { .. }) => return Err(Error::Gone),
+                Err(store::Error::Slot {
+                    why: SlotFault::Missing,
+                    ..
+                }) => return Err(Error::Gone),
                 row => row?.serial,
             },
         };

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use super::{Error, Result, SlotFault};
 use super::{Hsm, Session};
-use crate::error::{Error, Result};
 use crate::object::SlotId;
 use crate::store::FRESH_FOR;
 
@@ -58,8 +58,8 @@ impl Hsm {
     /// # Errors
     /// [`Error::StoreLost`], or when the files cannot be looked at.
     pub fn check_store(&self) -> Result<()> {
-        let checked = self.store.check_identity_for_reading();
-        if matches!(checked, Err(Error::StoreLost { .. })) {
+        let checked = self.store.check_identity_for_reading().map_err(Error::from);
+        if checked.as_ref().is_err_and(Error::is_store_lost) {
             self.logout_all();
             self.gathered.forget_all();
         }
@@ -67,8 +67,8 @@ impl Hsm {
     }
 
     /// Has `tell` called once, when the store's files are found to be others. There is one listener.
-    pub fn on_loss(&self, tell: impl Fn(&Error) + Send + Sync + 'static) {
-        self.store.on_loss(tell);
+    pub fn on_loss(&self, tell: impl Fn(Error) + Send + Sync + 'static) {
+        self.store.on_loss(move |error| tell(error.clone().into()));
     }
 
     fn take_in(&self) -> Result<()> {
@@ -111,12 +111,13 @@ impl Hsm {
         let reopened = self
             .store
             .slot_with_keys(slot)
+            .map_err(Error::from)
             .and_then(|(row, keys)| session.reopen(row, &keys));
         match reopened {
             Ok(reopened) => Ok(Some(reopened)),
-            Err(Error::SlotDamaged { what, .. } | Error::Damaged { what }) => {
+            Err(error) if error.is_damage() => {
                 log::warn!(
-                    "slot {slot}: logged out: its key was made anew, as by a reset password, or it is damaged ({what})"
+                    "slot {slot}: logged out: another process gave it a new key, as 'role resetpw' does, or it is damaged: {error}"
                 );
                 Ok(None)
             }
@@ -155,10 +156,10 @@ impl Hsm {
             now if now == then => session,
             // A key that opens it no more is an old one, as after a reset that came while this was logging in.
             now if now.serial == then.serial => match session.reopen(row, &keys) {
-                Err(error) if error.is_damage() => return Err(Error::SlotChanged { slot }),
+                Err(error) if error.is_damage() => return Err(SlotFault::Changed.at(slot).into()),
                 reopened => reopened?,
             },
-            _ => return Err(Error::SlotChanged { slot }),
+            _ => return Err(SlotFault::Changed.at(slot).into()),
         };
         self.sessions
             .write()

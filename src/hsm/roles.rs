@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use super::amend::{Change, seal_domain, seal_smk};
 use super::init::{check_secret, random_id};
-use super::policy::Policies;
 use super::{Hsm, Session};
+use super::{Result, SlotError};
 use crate::credential::{Binding, Credential, Method, Quorum, Role, Secret, SlotKey};
-use crate::error::{Error, Result};
 use crate::object::SlotId;
 use crate::store::{CredentialRow, Objects};
 
@@ -53,9 +52,7 @@ impl Hsm {
     /// [`Error::NoSuchSlot`], or when the store cannot be read.
     pub fn roles(&self, slot: SlotId) -> Result<Vec<RoleState>> {
         let row = self.store.slot(slot)?;
-        let most = Policies::from_stored(&row.policies)
-            .unwrap_or_default()
-            .failed_logins;
+        let most = row.policies.failed_logins;
         let credentials = self.store.credentials(slot)?;
         Ok(Role::ALL
             .into_iter()
@@ -83,10 +80,10 @@ impl Hsm {
     /// [`Error::OtherAuthentication`].
     pub fn init_role(&self, slot: SlotId, role: Role, secret: &Secret) -> Result<()> {
         let session = self.officer(slot, makers(role))?;
-        check_secret(slot, session.row().slot_kind()?, secret)?;
+        check_secret(slot, session.row().kind, secret)?;
         let mut change = self.change_of(&session)?;
         if change.credentials.iter().any(|it| it.role == role) {
-            return Err(Error::RoleExists { slot, role });
+            return Err(SlotError::RoleExists(role).at(slot));
         }
         let serial = session.row().serial;
         let credential = self.credential(slot, serial, role, secret, &change.slot_key)?;
@@ -113,7 +110,7 @@ impl Hsm {
         new: &Secret,
         force: bool,
     ) -> Result<Reissued> {
-        check_secret(slot, self.slot(slot)?.slot_kind()?, new)?;
+        check_secret(slot, self.slot(slot)?.kind, new)?;
         let session = Arc::new(self.authenticate(slot, role, old)?);
         let mut change = self.change_of(&session)?;
         let same = |method: &Method| match (old, method) {
@@ -165,11 +162,11 @@ impl Hsm {
         force: bool,
     ) -> Result<Reset> {
         check_resettable(slot, role)?;
-        check_secret(slot, self.slot(slot)?.slot_kind()?, new)?;
+        check_secret(slot, self.slot(slot)?.kind, new)?;
         let session = Arc::new(self.authenticate(slot, Role::Po, po_secret)?);
         let mut change = self.change_of(&session)?;
         if !change.credentials.iter().any(|it| it.role == role) {
-            return Err(Error::RoleMissing { slot, role });
+            return Err(SlotError::RoleMissing(role).at(slot));
         }
         let lost = lost_by_reset(change.credentials.iter().map(|it| it.role), role);
         rekey(&session, &mut change, force)?;
@@ -194,7 +191,7 @@ impl Hsm {
         let id = random_id()?;
         let binding = Binding { serial, role, id };
         let credential = Credential::wrap(secret, slot_key, binding)
-            .map_err(|error| self.kdf_error(slot, error))?;
+            .map_err(|error| super::init::kdf_error(slot, error))?;
         Ok(CredentialRow {
             id,
             role,
@@ -222,9 +219,10 @@ pub fn lost_by_reset(there: impl Iterator<Item = Role>, role: Role) -> Vec<Role>
 pub fn check_resettable(slot: SlotId, role: Role) -> Result<()> {
     match role {
         Role::Co | Role::Cu => Ok(()),
-        Role::Po => Err(Error::Usage(format!(
-            "slot {slot}: po's password cannot be reset, only changed by who knows it"
-        ))),
+        Role::Po => {
+            let why = "po's password cannot be reset; whoever knows it can change it";
+            Err(SlotError::Malformed(why).at(slot))
+        }
     }
 }
 

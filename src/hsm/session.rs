@@ -1,12 +1,12 @@
 //! A slot that is logged in to: its keys, and what they open.
 
+use super::{Error, Result};
 use crate::blob::{self, Fault, Kind, Root, blob_bytes};
 use crate::credential::{Purpose, Role, SealedRow, SlotKey};
-use crate::domain::{DomainKey, DomainKind};
-use crate::error::{Error, Result};
+use crate::domain::DomainKey;
 use crate::object::SlotId;
 use crate::secret::{Key, SecretBytes};
-use crate::store::{KeyRows, Place, SlotRow};
+use crate::store::{self, KeyRows, Place, SlotRow};
 
 use super::PartitionId;
 use super::header::{self, Header, domain_aad, header_aad, object_aad, smk_aad};
@@ -37,7 +37,6 @@ pub struct Session {
     roots: Vec<Root>,
     smks: Vec<Smk>,
     smk_roots: Vec<Root>,
-    policies: Policies,
 }
 
 /// A storage master key: what a V1 slot seals its objects under.
@@ -64,9 +63,7 @@ impl Session {
     /// [`Error::Damaged`] when the header, or a row that it names, does not open.
     pub fn open(row: SlotRow, role: Role, slot_key: SlotKey, keys: &KeyRows) -> Result<Self> {
         let slot = row.slot;
-        let damaged = |what: &str| Error::Damaged {
-            what: format!("slot {slot}: {what}"),
-        };
+        let damaged = |what: &str| Error::Damaged(format!("slot {slot}: {what}"));
         let does_not_open = || damaged("its header does not open: a field in clear was changed");
         let plain = slot_key
             .open(Purpose::Header, &header_aad(&row), &row.header)
@@ -81,14 +78,6 @@ impl Session {
         let header = Header::decode(plain.bytes())
             .filter(|header| header.generation == row.generation)
             .ok_or_else(does_not_open)?;
-        row.slot_kind()?;
-        if row.version > 1 {
-            let version = row.version;
-            let what = format!("it has version {version}, which this build does not know");
-            return Err(damaged(&what));
-        }
-        let policies = Policies::from_stored(&row.policies)
-            .ok_or_else(|| damaged("its policies are not readable"))?;
         let mut domains = Vec::with_capacity(header.domains.len());
         for id in &header.domains {
             let stored = keys
@@ -101,14 +90,9 @@ impl Session {
                 .open(Purpose::Domain, &aad, &stored.sealed)
                 .and_then(|plain| Key::from_slice(plain.bytes()))
                 .ok_or_else(|| damaged("one of its domains does not open"))?;
-            let kind = if stored.kind == DomainKind::String as u8 {
-                DomainKind::String
-            } else {
-                DomainKind::KeyFile
-            };
             domains.push(Domain {
                 label: stored.label.clone(),
-                key: DomainKey::from_stored(kind, key),
+                key: DomainKey::from_stored(stored.kind, key),
             });
         }
         if domains.is_empty() {
@@ -149,7 +133,6 @@ impl Session {
             roots,
             smks,
             smk_roots,
-            policies,
         })
     }
 
@@ -223,7 +206,7 @@ impl Session {
 
     /// What the slot allows.
     pub fn policies(&self) -> Policies {
-        self.policies
+        self.row.policies
     }
 
     /// The key that everything is sealed under.
@@ -257,24 +240,28 @@ impl Session {
     }
 
     /// Seals a payload for its place in the store.
-    pub(super) fn seal_row(&self, place: Place, payload: &SecretBytes) -> Result<SealedRow> {
+    pub(super) fn seal_row(
+        &self,
+        place: Place,
+        payload: &SecretBytes,
+    ) -> Result<SealedRow, getrandom::Error> {
         let aad = object_aad(self.row.serial, place);
-        Ok(self.slot_key.seal(Purpose::Object, &aad, payload.bytes())?)
+        self.slot_key.seal(Purpose::Object, &aad, payload.bytes())
     }
 
     /// Opens a payload at its place in the store.
     ///
     /// # Errors
     /// [`Error::Damaged`], naming slot and handle: never a wrong payload.
-    pub(super) fn open_row(&self, place: Place, row: &SealedRow) -> Result<SecretBytes> {
+    pub(super) fn open_row(&self, place: Place, row: &SealedRow) -> store::Result<SecretBytes> {
         let aad = object_aad(self.row.serial, place);
         self.slot_key
             .open(Purpose::Object, &aad, row)
-            .ok_or_else(|| Error::Damaged {
-                what: format!(
+            .ok_or_else(|| {
+                store::Error::Damaged(format!(
                     "slot {}, object {} (row {}): it does not open, its row was changed or moved",
                     self.row.slot, place.handle, place.id
-                ),
+                ))
             })
     }
 }

@@ -4,11 +4,12 @@
 use thiserror::Error as ThisError;
 
 use super::amend::seal_smk;
+use super::{Error, Result, SlotError};
 use super::{Hsm, Session};
 use crate::blob::{self, Fault, Kind, blob_bytes};
 use crate::credential::Role;
-use crate::error::{Error, Result};
 use crate::object::SlotId;
+use crate::object::partition::PartitionVersion;
 use crate::secret::{KEY_BYTES, Key, SecretBytes};
 
 /// The most that a slot keeps.
@@ -63,8 +64,10 @@ impl Hsm {
         let smk = session.smks().first().ok_or(fault(slot, SmkFault::None))?;
         let mut payload = SecretBytes::new(vec![PAYLOAD_VERSION; PAYLOAD_BYTES]);
         payload.bytes_mut()[1..].copy_from_slice(smk.key().bytes());
-        blob::seal(Kind::Smk, session.roots(), payload.bytes()).map_err(|why| Error::Damaged {
-            what: format!("slot {slot}: its storage master key cannot be sealed: {why}"),
+        blob::seal(Kind::Smk, session.roots(), payload.bytes()).map_err(|why| {
+            Error::Damaged(format!(
+                "slot {slot}: its storage master key cannot be sealed: {why}"
+            ))
         })
     }
 
@@ -177,7 +180,7 @@ impl Hsm {
             return Err(fault(slot, SmkFault::V1Already));
         }
         let mut change = self.change_of(&session)?;
-        change.row.version = 1;
+        change.row.version = PartitionVersion::V1;
         let smk = seal_smk(session.slot_key(), session.row().serial, &Key::random()?)?;
         change.keys.smks.push(smk);
         self.commit_change(&session, change)?;
@@ -202,17 +205,17 @@ impl Hsm {
 /// Opens a storage master key's blob with the slot's own domains.
 fn verify(session: &Session, blob: &[u8]) -> Result<Key> {
     let slot = session.slot();
-    let refused = |why| Error::Unverified { slot, why };
+    let refused = |why| SlotError::Unverified(why).at(slot);
     let payload = blob::open(Kind::Smk, session.roots(), blob).map_err(refused)?;
     match payload.bytes().split_first() {
         Some((&PAYLOAD_VERSION, key)) => {
             Key::from_slice(key).ok_or_else(|| refused(Fault::Malformed))
         }
-        Some((&version, _)) => Err(Error::PayloadVersion { slot, version }),
+        Some((&version, _)) => Err(SlotError::PayloadVersion(version).at(slot)),
         None => Err(refused(Fault::Malformed)),
     }
 }
 
 fn fault(slot: SlotId, why: SmkFault) -> Error {
-    Error::Smk { slot, why }
+    SlotError::Smk(why).at(slot)
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::objects::put;
 use super::{Arrived, DamagedRow, Done, Hsm, ObjectFile, Read, Session, TrashName, decode_own};
+use super::{Error, Result, SlotError};
 use crate::credential::SealedRow;
-use crate::error::{Error, Result};
 use crate::object::{Handle, Object, SlotId};
-use crate::store::{Entry, Place, Trashed, now_secs};
+use crate::store::{self, Entry, Place, Trashed, now_secs};
 
 /// What became of an object that was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Hsm {
         let (slot, handle) = (found.slot, found.handle);
         match self.entry(slot, handle) {
             Ok(entry) if entry.id == found.id => self.remove_entry(entry, destroy, done),
-            Ok(_) => done(Err(Error::NoSuchObject { slot, handle })),
+            Ok(_) => done(Err(SlotError::NoSuchObject(handle).at(slot))),
             Err(error) => done(Err(error)),
         }
     }
@@ -86,7 +86,7 @@ impl Hsm {
             _ if destroy => Removed::Destroyed,
             _ => Removed::ToTrash,
         };
-        let told = move |outcome: Result<()>| {
+        let told = move |outcome: store::Result<()>| {
             if outcome.is_ok() {
                 let Entry {
                     slot, handle, ouid, ..
@@ -97,7 +97,7 @@ impl Hsm {
                 };
                 log::info!("slot {slot}: object {handle} ({ouid}) {what}");
             }
-            done(outcome.map(|()| removed));
+            done(outcome.map(|()| removed).map_err(Error::from));
         };
         match removed {
             Removed::Destroyed => self.store.destroy(entry, version, told),
@@ -120,10 +120,7 @@ impl Hsm {
         self.store
             .trashed(slot, name.handle, name.nth)?
             .and_then(|found| TrashFile::of(&session, found))
-            .ok_or_else(|| Error::NotInTrash {
-                slot,
-                name: name.to_string(),
-            })
+            .ok_or_else(|| SlotError::NotInTrash(name.to_string()).at(slot))
     }
 
     /// What is in the trash in row `id`.
@@ -176,7 +173,7 @@ impl Hsm {
     /// # Errors
     /// [`Error::NotDamaged`] for a whole one, [`Error::Gone`].
     pub fn damaged_row(&self, id: i64) -> Result<DamagedRow> {
-        self.store.damaged_row(id)
+        Ok(self.store.damaged_row(id)?)
     }
 
     /// Destroys a damaged object at once: nothing of it can go to the trash. `slot` is the one that is logged in to; a
@@ -186,7 +183,7 @@ impl Hsm {
     pub fn destroy_damaged(&self, slot: SlotId, found: DamagedRow, done: impl Done<()>) {
         let session = self.writer(slot).and_then(|session| match found.slot {
             Some(of) if of != slot && self.store.mark(of)?.is_some() => {
-                Err(Error::NotLoggedIn { slot: of })
+                Err(SlotError::NotLoggedIn.at(of))
             }
             _ => Ok(session),
         });
@@ -198,7 +195,7 @@ impl Hsm {
                     if outcome.is_ok() {
                         log::warn!("{text}; it was destroyed");
                     }
-                    done(outcome);
+                    done(outcome.map_err(Error::from));
                 });
             }
             Err(error) => done(Err(error)),
@@ -210,7 +207,7 @@ impl Hsm {
     /// # Errors
     /// When the store cannot be read.
     pub fn trash_count(&self, slot: SlotId) -> Result<u64> {
-        self.store.trash_count(slot)
+        Ok(self.store.trash_count(slot)?)
     }
 
     /// The object in the trash, opened, for who lists it: no blob of it is ever sealed.
@@ -237,8 +234,8 @@ impl Hsm {
         };
         match prepared() {
             Ok(put) => self.store.restore(found, put, move |stored| {
-                let outcome = stored.map(Arrived::from);
-                if let Ok(arrived) = outcome {
+                let outcome = stored.map(Arrived::from).map_err(Error::from);
+                if let Ok(arrived) = &outcome {
                     let Entry { slot, ouid, .. } = found.entry;
                     log::info!(
                         "slot {slot}: object {ouid} came back from the trash, as handle {}",
@@ -269,7 +266,7 @@ impl Hsm {
                                 entry.ouid
                             );
                         }
-                        done(outcome);
+                        done(outcome.map_err(Error::from));
                     });
             }
             Err(error) => done(Err(error)),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::{Error, Result};
+use super::{Result, SlotError};
 use crate::object::{Handle, Ouid, SlotId};
 
 /// The name that a blob is written under.
@@ -32,7 +32,7 @@ impl Wish {
     pub fn check(self, slot: SlotId, ouid: Ouid) -> Result<()> {
         match self {
             Self::Identity(named) if named != ouid => {
-                Err(Error::OtherIdentity { slot, ouid, named })
+                Err(SlotError::OtherIdentity { ouid, named }.at(slot))
             }
             Self::Handle(_) | Self::Any | Self::Identity(_) => Ok(()),
         }

@@ -13,7 +13,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{Store, beside, check, fault, schema};
-use crate::error::{Error, Result};
+use crate::store::{Error, Result};
 
 /// Pages between two looks at whether to stop: 4 MiB.
 const PAGES_AT_ONCE: i32 = 1024;
@@ -54,7 +54,7 @@ impl Store {
 
     /// What must not be written over, whatever the user says.
     fn refuse(&self, file: &Path, replace: bool) -> Result<()> {
-        let usage = |why: &str| Err(Error::Usage(format!("{}: {why}", crate::shown::path(file))));
+        let usage = |why: &str| Err(refused(file, why));
         let there = match fs::symlink_metadata(file) {
             Ok(there) => Some(there),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -77,10 +77,7 @@ impl Store {
                 return usage("it is not a plain file; name another file");
             }
             if !replace {
-                return Err(Error::NotConfirmed(format!(
-                    "{} exists; name another file, or replace it with -force",
-                    crate::shown::path(file)
-                )));
+                return Err(Error::TargetExists(file.to_owned()));
             }
         }
         // SQLite would replay another database's log into the copy.
@@ -99,13 +96,11 @@ impl Store {
     /// The copy as it would be opened from a read-only disk: by itself.
     fn verify(&self, copy: &Partial) -> Result<()> {
         let damaged = |what: &str| {
-            Err(Error::Damaged {
-                what: format!(
-                    "{}: a copy of it does not pass SQLite's checks, so {} was not written: {what}; 'slotfs store check' says more",
-                    crate::shown::path(&self.path),
-                    crate::shown::path(&copy.target)
-                ),
-            })
+            Err(Error::Damaged(format!(
+                "{}: a copy of it does not pass SQLite's checks, so {} was not written: {what}; 'slotfs store check' says more",
+                crate::shown::path(&self.path),
+                crate::shown::path(&copy.target)
+            )))
         };
         let connection = fault::open_immutable(&copy.path)?;
         schema::check(&copy.target, &connection)?;
@@ -174,9 +169,9 @@ pub(super) fn copy_before_migration(
 fn copy_pages(source: &Connection, copy: &Partial, stop: &dyn Fn() -> bool) -> Result<()> {
     let at_target = |source| failed(&copy.target)(source);
     let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt) => Error::Damaged {
-            what: format!("the store cannot be copied: {error}"),
-        },
+        Some(ErrorCode::DatabaseCorrupt) => {
+            Error::Damaged(format!("the store cannot be copied: {error}"))
+        }
         Some(ErrorCode::DiskFull) => at_target(io::ErrorKind::StorageFull.into()),
         _ => at_target(io::Error::other(error)),
     };
@@ -217,8 +212,7 @@ struct Partial {
 impl Partial {
     fn beside(target: &Path) -> Result<Self> {
         if target.file_name().is_none() {
-            let why = format!("{}: it does not name a file", crate::shown::path(target));
-            return Err(Error::Usage(why));
+            return Err(refused(target, "it does not name a file"));
         }
         let folder = match target.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
@@ -305,14 +299,18 @@ fn is_same_name(one: &Path, other: &Path) -> bool {
 }
 
 fn interrupted(file: &Path) -> Error {
-    Error::Interrupted(format!("{} was not written", crate::shown::path(file)))
+    Error::Stopped(file.to_owned())
+}
+
+fn refused(file: &Path, why: &str) -> Error {
+    Error::Target {
+        path: file.to_owned(),
+        why: why.to_owned(),
+    }
 }
 
 fn failed(file: &Path) -> impl Fn(io::Error) -> Error + '_ {
-    move |source| Error::File {
-        path: file.to_owned(),
-        source,
-    }
+    move |source| Error::file(file, source)
 }
 
 #[cfg(test)]
@@ -322,6 +320,7 @@ mod tests {
     use super::*;
     use crate::credential::SealedRow;
     use crate::object::SlotId;
+    use crate::object::partition::{DomainKind, PartitionVersion, Policies, SlotKind};
     use crate::store::{DomainRow, KeyRows, NewSlot, SlotRow};
 
     /// A store of several steps: one slot with 20 MiB in it.
@@ -331,12 +330,12 @@ mod tests {
             slot: SlotId(0),
             serial: 1,
             label: "large".into(),
-            kind: 1,
-            version: 0,
+            kind: SlotKind::Password,
+            version: PartitionVersion::V0,
             capacity_objects: 1,
             capacity_bytes: 1,
             retention_secs: 0,
-            policies: String::new(),
+            policies: Policies::default(),
             uid: None,
             gid: None,
             created_secs: 0,
@@ -345,7 +344,7 @@ mod tests {
         };
         let domains = (0..20).map(|id| DomainRow {
             id,
-            kind: 1,
+            kind: DomainKind::String,
             label: id.to_string(),
             sealed: SealedRow::stored(vec![7; 1 << 20]),
         });
@@ -430,7 +429,7 @@ mod tests {
                 asked.get() == last
             };
             match store.backup(&file, false, &stop) {
-                Err(Error::Interrupted(_)) => only_these(folder.path(), &["store.db"]),
+                Err(Error::Stopped(_)) => only_these(folder.path(), &["store.db"]),
                 outcome => {
                     outcome.unwrap();
                     assert!(last > 5, "{last}");

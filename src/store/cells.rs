@@ -90,6 +90,11 @@ pub(super) fn out_of_range(row: &Row<'_>, column: usize, number: i64) -> String 
     )
 }
 
+pub(super) fn unknown(row: &Row<'_>, column: usize, number: u8) -> String {
+    let name = name(row, column);
+    format!("its {name} is {number}, which this build does not know")
+}
+
 fn name<'a>(row: &'a Row<'_>, column: usize) -> &'a str {
     let statement: &Statement<'_> = row.as_ref();
     statement.column_name(column).unwrap_or("value")

@@ -11,8 +11,8 @@ use super::{
     CredentialRow, Entry, KeyRows, PartitionMark, Place, Read, SlotRow, SlotVersion, Store,
 };
 use crate::credential::SealedRow;
-use crate::error::{Error, Result};
 use crate::object::SlotId;
+use crate::store::{Error, Result, SlotFault};
 
 /// Rows resealed before the next are read: memory stays flat.
 const AT_ONCE: usize = 256;
@@ -102,7 +102,7 @@ impl Store {
     pub fn delete_marked_slot(&self, slot: SlotId, marked: PartitionMark) -> Result<()> {
         self.write_now(move |tx| {
             if mark(tx.connection, slot).map_err(sql(tx.path))? != Some(marked) {
-                return Err(Error::SlotChanged { slot });
+                return Err(SlotFault::Changed.at(slot));
             }
             delete_slot(tx.connection, slot).map_err(sql(tx.path))?;
             tx.forget_runs(slot.0);
@@ -125,12 +125,10 @@ fn change_slot(tx: &mut Tx<'_>, change: SlotChange) -> Result<Changed> {
         } => {
             changed.damaged = reseal_all(tx, slot, reseal)?;
             if changed.damaged > 0 && !leave_damaged {
-                return Err(Error::Damaged {
-                    what: format!(
-                        "slot {slot}: {} of its objects do not open, and could never again under another key",
-                        changed.damaged
-                    ),
-                });
+                return Err(Error::Damaged(format!(
+                    "slot {slot}: {} of its objects do not open, and could never again under another key",
+                    changed.damaged
+                )));
             }
         }
     }
@@ -159,11 +157,11 @@ fn write_rows(
         params![
             row.slot.0,
             row.label,
-            row.version,
+            row.version as u8,
             signed(row.capacity_objects),
             signed(row.capacity_bytes),
             signed(row.retention_secs),
-            row.policies,
+            row.policies.to_stored(),
             row.uid,
             row.gid,
             signed(row.generation),
@@ -263,13 +261,13 @@ fn reseal_table(
         .optional()
         .map_err(sql(tx.path))?
         .unwrap_or_else(|| Err(NOT_COUNTED.into()))
-        .map_err(|what| Error::SlotDamaged { slot, what })?;
+        .map_err(|what| SlotFault::Damaged(what).at(slot))?;
     if seen == kept {
         return Ok(damaged);
     }
-    Err(Error::Damaged {
-        what: format!("slot {slot} has {kept} rows of {table}, but {seen} can be read"),
-    })
+    Err(Error::Damaged(format!(
+        "slot {slot} has {kept} rows of {table}, but {seen} can be read"
+    )))
 }
 
 fn page(

@@ -15,9 +15,9 @@ use super::slots::{SELECT_SLOT, slot_row};
 use super::{Entry, SlotRow, Store, schema};
 use crate::credential::{COMMITMENT_BYTES, KdfParams, Role, SALT_BYTES, SealedRow, WRAPPED_BYTES};
 use crate::domain::DomainKind;
-use crate::error::Result;
 use crate::object::{Handle, OUID_BYTES, Ouid, SlotId};
 use crate::secret::KEY_BYTES;
+use crate::store::Result;
 
 /// A slot as it lies there.
 pub struct SlotParts {
@@ -117,7 +117,7 @@ impl Store {
     /// The number of every slot, whether its row can be read or not.
     ///
     /// # Errors
-    /// [`Error::Damaged`](crate::error::Error::Damaged) when the table itself cannot be read.
+    /// [`Error::Damaged`](crate::store::Error::Damaged) when the table itself cannot be read.
     pub fn slot_numbers(&self) -> Result<Vec<SlotId>> {
         self.read(|connection| {
             connection

@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::fault::{self, sql};
 use super::identity::Identity;
-use crate::error::{Error, Result};
+use crate::store::{Error, Result};
 
 /// The most writes in one transaction: enough to share an fsync, few enough that the first does not wait long.
 const MOST_IN_BATCH: usize = 256;
@@ -176,10 +176,7 @@ impl Committer {
         let thread = thread::Builder::new()
             .name("committer".into())
             .spawn(move || of_thread.tend(&wakes))
-            .map_err(|source| Error::File {
-                path: path.to_owned(),
-                source,
-            })?;
+            .map_err(|source| Error::file(path, source))?;
         Ok(Self {
             shared,
             wakes: Some(sender),
@@ -330,7 +327,7 @@ impl Shared {
                 for job in batch {
                     job.finish(match &outcome {
                         Ok(()) => Ok(()),
-                        Err(error) => Err(error.again()),
+                        Err(error) => Err(error.clone()),
                     });
                 }
             }

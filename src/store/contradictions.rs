@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension};
 use super::Store;
 use super::cells::{self, ROW_IDS, Seen};
 use super::fault::is_damage;
-use crate::error::Result;
 use crate::object::SlotId;
+use crate::store::Result;
 
 /// Something that does not hold, and where.
 pub struct Contradiction {

@@ -6,8 +6,8 @@ use super::Store;
 use super::cells::{self, Seen};
 use super::fault::sql;
 use crate::credential::{Credential, HASH_BYTES, KdfParams, Method, Quorum, Role, ShareSet};
-use crate::error::{Error, Result};
 use crate::object::SlotId;
+use crate::store::{Result, SlotFault};
 
 /// A credential and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Store {
                 })?
                 .collect::<rusqlite::Result<Seen<_>>>()
         })?
-        .map_err(|what| Error::SlotDamaged { slot, what })
+        .map_err(|what| SlotFault::Damaged(what).at(slot))
     }
 
     /// Counts a failed login of `credential` before it is known to be one; the failures now, or `None`

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::error::Error;
+use crate::store::{Error, StoreFault};
 
 /// 3.51.3 mends a WAL reset that could lose a commit under several writers.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -13,13 +13,11 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// Refuses a SQLite library too old to be trusted with a WAL.
 pub fn check_library(path: &Path) -> Result<(), Error> {
     if rusqlite::version_number() < OLDEST_SQLITE {
-        return Err(Error::Store {
-            path: path.to_owned(),
-            why: format!(
-                "SQLite {} is too old, 3.51.3 is needed",
-                rusqlite::version()
-            ),
-        });
+        let why = format!(
+            "SQLite {} is too old, 3.51.3 is needed",
+            rusqlite::version()
+        );
+        return Err(Error::failed(path, why));
     }
     Ok(())
 }
@@ -81,27 +79,18 @@ pub fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
 
 /// What an error of SQLite on the store at `path` means.
 pub fn sql(path: &Path) -> impl Fn(rusqlite::Error) -> Error + '_ {
-    move |error| {
-        let path = path.to_owned();
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Error::DiskFull { path },
-            _ if is_file_size(&error) => Error::DiskFull { path },
-            Some(ErrorCode::ReadOnly) => Error::StoreReadOnly { path },
-            Some(ErrorCode::DatabaseCorrupt) => Error::Damaged {
-                what: format!("{}: {error}", crate::shown::path(&path)),
-            },
-            Some(ErrorCode::NotADatabase) => Error::Store {
-                path,
-                why: "it is not a slotfs store".into(),
-            },
-            _ if is_unreadable(&error) => Error::Damaged {
-                what: format!("{}: {error}", crate::shown::path(&path)),
-            },
-            _ => Error::Store {
-                path,
-                why: error.to_string(),
-            },
+    move |error| match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreFault::DiskFull.at(path),
+        _ if is_file_size(&error) => StoreFault::DiskFull.at(path),
+        Some(ErrorCode::ReadOnly) => StoreFault::ReadOnly.at(path),
+        Some(ErrorCode::DatabaseCorrupt) => {
+            Error::Damaged(format!("{}: {error}", crate::shown::path(path)))
         }
+        Some(ErrorCode::NotADatabase) => Error::failed(path, "it is not a slotfs store"),
+        _ if is_unreadable(&error) => {
+            Error::Damaged(format!("{}: {error}", crate::shown::path(path)))
+        }
+        _ => Error::failed(path, error),
     }
 }
 

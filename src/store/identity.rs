@@ -20,7 +20,7 @@ use super::beside;
 use super::overwrite::{Overwrite, Resized};
 use super::shared_memory::{Opening, SharedMemory};
 use super::wal_index::WalIndex;
-use crate::error::{Error, Result};
+use crate::store::{Error, Result, StoreFault};
 
 /// How long a look counts for reading and before a commit. After a commit there is always a new look.
 const LOOK_COUNTS_FOR: Duration = Duration::from_millis(2);
@@ -66,10 +66,8 @@ impl Loss {
             Self::CutShort(file) => (file, "was cut short by another program"),
             Self::WrittenOver(file, _) => (file, "was written over by another program"),
         };
-        Error::StoreLost {
-            path: store.to_owned(),
-            why: format!("{} {what} while it was in use", crate::shown::path(file)),
-        }
+        let file = crate::shown::path(file);
+        StoreFault::Lost(format!("{file} {what} while it was in use")).at(store)
     }
 }
 
@@ -446,10 +444,7 @@ fn open_log(path: &Path) -> io::Result<File> {
 }
 
 fn unseen(path: &Path) -> impl Fn(io::Error) -> Error + '_ {
-    move |error| Error::Store {
-        path: path.to_owned(),
-        why: format!("it cannot be looked at: {error}"),
-    }
+    move |error| Error::failed(path, format!("it cannot be looked at: {error}"))
 }
 
 #[cfg(test)]
@@ -509,10 +504,28 @@ mod tests {
         // Seen while it is away, it is lost, and stays so.
         fs::rename(&path, &away).unwrap();
         let found = store.check_identity();
-        assert!(matches!(found, Err(Error::StoreLost { .. })), "{found:?}");
+        assert!(
+            matches!(
+                found,
+                Err(Error::Store {
+                    why: StoreFault::Lost(_),
+                    ..
+                })
+            ),
+            "{found:?}"
+        );
         fs::rename(&away, &path).unwrap();
         let found = store.check_identity();
-        assert!(matches!(found, Err(Error::StoreLost { .. })), "{found:?}");
+        assert!(
+            matches!(
+                found,
+                Err(Error::Store {
+                    why: StoreFault::Lost(_),
+                    ..
+                })
+            ),
+            "{found:?}"
+        );
     }
 
     /// "This sees `touch` too", and nothing else that leaves the content as it is.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::beside;
-use crate::error::{Error, Result};
+use crate::store::{Error, Result};
 
 /// Refuses what is there and is not a file itself: a link leads to where somebody else chose, and to open a
 /// pipe waits for its other end. What is missing is left to the caller.
@@ -33,10 +33,7 @@ fn refuse(store: &Path, file: &Path, instead: &str) -> Result<()> {
             return Ok(());
         }
         Err(source) => {
-            return Err(Error::File {
-                path: file.to_owned(),
-                source,
-            });
+            return Err(Error::file(file, source));
         }
     };
     let is = match kind {
@@ -45,12 +42,10 @@ fn refuse(store: &Path, file: &Path, instead: &str) -> Result<()> {
         kind if kind.is_symlink() => "a symbolic link, and none is followed",
         _ => "no regular file",
     };
-    Err(Error::Store {
-        path: store.to_owned(),
-        why: if file == store {
-            format!("it is {is}; {instead}")
-        } else {
-            format!("{} is {is}; {instead}", crate::shown::path(file))
-        },
-    })
+    let why = if file == store {
+        format!("it is {is}; {instead}")
+    } else {
+        format!("{} is {is}; {instead}", crate::shown::path(file))
+    };
+    Err(Error::failed(store, why))
 }

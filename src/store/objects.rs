@@ -11,8 +11,8 @@ use super::committer::Committer;
 use super::slots::{NOT_COUNTED, signed, usage_row};
 use super::{DamagedRow, FRESH_FOR, Missing, Read, SlotVersion, Store};
 use crate::credential::SealedRow;
-use crate::error::{Error, Result};
 use crate::object::{Handle, Ouid, SlotId};
+use crate::store::{Error, Result, SlotFault};
 
 mod damaged;
 mod groups;
@@ -173,7 +173,7 @@ fn entry(row: &Row<'_>) -> Read<Entry> {
 
 /// A row that was found, as an error where it is damaged.
 pub(super) fn whole<T>(found: Option<Read<T>>) -> Result<Option<T>> {
-    found.transpose().map_err(Error::ObjectDamaged)
+    found.transpose().map_err(Error::Object)
 }
 
 impl Store {
@@ -316,7 +316,7 @@ impl Store {
                 .optional()?;
             Ok((listed, kept.unwrap_or_else(|| Err(NOT_COUNTED.into()))))
         })?;
-        let damaged = |what| Error::SlotDamaged { slot, what };
+        let damaged = |what| SlotFault::Damaged(what).at(slot);
         let kept = kept.map(|(objects, _)| objects).map_err(damaged);
         Ok((listed.map_err(damaged)?, kept))
     }

@@ -16,7 +16,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use super::beside;
 use super::identity::FileId;
 use super::shared_memory::Opening;
-use crate::error::{Error, Result};
+use crate::store::{Error, Result};
 
 /// Looks before a store is refused, and the pause between them: a process that opens or closes one has both files
 /// locked only in between.
@@ -38,10 +38,7 @@ pub fn check(path: &Path) -> Result<()> {
         return Ok(());
     }
     let shm = beside(path, "-shm");
-    let failed = |error| Error::Store {
-        path: path.to_owned(),
-        why: format!("its locks cannot be looked at: {error}"),
-    };
+    let failed = |error| Error::failed(path, format!("its locks cannot be looked at: {error}"));
     let mut user = None;
     for _ in 0..LOOKS {
         let Some(found) = locked_by(&shm, SHM_LOCK).map_err(failed)? else {
@@ -60,13 +57,11 @@ pub fn check(path: &Path) -> Result<()> {
         Some(pid) if pid > 0 => format!("process {pid}"),
         _ => "another process".to_owned(),
     };
-    Err(Error::Store {
-        path: path.to_owned(),
-        why: format!(
-            "its file was removed or replaced while {user} was using it; end that process, then restore the file again, without the old {} and -shm",
-            crate::shown::path(&beside(path, "-wal"))
-        ),
-    })
+    let why = format!(
+        "its file was removed or replaced while {user} was using it; end that process, then restore the file again, without the old {} and -shm",
+        crate::shown::path(&beside(path, "-wal"))
+    );
+    Err(Error::failed(path, why))
 }
 
 /// Whether a process has the file at `path` open, as far as that can be seen: one that closed a descriptor of its own

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::cells;
 use super::fault::sql;
 use super::now_secs;
-use crate::error::{Error, Result};
+use crate::store::{Error, Result, StoreFault};
 
 mod parts;
 
@@ -185,10 +185,7 @@ fn make_tables_of(connection: &Connection, version: i32) -> rusqlite::Result<()>
 /// Makes an empty file for the store unless there is one: 0600, in a folder 0700. SQLite gives its WAL
 /// the same mode.
 pub fn create_file(path: &Path) -> Result<()> {
-    let file_error = |source| Error::File {
-        path: path.to_owned(),
-        source,
-    };
+    let file_error = |source| Error::file(path, source);
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
         DirBuilder::new()
             .recursive(true)
@@ -232,10 +229,7 @@ pub fn prepare(path: &Path, connection: &Connection, may_create: bool) -> Result
     // Before anything is written, a migration included.
     let foreign = parts::foreign(connection, |made| make_tables_of(made, version));
     if let Some(why) = foreign.map_err(sql(path))? {
-        return Err(Error::ForeignSchema {
-            path: path.to_owned(),
-            why,
-        });
+        return Err(StoreFault::ForeignSchema(why).at(path));
     }
     if version < VERSION {
         migrate(path, connection, version)?;
@@ -333,12 +327,7 @@ pub fn complete_for_reading(path: &Path, connection: &Connection) -> Result<()> 
 
 /// Refuses what is not a store of a version this build knows; which one it is.
 pub fn check(path: &Path, connection: &Connection) -> Result<i32> {
-    let refuse = |why: String| {
-        Err(Error::Store {
-            path: path.to_owned(),
-            why,
-        })
-    };
+    let refuse = |why: String| Err(Error::failed(path, why));
     if application_id(path, connection)? != APPLICATION_ID {
         return refuse("it is not a slotfs store, or it was emptied".into());
     }

@@ -7,9 +7,10 @@ use super::cells::{self, Seen};
 use super::credentials::{CredentialRow, insert_credential};
 use super::fault::sql;
 use super::{Store, committer::Tx};
-use crate::credential::{SealedRow, SlotKind};
-use crate::error::{Error, Result};
+use crate::credential::SealedRow;
 use crate::object::SlotId;
+use crate::object::partition::{DomainKind, PartitionVersion, Policies, SlotKind};
+use crate::store::{Error, Result, SlotFault};
 
 /// All of a slot that is in clear, and its sealed header.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,18 +21,18 @@ pub struct SlotRow {
     pub serial: u64,
     /// 1 to 32 characters.
     pub label: String,
-    /// A [`SlotKind`]'s number.
-    pub kind: u8,
-    /// 0: V0, 1: V1.
-    pub version: u8,
+    /// How roles log in.
+    pub kind: SlotKind,
+    /// What its objects leave it under.
+    pub version: PartitionVersion,
     /// The most objects.
     pub capacity_objects: u64,
     /// The most bytes of payload.
     pub capacity_bytes: u64,
     /// How long unlinked objects are kept.
     pub retention_secs: u64,
-    /// Policies by lunacm's numbers, as `number:value` with commas.
-    pub policies: String,
+    /// What the slot allows.
+    pub policies: Policies,
     /// Owner on the mount, when not the mounting user.
     pub uid: Option<u32>,
     /// Group likewise.
@@ -56,31 +57,9 @@ pub struct SlotVersion {
 }
 
 impl SlotRow {
-    /// How it is logged in to.
-    ///
-    /// # Errors
-    /// [`Error::SlotDamaged`] for a kind that this build does not know.
-    pub fn slot_kind(&self) -> Result<SlotKind> {
-        SlotKind::from_number(self.kind).ok_or_else(|| Error::SlotDamaged {
-            slot: self.slot,
-            what: format!(
-                "it is of kind {}, which this build does not know",
-                self.kind
-            ),
-        })
-    }
-
-    /// [`Self::slot_kind`] in a word.
-    pub fn kind_name(&self) -> String {
-        match SlotKind::from_number(self.kind) {
-            Some(kind) => kind.to_string(),
-            None => format!("unknown ({})", self.kind),
-        }
-    }
-
     /// Whether its objects leave it under a storage master key.
     pub fn is_v1(&self) -> bool {
-        self.version == 1
+        self.version == PartitionVersion::V1
     }
 
     /// What tells whether it was changed since.
@@ -98,8 +77,8 @@ impl SlotRow {
 pub struct DomainRow {
     /// Random, one per domain ever added.
     pub id: i64,
-    /// 1: string, 2: key file.
-    pub kind: u8,
+    /// Where its key came from.
+    pub kind: DomainKind,
     /// Names it to people.
     pub label: String,
     /// D, sealed under the slot key.
@@ -180,8 +159,8 @@ impl Store {
                 .query_row([slot.0], |row| Ok(slot_row(row)))
                 .optional()
         })?
-        .ok_or(Error::NoSuchSlot { slot })?
-        .map_err(|what| Error::SlotDamaged { slot, what })
+        .ok_or(SlotFault::Missing.at(slot))?
+        .map_err(|what| SlotFault::Damaged(what).at(slot))
     }
 
     /// What marks the partition in `slot`, if there is one.
@@ -216,7 +195,7 @@ impl Store {
                 };
                 found.push((
                     slot,
-                    version().map_err(|what| Error::SlotDamaged { slot, what }),
+                    version().map_err(|what| SlotFault::Damaged(what).at(slot)),
                 ));
             }
             Ok(found)
@@ -229,7 +208,7 @@ impl Store {
     /// [`Error::SlotDamaged`], or when the store cannot be read.
     pub fn domains(&self, slot: SlotId) -> Result<Vec<DomainRow>> {
         self.read(|connection| domain_rows(connection, slot))?
-            .map_err(|what| Error::SlotDamaged { slot, what })
+            .map_err(|what| SlotFault::Damaged(what).at(slot))
     }
 
     /// One slot with the keys that it seals blobs under, as they are at one moment.
@@ -256,8 +235,8 @@ impl Store {
             };
             Ok(Some(all()))
         })?
-        .ok_or(Error::NoSuchSlot { slot })?
-        .map_err(|what| Error::SlotDamaged { slot, what })
+        .ok_or(SlotFault::Missing.at(slot))?
+        .map_err(|what| SlotFault::Damaged(what).at(slot))
     }
 
     /// Objects and payload bytes in a slot, as they are counted when they come and go.
@@ -276,8 +255,8 @@ impl Store {
             }
         })?;
         counted
-            .ok_or(Error::NoSuchSlot { slot })?
-            .map_err(|what| Error::SlotDamaged { slot, what })
+            .ok_or(SlotFault::Missing.at(slot))?
+            .map_err(|what| SlotFault::Damaged(what).at(slot))
     }
 
     /// Makes a partition with everything in it, in one transaction.
@@ -322,10 +301,8 @@ pub(super) fn mark(
 fn listed_slot(row: &Row<'_>) -> ListedSlot {
     let slot = cells::number(row, 0).ok().map(SlotId);
     let row = slot_row(row).map_err(|what| match slot {
-        Some(slot) => Error::SlotDamaged { slot, what },
-        None => Error::Damaged {
-            what: format!("a row of the table slots: {what}"),
-        },
+        Some(slot) => SlotFault::Damaged(what).at(slot),
+        None => Error::Damaged(format!("a row of the table slots: {what}")),
     });
     ListedSlot { slot, row }
 }
@@ -338,18 +315,25 @@ pub(super) fn slot_row(row: &Row<'_>) -> Seen<SlotRow> {
         slot: SlotId(cells::number(row, 0)?),
         serial: cells::number(row, 1)?,
         label: cells::text(row, 2)?,
-        kind: cells::number(row, 3)?,
-        version: cells::number(row, 4)?,
+        kind: known(row, 3, SlotKind::from_number)?,
+        version: known(row, 4, PartitionVersion::from_number)?,
         capacity_objects: cells::number(row, 5)?,
         capacity_bytes: cells::number(row, 6)?,
         retention_secs: cells::number(row, 7)?,
-        policies: cells::text(row, 8)?,
+        policies: Policies::from_stored(&cells::text(row, 8)?)
+            .ok_or("its policies are not readable")?,
         uid: cells::optional_number(row, 9)?,
         gid: cells::optional_number(row, 10)?,
         created_secs: cells::number(row, 11)?,
         generation: cells::number(row, 12)?,
         header: SealedRow::stored(cells::bytes(row, 13)?.to_vec()),
     })
+}
+
+/// A number that stands for something this build knows.
+fn known<T>(row: &Row<'_>, column: usize, from: impl Fn(u8) -> Option<T>) -> Seen<T> {
+    let number: u8 = cells::number(row, column)?;
+    from(number).ok_or_else(|| cells::unknown(row, column, number))
 }
 
 /// A number as SQLite keeps it; ours are all far below 2^63.
@@ -372,7 +356,7 @@ impl Failure {
     fn at(self, tx: &Tx<'_>) -> Error {
         match self {
             Self::Sql(error) => sql(tx.path)(error),
-            Self::Exists(slot) => Error::SlotExists { slot },
+            Self::Exists(slot) => SlotFault::Exists.at(slot),
         }
     }
 }
@@ -404,12 +388,12 @@ fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<(), Failure> {
             row.slot.0,
             signed(row.serial),
             row.label,
-            row.kind,
-            row.version,
+            row.kind as u8,
+            row.version as u8,
             signed(row.capacity_objects),
             signed(row.capacity_bytes),
             signed(row.retention_secs),
-            row.policies,
+            row.policies.to_stored(),
             row.uid,
             row.gid,
             signed(row.created_secs),
@@ -444,7 +428,7 @@ fn domain_rows(connection: &Connection, slot: SlotId) -> rusqlite::Result<Seen<V
             let domain = || -> Seen<DomainRow> {
                 Ok(DomainRow {
                     id,
-                    kind: cells::number(row, 1)?,
+                    kind: known(row, 1, DomainKind::from_number)?,
                     label: cells::text(row, 2)?,
                     sealed: SealedRow::stored(cells::bytes(row, 3)?.to_vec()),
                 })
@@ -500,7 +484,13 @@ fn insert_domain(connection: &Connection, slot: SlotId, row: &DomainRow) -> rusq
     connection.execute(
         "INSERT INTO domains (id, slot, kind, label, sealed) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (id) DO NOTHING",
-        params![row.id, slot.0, row.kind, row.label, row.sealed.bytes()],
+        params![
+            row.id,
+            slot.0,
+            row.kind as u8,
+            row.label,
+            row.sealed.bytes()
+        ],
     )?;
     Ok(())
 }

@@ -85,8 +85,8 @@ impl Delete {
             .iter()
             .map(|&handle| match hsm.find(slot, handle) {
                 Ok(object) => Ok(Named::Whole(object)),
-                Err(Error::ObjectDamaged(row)) => Ok(Named::Damaged(row)),
-                Err(error) => Err(error),
+                Err(hsm::Error::ObjectDamaged(row)) => Ok(Named::Damaged(row)),
+                Err(error) => Err(error.into()),
             })
             .collect::<Result<Vec<_>>>()?;
         for &row in &self.row {
@@ -110,7 +110,7 @@ impl Delete {
                         hsm::wait(|done| hsm.destroy_damaged(slot, row.clone(), done))
                     })
                     .map(|()| Removed::Destroyed),
-                Named::Damaged(row) => Err(Error::ObjectDamaged(row.clone())),
+                Named::Damaged(row) => Err(hsm::Error::ObjectDamaged(row.clone())),
             };
             match removed {
                 Ok(Removed::ToTrash) if console.json() => trashed.push(handle),
@@ -123,6 +123,7 @@ impl Delete {
                 }
                 // The others go on; the last refusal is how the command ends.
                 Err(error) => {
+                    let error = Error::from(error);
                     if console.json() {
                         kept.push(json!({
                             "handle": handle,
@@ -149,12 +150,12 @@ impl Delete {
 fn by_row(hsm: &Hsm, slot: SlotId, id: i64) -> Result<DamagedRow> {
     let row = match hsm.damaged_row(id) {
         Ok(row) => row,
-        Err(Error::Gone) => {
+        Err(hsm::Error::Gone) => {
             return Err(Error::Usage(format!(
                 "slot {slot}: there is no object in row {id}; 'slotfs store check' names the rows"
             )));
         }
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     match row.slot {
         Some(of) if of != slot && hsm.partition_mark(of)?.is_some() => Err(Error::Usage(format!(

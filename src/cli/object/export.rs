@@ -96,9 +96,10 @@ impl Export {
             return Ok((SecretBytes::new(der), "der", PUBLIC));
         }
         let pem = pem_rfc7468::encode_string(label, LineEnding::LF, &der).map_err(|why| {
-            Error::Damaged {
-                what: format!("handle {}: it cannot be written as PEM: {why}", self.handle),
-            }
+            let handle = self.handle;
+            crate::hsm::Error::Damaged(format!(
+                "handle {handle}: it cannot be written as PEM: {why}"
+            ))
         })?;
         Ok((SecretBytes::new(pem.into_bytes()), "pem", PUBLIC))
     }

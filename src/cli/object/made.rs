@@ -84,7 +84,7 @@ impl Report {
             let stored = match stored {
                 Ok(stored) => stored,
                 Err(error) => {
-                    self.failed.get_or_insert(error);
+                    self.failed.get_or_insert(error.into());
                     continue;
                 }
             };

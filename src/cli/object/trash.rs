@@ -79,10 +79,10 @@ impl List {
             let (class, label) = match hsm.open_trashed(&it) {
                 Ok(object) => (class_name(object.class), object.label().to_owned()),
                 // Destroyed since it was listed.
-                Err(Error::Gone) => continue,
+                Err(hsm::Error::Gone) => continue,
                 Err(error) => {
                     if let Err(error) = std::mem::replace(&mut damaged, Err(error)) {
-                        output::tell_error(&error);
+                        output::tell_error(&error.into());
                     }
                     ("damaged".into(), String::new())
                 }
@@ -128,21 +128,22 @@ impl List {
                 String::new(),
             ]);
             // Each has a line of its own; the last is how the command ends.
-            if let Err(error) = std::mem::replace(&mut damaged, Err(Error::ObjectDamaged(row))) {
-                output::tell_error(&error);
+            let before = std::mem::replace(&mut damaged, Err(hsm::Error::ObjectDamaged(row)));
+            if let Err(error) = before {
+                output::tell_error(&error.into());
             }
         }
         if let Err(error) = hsm.check_trash_count(slot)
             && let Err(error) = std::mem::replace(&mut damaged, Err(error))
         {
-            output::tell_error(&error);
+            output::tell_error(&error.into());
         }
         if !console.json() {
             let heading = ["Trash", "Class", "OUID", "Deleted", "Until", "Label"];
             output::print(&output::table(&heading, &rows));
         }
         let document = json!({ "slot": slot.0, "trash": documents });
-        output::with_document(console.json(), document, damaged)
+        output::with_document(console.json(), document, damaged.map_err(Error::from))
     }
 }
 
@@ -155,7 +156,7 @@ impl Restore {
         each(console, slot, found, "restored", |it| {
             let it = match it {
                 Found::Whole(it) => it,
-                Found::Damaged(row) => return Err(Error::ObjectDamaged(row.clone())),
+                Found::Damaged(row) => return Err(hsm::Error::ObjectDamaged(row.clone()).into()),
             };
             let Arrived { handle, already } = restore(&hsm, it)?;
             let name = it.name;
@@ -172,10 +173,10 @@ impl Restore {
 }
 
 /// Under its old handle, or another when that one is taken by now.
-fn restore(hsm: &Hsm, it: &TrashFile) -> Result<Arrived> {
+fn restore(hsm: &Hsm, it: &TrashFile) -> hsm::Result<Arrived> {
     let again = |want| hsm.again_if_changed(|| hsm::wait(|done| hsm.restore(it, want, done)));
     match again(Some(it.object.handle)) {
-        Err(Error::HandleTaken { .. }) => again(None),
+        Err(error) if error.is_handle_taken() => again(None),
         outcome => outcome,
     }
 }
@@ -268,8 +269,8 @@ fn named(hsm: &Hsm, slot: SlotId, names: &mut Vec<TrashName>) -> Result<Vec<Foun
         .iter()
         .map(|&name| match hsm.find_trashed(slot, name) {
             Ok(it) => Ok(Found::Whole(it)),
-            Err(Error::ObjectDamaged(row)) => Ok(Found::Damaged(row)),
-            Err(error) => Err(error),
+            Err(hsm::Error::ObjectDamaged(row)) => Ok(Found::Damaged(row)),
+            Err(error) => Err(error.into()),
         })
         .collect()
 }

@@ -11,7 +11,7 @@ use super::super::{Console, Ended, output};
 use super::clone_report::Report;
 use crate::credential::{Role, Secret, SlotKind};
 use crate::error::{Error, Result};
-use crate::hsm::{Hsm, Selection};
+use crate::hsm::{Hsm, Selection, SlotError};
 use crate::interrupt::Interrupt;
 use crate::object::{Handle, SlotId};
 use crate::secret::SecretBytes;
@@ -69,7 +69,7 @@ impl Clone {
         let (source, stretched) = thread::scope(|scope| {
             let stretched = scope.spawn(|| hsm.stretch(to, Role::Co, &secret));
             let source = match source {
-                Some((role, secret)) => hsm.login(from, role, &secret),
+                Some((role, secret)) => hsm.login(from, role, &secret).map_err(Error::from),
                 None => Ok(()),
             };
             let stretched = stretched
@@ -79,7 +79,7 @@ impl Clone {
         });
         let log_in = || match Target::log_in(&hsm, to, &stretched) {
             // It has another password since: with that, from the beginning.
-            Err(Error::SlotChanged { .. }) => Target::log_in(&hsm, to, &secret),
+            Err(error) if error.is_changed() => Target::log_in(&hsm, to, &secret),
             logged_in => logged_in,
         };
         let outcome = source.and_then(|()| self.clone(&hsm, from, log_in, &mut report));
@@ -212,7 +212,9 @@ pub(super) fn target_secret(
         (Some(given), SlotKind::Password) => {
             return Ok(SecretBytes::from(given.as_bytes()).into());
         }
-        (Some(_), SlotKind::Quorum) => return Err(Error::OtherAuthentication { slot, kind }),
+        (Some(_), SlotKind::Quorum) => {
+            return Err(SlotError::OtherAuthentication(kind).at(slot).into());
+        }
         (None, SlotKind::Quorum) => return console.secret(hsm, slot, Role::Co),
         (None, SlotKind::Password) => {}
     }
@@ -240,11 +242,12 @@ impl<'a> Target<'a> {
         if let Some(role) = before
             && role != Role::Co
         {
-            return Err(Error::RoleNeeded {
-                slot,
+            return Err(SlotError::RoleNeeded {
                 role,
                 needed: Role::Co,
-            });
+            }
+            .at(slot)
+            .into());
         }
         hsm.login(slot, Role::Co, secret)?;
         Ok(Self {

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::progress::Progress;
 use super::super::{Ended, output};
 use crate::error::{Error, Result};
-use crate::hsm::{Arrived, DamagedRow, Source, reason, verdict_line};
+use crate::hsm::{self, Arrived, DamagedRow, Source, reason, verdict_line};
 use crate::object::{Handle, SlotId};
 
 /// More kinds of failures than a list has in practice: a hint must not become a list itself.
@@ -70,7 +70,7 @@ impl Report {
     }
 
     /// An object that the source cannot give.
-    pub fn cannot_be_cloned(&mut self, handle: Handle, why: &Error) {
+    pub fn cannot_be_cloned(&mut self, handle: Handle, why: &hsm::Error) {
         self.keep_hint(why);
         let from = self.from;
         self.item(&format!(
@@ -105,7 +105,7 @@ impl Report {
     }
 
     /// An object that the target has, or has another of the same identity.
-    pub fn exists(&mut self, handle: Handle, there: Result<&Arrived, &Error>) {
+    pub fn exists(&mut self, handle: Handle, there: Result<&Arrived, &hsm::Error>) {
         let from = self.from;
         let line = match there {
             Ok(there) => verdict_line(self.source(handle), self.to, Ok(there)),
@@ -126,7 +126,7 @@ impl Report {
     }
 
     /// What became of some.
-    pub fn cloned(&mut self, some: &[(Handle, Result<Arrived>)]) {
+    pub fn cloned(&mut self, some: &[(Handle, hsm::Result<Arrived>)]) {
         let mut text = String::new();
         for (handle, outcome) in some {
             match outcome {
@@ -149,7 +149,7 @@ impl Report {
                 })),
                 Err(error) => self.element(&json!({
                     "handle": handle.get(),
-                    "error": output::error_json(error),
+                    "error": output::error_json(&error.clone().into()),
                 })),
             };
         }
@@ -165,7 +165,7 @@ impl Report {
     /// An object of which no handle can be read, so that nothing could be cloned.
     pub fn without_handle(&mut self, row: &DamagedRow) {
         self.tally.failed += 1;
-        let error = Error::ObjectDamaged(row.clone());
+        let error = hsm::Error::ObjectDamaged(row.clone());
         let (id, from, to) = (row.id, self.from, self.to);
         let text = match self.json {
             false => format!(
@@ -175,7 +175,7 @@ impl Report {
             true => self.element(&json!({
                 "handle": null,
                 "row": id,
-                "error": output::error_json(&error),
+                "error": output::error_json(&error.clone().into()),
             })),
         };
         match &self.progress {
@@ -222,9 +222,9 @@ impl Report {
         self.hints.clone()
     }
 
-    fn keep_hint(&mut self, why: &Error) {
+    fn keep_hint(&mut self, why: &hsm::Error) {
         if self.hints.len() < MOST_HINTS
-            && let Some(hint) = why.hint()
+            && let Some(hint) = Error::from(why.clone()).hint()
             && !self.hints.contains(&hint)
         {
             self.hints.push(hint);

@@ -103,7 +103,7 @@ impl Add {
         let slot = console.slot(&hsm, self.slot)?;
         console.login(&hsm, slot, &[Role::Po])?;
         let key = {
-            let kind = hsm.slot(slot)?.slot_kind()?;
+            let kind = hsm.slot(slot)?.kind;
             self.domain.key(slot, &self.domainlabel, kind)?
         };
         hsm.add_domain(slot, &key, &self.domainlabel, self.primary)?;

@@ -6,7 +6,7 @@ use super::super::{Console, Ended, output};
 use super::set::Retention;
 use crate::credential::{Role, SlotKind};
 use crate::error::Result;
-use crate::hsm::{Policies, RoleState, SlotRow};
+use crate::hsm::{RoleState, SlotRow};
 use crate::object::{SlotId, show};
 
 /// `partition showinfo`
@@ -24,8 +24,8 @@ pub fn run(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
             "slot": slot.0,
             "label": row.label,
             "serial": row.serial,
-            "kind": row.kind_name(),
-            "version": row.version,
+            "kind": row.kind.to_string(),
+            "version": row.version as u8,
             "created": show::iso_8601(row.created_secs),
             "logged_in": logged_in.map(|role| role.to_string()),
             "roles": roles.iter().map(|role| json!({
@@ -51,7 +51,7 @@ pub fn run(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
         ("Partition Label", show::escape(&row.label)),
         ("Partition Serial Number", row.serial.to_string()),
         ("Authentication", authentication(&row, &roles)),
-        ("Version", format!("V{}", row.version)),
+        ("Version", row.version.to_string()),
         ("Configuration", configuration(&row)),
         ("Initialized", show::iso_8601(row.created_secs)),
     ];
@@ -99,24 +99,22 @@ fn authentication(row: &SlotRow, roles: &[RoleState]) -> String {
         .find_map(|state| state.quorum);
     match quorum {
         Some(quorum) => format!("quorum, {} of {} key shares", quorum.m(), quorum.n()),
-        None => row.kind_name(),
+        None => row.kind.to_string(),
     }
 }
 
 /// lunacm's words for it, as far as they apply.
 fn configuration(row: &SlotRow) -> String {
-    let kind = match SlotKind::from_number(row.kind) {
-        Some(SlotKind::Quorum) => "Multifactor Quorum",
-        _ => "PW",
+    let kind = match row.kind {
+        SlotKind::Quorum => "Multifactor Quorum",
+        SlotKind::Password => "PW",
     };
     let sks = if row.is_v1() {
         " Scalable Key Storage"
     } else {
         ""
     };
-    let mode = Policies::from_stored(&row.policies)
-        .unwrap_or_default()
-        .mode();
+    let mode = row.policies.mode();
     format!("User Partition With SO ({kind}){sks} {mode}")
 }
 

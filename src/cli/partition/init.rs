@@ -17,7 +17,7 @@ use crate::domain::{self, DomainKey};
 use crate::error::{Error, Result};
 use crate::hsm::{
     DEFAULT_CAPACITY_OBJECTS, DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, Hsm, NewPartition,
-    PartitionMark, Policies,
+    PartitionMark, Policies, SlotError,
 };
 use crate::object::{SlotId, show};
 use crate::secret::SecretBytes;
@@ -107,7 +107,7 @@ impl Init {
         let (secret, shares) = match (self.quorum, self.password) {
             (Some(_), Some(_)) => {
                 let kind = SlotKind::Quorum;
-                return Err(Error::OtherAuthentication { slot, kind });
+                return Err(SlotError::OtherAuthentication(kind).at(slot).into());
             }
             (Some(quorum), None) => {
                 console.no_password_file(slot)?;
@@ -188,7 +188,7 @@ fn replaced(hsm: &Hsm, slot: SlotId, force: bool) -> Result<Option<PartitionMark
         let there = match hsm.slot(slot) {
             Ok(there) => format!("partition '{}'", show::escape(&there.label)),
             Err(error) if error.is_damage() => "a damaged partition".to_owned(),
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         confirm(&format!(
             "slot {slot} holds {there}, and all its objects would be destroyed"

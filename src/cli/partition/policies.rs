@@ -7,7 +7,7 @@ use super::super::password::confirm;
 use super::super::{Console, Ended, output};
 use crate::credential::{Role, SlotKind};
 use crate::error::{Error, Result};
-use crate::hsm::{Policies, Policy};
+use crate::hsm::Policy;
 use crate::object::SlotId;
 
 /// `partition changepolicy`
@@ -45,10 +45,7 @@ pub fn list(console: &Console<'_>, slot: Option<SlotId>, verbose: bool) -> Resul
     let hsm = console.open_to_look()?;
     let slot = console.slot(&hsm, slot)?;
     let row = hsm.slot(slot)?;
-    let policies = Policies::from_stored(&row.policies).ok_or_else(|| Error::Damaged {
-        what: format!("slot {slot}: its policies are not readable"),
-    })?;
-    let kind = row.slot_kind()?;
+    let (policies, kind) = (row.policies, row.kind);
     let mut capabilities = Vec::new();
     let mut rows = Vec::new();
     let mut documents = Vec::new();

@@ -27,13 +27,13 @@ pub(super) fn objects(hsm: &Hsm, slot: SlotId) -> Result<String> {
         Ok((objects, _)) => objects.to_string(),
         // To be destroyed it need not be counted.
         Err(error) if error.is_damage() => "an unknown number of".to_owned(),
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     Ok(match hsm.trash_count(slot) {
         Ok(0) => format!("{objects} objects"),
         Ok(trashed) => format!("{objects} objects, and {trashed} in the trash,"),
         Err(error) if error.is_damage() => format!("{objects} objects, and those in the trash,"),
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     })
 }
 
@@ -68,6 +68,7 @@ impl Removal {
         let marked = hsm.partition_mark(slot)?;
         let login = hsm
             .inspect(slot)
+            .map_err(Error::from)
             .and_then(|()| console.login(&hsm, slot, &[Role::Po]));
         match (login, marked) {
             (Ok(()), _) => {}

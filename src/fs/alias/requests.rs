@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fuser::{FileAttr, FileHandle, OpenFlags};
 
 use super::Alias;
-use crate::error::{Error, Result};
+use crate::error::{Error, IncomingError, Result};
 use crate::fs::Inner;
 use crate::fs::asker;
 use crate::fs::attr::{NO_TTL, time};
@@ -18,7 +18,8 @@ use crate::fs::node::Node;
 use crate::fs::open::verdict_at;
 use crate::fs::rename::Spot;
 use crate::fs::staging::Place;
-use crate::hsm::{Arrived, Done, ObjectFile, Wish, cut_short};
+use crate::fs::{Done, told};
+use crate::hsm::{self, Arrived, ObjectFile, Removed, SlotFault, Wish, cut_short};
 use crate::object::{Handle, SlotId};
 
 /// What an alias leads to.
@@ -42,8 +43,8 @@ impl Inner {
                     return Ok(Some(Found::Stored(alias, object)));
                 }
                 // Another process removed it.
-                Ok(_) | Err(Error::Gone) => self.aliases.left(row),
-                Err(error) => return Err(error),
+                Ok(_) | Err(hsm::Error::Gone) => self.aliases.left(row),
+                Err(error) => return Err(error.into()),
             }
         }
         // The latest one: its writer is the most likely to ask.
@@ -90,7 +91,7 @@ impl Inner {
             return Ok((owner.file(Node::Alias(id), 0o666, 0, time), NO_TTL));
         };
         let object = match self.hsm.find_by_id(row) {
-            Err(Error::Gone) => {
+            Err(hsm::Error::Gone) => {
                 let (object, partition) = self.files.opened_object(row).ok_or(Error::Gone)?;
                 self.hsm.check_partition(partition)?;
                 object
@@ -115,7 +116,7 @@ impl Inner {
         }
         let exclusive = flags & libc::O_EXCL != 0;
         if exclusive && self.find_alias(place, name)?.is_some() {
-            return Err(Error::NameTaken { slot: place.slot });
+            return Err(IncomingError::NameTaken.at(place.slot));
         }
         // mktemp(1) and Java's createTempFile close it and have others open it by its name.
         let placeholder = exclusive && flags & libc::O_ACCMODE == libc::O_RDWR;
@@ -221,13 +222,14 @@ impl Inner {
 
     fn remove_found(self: &Arc<Self>, object: ObjectFile, done: impl Done<()>) {
         let inner = Arc::clone(self);
-        self.hsm.remove_found(&object, false, move |outcome| {
+        let removed = move |outcome: Result<Removed>| {
             if outcome.is_ok() {
                 inner.aliases.left(object.id);
                 inner.forget_objects(&[object.id]);
             }
             done(outcome.map(drop));
-        });
+        };
+        self.hsm.remove_found(&object, false, told(removed));
     }
 
     /// rename(2) of an alias. Where nothing is stored under it yet, this is when its verdict is due.
@@ -253,13 +255,15 @@ impl Inner {
                             inner.rename_stored((&alias, object), to.0, keep_existing, done);
                         }
                         Ok(Some(Found::Coming(_, file))) => done(Err(inner.unfinished(file))),
-                        Ok(Some(Found::Placeholder(_))) => done(Err(cut_short(place.slot, &[]))),
+                        Ok(Some(Found::Placeholder(_))) => {
+                            done(Err(cut_short(place.slot, &[]).into()))
+                        }
                         Ok(None) => done(Err(Error::NoSuchFile)),
                         Err(error) => done(Err(error)),
                     }
                 });
             }
-            Ok(Some(Found::Placeholder(_))) => done(Err(cut_short(place.slot, &[]))),
+            Ok(Some(Found::Placeholder(_))) => done(Err(cut_short(place.slot, &[]).into())),
             Ok(None) => done(Err(Error::NoSuchFile)),
             Err(error) => done(Err(error)),
         }
@@ -288,10 +292,11 @@ impl Inner {
                 self.settle((alias.id, object), handle, keep_existing, done);
             }
             Spot::Object(_, wish) => {
-                let outcome = wish.check(slot, object.ouid).and(match keep_existing {
-                    true => Err(Error::NameTaken { slot }),
-                    false => Ok(()),
-                });
+                let outcome = match (wish.check(slot, object.ouid), keep_existing) {
+                    (Err(error), _) => Err(error.into()),
+                    (Ok(()), true) => Err(IncomingError::NameTaken.at(slot)),
+                    (Ok(()), false) => Ok(()),
+                };
                 if outcome.is_ok() {
                     self.aliases.named(slot, object.handle);
                     self.aliases.end(alias.id);
@@ -323,7 +328,7 @@ impl Inner {
         let finish = move |outcome: Result<()>| {
             let outcome = match outcome {
                 // As a write does: nothing is overwritten, and `clones` says where it is.
-                Err(Error::HandleTaken { .. }) if !keep_existing => {
+                Err(error) if error.is_handle_taken() && !keep_existing => {
                     inner.hsm.note_kept(slot, object.handle, handle);
                     Ok(())
                 }
@@ -338,11 +343,14 @@ impl Inner {
         };
         match self.hsm.find(slot, handle) {
             Ok(there) if there.id == object.id && !keep_existing => finish(Ok(())),
-            Ok(_) => finish(Err(Error::HandleTaken { slot, handle })),
-            Err(Error::NoSuchObject { .. }) => {
-                self.hsm.renumber(slot, object.handle, handle, finish);
+            Ok(_) => {
+                let taken = SlotFault::HandleTaken(handle).at(slot);
+                finish(Err(hsm::Error::from(taken).into()));
             }
-            Err(error) => finish(Err(error)),
+            Err(error) if error.is_no_such_object() => {
+                self.hsm.renumber(slot, object.handle, handle, told(finish));
+            }
+            Err(error) => finish(Err(error.into())),
         }
     }
 }

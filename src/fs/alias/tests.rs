@@ -130,7 +130,7 @@ fn a_full_table_forgets_the_oldest_that_is_closed() {
         open(&full, &n.to_string(), n as u64);
     }
     let more = full.open((HERE, OsStr::new("x"), Wish::Any), 1 << 40, false);
-    assert!(matches!(more, Err(Error::StagingFull { .. })));
+    assert!(matches!(more, Err(crate::error::Error::Incoming { .. })));
 }
 
 #[test]

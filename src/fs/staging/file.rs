@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::room::Room;
-use crate::error::{Error, Result};
+use crate::error::{Error, IncomingError, Result};
 use crate::fs::buffer::{Buffer, TooLarge};
 use crate::hsm::{MAX_BLOB_BYTES, PartitionId};
 use crate::object::SlotId;
@@ -64,8 +64,8 @@ impl Refused {
     /// The same as an error of `slot`.
     pub fn error(self, slot: SlotId) -> Error {
         match self {
-            Self::TooLarge => Error::BlobTooLarge { slot },
-            Self::NoRoom => Error::StagingFull { slot },
+            Self::TooLarge => IncomingError::TooLarge.at(slot),
+            Self::NoRoom => IncomingError::StagingFull.at(slot),
             Self::Published => Error::Gone,
         }
     }

@@ -5,12 +5,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::trash;
 use super::write::{check_version, query};
 use super::{Entry, PAYLOAD_BYTES, SEALED_COLUMNS, sealed_entry};
-use crate::error::{Error, Result};
 use crate::object::SlotId;
 use crate::store::committer::Tx;
 use crate::store::fault::sql;
 use crate::store::slots::{mark, signed, usage_row};
 use crate::store::{DamagedRow, Read, SlotVersion, Store};
+use crate::store::{Error, Result, SlotFault};
 
 impl Store {
     /// The damaged object in row `id`, among the objects or in the trash.
@@ -21,21 +21,17 @@ impl Store {
         match self.read(|connection| damage_of(connection, id))? {
             Some(Err(damaged)) => return Ok(damaged),
             Some(Ok(entry)) => {
-                return Err(Error::NotDamaged {
-                    slot: entry.slot,
-                    handle: entry.handle,
-                    row: id,
-                });
+                let handle = entry.handle;
+                return Err(SlotFault::NotDamaged { handle, row: id }.at(entry.slot));
             }
             None => {}
         }
         match self.trashed_by_id(id) {
-            Err(Error::ObjectDamaged(damaged)) => Ok(damaged),
-            Ok(Some(trashed)) => Err(Error::NotDamaged {
-                slot: trashed.entry.slot,
-                handle: trashed.entry.handle,
-                row: id,
-            }),
+            Err(Error::Object(damaged)) => Ok(damaged),
+            Ok(Some(trashed)) => {
+                let handle = trashed.entry.handle;
+                Err(SlotFault::NotDamaged { handle, row: id }.at(trashed.entry.slot))
+            }
             Ok(None) => Err(Error::Gone),
             Err(error) => Err(error),
         }
@@ -146,11 +142,9 @@ fn recount(tx: &mut Tx<'_>, slot: SlotId) -> Result<bool> {
         let text = format!("SELECT count(*) FROM objects INDEXED BY {index} WHERE slot = ?1");
         let listed = counted(tx, &text)?;
         if listed != there {
-            return Err(Error::Damaged {
-                what: format!(
-                    "slot {slot} has {there} objects, but {listed} are in the index {index}; its count was left as it is"
-                ),
-            });
+            return Err(Error::Damaged(format!(
+                "slot {slot} has {there} objects, but {listed} are in the index {index}; its count was left as it is"
+            )));
         }
     }
     let before = counters(tx, slot)?;

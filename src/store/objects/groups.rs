@@ -2,7 +2,7 @@
 
 use super::write::{Room, check_version, query, store_verified};
 use super::{Put, Stored};
-use crate::error::Result;
+use crate::store::Result;
 use crate::store::Store;
 use crate::store::committer::Tx;
 

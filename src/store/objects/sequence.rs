@@ -3,7 +3,7 @@
 use rusqlite::params;
 
 use super::write::query;
-use crate::error::Result;
+use crate::store::Result;
 use crate::store::cells::{self, ROW_IDS};
 use crate::store::committer::Tx;
 

@@ -7,12 +7,12 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::write::{Room, already, check_unmoved, check_version, exactly, identity, insert, query};
 use super::{Entry, Place, Put, SEALED_COLUMNS, Stored, entry, sealed_entry, whole};
 use crate::credential::SealedRow;
-use crate::error::{Error, Result};
 use crate::object::{Handle, SlotId};
 use crate::store::cells::{self, Seen};
 use crate::store::committer::Tx;
 use crate::store::slots::signed;
 use crate::store::{DamagedRow, Read, SlotVersion, Store, now_secs};
+use crate::store::{Error, Result, SlotFault};
 
 /// The trash of a slot holds as many objects as the slot, but never fewer than these.
 const LEAST_ROOM: u64 = 10_000;
@@ -139,11 +139,11 @@ impl Store {
                 .optional()
         })?
         .unwrap_or(Ok(0))
-        .map_err(|what| Error::SlotDamaged {
-            slot,
-            what: format!(
-                "the count of its trash is damaged: {what}; 'slotfs store check -repair' counts anew"
-            ),
+        .map_err(|what| {
+            let what = format!(
+                "the count of its trash is wrong: {what}; 'slotfs store check -repair' recounts"
+            );
+            SlotFault::Damaged(what).at(slot)
         })
     }
 
@@ -247,7 +247,7 @@ fn to_trash(tx: &mut Tx<'_>, it: Entry, alike: &Alike) -> Result<()> {
         &format!("SELECT {SEALED_COLUMNS} FROM objects WHERE id = ?1"),
         |q| q.query_row([it.id], |row| Ok(sealed_entry(row))),
     )?
-    .map_err(Error::ObjectDamaged)?;
+    .map_err(Error::Object)?;
     let twins = query(
         tx,
         &format!("SELECT {SEALED_COLUMNS} FROM trash WHERE slot = ?1 AND ouid = ?2"),
@@ -285,12 +285,9 @@ fn to_trash(tx: &mut Tx<'_>, it: Entry, alike: &Alike) -> Result<()> {
                     .into(),
             )
         })
-        .map_err(|what| Error::SlotDamaged {
-            slot: it.slot,
-            what,
-        })?;
+        .map_err(|what| SlotFault::Damaged(what).at(it.slot))?;
     if room == 0 {
-        return Err(Error::TrashFull { slot: it.slot });
+        return Err(SlotFault::TrashFull.at(it.slot));
     }
     query(
         tx,

@@ -9,12 +9,12 @@ use super::{
     Entry, Move, Place, Put, SELECT, SELECT_SEALED, Seal, Stored, entry, sealed_entry, whole,
 };
 use crate::credential::SealedRow;
-use crate::error::{Error, Result};
 use crate::object::{Handle, Ouid, SlotId};
 use crate::store::cells::{self, Seen};
 use crate::store::committer::{Pass, Tx};
 use crate::store::fault::sql;
 use crate::store::slots::{NOT_COUNTED, signed};
+use crate::store::{Error, Result, SlotFault};
 use crate::store::{SlotVersion, Store, now_secs};
 
 /// Rows reserved in one commit: what is left of them when the store is closed is nobody's.
@@ -148,7 +148,7 @@ pub(super) fn store_verified(tx: &mut Tx<'_>, put: Put, room: &mut Room) -> Resu
     match identity(tx, slot, put.ouid) {
         Ok(None) => {}
         Ok(Some((there, row))) => return Ok(already(put, there, &row).map(Stored::Already)),
-        Err(damaged @ Error::ObjectDamaged(_)) => return Ok(Err(damaged)),
+        Err(damaged @ Error::Object(_)) => return Ok(Err(damaged)),
         Err(error) => return Err(error),
     }
     if let Err(full) = room.check(slot, put.payload_bytes) {
@@ -207,7 +207,7 @@ impl Room {
             },
         )?;
         room.unwrap_or_else(|| Err(NOT_COUNTED.into()))
-            .map_err(|what| Error::SlotDamaged { slot, what })
+            .map_err(|what| SlotFault::Damaged(what).at(slot))
     }
 
     pub(super) fn check(&self, slot: SlotId, payload_bytes: u32) -> Result<()> {
@@ -216,7 +216,7 @@ impl Room {
         if fits {
             Ok(())
         } else {
-            Err(Error::SlotFull { slot })
+            Err(SlotFault::Full.at(slot))
         }
     }
 
@@ -258,7 +258,7 @@ pub(super) fn exactly(
     room: &Room,
 ) -> Result<Handle> {
     match want {
-        Some(handle) if is_taken(tx, slot, handle)? => Err(Error::HandleTaken { slot, handle }),
+        Some(handle) if is_taken(tx, slot, handle)? => Err(SlotFault::HandleTaken(handle).at(slot)),
         Some(handle) => Ok(handle),
         None => free_at_end(tx, slot, room),
     }
@@ -268,10 +268,7 @@ fn renumber(tx: &mut Tx<'_>, from: Entry, slot: SlotVersion, to: Handle, seal: S
     check_version(tx, slot)?;
     check_unmoved(tx, from)?;
     if is_taken(tx, from.slot, to)? {
-        return Err(Error::HandleTaken {
-            slot: from.slot,
-            handle: to,
-        });
+        return Err(SlotFault::HandleTaken(to).at(from.slot));
     }
     let sealed = seal(Place {
         handle: to,
@@ -318,15 +315,15 @@ pub(in crate::store) fn check_version(tx: &Tx<'_>, wanted: SlotVersion) -> Resul
     )?;
     let there = there
         .transpose()
-        .map_err(|what| Error::SlotDamaged { slot, what })?;
+        .map_err(|what| SlotFault::Damaged(what).at(slot))?;
     match there {
         Some((serial, generation))
             if (serial, generation) == (wanted.serial, wanted.generation) =>
         {
             Ok(())
         }
-        Some((serial, _)) if serial == wanted.serial => Err(Error::SlotChanged { slot }),
-        _ => Err(Error::NotLoggedIn { slot }),
+        Some((serial, _)) if serial == wanted.serial => Err(SlotFault::Changed.at(slot)),
+        _ => Err(SlotFault::Replaced.at(slot)),
     }
 }
 
@@ -362,11 +359,8 @@ pub(super) fn already(put: Put, there: Place, row: &SealedRow) -> Result<Handle>
     if (put.same)(there, row)? {
         Ok(there.handle)
     } else {
-        Err(Error::IdentityClash {
-            slot: put.slot.slot,
-            ouid: put.ouid,
-            handle: there.handle,
-        })
+        let (ouid, handle) = (put.ouid, there.handle);
+        Err(SlotFault::IdentityClash { ouid, handle }.at(put.slot.slot))
     }
 }
 
@@ -392,7 +386,7 @@ fn free_at_end(tx: &mut Tx<'_>, slot: SlotId, room: &Room) -> Result<Handle> {
 /// A run of taken handles is walked once and remembered until a handle in it may have become free, or
 /// cloning n objects onto n taken handles would walk n² of them.
 fn free_from(tx: &mut Tx<'_>, slot: SlotId, wish: Handle, capacity: u64) -> Result<Handle> {
-    let full = Error::SlotFull { slot };
+    let full = SlotFault::Full.at(slot);
     for (pass, start) in [(Pass::FromWish, wish.get()), (Pass::FromLowest, 1)] {
         let (first, next) = match tx.dense.get(&(slot.0, pass)) {
             Some(run) if run.contains(&start) => (*run.start(), run.end().checked_add(1)),
@@ -466,9 +460,9 @@ pub(super) fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle, room: &mut Room)
         })
         .map_err(sql(tx.path))?;
     if inserted != id {
-        return Err(Error::Damaged {
-            what: format!("row {inserted} was given where {id} was due"),
-        });
+        return Err(Error::Damaged(format!(
+            "row {inserted} was given where {id} was due"
+        )));
     }
     room.took(id, handle, put.payload_bytes);
     Ok(handle)

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use slotfs::credential::{Role, Secret};
 use slotfs::domain::{DomainKey, new_key_file};
-use slotfs::error::Error;
 use slotfs::hsm::{
-    Access, Arrived, Finding, Hsm, NewPartition, Policies, Selection, new_serial, wait,
+    Access, Arrived, Error, Finding, Hsm, NewPartition, Policies, Selection, SlotFault, new_serial,
+    wait,
 };
 use slotfs::object::new::{Naming, SecretKeyType, generate_secret_key};
 use slotfs::object::{Handle, SlotId};
@@ -290,7 +290,7 @@ fn a_damaged_row_of_an_object_takes_nothing_with_it() {
                         .unwrap_or_else(|error| panic!("{change}: {error}"));
                 }
                 // Whole in the clear: it goes as any other does.
-                Err(Error::NotDamaged { .. }) => {
+                Err(error) if matches!(error.slot_fault(), Some(SlotFault::NotDamaged { .. })) => {
                     wait(|done| it.hsm.remove(BAD, handle(2), done)).unwrap();
                     assert_eq!(it.contents(BAD).0, 2, "{change}");
                 }

@@ -1,0 +1,217 @@
+//! What a partition is, in clear: its roles, how they log in, its version, what it allows.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::pkcs11::{CKO_PRIVATE_KEY, CKO_SECRET_KEY};
+
+/// A role of a slot, lunacm's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Partition officer: domains, policies, reset.
+    Po = 1,
+    /// Crypto officer: objects.
+    Co = 2,
+    /// Crypto user: reads, never writes.
+    Cu = 3,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Po, Self::Co, Self::Cu];
+
+    /// lunacm's long name of it.
+    pub fn long_name(self) -> &'static str {
+        match self {
+            Self::Po => "Partition SO",
+            Self::Co => "Crypto Officer",
+            Self::Cu => "Crypto User",
+        }
+    }
+
+    /// The role that `number` stands for at rest.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| *role as u8 == number)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Po => "po",
+            Self::Co => "co",
+            Self::Cu => "cu",
+        })
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+    /// The short name or lunacm's long one, in any case.
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|role| {
+                let names = [role.to_string(), role.long_name().to_string()];
+                names.iter().any(|name| name.eq_ignore_ascii_case(text))
+            })
+            .ok_or_else(|| "not a role: po, co or cu".to_owned())
+    }
+}
+
+/// How a slot is logged in to, as it is at rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotKind {
+    /// By a password.
+    Password = 1,
+    /// By M of N key shares.
+    Quorum = 2,
+}
+
+impl SlotKind {
+    /// The kind that `number` stands for at rest.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::Password, Self::Quorum]
+            .into_iter()
+            .find(|kind| *kind as u8 == number)
+    }
+}
+
+impl fmt::Display for SlotKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Password => "password",
+            Self::Quorum => "quorum",
+        })
+    }
+}
+
+/// What the objects of a partition leave it under, the vendor's V0 and V1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartitionVersion {
+    /// The slot's domains.
+    V0 = 0,
+    /// The slot's active storage master key.
+    V1 = 1,
+}
+
+impl PartitionVersion {
+    /// The version that `number` stands for at rest.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::V0, Self::V1]
+            .into_iter()
+            .find(|version| *version as u8 == number)
+    }
+}
+
+impl fmt::Display for PartitionVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "V{}", *self as u8)
+    }
+}
+
+/// What a domain was made from. In clear at rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DomainKind {
+    /// A domain string.
+    String = 1,
+    /// A domain key file, the hardware's red key.
+    KeyFile = 2,
+}
+
+impl DomainKind {
+    /// The kind that `number` stands for at rest.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::String, Self::KeyFile]
+            .into_iter()
+            .find(|kind| *kind as u8 == number)
+    }
+}
+
+impl fmt::Display for DomainKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::String => "string",
+            Self::KeyFile => "key file",
+        })
+    }
+}
+
+/// What a slot allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policies {
+    /// 0: private keys may be cloned.
+    pub private_key_cloning: bool,
+    /// 4: secret keys may be cloned.
+    pub secret_key_cloning: bool,
+    /// 20: wrong passwords before a role locks.
+    pub failed_logins: u32,
+}
+
+impl Default for Policies {
+    fn default() -> Self {
+        Self {
+            private_key_cloning: true,
+            secret_key_cloning: true,
+            failed_logins: 10,
+        }
+    }
+}
+
+impl Policies {
+    /// Whether an object of `class` may leave or enter the slot.
+    pub fn allow_cloning(&self, class: u32) -> bool {
+        match class {
+            CKO_PRIVATE_KEY => self.private_key_cloning,
+            CKO_SECRET_KEY => self.secret_key_cloning,
+            _ => true,
+        }
+    }
+
+    /// Whether there is a class that may not.
+    pub fn restrict_cloning(&self) -> bool {
+        !(self.private_key_cloning && self.secret_key_cloning)
+    }
+
+    /// lunacm's word for what they make of a slot.
+    pub fn mode(&self) -> &'static str {
+        match (self.private_key_cloning, self.secret_key_cloning) {
+            (true, true) => "Cloning Mode",
+            (false, false) => "No Backup Mode",
+            (true, false) => "Cloning Mode, secret keys stay",
+            (false, true) => "Cloning Mode, private keys stay",
+        }
+    }
+
+    /// As they are at rest: `number:value`, ascending, with commas.
+    pub fn to_stored(self) -> String {
+        format!(
+            "0:{},4:{},20:{}",
+            u8::from(self.private_key_cloning),
+            u8::from(self.secret_key_cloning),
+            self.failed_logins
+        )
+    }
+
+    /// From [`Self::to_stored`]'s form; `None` for anything else.
+    pub fn from_stored(text: &str) -> Option<Self> {
+        let mut policies = Self::default();
+        for part in text.split(',') {
+            match part.split_once(':')? {
+                ("0", value) => policies.private_key_cloning = switch(value)?,
+                ("4", value) => policies.secret_key_cloning = switch(value)?,
+                ("20", value) => policies.failed_logins = value.parse().ok()?,
+                _ => return None,
+            }
+        }
+        (policies.to_stored() == text).then_some(policies)
+    }
+}
+
+fn switch(value: &str) -> Option<bool> {
+    match value {
+        "0" => Some(false),
+        "1" => Some(true),
+        _ => None,
+    }
+}
