@@ -8,10 +8,11 @@ use std::sync::Arc;
 use divan::Bencher;
 use slotfs::blob::{self, Kind, Root};
 use slotfs::codec;
-use slotfs::credential::{Role, Secret};
+use slotfs::credential::Secret;
 use slotfs::domain::{DomainKey, new_key_file};
 use slotfs::hsm::{Hsm, NewPartition, Policies, Wish, new_serial, wait};
 use slotfs::object::new::{Naming, SecretKeyType, generate_secret_key};
+use slotfs::object::partition::Role;
 use slotfs::object::{Handle, Object, SlotId};
 use slotfs::secret::SecretBytes;
 

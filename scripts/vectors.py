@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/vectors: golden vectors of the sealed blob and its payload (DESIGN.md section 4).
+"""Writes tests/vectors: golden vectors of the sealed blob and its payload (docs/format.md, 'The sealed blob').
 
 Independent of the Rust: slotfs_vectors/format.py is the format a second time, and every refusal stated
 here is checked against that file's own opening before it is written. Nothing is random: keys and
@@ -9,7 +9,7 @@ identities are SHA-256 of labels, so running it again gives the same files, byte
     venv/bin/python scripts/vectors.py            # writes tests/vectors
     venv/bin/python scripts/vectors.py --check    # only compares; exit 1 on a difference
 
-The files are described in tests/vectors/README.md; src/blob/vectors.rs reads them.
+The files are described in tests/vectors/README.md; crates/seal/src/blob/vectors.rs reads them.
 """
 
 import json

@@ -1,4 +1,4 @@
-//! The command line: lunacm's nouns, verbs and options (DESIGN.md 6).
+//! The command line: lunacm's nouns, verbs and options (docs/commands.md, "Synopsis").
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ mod console;
 mod data;
 mod domain;
 mod effect;
+#[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod grammar;
 mod guarded;

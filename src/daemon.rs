@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 use fuser::{Config, Session, SessionACL};
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::credential::{KeyShare, Role, Secret};
+use crate::credential::{KeyShare, Secret};
 use crate::error::{Error, Result};
 use crate::fs::{Invalidator, Owner, SlotFs};
 use crate::hsm::{Access, Hsm};
 use crate::logging;
 use crate::object::SlotId;
+use crate::object::partition::Role;
 use crate::secret::SecretBytes;
 use crate::shown;
 

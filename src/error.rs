@@ -8,8 +8,8 @@ use thiserror::Error as ThisError;
 
 use crate::hsm::{self, Outcome, code};
 pub use crate::hsm::{ResultCode, exit};
+use crate::keyfile::export::ExportError;
 use crate::object::attributes::AttributeError;
-use crate::object::export::ExportError;
 use crate::object::{Handle, SlotId};
 use crate::shown;
 

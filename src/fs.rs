@@ -32,6 +32,7 @@ mod belongs;
 mod buffer;
 mod control;
 mod entrance;
+#[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod handles;
 mod incoming;

@@ -6,11 +6,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // that is how a property fails
 
 mod blob;
-mod input;
 mod key_file;
 mod payload;
 
-pub(crate) use input::Input;
+pub(crate) use slotfs_object::fuzzing::Input;
 
 /// One thing that is fuzzed.
 pub type Target = fn(&[u8]);

@@ -16,25 +16,23 @@
 //!   `object::generate` and `object::import` alone use aws-lc-rs.
 //! - [`cli`] and [`daemon`] are the command and the mount; `shell` is the command kept open.
 
-pub mod blob;
+pub use slotfs_hsm as hsm;
+pub use slotfs_keyfile as keyfile;
+pub use slotfs_object as object;
+pub use slotfs_object::{codec, secret, shown};
+pub use slotfs_seal::{blob, credential, domain};
+
 pub mod cli;
-pub mod codec;
-pub mod credential;
 pub mod daemon;
-pub mod domain;
 mod environment;
 pub mod error;
 pub mod fs;
+#[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod hsm;
 mod interrupt;
 mod logging;
-pub mod object;
-pub mod secret;
 mod shell;
-pub mod shown;
-pub mod store;
 
 /// Prepares the process, before it opens a file or starts a thread.
 pub fn begin() {

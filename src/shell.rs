@@ -2,6 +2,7 @@
 //! in until logout, the end, or idle time (docs/shell.md).
 
 mod complete;
+#[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod history;
 mod idle;

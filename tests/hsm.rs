@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use slotfs::credential::{Role, Secret};
+use slotfs::credential::Secret;
 use slotfs::domain::{DomainKey, new_key_file};
 use slotfs::hsm::{
     Access, Arrived, Error, Hsm, NewPartition, Policies, Selection, SlotError, SlotFault, Source,
     Wish, new_serial, wait,
 };
 use slotfs::object::new::{Naming, SecretKeyType, generate_secret_key};
+use slotfs::object::partition::Role;
 use slotfs::object::pkcs11::CKA_LABEL;
 use slotfs::object::{Attribute, Handle, SlotId};
 use slotfs::secret::SecretBytes;
@@ -280,7 +281,7 @@ fn a_listing_that_is_not_whole_is_an_error() {
 fn stores_that_are_none_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let open = |name: &str| Hsm::open(&folder.path().join(name), Access::ReadWrite).err();
-    let refused = |name: &str| matches!(open(name), Some(Error::Store(slotfs::store::Error::Store { path, .. })) if path.ends_with(name));
+    let refused = |name: &str| matches!(open(name), Some(Error::Store(slotfs::hsm::StoreError::Store { path, .. })) if path.ends_with(name));
 
     assert!(refused("missing.db"));
     std::fs::write(

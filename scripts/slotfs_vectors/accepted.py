@@ -45,7 +45,7 @@ def positive_blob(name, kind, held, payload):
 
 
 def blobs():
-    write("blob.json", "Every value of DESIGN.md section 4, for each kind and each number of stanzas.", [
+    write("blob.json", "Every value of docs/format.md, for each kind and each number of stanzas.", [
         positive_blob("an object, 1 domain", OBJECT, "domain:D1", PX),
         positive_blob("an object, 2 domains", OBJECT, "domain:D1 domain:D2", PX),
         positive_blob("an object, 3 domains", OBJECT, THREE, PX),

@@ -1,6 +1,6 @@
-"""The sealed blob of DESIGN.md section 4 and its payload, a second time.
+"""The sealed blob of docs/format.md and its payload, a second time.
 
-Written from the DESIGN and from the table at the top of src/codec.rs, not from the Rust, so that the
+Written from docs/format.md and from the table at the top of src/codec.rs, not from the Rust, so that the
 two can disagree. Clear before fast, not constant-time, for test vectors only. See ../vectors.py.
 """
 
@@ -166,7 +166,7 @@ def seal(kind, roots, payload):
     return Sealed(kind, roots, payload, head, key, stanzas, blob)
 
 
-# --- Opening: in the order of the DESIGN's words, so that the reason is the first that shows --------
+# --- Opening: in the order of docs/format.md, so that the reason is the first that shows --------
 
 
 def open_blob(kind, roots, blob):

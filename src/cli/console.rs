@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Globals;
-use crate::credential::{Role, Secret};
+use crate::credential::Secret;
 use crate::environment;
 use crate::error::{Error, Result};
 use crate::hsm::{Access, Hsm, SlotError, StoreFault};
 use crate::object::SlotId;
+use crate::object::partition::Role;
 
 /// One command's surroundings.
 pub struct Console<'a> {

@@ -6,11 +6,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Console, Ended, output, password};
-use crate::credential::{Role, SlotKind};
 use crate::daemon::{self, Inherited, MountOptions, Plan};
 use crate::error::{Error, Result};
 use crate::hsm::SlotError;
 use crate::object::SlotId;
+use crate::object::partition::{Role, SlotKind};
 use crate::secret::SecretBytes;
 
 /// `mount`

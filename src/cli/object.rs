@@ -11,10 +11,10 @@ mod made;
 mod trash;
 
 use super::{Console, Ended, output};
-use crate::credential::Role;
 use crate::error::Result;
 use crate::object::attributes::Chosen;
 use crate::object::new::Naming;
+use crate::object::partition::Role;
 use crate::object::{Handle, SlotId, show};
 
 /// What can be done with objects.

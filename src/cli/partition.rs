@@ -4,8 +4,8 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Console, Ended, output};
-use crate::credential::Role;
 use crate::error::{Error, Result};
+use crate::object::partition::Role;
 use crate::object::pkcs11::{class_name, key_type_name};
 use crate::object::{Handle, SlotId, show};
 

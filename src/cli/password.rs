@@ -10,12 +10,13 @@ use zeroize::Zeroizing;
 
 use super::Console;
 use super::guarded::{Keeper, read_guarded};
-use crate::credential::{Role, Secret, SlotKind};
+use crate::credential::Secret;
 use crate::environment;
 use crate::error::{Error, Result};
 use crate::hsm::{Hsm, SlotError};
 use crate::interrupt::Interrupt;
 use crate::object::SlotId;
+use crate::object::partition::{Role, SlotKind};
 use crate::secret::SecretBytes;
 
 /// More than any password, with its line ending.
@@ -31,6 +32,7 @@ pub struct PasswordFile {
 
 impl PasswordFile {
     /// As it is written on a command line, for [`crate::fuzzing`].
+    #[cfg(feature = "fuzzing")]
     pub(super) fn spelled(&self) -> String {
         format!(
             "{}:{}={}",

@@ -8,10 +8,12 @@ use serde_json::json;
 use super::password::{ask_new, confirm, read_password};
 use super::shares::Issued;
 use super::{Console, Ended, output};
-use crate::credential::{Quorum, QuorumSecret, Role, Secret, SlotKind};
+use crate::credential::{QuorumSecret, Secret};
 use crate::error::{Error, Result};
 use crate::hsm::{self, Hsm, SlotError};
 use crate::object::SlotId;
+use crate::object::partition::{Role, SlotKind};
+use crate::object::sealed::Quorum;
 use crate::secret::SecretBytes;
 
 /// What can be done with roles.

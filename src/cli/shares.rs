@@ -1,4 +1,4 @@
-//! Key shares on the command line: read one by one to log in, written to files when they are issued (DESIGN.md 7).
+//! Key shares on the command line: read one by one to log in, written to files when they are issued (docs/kinds.md, "Quorum").
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use super::{Console, output};
 use crate::cli::guarded::{Keeper, read_guarded};
-use crate::credential::{KeyShare, Role, Secret};
+use crate::credential::{KeyShare, Secret};
 use crate::error::{Error, Result, exit};
 use crate::hsm::{self, Gathering, Hsm, SlotError};
 use crate::object::SlotId;
+use crate::object::partition::Role;
 use crate::secret::SecretBytes;
 
 /// More than any key share.

@@ -8,10 +8,10 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{Console, Ended, output};
-use crate::credential::Role;
 use crate::error::{Error, Result};
 use crate::hsm::{self, CheckedSlot, Finding, Hsm, SlotError, SlotFault};
 use crate::interrupt::Interrupt;
+use crate::object::partition::Role;
 use crate::object::{SlotId, show};
 
 /// Who can open a slot's objects.

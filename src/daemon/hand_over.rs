@@ -13,9 +13,9 @@ use zeroize::Zeroizing;
 
 use super::table::{self, Entry};
 use super::{Plan, failed, limits, mountpoint, system};
-use crate::credential::Role;
 use crate::error::{Error, Result};
 use crate::object::SlotId;
+use crate::object::partition::Role;
 use crate::secret::SecretBytes;
 
 /// What the daemon says once it is ready.

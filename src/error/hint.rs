@@ -2,12 +2,13 @@
 
 use super::{Error, IncomingError};
 use crate::blob::Fault;
-use crate::credential::{Role, SlotKind};
-use crate::hsm::{self, DomainFault, SlotError, SlotFault, SmkFault, StoreFault};
+use crate::hsm::{
+    self, DamagedRow, DomainFault, SlotError, SlotFault, SmkFault, StoreError, StoreFault,
+};
+use crate::keyfile::export::ExportError;
 use crate::object::SlotId;
-use crate::object::export::ExportError;
+use crate::object::partition::{Role, SlotKind};
 use crate::shown;
-use crate::store::DamagedRow;
 
 impl Error {
     /// What to do next, where that is not obvious from what happened.
@@ -74,8 +75,8 @@ fn of_hsm(error: &hsm::Error) -> Option<String> {
     })
 }
 
-fn of_store(error: &crate::store::Error) -> Option<String> {
-    let crate::store::Error::Store { path, why } = error else {
+fn of_store(error: &StoreError) -> Option<String> {
+    let StoreError::Store { path, why } = error else {
         return None;
     };
     Some(match why {

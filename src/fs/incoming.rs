@@ -10,7 +10,7 @@ use crate::error::{Error, IncomingError};
 use crate::hsm::{self, Origin, PartitionId, SlotError, Source, Stated, Wish};
 use crate::object::SlotId;
 
-/// When the verdict is given (DESIGN.md 2, "Where the verdict is given").
+/// When the verdict is given (docs/mount.md, "Where the verdict is given").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerdictAt {
     /// The write that completes the blob: opened with O_EXCL or O_TRUNC, or emptied by ftruncate.

@@ -7,10 +7,10 @@ use super::Inner;
 use super::control::ControlFile;
 use super::handles::OpenFile;
 use super::stats::Stats;
-use crate::credential::Role;
 use crate::error::{Error, Result};
 use crate::hsm::Presented;
 use crate::object::SlotId;
+use crate::object::partition::Role;
 use crate::secret::SecretBytes;
 
 /// What a message has done, on a thread of its own.

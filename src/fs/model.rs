@@ -1,4 +1,4 @@
-//! Random requests to the filesystem layer, without a kernel, against a plain model of DESIGN.md section 2. What fails is
+//! Random requests to the filesystem layer, without a kernel, against a plain model of docs/mount.md. What fails is
 //! shrunk by proptest to the fewest requests. tests/it/model.rs does the like on a real mount.
 
 use std::ffi::OsStr;
@@ -13,11 +13,12 @@ use super::incoming::Ends;
 use super::invalidate::Invalidator;
 use super::node::Node;
 use super::{Inner, SlotFs};
-use crate::credential::{Role, Secret};
+use crate::credential::Secret;
 use crate::domain::{DomainKey, new_key_file};
 use crate::error::Error;
 use crate::hsm::{Hsm, NewPartition, Policies, new_serial, wait};
 use crate::object::new::{Naming, SecretKeyType, generate_secret_key};
+use crate::object::partition::Role;
 use crate::object::{Ouid, SlotId};
 use crate::secret::SecretBytes;
 

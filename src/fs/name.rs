@@ -1,4 +1,4 @@
-//! Names in a slot directory, parsed once at the edge (DESIGN.md 2).
+//! Names in a slot directory, parsed once at the edge (docs/mount.md, "Names").
 
 use std::ffi::{OsStr, OsString};
 

@@ -305,7 +305,7 @@ impl Inner {
     }
 }
 
-/// Where who opens a handle with `flags` looks for errors (DESIGN.md 2). What appends writes in order and
+/// Where who opens a handle with `flags` looks for errors (docs/mount.md, "Where the verdict is given"). What appends writes in order and
 /// is as good as what truncates.
 pub(super) fn verdict_at(flags: i32) -> VerdictAt {
     if flags & (libc::O_EXCL | libc::O_TRUNC | libc::O_APPEND) == 0 {

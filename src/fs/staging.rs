@@ -16,8 +16,10 @@ mod room;
 
 use file::LONGEST_IDLE;
 pub use file::{Refused, StagingFile};
+#[cfg(feature = "fuzzing")]
+pub use room::Limit;
+pub use room::Limits;
 use room::{LIMITS, Ledger, Room};
-pub use room::{Limit, Limits};
 
 /// How long to go on without looking for what was left behind.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);

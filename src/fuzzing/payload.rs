@@ -2,8 +2,8 @@
 //! be hostile all the same.
 
 use crate::codec::{self, PayloadFault};
-use crate::object::export::{Exported, export};
-use crate::object::import::import;
+use crate::keyfile::export::{Exported, export};
+use crate::keyfile::import::import;
 use crate::object::new::Naming;
 use crate::object::pkcs11::{CKO_PRIVATE_KEY, CKO_SECRET_KEY};
 use crate::object::{Attribute, Object, show};

@@ -16,7 +16,7 @@ use rustyline::validate::Validator;
 
 use super::words::Typed;
 use crate::cli::{Grammar, Kept, Line, option, subcommand};
-use crate::credential::Role;
+use crate::object::partition::Role;
 use crate::object::{Handle, SlotId};
 
 /// As many handles or files are offered at most.

@@ -18,7 +18,7 @@ mod store;
 
 use crate::fixture::Store;
 
-/// Exit statuses (DESIGN.md section 6).
+/// Exit statuses (docs/commands.md, "How a command ends").
 const FAILED: i32 = 1;
 const USAGE: i32 = 2;
 const LOGIN: i32 = 3;

@@ -1,4 +1,4 @@
-//! Power loss, torn writes, kill -9 and failing disks (DESIGN.md 2 and 5: "no answer precedes durability").
+//! Power loss, torn writes, kill -9 and failing disks (docs/architecture.md, "At rest": "no answer precedes durability").
 //!
 //! Each operation runs once undisturbed over the [disk](crate::disk) to count what it writes and syncs. Then it
 //! runs again for each point, dies there, and what the disk would hold afterwards is put into a fresh folder

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 
 /// How long anything that must come to an end may take. Generous: two cores, Argon2, other tests.
 pub const DEADLINE: Duration = Duration::from_secs(120);
-/// The largest blob there can be: 16 + 3 * 64 + 32 + 65536 + 16 (DESIGN.md section 4).
+/// The largest blob there can be: 16 + 3 * 64 + 32 + 65536 + 16 (docs/format.md, "The sealed blob").
 pub const MAX_BLOB_BYTES: usize = 16 + 3 * 64 + 32 + 65536 + 16;
 
 /// What a command left behind.
@@ -164,7 +164,7 @@ macro_rules! assert_errno {
 }
 pub(crate) use assert_errno;
 
-// How a file is opened decides where its verdict comes (DESIGN.md, "Where the verdict is given").
+// How a file is opened decides where its verdict comes (docs/mount.md, "Where the verdict is given").
 
 /// One of the three ways.
 pub type Open = fn(&Path) -> io::Result<File>;

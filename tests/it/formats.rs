@@ -209,7 +209,7 @@ fn a_migration_leaves_a_copy_of_what_was() {
     // Nothing can be counted there, so a login is only checked.
     assert!(
         looked
-            .login(slot, slotfs::credential::Role::Co, &password.into())
+            .login(slot, slotfs::object::partition::Role::Co, &password.into())
             .is_ok()
     );
     assert!(looked.list_trash(slot, 0, 10).unwrap().is_empty());

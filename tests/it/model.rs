@@ -1,4 +1,4 @@
-//! A random sequence of requests against a trivial model of DESIGN.md section 2: after each of them the
+//! A random sequence of requests against a trivial model of docs/mount.md: after each of them the
 //! answer and the listing of every slot must be the model's. A failure prints its seed and its history.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! DESIGN.md section 2, one test per claim; each quotes the sentence that it is about.
+//! docs/mount.md, one test per claim; each quotes the sentence that it is about.
 
 mod aliases;
 mod control;

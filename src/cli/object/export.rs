@@ -10,9 +10,9 @@ use pem_rfc7468::LineEnding;
 use serde_json::json;
 
 use super::super::{Console, Ended, data, output};
-use crate::credential::Role;
 use crate::error::{Error, Result};
-use crate::object::export::{Exported, export};
+use crate::keyfile::export::{Exported, export};
+use crate::object::partition::Role;
 use crate::object::pkcs11::class_name;
 use crate::object::{Handle, SlotId};
 use crate::secret::SecretBytes;

@@ -6,8 +6,8 @@ use super::super::{Console, Ended};
 use super::Target;
 use super::made::{AT_ONCE, store};
 use crate::error::{Error, Result};
+use crate::keyfile::generate::{EcCurve, GenerateError, KeyPair, KeyPairType, generate_key_pair};
 use crate::object::Object;
-use crate::object::generate::{EcCurve, GenerateError, KeyPair, KeyPairType, generate_key_pair};
 use crate::object::new::{self, NewError, SecretKeyType};
 
 /// `object generate`

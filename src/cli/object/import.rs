@@ -9,7 +9,7 @@ use super::super::{Console, Ended};
 use super::Target;
 use super::made::{AT_ONCE, store};
 use crate::error::{Error, Result};
-use crate::object::import::{self, Imported, LeftOut, MAX_FILE_BYTES, RawType};
+use crate::keyfile::import::{self, Imported, LeftOut, MAX_FILE_BYTES, RawType};
 use crate::secret::SecretBytes;
 use crate::shown;
 

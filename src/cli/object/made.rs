@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::super::progress::Progress;
 use super::super::{Console, Ended, output};
 use super::Target;
-use crate::credential::Role;
 use crate::error::{Error, Result};
 use crate::hsm::Added;
 use crate::interrupt::Interrupt;
+use crate::object::partition::Role;
 use crate::object::pkcs11::class_name;
 use crate::object::{Object, SlotId};
 

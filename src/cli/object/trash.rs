@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::super::password::confirm;
 use super::super::{Console, Ended, output};
-use crate::credential::Role;
 use crate::error::{Error, Result};
 use crate::hsm::{self, Arrived, DamagedRow, Hsm, TrashFile, TrashName};
+use crate::object::partition::Role;
 use crate::object::pkcs11::class_name;
 use crate::object::{Handle, SlotId, show};
 

@@ -1,4 +1,4 @@
-//! `partition clone`: objects of the active slot to another, its session as lunacm's reads (DESIGN.md 6).
+//! `partition clone`: objects of the active slot to another, its session as lunacm's reads (docs/commands.md, "partition clone on a terminal").
 
 use std::panic::resume_unwind;
 use std::str::FromStr;
@@ -9,10 +9,11 @@ use clap::Args;
 use super::super::password::{ask, confirm, target_password_missing};
 use super::super::{Console, Ended, output};
 use super::clone_report::Report;
-use crate::credential::{Role, Secret, SlotKind};
+use crate::credential::Secret;
 use crate::error::{Error, Result};
 use crate::hsm::{Hsm, Selection, SlotError};
 use crate::interrupt::Interrupt;
+use crate::object::partition::{Role, SlotKind};
 use crate::object::{Handle, SlotId};
 use crate::secret::SecretBytes;
 

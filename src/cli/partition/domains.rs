@@ -7,8 +7,8 @@ use serde_json::json;
 use super::super::password::confirm;
 use super::super::{Console, Ended, output};
 use super::init::Domain;
-use crate::credential::Role;
 use crate::error::Result;
+use crate::object::partition::Role;
 use crate::object::{SlotId, show};
 
 /// `partition domainadd`

@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::super::{Console, Ended, output};
 use super::set::Retention;
-use crate::credential::{Role, SlotKind};
 use crate::error::Result;
 use crate::hsm::{RoleState, SlotRow};
+use crate::object::partition::{Role, SlotKind};
 use crate::object::{SlotId, show};
 
 /// `partition showinfo`

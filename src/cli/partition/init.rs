@@ -12,13 +12,15 @@ use super::super::password::{ask_domain, confirm};
 use super::super::shares::{Issued, ask_line};
 use super::super::{Console, Ended, output};
 use super::set::Retention;
-use crate::credential::{Quorum, QuorumSecret, Secret, SlotKind};
+use crate::credential::{QuorumSecret, Secret};
 use crate::domain::{self, DomainKey};
 use crate::error::{Error, Result};
 use crate::hsm::{
     DEFAULT_CAPACITY_OBJECTS, DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, Hsm, NewPartition,
     PartitionMark, Policies, SlotError,
 };
+use crate::object::partition::SlotKind;
+use crate::object::sealed::Quorum;
 use crate::object::{SlotId, show};
 use crate::secret::SecretBytes;
 

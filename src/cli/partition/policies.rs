@@ -5,10 +5,10 @@ use serde_json::json;
 
 use super::super::password::confirm;
 use super::super::{Console, Ended, output};
-use crate::credential::{Role, SlotKind};
 use crate::error::{Error, Result};
 use crate::hsm::Policy;
 use crate::object::SlotId;
+use crate::object::partition::{Role, SlotKind};
 
 /// `partition changepolicy`
 #[derive(Args)]

@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::super::password::confirm;
 use super::super::{Console, Ended, output};
-use crate::credential::Role;
 use crate::error::{Error, Result};
 use crate::hsm::{Hsm, PartitionMark};
+use crate::object::partition::Role;
 use crate::object::{SlotId, show};
 
 /// `partition clear` and `partition delete`

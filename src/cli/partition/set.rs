@@ -8,10 +8,10 @@ use serde_json::json;
 
 use super::super::password::confirm;
 use super::super::{Console, Ended, output};
-use crate::credential::Role;
 use crate::error::Result;
 use crate::hsm::Settings;
 use crate::object::SlotId;
+use crate::object::partition::Role;
 
 /// `partition set`
 #[derive(Args)]

@@ -7,9 +7,9 @@ use serde_json::json;
 use super::super::password::confirm;
 use super::super::{Console, Ended, output};
 use super::clone::{Target, source, target_secret};
-use crate::credential::Role;
 use crate::error::Result;
 use crate::object::SlotId;
+use crate::object::partition::Role;
 
 /// `partition smkclone`
 #[derive(Args)]

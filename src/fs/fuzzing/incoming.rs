@@ -1,4 +1,4 @@
-//! Requests on one open file under a handle name, in any order, against what DESIGN.md 2 says of them.
+//! Requests on one open file under a handle name, in any order, against what docs/mount.md says of them.
 
 use super::super::incoming::{Ends, Incoming, Step, VerdictAt};
 use super::super::node::Node;

@@ -43,7 +43,7 @@ fn handles_of(store: &Store, slot: u32) -> Vec<u64> {
         .collect()
 }
 
-/// DESIGN.md 6: "Its session reads exactly". Slot 1 chooses handles within its capacity of 141 and has all
+/// docs/commands.md, "partition clone on a terminal": "Its session reads exactly". Slot 1 chooses handles within its capacity of 141 and has all
 /// but 28 and 141, so that what asks for 124 and 140 gets 141 and 28.
 fn prepared_for_the_transcript() -> Store {
     let store = Store::empty();

@@ -4,8 +4,10 @@ use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce, Tag};
 use hkdf::Hkdf;
 use sha2::Sha256;
+use slotfs::credential::Binding;
 use slotfs::credential::kdf::argon2id;
-use slotfs::credential::{Binding, Credential, KdfParams, Method, Role};
+use slotfs::object::partition::Role;
+use slotfs::object::sealed::{Credential, KdfParams, Method};
 
 use crate::disk::Image;
 use crate::fixture::{Store, password};
@@ -73,7 +75,7 @@ impl Base {
         fresh
     }
 
-    /// Wraps each slot key anew under the same password at the lowest cost (DESIGN.md 5, "Credentials").
+    /// Wraps each slot key anew under the same password at the lowest cost (docs/format.md, "Credentials").
     fn make_logins_cheap(&self) {
         let db = rusqlite::Connection::open(self.store.path("store.db")).unwrap();
         let rows: Vec<(u32, u64, i64, u8, Credential)> = db

@@ -5,7 +5,9 @@ use std::fs;
 use data_encoding::{BASE64, HEXLOWER};
 use rusqlite::Connection;
 use serde_json::Value;
-use slotfs::credential::{Binding, Credential, KdfParams, Method, Purpose, Role, SealedRow};
+use slotfs::credential::{self, Binding, Purpose};
+use slotfs::object::partition::Role;
+use slotfs::object::sealed::{Credential, KdfParams, Method, SealedRow};
 use slotfs::secret::SecretBytes;
 
 use crate::fixture::{Mount, Store, assert_errno, names, password, store_excl, store_trunc};
@@ -111,7 +113,7 @@ fn a_later_slot_header_is_refused_by_its_version() {
     store.run_in(0, "partition contents").ok();
 }
 
-/// Opens slot 0's header with its password, changes it, and seals it for the same place (DESIGN.md 5).
+/// Opens slot 0's header with its password, changes it, and seals it for the same place (docs/format.md, "Sealed rows").
 fn reseal_header(store: &Store, change: impl FnOnce(&mut [u8])) {
     let connection = Connection::open(store.path("store.db")).unwrap();
     let (id, credential, serial) = connection
@@ -140,9 +142,8 @@ fn reseal_header(store: &Store, change: impl FnOnce(&mut [u8])) {
         role: Role::Co,
         id,
     };
-    let key = credential
-        .unwrap(&SecretBytes::new(password(0).into_bytes()).into(), binding)
-        .unwrap();
+    let password = SecretBytes::new(password(0).into_bytes()).into();
+    let key = credential::open(&credential, &password, binding).unwrap();
     let (aad, header) = connection
         .query_row(
             "SELECT slot, serial, label, kind, version, capacity_objects, capacity_bytes, retention_secs,
@@ -166,7 +167,7 @@ fn reseal_header(store: &Store, change: impl FnOnce(&mut [u8])) {
         .unwrap();
     let opened = key.open(Purpose::Header, &aad, &SealedRow::stored(header));
     let mut plain = opened
-        .expect("the header opens as DESIGN.md says")
+        .expect("the header opens as docs/format.md says")
         .bytes()
         .to_vec();
     change(&mut plain);

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use slotfs::credential::{Role, Secret};
+use slotfs::credential::Secret;
 use slotfs::domain::{DomainKey, new_key_file};
 use slotfs::hsm::{
     Access, Arrived, Error, Finding, Hsm, NewPartition, Policies, Selection, SlotFault, new_serial,
     wait,
 };
 use slotfs::object::new::{Naming, SecretKeyType, generate_secret_key};
+use slotfs::object::partition::Role;
 use slotfs::object::{Handle, SlotId};
 use slotfs::secret::SecretBytes;
 

@@ -272,7 +272,7 @@ fn a_flush_with_nothing_written() {
     assert_eq!(hsm.list(1), ["1"], "nothing came of nothing");
 }
 
-/// Where DESIGN.md is silent: an empty file by `O_EXCL` (cp, install, tar) is refused at close, so that none
+/// An empty file by `O_EXCL` (cp, install, tar) is refused at close, so that none
 /// of them reports success for it; "not sticky", so that shells may close a duplicate first.
 #[test]
 fn an_empty_file() {
@@ -607,7 +607,7 @@ fn copy_file_range_of_an_object_that_another_opened_by_o_trunc() {
     drop(other);
 }
 
-/// truncate by path: EPERM (where DESIGN.md is silent).
+/// truncate by path: EPERM (docs/mount.md, "What each request does").
 #[test]
 fn truncate_by_path() {
     let hsm = two_slots(1);

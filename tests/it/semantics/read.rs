@@ -45,7 +45,7 @@ fn size_and_blocks() {
         assert_eq!(
             bytes.len(),
             16 + 64 + 32 + payload as usize + 16,
-            "DESIGN.md section 4"
+            "docs/format.md"
         );
     }
     assert!(hsm.blob(0, 4).len() > 50_000);

@@ -260,7 +260,7 @@ fn out_of_the_mount_and_back() {
     store_excl(&hsm.file(0, 1), &blob).unwrap();
 }
 
-/// Where DESIGN.md is silent: a staging *folder*, which `rsync --delay-updates` collects its files in and
+/// A staging *folder*, which `rsync --delay-updates` collects its files in and
 /// without which it discards all of them and ends with 0.
 #[test]
 fn a_staging_folder() {

@@ -76,7 +76,7 @@ fn tools_that_set_a_size_are_told_that_none_was_set() {
     unchanged(&hsm, &blobs, "a handle that is free");
 }
 
-/// Each request by itself, where DESIGN.md is silent.
+/// Each request by itself.
 #[test]
 fn a_size_and_nothing_written() {
     let hsm = two_slots(1);

@@ -1,0 +1,159 @@
+//! Changing a partition: its header sealed anew with all that it names, in one transaction.
+
+use std::sync::{Arc, PoisonError};
+
+use super::header::{Header, domain_aad, header_aad, smk_aad};
+use super::{Hsm, Session};
+use super::{Result, SlotError, SlotFault};
+use slotfs_object::SlotId;
+use slotfs_object::partition::Role;
+use slotfs_object::sealed::SealedRow;
+use slotfs_object::secret::Key;
+use slotfs_seal::credential::{Purpose, SlotKey};
+use slotfs_seal::domain::DomainKey;
+use slotfs_store::{
+    Changed, CredentialRow, DomainRow, KeyRows, Objects, SlotChange, SlotRow, SmkRow,
+};
+
+/// A partition as it is to be. Nothing of it counts before [`Hsm::commit_change`].
+pub(super) struct Change {
+    /// What is in clear; its generation and header are set when it is committed.
+    pub row: SlotRow,
+    /// Every credential.
+    pub credentials: Vec<CredentialRow>,
+    /// Every domain, the primary one first, and storage master key, the active one first.
+    pub keys: KeyRows,
+    /// What everything is sealed under.
+    pub slot_key: SlotKey,
+    /// What becomes of the objects.
+    pub objects: Objects,
+}
+
+impl Hsm {
+    /// The session of the role that may change this.
+    pub(super) fn officer(&self, slot: SlotId, roles: &[Role]) -> Result<Arc<Session>> {
+        if self.is_read_only() {
+            return Err(SlotError::ReadOnly("the store is read-only").at(slot));
+        }
+        let session = self.session(slot)?;
+        match (session.role(), roles.first()) {
+            (role, Some(&needed)) if !roles.contains(&role) => {
+                Err(SlotError::RoleNeeded { role, needed }.at(slot))
+            }
+            _ => Ok(session),
+        }
+    }
+
+    /// The partition as `session` sees it, to be changed.
+    pub(super) fn change_of(&self, session: &Session) -> Result<Change> {
+        let slot = session.slot();
+        let (row, mut keys) = self.store.slot_with_keys(slot)?;
+        if row.as_version() != session.row().as_version() {
+            self.refresh()?;
+            return Err(SlotFault::Changed.at(slot).into());
+        }
+        let place = |named: &[i64], id| named.iter().position(|it| *it == id);
+        let named = &session.header().domains;
+        keys.domains.retain(|domain| named.contains(&domain.id));
+        keys.domains.sort_by_key(|domain| place(named, domain.id));
+        let named = &session.header().smks;
+        keys.smks.retain(|smk| named.contains(&smk.id));
+        keys.smks.sort_by_key(|smk| place(named, smk.id));
+        let mut credentials = self.store.credentials(slot)?;
+        credentials.retain(|credential| session.names_credential(credential.id));
+        Ok(Change {
+            row,
+            credentials,
+            keys,
+            slot_key: session.slot_key().clone(),
+            objects: Objects::Keep,
+        })
+    }
+
+    /// Makes the change, and goes on with the login over the partition as it then is.
+    ///
+    /// # Errors
+    /// [`Error::SlotChanged`] when another process was first: nothing was done.
+    pub(super) fn commit_change(&self, session: &Session, mut change: Change) -> Result<Changed> {
+        let slot = session.slot();
+        let from = session.row().as_version();
+        let header = Header {
+            generation: session.row().generation + 1,
+            credentials: change.credentials.iter().map(|it| it.id).collect(),
+            domains: change.keys.domains.iter().map(|it| it.id).collect(),
+            smks: change.keys.smks.iter().map(|it| it.id).collect(),
+        };
+        change.row.generation = header.generation;
+        change.row.header =
+            change
+                .slot_key
+                .seal(Purpose::Header, &header_aad(&change.row), &header.encode())?;
+        // What was sealed must open: a header that does not would shut everybody out.
+        let after = Session::open(
+            change.row.clone(),
+            session.role(),
+            change.slot_key,
+            &change.keys,
+        )?;
+        let outcome = self.store.change_slot(SlotChange {
+            from,
+            row: change.row,
+            credentials: change.credentials,
+            keys: change.keys,
+            objects: change.objects,
+        });
+        if outcome.as_ref().is_err_and(|e| e.is_changed()) {
+            self.refresh()?;
+        }
+        let changed = outcome?;
+        let _not_while_refreshing = self
+            .refreshing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Who is logged in as somebody else is looked after by the next refresh.
+        if let Ok(there) = self.session(slot)
+            && there.role() == after.role()
+            && there.row().as_version() == from
+        {
+            self.replace(&there, Some(after));
+            // Its blobs may be others now, as when another process had done it.
+            if let Some(listener) = self.on_change.get() {
+                listener(slot);
+            }
+        }
+        slotfs_object::secret::wipe_stack();
+        Ok(changed)
+    }
+}
+
+/// A domain's row, sealed for a place of its own.
+pub(super) fn seal_domain(
+    slot_key: &SlotKey,
+    serial: u64,
+    label: &str,
+    key: &DomainKey,
+) -> Result<DomainRow> {
+    let id = super::init::random_id()?;
+    let kind = key.kind();
+    let aad = domain_aad(serial, kind, id, label);
+    Ok(DomainRow {
+        id,
+        kind,
+        label: label.to_owned(),
+        sealed: slot_key.seal(Purpose::Domain, &aad, key.key().bytes())?,
+    })
+}
+
+/// A storage master key's row, sealed for a place of its own.
+pub(super) fn seal_smk(slot_key: &SlotKey, serial: u64, smk: &Key) -> Result<SmkRow> {
+    let id = super::init::random_id()?;
+    Ok(SmkRow {
+        id,
+        sealed: slot_key.seal(Purpose::Smk, &smk_aad(serial, id), smk.bytes())?,
+    })
+}
+
+/// A row that nothing is sealed in yet.
+pub(super) fn no_header() -> SealedRow {
+    SealedRow::stored(Vec::new())
+}

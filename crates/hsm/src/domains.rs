@@ -1,0 +1,177 @@
+//! The domains of a slot, up to three: added, relabelled, put first, removed (docs/domains.md). All of it is
+//! the partition officer's.
+
+use thiserror::Error as ThisError;
+
+use super::amend::seal_domain;
+use super::init::is_label;
+use super::session::Domain;
+use super::{Error, Result, SlotError};
+use super::{Hsm, Session};
+use slotfs_object::SlotId;
+use slotfs_object::partition::Role;
+use slotfs_seal::blob::MAX_STANZAS;
+use slotfs_seal::domain::DomainKey;
+
+/// Why the domains of a slot stay as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
+pub enum DomainFault {
+    /// It has three.
+    #[error("it has {MAX_STANZAS} domains, and that is the most")]
+    Full,
+    /// Another label is meant.
+    #[error("it has no domain of that label")]
+    NoSuchLabel,
+    /// The label names another one.
+    #[error("it has a domain of that label")]
+    LabelTaken,
+    /// Not a label.
+    #[error("a domain label has 1 to 32 printable characters")]
+    BadLabel,
+    /// The same secret under another label.
+    #[error("it has that domain already, under another label")]
+    Duplicate,
+    /// A slot is never without.
+    #[error("it is the only domain, and a slot has at least one")]
+    Last,
+    /// The primary one.
+    #[error("it is the primary domain")]
+    Primary,
+}
+
+impl Hsm {
+    /// What the domains of a slot are called, in clear: those of one that is logged in to, the primary one
+    /// first; else by label, and not known to be the ones that count.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn domain_labels(&self, slot: SlotId) -> Result<Vec<String>> {
+        if let Ok(session) = self.session(slot) {
+            return Ok(session
+                .domains()
+                .iter()
+                .map(|it| it.label.clone())
+                .collect());
+        }
+        let mut labels: Vec<String> = self
+            .store
+            .domains(slot)?
+            .into_iter()
+            .map(|row| row.label)
+            .collect();
+        labels.sort();
+        Ok(labels)
+    }
+
+    /// Gives a slot another domain, which is then its primary one where `primary` says so.
+    ///
+    /// # Errors
+    /// [`Error::Domain`], [`Error::RoleNeeded`], [`Error::SlotChanged`].
+    pub fn add_domain(
+        &self,
+        slot: SlotId,
+        key: &DomainKey,
+        label: &str,
+        primary: bool,
+    ) -> Result<()> {
+        let session = self.officer(slot, &[Role::Po])?;
+        check_label(slot, label)?;
+        let fault = |why| Err(fault(slot, label, why));
+        let there = session.domains();
+        if there.iter().any(|domain| domain.key.key() == key.key()) {
+            return fault(DomainFault::Duplicate);
+        }
+        if there.iter().any(|domain| domain.label == label) {
+            return fault(DomainFault::LabelTaken);
+        }
+        if there.len() >= MAX_STANZAS {
+            return fault(DomainFault::Full);
+        }
+        let mut change = self.change_of(&session)?;
+        let row = seal_domain(session.slot_key(), session.row().serial, label, key)?;
+        let at = if primary {
+            0
+        } else {
+            change.keys.domains.len()
+        };
+        change.keys.domains.insert(at, row);
+        self.commit_change(&session, change)?;
+        log::info!("slot {slot}: a domain was added");
+        Ok(())
+    }
+
+    /// Takes a domain from a slot: what only it opens, the slot takes in no more.
+    ///
+    /// # Errors
+    /// As [`Self::add_domain`]; the primary domain and the last one stay.
+    pub fn delete_domain(&self, slot: SlotId, label: &str) -> Result<()> {
+        let session = self.officer(slot, &[Role::Po])?;
+        let (at, _) = find(&session, label)?;
+        let mut change = self.change_of(&session)?;
+        if change.keys.domains.len() == 1 {
+            return Err(fault(slot, label, DomainFault::Last));
+        }
+        if at == 0 {
+            return Err(fault(slot, label, DomainFault::Primary));
+        }
+        change.keys.domains.remove(at);
+        self.commit_change(&session, change)?;
+        log::info!("slot {slot}: a domain was deleted");
+        Ok(())
+    }
+
+    /// Gives a domain another label, or makes it the primary one, or both.
+    ///
+    /// # Errors
+    /// As [`Self::add_domain`].
+    pub fn change_domain(
+        &self,
+        slot: SlotId,
+        label: &str,
+        new_label: Option<&str>,
+        primary: bool,
+    ) -> Result<()> {
+        let session = self.officer(slot, &[Role::Po])?;
+        let (at, domain) = find(&session, label)?;
+        let mut change = self.change_of(&session)?;
+        if let Some(new) = new_label.filter(|new| *new != label) {
+            check_label(slot, new)?;
+            if session.domains().iter().any(|other| other.label == new) {
+                return Err(fault(slot, new, DomainFault::LabelTaken));
+            }
+            change.keys.domains[at] =
+                seal_domain(session.slot_key(), session.row().serial, new, &domain.key)?;
+        }
+        if primary {
+            let row = change.keys.domains.remove(at);
+            change.keys.domains.insert(0, row);
+        }
+        self.commit_change(&session, change)?;
+        log::info!("slot {slot}: a domain was changed");
+        Ok(())
+    }
+}
+
+/// # Errors
+/// [`DomainFault::BadLabel`] unless it has 1 to 32 printable characters.
+pub(super) fn check_label(slot: SlotId, label: &str) -> Result<()> {
+    if is_label(label) {
+        Ok(())
+    } else {
+        Err(fault(slot, label, DomainFault::BadLabel))
+    }
+}
+
+fn find<'a>(session: &'a Session, label: &str) -> Result<(usize, &'a Domain)> {
+    session
+        .domains()
+        .iter()
+        .enumerate()
+        .find(|(_, domain)| domain.label == label)
+        .ok_or_else(|| fault(session.slot(), label, DomainFault::NoSuchLabel))
+}
+
+fn fault(slot: SlotId, label: &str, why: DomainFault) -> Error {
+    let label = slotfs_object::show::escape(label);
+    SlotError::Domain { label, why }.at(slot)
+}

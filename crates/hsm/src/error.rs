@@ -1,0 +1,311 @@
+//! Why the HSM did not do what it was asked, and what that is called by each who meets it.
+
+use thiserror::Error as ThisError;
+
+use super::{DomainFault, PolicyFault, SmkFault};
+use slotfs_object::partition::{Role, SlotKind};
+use slotfs_object::{Handle, Ouid, SlotId};
+use slotfs_seal::blob::Fault;
+use slotfs_seal::credential::ShareFault;
+use slotfs_store::{self as store, DamagedRow, SlotFault, StoreFault};
+
+mod outcome;
+
+pub use outcome::{Outcome, ResultCode, code, exit};
+
+/// What went wrong. Names slot and object; never holds a secret, nor the content of an object.
+#[derive(Clone, Debug, ThisError)]
+pub enum Error {
+    /// One slot, or an object in it.
+    #[error("slot {slot}: {why}")]
+    Slot {
+        /// The slot.
+        slot: SlotId,
+        /// What is wrong.
+        why: SlotError,
+    },
+    /// One object's row cannot be used.
+    #[error("store damaged: {0}")]
+    ObjectDamaged(DamagedRow),
+    /// Content of the store does not hold that belongs to no single slot.
+    #[error("store damaged: {0}")]
+    Damaged(String),
+    /// The object was destroyed, or its partition was.
+    #[error("the object is gone")]
+    Gone,
+    /// The store as a whole, or a backup of it.
+    #[error(transparent)]
+    Store(store::Error),
+    /// The system has no random numbers to give.
+    #[error("the system gave no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+    /// The object is larger than a payload can be.
+    #[error("the object cannot be stored: {0}")]
+    ObjectRefused(String),
+}
+
+/// What is wrong with one slot, or with an object that it has or was to take.
+#[derive(Clone, Debug, ThisError)]
+pub enum SlotError {
+    /// What the store says of it.
+    #[error(transparent)]
+    Stored(SlotFault),
+    /// Nobody is logged in.
+    #[error("nobody is logged in")]
+    NotLoggedIn,
+    /// Somebody is logged in already.
+    #[error("{role} is logged in already")]
+    AlreadyLoggedIn {
+        /// Who is.
+        role: Role,
+        /// Who wants to be.
+        wanted: Role,
+    },
+    /// Another role is logged in than the one that may do this.
+    #[error("this needs {needed}, and {role} is logged in")]
+    RoleNeeded {
+        /// The role that is logged in.
+        role: Role,
+        /// The role that may.
+        needed: Role,
+    },
+    /// The password is not the role's.
+    #[error("wrong password for {role}, {left} attempts left")]
+    PasswordWrong {
+        /// The role that was tried.
+        role: Role,
+        /// Attempts before the role locks.
+        left: u32,
+    },
+    /// A key share that is not one of the role's.
+    #[error("{share} was refused as a key share of {role}: {why}")]
+    ShareRefused {
+        /// The role that was tried.
+        role: Role,
+        /// What the user called it.
+        share: String,
+        /// What is wrong with it.
+        why: ShareFault,
+    },
+    /// Fewer key shares than it takes.
+    #[error("{have} of {need} key shares of {role} were given")]
+    SharesMissing {
+        /// The role that was tried.
+        role: Role,
+        /// How many there are.
+        have: usize,
+        /// How many it takes.
+        need: usize,
+    },
+    /// A password where the slot asks for key shares, or the reverse.
+    #[error("{}", what_it_takes(*.0))]
+    OtherAuthentication(SlotKind),
+    /// Too many wrong passwords.
+    #[error("{0} is locked after too many wrong passwords")]
+    RoleLocked(Role),
+    /// The slot has no such role.
+    #[error("{0} is not initialized")]
+    RoleMissing(Role),
+    /// The role has a password already.
+    #[error("{0} is initialized already")]
+    RoleExists(Role),
+    /// Argon2id did not get its memory; the attempt was not counted.
+    #[error("not enough memory to derive the password's key ({kib} KiB); no attempt was counted")]
+    NoMemory {
+        /// What the credential asks for.
+        kib: u32,
+    },
+    /// A password, a label or the like has a form that slots do not take.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// The role or the mount may not write.
+    #[error("{0}")]
+    ReadOnly(&'static str),
+    /// A policy stays as it is.
+    #[error("policy {policy}: {why}")]
+    Policy {
+        /// lunacm's number of it.
+        policy: u32,
+        /// Why.
+        why: PolicyFault,
+    },
+    /// The domains stay as they are.
+    #[error("domain '{label}': {why}")]
+    Domain {
+        /// The label that was given, escaped.
+        label: String,
+        /// Why.
+        why: DomainFault,
+    },
+    /// The storage master keys stay as they are.
+    #[error("{0}")]
+    Smk(SmkFault),
+    /// A policy of the source forbids it.
+    #[error("policy forbids cloning a {0}")]
+    PolicyForbids(String),
+    /// A policy of the target forbids it. A refusal of its own: at EPERM for a verdict, tools would retry another way
+    /// instead of reporting it.
+    #[error("policy forbids taking in a {0}")]
+    PolicyRefuses(String),
+    /// Objects of a V1 slot, which a V0 slot cannot open.
+    #[error(
+        "it is V1 and seals under its storage master key, which slot {target} as V0 cannot hold"
+    )]
+    NotForV0 {
+        /// The slot that was to take them.
+        target: SlotId,
+    },
+    /// A blob that the slot's domains do not verify.
+    #[error("the blob was not accepted: {0}")]
+    Unverified(Fault),
+    /// An authentic payload from a later version.
+    #[error("the object's payload has version {0}, this build knows 1")]
+    PayloadVersion(u8),
+    /// A blob written under the identity of another object than the one in it.
+    #[error("the blob holds object {ouid}, not {named} as its name says")]
+    OtherIdentity {
+        /// The object in the blob.
+        ouid: Ouid,
+        /// The object that its name says.
+        named: Ouid,
+    },
+    /// No such object.
+    #[error("there is no object {0}")]
+    NoSuchObject(Handle),
+    /// No object of that identity.
+    #[error("there is no object with identity {0}")]
+    NoSuchIdentity(Ouid),
+    /// Not, or not any more, in the trash.
+    #[error("there is no {0} in the trash")]
+    NotInTrash(String),
+}
+
+impl SlotError {
+    /// The error that says this of `slot`.
+    pub fn at(self, slot: SlotId) -> Error {
+        Error::Slot { slot, why: self }
+    }
+}
+
+impl From<SlotFault> for SlotError {
+    fn from(why: SlotFault) -> Self {
+        match why {
+            // The login was one to the partition that is not there any more.
+            SlotFault::Replaced => Self::NotLoggedIn,
+            why => Self::Stored(why),
+        }
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Slot { slot, why } => SlotError::from(why).at(slot),
+            store::Error::Object(row) => Self::ObjectDamaged(row),
+            store::Error::Damaged(what) => Self::Damaged(what),
+            store::Error::Gone => Self::Gone,
+            store::Error::Random(error) => Self::Random(error),
+            error => Self::Store(error),
+        }
+    }
+}
+
+impl Error {
+    /// `what` is wrong with the rows of `slot`.
+    pub(super) fn slot_damaged(slot: SlotId, what: impl Into<String>) -> Self {
+        SlotFault::Damaged(what.into()).at(slot).into()
+    }
+
+    /// What is wrong with a slot, where this is about one.
+    pub fn slot_error(&self) -> Option<&SlotError> {
+        match self {
+            Self::Slot { why, .. } => Some(why),
+            _ => None,
+        }
+    }
+
+    /// What the store says is wrong with a slot.
+    pub fn slot_fault(&self) -> Option<&SlotFault> {
+        match self.slot_error() {
+            Some(SlotError::Stored(fault)) => Some(fault),
+            _ => None,
+        }
+    }
+
+    /// What is wrong with the store as a whole.
+    pub fn store_fault(&self) -> Option<&StoreFault> {
+        match self {
+            Self::Store(store::Error::Store { why, .. }) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// Whether another process changed the slot while this was under way.
+    pub fn is_changed(&self) -> bool {
+        self.slot_fault() == Some(&SlotFault::Changed)
+    }
+
+    /// Whether no partition is in the slot.
+    pub fn is_no_such_slot(&self) -> bool {
+        self.slot_fault() == Some(&SlotFault::Missing)
+    }
+
+    /// Whether the handle that an object was to get is another's.
+    pub fn is_handle_taken(&self) -> bool {
+        matches!(self.slot_fault(), Some(SlotFault::HandleTaken(_)))
+    }
+
+    /// Whether no object has the handle.
+    pub fn is_no_such_object(&self) -> bool {
+        matches!(self.slot_error(), Some(SlotError::NoSuchObject(_)))
+    }
+
+    /// Whether the store cannot be written.
+    pub fn is_read_only_store(&self) -> bool {
+        self.store_fault() == Some(&StoreFault::ReadOnly)
+    }
+
+    /// Whether the store's files were found to be others than those that were opened.
+    pub fn is_store_lost(&self) -> bool {
+        matches!(self.store_fault(), Some(StoreFault::Lost(_)))
+    }
+
+    /// Whether the rows of one slot hold what slotfs does not write.
+    pub fn is_slot_damaged(&self) -> bool {
+        matches!(self.slot_fault(), Some(SlotFault::Damaged(_)))
+    }
+
+    /// Whether a part of the store is to blame that slotfs did not leave so.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::ObjectDamaged(_)) || self.is_slot_damaged()
+    }
+
+    /// Whether it is about one blob: the journal writes those down, whoever gives them.
+    pub fn is_verdict(&self) -> bool {
+        self.is_final() || self.slot_fault() == Some(&SlotFault::Full)
+    }
+
+    /// Whether the same bytes would fail again: what was staged of them is of no use.
+    pub fn is_final(&self) -> bool {
+        match self.slot_error() {
+            Some(SlotError::Stored(fault)) => matches!(fault, SlotFault::IdentityClash { .. }),
+            Some(
+                SlotError::Unverified(_)
+                | SlotError::OtherIdentity { .. }
+                | SlotError::PayloadVersion(_)
+                | SlotError::PolicyRefuses(_),
+            ) => true,
+            _ => false,
+        }
+    }
+}
+
+fn what_it_takes(kind: SlotKind) -> &'static str {
+    match kind {
+        SlotKind::Password => "a password slot takes a password; key shares do not apply",
+        SlotKind::Quorum => "a quorum slot takes key shares; -password does not apply",
+    }
+}
+
+/// What everything that can fail returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,294 @@
+//! What an error becomes for each who meets it: one row for each, so that none is forgotten in one of four places.
+
+use log::Level;
+
+use super::{Error, SlotError};
+use crate::{DomainFault, PolicyFault, SmkFault};
+use slotfs_seal::blob::Fault;
+use slotfs_seal::credential::ShareFault;
+use slotfs_store::{self as store, SlotFault, StoreFault};
+
+/// A result code as commands print it: a number and its PKCS#11 or vendor name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResultCode(pub u32, pub &'static str);
+
+impl std::fmt::Display for ResultCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "0x{:x} ({})", self.0, self.1)
+    }
+}
+
+/// Result codes: PKCS#11 3.1, and the vendor's from 0x80000000.
+pub mod code {
+    use super::ResultCode;
+
+    macro_rules! codes {
+        ($($name:ident = $number:literal),* $(,)?) => {$(
+            #[doc = concat!("CKR_", stringify!($name))]
+            pub const $name: ResultCode = ResultCode($number, concat!("CKR_", stringify!($name)));
+        )*};
+    }
+
+    codes! {
+        HOST_MEMORY = 0x2,
+        SLOT_ID_INVALID = 0x3,
+        FUNCTION_FAILED = 0x6,
+        ARGUMENTS_BAD = 0x7,
+        ATTRIBUTE_READ_ONLY = 0x10,
+        ATTRIBUTE_TYPE_INVALID = 0x12,
+        ATTRIBUTE_VALUE_INVALID = 0x13,
+        DATA_LEN_RANGE = 0x21,
+        DEVICE_ERROR = 0x30,
+        FUNCTION_CANCELED = 0x50,
+        KEY_UNEXTRACTABLE = 0x6a,
+        OBJECT_HANDLE_INVALID = 0x82,
+        PIN_INCORRECT = 0xa0,
+        TEMPLATE_INCONSISTENT = 0xd1,
+        TOKEN_WRITE_PROTECTED = 0xe2,
+        USER_ALREADY_LOGGED_IN = 0x100,
+        USER_NOT_LOGGED_IN = 0x101,
+        USER_PIN_NOT_INITIALIZED = 0x102,
+        USER_ANOTHER_ALREADY_LOGGED_IN = 0x104,
+        RANDOM_NO_RNG = 0x121,
+        USER_LOCKED_OUT = 0x8000_0007,
+        CLONING_PARAMETER_ALREADY_EXISTS = 0x8000_0008,
+        CLONING_PARAMETER_MISSING = 0x8000_0009,
+        SIM_VERSION_UNSUPPORTED = 0x8000_0018,
+        HSM_STORAGE_FULL = 0x8000_002a,
+        CONTAINER_OBJECT_STORAGE_FULL = 0x8000_002c,
+        OPERATION_NOT_ALLOWED = 0x8000_0030,
+        OBJECT_ALREADY_EXISTS = 0x8000_006f,
+        CONFIG_FAILS_DEPENDENCIES = 0x8000_007d,
+        SMK_ID_NOT_FOUND = 0x8000_0099,
+        FAILED_TO_CLONE_AN_OBJECT = 0x8000_0106,
+        CLONE_NOT_ATTEMPTED = 0x8000_0107,
+        OBJECT_TYPE_INVALID = 0x8000_0112,
+        DOMAIN_MANAGEMENT_NOT_ALLOWED = 0x8000_011c,
+        DOMAIN_LABEL_INVALID = 0x8000_011d,
+        DOMAIN_LABEL_ALREADY_EXISTS = 0x8000_011e,
+        DOMAIN_MAX_REACHED = 0x8000_011f,
+        DOMAIN_NO_PRIMARY = 0x8000_0120,
+    }
+}
+
+/// Exit statuses of every command. Numbers are never reused.
+pub mod exit {
+    /// Done.
+    pub const DONE: u8 = 0;
+    /// Some or all of the objects failed, or the operation was refused.
+    pub const FAILED: u8 = 1;
+    /// The command line is not usable.
+    pub const USAGE: u8 = 2;
+    /// Login failed, or is needed.
+    pub const LOGIN: u8 = 3;
+    /// The store could not be used.
+    pub const STORE: u8 = 4;
+    /// The mount could not be made or unmade.
+    pub const MOUNT: u8 = 5;
+    /// Stopped by Ctrl-C: what shells say of SIGINT.
+    pub const INTERRUPTED: u8 = 130;
+}
+
+/// What an error becomes for each who meets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// For the kernel, which hands it to the program that asked.
+    pub errno: i32,
+    /// What a command prints after `Command Result : `.
+    pub code: ResultCode,
+    /// The exit status of a command that ends with it.
+    pub exit: u8,
+    /// How loudly the log says it: a lookup that finds nothing is no warning.
+    pub level: Level,
+}
+
+impl Outcome {
+    /// Refused, and worth a warning in the log.
+    pub const fn refused(errno: i32, code: ResultCode) -> Self {
+        Self {
+            errno,
+            code,
+            exit: exit::FAILED,
+            level: Level::Warn,
+        }
+    }
+
+    /// The everyday answer to a request: a warning for each would hide the others.
+    pub const fn quiet(errno: i32, code: ResultCode) -> Self {
+        Self {
+            level: Level::Debug,
+            ..Self::refused(errno, code)
+        }
+    }
+
+    /// The login failed, or there is none.
+    const fn login(errno: i32, code: ResultCode) -> Self {
+        Self {
+            exit: exit::LOGIN,
+            ..Self::refused(errno, code)
+        }
+    }
+
+    /// What the user gave has a form that is not taken.
+    pub const USAGE: Self = Self {
+        exit: exit::USAGE,
+        ..Self::refused(libc::EINVAL, code::ARGUMENTS_BAD)
+    };
+
+    /// The store cannot be used, or not all of it.
+    const STORE: Self = Self {
+        errno: libc::EIO,
+        code: code::DEVICE_ERROR,
+        exit: exit::STORE,
+        level: Level::Error,
+    };
+}
+
+impl Error {
+    /// What it becomes for each who meets it.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Slot { why, .. } => why.outcome(),
+            Self::ObjectDamaged(_) | Self::Damaged(_) => Outcome::STORE,
+            Self::Gone => Outcome::quiet(libc::ESTALE, code::OBJECT_HANDLE_INVALID),
+            Self::Store(error) => of_store(error),
+            Self::Random(_) => Outcome {
+                level: Level::Error,
+                ..Outcome::refused(libc::EIO, code::RANDOM_NO_RNG)
+            },
+            Self::ObjectRefused(_) => Outcome::refused(libc::EINVAL, code::TEMPLATE_INCONSISTENT),
+        }
+    }
+}
+
+impl SlotError {
+    fn outcome(&self) -> Outcome {
+        let refused = Outcome::refused;
+        let login = Outcome::login;
+        match self {
+            Self::Stored(fault) => of_slot(fault),
+            Self::NotLoggedIn => Outcome {
+                level: Level::Debug,
+                ..login(libc::ENOKEY, code::USER_NOT_LOGGED_IN)
+            },
+            Self::AlreadyLoggedIn { role, wanted } if role == wanted => {
+                login(libc::EBUSY, code::USER_ALREADY_LOGGED_IN)
+            }
+            Self::AlreadyLoggedIn { .. } => {
+                login(libc::EBUSY, code::USER_ANOTHER_ALREADY_LOGGED_IN)
+            }
+            Self::RoleNeeded { .. } => login(libc::EACCES, code::USER_NOT_LOGGED_IN),
+            Self::ShareRefused {
+                why: ShareFault::Repeated,
+                ..
+            } => login(libc::EALREADY, code::PIN_INCORRECT),
+            Self::PasswordWrong { .. }
+            | Self::ShareRefused { .. }
+            | Self::OtherAuthentication(_) => login(libc::EKEYREJECTED, code::PIN_INCORRECT),
+            Self::SharesMissing { .. } => login(libc::EKEYREJECTED, code::USER_NOT_LOGGED_IN),
+            Self::RoleLocked(_) => login(libc::EKEYREVOKED, code::USER_LOCKED_OUT),
+            Self::RoleMissing(_) => login(libc::EKEYREJECTED, code::USER_PIN_NOT_INITIALIZED),
+            Self::RoleExists(_) => refused(libc::EEXIST, code::OPERATION_NOT_ALLOWED),
+            Self::NoMemory { .. } => Outcome {
+                level: Level::Error,
+                ..login(libc::ENOMEM, code::HOST_MEMORY)
+            },
+            Self::Malformed(_) => Outcome::USAGE,
+            Self::ReadOnly(_) => refused(libc::EROFS, code::TOKEN_WRITE_PROTECTED),
+            Self::Policy { why, .. } => match why {
+                PolicyFault::Dependency => refused(libc::EPERM, code::CONFIG_FAILS_DEPENDENCIES),
+                PolicyFault::Incapable => refused(libc::EPERM, code::OPERATION_NOT_ALLOWED),
+                PolicyFault::NotASwitch | PolicyFault::OutOfRange => Outcome::USAGE,
+            },
+            Self::Domain { why, .. } => refused(libc::EINVAL, of_domain(*why)),
+            Self::Smk(why) => match why {
+                SmkFault::Full => refused(libc::ENOSPC, code::CONTAINER_OBJECT_STORAGE_FULL),
+                SmkFault::NoSuchKey => refused(libc::EPERM, code::SMK_ID_NOT_FOUND),
+                SmkFault::None | SmkFault::V1Already | SmkFault::Active => {
+                    refused(libc::EPERM, code::OPERATION_NOT_ALLOWED)
+                }
+            },
+            Self::PolicyForbids(_) => refused(libc::EPERM, code::OPERATION_NOT_ALLOWED),
+            Self::PolicyRefuses(_) => refused(libc::EACCES, code::OPERATION_NOT_ALLOWED),
+            Self::NotForV0 { .. } => refused(libc::EACCES, code::SIM_VERSION_UNSUPPORTED),
+            Self::Unverified(Fault::NoSmk) => refused(libc::EACCES, code::SMK_ID_NOT_FOUND),
+            Self::Unverified(_) | Self::OtherIdentity { .. } => {
+                refused(libc::EACCES, code::FAILED_TO_CLONE_AN_OBJECT)
+            }
+            Self::PayloadVersion(_) => refused(libc::EPROTONOSUPPORT, code::OBJECT_TYPE_INVALID),
+            Self::NoSuchObject(_) | Self::NoSuchIdentity(_) | Self::NotInTrash(_) => {
+                Outcome::quiet(libc::ENOENT, code::OBJECT_HANDLE_INVALID)
+            }
+        }
+    }
+}
+
+fn of_domain(why: DomainFault) -> ResultCode {
+    match why {
+        DomainFault::Full => code::DOMAIN_MAX_REACHED,
+        DomainFault::NoSuchLabel => code::CLONING_PARAMETER_MISSING,
+        DomainFault::LabelTaken => code::DOMAIN_LABEL_ALREADY_EXISTS,
+        DomainFault::BadLabel => code::DOMAIN_LABEL_INVALID,
+        DomainFault::Duplicate => code::CLONING_PARAMETER_ALREADY_EXISTS,
+        DomainFault::Last => code::DOMAIN_MANAGEMENT_NOT_ALLOWED,
+        DomainFault::Primary => code::DOMAIN_NO_PRIMARY,
+    }
+}
+
+fn of_slot(fault: &SlotFault) -> Outcome {
+    let refused = Outcome::refused;
+    match fault {
+        SlotFault::Missing => Outcome::quiet(libc::ENOENT, code::SLOT_ID_INVALID),
+        SlotFault::Exists => refused(libc::EEXIST, code::FUNCTION_CANCELED),
+        // Above the store this is NotLoggedIn.
+        SlotFault::Replaced => Outcome::login(libc::ENOKEY, code::USER_NOT_LOGGED_IN),
+        SlotFault::Changed => refused(libc::EBUSY, code::FUNCTION_FAILED),
+        SlotFault::Full | SlotFault::TrashFull => {
+            refused(libc::ENOSPC, code::CONTAINER_OBJECT_STORAGE_FULL)
+        }
+        SlotFault::HandleTaken(_) => Outcome::quiet(libc::EEXIST, code::OBJECT_ALREADY_EXISTS),
+        SlotFault::IdentityClash { .. } => refused(libc::EEXIST, code::OBJECT_ALREADY_EXISTS),
+        SlotFault::NotDamaged { .. } => refused(libc::EINVAL, code::OBJECT_HANDLE_INVALID),
+        SlotFault::Damaged(_) => Outcome::STORE,
+    }
+}
+
+fn of_store(error: &store::Error) -> Outcome {
+    let refused = Outcome::refused;
+    match error {
+        store::Error::Store { why, .. } => match why {
+            StoreFault::DiskFull => Outcome {
+                errno: libc::ENOSPC,
+                code: code::HSM_STORAGE_FULL,
+                ..Outcome::STORE
+            },
+            StoreFault::ReadOnly => Outcome {
+                exit: exit::STORE,
+                ..refused(libc::EROFS, code::TOKEN_WRITE_PROTECTED)
+            },
+            // Said once, loudly, when it is found out; then every request fails with it.
+            StoreFault::Lost(_) => Outcome {
+                level: Level::Debug,
+                ..Outcome::STORE
+            },
+            StoreFault::ForeignSchema(_) | StoreFault::Failed(_) => Outcome::STORE,
+        },
+        store::Error::File { source, .. } => refused(
+            source.raw_os_error().unwrap_or(libc::EIO),
+            code::FUNCTION_FAILED,
+        ),
+        store::Error::Target { .. } => Outcome::USAGE,
+        store::Error::TargetExists(_) => refused(libc::EPERM, code::FUNCTION_CANCELED),
+        store::Error::Stopped(_) => Outcome {
+            exit: exit::INTERRUPTED,
+            ..refused(libc::EINTR, code::FUNCTION_CANCELED)
+        },
+        store::Error::Slot { why, .. } => of_slot(why),
+        store::Error::Object(_) | store::Error::Damaged(_) => Outcome::STORE,
+        store::Error::Gone => Outcome::quiet(libc::ESTALE, code::OBJECT_HANDLE_INVALID),
+        store::Error::Random(_) => Outcome {
+            level: Level::Error,
+            ..refused(libc::EIO, code::RANDOM_NO_RNG)
+        },
+    }
+}

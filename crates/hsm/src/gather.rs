@@ -1,0 +1,211 @@
+//! Key shares presented one by one, until they are enough (docs/kinds.md, "Quorum").
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Hsm;
+use super::{Result, SlotError};
+use slotfs_object::SlotId;
+use slotfs_object::partition::{Role, SlotKind};
+use slotfs_object::sealed::{Method, Quorum, ShareSet};
+use slotfs_object::secret::SecretBytes;
+use slotfs_seal::credential::{KeyShare, QuorumSecret, Secret, ShareFault};
+
+/// How long some shares wait for the others, unless said otherwise.
+const FORGET_AFTER: Duration = Duration::from_secs(5 * 60);
+
+/// The shares that one role has shown so far.
+pub struct Gathering {
+    slot: SlotId,
+    role: Role,
+    serial: u64,
+    set: ShareSet,
+    shares: Vec<KeyShare>,
+}
+
+impl Gathering {
+    /// How many it takes, of how many there are.
+    pub fn quorum(&self) -> Quorum {
+        self.set.quorum
+    }
+
+    /// How many there are so far.
+    pub fn have(&self) -> usize {
+        self.shares.len()
+    }
+
+    /// Takes the share in `text`; what they make, once they are enough. `name` is what errors call it.
+    ///
+    /// # Errors
+    /// [`Error::ShareRefused`]: that share is forgotten, the others stay.
+    pub fn add(&mut self, name: &str, text: &[u8]) -> Result<Option<Secret>> {
+        let (slot, role) = (self.slot, self.role);
+        let refused = |share: String, why| SlotError::ShareRefused { role, share, why }.at(slot);
+        let share = KeyShare::parse(text).map_err(|why| refused(name.to_owned(), why))?;
+        let refused = |why| {
+            let name = format!("{name} (share {} of {})", share.index, share.quorum.n());
+            refused(name, why)
+        };
+        share.check(&self.set, self.serial).map_err(refused)?;
+        if self.shares.iter().any(|there| there.index == share.index) {
+            return Err(refused(ShareFault::Repeated));
+        }
+        self.shares.push(share);
+        Ok(QuorumSecret::combine(&self.set, &self.shares).map(Secret::Quorum))
+    }
+}
+
+/// What became of what was written to a login file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presented {
+    /// It was enough.
+    LoggedIn,
+    /// A good share, and more are needed.
+    Share {
+        /// How many there are.
+        have: usize,
+        /// How many it takes.
+        need: usize,
+    },
+}
+
+/// The shares that are waiting for others, with the time of the last one.
+pub(super) struct Gathered {
+    sets: Mutex<HashMap<(SlotId, Role), (Gathering, Instant)>>,
+    forget_after_millis: AtomicU64,
+}
+
+impl Default for Gathered {
+    fn default() -> Self {
+        Self {
+            sets: Mutex::default(),
+            forget_after_millis: AtomicU64::new(millis(FORGET_AFTER)),
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Gathered {
+    fn sets(&self) -> MutexGuard<'_, HashMap<(SlotId, Role), (Gathering, Instant)>> {
+        self.sets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the shares for `slot`.
+    pub fn forget(&self, slot: SlotId) {
+        self.sets().retain(|(of, _), _| *of != slot);
+    }
+
+    /// Forgets all shares.
+    pub fn forget_all(&self) {
+        self.sets().clear();
+    }
+
+    /// Forgets the shares that have waited too long.
+    fn forget_old(&self) {
+        let limit = Duration::from_millis(self.forget_after_millis.load(Ordering::Relaxed));
+        self.sets().retain(|(slot, role), (gathering, last)| {
+            let fresh = last.elapsed() < limit;
+            let have = gathering.have();
+            if !fresh && have > 0 {
+                log::warn!(
+                    "slot {slot}: {have} key shares for {role} waited too long and are forgotten"
+                );
+            }
+            fresh
+        });
+    }
+}
+
+impl Hsm {
+    /// Begins to gather key shares of `role`.
+    ///
+    /// # Errors
+    /// [`Error::OtherAuthentication`] where it has a password, [`Error::RoleMissing`], [`Error::NoSuchSlot`].
+    pub fn gather(&self, slot: SlotId, role: Role) -> Result<Gathering> {
+        let row = self.slot(slot)?;
+        match self.credential_of(slot, role)?.credential.method {
+            Method::Quorum(set) => Ok(Gathering {
+                slot,
+                role,
+                serial: row.serial,
+                set,
+                shares: Vec::new(),
+            }),
+            Method::Password(_) => {
+                let kind = self.login_kind(slot, role)?;
+                Err(SlotError::OtherAuthentication(kind).at(slot))
+            }
+        }
+    }
+
+    /// Takes what was written to a login file: a password, which logs in, or a key share, the last of which does.
+    ///
+    /// # Errors
+    /// As [`Self::login`] and [`Gathering::add`].
+    pub fn present(&self, slot: SlotId, role: Role, message: &SecretBytes) -> Result<Presented> {
+        let kind = self.login_kind(slot, role)?;
+        // A share is no guess at a password, and a password no share with a mistake in it.
+        if KeyShare::looks_like(message.bytes()) != (kind == SlotKind::Quorum) {
+            return Err(SlotError::OtherAuthentication(kind).at(slot));
+        }
+        if kind == SlotKind::Password {
+            let password = message.clone().without_newline();
+            self.login(slot, role, &Secret::Password(password))?;
+            return Ok(Presented::LoggedIn);
+        }
+        self.gathered.forget_old();
+        let now = self.gather(slot, role)?;
+        let secret = {
+            let mut sets = self.gathered.sets();
+            // Issued again, or the partition made anew, since the first of them came: of no use any more.
+            sets.retain(|(of, whose), (there, _)| {
+                (*of, *whose) != (slot, role)
+                    || (there.serial, &there.set) == (now.serial, &now.set)
+            });
+            let (gathering, last) = sets.entry((slot, role)).or_insert((now, Instant::now()));
+            let Some(secret) = gathering.add("what was written", message.bytes())? else {
+                *last = Instant::now();
+                let (have, need) = (gathering.have(), usize::from(gathering.quorum().m()));
+                log::info!("slot {slot}: {have} of {need} key shares for {role}");
+                return Ok(Presented::Share { have, need });
+            };
+            sets.remove(&(slot, role));
+            secret
+        };
+        self.login(slot, role, &secret)?;
+        Ok(Presented::LoggedIn)
+    }
+
+    /// The shares that wait for others of a slot: role, how many there are, how many it takes.
+    pub fn waiting_shares(&self, slot: SlotId) -> Vec<(Role, usize, usize)> {
+        self.gathered.forget_old();
+        let mut waiting: Vec<_> = self
+            .gathered
+            .sets()
+            .iter()
+            .filter(|((of, _), (gathering, _))| *of == slot && gathering.have() > 0)
+            .map(|((_, role), (gathering, _))| {
+                (*role, gathering.have(), gathering.quorum().m().into())
+            })
+            .collect();
+        waiting.sort_unstable();
+        waiting
+    }
+
+    /// Forgets key shares that have waited for too long; for a daemon to call now and then.
+    pub fn forget_old_shares(&self) {
+        self.gathered.forget_old();
+    }
+
+    /// Sets how long some shares wait for the others.
+    pub fn forget_shares_after(&self, time: Duration) {
+        self.gathered
+            .forget_after_millis
+            .store(millis(time), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,168 @@
+//! The slot header and what rows are sealed for: the associated data of docs/format.md, "Sealed rows".
+
+use slotfs_object::partition::DomainKind;
+use slotfs_store::{Place, SlotRow};
+
+/// The header's first byte. Version 1 had no storage master keys.
+pub const VERSION: u8 = 2;
+const WITHOUT_SMKS: u8 = 1;
+
+/// What the sealed header says: the rows that count. A credential or domain row that it does not name,
+/// put back from an old copy, is not used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Grows with every change.
+    pub generation: u64,
+    /// The current credentials.
+    pub credentials: Vec<i64>,
+    /// The current domains, the primary one first.
+    pub domains: Vec<i64>,
+    /// The storage master keys, the active one first.
+    pub smks: Vec<i64>,
+}
+
+impl Header {
+    /// version, generation, then each list with its length before it.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        bytes.extend_from_slice(&self.generation.to_le_bytes());
+        for ids in [&self.credentials, &self.domains, &self.smks] {
+            // A slot has sixteen of each at most.
+            bytes.push(ids.len() as u8);
+            bytes.extend(ids.iter().flat_map(|id| id.to_le_bytes()));
+        }
+        bytes
+    }
+
+    /// `None` for what [`Self::encode`] did not write.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (&version, rest) = bytes.split_first()?;
+        if ![WITHOUT_SMKS, VERSION].contains(&version) {
+            return None;
+        }
+        let (generation, rest) = rest.split_first_chunk()?;
+        let (credentials, rest) = ids(rest)?;
+        let (domains, rest) = ids(rest)?;
+        let (smks, rest) = match version {
+            WITHOUT_SMKS => (Vec::new(), rest),
+            _ => ids(rest)?,
+        };
+        rest.is_empty().then_some(Self {
+            generation: u64::from_le_bytes(*generation),
+            credentials,
+            domains,
+            smks,
+        })
+    }
+}
+
+fn ids(bytes: &[u8]) -> Option<(Vec<i64>, &[u8])> {
+    let (&count, rest) = bytes.split_first()?;
+    let (ids, rest) = rest.split_at_checked(usize::from(count) * 8)?;
+    let ids = ids
+        .chunks_exact(8)
+        .map(|id| id.try_into().map(i64::from_le_bytes))
+        .collect::<Result<_, _>>()
+        .ok()?;
+    Some((ids, rest))
+}
+
+/// All of the slot that is in clear: change any of it and the header does not open.
+pub fn header_aad(row: &SlotRow) -> Vec<u8> {
+    let mut aad = Aad::new("header");
+    aad.number(row.slot.0.into());
+    aad.number(row.serial);
+    aad.bytes(row.label.as_bytes());
+    aad.number((row.kind as u8).into());
+    aad.number((row.version as u8).into());
+    aad.number(row.capacity_objects);
+    aad.number(row.capacity_bytes);
+    aad.number(row.retention_secs);
+    aad.bytes(row.policies.to_stored().as_bytes());
+    for id in [row.uid, row.gid] {
+        // An id is 32 bits, so no id is the number that stands for none.
+        aad.number(id.map_or(u64::MAX, u64::from));
+    }
+    aad.number(row.created_secs);
+    aad.number(row.generation);
+    aad.0
+}
+
+/// serial, handle, OUID, row id, and what else is in clear of the object; the version is in the label.
+pub fn object_aad(serial: u64, place: Place) -> Vec<u8> {
+    let mut aad = Aad::new("object");
+    aad.number(serial);
+    aad.number(place.handle.get().into());
+    aad.bytes(&place.ouid.0);
+    aad.number(place.id.cast_unsigned());
+    aad.number(place.payload_bytes.into());
+    aad.number(place.created_secs);
+    aad.0
+}
+
+/// serial, kind, row id; and the label, which is in clear beside it.
+pub fn domain_aad(serial: u64, kind: DomainKind, id: i64, label: &str) -> Vec<u8> {
+    let mut aad = Aad::new("domain");
+    aad.number(serial);
+    aad.number((kind as u8).into());
+    aad.number(id.cast_unsigned());
+    aad.bytes(label.as_bytes());
+    aad.0
+}
+
+/// serial, row id.
+pub fn smk_aad(serial: u64, id: i64) -> Vec<u8> {
+    let mut aad = Aad::new("smk");
+    aad.number(serial);
+    aad.number(id.cast_unsigned());
+    aad.0
+}
+
+/// Fixed-width numbers and length-prefixed bytes: no two lists of fields read the same.
+struct Aad(Vec<u8>);
+
+impl Aad {
+    fn new(what: &str) -> Self {
+        Self(format!("slotfs 1 {what}\0").into_bytes())
+    }
+
+    fn number(&mut self, number: u64) {
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_written_reads_back() {
+        let header = Header {
+            generation: 3,
+            credentials: vec![1, -2],
+            domains: vec![i64::MIN],
+            smks: vec![7, 9],
+        };
+        let bytes = header.encode();
+        assert_eq!(Header::decode(&bytes), Some(header));
+        for cut in 0..bytes.len() {
+            assert_eq!(Header::decode(&bytes[..cut]), None);
+        }
+        let mut longer = bytes.clone();
+        longer.push(0);
+        assert_eq!(Header::decode(&longer), None);
+        // As it was before there were storage master keys.
+        let mut first = bytes[..bytes.len() - 17].to_vec();
+        first[0] = WITHOUT_SMKS;
+        let without = Header {
+            smks: Vec::new(),
+            ..Header::decode(&bytes).unwrap()
+        };
+        assert_eq!(Header::decode(&first), Some(without));
+    }
+}

@@ -1,0 +1,197 @@
+//! Making a partition.
+
+use slotfs_object::now_secs;
+use std::ops::RangeInclusive;
+
+use super::amend::{no_header, seal_domain, seal_smk};
+use super::header::{Header, header_aad};
+use super::policy::Policies;
+use super::{Error, Result, SlotError};
+use super::{Hsm, PartitionMark};
+use slotfs_object::SlotId;
+use slotfs_object::partition::PartitionVersion;
+use slotfs_object::partition::{Role, SlotKind};
+use slotfs_object::sealed::KdfParams;
+use slotfs_object::secret::{Key, SecretBytes};
+use slotfs_seal::credential::{self, Binding, KdfError, PASSWORD_BYTES, Purpose, Secret, SlotKey};
+use slotfs_seal::domain::DomainKey;
+use slotfs_store::{CredentialRow, KeyRows, NewSlot, SlotRow};
+
+/// Characters in a partition's label.
+const LABEL_CHARS: RangeInclusive<usize> = 1..=32;
+/// The most objects, unless said otherwise.
+pub const DEFAULT_CAPACITY_OBJECTS: u64 = 4_000_000;
+/// The most bytes of payload.
+const CAPACITY_BYTES: u64 = 8 << 30;
+/// How long removed objects are in the trash, unless said otherwise: 7 days.
+pub const DEFAULT_RETENTION_SECS: u64 = 7 * 24 * 3600;
+/// Serials are 1 to 16 decimal digits, as the hardware's are.
+const SERIALS: u64 = 10_000_000_000_000_000;
+/// What the first domain is called, unless said otherwise.
+pub const FIRST_DOMAIN_LABEL: &str = "primary";
+
+/// What a new partition is to be.
+pub struct NewPartition {
+    /// Where.
+    pub slot: SlotId,
+    /// From [`new_serial`]: key shares name it.
+    pub serial: u64,
+    /// Whether its objects leave it under a storage master key.
+    pub v1: bool,
+    /// 1 to 32 characters.
+    pub label: String,
+    /// Its first domain.
+    pub domain: DomainKey,
+    /// What that is called, 1 to 32 characters.
+    pub domain_label: String,
+    /// Of po and co alike, until they are separated; it says which kind of slot it is.
+    pub secret: Secret,
+    /// How long removed objects are in the trash, seconds.
+    pub retention_secs: u64,
+    /// Owner on the mount.
+    pub uid: Option<u32>,
+    /// Group on the mount.
+    pub gid: Option<u32>,
+    /// The most objects.
+    pub capacity_objects: u64,
+    /// What it allows.
+    pub policies: Policies,
+    /// The partition to be destroyed for it.
+    pub replaces: Option<PartitionMark>,
+}
+
+impl Hsm {
+    /// Makes a partition.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a label or password outside the limits, [`Error::SlotExists`], or what the disk says.
+    pub fn init_partition(&self, new: NewPartition) -> Result<()> {
+        check_label(new.slot, &new.label)?;
+        super::domains::check_label(new.slot, &new.domain_label)?;
+        let kind = new.secret.kind();
+        check_secret(new.slot, kind, &new.secret)?;
+        let slot_key = SlotKey::random()?;
+        let serial = new.serial;
+        let mut credentials = Vec::new();
+        for role in [Role::Po, Role::Co] {
+            let id = random_id()?;
+            let binding = Binding { serial, role, id };
+            let credential = credential::wrap(&new.secret, &slot_key, binding)
+                .map_err(|error| kdf_error(new.slot, error))?;
+            credentials.push(CredentialRow {
+                id,
+                role,
+                credential,
+                failures: 0,
+            });
+        }
+        let domain = seal_domain(&slot_key, serial, &new.domain_label, &new.domain)?;
+        let smks = match new.v1 {
+            true => vec![seal_smk(&slot_key, serial, &Key::random()?)?],
+            false => Vec::new(),
+        };
+        let header = Header {
+            generation: 1,
+            credentials: credentials.iter().map(|credential| credential.id).collect(),
+            domains: vec![domain.id],
+            smks: smks.iter().map(|smk| smk.id).collect(),
+        };
+        let mut row = SlotRow {
+            slot: new.slot,
+            serial,
+            label: new.label,
+            kind,
+            version: match new.v1 {
+                true => PartitionVersion::V1,
+                false => PartitionVersion::V0,
+            },
+            capacity_objects: new.capacity_objects,
+            capacity_bytes: CAPACITY_BYTES,
+            retention_secs: new.retention_secs,
+            policies: new.policies,
+            uid: new.uid,
+            gid: new.gid,
+            created_secs: now_secs(),
+            generation: header.generation,
+            header: no_header(),
+        };
+        row.header = slot_key.seal(Purpose::Header, &header_aad(&row), &header.encode())?;
+        Ok(self.store.create_slot(NewSlot {
+            row,
+            credentials,
+            keys: KeyRows {
+                domains: vec![domain],
+                smks,
+            },
+            replaces: new.replaces,
+        })?)
+    }
+}
+
+/// The error of a password that could not be wrapped.
+pub(super) fn kdf_error(slot: SlotId, error: KdfError) -> Error {
+    match error {
+        KdfError::Random(error) => error.into(),
+        KdfError::Memory => {
+            let kib = KdfParams::NEW.memory_kib;
+            SlotError::NoMemory { kib }.at(slot)
+        }
+        KdfError::Cost => {
+            Error::slot_damaged(slot, "it asks for an Argon2 cost that is not accepted")
+        }
+    }
+}
+
+/// # Errors
+/// [`Error::Usage`] unless the label has 1 to 32 printable characters.
+pub fn check_label(slot: SlotId, label: &str) -> Result<()> {
+    if is_label(label) {
+        Ok(())
+    } else {
+        Err(SlotError::Malformed("a label has 1 to 32 printable characters").at(slot))
+    }
+}
+
+/// Whether it names a partition, or one of its domains.
+pub(super) fn is_label(label: &str) -> bool {
+    LABEL_CHARS.contains(&label.chars().count()) && !label.chars().any(char::is_control)
+}
+
+/// # Errors
+/// [`Error::Usage`] unless the password has 8 to 255 bytes.
+pub fn check_password(slot: SlotId, password: &SecretBytes) -> Result<()> {
+    if PASSWORD_BYTES.contains(&password.bytes().len()) {
+        Ok(())
+    } else {
+        Err(SlotError::Malformed("a password has 8 to 255 bytes").at(slot))
+    }
+}
+
+/// # Errors
+/// [`Error::OtherAuthentication`] for what another kind of slot takes, else as [`check_password`].
+pub(super) fn check_secret(slot: SlotId, kind: SlotKind, secret: &Secret) -> Result<()> {
+    match secret {
+        _ if secret.kind() != kind => Err(SlotError::OtherAuthentication(kind).at(slot)),
+        Secret::Password(password) => check_password(slot, password),
+        Secret::Quorum(_) | Secret::Stretched(_) => Ok(()),
+    }
+}
+
+/// A serial for a partition that is to be made.
+///
+/// # Errors
+/// When the system has no random numbers to give.
+pub fn new_serial() -> Result<u64> {
+    Ok(random_u64()? % SERIALS)
+}
+
+fn random_u64() -> Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// Row ids of credentials and domains are random: an id never comes back for another row.
+pub(super) fn random_id() -> Result<i64> {
+    Ok((random_u64()? >> 1).cast_signed())
+}

@@ -1,0 +1,136 @@
+//! Every verdict of this process, newest last: what `clones` shows.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use super::{Error, Result};
+use slotfs_object::{Handle, Ouid, SlotId};
+
+use super::Arrived;
+
+/// Verdicts kept; older ones are in the log.
+const MOST_KEPT: usize = 10_000;
+
+/// Where a blob came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The slot.
+    pub slot: SlotId,
+    /// Its handle there.
+    pub handle: Handle,
+}
+
+/// The object that a blob's bytes were read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Where it was when it was opened.
+    pub place: Source,
+    /// Its identity: whoever copies may yet write something else.
+    pub ouid: Ouid,
+}
+
+/// What is known of the object that a verdict is about.
+pub(super) enum Subject {
+    /// Its place in another slot.
+    Known(Source),
+    /// Its identity, read from the blob.
+    Identity(Ouid),
+    /// Nothing opened it: only the name it was written under.
+    Name(String),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(Source { slot, handle }) => write!(f, "Handle {handle} on slot {slot}"),
+            Self::Identity(ouid) => write!(f, "Object {ouid}"),
+            Self::Name(name) => write!(f, "A blob written as {name}"),
+        }
+    }
+}
+
+/// The verdicts.
+#[derive(Default)]
+pub struct Journal(Mutex<VecDeque<(SlotId, String)>>);
+
+impl Journal {
+    /// Writes a verdict down, here and in the log.
+    pub(super) fn record(&self, subject: &Subject, slot: SlotId, outcome: &Result<Arrived>) {
+        let line = verdict(subject, slot, outcome.as_ref());
+        match outcome {
+            Ok(_) => log::info!("{line}"),
+            Err(error) => log::log!(error.outcome().level.min(log::Level::Warn), "{line}"),
+        }
+        self.keep(slot, line);
+    }
+
+    /// Writes down that a blob was refused before the slot's keys were asked.
+    pub(super) fn note_refusal(&self, subject: &Subject, slot: SlotId, why: &dyn fmt::Display) {
+        self.warn(slot, refused(subject, slot, why));
+    }
+
+    /// Writes down what became of something else than an object.
+    pub(super) fn note(&self, slot: SlotId, line: String) {
+        log::info!("{line}");
+        self.keep(slot, line);
+    }
+
+    /// Writes down what somebody should look at.
+    pub(super) fn warn(&self, slot: SlotId, line: String) {
+        log::warn!("{line}");
+        self.keep(slot, line);
+    }
+
+    fn keep(&self, slot: SlotId, line: String) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == MOST_KEPT {
+            lines.pop_front();
+        }
+        lines.push_back((slot, line));
+    }
+
+    /// The verdicts with `slot` as target, or all of them, one line each.
+    pub fn text(&self, slot: Option<SlotId>) -> String {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::new();
+        for (target, line) in lines.iter() {
+            if slot.is_none_or(|slot| slot == *target) {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+/// What became of an object that was to be cloned from `source` to `slot`, in one line.
+pub fn verdict_line(source: Source, slot: SlotId, outcome: Result<&Arrived, &Error>) -> String {
+    verdict(&Subject::Known(source), slot, outcome)
+}
+
+fn verdict(subject: &Subject, slot: SlotId, outcome: Result<&Arrived, &Error>) -> String {
+    match outcome {
+        Ok(Arrived {
+            handle,
+            already: false,
+        }) => format!("{subject} is now handle {handle} on slot {slot}"),
+        Ok(Arrived {
+            handle,
+            already: true,
+        }) => format!("{subject} is already handle {handle} on slot {slot}"),
+        Err(error) => refused(subject, slot, &reason(error)),
+    }
+}
+
+fn refused(subject: &Subject, slot: SlotId, why: &dyn fmt::Display) -> String {
+    format!("{subject} was not cloned to slot {slot}: {why}")
+}
+
+/// The error without the slot it starts with, for a line that names the slot already.
+pub fn reason(error: &Error) -> String {
+    match error {
+        Error::Slot { why, .. } => why.to_string(),
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,327 @@
+//! Every rule: what may be logged in to, read, taken in, moved, destroyed. The one composer of blobs,
+//! credentials and the store; it knows nothing of files or of the kernel.
+//!
+//! Calls that write take a `done`, which runs when the outcome is durable, or refused before that: on the caller's
+//! thread or on that of another who writes, so the caller holds no lock that it takes. [`wait`] turns one into a
+//! blocking call.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, mpsc};
+use std::time::Instant;
+
+use slotfs_object::partition::Role;
+use slotfs_object::{Handle, Object, SlotId};
+use slotfs_seal::blob;
+use slotfs_store::{self as store, CommitStats, Store};
+
+mod add_list;
+mod amend;
+mod check;
+mod clone;
+mod clone_list;
+mod domains;
+mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+mod gather;
+mod header;
+mod init;
+mod inspect;
+mod journal;
+mod kept;
+mod login;
+mod objects;
+mod partition;
+mod partition_id;
+#[cfg(test)]
+mod plans;
+mod policy;
+mod refresh;
+mod roles;
+mod session;
+mod smk;
+mod stretch;
+mod trash;
+mod trash_name;
+mod whereabouts;
+mod wish;
+
+pub use add_list::Added;
+pub use check::{CheckedSlot, Finding};
+pub use clone_list::Selection;
+pub use domains::DomainFault;
+pub use error::{Error, Outcome, Result, ResultCode, SlotError, code, exit};
+pub use gather::{Gathering, Presented};
+pub use init::{
+    DEFAULT_CAPACITY_OBJECTS, DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, NewPartition,
+    check_label, check_password, new_serial,
+};
+pub use journal::{Journal, Origin, Source, reason, verdict_line};
+pub use objects::{ContentsRow, ObjectFile, SealedBlob};
+pub use partition::Settings;
+pub use partition_id::PartitionId;
+pub use policy::{Capability, Policies, Policy, PolicyFault};
+pub use roles::{Reissued, Reset, RoleState, check_resettable, lost_by_reset, makers};
+pub use session::{Session, Smk};
+pub use slotfs_store::{
+    Access, DamagedRow, Error as StoreError, PartitionMark, Read, SlotFault, SlotRow, StoreFault,
+};
+pub use smk::{SmkFault, SmkFile};
+pub use trash::{Removed, TrashFile};
+pub use trash_name::TrashName;
+pub use wish::Wish;
+
+/// The largest blob there can be, bytes.
+pub const MAX_BLOB_BYTES: usize = blob::MAX_BLOB_BYTES;
+
+/// One HSM: a store, and who is logged in to it in this process.
+pub struct Hsm {
+    store: Store,
+    sessions: RwLock<HashMap<SlotId, Arc<Session>>>,
+    /// Who is told of slots that other processes changed.
+    on_change: OnceLock<OnChange>,
+    /// Held while sessions are compared with the store, so that no request runs ahead of the comparison.
+    refreshing: Mutex<()>,
+    /// When that was last done, microseconds since `opened`.
+    refreshed: AtomicU64,
+    opened: Instant,
+    journal: Journal,
+    /// Key shares of those who are logging in.
+    gathered: gather::Gathered,
+    fingerprints: whereabouts::Fingerprints,
+}
+
+/// One slot of the store.
+pub struct ListedSlot {
+    /// Its number, where that can be read.
+    pub slot: Option<SlotId>,
+    /// Its row, or what is wrong with it.
+    pub row: Result<SlotRow>,
+}
+
+/// Called with a slot whose objects' blobs may be others now.
+type OnChange = Box<dyn Fn(SlotId) + Send + Sync>;
+
+/// How a `done` is called.
+pub trait Done<T>: FnOnce(Result<T>) + Send + 'static {}
+impl<T, F: FnOnce(Result<T>) + Send + 'static> Done<T> for F {}
+
+/// Where an object now is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// Its handle in the target slot.
+    pub handle: Handle,
+    /// Whether it was there before, with the same content.
+    pub already: bool,
+}
+
+impl Hsm {
+    /// Opens the store at `path`; nobody is logged in.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open(path: &Path, access: Access) -> Result<Self> {
+        Ok(Self::over(Store::open(path, access)?))
+    }
+
+    /// Opens the store at `path`, or makes an empty one there.
+    ///
+    /// # Errors
+    /// As [`Store::open_or_create`].
+    pub fn open_or_create(path: &Path) -> Result<Self> {
+        Ok(Self::over(Store::open_or_create(path)?))
+    }
+
+    fn over(store: Store) -> Self {
+        Self {
+            store,
+            sessions: RwLock::default(),
+            on_change: OnceLock::new(),
+            refreshing: Mutex::default(),
+            refreshed: AtomicU64::new(0),
+            opened: Instant::now(),
+            journal: Journal::default(),
+            gathered: gather::Gathered::default(),
+            fingerprints: whereabouts::Fingerprints::default(),
+        }
+    }
+
+    /// The store's file.
+    pub fn path(&self) -> &Path {
+        self.store.path()
+    }
+
+    /// When the store was made, seconds since 1970.
+    pub fn created_secs(&self) -> u64 {
+        self.store.created_secs()
+    }
+
+    /// Whether the store is open read-only.
+    pub fn is_read_only(&self) -> bool {
+        self.store.is_read_only()
+    }
+
+    /// Counters of the committer.
+    pub fn commit_stats(&self) -> CommitStats {
+        self.store.commit_stats()
+    }
+
+    /// Every verdict of this process.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Every slot, by number; a damaged one has an error in place of its row.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn slots(&self) -> Result<Vec<ListedSlot>> {
+        let slots = self.store.slots()?;
+        let listed = |listed: store::ListedSlot| ListedSlot {
+            slot: listed.slot,
+            row: listed.row.map_err(Error::from),
+        };
+        Ok(slots.into_iter().map(listed).collect())
+    }
+
+    /// One slot.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSlot`], or when the store cannot be read.
+    pub fn slot(&self, slot: SlotId) -> Result<SlotRow> {
+        Ok(self.store.slot(slot)?)
+    }
+
+    /// Objects and payload bytes in a slot.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSlot`], or when the store cannot be read.
+    pub fn usage(&self, slot: SlotId) -> Result<(u64, u64)> {
+        Ok(self.store.usage(slot)?)
+    }
+
+    /// Who is logged in to `slot`.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`], [`Error::StoreLost`]; [`Error::SlotDamaged`] where nobody can be.
+    pub fn session(&self, slot: SlotId) -> Result<Arc<Session>> {
+        self.store.not_lost()?;
+        let session = self
+            .sessions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&slot)
+            .cloned();
+        session.ok_or_else(|| match self.store.slot(slot) {
+            Err(store::Error::Slot {
+                why: damaged @ SlotFault::Damaged(_),
+                ..
+            }) => damaged.at(slot).into(),
+            _ => SlotError::NotLoggedIn.at(slot),
+        })
+    }
+
+    /// Whether the role that is logged in, and the store, take writes.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`], [`Error::ReadOnly`]
+    pub fn may_write(&self, slot: SlotId) -> Result<()> {
+        self.writer(slot).map(drop)
+    }
+
+    /// The rows of every object of a slot, whoever is logged in.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn object_ids(&self, slot: SlotId) -> Result<Vec<i64>> {
+        Ok(self.store.ids(slot)?)
+    }
+
+    /// The session, if its role may read objects.
+    fn reader(&self, slot: SlotId) -> Result<Arc<Session>> {
+        let session = self.session(slot)?;
+        match session.role() {
+            Role::Co | Role::Cu => Ok(session),
+            role @ Role::Po => {
+                let needed = Role::Co;
+                Err(SlotError::RoleNeeded { role, needed }.at(slot))
+            }
+        }
+    }
+
+    /// The session, if its role and the store let it write objects.
+    fn writer(&self, slot: SlotId) -> Result<Arc<Session>> {
+        let session = self.reader(slot)?;
+        let why = match session.role() {
+            _ if self.store.is_read_only() => "the store is read-only",
+            Role::Co => return Ok(session),
+            Role::Cu | Role::Po => "a crypto user reads and never writes",
+        };
+        Err(SlotError::ReadOnly(why).at(slot))
+    }
+}
+
+/// Makes a blocking call of one that takes a `done`.
+///
+/// # Errors
+/// The call's own, or that its answer never came.
+pub fn wait<T: Send + 'static>(call: impl FnOnce(Box<dyn FnOnce(Result<T>) + Send>)) -> Result<T> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    call(Box::new(move |outcome| {
+        // Whoever called is waiting below.
+        let _ = sender.send(outcome);
+    }));
+    receiver
+        .recv()
+        .unwrap_or_else(|_| Err(Error::Damaged("the committer stopped".into())))
+}
+
+/// What the bytes at the start of a blob say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stated {
+    /// Too few bytes to tell.
+    Unknown,
+    /// The whole blob's length.
+    Bytes(usize),
+    /// No blob starts like this.
+    NotABlob(blob::Fault),
+}
+
+/// How long the blob that starts with `start` says it is.
+pub fn stated_length(start: &[u8]) -> Stated {
+    match blob::Header::parse(start) {
+        Ok(header) => Stated::Bytes(header.blob_bytes()),
+        Err(blob::Fault::CutShort { .. }) => Stated::Unknown,
+        Err(why) => Stated::NotABlob(why),
+    }
+}
+
+/// The error of a blob that ends before it is complete: `start` is all there is without a gap.
+pub fn cut_short(slot: SlotId, start: &[u8]) -> Error {
+    let have = start.len();
+    let why = match stated_length(start) {
+        Stated::Bytes(want) => blob::Fault::CutShort { have, want },
+        Stated::Unknown => blob::Fault::CutShort {
+            have,
+            want: blob::HEADER_BYTES,
+        },
+        Stated::NotABlob(why) => why,
+    };
+    SlotError::Unverified(why).at(slot)
+}
+
+/// The error of bytes after a blob's end.
+pub fn too_long(slot: SlotId) -> Error {
+    SlotError::Unverified(blob::Fault::TooLong).at(slot)
+}
+
+/// Decodes a payload that a slot's own rows held: any fault in it is damage.
+fn decode_own(slot: SlotId, handle: Handle, payload: &[u8]) -> Result<Object> {
+    slotfs_object::codec::decode(payload).map_err(|why| {
+        Error::Damaged(format!(
+            "slot {slot}, object {handle}: its payload does not decode: {why:?}"
+        ))
+    })
+}

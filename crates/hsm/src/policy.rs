@@ -1,0 +1,235 @@
+//! Policies of a slot, by lunacm's numbers (docs/kinds.md, "Capabilities and policies").
+
+use thiserror::Error as ThisError;
+
+pub use slotfs_object::partition::Policies;
+use slotfs_object::partition::SlotKind;
+
+/// Logins that may fail in a row, at most and at least, before a role locks.
+const FAILED_LOGINS: std::ops::RangeInclusive<u32> = 1..=10;
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// 0: private keys may be cloned.
+    PrivateKeyCloning,
+    /// 1: private keys may be wrapped. No slot is capable of it; 0 and 1 exclude each other.
+    PrivateKeyWrapping,
+    /// 4: secret keys may be cloned.
+    SecretKeyCloning,
+    /// 5: secret keys may be wrapped. No slot is capable of it.
+    SecretKeyWrapping,
+    /// 20: failed logins allowed.
+    FailedLogins,
+}
+
+/// What a kind of slot could allow, whatever its policies say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// A switch that cannot be turned on.
+    Off,
+    /// A switch.
+    On,
+    /// A number up to this.
+    Most(u32),
+}
+
+impl Capability {
+    /// As lunacm shows it.
+    pub fn value(self) -> u32 {
+        match self {
+            Self::Off => 0,
+            Self::On => 1,
+            Self::Most(most) => most,
+        }
+    }
+}
+
+/// Why a policy stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
+pub enum PolicyFault {
+    /// Two that exclude each other.
+    #[error("policies 0 (private key cloning) and 1 (private key wrapping) exclude each other")]
+    Dependency,
+    /// The slot is not capable of it.
+    #[error("the slot has no such capability, as 'partition showpolicies' shows")]
+    Incapable,
+    /// Not a switch's value.
+    #[error("its values are 0 (off) and 1 (on)")]
+    NotASwitch,
+    /// Not a number of logins.
+    #[error("its values are {} to {}", FAILED_LOGINS.start(), FAILED_LOGINS.end())]
+    OutOfRange,
+}
+
+impl Policy {
+    /// Every policy that a slot of `kind` has. Failed logins are counted where there are passwords to guess.
+    pub fn all(kind: SlotKind) -> &'static [Self] {
+        const ALL: &[Policy] = &[
+            Policy::PrivateKeyCloning,
+            Policy::PrivateKeyWrapping,
+            Policy::SecretKeyCloning,
+            Policy::SecretKeyWrapping,
+            Policy::FailedLogins,
+        ];
+        match kind {
+            SlotKind::Password => ALL,
+            SlotKind::Quorum => &ALL[..4],
+        }
+    }
+
+    /// lunacm's number of it.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::PrivateKeyCloning => 0,
+            Self::PrivateKeyWrapping => 1,
+            Self::SecretKeyCloning => 4,
+            Self::SecretKeyWrapping => 5,
+            Self::FailedLogins => 20,
+        }
+    }
+
+    /// The policy of that number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::all(SlotKind::Password)
+            .iter()
+            .copied()
+            .find(|it| it.number() == number)
+    }
+
+    /// lunacm's words for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PrivateKeyCloning => "Allow private key cloning",
+            Self::PrivateKeyWrapping => "Allow private key wrapping",
+            Self::SecretKeyCloning => "Allow secret key cloning",
+            Self::SecretKeyWrapping => "Allow secret key wrapping",
+            Self::FailedLogins => "Max failed user logins allowed",
+        }
+    }
+
+    /// lunacm's words for the capability behind it.
+    pub fn capability_name(self) -> &'static str {
+        match self {
+            Self::PrivateKeyCloning => "Enable private key cloning",
+            Self::PrivateKeyWrapping => "Enable private key wrapping",
+            Self::SecretKeyCloning => "Enable secret key cloning",
+            Self::SecretKeyWrapping => "Enable secret key wrapping",
+            Self::FailedLogins => "Max failed user logins allowed",
+        }
+    }
+
+    /// What every slot is capable of: keys leave it by cloning, and are never wrapped.
+    pub fn capability(self) -> Capability {
+        match self {
+            Self::PrivateKeyCloning | Self::SecretKeyCloning => Capability::On,
+            Self::PrivateKeyWrapping | Self::SecretKeyWrapping => Capability::Off,
+            Self::FailedLogins => Capability::Most(*FAILED_LOGINS.end()),
+        }
+    }
+
+    /// What `policies` say of it: 0 or 1 for a switch.
+    pub fn value(self, policies: Policies) -> u32 {
+        match self {
+            Self::PrivateKeyCloning => policies.private_key_cloning.into(),
+            Self::SecretKeyCloning => policies.secret_key_cloning.into(),
+            Self::PrivateKeyWrapping | Self::SecretKeyWrapping => 0,
+            Self::FailedLogins => policies.failed_logins,
+        }
+    }
+
+    /// Whether turning it on destroys what is in the slot.
+    pub fn is_destructive_on(self) -> bool {
+        matches!(self, Self::PrivateKeyCloning | Self::SecretKeyCloning)
+    }
+
+    /// `policies` with this one set, in a slot of `kind`; the error says why it is not.
+    pub(super) fn set(
+        self,
+        mut policies: Policies,
+        value: u32,
+        kind: SlotKind,
+    ) -> Result<Policies, PolicyFault> {
+        if !Self::all(kind).contains(&self) {
+            return Err(PolicyFault::Incapable);
+        }
+        let on = || match value {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(PolicyFault::NotASwitch),
+        };
+        match self {
+            Self::PrivateKeyCloning => policies.private_key_cloning = on()?,
+            Self::SecretKeyCloning => policies.secret_key_cloning = on()?,
+            Self::PrivateKeyWrapping if on()? && policies.private_key_cloning => {
+                return Err(PolicyFault::Dependency);
+            }
+            Self::PrivateKeyWrapping | Self::SecretKeyWrapping if on()? => {
+                return Err(PolicyFault::Incapable);
+            }
+            Self::PrivateKeyWrapping | Self::SecretKeyWrapping => {}
+            Self::FailedLogins if FAILED_LOGINS.contains(&value) => policies.failed_logins = value,
+            Self::FailedLogins => return Err(PolicyFault::OutOfRange),
+        }
+        Ok(policies)
+    }
+
+    /// Whether setting it destroys the slot's objects: they were promised never to leave, and could then.
+    pub fn is_destructive(self, policies: Policies, value: u32) -> bool {
+        self.is_destructive_on() && self.value(policies) == 0 && value == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_form_reads_back_and_no_other_does() {
+        let policies = Policies {
+            private_key_cloning: false,
+            failed_logins: 3,
+            ..Policies::default()
+        };
+        assert_eq!(policies.to_stored(), "0:0,4:1,20:3");
+        assert_eq!(Policies::from_stored("0:0,4:1,20:3"), Some(policies));
+        for bad in ["", "0:0", "0:2,4:1,20:3", "0:0,4:1,20:3,", "4:1,0:0,20:3"] {
+            assert_eq!(Policies::from_stored(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn keys_are_held_back_by_class() {
+        let policies = Policies {
+            private_key_cloning: false,
+            ..Policies::default()
+        };
+        assert!(!policies.allow_cloning(slotfs_object::pkcs11::CKO_PRIVATE_KEY));
+        assert!(policies.allow_cloning(slotfs_object::pkcs11::CKO_SECRET_KEY));
+    }
+
+    #[test]
+    fn what_no_slot_is_capable_of_is_never_on() {
+        let set = |policy: Policy, value, kind| policy.set(Policies::default(), value, kind);
+        let (password, quorum) = (SlotKind::Password, SlotKind::Quorum);
+        assert_eq!(
+            set(Policy::PrivateKeyWrapping, 1, password),
+            Err(PolicyFault::Dependency)
+        );
+        assert_eq!(
+            set(Policy::SecretKeyWrapping, 1, password),
+            Err(PolicyFault::Incapable)
+        );
+        for policy in [Policy::PrivateKeyWrapping, Policy::SecretKeyWrapping] {
+            assert_eq!(set(policy, 0, password), Ok(Policies::default()));
+        }
+        assert!(set(Policy::FailedLogins, 3, password).is_ok());
+        assert_eq!(
+            set(Policy::FailedLogins, 3, quorum),
+            Err(PolicyFault::Incapable)
+        );
+        for policy in Policy::all(password) {
+            assert!(policy.value(Policies::default()) <= policy.capability().value());
+        }
+    }
+}

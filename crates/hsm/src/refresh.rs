@@ -1,0 +1,171 @@
+//! Noticing what other processes did to a slot that is logged in to here.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use super::{Error, Result, SlotFault};
+use super::{Hsm, Session};
+use slotfs_object::SlotId;
+use slotfs_store::FRESH_FOR;
+
+impl Hsm {
+    /// As [`Self::refresh`], unless that was done within the last half millisecond.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn refresh_unless_fresh(&self) -> Result<()> {
+        let now = self.microseconds();
+        let since = now.saturating_sub(self.refreshed.load(Ordering::Acquire));
+        if u128::from(since) < FRESH_FOR.as_micros() {
+            return Ok(());
+        }
+        self.refresh()
+    }
+
+    /// Since this was opened, and a while: the first request is never in time.
+    fn microseconds(&self) -> u64 {
+        let passed = self.opened.elapsed() + FRESH_FOR;
+        u64::try_from(passed.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Has `listener` called with each slot that another process changed, before any request can see its
+    /// objects' new blobs. There is one listener; a second is not heard.
+    pub fn on_change(&self, listener: impl Fn(SlotId) + Send + Sync + 'static) {
+        // Set once, by the one who mounts.
+        let _ = self.on_change.set(Box::new(listener));
+    }
+
+    /// Takes in what other processes did to the slots since the last call: a changed header is opened
+    /// anew, a slot made anew is logged out.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn refresh(&self) -> Result<()> {
+        let _one_at_a_time = self
+            .refreshing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // What is committed from now on may be missed.
+        let now = self.microseconds();
+        self.check_store()?;
+        self.store.if_slots_changed(|| self.take_in())?;
+        self.refreshed.store(now, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether the store's files are still those that were opened; if not, every slot is logged out, and stays so.
+    ///
+    /// # Errors
+    /// [`Error::StoreLost`], or when the files cannot be looked at.
+    pub fn check_store(&self) -> Result<()> {
+        let checked = self.store.check_identity_for_reading().map_err(Error::from);
+        if checked.as_ref().is_err_and(Error::is_store_lost) {
+            self.logout_all();
+            self.gathered.forget_all();
+        }
+        checked
+    }
+
+    /// Has `tell` called once, when the store's files are found to be others. There is one listener.
+    pub fn on_loss(&self, tell: impl Fn(Error) + Send + Sync + 'static) {
+        self.store.on_loss(move |error| tell(error.clone().into()));
+    }
+
+    fn take_in(&self) -> Result<()> {
+        let now = self.store.slot_versions()?;
+        let sessions: Vec<Arc<Session>> = self
+            .sessions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect();
+        for session in sessions {
+            let (slot, then) = (session.slot(), session.row().as_version());
+            let now = now.iter().find(|(number, _)| *number == slot);
+            match now.map(|(_, version)| version) {
+                Some(Ok(now)) if *now == then => continue,
+                Some(Ok(now)) if now.serial == then.serial => {
+                    self.replace(&session, self.reopen(&session)?)
+                }
+                // It alone: the others go on.
+                Some(Err(damaged)) => {
+                    log::error!("slot {slot}: logged out: {damaged}");
+                    self.replace(&session, None);
+                }
+                _ => {
+                    log::warn!("slot {slot}: its partition was replaced; logged out");
+                    self.replace(&session, None);
+                }
+            }
+            if let Some(listener) = self.on_change.get() {
+                listener(slot);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same login over the slot as it is now; `None` when its key no longer opens it.
+    fn reopen(&self, session: &Session) -> Result<Option<Session>> {
+        let slot = session.slot();
+        let reopened = self
+            .store
+            .slot_with_keys(slot)
+            .map_err(Error::from)
+            .and_then(|(row, keys)| session.reopen(row, &keys));
+        match reopened {
+            Ok(reopened) => Ok(Some(reopened)),
+            Err(error) if error.is_damage() => {
+                log::warn!(
+                    "slot {slot}: logged out: another process gave it a new key, as 'role resetpw' does, or it is damaged: {error}"
+                );
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts `new` in the place of `old`, unless somebody logged in or out meanwhile.
+    pub(super) fn replace(&self, old: &Arc<Session>, new: Option<Session>) {
+        let slot = old.slot();
+        let mut sessions = self
+            .sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if sessions.get(&slot).is_some_and(|now| Arc::ptr_eq(now, old)) {
+            match new {
+                Some(new) => sessions.insert(slot, Arc::new(new)),
+                None => sessions.remove(&slot),
+            };
+        }
+    }
+
+    /// Begins a session, over the slot as it is now and not as it was before Argon2 ran.
+    ///
+    /// # Errors
+    /// [`Error::SlotChanged`] when the slot was initialised again meanwhile.
+    pub(super) fn install(&self, session: Session) -> Result<()> {
+        let _not_while_refreshing = self
+            .refreshing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.store.not_lost()?;
+        let (slot, then) = (session.slot(), session.row().as_version());
+        let (row, keys) = self.store.slot_with_keys(slot)?;
+        let session = match row.as_version() {
+            now if now == then => session,
+            // A key that opens it no more is an old one, as after a reset that came while this was logging in.
+            now if now.serial == then.serial => match session.reopen(row, &keys) {
+                Err(error) if error.is_damage() => return Err(SlotFault::Changed.at(slot).into()),
+                reopened => reopened?,
+            },
+            _ => return Err(SlotFault::Changed.at(slot).into()),
+        };
+        self.sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(slot, Arc::new(session));
+        slotfs_object::secret::wipe_stack();
+        Ok(())
+    }
+}

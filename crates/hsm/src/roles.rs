@@ -1,0 +1,268 @@
+//! Roles of a slot: who there is, and their passwords.
+
+use std::sync::Arc;
+
+use super::amend::{Change, seal_domain, seal_smk};
+use super::init::{check_secret, random_id};
+use super::{Hsm, Session};
+use super::{Result, SlotError};
+use slotfs_object::SlotId;
+use slotfs_object::partition::Role;
+use slotfs_object::sealed::{Method, Quorum};
+use slotfs_seal::credential::{self, Binding, Secret, SlotKey};
+use slotfs_store::{CredentialRow, Objects};
+
+/// What anybody can see of a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoleState {
+    /// The role.
+    pub role: Role,
+    /// Whether it has a password.
+    pub initialized: bool,
+    /// Whether it had too many wrong ones.
+    pub locked: bool,
+    /// Wrong passwords since the last right one.
+    pub failures: u32,
+    /// How many key shares it takes, in a quorum slot.
+    pub quorum: Option<Quorum>,
+}
+
+/// What a changed password, or shares that were issued again, took with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reissued {
+    /// Roles whose shares these were: all of them have the new ones.
+    pub roles: Vec<Role>,
+    /// Whether the slot has another key, so that the old shares open nothing at all any more.
+    pub rekeyed: bool,
+    /// Objects that did not open, and never will.
+    pub damaged: u64,
+}
+
+/// What a reset password took with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// Roles that have no password any more.
+    pub lost: Vec<Role>,
+    /// Objects that did not open, and never will.
+    pub damaged: u64,
+}
+
+impl Hsm {
+    /// Every role of a slot, po first.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSlot`], or when the store cannot be read.
+    pub fn roles(&self, slot: SlotId) -> Result<Vec<RoleState>> {
+        let row = self.store.slot(slot)?;
+        let most = row.policies.failed_logins;
+        let credentials = self.store.credentials(slot)?;
+        Ok(Role::ALL
+            .into_iter()
+            .map(|role| {
+                let there = credentials.iter().find(|it| it.role == role);
+                let failures = there.map_or(0, |it| it.failures);
+                RoleState {
+                    role,
+                    initialized: there.is_some(),
+                    locked: there.is_some() && failures >= most,
+                    failures,
+                    quorum: there.and_then(|it| match &it.credential.method {
+                        Method::Quorum(set) => Some(set.quorum),
+                        Method::Password(_) => None,
+                    }),
+                }
+            })
+            .collect())
+    }
+
+    /// Gives a role that has none its password or key shares: co is made by po, cu by co or po.
+    ///
+    /// # Errors
+    /// [`Error::RoleExists`], [`Error::RoleNeeded`], [`Error::Usage`] for a password outside the limits,
+    /// [`Error::OtherAuthentication`].
+    pub fn init_role(&self, slot: SlotId, role: Role, secret: &Secret) -> Result<()> {
+        let session = self.officer(slot, makers(role))?;
+        check_secret(slot, session.row().kind, secret)?;
+        let mut change = self.change_of(&session)?;
+        if change.credentials.iter().any(|it| it.role == role) {
+            return Err(SlotError::RoleExists(role).at(slot));
+        }
+        let serial = session.row().serial;
+        let credential = self.credential(slot, serial, role, secret, &change.slot_key)?;
+        change.credentials.push(credential);
+        self.commit_change(&session, change)?;
+        log::info!("slot {slot}: {role} was initialized");
+        Ok(())
+    }
+
+    /// Gives a role another password, or new key shares. Who is logged in stays so.
+    ///
+    /// New shares are for every role that has the old ones. Where no role has others the slot gets another key too,
+    /// and every row is sealed anew, so that the old shares open nothing, not even with an old copy of the credential;
+    /// an object that does not open could never again, so then nothing is done, unless `force` leaves it behind.
+    ///
+    /// # Errors
+    /// As [`Self::login`] with the old secret, which counts as a login; [`Error::Usage`] for a new password
+    /// outside the limits; [`Error::SlotChanged`], [`Error::Damaged`].
+    pub fn change_secret(
+        &self,
+        slot: SlotId,
+        role: Role,
+        old: &Secret,
+        new: &Secret,
+        force: bool,
+    ) -> Result<Reissued> {
+        check_secret(slot, self.slot(slot)?.kind, new)?;
+        let session = Arc::new(self.authenticate(slot, role, old)?);
+        let mut change = self.change_of(&session)?;
+        let same = |method: &Method| match (old, method) {
+            (Secret::Quorum(old), Method::Quorum(set)) => old.set() == set,
+            _ => false,
+        };
+        let roles: Vec<Role> = change
+            .credentials
+            .iter()
+            .filter(|it| it.role == role || same(&it.credential.method))
+            .map(|it| it.role)
+            .collect();
+        let rekeyed = matches!(old, Secret::Quorum(_)) && roles.len() == change.credentials.len();
+        change.credentials.retain(|it| !roles.contains(&it.role));
+        if rekeyed {
+            rekey(&session, &mut change, force)?;
+        }
+        let serial = session.row().serial;
+        for role in &roles {
+            let credential = self.credential(slot, serial, *role, new, &change.slot_key)?;
+            change.credentials.push(credential);
+        }
+        let damaged = self.commit_change(&session, change)?.damaged;
+        for role in &roles {
+            log::info!("slot {slot}: the credential of {role} was changed");
+        }
+        Ok(Reissued {
+            roles,
+            rekeyed,
+            damaged,
+        })
+    }
+
+    /// Gives a role, locked or not, another password or other key shares by po, whose own are asked for again: the slot gets
+    /// another slot key and every row is sealed anew, so that the old password opens nothing any more, not even
+    /// with an old copy of its credential. Roles beside po and this one lose theirs, as nobody else can
+    /// wrap the new key for them. An object that does not open could never again: then nothing is done, unless
+    /// `force` leaves it behind.
+    ///
+    /// # Errors
+    /// As [`Self::change_secret`]; [`Error::Usage`] for po, whom nobody can reset; [`Error::RoleMissing`];
+    /// [`Error::Damaged`].
+    pub fn reset_secret(
+        &self,
+        slot: SlotId,
+        role: Role,
+        new: &Secret,
+        po_secret: &Secret,
+        force: bool,
+    ) -> Result<Reset> {
+        check_resettable(slot, role)?;
+        check_secret(slot, self.slot(slot)?.kind, new)?;
+        let session = Arc::new(self.authenticate(slot, Role::Po, po_secret)?);
+        let mut change = self.change_of(&session)?;
+        if !change.credentials.iter().any(|it| it.role == role) {
+            return Err(SlotError::RoleMissing(role).at(slot));
+        }
+        let lost = lost_by_reset(change.credentials.iter().map(|it| it.role), role);
+        rekey(&session, &mut change, force)?;
+        let serial = session.row().serial;
+        change.credentials = vec![
+            self.credential(slot, serial, Role::Po, po_secret, &change.slot_key)?,
+            self.credential(slot, serial, role, new, &change.slot_key)?,
+        ];
+        let damaged = self.commit_change(&session, change)?.damaged;
+        log::info!("slot {slot}: the credential of {role} was reset");
+        Ok(Reset { lost, damaged })
+    }
+
+    fn credential(
+        &self,
+        slot: SlotId,
+        serial: u64,
+        role: Role,
+        secret: &Secret,
+        slot_key: &SlotKey,
+    ) -> Result<CredentialRow> {
+        let id = random_id()?;
+        let binding = Binding { serial, role, id };
+        let credential = credential::wrap(secret, slot_key, binding)
+            .map_err(|error| super::init::kdf_error(slot, error))?;
+        Ok(CredentialRow {
+            id,
+            role,
+            credential,
+            failures: 0,
+        })
+    }
+}
+
+/// Who may give `role` its first password: any of these, the first as lunacm has it.
+pub fn makers(role: Role) -> &'static [Role] {
+    match role {
+        Role::Cu => &[Role::Co, Role::Po],
+        Role::Co | Role::Po => &[Role::Po],
+    }
+}
+
+/// Those of `there` whose password a reset of `role` takes away: for whom nobody can wrap the new key.
+pub fn lost_by_reset(there: impl Iterator<Item = Role>, role: Role) -> Vec<Role> {
+    there.filter(|it| ![Role::Po, role].contains(it)).collect()
+}
+
+/// # Errors
+/// [`Error::Usage`] for po, whom nobody can reset.
+pub fn check_resettable(slot: SlotId, role: Role) -> Result<()> {
+    match role {
+        Role::Co | Role::Cu => Ok(()),
+        Role::Po => {
+            let why = "po's password cannot be reset; whoever knows it can change it";
+            Err(SlotError::Malformed(why).at(slot))
+        }
+    }
+}
+
+/// Gives the slot another key, for everything but its credentials.
+fn rekey(session: &Arc<Session>, change: &mut Change, leave_damaged: bool) -> Result<()> {
+    let slot_key = SlotKey::random()?;
+    let serial = session.row().serial;
+    change.keys.domains = session
+        .domains()
+        .iter()
+        .map(|it| seal_domain(&slot_key, serial, &it.label, &it.key))
+        .collect::<Result<_>>()?;
+    change.keys.smks = session
+        .smks()
+        .iter()
+        .map(|it| seal_smk(&slot_key, serial, it.key()))
+        .collect::<Result<_>>()?;
+    change.objects = Objects::Reseal {
+        reseal: reseal(session, &slot_key),
+        leave_damaged,
+    };
+    change.slot_key = slot_key;
+    Ok(())
+}
+
+/// From one slot key to another; `None` for a row that does not open.
+fn reseal(session: &Arc<Session>, slot_key: &SlotKey) -> slotfs_store::Reseal {
+    let (session, slot_key) = (Arc::clone(session), slot_key.clone());
+    Box::new(move |place, row| {
+        let payload = match session.open_row(place, row) {
+            Ok(payload) => payload,
+            Err(error) => {
+                log::error!("{error}");
+                return Ok(None);
+            }
+        };
+        let aad = super::header::object_aad(session.row().serial, place);
+        let purpose = slotfs_seal::credential::Purpose::Object;
+        Ok(Some(slot_key.seal(purpose, &aad, payload.bytes())?))
+    })
+}

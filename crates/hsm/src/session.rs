@@ -1,0 +1,269 @@
+//! A slot that is logged in to: its keys, and what they open.
+
+use super::{Error, Result};
+use slotfs_object::SlotId;
+use slotfs_object::partition::Role;
+use slotfs_object::sealed::SealedRow;
+use slotfs_object::secret::{Key, SecretBytes};
+use slotfs_seal::blob::{self, Fault, Kind, Root, blob_bytes};
+use slotfs_seal::credential::{Purpose, SlotKey};
+use slotfs_seal::domain::DomainKey;
+use slotfs_store::{self as store, KeyRows, Place, SlotRow};
+
+use super::PartitionId;
+use super::header::{self, Header, domain_aad, header_aad, object_aad, smk_aad};
+use super::policy::Policies;
+
+/// One of the slot's domains.
+pub struct Domain {
+    /// Names it to people.
+    pub label: String,
+    /// Its key.
+    pub key: DomainKey,
+}
+
+impl Domain {
+    /// Names the key itself, to those who are logged in: two slots that show the same one can clone.
+    pub fn fingerprint(&self) -> [u8; 8] {
+        Root::of_domain(self.key.key()).fingerprint()
+    }
+}
+
+/// Who is logged in to a slot, with the keys that this gives. Dropping it wipes them.
+pub struct Session {
+    row: SlotRow,
+    role: Role,
+    slot_key: SlotKey,
+    header: Header,
+    domains: Vec<Domain>,
+    roots: Vec<Root>,
+    smks: Vec<Smk>,
+    smk_roots: Vec<Root>,
+}
+
+/// A storage master key: what a V1 slot seals its objects under.
+pub struct Smk {
+    key: Key,
+}
+
+impl Smk {
+    /// The key.
+    pub(super) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Names it to those who are logged in.
+    pub fn fingerprint(&self) -> [u8; 8] {
+        Root::of_smk(&self.key).fingerprint()
+    }
+}
+
+impl Session {
+    /// Opens the slot's header and domains with its key.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when the header, or a row that it names, does not open.
+    pub fn open(row: SlotRow, role: Role, slot_key: SlotKey, keys: &KeyRows) -> Result<Self> {
+        let slot = row.slot;
+        let damaged = |what: &str| Error::Damaged(format!("slot {slot}: {what}"));
+        let does_not_open = || damaged("its header does not open: a field in clear was changed");
+        let plain = slot_key
+            .open(Purpose::Header, &header_aad(&row), &row.header)
+            .ok_or_else(does_not_open)?;
+        // Sealed with the slot's own key, so a later build did it.
+        if let Some(version) = plain.bytes().first().filter(|it| **it > header::VERSION) {
+            return Err(damaged(&format!(
+                "its header has version {version}, this build knows {}",
+                header::VERSION
+            )));
+        }
+        let header = Header::decode(plain.bytes())
+            .filter(|header| header.generation == row.generation)
+            .ok_or_else(does_not_open)?;
+        let mut domains = Vec::with_capacity(header.domains.len());
+        for id in &header.domains {
+            let stored = keys
+                .domains
+                .iter()
+                .find(|domain| domain.id == *id)
+                .ok_or_else(|| damaged("a domain that its header names is missing"))?;
+            let aad = domain_aad(row.serial, stored.kind, stored.id, &stored.label);
+            let key = slot_key
+                .open(Purpose::Domain, &aad, &stored.sealed)
+                .and_then(|plain| Key::from_slice(plain.bytes()))
+                .ok_or_else(|| damaged("one of its domains does not open"))?;
+            domains.push(Domain {
+                label: stored.label.clone(),
+                key: DomainKey::from_stored(stored.kind, key),
+            });
+        }
+        if domains.is_empty() {
+            return Err(damaged("it has no domain"));
+        }
+        let roots = domains
+            .iter()
+            .map(|domain| Root::of_domain(domain.key.key()))
+            .collect();
+        let mut smks = Vec::with_capacity(header.smks.len());
+        for id in &header.smks {
+            let stored =
+                keys.smks.iter().find(|smk| smk.id == *id).ok_or_else(|| {
+                    damaged("a storage master key that its header names is missing")
+                })?;
+            let key = slot_key
+                .open(
+                    Purpose::Smk,
+                    &smk_aad(row.serial, stored.id),
+                    &stored.sealed,
+                )
+                .and_then(|plain| Key::from_slice(plain.bytes()))
+                .ok_or_else(|| damaged("one of its storage master keys does not open"))?;
+            smks.push(Smk { key });
+        }
+        if smks.is_empty() == row.is_v1() {
+            return Err(damaged(
+                "its version and its storage master keys do not fit",
+            ));
+        }
+        let smk_roots = smks.iter().map(|smk| Root::of_smk(&smk.key)).collect();
+        Ok(Self {
+            row,
+            role,
+            slot_key,
+            header,
+            domains,
+            roots,
+            smks,
+            smk_roots,
+        })
+    }
+
+    /// The slot.
+    pub fn slot(&self) -> SlotId {
+        self.row.slot
+    }
+
+    /// The partition.
+    pub fn partition(&self) -> PartitionId {
+        PartitionId {
+            slot: self.row.slot,
+            serial: self.row.serial,
+        }
+    }
+
+    /// All of the slot that is in clear.
+    pub fn row(&self) -> &SlotRow {
+        &self.row
+    }
+
+    /// Who is logged in.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The slot's domains, the primary one first.
+    pub fn domains(&self) -> &[Domain] {
+        &self.domains
+    }
+
+    /// Those domains, as blobs are sealed under them.
+    pub(super) fn roots(&self) -> &[Root] {
+        &self.roots
+    }
+
+    /// The slot's storage master keys, the active one first; none in a V0 slot.
+    pub fn smks(&self) -> &[Smk] {
+        &self.smks
+    }
+
+    /// An object's payload as the blob that leaves the slot: under its domains, or of a V1 slot under its active
+    /// storage master key.
+    ///
+    /// # Errors
+    /// As [`blob::seal`].
+    pub(super) fn seal_blob(&self, payload: &[u8]) -> Result<Vec<u8>, Fault> {
+        match self.smk_roots.first() {
+            Some(active) => blob::seal(Kind::ObjectUnderSmk, std::slice::from_ref(active), payload),
+            None => blob::seal(Kind::Object, &self.roots, payload),
+        }
+    }
+
+    /// Opens an object's blob: with any of the slot's domains, and of a V1 slot any of its storage master keys.
+    ///
+    /// # Errors
+    /// As [`blob::open`].
+    pub(super) fn open_blob(&self, blob: &[u8]) -> Result<SecretBytes, Fault> {
+        match blob::Header::parse(blob)?.kind() {
+            Kind::Object => blob::open(Kind::Object, &self.roots, blob),
+            Kind::ObjectUnderSmk if self.row.is_v1() => {
+                blob::open(Kind::ObjectUnderSmk, &self.smk_roots, blob).map_err(|why| match why {
+                    Fault::NoDomain => Fault::NoSmk,
+                    why => why,
+                })
+            }
+            kind @ Kind::ObjectUnderSmk => Err(Fault::NotForV0(kind)),
+            kind @ Kind::Smk => Err(Fault::WrongKind(kind)),
+        }
+    }
+
+    /// What the slot allows.
+    pub fn policies(&self) -> Policies {
+        self.row.policies
+    }
+
+    /// The key that everything is sealed under.
+    pub(super) fn slot_key(&self) -> &SlotKey {
+        &self.slot_key
+    }
+
+    /// What the sealed header says.
+    pub(super) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Whether the header names this credential.
+    pub(super) fn names_credential(&self, id: i64) -> bool {
+        self.header.credentials.contains(&id)
+    }
+
+    /// The same login over the slot as it is now.
+    pub(super) fn reopen(&self, row: SlotRow, keys: &KeyRows) -> Result<Self> {
+        Self::open(row, self.role, self.slot_key.clone(), keys)
+    }
+
+    /// Exact size of the blob of an object with that much payload.
+    pub fn blob_bytes(&self, payload_bytes: u32) -> u64 {
+        // At most MAX_BLOB_BYTES, by the schema.
+        let stanzas = match self.row.is_v1() {
+            true => 1,
+            false => self.roots.len(),
+        };
+        blob_bytes(stanzas, payload_bytes as usize) as u64
+    }
+
+    /// Seals a payload for its place in the store.
+    pub(super) fn seal_row(
+        &self,
+        place: Place,
+        payload: &SecretBytes,
+    ) -> Result<SealedRow, getrandom::Error> {
+        let aad = object_aad(self.row.serial, place);
+        self.slot_key.seal(Purpose::Object, &aad, payload.bytes())
+    }
+
+    /// Opens a payload at its place in the store.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], naming slot and handle: never a wrong payload.
+    pub(super) fn open_row(&self, place: Place, row: &SealedRow) -> store::Result<SecretBytes> {
+        let aad = object_aad(self.row.serial, place);
+        self.slot_key
+            .open(Purpose::Object, &aad, row)
+            .ok_or_else(|| {
+                store::Error::Damaged(format!(
+                    "slot {}, object {} (row {}): it does not open, its row was changed or moved",
+                    self.row.slot, place.handle, place.id
+                ))
+            })
+    }
+}

@@ -1,0 +1,221 @@
+//! Storage master keys: what a V1 slot seals its objects under. One is active, the earlier ones still open what
+//! they sealed (docs/kinds.md, "V1: scalable key storage").
+
+use thiserror::Error as ThisError;
+
+use super::amend::seal_smk;
+use super::{Error, Result, SlotError};
+use super::{Hsm, Session};
+use slotfs_object::SlotId;
+use slotfs_object::partition::PartitionVersion;
+use slotfs_object::partition::Role;
+use slotfs_object::secret::{KEY_BYTES, Key, SecretBytes};
+use slotfs_seal::blob::{self, Fault, Kind, blob_bytes};
+
+/// The most that a slot keeps.
+const MOST_SMKS: usize = 16;
+/// The first byte of a storage master key's payload.
+const PAYLOAD_VERSION: u8 = 1;
+/// Version and key.
+const PAYLOAD_BYTES: usize = 1 + KEY_BYTES;
+
+/// Why the storage master keys of a slot stay as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
+pub enum SmkFault {
+    /// A V0 slot has none.
+    #[error("it is V0 and has no storage master key")]
+    None,
+    /// It has them already.
+    #[error("it is V1 already")]
+    V1Already,
+    /// The ring is full.
+    #[error("it has {MOST_SMKS} storage master keys, and that is the most")]
+    Full,
+    /// Another fingerprint is meant.
+    #[error("it has no storage master key of that fingerprint")]
+    NoSuchKey,
+    /// A slot is never without.
+    #[error("that storage master key is the active one")]
+    Active,
+}
+
+/// A storage master key as a file: what a stat needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SmkFile {
+    /// Its blob's exact size, bytes.
+    pub size: u64,
+    /// Seconds since 1970: the same for the same key, and another for all but one in 700,000,000 others. rsync takes a file of the same size and
+    /// time for the same file, and would say that it copied what it did not.
+    pub time_secs: u64,
+}
+
+/// A time between 2001 and 2023 that stands for a fingerprint.
+fn time_of(fingerprint: [u8; 8]) -> u64 {
+    1_000_000_000 + u64::from_le_bytes(fingerprint) % 700_000_000
+}
+
+impl Hsm {
+    /// The active storage master key of a slot, sealed under its domains.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`], [`Error::RoleNeeded`], [`Error::Smk`] for a V0 slot.
+    pub fn seal_smk(&self, slot: SlotId) -> Result<Vec<u8>> {
+        let session = self.reader(slot)?;
+        let smk = session.smks().first().ok_or(fault(slot, SmkFault::None))?;
+        let mut payload = SecretBytes::new(vec![PAYLOAD_VERSION; PAYLOAD_BYTES]);
+        payload.bytes_mut()[1..].copy_from_slice(smk.key().bytes());
+        blob::seal(Kind::Smk, session.roots(), payload.bytes()).map_err(|why| {
+            Error::Damaged(format!(
+                "slot {slot}: its storage master key cannot be sealed: {why}"
+            ))
+        })
+    }
+
+    /// What [`Self::seal_smk`] gives, as a file; `None` for a V0 slot.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`]
+    pub fn smk_file(&self, slot: SlotId) -> Result<Option<SmkFile>> {
+        let session = self.session(slot)?;
+        let stanzas = session.domains().len();
+        Ok(session.smks().first().map(|smk| SmkFile {
+            size: blob_bytes(stanzas, PAYLOAD_BYTES) as u64,
+            time_secs: time_of(smk.fingerprint()),
+        }))
+    }
+
+    /// Takes in a storage master key that [`Self::seal_smk`] of a slot with a common domain gave: it is the active one
+    /// from then on. Whether it is new here; one that is there already changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unverified`], [`Error::PayloadVersion`], [`Error::Smk`], [`Error::NotLoggedIn`], [`Error::ReadOnly`].
+    pub fn import_smk(&self, slot: SlotId, blob: &[u8]) -> Result<bool> {
+        let outcome = self.again_if_changed(|| self.try_import_smk(slot, blob));
+        match &outcome {
+            Ok(new) => self.journal.note(
+                slot,
+                match new {
+                    true => format!("The storage master key of slot {slot} is now another"),
+                    false => format!("The storage master key was on slot {slot} already"),
+                },
+            ),
+            Err(error) => self.journal.note(
+                slot,
+                format!(
+                    "A storage master key for slot {slot} was not taken: {}",
+                    super::reason(error)
+                ),
+            ),
+        }
+        outcome
+    }
+
+    fn try_import_smk(&self, slot: SlotId, blob: &[u8]) -> Result<bool> {
+        let session = self.writer(slot)?;
+        if !session.row().is_v1() {
+            return Err(fault(slot, SmkFault::None));
+        }
+        let key = verify(&session, blob)?;
+        if session.smks().iter().any(|smk| *smk.key() == key) {
+            return Ok(false);
+        }
+        self.push_smk(&session, &key)?;
+        Ok(true)
+    }
+
+    /// Whether `to` has the active storage master key of `from`.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`] for either slot, [`Error::Smk`] for a V0 slot.
+    pub fn has_smk_of(&self, to: SlotId, from: SlotId) -> Result<bool> {
+        let (source, target) = (self.reader(from)?, self.reader(to)?);
+        let smk = source.smks().first().ok_or(fault(from, SmkFault::None))?;
+        if !target.row().is_v1() {
+            return Err(fault(to, SmkFault::None));
+        }
+        Ok(target.smks().iter().any(|there| there.key() == smk.key()))
+    }
+
+    /// Gives a V1 slot a new storage master key, which is the active one from then on. co's or po's.
+    ///
+    /// # Errors
+    /// [`Error::Smk`], [`Error::RoleNeeded`], [`Error::SlotChanged`].
+    pub fn new_smk(&self, slot: SlotId) -> Result<()> {
+        let session = self.officer(slot, &[Role::Co, Role::Po])?;
+        if !session.row().is_v1() {
+            return Err(fault(slot, SmkFault::None));
+        }
+        self.push_smk(&session, &Key::random()?)
+    }
+
+    /// Takes a storage master key from a slot: what only it opens, the slot takes in no more. co's or po's.
+    ///
+    /// # Errors
+    /// As [`Self::new_smk`].
+    pub fn delete_smk(&self, slot: SlotId, fingerprint: [u8; 8]) -> Result<()> {
+        let session = self.officer(slot, &[Role::Co, Role::Po])?;
+        let at = session
+            .smks()
+            .iter()
+            .position(|smk| smk.fingerprint() == fingerprint);
+        let mut change = self.change_of(&session)?;
+        match at {
+            _ if !session.row().is_v1() => return Err(fault(slot, SmkFault::None)),
+            None => return Err(fault(slot, SmkFault::NoSuchKey)),
+            Some(0) => return Err(fault(slot, SmkFault::Active)),
+            Some(at) => drop(change.keys.smks.remove(at)),
+        }
+        self.commit_change(&session, change)?;
+        log::info!("slot {slot}: a storage master key was deleted");
+        Ok(())
+    }
+
+    /// Makes a V1 slot of a V0 slot, with a storage master key of its own. Its objects stay as they are. po's.
+    ///
+    /// # Errors
+    /// As [`Self::new_smk`].
+    pub fn upgrade(&self, slot: SlotId) -> Result<()> {
+        let session = self.officer(slot, &[Role::Po])?;
+        if session.row().is_v1() {
+            return Err(fault(slot, SmkFault::V1Already));
+        }
+        let mut change = self.change_of(&session)?;
+        change.row.version = PartitionVersion::V1;
+        let smk = seal_smk(session.slot_key(), session.row().serial, &Key::random()?)?;
+        change.keys.smks.push(smk);
+        self.commit_change(&session, change)?;
+        log::info!("slot {slot}: it is V1 now");
+        Ok(())
+    }
+
+    fn push_smk(&self, session: &std::sync::Arc<Session>, key: &Key) -> Result<()> {
+        let slot = session.slot();
+        if session.smks().len() >= MOST_SMKS {
+            return Err(fault(slot, SmkFault::Full));
+        }
+        let mut change = self.change_of(session)?;
+        let row = seal_smk(session.slot_key(), session.row().serial, key)?;
+        change.keys.smks.insert(0, row);
+        self.commit_change(session, change)?;
+        log::info!("slot {slot}: it has another storage master key");
+        Ok(())
+    }
+}
+
+/// Opens a storage master key's blob with the slot's own domains.
+fn verify(session: &Session, blob: &[u8]) -> Result<Key> {
+    let slot = session.slot();
+    let refused = |why| SlotError::Unverified(why).at(slot);
+    let payload = blob::open(Kind::Smk, session.roots(), blob).map_err(refused)?;
+    match payload.bytes().split_first() {
+        Some((&PAYLOAD_VERSION, key)) => {
+            Key::from_slice(key).ok_or_else(|| refused(Fault::Malformed))
+        }
+        Some((&version, _)) => Err(SlotError::PayloadVersion(version).at(slot)),
+        None => Err(refused(Fault::Malformed)),
+    }
+}
+
+fn fault(slot: SlotId, why: SmkFault) -> Error {
+    SlotError::Smk(why).at(slot)
+}

@@ -1,0 +1,148 @@
+//! Where an object that comes in is already: for telling where a blob came from, and that another object has its
+//! identity.
+//!
+//! Whoever holds a domain's key can seal any content under any identity. So an identity alone names no source: the content
+//! has to be the same.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{Hsm, Source};
+use slotfs_object::partition::Role;
+use slotfs_object::secret::SecretBytes;
+use slotfs_object::{Handle, Ouid, SlotId};
+use slotfs_store::Entry;
+
+/// Fingerprints kept; the map is begun anew when it is full.
+const MOST_KEPT: usize = 65_536;
+
+/// Of a payload, under a key of this process alone: nobody outside can make two payloads with the same one.
+pub(super) type Fingerprint = u64;
+
+/// Fingerprints of objects that were read here, by row: a row's content never changes. They save opening the source
+/// of a copy once more.
+#[derive(Default)]
+pub(super) struct Fingerprints {
+    key: RandomState,
+    known: Mutex<HashMap<i64, Fingerprint>>,
+}
+
+impl Fingerprints {
+    fn known(&self) -> MutexGuard<'_, HashMap<i64, Fingerprint>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn of(&self, payload: &SecretBytes) -> Fingerprint {
+        self.key.hash_one(payload.bytes())
+    }
+
+    /// Keeps that of a row that was opened, or has just been committed.
+    pub(super) fn keep(&self, row: i64, fingerprint: Fingerprint) {
+        let mut known = self.known();
+        if known.len() >= MOST_KEPT {
+            known.clear();
+        }
+        known.insert(row, fingerprint);
+    }
+
+    /// Forgets all of them, after a logout.
+    pub(super) fn forget(&self) {
+        self.known().clear();
+    }
+}
+
+/// Where an identity is, beside the slot that an object of it comes to.
+#[derive(Default)]
+pub(super) struct Whereabouts {
+    /// The same object.
+    pub source: Option<Source>,
+    /// Others that have its identity.
+    pub others: Vec<Entry>,
+}
+
+impl Hsm {
+    /// The identity `ouid` in the slots that are logged in to, other than `except`.
+    pub(super) fn whereabouts(
+        &self,
+        ouid: Ouid,
+        (payload, fingerprint): (&SecretBytes, Fingerprint),
+        except: SlotId,
+    ) -> Whereabouts {
+        let mut slots: Vec<SlotId> = self
+            .sessions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .filter(|session| session.slot() != except && session.role() != Role::Po)
+            .map(|session| session.slot())
+            .collect();
+        slots.sort_unstable();
+        let mut found = Whereabouts::default();
+        // What cannot be read is no source, and no other object.
+        for row in self.store.rows_with_ouid(&slots, ouid).unwrap_or_default() {
+            let Some(same) = self.holds(row, payload, fingerprint) else {
+                continue;
+            };
+            // One source is named.
+            if same && found.source.is_some() {
+                continue;
+            }
+            match self.store.by_id(row) {
+                Ok(Some(entry)) if same => {
+                    found.source = Some(Source {
+                        slot: entry.slot,
+                        handle: entry.handle,
+                    });
+                }
+                Ok(Some(entry)) => found.others.push(entry),
+                Ok(None) | Err(_) => {}
+            }
+        }
+        found
+    }
+
+    /// Whether the object in a row has this content; `None` when it does not open.
+    fn holds(&self, row: i64, payload: &SecretBytes, fingerprint: Fingerprint) -> Option<bool> {
+        if let Some(known) = self.fingerprints.known().get(&row) {
+            return Some(*known == fingerprint);
+        }
+        let (entry, sealed) = self.store.sealed(row).ok()??;
+        let session = self.reader(entry.slot).ok()?;
+        let there = session.open_row(entry.place(), &sealed).ok()?;
+        self.fingerprints.keep(row, self.fingerprints.of(&there));
+        Some(there == *payload)
+    }
+
+    /// Tells loudly that an object now in `slot` has the identity of others with other content, and which of them was
+    /// here first. By row: whoever forges an object writes its date too.
+    pub(super) fn tell_clashes(&self, slot: SlotId, handle: Handle, others: &[Entry]) {
+        if others.is_empty() {
+            return;
+        }
+        let Ok(Some(new)) = self.store.by_handle(slot, handle) else {
+            return;
+        };
+        for other in others {
+            let (first, second) = match other.id < new.id {
+                true => (other, &new),
+                false => (&new, other),
+            };
+            self.journal.warn(
+                slot,
+                format!(
+                    "Handle {handle} on slot {slot} (row {}) has the identity {} of handle {} on slot {} (row {}), with other content: handle {} on slot {} was here first, by its row {} before {}; compare the two before you remove either",
+                    new.id,
+                    new.ouid,
+                    other.handle,
+                    other.slot,
+                    other.id,
+                    first.handle,
+                    first.slot,
+                    first.id,
+                    second.id,
+                ),
+            );
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Rows as the store keeps them: what is sealed, and what stands beside it in clear for those who open it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::secret::KEY_BYTES;
+
+/// Bytes in the id of a set of shares.
+pub const SET_BYTES: usize = 16;
+/// Bytes in what tells a share of a set from any other.
+pub const HASH_BYTES: usize = 32;
+
+/// Bytes in a credential's salt.
+pub const SALT_BYTES: usize = 16;
+/// Bytes in the commitment to the wrapping key.
+pub const COMMITMENT_BYTES: usize = 32;
+/// Bytes in a wrapped slot key: nonce, key, tag.
+pub const WRAPPED_BYTES: usize = KEY_BYTES + SealedRow::OVERHEAD_BYTES;
+
+/// A row as the store keeps it: nonce, ciphertext, tag. Only sealing makes one from plaintext.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedRow(Vec<u8>);
+
+impl SealedRow {
+    /// How much longer a row is than what is sealed in it: nonce and tag.
+    pub const OVERHEAD_BYTES: usize = 12 + 16;
+
+    /// A row as it was read back; opening tells whether it is one.
+    pub fn stored(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes to keep.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Cost of one Argon2id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KdfParams {
+    /// m, KiB.
+    pub memory_kib: u32,
+    /// t.
+    pub passes: u32,
+    /// p.
+    pub lanes: u32,
+}
+
+impl KdfParams {
+    /// What new credentials get.
+    pub const NEW: Self = Self {
+        memory_kib: 64 * 1024,
+        passes: 3,
+        lanes: 4,
+    };
+
+    /// What stands at rest where no password is asked for; never accepted for one.
+    pub const NONE: Self = Self {
+        memory_kib: 0,
+        passes: 0,
+        lanes: 0,
+    };
+
+    /// Whether a row may ask for this: neither so little that a guess is cheap, nor so much that a
+    /// planted row stops the machine.
+    pub fn is_sane(self) -> bool {
+        (19 * 1024..=1024 * 1024).contains(&self.memory_kib)
+            && (1..=16).contains(&self.passes)
+            && (1..=16).contains(&self.lanes)
+    }
+}
+
+/// The most shares of a set.
+const MOST_SHARES: u8 = 16;
+
+/// How many shares it takes, of how many there are: 2 <= M <= N <= 16.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quorum {
+    m: u8,
+    n: u8,
+}
+
+impl Quorum {
+    /// `None` outside the limits.
+    pub fn new(m: u8, n: u8) -> Option<Self> {
+        (2 <= m && m <= n && n <= MOST_SHARES).then_some(Self { m, n })
+    }
+
+    /// How many it takes.
+    pub fn m(self) -> u8 {
+        self.m
+    }
+
+    /// How many there are.
+    pub fn n(self) -> u8 {
+        self.n
+    }
+}
+
+impl fmt::Display for Quorum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.m, self.n)
+    }
+}
+
+impl FromStr for Quorum {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split_once('/')
+            .and_then(|(m, n)| Self::new(m.parse().ok()?, n.parse().ok()?))
+            .filter(|quorum| quorum.to_string() == text)
+            .ok_or_else(|| {
+                format!("it has the form M/N, such as 2/3, with 2 <= M <= N <= {MOST_SHARES}")
+            })
+    }
+}
+
+/// What a store keeps of a set of shares, in clear: enough to know each share, and of no use without them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShareSet {
+    /// How many it takes.
+    pub quorum: Quorum,
+    /// Random, one per set ever made.
+    pub id: [u8; SET_BYTES],
+    /// Of each share, by index, [`KeyShare::hash`].
+    pub hashes: Vec<[u8; HASH_BYTES]>,
+}
+
+/// What a credential asks for, all of it in clear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// A password, at this cost of its Argon2id.
+    Password(KdfParams),
+    /// Shares of this set.
+    Quorum(ShareSet),
+}
+
+/// A slot key wrapped by a password or a quorum's secret, as it is at rest: nothing of it is secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// What it asks for.
+    pub method: Method,
+    /// Salt of the wrapping key.
+    pub salt: Vec<u8>,
+    /// Compared before unwrapping, in constant time.
+    pub commitment: Vec<u8>,
+    /// Nonce, wrapped slot key, tag.
+    pub wrapped: Vec<u8>,
+}
+
+impl Credential {
+    /// The memory that an attempt takes, in KiB.
+    pub fn memory_kib(&self) -> u32 {
+        match &self.method {
+            Method::Password(params) => params.memory_kib,
+            Method::Quorum(_) => 0,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The sealed blob of docs/format.md, "The sealed blob": what a file's content is, and all that crosses the kernel.
+//!
+//! An object's payload P is encrypted once under a key K that depends on P and on the whole set of
+//! domains, and K is wrapped for each domain in a stanza of its own. Whoever shares one domain opens it.
+//!
+//! What holds, and why:
+//! - *Same object, same set of domains, same bytes*: nothing here is random; K, salts and nonce are
+//!   functions of the domains, the header and P.
+//! - *A fixed nonce is safe*: it is derived with the key from K, and K changes with P, so a key never
+//!   encrypts two messages.
+//! - *A blob opens under the domains it names and no other*: AES-GCM alone lets one ciphertext open
+//!   under two keys; the commitment to K, compared first, does not.
+//! - *A member of one domain cannot speak to another*: the salt of each stanza is a MAC by that stanza's
+//!   domain over header, K and P, recomputed after opening, so a stanza copied onto another payload fails.
+
+use aes_gcm::aead::{AeadInOut, KeyInit};
+use aes_gcm::{Aes256Gcm, Nonce, Tag};
+use subtle::ConstantTimeEq;
+
+use slotfs_object::codec::MAX_PAYLOAD_BYTES;
+use slotfs_object::secret::SecretBytes;
+
+mod derive;
+mod fault;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+mod header;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod vectors;
+
+pub use derive::Root;
+pub use fault::Fault;
+pub use header::{HEADER_BYTES, Header, Kind, MAX_STANZAS};
+
+use derive::{MAC_BYTES, PayloadKeys};
+
+/// salt 32, wrapped key 32
+const STANZA_BYTES: usize = 2 * MAC_BYTES;
+const COMMITMENT_BYTES: usize = 32;
+const TAG_BYTES: usize = 16;
+
+/// The largest blob there can be, bytes.
+pub const MAX_BLOB_BYTES: usize = blob_bytes(MAX_STANZAS, MAX_PAYLOAD_BYTES);
+
+/// The exact size of a blob of `stanzas` domains around `payload_bytes` of payload.
+pub const fn blob_bytes(stanzas: usize, payload_bytes: usize) -> usize {
+    HEADER_BYTES + stanzas * STANZA_BYTES + COMMITMENT_BYTES + payload_bytes + TAG_BYTES
+}
+
+/// Seals `payload` under every root of `roots`: 1 to 3, all different, each once.
+///
+/// # Errors
+/// [`Fault::Stanzas`] or [`Fault::PayloadLength`] when no blob can hold what was asked for.
+pub fn seal(kind: Kind, roots: &[Root], payload: &[u8]) -> Result<Vec<u8>, Fault> {
+    let header = Header::new(kind, roots.len(), payload.len())?;
+    let head = header.to_bytes();
+    let key = derive::object_key(roots, &head, payload);
+    let mut stanzas: Vec<[u8; STANZA_BYTES]> = roots
+        .iter()
+        .map(|root| {
+            let salt = root.stanza_salt(&head, &key, payload);
+            let mut stanza = [0; STANZA_BYTES];
+            stanza[..MAC_BYTES].copy_from_slice(&salt);
+            stanza[MAC_BYTES..].copy_from_slice(root.wrap(&salt, &key).bytes());
+            stanza
+        })
+        .collect();
+    stanzas.sort_unstable();
+    if stanzas.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(Fault::StanzaOrder);
+    }
+
+    let keys = PayloadKeys::of(&key);
+    let mut blob = Vec::with_capacity(header.blob_bytes());
+    blob.extend_from_slice(&head);
+    blob.extend(stanzas.iter().flatten());
+    blob.extend_from_slice(keys.commitment());
+    let (aad, mut sealed) = (blob.clone(), SecretBytes::from(payload));
+    let tag = Aes256Gcm::new(keys.key().into())
+        .encrypt_inout_detached(&Nonce::from(keys.nonce()), &aad, sealed.bytes_mut().into())
+        .map_err(|_| Fault::PayloadLength)?;
+    blob.extend_from_slice(sealed.bytes());
+    blob.extend_from_slice(&tag);
+    Ok(blob)
+}
+
+/// Opens `blob` with any of `roots`, which must be of `kind`; what is returned is authentic, but
+/// not yet known to be a payload ([`slotfs_object::codec::decode`]).
+///
+/// # Errors
+/// The [`Fault`] that shows first. Nothing of the content survives it.
+pub fn open(kind: Kind, roots: &[Root], blob: &[u8]) -> Result<SecretBytes, Fault> {
+    let header = Header::parse(blob)?;
+    if header.kind() != kind {
+        return Err(Fault::WrongKind(header.kind()));
+    }
+    header.check_length(blob.len())?;
+    let (head, rest) = blob.split_at(HEADER_BYTES);
+    let (stanza_bytes, rest) = rest.split_at(header.stanzas() * STANZA_BYTES);
+    let (commitment, rest) = rest.split_at(COMMITMENT_BYTES);
+    let (ciphertext, tag) = rest.split_at(header.payload_bytes());
+    // Each is a salt and a wrapped key; the header's stated number makes it come out even.
+    let (halves, _) = stanza_bytes.as_chunks::<MAC_BYTES>();
+    let (stanzas, _) = halves.as_chunks::<2>();
+    if stanzas.windows(2).any(|pair| pair[0] >= pair[1]) {
+        return Err(Fault::StanzaOrder);
+    }
+
+    // Every pair is tried: which of our domains the blob names is not a thing to time.
+    let mut ours = Vec::new();
+    let mut keys = None;
+    for [salt, wrapped] in stanzas {
+        for root in roots {
+            let key = root.unwrap(salt, wrapped);
+            let candidate = PayloadKeys::of(&key);
+            if bool::from(candidate.commitment().ct_eq(commitment)) {
+                ours.push((root, salt));
+                keys = Some((key, candidate));
+            }
+        }
+    }
+    let Some((key, keys)) = keys else {
+        return Err(Fault::NoDomain);
+    };
+
+    let mut payload = SecretBytes::from(ciphertext);
+    let aad = &blob[..blob.len() - ciphertext.len() - tag.len()];
+    let tag = Tag::try_from(tag).map_err(|_| Fault::Altered)?;
+    Aes256Gcm::new(keys.key().into())
+        .decrypt_inout_detached(
+            &Nonce::from(keys.nonce()),
+            aad,
+            payload.bytes_mut().into(),
+            &tag,
+        )
+        .map_err(|_| Fault::Altered)?;
+    // One who holds another of the blob's domains knows K and could seal another payload under it;
+    // the salt of our own stanza is what they cannot make.
+    for (root, salt) in ours {
+        let expected = root.stanza_salt(head, &key, payload.bytes());
+        if !bool::from(expected.ct_eq(salt)) {
+            return Err(Fault::Altered);
+        }
+    }
+    Ok(payload)
+}

@@ -1,0 +1,170 @@
+//! The keys inside a blob, each as docs/format.md, "The sealed blob" defines it. HMAC and HKDF are over SHA-256.
+//!
+//! All of it assumes that HMAC-SHA-256 is a PRF; nothing else is assumed of the domain keys than that
+//! they are 32 unpredictable bytes.
+
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use slotfs_object::secret::{KEY_BYTES, Key};
+
+/// Bytes in a salt and in a wrapped key.
+pub const MAC_BYTES: usize = 32;
+
+/// R of docs/format.md, "The sealed blob": a domain key or SMK, extracted for use in blobs.
+///
+/// Domains and SMKs are extracted under different labels, so that a key used as both opens neither's
+/// blobs as the other's.
+#[derive(Clone, Debug)]
+pub struct Root(Key);
+
+impl Root {
+    /// The root of a domain key D.
+    pub fn of_domain(domain: &Key) -> Self {
+        Self::extract(b"slotfs 1 domain", domain)
+    }
+
+    /// The root of a storage master key.
+    pub fn of_smk(smk: &Key) -> Self {
+        Self::extract(b"slotfs 1 smk", smk)
+    }
+
+    fn extract(label: &[u8], ikm: &Key) -> Self {
+        Self(Key::make(|root| {
+            let (prk, _) = Hkdf::<Sha256>::extract(Some(label), ikm.bytes());
+            root.copy_from_slice(&Zeroizing::new(<[u8; 32]>::from(prk))[..]);
+        }))
+    }
+
+    /// HKDF-Expand(R, info, 32).
+    fn expand(&self, info: &[&[u8]]) -> Key {
+        Key::make(|okm| expand(self.0.bytes(), info, okm))
+    }
+
+    /// `HMAC(HKDF-Expand(R, "slotfs 1 salt", 32), H then K then P)`: the domain's MAC over all it wraps.
+    pub fn stanza_salt(&self, head: &[u8], key: &Key, payload: &[u8]) -> [u8; MAC_BYTES] {
+        let mac_key = self.expand(&[b"slotfs 1 salt"]);
+        hmac(mac_key.bytes(), &[head, key.bytes(), payload])
+    }
+
+    /// `K xor HKDF-Expand(R, "slotfs 1 wrap" then salt, 32)`. The pad is used once: the salt that
+    /// makes it is a MAC over K and all that K encrypts.
+    pub fn wrap(&self, salt: &[u8], key: &Key) -> Key {
+        let pad = self.expand(&[b"slotfs 1 wrap", salt]);
+        Key::make(|out| {
+            for (out, (pad, key)) in out.iter_mut().zip(pad.bytes().iter().zip(key.bytes())) {
+                *out = pad ^ key;
+            }
+        })
+    }
+
+    /// The inverse of [`Self::wrap`]: some key, right only if its commitment says so. The length is in the type: with
+    /// fewer bytes the rest of the key would be zero.
+    pub fn unwrap(&self, salt: &[u8], wrapped: &[u8; MAC_BYTES]) -> Key {
+        let pad = self.expand(&[b"slotfs 1 wrap", salt]);
+        Key::make(|out| {
+            for (out, (pad, wrapped)) in out.iter_mut().zip(pad.bytes().iter().zip(wrapped)) {
+                *out = pad ^ wrapped;
+            }
+        })
+    }
+
+    /// HKDF-Expand(R, "slotfs 1 fingerprint", 8): names a domain to those who are logged in.
+    pub fn fingerprint(&self) -> [u8; 8] {
+        let mut out = [0; 8];
+        expand(self.0.bytes(), &[b"slotfs 1 fingerprint"], &mut out);
+        out
+    }
+
+    /// R itself, for the golden vectors.
+    #[cfg(test)]
+    pub fn bytes(&self) -> &[u8; KEY_BYTES] {
+        self.0.bytes()
+    }
+}
+
+/// K: bound to the whole set of domains and to the whole payload, so that the same object under the
+/// same domains is the same blob, and any other is under another key.
+pub fn object_key(roots: &[Root], head: &[u8], payload: &[u8]) -> Key {
+    let mut ascending: Vec<&[u8; KEY_BYTES]> = roots.iter().map(|root| root.0.bytes()).collect();
+    ascending.sort_unstable();
+    let mut extract = hkdf::HkdfExtract::<Sha256>::new(Some(b"slotfs 1 domains"));
+    for root in ascending {
+        extract.input_ikm(root);
+    }
+    let (prk, _) = extract.finalize();
+    let prk = Zeroizing::new(<[u8; 32]>::from(prk));
+    let mac_key = Key::make(|okm| expand(&prk, &[b"slotfs 1 object key"], okm));
+    Key::make(|key| key.copy_from_slice(&hmac(mac_key.bytes(), &[head, payload])))
+}
+
+const PAYLOAD_NONCE_BYTES: usize = 12;
+const PAYLOAD_OKM_BYTES: usize = KEY_BYTES + PAYLOAD_NONCE_BYTES + MAC_BYTES;
+
+/// What K expands to: key 32, nonce 12, commitment 32.
+pub struct PayloadKeys {
+    key: Zeroizing<[u8; KEY_BYTES]>,
+    nonce: [u8; PAYLOAD_NONCE_BYTES],
+    commitment: [u8; MAC_BYTES],
+}
+
+impl PayloadKeys {
+    /// HKDF-Expand(K, "slotfs 1 payload", 76).
+    pub fn of(key: &Key) -> Self {
+        let mut okm = Zeroizing::new([0; PAYLOAD_OKM_BYTES]);
+        expand(key.bytes(), &[b"slotfs 1 payload"], &mut okm);
+        // The three parts are all of it; a copy between different lengths panics.
+        let (key, rest) = okm.split_at(KEY_BYTES);
+        let (nonce, commitment) = rest.split_at(PAYLOAD_NONCE_BYTES);
+        let mut parts = Self {
+            key: Zeroizing::default(),
+            nonce: Default::default(),
+            commitment: Default::default(),
+        };
+        parts.key.copy_from_slice(key);
+        parts.nonce.copy_from_slice(nonce);
+        parts.commitment.copy_from_slice(commitment);
+        parts
+    }
+
+    /// The AES-256-GCM key.
+    pub fn key(&self) -> &[u8; KEY_BYTES] {
+        &self.key
+    }
+
+    /// The nonce: fixed for K, and K encrypts one payload ever.
+    pub fn nonce(&self) -> [u8; PAYLOAD_NONCE_BYTES] {
+        self.nonce
+    }
+
+    /// Collision-resistant in K, and in clear: two keys cannot share one.
+    pub fn commitment(&self) -> &[u8] {
+        &self.commitment
+    }
+}
+
+/// HKDF-Expand. Never returns with `okm` as it was: a key that was not derived would be all zeros.
+fn expand<const N: usize>(prk: &[u8; 32], info: &[&[u8]], okm: &mut [u8; N]) {
+    // RFC 5869: at most 255 blocks of the hash.
+    const { assert!(N <= 255 * 32) };
+    let expanded = Hkdf::<Sha256>::from_prk(prk)
+        .map_err(|_| ())
+        .and_then(|hkdf| hkdf.expand_multi_info(info, okm).map_err(|_| ()));
+    assert!(
+        expanded.is_ok(),
+        "HKDF takes a 32-byte key and this many bytes"
+    );
+}
+
+fn hmac(key: &[u8; 32], message: &[&[u8]]) -> [u8; MAC_BYTES] {
+    // RFC 2104 pads a short key with zeros to the block: done here, `new` cannot fail.
+    let mut block = Zeroizing::new([0; 64]);
+    block[..KEY_BYTES].copy_from_slice(key);
+    let mut mac = Hmac::<Sha256>::new((&*block).into());
+    for part in message {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}

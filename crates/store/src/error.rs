@@ -1,0 +1,175 @@
+//! What can be wrong with a store, with a slot in it, or with an object's row.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::DamagedRow;
+use slotfs_object::shown;
+use slotfs_object::{Handle, Ouid, SlotId};
+
+/// Why the store did not do what it was asked. One failure can fail many writes, so it can be cloned.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The store as a whole.
+    #[error("store {}: {why}", shown::path(path))]
+    Store {
+        /// The store's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: StoreFault,
+    },
+    /// One slot.
+    #[error("slot {slot}: {why}")]
+    Slot {
+        /// The slot.
+        slot: SlotId,
+        /// What is wrong.
+        why: SlotFault,
+    },
+    /// One object's row cannot be used.
+    #[error("store damaged: {0}")]
+    Object(DamagedRow),
+    /// Content of the store that belongs to no single slot.
+    #[error("store damaged: {0}")]
+    Damaged(String),
+    /// The system has no random numbers to give.
+    #[error("the system gave no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+    /// The row that was asked for is not there any more.
+    #[error("the object is gone")]
+    Gone,
+    /// Another file than the store: a backup, a log beside the store.
+    #[error("{}: {source}", shown::path(path))]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        source: Arc<io::Error>,
+    },
+    /// A backup is not written to that file.
+    #[error("{}: {why}", shown::path(path))]
+    Target {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// A backup does not replace that file without being told to.
+    #[error("{} exists; name another file, or replace it with -force", shown::path(.0))]
+    TargetExists(PathBuf),
+    /// The caller asked to stop.
+    #[error("{} was not written", shown::path(.0))]
+    Stopped(PathBuf),
+}
+
+/// What is wrong with the store as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreFault {
+    /// No room on its disk.
+    #[error("its disk is full")]
+    DiskFull,
+    /// It cannot be written.
+    #[error("it cannot be written")]
+    ReadOnly,
+    /// The files at its path are no longer those that were opened: which one, and what became of it.
+    #[error("{0}; nothing more is read from it or written to it")]
+    Lost(String),
+    /// Its tables, triggers or views are not those that slotfs makes.
+    #[error("{0}, so nothing is written to it")]
+    ForeignSchema(String),
+    /// It could not be opened or used.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What is wrong with one slot, for the store.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SlotFault {
+    /// No partition is there.
+    #[error("there is no such slot")]
+    Missing,
+    /// A partition is there already.
+    #[error("it already holds a partition")]
+    Exists,
+    /// Another partition is there than the caller meant.
+    #[error("its partition was replaced")]
+    Replaced,
+    /// Another process changed it since it was read.
+    #[error("another process changed it meanwhile")]
+    Changed,
+    /// No room for another object.
+    #[error("the slot is full")]
+    Full,
+    /// No room for another removed object.
+    #[error("the trash is full")]
+    TrashFull,
+    /// The handle is in use.
+    #[error("handle {0} is taken")]
+    HandleTaken(Handle),
+    /// The slot holds another object of that identity.
+    #[error("another object claims the identity {ouid} of handle {handle}")]
+    IdentityClash {
+        /// The contested identity.
+        ouid: Ouid,
+        /// Who has it.
+        handle: Handle,
+    },
+    /// A row that was named as damaged is whole.
+    #[error("row {row} is not damaged, it is object {handle}")]
+    NotDamaged {
+        /// The object in it.
+        handle: Handle,
+        /// The row.
+        row: i64,
+    },
+    /// Its rows hold a value that slotfs does not write: names the column.
+    #[error("damaged: {0}")]
+    Damaged(String),
+}
+
+impl SlotFault {
+    /// The error that says this of `slot`.
+    pub fn at(self, slot: SlotId) -> Error {
+        Error::Slot { slot, why: self }
+    }
+}
+
+impl StoreFault {
+    /// The error that says this of the store at `path`.
+    pub fn at(self, path: &Path) -> Error {
+        Error::Store {
+            path: path.to_owned(),
+            why: self,
+        }
+    }
+}
+
+impl Error {
+    /// The store at `path` could not be opened or used.
+    pub(super) fn failed(path: &Path, why: impl ToString) -> Self {
+        StoreFault::Failed(why.to_string()).at(path)
+    }
+
+    /// The other file at `path` could not be used.
+    pub(super) fn file(path: &Path, source: io::Error) -> Self {
+        Self::File {
+            path: path.to_owned(),
+            source: Arc::new(source),
+        }
+    }
+
+    /// Whether another process changed the slot since it was read.
+    pub fn is_changed(&self) -> bool {
+        matches!(
+            self,
+            Self::Slot {
+                why: SlotFault::Changed,
+                ..
+            }
+        )
+    }
+}
+
+/// What the store's calls return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,129 @@
+//! Opening connections, and what SQLite's errors mean here.
+
+use std::path::Path;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::{Error, StoreFault};
+
+/// 3.51.3 mends a WAL reset that could lose a commit under several writers.
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// Refuses a SQLite library too old to be trusted with a WAL.
+pub fn check_library(path: &Path) -> Result<(), Error> {
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        let why = format!(
+            "SQLite {} is too old, 3.51.3 is needed",
+            rusqlite::version()
+        );
+        return Err(Error::failed(path, why));
+    }
+    Ok(())
+}
+
+/// Opens a connection and sets what every connection needs.
+pub fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
+    // Absolute, a name that SQLite would take for something else is a file too: `:memory:`, `file:...`.
+    let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(sql(path))?;
+    #[cfg(any(test, feature = "traced"))]
+    let connection = super::traced::traced(connection);
+    configure(path, &connection)?;
+    Ok(connection)
+}
+
+/// Opens a database that nobody can write.
+pub fn open_immutable(path: &Path) -> Result<Connection, Error> {
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' => uri.push(char::from(*byte)),
+            _ if byte.is_ascii_alphanumeric() => uri.push(char::from(*byte)),
+            _ => uri.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(uri, flags).map_err(sql(path))?;
+    configure(path, &connection)?;
+    Ok(connection)
+}
+
+fn configure(path: &Path, connection: &Connection) -> Result<(), Error> {
+    connection.set_prepared_statement_cache_capacity(64);
+    // A plan depends on the statement alone. Else those with `slot = ?` are compiled again at each use: whether the
+    // slot is 0 or 1 could matter to the plan, and what a kept statement was bound to is forgotten in between.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map_err(sql(path))?;
+    connection
+        .execute_batch(
+            "PRAGMA foreign_keys = ON;
+             PRAGMA temp_store = MEMORY;
+             PRAGMA trusted_schema = OFF;
+             PRAGMA cell_size_check = ON;",
+        )
+        .map_err(sql(path))
+}
+
+/// Changes whenever another connection has committed.
+pub fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("PRAGMA data_version")?
+        .query_row([], |row| row.get(0))
+}
+
+/// What an error of SQLite on the store at `path` means.
+pub fn sql(path: &Path) -> impl Fn(rusqlite::Error) -> Error + '_ {
+    move |error| match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreFault::DiskFull.at(path),
+        _ if is_file_size(&error) => StoreFault::DiskFull.at(path),
+        Some(ErrorCode::ReadOnly) => StoreFault::ReadOnly.at(path),
+        Some(ErrorCode::DatabaseCorrupt) => {
+            Error::Damaged(format!("{}: {error}", slotfs_object::shown::path(path)))
+        }
+        Some(ErrorCode::NotADatabase) => Error::failed(path, "it is not a slotfs store"),
+        _ if is_unreadable(&error) => {
+            Error::Damaged(format!("{}: {error}", slotfs_object::shown::path(path)))
+        }
+        _ => Error::failed(path, error),
+    }
+}
+
+/// Whether a write failed that the limit of file sizes (RLIMIT_FSIZE) may have cut off: no more room, and no damage.
+fn is_file_size(error: &rusqlite::Error) -> bool {
+    use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+    use rusqlite::ffi::{SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_TRUNCATE, SQLITE_IOERR_WRITE};
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    matches!(
+        code,
+        Some(SQLITE_IOERR_WRITE | SQLITE_IOERR_TRUNCATE | SQLITE_IOERR_SHMSIZE)
+    ) && getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
+}
+
+/// Whether the store's own content is to blame for `error`: a damaged page, or a value that no write of ours
+/// leaves.
+pub fn is_damage(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(
+        code,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::SystemIoFailure)
+    ) || is_unreadable(error)
+}
+
+fn is_unreadable(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{
+        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+    };
+    matches!(
+        error,
+        FromSqlConversionFailure(..)
+            | IntegralValueOutOfRange(..)
+            | InvalidColumnType(..)
+            | Utf8Error(..)
+    )
+}

@@ -1,0 +1,396 @@
+//! The tables, and which files are stores.
+
+use slotfs_object::now_secs;
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::cells;
+use super::fault::sql;
+use crate::{Error, Result, StoreFault};
+
+mod parts;
+
+/// "SLOT", so that file(1) and we know a store from another database.
+const APPLICATION_ID: i32 = 0x534c_4f54;
+/// The schema's version; a later one is refused.
+const VERSION: i32 = 3;
+/// The first there was; from it on each is opened.
+const FIRST_VERSION: i32 = 1;
+
+/// What version 1 had. What is in clear is what docs/security.md, "What is in clear in the store's file" lists; `header`, `wrapped` and `sealed` are ciphertext.
+/// `usage` is kept by triggers, so that capacity is checked and statfs answered without counting rows.
+const FIRST_TABLES: &str = "
+CREATE TABLE store (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    created_secs INTEGER NOT NULL
+) STRICT;
+CREATE TABLE slots (
+    slot INTEGER PRIMARY KEY CHECK (slot BETWEEN 0 AND 4294967295),
+    serial INTEGER NOT NULL UNIQUE,
+    label TEXT NOT NULL,
+    kind INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    capacity_objects INTEGER NOT NULL,
+    capacity_bytes INTEGER NOT NULL,
+    retention_secs INTEGER NOT NULL,
+    policies TEXT NOT NULL,
+    uid INTEGER,
+    gid INTEGER,
+    created_secs INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    header BLOB NOT NULL
+) STRICT;
+CREATE TABLE credentials (
+    id INTEGER PRIMARY KEY,
+    slot INTEGER NOT NULL REFERENCES slots ON DELETE CASCADE,
+    role INTEGER NOT NULL,
+    memory_kib INTEGER NOT NULL,
+    passes INTEGER NOT NULL,
+    lanes INTEGER NOT NULL,
+    salt BLOB NOT NULL,
+    commitment BLOB NOT NULL,
+    wrapped BLOB NOT NULL,
+    failures INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (slot, role)
+) STRICT;
+CREATE TABLE domains (
+    id INTEGER PRIMARY KEY,
+    slot INTEGER NOT NULL REFERENCES slots ON DELETE CASCADE,
+    kind INTEGER NOT NULL,
+    label TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    UNIQUE (slot, label)
+) STRICT;
+CREATE TABLE objects (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    slot INTEGER NOT NULL REFERENCES slots ON DELETE CASCADE,
+    handle INTEGER NOT NULL CHECK (handle BETWEEN 1 AND 4294967295),
+    ouid BLOB NOT NULL CHECK (length(ouid) = 16),
+    payload_bytes INTEGER NOT NULL CHECK (payload_bytes BETWEEN 1 AND 65536),
+    created_secs INTEGER NOT NULL,
+    stored_secs INTEGER NOT NULL,
+    sealed BLOB NOT NULL,
+    UNIQUE (slot, handle),
+    UNIQUE (slot, ouid)
+) STRICT;
+CREATE TABLE usage (
+    slot INTEGER PRIMARY KEY REFERENCES slots ON DELETE CASCADE,
+    objects INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TRIGGER slot_usage AFTER INSERT ON slots BEGIN
+    INSERT INTO usage (slot) VALUES (new.slot);
+END;
+CREATE TRIGGER object_added AFTER INSERT ON objects BEGIN
+    UPDATE usage SET objects = objects + 1, bytes = bytes + new.payload_bytes WHERE slot = new.slot;
+END;
+CREATE TRIGGER object_removed AFTER DELETE ON objects BEGIN
+    UPDATE usage SET objects = objects - 1, bytes = bytes - old.payload_bytes WHERE slot = old.slot;
+END;
+CREATE TRIGGER object_moved AFTER UPDATE OF slot ON objects WHEN old.slot <> new.slot BEGIN
+    UPDATE usage SET objects = objects - 1, bytes = bytes - old.payload_bytes WHERE slot = old.slot;
+    UPDATE usage SET objects = objects + 1, bytes = bytes + new.payload_bytes WHERE slot = new.slot;
+END;
+";
+
+/// What version 2 has beside them. A row of `trash` is a row of `objects` that was unlinked, under its own id;
+/// `nth` tells those apart that had one handle. A table of its own: no query for objects can meet one of these.
+const TRASH_TABLES: &str = "
+CREATE TABLE trash (
+    id INTEGER PRIMARY KEY,
+    slot INTEGER NOT NULL REFERENCES slots ON DELETE CASCADE,
+    handle INTEGER NOT NULL CHECK (handle BETWEEN 1 AND 4294967295),
+    ouid BLOB NOT NULL CHECK (length(ouid) = 16),
+    payload_bytes INTEGER NOT NULL CHECK (payload_bytes BETWEEN 1 AND 65536),
+    created_secs INTEGER NOT NULL,
+    stored_secs INTEGER NOT NULL,
+    sealed BLOB NOT NULL,
+    trashed_secs INTEGER NOT NULL,
+    nth INTEGER NOT NULL CHECK (nth BETWEEN 1 AND 4294967295),
+    UNIQUE (slot, handle, nth)
+) STRICT;
+CREATE INDEX trash_by_slot ON trash (slot);
+CREATE INDEX trash_by_ouid ON trash (slot, ouid);
+CREATE INDEX trash_by_time ON trash (slot, trashed_secs);
+CREATE TABLE trash_usage (
+    slot INTEGER PRIMARY KEY REFERENCES slots ON DELETE CASCADE,
+    objects INTEGER NOT NULL DEFAULT 0
+) STRICT;
+";
+
+/// Its counters. They start with the slots that a store of version 1 has.
+const TRASH_TRIGGERS: &str = "
+INSERT INTO trash_usage (slot) SELECT slot FROM slots;
+CREATE TRIGGER slot_trash_usage AFTER INSERT ON slots BEGIN
+    INSERT INTO trash_usage (slot) VALUES (new.slot);
+END;
+CREATE TRIGGER trash_added AFTER INSERT ON trash BEGIN
+    UPDATE trash_usage SET objects = objects + 1 WHERE slot = new.slot;
+END;
+CREATE TRIGGER trash_removed AFTER DELETE ON trash BEGIN
+    UPDATE trash_usage SET objects = objects - 1 WHERE slot = old.slot;
+END;
+";
+
+/// What version 3 has beside them: how many shares a quorum's credential takes and what tells each of them, in clear
+/// and bound into the credential; and storage master keys, sealed.
+const KIND_TABLES: &str = "
+CREATE TABLE quorums (
+    credential INTEGER PRIMARY KEY,
+    slot INTEGER NOT NULL REFERENCES slots ON DELETE CASCADE,
+    m INTEGER NOT NULL CHECK (m BETWEEN 2 AND n),
+    n INTEGER NOT NULL CHECK (n BETWEEN 2 AND 16),
+    share_set BLOB NOT NULL CHECK (length(share_set) = 16),
+    shares BLOB NOT NULL CHECK (length(shares) = 32 * n)
+) STRICT;
+CREATE INDEX quorums_by_slot ON quorums (slot);
+CREATE TABLE smks (
+    id INTEGER PRIMARY KEY,
+    slot INTEGER NOT NULL REFERENCES slots ON DELETE CASCADE,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX smks_by_slot ON smks (slot);
+";
+
+/// What each version added, the first one first: the tables, and what keeps them.
+const STEPS: [[&str; 2]; VERSION as usize] = [
+    [FIRST_TABLES, ""],
+    [TRASH_TABLES, TRASH_TRIGGERS],
+    [KIND_TABLES, ""],
+];
+
+/// What versions after `version` added.
+fn steps_after(version: i32) -> impl Iterator<Item = &'static [&'static str; 2]> {
+    STEPS.iter().skip(usize::try_from(version).unwrap_or(0))
+}
+
+/// Makes every table in an empty database.
+fn make_tables(connection: &Connection) -> rusqlite::Result<()> {
+    make_tables_of(connection, VERSION)
+}
+
+/// Those that a store of that version has: one that was not opened for writing since lacks the later ones.
+fn make_tables_of(connection: &Connection, version: i32) -> rusqlite::Result<()> {
+    let steps = usize::try_from(version).unwrap_or(0);
+    for tables in STEPS.iter().take(steps).flatten() {
+        connection.execute_batch(tables)?;
+    }
+    Ok(())
+}
+
+/// Makes an empty file for the store unless there is one: 0600, in a folder 0700. SQLite gives its WAL
+/// the same mode.
+pub fn create_file(path: &Path) -> Result<()> {
+    let file_error = |source| Error::file(path, source);
+    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(file_error)?;
+    }
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        // One that was there may be open to others.
+        .and_then(|file| match file.metadata()?.len() {
+            0 => file.set_permissions(Permissions::from_mode(0o600)),
+            _ => Ok(()),
+        })
+        .map_err(file_error)
+}
+
+/// Makes the tables in an empty database where that is wanted, and sets what the writing connection needs.
+pub fn prepare(path: &Path, connection: &Connection, may_create: bool) -> Result<()> {
+    connection
+        .busy_timeout(std::time::Duration::from_secs(10))
+        .map_err(sql(path))?;
+    let empty: bool = connection
+        .query_row(
+            "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(sql(path))?;
+    if empty && may_create && application_id(path, connection)? == 0 {
+        connection
+            .execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = WAL;")
+            .map_err(sql(path))?;
+        create(path, connection)?;
+    }
+    let version = check(path, connection)?;
+    // Before anything is written, a migration included.
+    let foreign = parts::foreign(connection, |made| make_tables_of(made, version));
+    if let Some(why) = foreign.map_err(sql(path))? {
+        return Err(StoreFault::ForeignSchema(why).at(path));
+    }
+    if version < VERSION {
+        migrate(path, connection, version)?;
+    }
+    connection
+        .execute_batch(
+            // Every write checks that its slot is there; asking again for each row has its price.
+            "PRAGMA foreign_keys = OFF;
+             PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = FULL;
+             PRAGMA secure_delete = ON;
+             PRAGMA wal_autocheckpoint = 1000;",
+        )
+        .map_err(sql(path))
+}
+
+/// In one transaction: two processes may find the file empty at once.
+fn create(path: &Path, connection: &Connection) -> Result<()> {
+    at_once(path, connection, || {
+        let empty: bool = connection.query_row(
+            "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)",
+            [],
+            |row| row.get(0),
+        )?;
+        if empty {
+            make_tables(connection)?;
+            connection.execute(
+                "INSERT INTO store (id, created_secs) VALUES (1, ?1)",
+                [i64::try_from(now_secs()).unwrap_or(i64::MAX)],
+            )?;
+            connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+            connection.pragma_update(None, "user_version", VERSION)?;
+        }
+        Ok(())
+    })
+}
+
+/// All of `change`, or none of it.
+fn at_once(
+    path: &Path,
+    connection: &Connection,
+    change: impl FnOnce() -> rusqlite::Result<()>,
+) -> Result<()> {
+    let outcome = connection
+        .execute_batch("BEGIN IMMEDIATE")
+        .and_then(|()| change())
+        .and_then(|()| connection.execute_batch("COMMIT"));
+    outcome.map_err(|error| {
+        if !connection.is_autocommit() {
+            // The error to tell is the first one.
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        sql(path)(error)
+    })
+}
+
+fn application_id(path: &Path, connection: &Connection) -> Result<i32> {
+    connection
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(sql(path))
+}
+
+/// A store of an earlier version gets what it lacks, after a copy of it was put beside it.
+fn migrate(path: &Path, connection: &Connection, from: i32) -> Result<()> {
+    let copy = super::backup::copy_before_migration(path, connection, from)?;
+    log::warn!(
+        "{}: its schema goes from version {from} to {VERSION}; a copy as it was is {}: remove it when all is well, it holds what is destroyed from now on",
+        slotfs_object::shown::path(path),
+        slotfs_object::shown::path(&copy)
+    );
+    at_once(path, connection, || {
+        let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        // Another process may have been first.
+        for tables in steps_after(version).flatten() {
+            connection.execute_batch(tables)?;
+        }
+        connection.pragma_update(None, "user_version", VERSION)
+    })
+}
+
+/// For a connection that only reads: a store of an earlier version then looks as if what it lacks were empty.
+pub fn complete_for_reading(path: &Path, connection: &Connection) -> Result<()> {
+    let version: i32 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(sql(path))?;
+    for [tables, _] in steps_after(version) {
+        let tables = tables
+            .replace("CREATE TABLE ", "CREATE TEMP TABLE ")
+            .replace("CREATE INDEX ", "CREATE INDEX temp.")
+            .replace(" REFERENCES slots ON DELETE CASCADE", "");
+        connection.execute_batch(&tables).map_err(sql(path))?;
+    }
+    Ok(())
+}
+
+/// Refuses what is not a store of a version this build knows; which one it is.
+pub fn check(path: &Path, connection: &Connection) -> Result<i32> {
+    let refuse = |why: String| Err(Error::failed(path, why));
+    if application_id(path, connection)? != APPLICATION_ID {
+        return refuse("it is not a slotfs store, or it was emptied".into());
+    }
+    let version: i32 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(sql(path))?;
+    if !(FIRST_VERSION..=VERSION).contains(&version) {
+        return refuse(format!(
+            "it has schema version {version}, this build knows {FIRST_VERSION} to {VERSION}; use the slotfs that wrote it"
+        ));
+    }
+    Ok(version)
+}
+
+/// In what way the tables, indexes and triggers are not those that [`make_tables`] makes. All are compared to the letter:
+/// a changed one miscounts, or does what nobody asked for.
+pub fn differences(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let expected = Connection::open_in_memory()?;
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    make_tables_of(&expected, version)?;
+    let (expected, there) = (parts(&expected)?, parts(connection)?);
+    let missing = expected.iter().filter_map(|(part, text)| {
+        let (kind, name) = part;
+        match there.get(part) {
+            None => Some(format!("the {kind} {name} is missing")),
+            Some(other) if other != text => Some(format!("the {kind} {name} was changed")),
+            Some(_) => None,
+        }
+    });
+    let foreign = there
+        .keys()
+        .filter(|part| !expected.contains_key(*part))
+        // ANALYZE leaves its own tables, which change nothing that is read.
+        .filter(|(_, name)| !name.starts_with("sqlite_stat"))
+        .map(|(kind, name)| format!("the {kind} {name} is no part of a store"));
+    Ok(missing.chain(foreign).collect())
+}
+
+/// Type and name of everything in the schema, with the text that made it.
+type Parts = BTreeMap<(String, String), Option<String>>;
+
+fn parts(connection: &Connection) -> rusqlite::Result<Parts> {
+    connection
+        .prepare("SELECT type, name, sql FROM sqlite_schema")?
+        .query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?
+        .collect()
+}
+
+/// When the store was made; 0 where that is damaged, since only the time of folders comes from it.
+pub fn created_secs(path: &Path, connection: &Connection) -> Result<u64> {
+    let created = connection
+        .query_row("SELECT created_secs FROM store", [], |row| {
+            Ok(cells::number(row, 0))
+        })
+        .optional()
+        .map_err(sql(path))?;
+    Ok(created
+        .unwrap_or_else(|| Err("its row is missing".to_owned()))
+        .unwrap_or_else(|what| {
+            log::warn!(
+                "store {}: the table store is damaged: {what}; folders show the year 1970",
+                slotfs_object::shown::path(path)
+            );
+            0
+        }))
+}
