@@ -124,7 +124,7 @@ pub enum SlotFault {
         row: i64,
     },
     /// Its rows hold a value that slotfs does not write: names the column.
-    #[error("damaged: {0}")]
+    #[error("store damaged: {0}")]
     Damaged(String),
 }
 

@@ -167,7 +167,7 @@ fn a_header_that_does_not_fit_closes_its_slot_alone() {
         ),
         (
             "UPDATE slots SET kind = 3 WHERE slot = 0".into(),
-            "of kind 3",
+            "kind is 3",
         ),
         (
             "UPDATE slots SET header = (SELECT header FROM slots WHERE slot = 1) WHERE slot = 0"

@@ -195,7 +195,7 @@ fn a_password_does_not_apply_and_says_so() {
     ] {
         let out = store.run_without_terminal(&line).fails(LOGIN);
         let said = format!("{}{}", out.stderr, fs::read_to_string(store.path("store.db.log")).unwrap_or_default());
-        assert!(said.contains("slot 0 is a quorum slot: it takes key shares, and -password does not apply"), "{line}: {out:?}");
+        assert!(said.contains("slot 0: a quorum slot takes key shares; -password does not apply"), "{line}: {out:?}");
     }
     // And the other way.
     let out = store
@@ -291,7 +291,7 @@ fn shares_are_written_to_the_login_file_one_by_one() {
         EKEYREJECTED
     );
     assert_errno!(present(&mount, &store, "red.pem"), EKEYREJECTED);
-    mount.logged("it takes key shares, and -password does not apply");
+    mount.logged("a quorum slot takes key shares; -password does not apply");
     assert!(status(&mount).contains("key shares: co 1 of 2\n"));
     mount.logged("it belongs to another partition");
     present(&mount, &store, "shares-0/share-2-of-3").unwrap();
