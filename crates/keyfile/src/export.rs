@@ -1,11 +1,11 @@
-//! What may leave a slot in the clear: public keys, certificates, the values of data objects. Never a secret or
-//! private key, whatever its `CKA_EXTRACTABLE` says: keys leave as sealed blobs.
+//! The public content of objects: public keys, certificates, and the values of data objects. The values of secret and
+//! private keys are never exported, whatever `CKA_EXTRACTABLE` says: keys leave a slot only as sealed blobs.
 
+use slotfs_object::Object;
 use slotfs_object::pkcs11::{
     CKA_PUBLIC_KEY_INFO, CKA_VALUE, CKO_CERTIFICATE, CKO_DATA, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY,
     class_name,
 };
-use slotfs_object::{Attribute, Object};
 
 use super::import;
 use slotfs_object::secret::SecretBytes;
@@ -13,11 +13,11 @@ use slotfs_object::secret::SecretBytes;
 /// An object's public content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exported {
-    /// DER of a `SubjectPublicKeyInfo`: of a public key, or the public half of a private one.
+    /// DER of a `SubjectPublicKeyInfo`: of a public key, or of the public half of a private key.
     PublicKey(Vec<u8>),
     /// DER of an X.509 certificate.
     Certificate(Vec<u8>),
-    /// A data object's value.
+    /// The value of a data object.
     Data(SecretBytes),
 }
 
@@ -25,42 +25,35 @@ pub enum Exported {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExportError {
     /// A secret key.
-    #[error("the value of a {0} does not leave the slot in the clear")]
+    #[error("the value of a {0} cannot be exported in the clear")]
     Unextractable(String),
-    /// An object of a class, or on a curve, that this build does not know, or without the parts it must have.
-    #[error("this {0} has nothing that could be exported")]
+    /// An object of an unknown class or curve, or without the attributes it must have.
+    #[error("this {0} has no content that can be exported")]
     Nothing(String),
 }
 
-/// What of `object` may be written to a file. The public half of a private key is computed from its value, not
-/// taken from what was stored beside it.
+/// The content of `object` that may be written to a file. The public half of a private key is computed from the
+/// private value, not taken from the stored `CKA_PUBLIC_KEY_INFO`.
 ///
 /// # Errors
 /// [`ExportError`]
 pub fn export(object: &Object) -> Result<Exported, ExportError> {
-    let nothing = || ExportError::Nothing(class_name(object.class));
-    let bytes = |number| match object.attributes.get(&number) {
-        Some(Attribute::Bytes(bytes)) => Ok(bytes.clone()),
-        _ => Err(nothing()),
-    };
-    match object.class {
+    let bytes = |number| object.bytes(number).map(<[u8]>::to_vec);
+    let exported = match object.class {
         CKO_PUBLIC_KEY => bytes(CKA_PUBLIC_KEY_INFO).map(Exported::PublicKey),
         CKO_CERTIFICATE => bytes(CKA_VALUE).map(Exported::Certificate),
-        CKO_PRIVATE_KEY => import::public_half(object)
-            .map(Exported::PublicKey)
-            .ok_or_else(nothing),
-        CKO_DATA => match object.attributes.get(&CKA_VALUE) {
-            Some(Attribute::Secret(value)) => Ok(Exported::Data(value.clone())),
-            _ => Err(nothing()),
-        },
-        other => Err(ExportError::Unextractable(class_name(other))),
-    }
+        CKO_PRIVATE_KEY => import::public_half(object).map(Exported::PublicKey),
+        CKO_DATA => object.secret(CKA_VALUE).cloned().map(Exported::Data),
+        other => return Err(ExportError::Unextractable(class_name(other))),
+    };
+    exported.ok_or_else(|| ExportError::Nothing(class_name(object.class)))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use slotfs_object::Attribute;
     use slotfs_object::new::{self, Naming, SecretKeyType};
     use slotfs_object::pkcs11::{CKA_EC_PARAMS, CKA_EXTRACTABLE, CKK_EC};
 

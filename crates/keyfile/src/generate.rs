@@ -1,14 +1,11 @@
-//! Generating key pairs, with aws-lc-rs. What it hands out goes through [`super::import`]'s strict parser, so that
-//! a generated key and an imported one are made in one place.
+//! Generation of key pairs, with aws-lc-rs. Each new private key passes through [`super::import`]'s strict parsers, so
+//! that generated and imported keys are made in one place.
 
 use aws_lc_rs::agreement;
 use aws_lc_rs::encoding::{AsBigEndian, AsDer, Curve25519SeedBin, Pkcs8V1Der};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rsa::{self, KeySize};
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256K1_SHA256_ASN1_SIGNING,
-    ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-};
+use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair};
 
 use super::import::{self, ImportError};
 use slotfs_object::Object;
@@ -17,7 +14,7 @@ use slotfs_object::pkcs11::{
     CKM_EC_EDWARDS_KEY_PAIR_GEN, CKM_EC_KEY_PAIR_GEN, CKM_EC_MONTGOMERY_KEY_PAIR_GEN,
     CKM_RSA_PKCS_KEY_PAIR_GEN,
 };
-use slotfs_object::secret::{SecretBytes, wipe_stack};
+use slotfs_object::secret::wipe_stack;
 use slotfs_object::template;
 
 /// A kind of key pair.
@@ -33,26 +30,19 @@ pub enum KeyPairType {
     X25519,
 }
 
-/// A length of generated RSA keys.
+/// A length of generated RSA keys: 2048, 3072 or 4096 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RsaBits {
-    /// 2048 bits.
-    Rsa2048,
-    /// 3072 bits.
-    Rsa3072,
-    /// 4096 bits.
-    Rsa4096,
-}
+pub struct RsaBits(KeySize);
 
 impl TryFrom<u32> for RsaBits {
     type Error = GenerateError;
     fn try_from(bits: u32) -> Result<Self, GenerateError> {
-        match bits {
-            2048 => Ok(Self::Rsa2048),
-            3072 => Ok(Self::Rsa3072),
-            4096 => Ok(Self::Rsa4096),
-            other => Err(GenerateError::RsaBits(other)),
-        }
+        Ok(Self(match bits {
+            2048 => KeySize::Rsa2048,
+            3072 => KeySize::Rsa3072,
+            4096 => KeySize::Rsa4096,
+            other => return Err(GenerateError::RsaBits(other)),
+        }))
     }
 }
 
@@ -65,11 +55,11 @@ pub enum EcCurve {
     P384,
     /// NIST P-521, secp521r1.
     P521,
-    /// Bitcoin's curve, of SEC 2.
+    /// The curve of Bitcoin, from SEC 2.
     Secp256k1,
 }
 
-/// Both halves, with one `CKA_ID` and one label.
+/// Both halves, with the same `CKA_ID` and label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPair {
     /// The private key.
@@ -78,22 +68,22 @@ pub struct KeyPair {
     pub public: Object,
 }
 
-/// Why no key pair was made.
+/// Why a key pair was not generated.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
     /// Not a length of generated RSA keys, bits.
     #[error("a new RSA key has 2048, 3072 or 4096 bits, not {0}")]
     RsaBits(u32),
-    /// The library could not.
-    #[error("the cryptographic library made no key")]
+    /// The library failed and gives no reason.
+    #[error("the cryptographic library could not generate the key")]
     Library,
-    /// What the library made is not a key that a slot takes.
+    /// The library made a key that cannot be stored.
     #[error("the new key was refused: {0}")]
     Refused(#[from] ImportError),
 }
 
 impl GenerateError {
-    /// What to do about it, for the line after the message; a lower-case sentence without full stop.
+    /// What the user can do, for the line after the message; lower case, no full stop.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Refused(error) => error.hint(),
@@ -108,92 +98,67 @@ impl From<Unspecified> for GenerateError {
     }
 }
 
-/// Makes a key pair. Without an id in `naming`, both halves get the key identifier of RFC 5280 (section 4.2.1.2,
-/// method 1), which is also what a certificate for the key most often holds: SHA-1 of the public key's bits.
+/// Generates a key pair. Without an id in `naming`, both halves get the key identifier of RFC 5280 (section 4.2.1.2,
+/// method 1), the SHA-1 of the public key's bits. Most certificates for the key hold the same identifier.
 ///
 /// # Errors
-/// [`GenerateError`]: a label and id too long to store, no random numbers.
+/// [`GenerateError`]: a label and id that are too long to store, or a failed random number generator.
 pub fn generate_key_pair(kind: KeyPairType, naming: &Naming) -> Result<KeyPair, GenerateError> {
-    let pkcs8 = pkcs8(kind)?;
-    // What the library worked on went through this stack.
+    let private = private(kind, naming)?;
+    // The library wipes its own buffers, but leaves copies of the key on the stack.
     wipe_stack();
-    let (mut private, mut public) = import::pair(&pkcs8, naming)?;
+    let (mut private, mut public) = import::pair(private, naming)?;
+    let mechanism = match kind {
+        KeyPairType::Rsa(_) => CKM_RSA_PKCS_KEY_PAIR_GEN,
+        KeyPairType::Ec(_) => CKM_EC_KEY_PAIR_GEN,
+        KeyPairType::Ed25519 => CKM_EC_EDWARDS_KEY_PAIR_GEN,
+        KeyPairType::X25519 => CKM_EC_MONTGOMERY_KEY_PAIR_GEN,
+    };
     for half in [&mut private, &mut public] {
-        template::mark_generated(half, kind.mechanism());
+        template::mark_generated(half, mechanism);
     }
-    // One birth, also when a second ended between the two.
+    // The clock may have advanced by a second between the two.
     public.created_secs = private.created_secs;
     Ok(KeyPair { private, public })
 }
 
-impl KeyPairType {
-    fn mechanism(self) -> u64 {
-        match self {
-            Self::Rsa(_) => CKM_RSA_PKCS_KEY_PAIR_GEN,
-            Self::Ec(_) => CKM_EC_KEY_PAIR_GEN,
-            Self::Ed25519 => CKM_EC_EDWARDS_KEY_PAIR_GEN,
-            Self::X25519 => CKM_EC_MONTGOMERY_KEY_PAIR_GEN,
-        }
-    }
-}
-
-/// A new private key in PKCS#8. The library wipes its own buffers when they are dropped.
-fn pkcs8(kind: KeyPairType) -> Result<SecretBytes, GenerateError> {
-    Ok(match kind {
-        KeyPairType::Rsa(bits) => {
-            let pair = rsa::KeyPair::generate(match bits {
-                RsaBits::Rsa2048 => KeySize::Rsa2048,
-                RsaBits::Rsa3072 => KeySize::Rsa3072,
-                RsaBits::Rsa4096 => KeySize::Rsa4096,
-            })?;
-            let der: Pkcs8V1Der<'static> = pair.as_der()?;
-            SecretBytes::from(der.as_ref())
+fn private(kind: KeyPairType, naming: &Naming) -> Result<Object, GenerateError> {
+    let private = match kind {
+        KeyPairType::Rsa(RsaBits(size)) => {
+            let der: Pkcs8V1Der<'_> = rsa::KeyPair::generate(size)?.as_der()?;
+            import::pkcs8_private(der.as_ref(), naming)
         }
         KeyPairType::Ec(curve) => {
-            let pair = EcdsaKeyPair::generate(match curve {
-                EcCurve::P256 => &ECDSA_P256_SHA256_ASN1_SIGNING,
-                EcCurve::P384 => &ECDSA_P384_SHA384_ASN1_SIGNING,
-                EcCurve::P521 => &ECDSA_P521_SHA512_ASN1_SIGNING,
-                EcCurve::Secp256k1 => &ECDSA_P256K1_SHA256_ASN1_SIGNING,
-            })?;
-            SecretBytes::from(pair.to_pkcs8v1()?.as_ref())
+            let der = EcdsaKeyPair::generate(import::signing(curve))?.to_pkcs8v1()?;
+            import::pkcs8_private(der.as_ref(), naming)
         }
         KeyPairType::Ed25519 => {
-            SecretBytes::from(Ed25519KeyPair::generate()?.to_pkcs8v1()?.as_ref())
+            let der = Ed25519KeyPair::generate()?.to_pkcs8v1()?;
+            import::pkcs8_private(der.as_ref(), naming)
         }
         KeyPairType::X25519 => {
+            // The library exports these keys as bare values only.
             let key = agreement::PrivateKey::generate(&agreement::X25519)?;
-            let value: Curve25519SeedBin<'static> = key.as_be_bytes()?;
-            pkcs8_of_x25519(value.as_ref())
+            let value: Curve25519SeedBin<'_> = key.as_be_bytes()?;
+            import::x25519_private(value.as_ref(), naming)
         }
-    })
-}
-
-/// RFC 8410 section 7: the library exports X25519 keys as bare values only.
-fn pkcs8_of_x25519(value: &[u8]) -> SecretBytes {
-    const BEFORE: [u8; 16] = [
-        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x6e, 0x04, 0x22, 0x04,
-        0x20,
-    ];
-    let mut der = SecretBytes::new(vec![0; BEFORE.len() + value.len()]);
-    let (before, after) = der.bytes_mut().split_at_mut(BEFORE.len());
-    before.copy_from_slice(&BEFORE);
-    after.copy_from_slice(value);
-    der
+    };
+    Ok(private?)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::export::{Exported, export};
     use slotfs_object::attributes::{AttributeError, Chosen};
-    use slotfs_object::codec;
-    use slotfs_object::pkcs11::*;
     use slotfs_object::{Attribute, Date};
 
+    use super::*;
+    use crate::export::{Exported, export};
+    use slotfs_object::codec;
+    use slotfs_object::pkcs11::*;
+
     const KINDS: &[KeyPairType] = &[
-        KeyPairType::Rsa(RsaBits::Rsa2048),
+        KeyPairType::Rsa(RsaBits(KeySize::Rsa2048)),
         KeyPairType::Ec(EcCurve::P256),
         KeyPairType::Ec(EcCurve::P384),
         KeyPairType::Ec(EcCurve::P521),

@@ -1,14 +1,14 @@
 //! Objects from files: raw values, and keys and certificates in PEM or DER.
 //!
-//! What a file is, is decided by parsing it, and each kind of key has one form in the slot, whatever form the file
-//! has: BER becomes DER, padding goes, parts that follow from others are computed or compared. What is refused says
-//! why, and how to rewrite it with a tool where one can.
+//! The form of a file is found by parsing it. Each kind of key has one form in the slot, whatever the form of the file:
+//! BER becomes DER, padding is removed, parts that follow from others are computed or compared. Each refusal says why,
+//! and names a tool that rewrites the file if there is one.
 //!
-//! Private parts are read where they lie in the file's [`SecretBytes`] (the `der`, `pkcs8`, `pkcs1` and
-//! `sec1` types used here borrow) and copied once, into the object's own. Two things cannot be wiped:
-//! the up to four bytes that `base64ct` keeps on the stack while it decodes PEM, and what the compiler
-//! spills.
+//! Private parts are read in place, in the file's [`SecretBytes`] (the `der`, `pkcs8`, `pkcs1` and `sec1` types used
+//! here borrow), and copied once, into the object's own. The compiler may spill secrets to the stack, where they cannot
+//! be wiped reliably.
 
+mod algorithm;
 mod arithmetic;
 mod ber;
 mod cbc;
@@ -23,6 +23,7 @@ mod form;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod ids;
+mod names;
 mod openssh;
 mod password;
 mod pbe;
@@ -35,21 +36,23 @@ mod rsa;
 mod spki;
 mod work;
 
-pub use error::{Container, Fault, ImportError, LeftOut};
+pub(super) use ec::signing;
+pub use error::{ImportError, LeftOut};
 
+use error::Container;
 use form::{Form, Part};
 use password::Password;
 use slotfs_object::new::{self, Naming, SecretKeyType};
 use slotfs_object::pkcs11::{CKA_ID, CKK_EC, CKK_RSA};
 use slotfs_object::secret::SecretBytes;
-use slotfs_object::{Object, template};
+use slotfs_object::{Attribute, Object};
 use work::Work;
 
-/// The largest file worth reading, bytes: an object of at most 64 KiB, in base64, with room for the text
-/// that openssl writes above it.
+/// The largest file that is read, bytes: room for an object of 64 KiB in base64 and the text that openssl writes above
+/// it.
 pub const MAX_FILE_BYTES: usize = 256 * 1024;
 
-/// What a file's bytes are, when they are the value itself.
+/// The type of an object whose value is the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RawType {
     /// An AES key: 16, 24 or 32 bytes.
@@ -60,18 +63,25 @@ pub enum RawType {
     Data,
 }
 
-/// What a file gave.
-#[derive(Debug)]
+/// The content of a file.
+#[derive(Debug, Default)]
 pub struct Imported {
-    /// In the file's order; of a PKCS#12 store the private keys, their certificates, the other certificates.
+    /// In the order of the file; of a PKCS#12 store the private keys, their certificates, the other certificates.
     pub objects: Vec<Object>,
-    /// Entries of a PKCS#12 store that are not imported.
+    /// Entries of a PKCS#12 store that were not imported.
     pub left_out: Vec<LeftOut>,
+}
+
+impl Imported {
+    fn all(objects: Vec<Object>) -> Self {
+        let left_out = Vec::new();
+        Self { objects, left_out }
+    }
 }
 
 /// Makes objects of a file's content.
 ///
-/// With `raw` the bytes are the value. Without, what the file is, is decided by parsing it:
+/// With `raw`, the bytes are the value of one object. Without, the form of the file is found by parsing it:
 ///
 /// | PEM label | DER | becomes |
 /// | --- | --- | --- |
@@ -87,18 +97,17 @@ pub struct Imported {
 /// | `PKCS7` | PKCS#7 (RFC 5652) | its certificates |
 /// | `PKCS12` | PKCS#12 (RFC 7292) | private keys, their certificates, other certificates |
 ///
-/// Several PEM blocks are a list, all of it imported or nothing. RSA of 1024 to 8192 bits, EC on P-256, P-384, P-521
-/// and secp256k1. The parts of
-/// a private key must belong together, and an EC point must lie on its curve; that the primes of an RSA key are
-/// prime is not checked, nor whether 32 bytes are a point of Curve25519 (nearly all that are stand for one). PKCS#8's
-/// attributes are dropped.
+/// Several PEM blocks are a list: all of it is imported, or nothing. RSA keys have 1024 to 8192 bits; EC keys are on
+/// P-256, P-384, P-521 or secp256k1. The parts of a private key must match, and an EC point must lie on its curve. Not
+/// checked are whether the primes of an RSA key are prime, and whether 32 bytes are a point of Curve25519 (almost all
+/// are). The attributes of PKCS#8 are dropped.
 ///
-/// `password` is for what [`is_encrypted`] and is not looked at otherwise; one file costs 10,000,000 rounds of key
-/// derivation at most.
+/// `password` is used for files that [`is_encrypted`] and ignored otherwise. One file may use 10,000,000 rounds of key
+/// derivation.
 ///
 /// # Errors
-/// [`ImportError`], which says what is wrong and, by [`ImportError::hint`], what to do, and holds
-/// nothing of the file but algorithm identifiers, sizes and offsets.
+/// [`ImportError`], with [`ImportError::hint`]. It holds nothing of the file except algorithm identifiers, sizes and
+/// offsets.
 pub fn import(
     file: &SecretBytes,
     raw: Option<RawType>,
@@ -127,52 +136,43 @@ fn import_within(
         Some(RawType::Aes) => new::import_secret_key(SecretKeyType::Aes, value(), naming)?,
         Some(RawType::Generic) => new::import_secret_key(SecretKeyType::Generic, value(), naming)?,
         Some(RawType::Data) => new::data(value(), naming)?,
-        None => return all(&form::parts(bytes)?, naming, password, &mut work),
+        None => return parsed(&form::parts(bytes)?, naming, password, &mut work),
     };
-    Ok(Imported {
-        objects: vec![object],
-        left_out: Vec::new(),
-    })
+    Ok(Imported::all(vec![object]))
 }
 
-/// Whether [`import`] needs a password for a file, if it can read the file at all.
+/// Whether [`import`] needs a password for a file; false for a file that cannot be read at all.
 pub fn is_encrypted(file: &SecretBytes) -> bool {
     form::parts(file.bytes()).is_ok_and(|parts| parts.iter().any(|part| part.form.is_encrypted()))
 }
 
 /// Everything in a file, or the first error.
-fn all(
+fn parsed(
     parts: &[Part],
     naming: &Naming,
     password: Option<&SecretBytes>,
     work: &mut Work,
 ) -> Result<Imported, ImportError> {
-    // Before anything else is said: whoever has the password is asked for it once, for all of the file.
+    // Before any other error, so that the user is asked for the password once, for the whole file.
     if password.is_none() && parts.iter().any(|part| part.form.is_encrypted()) {
         return Err(ImportError::Encrypted);
     }
     if let [part] = parts {
         return one(part, naming, password, work);
     }
-    let label = Naming {
-        label: naming.label.clone(),
-        id: Vec::new(),
-    };
-    let mut objects = Vec::new();
-    let mut left_out = Vec::new();
+    let label = naming.without_id();
+    let mut all = Imported::default();
     for part in parts {
-        let imported = one(part, &label, password, work).map_err(|error| match part.block {
-            Some((block, line)) => error.in_block(block, line),
-            None => error,
-        })?;
-        objects.extend(imported.objects);
-        left_out.extend(imported.left_out);
+        let imported = one(part, &label, password, work);
+        let imported = imported.map_err(|error| error.in_block(part.block))?;
+        all.objects.extend(imported.objects);
+        all.left_out.extend(imported.left_out);
     }
-    ids::assign(&mut objects, &naming.id)?;
-    Ok(Imported { objects, left_out })
+    ids::assign(&mut all.objects, &naming.id)?;
+    Ok(all)
 }
 
-/// What one block, or a file without blocks, gives.
+/// The content of one block, or of a file without blocks.
 fn one(
     part: &Part,
     naming: &Naming,
@@ -184,26 +184,19 @@ fn one(
     let object = match part.form {
         Form::Pkcs8 => pkcs8::private(bytes, naming)?,
         Form::EncryptedPkcs8 => {
-            work.advise(
-                "rewrite it with 'openssl pkcs8 -topk8 -v2 aes256 -iter 600000 -in FILE -out NEWFILE'",
-            );
-            let password = Password::new(password()?);
-            let key = pbe::private_key(bytes, &password, work, Container::Pkcs8)?;
+            work.container = Container::Pkcs8;
+            let key = pbe::private_key(bytes, &Password::new(password()?), work)?;
             pkcs8::private(key.bytes(), naming)?
         }
         Form::Pkcs12 => {
-            work.advise(
-                "write it anew with fewer rounds: 600000 is plenty, by -iter of openssl pkcs12 -export",
-            );
+            work.container = Container::Pkcs12;
             return pkcs12::objects(bytes, Password::new(password()?), naming, work);
         }
         Form::Pkcs1 => rsa::private(bytes, None, naming)?,
-        Form::Sec1 => ec::sec1_private(bytes, naming)?,
+        Form::Sec1 => ec::private(bytes, None, None, naming)?,
         Form::OpenSsh => openssh::private(bytes, naming)?,
         Form::EncryptedOpenSsh => {
-            work.advise(
-                "change it with 'ssh-keygen -p -a 100 -f FILE', which asks for the password",
-            );
+            work.container = Container::OpenSsh;
             openssh::encrypted(bytes, password()?, work, naming)?
         }
         Form::Spki => spki::public(bytes, naming)?,
@@ -212,51 +205,50 @@ fn one(
         Form::Certificate => certificate::certificate(bytes, naming)?,
         Form::Pkcs7 => return certificates(&pkcs7::certificates(bytes)?, naming),
     };
-    Ok(Imported {
-        objects: vec![new::storable(object)?],
-        left_out: Vec::new(),
-    })
+    Ok(Imported::all(vec![new::storable(object)?]))
 }
 
-/// Several certificates that come together.
-fn certificates(all: &[&[u8]], naming: &Naming) -> Result<Imported, ImportError> {
-    let label = Naming {
-        label: naming.label.clone(),
-        id: Vec::new(),
-    };
-    if all.is_empty() {
-        return Err(ImportError::NotImported(
+/// The certificates of a PKCS#7 file.
+fn certificates(ders: &[&[u8]], naming: &Naming) -> Result<Imported, ImportError> {
+    if ders.is_empty() {
+        return Err(ImportError::Unsupported(
             "a PKCS#7 file without certificates",
             "import the certificates or keys that it was made of",
         ));
     }
-    let objects = all
-        .iter()
-        .map(|der| Ok(new::storable(certificate::certificate(der, &label)?)?));
-    let mut objects = objects.collect::<Result<Vec<_>, ImportError>>()?;
+    let label = naming.without_id();
+    let mut objects = Vec::new();
+    for der in ders {
+        objects.push(new::storable(certificate::certificate(der, &label)?)?);
+    }
     ids::assign(&mut objects, &naming.id)?;
-    Ok(Imported {
-        objects,
-        left_out: Vec::new(),
-    })
+    Ok(Imported::all(objects))
 }
 
-/// Both halves of the private key in PKCS#8 DER, under one id: that of `naming`, else
-/// [`spki::key_identifier`].
-pub(super) fn pair(pkcs8: &SecretBytes, naming: &Naming) -> Result<(Object, Object), ImportError> {
-    let mut private = pkcs8::private(pkcs8.bytes(), naming)?;
-    let info = public_half(&private).ok_or(ImportError::Inconsistent)?;
+/// A generated private key, of PKCS#8 DER.
+pub(super) fn pkcs8_private(der: &[u8], naming: &Naming) -> Result<Object, ImportError> {
+    pkcs8::private(der, naming)
+}
+
+/// A generated X25519 private key, of its value.
+pub(super) fn x25519_private(value: &[u8], naming: &Naming) -> Result<Object, ImportError> {
+    curve25519::private_of_value(value, &curve25519::X25519, None, naming)
+}
+
+/// A private key and its public half, with one id: that of `naming`, or if it has none [`spki::key_identifier`].
+pub(super) fn pair(mut private: Object, naming: &Naming) -> Result<(Object, Object), ImportError> {
+    let info = public_half(&private).ok_or(ImportError::INCONSISTENT)?;
     let mut public = spki::public(&info, naming)?;
     if naming.id.is_empty() {
-        let id = spki::key_identifier(&info)?;
-        template::put_bytes(&mut private, CKA_ID, &id);
-        template::put_bytes(&mut public, CKA_ID, &id);
+        let id = Attribute::Bytes(spki::key_identifier(&info)?);
+        private.set(CKA_ID, id.clone());
+        public.set(CKA_ID, id);
     }
     Ok((new::storable(private)?, new::storable(public)?))
 }
 
-/// The SPKI of a private key object's public half, computed from its value; `None` when the object is not such a
-/// key as [`import`] makes.
+/// The SPKI of a private key object's public half, computed from its value; `None` for an object that is not a key of
+/// [`import`].
 pub(super) fn public_half(private: &Object) -> Option<Vec<u8>> {
     match private.key_type? {
         CKK_RSA => rsa::info_of_private(private),

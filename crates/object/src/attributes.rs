@@ -1,25 +1,25 @@
-//! Attributes that the user chooses when an object is made. A stored object is immutable, so this is the one time:
-//! PKCS#11's one-way rules (never from sensitive back, never to extractable) hold because nothing can change.
+//! Attributes that the user chooses for a new object. A stored object is immutable, so the one-way rules of PKCS#11
+//! (`CKA_SENSITIVE` never back to false, `CKA_EXTRACTABLE` never back to true) hold without a check.
 
 use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::der::{Decode, Encode};
 use x509_cert::name::Name;
 
 use super::pkcs11::{
-    ATTRIBUTES, CKA_APPLICATION, CKA_DECRYPT, CKA_DERIVE, CKA_ENCRYPT, CKA_END_DATE,
-    CKA_EXTRACTABLE, CKA_OBJECT_ID, CKA_PRIVATE, CKA_SENSITIVE, CKA_SIGN, CKA_SIGN_RECOVER,
-    CKA_START_DATE, CKA_SUBJECT, CKA_UNWRAP, CKA_VERIFY, CKA_VERIFY_RECOVER, CKA_WRAP,
-    CKA_WRAP_WITH_TRUSTED, CKK_AES, CKK_EC, CKK_EC_MONTGOMERY, CKO_CERTIFICATE, CKO_DATA,
-    CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY, attribute_name, class_name, key_type_name,
+    CKA_APPLICATION, CKA_DERIVE, CKA_END_DATE, CKA_EXTRACTABLE, CKA_OBJECT_ID, CKA_PRIVATE,
+    CKA_SENSITIVE, CKA_START_DATE, CKA_SUBJECT, CKA_WRAP_WITH_TRUSTED, CKK_AES, CKK_EC,
+    CKK_EC_MONTGOMERY, CKO_CERTIFICATE, CKO_DATA, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
+    attribute_name, attribute_number, class_name, key_type_name,
 };
-use super::{Attribute, Date, Object, template};
+use super::template::{self, HIDDEN, KEYS, USAGES};
+use super::{Attribute, Date, Object};
 use crate::codec;
 
-/// What values an attribute takes.
+/// The values that an attribute takes.
 #[derive(Clone, Copy)]
 enum Kind {
     Bool,
-    /// A boolean that says what a key is for: only what its type can do may be true.
+    /// One of [`USAGES`]: true only if keys of the type can do it.
     Usage,
     Date,
     Text,
@@ -36,78 +36,66 @@ const ALL: &[u32] = &[
     CKO_PRIVATE_KEY,
     CKO_SECRET_KEY,
 ];
-const KEYS: &[u32] = &[CKO_PUBLIC_KEY, CKO_PRIVATE_KEY, CKO_SECRET_KEY];
-const HIDDEN: &[u32] = &[CKO_PRIVATE_KEY, CKO_SECRET_KEY];
-const OPEN: &[u32] = &[CKO_PUBLIC_KEY, CKO_SECRET_KEY];
-const PAIRS: &[u32] = &[CKO_PUBLIC_KEY, CKO_PRIVATE_KEY];
 
-/// What may be chosen, and for objects of which classes (PKCS#11 3.1 sections 4.4 to 4.10).
+/// The attributes beside [`USAGES`] that can be chosen, and the classes that have them (PKCS#11 3.1 sections 4.4 to
+/// 4.10).
 const CHOOSABLE: &[(u32, Kind, &[u32])] = &[
     (CKA_PRIVATE, Kind::Bool, ALL),
     (CKA_SENSITIVE, Kind::Bool, HIDDEN),
     (CKA_EXTRACTABLE, Kind::Bool, HIDDEN),
     (CKA_WRAP_WITH_TRUSTED, Kind::Bool, HIDDEN),
-    (CKA_ENCRYPT, Kind::Usage, OPEN),
-    (CKA_DECRYPT, Kind::Usage, HIDDEN),
-    (CKA_WRAP, Kind::Usage, OPEN),
-    (CKA_UNWRAP, Kind::Usage, HIDDEN),
-    (CKA_SIGN, Kind::Usage, HIDDEN),
-    (CKA_SIGN_RECOVER, Kind::Usage, &[CKO_PRIVATE_KEY]),
-    (CKA_VERIFY, Kind::Usage, OPEN),
-    (CKA_VERIFY_RECOVER, Kind::Usage, &[CKO_PUBLIC_KEY]),
-    (CKA_DERIVE, Kind::Usage, KEYS),
     (CKA_START_DATE, Kind::Date, KEYS),
     (CKA_END_DATE, Kind::Date, KEYS),
-    (CKA_SUBJECT, Kind::Name, PAIRS),
+    (CKA_SUBJECT, Kind::Name, &[CKO_PUBLIC_KEY, CKO_PRIVATE_KEY]),
     (CKA_APPLICATION, Kind::Text, &[CKO_DATA]),
     (CKA_OBJECT_ID, Kind::Oid, &[CKO_DATA]),
 ];
 
-/// What may not be chosen, by name without `CKA_`, and why not. For what is in neither list, see [`why_fixed`].
+/// The kind of an attribute that can be chosen, and the classes that have it.
+fn choosable(number: u32) -> Option<(Kind, &'static [u32])> {
+    let usages = USAGES
+        .iter()
+        .map(|&(usage, classes)| (usage, Kind::Usage, classes));
+    let mut all = CHOOSABLE.iter().copied().chain(usages);
+    all.find(|row| row.0 == number)
+        .map(|(_, kind, classes)| (kind, classes))
+}
+
+/// Attributes that cannot be chosen, by name without `CKA_`, and why. All others follow from the key or file.
 const FIXED: &[(&str, &str)] = &[
     ("LABEL", "-label sets it"),
     ("ID", "-id sets it"),
-    ("TOKEN", "every object of a slot is a token object"),
-    (
-        "MODIFIABLE",
-        "a stored object is immutable; a change is a new object",
-    ),
-    ("COPYABLE", "the slot's policy says what may be cloned"),
+    ("TOKEN", "every object in a slot is a token object"),
+    ("MODIFIABLE", "a stored object is immutable"),
+    ("COPYABLE", "the policy of the slot decides what is cloned"),
     ("DESTROYABLE", "every object can be destroyed"),
-    ("TRUSTED", "only a security officer may trust a key"),
+    ("TRUSTED", "only a security officer can trust a key"),
     (
         "ALWAYS_AUTHENTICATE",
-        "a slot does not ask for each use of a key",
+        "a slot does not ask for the password at each use of a key",
     ),
-    ("LOCAL", "it says whether the key was generated here"),
-    ("KEY_GEN_MECHANISM", "it says how the key was generated"),
+    ("LOCAL", "it records whether the key was generated here"),
+    ("KEY_GEN_MECHANISM", "it records how the key was generated"),
     (
         "ALWAYS_SENSITIVE",
-        "it follows from SENSITIVE and where the key comes from",
+        "it follows from SENSITIVE and the origin of the key",
     ),
     (
         "NEVER_EXTRACTABLE",
-        "it follows from EXTRACTABLE and where the key comes from",
+        "it follows from EXTRACTABLE and the origin of the key",
     ),
 ];
-
-fn why_fixed(name: &str) -> &'static str {
-    match FIXED.iter().find(|row| row.0 == name) {
-        Some((_, why)) => why,
-        None => "it follows from the key or file itself",
-    }
-}
 
 /// Why a choice of attributes was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AttributeError {
     /// Not `NAME=VALUE`.
-    #[error("'{0}' is not an attribute with its value, NAME=VALUE")]
+    #[error("'{0}' is not of the form NAME=VALUE")]
     Form(String),
     /// No attribute that slotfs knows.
     #[error("there is no attribute {0}")]
     Unknown(String),
-    /// An attribute that is not the user's to choose: its name, and why.
+    /// An attribute that cannot be chosen: its name, and why.
     #[error("{0} cannot be chosen: {1}")]
     ReadOnly(String, &'static str),
     /// A value that the attribute does not take: its name, and what it takes.
@@ -116,30 +104,30 @@ pub enum AttributeError {
     /// The same attribute twice.
     #[error("{0} is given twice")]
     Twice(String),
-    /// An attribute that objects of the class do not have, or not to choose: its name, the classes.
+    /// An attribute that cannot be chosen for objects of the class: its name, the classes.
     #[error("{0} cannot be chosen for a {1}")]
     NotOfClass(String, String),
-    /// A use that the key type is not capable of: attribute, key type, class.
-    #[error("{0} cannot be true: a {2} of type {1} cannot do that")]
+    /// A use that the key type does not have: attribute, key type, class.
+    #[error("{0} cannot be true for a {2} of type {1}")]
     Incapable(String, String, String),
     /// A validity that ends before it starts.
     #[error("CKA_END_DATE is before CKA_START_DATE")]
     Dates,
-    /// The object would not fit.
-    #[error("the object would take more than {} bytes", codec::MAX_PAYLOAD_BYTES)]
+    /// The object is too large to store.
+    #[error("the object is larger than {} bytes", codec::MAX_PAYLOAD_BYTES)]
     TooLarge,
 }
 
 impl AttributeError {
-    /// What to do about it, for the line after the message; a lower-case sentence without full stop.
+    /// What the user can do, for the line after the message; lower case, no full stop.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Form(_) => Some("an example: -attribute extractable=true,sign=false"),
-            Self::Unknown(_) => {
-                Some("names are PKCS#11's without CKA_; docs/objects.md lists what can be chosen")
-            }
+            Self::Form(_) => Some("for example -attribute extractable=true,sign=false"),
+            Self::Unknown(_) => Some(
+                "use PKCS#11 names without CKA_; docs/objects.md lists the attributes that can be chosen",
+            ),
             Self::NotOfClass(..) => {
-                Some("docs/objects.md lists what can be chosen for which class")
+                Some("docs/objects.md lists the attributes that can be chosen for each class")
             }
             Self::ReadOnly(..)
             | Self::Value(..)
@@ -151,18 +139,12 @@ impl AttributeError {
     }
 }
 
-/// Attributes chosen by the user, not yet those of an object.
+/// Attributes that the user chose, numbers and values, before they are set on an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chosen(Vec<Choice>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Choice {
-    number: u32,
-    value: Attribute,
-}
+pub struct Chosen(Vec<(u32, Attribute)>);
 
 impl Chosen {
-    /// Of texts like `extractable=true,sign=false`: PKCS#11's names with or without `CKA_`, in any case.
+    /// Parses texts like `extractable=true,sign=false`: PKCS#11 names with or without `CKA_`, in any case.
     ///
     /// | attribute | value |
     /// | --- | --- |
@@ -180,39 +162,39 @@ impl Chosen {
             let (name, value) = text
                 .split_once('=')
                 .ok_or_else(|| AttributeError::Form(text.to_owned()))?;
-            let choice = choice(name.trim(), value.trim())?;
-            if chosen.0.iter().any(|other| other.number == choice.number) {
-                return Err(AttributeError::Twice(attribute_name(choice.number)));
+            let (number, value) = parse(name.trim(), value.trim())?;
+            if chosen.0.iter().any(|other| other.0 == number) {
+                return Err(AttributeError::Twice(attribute_name(number)));
             }
-            chosen.0.push(choice);
+            chosen.0.push((number, value));
         }
         Ok(chosen)
     }
 
-    /// Sets what was chosen on each of `objects` whose class has it: of a key pair, `sign` is the private key's and
-    /// `verify` the public one's.
+    /// Sets each chosen attribute on the `objects` whose class has it: for a key pair, `sign` on the private key and
+    /// `verify` on the public key.
     ///
     /// # Errors
-    /// [`AttributeError`]: one that none of them has among others. Then some may have been changed already.
+    /// [`AttributeError`], also when none of the objects has a chosen attribute. Some objects may be changed by then.
     pub fn apply(&self, objects: &mut [Object]) -> Result<(), AttributeError> {
-        for choice in &self.0 {
-            let mut taken = false;
+        for (number, value) in &self.0 {
+            let mut used = false;
             for object in objects.iter_mut() {
-                taken |= choice.apply(object)?;
+                used |= apply(*number, value, object)?;
             }
-            if !taken {
+            if !used {
                 let mut classes: Vec<String> =
                     objects.iter().map(|it| class_name(it.class)).collect();
                 classes.dedup();
                 return Err(AttributeError::NotOfClass(
-                    attribute_name(choice.number),
+                    attribute_name(*number),
                     classes.join(" or "),
                 ));
             }
         }
         for object in objects {
             check_dates(object)?;
-            template::remember_birth(object);
+            template::set_history(object);
             if codec::encode(object).is_none() {
                 return Err(AttributeError::TooLarge);
             }
@@ -221,30 +203,26 @@ impl Chosen {
     }
 }
 
-impl Choice {
-    /// Whether `object` has it, and then sets it.
-    fn apply(&self, object: &mut Object) -> Result<bool, AttributeError> {
-        let Some((_, kind, _)) = CHOOSABLE
-            .iter()
-            .find(|row| row.0 == self.number && row.2.contains(&object.class))
-        else {
-            return Ok(false);
-        };
-        let asks = matches!(kind, Kind::Usage) && self.value == Attribute::Bool(true);
-        if asks && !is_capable(object, self.number) {
-            return Err(AttributeError::Incapable(
-                attribute_name(self.number),
-                key_type_name(object.key_type),
-                class_name(object.class),
-            ));
-        }
-        object.attributes.insert(self.number, self.value.clone());
-        Ok(true)
+/// Sets the attribute if the class of `object` has it, and says whether it does.
+fn apply(number: u32, value: &Attribute, object: &mut Object) -> Result<bool, AttributeError> {
+    let kind = match choosable(number) {
+        Some((kind, classes)) if classes.contains(&object.class) => kind,
+        _ => return Ok(false),
+    };
+    let allows = matches!(kind, Kind::Usage) && *value == Attribute::Bool(true);
+    if allows && !is_capable(object, number) {
+        return Err(AttributeError::Incapable(
+            attribute_name(number),
+            key_type_name(object.key_type),
+            class_name(object.class),
+        ));
     }
+    object.set(number, value.clone());
+    Ok(true)
 }
 
-/// What a key of this type can be used for: all that it is by default, and derivation where PKCS#11 has a
-/// mechanism for it that is rarely wanted.
+/// Whether a key of this type can be used so: the default uses, and derivation where PKCS#11 has a rarely wanted
+/// mechanism for it.
 fn is_capable(object: &Object, usage: u32) -> bool {
     let derives = match object.class {
         CKO_SECRET_KEY => object.key_type == Some(CKK_AES),
@@ -261,7 +239,7 @@ fn check_dates(object: &Object) -> Result<(), AttributeError> {
         _ => None,
     };
     match (date(CKA_START_DATE), date(CKA_END_DATE)) {
-        // A certificate's dates are its own.
+        // The dates of a certificate come from its issuer.
         (Some(start), Some(end)) if end < start && object.class != CKO_CERTIFICATE => {
             Err(AttributeError::Dates)
         }
@@ -269,43 +247,42 @@ fn check_dates(object: &Object) -> Result<(), AttributeError> {
     }
 }
 
-fn choice(name: &str, value: &str) -> Result<Choice, AttributeError> {
+fn parse(name: &str, value: &str) -> Result<(u32, Attribute), AttributeError> {
     let upper = name.to_ascii_uppercase();
     let short = upper.strip_prefix("CKA_").unwrap_or(&upper);
     let full = format!("CKA_{short}");
-    let Some(&(number, _)) = ATTRIBUTES.iter().find(|row| row.1 == full) else {
-        return Err(AttributeError::Unknown(name.to_owned()));
+    let number = attribute_number(&full);
+    let number = number.ok_or_else(|| AttributeError::Unknown(name.to_owned()))?;
+    let Some((kind, _)) = choosable(number) else {
+        let fixed = FIXED.iter().find(|row| row.0 == short);
+        let why = fixed.map_or("it follows from the key or file itself", |row| row.1);
+        return Err(AttributeError::ReadOnly(full, why));
     };
-    let Some((_, kind, _)) = CHOOSABLE.iter().find(|row| row.0 == number) else {
-        return Err(AttributeError::ReadOnly(full, why_fixed(short)));
+    let (value, takes) = match kind {
+        Kind::Bool | Kind::Usage => {
+            let value = value.to_ascii_lowercase().parse().ok();
+            (value.map(Attribute::Bool), "true or false")
+        }
+        Kind::Date => (date(value).map(Attribute::Date), "a date like 2026-12-31"),
+        Kind::Text => (Some(Attribute::Text(value.to_owned())), "text"),
+        Kind::Name => {
+            let der = data_encoding::HEXLOWER_PERMISSIVE.decode(value.as_bytes());
+            let name = der.ok().filter(|der| Name::from_der(der).is_ok());
+            let takes = "the DER of a distinguished name, in hexadecimal";
+            (name.map(Attribute::Bytes), takes)
+        }
+        Kind::Oid => {
+            let oid = ObjectIdentifier::new(value).ok();
+            let der = oid.and_then(|oid| oid.to_der().ok());
+            let takes = "an object identifier like 1.2.840.113549";
+            (der.map(Attribute::Bytes), takes)
+        }
     };
-    let refused = |takes| AttributeError::Value(full.clone(), takes);
-    let value = match kind {
-        Kind::Bool | Kind::Usage => match value.to_ascii_lowercase().as_str() {
-            "true" => Attribute::Bool(true),
-            "false" => Attribute::Bool(false),
-            _ => return Err(refused("true or false")),
-        },
-        Kind::Date => date(value)
-            .map(Attribute::Date)
-            .ok_or_else(|| refused("a date like 2026-12-31"))?,
-        Kind::Text => Attribute::Text(value.to_owned()),
-        Kind::Name => data_encoding::HEXLOWER_PERMISSIVE
-            .decode(value.as_bytes())
-            .ok()
-            .filter(|der| Name::from_der(der).is_ok())
-            .map(Attribute::Bytes)
-            .ok_or_else(|| refused("the DER of a distinguished name, in hexadecimal"))?,
-        Kind::Oid => ObjectIdentifier::new(value)
-            .ok()
-            .and_then(|oid| oid.to_der().ok())
-            .map(Attribute::Bytes)
-            .ok_or_else(|| refused("an object identifier like 1.2.840.113549"))?,
-    };
-    Ok(Choice { number, value })
+    let value = value.ok_or(AttributeError::Value(full, takes))?;
+    Ok((number, value))
 }
 
-/// `YYYY-MM-DD`, a day that there is.
+/// `YYYY-MM-DD`, a day that exists.
 fn date(text: &str) -> Option<Date> {
     let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text.as_bytes() else {
         return None;
@@ -317,22 +294,8 @@ fn date(text: &str) -> Option<Date> {
                 .then(|| sum * 10 + u16::from(digit - b'0'))
         })
     };
-    let (year, month, day) = (
-        number(&[y1, y2, y3, y4])?,
-        number(&[m1, m2])? as u8,
-        number(&[d1, d2])? as u8,
-    );
-    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let days = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 if is_leap => 29,
-        2 => 28,
-        _ => return None,
-    };
-    (1..=days)
-        .contains(&day)
-        .then_some(Date { year, month, day })
+    let (year, month, day) = (&[y1, y2, y3, y4], &[m1, m2], &[d1, d2]);
+    Date::of_calendar(number(year)?, number(month)?, number(day)?)
 }
 
 #[cfg(test)]
@@ -379,11 +342,8 @@ mod tests {
     #[test]
     fn what_is_refused_and_how() {
         for (text, says) in [
-            ("", "'' is not an attribute with its value, NAME=VALUE"),
-            (
-                "sign",
-                "'sign' is not an attribute with its value, NAME=VALUE",
-            ),
+            ("", "'' is not of the form NAME=VALUE"),
+            ("sign", "'sign' is not of the form NAME=VALUE"),
             ("sign=yes", "CKA_SIGN takes true or false"),
             ("sing=true", "there is no attribute sing"),
             ("sign=true,cka_sign=false", "CKA_SIGN is given twice"),
@@ -401,11 +361,11 @@ mod tests {
             ),
             (
                 "modifiable=true",
-                "CKA_MODIFIABLE cannot be chosen: a stored object is immutable; a change is a new object",
+                "CKA_MODIFIABLE cannot be chosen: a stored object is immutable",
             ),
             (
                 "local=true",
-                "CKA_LOCAL cannot be chosen: it says whether the key was generated here",
+                "CKA_LOCAL cannot be chosen: it records whether the key was generated here",
             ),
             (
                 "value=00",
@@ -426,7 +386,7 @@ mod tests {
         let generic = generate_secret_key(SecretKeyType::Generic, 128, &Naming::default()).unwrap();
         assert_eq!(
             apply("encrypt=true", generic).unwrap_err().to_string(),
-            "CKA_ENCRYPT cannot be true: a secret key of type GENERIC_SECRET cannot do that"
+            "CKA_ENCRYPT cannot be true for a secret key of type GENERIC_SECRET"
         );
         assert!(is(&apply("derive=true", aes()).unwrap(), CKA_DERIVE));
         let long = format!("application={}", "x".repeat(70_000));

@@ -141,6 +141,24 @@ pub struct Date {
 }
 
 impl Date {
+    /// A day of the Gregorian calendar; `None` for a day that does not exist.
+    pub fn of_calendar(year: u16, month: u16, day: u16) -> Option<Self> {
+        let leap =
+            year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+        let days = match month {
+            2 if leap => 29,
+            2 => 28,
+            4 | 6 | 9 | 11 => 30,
+            1..=12 => 31,
+            _ => return None,
+        };
+        (year <= 9999 && (1..=days).contains(&day)).then_some(Self {
+            year,
+            month: month as u8,
+            day: day as u8,
+        })
+    }
+
     /// Whether the numbers are in the ranges of `CK_DATE`.
     pub fn is_valid(self) -> bool {
         self.year <= 9999 && (1..=12).contains(&self.month) && (1..=31).contains(&self.day)
@@ -205,6 +223,27 @@ impl Object {
         match self.attributes.get(&pkcs11::CKA_LABEL) {
             Some(Attribute::Text(label)) => label,
             _ => "",
+        }
+    }
+
+    /// Sets an attribute.
+    pub fn set(&mut self, number: u32, value: Attribute) {
+        self.attributes.insert(number, value);
+    }
+
+    /// An attribute that holds bytes; `None` when it is absent or of another type.
+    pub fn bytes(&self, number: u32) -> Option<&[u8]> {
+        match self.attributes.get(&number) {
+            Some(Attribute::Bytes(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// An attribute that holds a secret; `None` when it is absent or of another type.
+    pub fn secret(&self, number: u32) -> Option<&SecretBytes> {
+        match self.attributes.get(&number) {
+            Some(Attribute::Secret(secret)) => Some(secret),
+            _ => None,
         }
     }
 

@@ -1,8 +1,9 @@
-//! Making new objects: generated and raw secret keys, data. Keys in files are [`super::import`]'s.
+//! New secret keys and data objects. [`super::import`] makes objects of key files.
 
 use super::pkcs11::{
     CKA_DECRYPT, CKA_DERIVE, CKA_ENCRYPT, CKA_SIGN, CKA_UNWRAP, CKA_VALUE, CKA_VALUE_LEN,
     CKA_VERIFY, CKA_WRAP, CKK_AES, CKK_GENERIC_SECRET, CKM_AES_KEY_GEN, CKM_GENERIC_SECRET_KEY_GEN,
+    CKO_SECRET_KEY,
 };
 use super::template;
 use super::{Attribute, Object};
@@ -10,15 +11,25 @@ use crate::codec;
 use crate::secret::SecretBytes;
 
 /// The longest generic secret that [`generate_secret_key`] makes, bits.
-pub const MAX_GENERIC_BITS: u32 = 4096;
+const MAX_GENERIC_BITS: u32 = 4096;
 
-/// What a user calls a new object.
+/// The names that a user gives a new object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Naming {
     /// `CKA_LABEL`, any text.
     pub label: String,
-    /// `CKA_ID`, any bytes; empty when there is none. Data objects have no id.
+    /// `CKA_ID`, any bytes; empty for none. Data objects have no id.
     pub id: Vec<u8>,
+}
+
+impl Naming {
+    /// The label alone.
+    pub fn without_id(&self) -> Self {
+        Self {
+            label: self.label.clone(),
+            id: Vec::new(),
+        }
+    }
 }
 
 /// A key type of `CKO_SECRET_KEY`.
@@ -30,7 +41,7 @@ pub enum SecretKeyType {
     Generic,
 }
 
-/// Why no object was made.
+/// Why an object was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum NewError {
     /// Not a length of AES keys, bits.
@@ -45,53 +56,49 @@ pub enum NewError {
     /// A value of no bytes.
     #[error("the value is empty")]
     Empty,
-    /// Label, id and value together pass [`codec::MAX_PAYLOAD_BYTES`].
-    #[error("the object would take more than {} bytes", codec::MAX_PAYLOAD_BYTES)]
+    /// Label, id and value together exceed [`codec::MAX_PAYLOAD_BYTES`].
+    #[error("the object is larger than {} bytes", codec::MAX_PAYLOAD_BYTES)]
     TooLarge,
-    /// An id for a class that has none.
+    /// An id for a data object.
     #[error("a data object has no id (CKA_ID)")]
     IdOfData,
     /// The system's random number generator failed.
-    #[error("the system has no random numbers to give: {0}")]
+    #[error("the system's random number generator failed: {0}")]
     Random(#[from] getrandom::Error),
 }
 
 impl NewError {
-    /// What to do about it, for the line after the message; a lower-case sentence without full stop.
+    /// What the user can do, for the line after the message; lower case, no full stop.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::AesBytes(_) => Some(
-                "raw AES files hold the key's bytes alone: no hexadecimal, no newline at the end",
+                "a raw AES file holds only the bytes of the key: no hexadecimal, no newline at the end",
             ),
-            Self::TooLarge => Some("store large data encrypted elsewhere and its key here"),
-            Self::IdOfData => Some("leave the id out and use the label"),
+            Self::TooLarge => Some("encrypt large data, store it elsewhere and keep its key here"),
+            Self::IdOfData => Some("omit the id and use the label"),
             Self::AesBits(_) | Self::GenericBits(_) | Self::Empty | Self::Random(_) => None,
         }
     }
 }
 
-/// Makes a secret key of `bits` random bits. It counts as never outside (`CKA_LOCAL`,
+/// Generates a secret key of `bits` random bits, marked as generated in the slot (`CKA_LOCAL`,
 /// `CKA_ALWAYS_SENSITIVE`, `CKA_NEVER_EXTRACTABLE`).
 ///
 /// # Errors
-/// A length that the type does not have (generic: 8 to 4096 bits in whole bytes), a label and id too
-/// long to store, or no random numbers.
+/// A length that the type does not have (generic: 8 to 4096 bits in whole bytes), a label and id that are too long to
+/// store, or a failed random number generator.
 pub fn generate_secret_key(
     kind: SecretKeyType,
     bits: u32,
     naming: &Naming,
 ) -> Result<Object, NewError> {
-    let mechanism = match kind {
-        SecretKeyType::Aes if ![128, 192, 256].contains(&bits) => {
-            return Err(NewError::AesBits(bits));
+    let mechanism = match (kind, bits) {
+        (SecretKeyType::Aes, 128 | 192 | 256) => CKM_AES_KEY_GEN,
+        (SecretKeyType::Aes, _) => return Err(NewError::AesBits(bits)),
+        (SecretKeyType::Generic, 8..=MAX_GENERIC_BITS) if bits.is_multiple_of(8) => {
+            CKM_GENERIC_SECRET_KEY_GEN
         }
-        SecretKeyType::Aes => CKM_AES_KEY_GEN,
-        SecretKeyType::Generic
-            if !(8..=MAX_GENERIC_BITS).contains(&bits) || !bits.is_multiple_of(8) =>
-        {
-            return Err(NewError::GenericBits(bits));
-        }
-        SecretKeyType::Generic => CKM_GENERIC_SECRET_KEY_GEN,
+        (SecretKeyType::Generic, _) => return Err(NewError::GenericBits(bits)),
     };
     let mut value = SecretBytes::new(vec![0; (bits / 8) as usize]);
     getrandom::fill(value.bytes_mut())?;
@@ -100,28 +107,27 @@ pub fn generate_secret_key(
     Ok(object)
 }
 
-/// Makes a secret key of a value from outside.
+/// Makes a secret key of a given value.
 ///
 /// # Errors
-/// An AES key not of 16, 24 or 32 bytes, an empty value, or one too long to store.
+/// An AES key that has not 16, 24 or 32 bytes, an empty value, or a value that is too long to store.
 pub fn import_secret_key(
     kind: SecretKeyType,
     value: SecretBytes,
     naming: &Naming,
 ) -> Result<Object, NewError> {
     match (kind, value.bytes().len()) {
-        (SecretKeyType::Aes, 16 | 24 | 32) => {}
-        (SecretKeyType::Aes, other) => return Err(NewError::AesBytes(other)),
-        (SecretKeyType::Generic, 0) => return Err(NewError::Empty),
-        (SecretKeyType::Generic, _) => {}
+        (SecretKeyType::Aes, 16 | 24 | 32) => secret_key(kind, value, naming),
+        (SecretKeyType::Aes, other) => Err(NewError::AesBytes(other)),
+        (SecretKeyType::Generic, 0) => Err(NewError::Empty),
+        (SecretKeyType::Generic, _) => secret_key(kind, value, naming),
     }
-    secret_key(kind, value, naming)
 }
 
-/// Makes a data object. Its value is as secret as a key's (`pkcs11::is_secret`).
+/// Makes a data object. Its value is as secret as that of a key (`pkcs11::is_secret`).
 ///
 /// # Errors
-/// An empty value, one too long to store, or an id: PKCS#11 gives data none.
+/// An empty value, a value that is too long to store, or an id: PKCS#11 gives data objects none.
 pub fn data(value: SecretBytes, naming: &Naming) -> Result<Object, NewError> {
     if value.bytes().is_empty() {
         return Err(NewError::Empty);
@@ -130,9 +136,7 @@ pub fn data(value: SecretBytes, naming: &Naming) -> Result<Object, NewError> {
         return Err(NewError::IdOfData);
     }
     let mut object = template::data(&naming.label)?;
-    object
-        .attributes
-        .insert(CKA_VALUE, Attribute::Secret(value));
+    object.set(CKA_VALUE, Attribute::Secret(value));
     storable(object)
 }
 
@@ -141,30 +145,28 @@ fn secret_key(
     value: SecretBytes,
     naming: &Naming,
 ) -> Result<Object, NewError> {
-    let (key_type, usage): (_, &[u32]) = match kind {
-        SecretKeyType::Aes => (
-            CKK_AES,
-            &[
-                CKA_ENCRYPT,
-                CKA_DECRYPT,
-                CKA_SIGN,
-                CKA_VERIFY,
-                CKA_WRAP,
-                CKA_UNWRAP,
-            ],
-        ),
-        SecretKeyType::Generic => (CKK_GENERIC_SECRET, &[CKA_SIGN, CKA_VERIFY, CKA_DERIVE]),
+    const CIPHER: &[u32] = &[
+        CKA_ENCRYPT,
+        CKA_DECRYPT,
+        CKA_SIGN,
+        CKA_VERIFY,
+        CKA_WRAP,
+        CKA_UNWRAP,
+    ];
+    const MAC: &[u32] = &[CKA_SIGN, CKA_VERIFY, CKA_DERIVE];
+    let (key_type, usage) = match kind {
+        SecretKeyType::Aes => (CKK_AES, CIPHER),
+        SecretKeyType::Generic => (CKK_GENERIC_SECRET, MAC),
     };
-    let mut object = template::secret_key(key_type, usage, naming)?;
-    template::put_number(&mut object, CKA_VALUE_LEN, value.bytes().len() as u64);
-    object
-        .attributes
-        .insert(CKA_VALUE, Attribute::Secret(value));
+    let mut object = template::key(CKO_SECRET_KEY, key_type, usage, naming)?;
+    let bytes = value.bytes().len() as u64;
+    object.set(CKA_VALUE_LEN, Attribute::Number(bytes));
+    object.set(CKA_VALUE, Attribute::Secret(value));
     storable(object)
 }
 
-/// `object`, unless it is too large to store. Asked here, where the user can still be told which
-/// input it was, rather than when the object is sealed.
+/// `object`, unless it is too large to store. Checked here rather than when the object is sealed, because here the
+/// error can still name the input that is too large.
 pub fn storable(object: Object) -> Result<Object, NewError> {
     match codec::encode(&object) {
         Some(_) => Ok(object),

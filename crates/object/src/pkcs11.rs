@@ -1,16 +1,14 @@
-//! Numbers and names of PKCS#11 3.1 (OASIS Standard, 23 July 2023), as far as slotfs uses them.
+//! The numbers and names of PKCS#11 3.1 (OASIS Standard, 23 July 2023) that slotfs uses.
 
-/// One named number.
-pub(super) type Name = (u32, &'static str);
-
+/// Declares the numbers of a kind as constants, and a table of their names.
 macro_rules! numbers {
-    ($table:ident: $($name:ident = $number:literal),+ $(,)?) => {
-        $(#[doc = concat!("`", stringify!($name), "`")] pub const $name: u32 = $number;)+
-        pub(super) const $table: &[Name] = &[$(($name, stringify!($name))),+];
+    ($table:ident: $type:ty, $($name:ident = $number:expr),+ $(,)?) => {
+        $(#[doc = concat!("`", stringify!($name), "`")] pub const $name: $type = $number;)+
+        const $table: &[($type, &str)] = &[$(($name, stringify!($name))),+];
     };
 }
 
-numbers! { CLASSES:
+numbers! { CLASSES: u32,
     CKO_DATA = 0x0,
     CKO_CERTIFICATE = 0x1,
     CKO_PUBLIC_KEY = 0x2,
@@ -18,7 +16,7 @@ numbers! { CLASSES:
     CKO_SECRET_KEY = 0x4,
 }
 
-numbers! { KEY_TYPES:
+numbers! { KEY_TYPES: u32,
     CKK_RSA = 0x0,
     CKK_EC = 0x3,
     CKK_GENERIC_SECRET = 0x10,
@@ -27,20 +25,23 @@ numbers! { KEY_TYPES:
     CKK_EC_MONTGOMERY = 0x41,
 }
 
-/// `CKM_RSA_PKCS_KEY_PAIR_GEN`
-pub const CKM_RSA_PKCS_KEY_PAIR_GEN: u64 = 0x0;
-/// `CKM_GENERIC_SECRET_KEY_GEN`
-pub const CKM_GENERIC_SECRET_KEY_GEN: u64 = 0x350;
-/// `CKM_EC_KEY_PAIR_GEN`
-pub const CKM_EC_KEY_PAIR_GEN: u64 = 0x1040;
-/// `CKM_EC_EDWARDS_KEY_PAIR_GEN`
-pub const CKM_EC_EDWARDS_KEY_PAIR_GEN: u64 = 0x1055;
-/// `CKM_EC_MONTGOMERY_KEY_PAIR_GEN`
-pub const CKM_EC_MONTGOMERY_KEY_PAIR_GEN: u64 = 0x1056;
-/// `CKM_AES_KEY_GEN`
-pub const CKM_AES_KEY_GEN: u64 = 0x1080;
+// Of imported keys, CKA_KEY_GEN_MECHANISM is CK_UNAVAILABLE_INFORMATION.
+numbers! { MECHANISMS: u64,
+    CKM_RSA_PKCS_KEY_PAIR_GEN = 0x0,
+    CKM_GENERIC_SECRET_KEY_GEN = 0x350,
+    CKM_EC_KEY_PAIR_GEN = 0x1040,
+    CKM_EC_EDWARDS_KEY_PAIR_GEN = 0x1055,
+    CKM_EC_MONTGOMERY_KEY_PAIR_GEN = 0x1056,
+    CKM_AES_KEY_GEN = 0x1080,
+    CK_UNAVAILABLE_INFORMATION = u64::MAX,
+}
 
-numbers! { ATTRIBUTES:
+// X.509 is the only certificate type that slotfs imports.
+numbers! { CERTIFICATE_TYPES: u64,
+    CKC_X_509 = 0x0,
+}
+
+numbers! { ATTRIBUTES: u32,
     CKA_CLASS = 0x0,
     CKA_TOKEN = 0x1,
     CKA_PRIVATE = 0x2,
@@ -94,16 +95,11 @@ numbers! { ATTRIBUTES:
     CKA_WRAP_WITH_TRUSTED = 0x210,
 }
 
-/// `CKC_X_509`, the one certificate type slotfs imports.
-pub const CKC_X_509: u64 = 0;
-/// `CK_UNAVAILABLE_INFORMATION` as stored for `CKA_KEY_GEN_MECHANISM` of imported keys.
-pub const CK_UNAVAILABLE_INFORMATION: u64 = u64::MAX;
-
-fn name(table: &[Name], number: u32) -> Option<&'static str> {
+fn name<N: PartialEq>(table: &[(N, &'static str)], number: N) -> Option<&'static str> {
     table.iter().find(|row| row.0 == number).map(|row| row.1)
 }
 
-/// A class in lunacm's words: `data`, `certificate`, `public key`, `private key`, `secret key`, else its number.
+/// The name of a class as lunacm writes it, such as `secret key`; the number of an unknown class.
 pub fn class_name(class: u32) -> String {
     match name(CLASSES, class) {
         Some(name) => name[4..].to_ascii_lowercase().replace('_', " "),
@@ -111,48 +107,38 @@ pub fn class_name(class: u32) -> String {
     }
 }
 
-/// A key type by its PKCS#11 name without `CKK_`, else its number; `-` for what has none.
+/// The PKCS#11 name of a key type without `CKK_`; the number of an unknown type; `-` for no type.
 pub fn key_type_name(key_type: Option<u32>) -> String {
-    match key_type.map(|number| (number, name(KEY_TYPES, number))) {
-        None => "-".to_owned(),
-        Some((_, Some(name))) => name[4..].to_owned(),
-        Some((number, None)) => format!("0x{number:x}"),
-    }
+    let Some(number) = key_type else {
+        return "-".to_owned();
+    };
+    name(KEY_TYPES, number).map_or_else(|| format!("0x{number:x}"), |name| name[4..].to_owned())
 }
 
-/// An attribute by its PKCS#11 name, else its number.
+/// The PKCS#11 name of an attribute; the number of an unknown one.
 pub fn attribute_name(number: u32) -> String {
-    match name(ATTRIBUTES, number) {
-        Some(name) => name.to_owned(),
-        None => format!("0x{number:08x}"),
-    }
+    name(ATTRIBUTES, number).map_or_else(|| format!("0x{number:08x}"), str::to_owned)
 }
 
-/// A value of `CKA_KEY_GEN_MECHANISM` by its PKCS#11 name, else its number.
-pub fn mechanism_name(mechanism: u64) -> String {
-    match mechanism {
-        CKM_RSA_PKCS_KEY_PAIR_GEN => "CKM_RSA_PKCS_KEY_PAIR_GEN".to_owned(),
-        CKM_GENERIC_SECRET_KEY_GEN => "CKM_GENERIC_SECRET_KEY_GEN".to_owned(),
-        CKM_EC_KEY_PAIR_GEN => "CKM_EC_KEY_PAIR_GEN".to_owned(),
-        CKM_EC_EDWARDS_KEY_PAIR_GEN => "CKM_EC_EDWARDS_KEY_PAIR_GEN".to_owned(),
-        CKM_EC_MONTGOMERY_KEY_PAIR_GEN => "CKM_EC_MONTGOMERY_KEY_PAIR_GEN".to_owned(),
-        CKM_AES_KEY_GEN => "CKM_AES_KEY_GEN".to_owned(),
-        CK_UNAVAILABLE_INFORMATION => "CK_UNAVAILABLE_INFORMATION".to_owned(),
-        other => format!("0x{other:08x}"),
-    }
+/// The attribute of a PKCS#11 name.
+pub(super) fn attribute_number(name: &str) -> Option<u32> {
+    let row = ATTRIBUTES.iter().find(|row| row.1 == name);
+    row.map(|row| row.0)
 }
 
-/// A value of `CKA_CERTIFICATE_TYPE` by its PKCS#11 name, else its number.
-pub fn certificate_type_name(number: u64) -> String {
-    match number {
-        CKC_X_509 => "CKC_X_509".to_owned(),
-        other => format!("0x{other:08x}"),
-    }
+/// The PKCS#11 name of a numeric value of an attribute; the number of an unknown one; `None` if values of the attribute
+/// have no names.
+pub(super) fn value_name(attribute: u32, value: u64) -> Option<String> {
+    let table = match attribute {
+        CKA_CERTIFICATE_TYPE => CERTIFICATE_TYPES,
+        CKA_KEY_GEN_MECHANISM => MECHANISMS,
+        _ => return None,
+    };
+    Some(name(table, value).map_or_else(|| format!("0x{value:08x}"), str::to_owned))
 }
 
-/// Whether an attribute of a class is secret: the values that PKCS#11 lets `CKA_SENSITIVE` hide
-/// (PKCS#11 3.1, footnote 7 of its attribute tables), and the value of a data object, whose owner
-/// chose to keep it in an HSM.
+/// Whether an attribute of a class is secret. Secret are the values that PKCS#11 lets `CKA_SENSITIVE` hide
+/// (PKCS#11 3.1, footnote 7 of its attribute tables), and the value of a data object.
 pub fn is_secret(class: u32, number: u32) -> bool {
     match class {
         CKO_SECRET_KEY | CKO_DATA => number == CKA_VALUE,
@@ -186,7 +172,8 @@ mod tests {
     #[test]
     fn tables_hold_no_number_twice() {
         for table in [CLASSES, KEY_TYPES, ATTRIBUTES] {
-            assert!(table.windows(2).all(|pair| pair[0].0 < pair[1].0));
+            assert!(table.is_sorted_by(|one, next| one.0 < next.0));
         }
+        assert!(MECHANISMS.is_sorted_by(|one, next| one.0 < next.0));
     }
 }

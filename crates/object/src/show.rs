@@ -1,20 +1,19 @@
-//! Showing objects: every attribute but no secret value, and nothing that a terminal would obey.
+//! Objects as text and JSON: every attribute except secret values, and no character that a terminal obeys.
 
 use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
 
 use super::pkcs11::{
-    CKA_CERTIFICATE_TYPE, CKA_ID, CKA_KEY_GEN_MECHANISM, CKA_LABEL, attribute_name,
-    certificate_type_name, class_name, is_secret, key_type_name, mechanism_name,
+    CKA_ID, CKA_LABEL, attribute_name, class_name, is_secret, key_type_name, value_name,
 };
 use super::{Attribute, Object};
 
-/// One row of name and value for each fact of `object`: `ouid`, `class`, `key type`, `created`,
-/// `label`, `id`, then every other attribute by its CKA number under its PKCS#11 name.
+/// The rows of `object`, name and value: `ouid`, `class`, `key type`, `created`, `label`, `id`, then every other
+/// attribute under its PKCS#11 name, in the order of CKA numbers.
 ///
-/// Bytes are lower-case hexadecimal, whole; secret ones `(secret, N bytes)`; dates and `created` ISO
-/// 8601, the latter in UTC; what an object has not is `-`. No value holds a line break or any other
-/// control character: text is [`escape`]d.
+/// Bytes are lower-case hexadecimal, secrets are `(secret, N bytes)`, dates are ISO 8601, `created` in UTC, and `-`
+/// stands for a missing value. No value holds a line break or another control character, because text is
+/// [`escape`]d.
 pub fn attributes(object: &Object) -> Vec<(String, String)> {
     let named = |number| match object.attributes.get(&number) {
         Some(value) => text(object.class, number, value),
@@ -35,7 +34,7 @@ pub fn attributes(object: &Object) -> Vec<(String, String)> {
     rows
 }
 
-/// `object` as JSON, of this shape, without secret values:
+/// `object` as JSON of this shape, without secret values:
 ///
 /// ```json
 /// {
@@ -53,8 +52,8 @@ pub fn attributes(object: &Object) -> Vec<(String, String)> {
 /// }
 /// ```
 ///
-/// `key_type` and `id` are null for what has none. Text is exact, not [`escape`]d: JSON's own escapes
-/// keep it on its line, but a program that prints it must escape it.
+/// `key_type` and `id` are null for an object without them. Text is exact, not [`escape`]d: the escapes of JSON keep it
+/// on one line, but a program that prints it must escape it.
 pub fn json(object: &Object) -> Value {
     let named = |number| match object.attributes.get(&number) {
         Some(value) => value_json(object.class, number, value),
@@ -78,27 +77,22 @@ pub fn json(object: &Object) -> Value {
     })
 }
 
-/// `text` on one line and without effect on a terminal: backslashes are doubled, and control,
-/// line-separating, invisible and direction-changing characters become `\n`, `\r`, `\t` or `\u{…}`.
-/// What this gives is unambiguous: a label cannot look like the escape of another.
+/// Makes `text` safe to print on one line of a terminal: backslashes are doubled, and control, line-separating, invisible
+/// and direction-changing characters become `\n`, `\r`, `\t` or `\u{…}`. The result is unambiguous: no label can look
+/// like the escaped form of another label.
 pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c == '\\' || is_hazardous(c) {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    escape_if(text, |c| c == '\\' || is_hazardous(c))
 }
 
-/// `text` on one line and without effect on a terminal, as [`escape`] but with its backslashes as they are: for text
-/// whose parts are escaped already.
+/// As [`escape`], but backslashes stay: for text whose parts are escaped already.
 pub fn escape_controls(text: &str) -> String {
+    escape_if(text, is_hazardous)
+}
+
+fn escape_if(text: &str, needs_escape: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        match is_hazardous(c) {
+        match needs_escape(c) {
             true => out.extend(c.escape_default()),
             false => out.push(c),
         }
@@ -106,13 +100,13 @@ pub fn escape_controls(text: &str) -> String {
     out
 }
 
-/// Characters that a terminal obeys, or by which text looks like other text.
+/// Whether a terminal obeys a character, or the character makes a text look like another text.
 pub fn is_hazardous(c: char) -> bool {
     c.is_control() || is_deceptive(c)
 }
 
-/// Characters that show as nothing, end a line, or reorder what stands around them, by which one label
-/// can be made to look like another (Unicode TR 36).
+/// Whether a character is invisible, ends a line, or reorders its neighbours. Such characters can make one label look
+/// like another (Unicode TR 36).
 fn is_deceptive(c: char) -> bool {
     matches!(
         c,
@@ -134,7 +128,7 @@ fn is_deceptive(c: char) -> bool {
     )
 }
 
-/// The attributes that have no row of their own.
+/// All attributes except label and id.
 fn rest(object: &Object) -> impl Iterator<Item = (&u32, &Attribute)> {
     object
         .attributes
@@ -143,62 +137,43 @@ fn rest(object: &Object) -> impl Iterator<Item = (&u32, &Attribute)> {
 }
 
 fn text(class: u32, number: u32, value: &Attribute) -> String {
-    if let Some(bytes) = secret_bytes(class, number, value) {
-        return format!("(secret, {bytes} bytes)");
-    }
-    match value {
-        Attribute::Bool(value) => value.to_string(),
-        Attribute::Number(value) => number_name(number, *value).unwrap_or(value.to_string()),
-        Attribute::Bytes(value) => HEXLOWER.encode(value),
-        Attribute::Text(value) => escape(value),
-        Attribute::Date(value) => value.to_string(),
-        Attribute::Secret(value) => format!("(secret, {} bytes)", value.bytes().len()),
+    match value_json(class, number, value) {
+        Value::String(text) => escape(&text),
+        Value::Object(hidden) => format!("(secret, {} bytes)", hidden["bytes"]),
+        plain => plain.to_string(),
     }
 }
 
+/// Asks [`is_secret`] as well as the type of the value: a secret in the clear, which no stored object has, would still
+/// not be shown.
 fn value_json(class: u32, number: u32, value: &Attribute) -> Value {
-    if let Some(bytes) = secret_bytes(class, number, value) {
-        return json!({ "secret": true, "bytes": bytes });
-    }
+    let is_secret = is_secret(class, number);
     match value {
+        Attribute::Secret(value) => hidden(value.bytes().len()),
+        Attribute::Bytes(value) if is_secret => hidden(value.len()),
+        Attribute::Text(value) if is_secret => hidden(value.len()),
+        _ if is_secret => hidden(size_of::<u64>()),
         Attribute::Bool(value) => json!(value),
-        Attribute::Number(value) => match number_name(number, *value) {
+        Attribute::Number(value) => match value_name(number, *value) {
             Some(name) => json!(name),
             None => json!(value),
         },
         Attribute::Bytes(value) => json!(HEXLOWER.encode(value)),
         Attribute::Text(value) => json!(value),
         Attribute::Date(value) => json!(value.to_string()),
-        Attribute::Secret(value) => json!({ "secret": true, "bytes": value.bytes().len() }),
     }
 }
 
-/// How many bytes are hidden, when the value may not be shown. Asks the table as well as the value's
-/// type, so that a secret in the clear, which no stored object has, would still not be shown.
-fn secret_bytes(class: u32, number: u32, value: &Attribute) -> Option<usize> {
-    match value {
-        Attribute::Secret(value) => Some(value.bytes().len()),
-        Attribute::Bytes(value) if is_secret(class, number) => Some(value.len()),
-        Attribute::Text(value) if is_secret(class, number) => Some(value.len()),
-        _ if is_secret(class, number) => Some(size_of::<u64>()),
-        _ => None,
-    }
+fn hidden(bytes: usize) -> Value {
+    json!({ "secret": true, "bytes": bytes })
 }
 
-fn number_name(number: u32, value: u64) -> Option<String> {
-    match number {
-        CKA_CERTIFICATE_TYPE => Some(certificate_type_name(value)),
-        CKA_KEY_GEN_MECHANISM => Some(mechanism_name(value)),
-        _ => None,
-    }
-}
-
-/// Seconds since 1970 as `2026-01-02T03:04:05Z`; years past 9999 with the sign that ISO 8601 asks for.
+/// Seconds since 1970 as `2026-01-02T03:04:05Z`. A year after 9999 has the sign that ISO 8601 requires.
 pub fn iso_8601(secs: u64) -> String {
     let (days, second) = (secs / 86_400, secs % 86_400);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    // Howard Hinnant's "civil from days": years that start in March put the leap day last, and eras of
-    // 400 years repeat. No overflow: days are below 2^48.
+    // Howard Hinnant's "civil from days": in years that start in March the leap day is the last day, and the calendar
+    // repeats every 400 years. No overflow: days are below 2^48.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era =
@@ -219,18 +194,47 @@ pub fn iso_8601(secs: u64) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::new::{Naming, SecretKeyType, data, import_secret_key};
-    use crate::pkcs11::{CKA_PRIVATE, CKA_SENSITIVE, CKA_VALUE, CKO_PRIVATE_KEY};
+    use crate::pkcs11::*;
     use crate::secret::SecretBytes;
     use crate::{Date, Ouid};
 
     fn key() -> Object {
-        let naming = Naming {
-            label: "line\n\u{1b}[2Jend".to_owned(),
-            id: vec![0xca, 0xfe],
-        };
+        let mut key = Object::new(CKO_SECRET_KEY, Some(CKK_AES)).unwrap();
+        for number in [
+            CKA_TOKEN,
+            CKA_PRIVATE,
+            CKA_SENSITIVE,
+            CKA_ENCRYPT,
+            CKA_DECRYPT,
+            CKA_WRAP,
+            CKA_UNWRAP,
+            CKA_SIGN,
+            CKA_VERIFY,
+            CKA_COPYABLE,
+            CKA_DESTROYABLE,
+        ] {
+            key.set(number, Attribute::Bool(true));
+        }
+        for number in [
+            CKA_TRUSTED,
+            CKA_DERIVE,
+            CKA_EXTRACTABLE,
+            CKA_LOCAL,
+            CKA_NEVER_EXTRACTABLE,
+            CKA_ALWAYS_SENSITIVE,
+            CKA_MODIFIABLE,
+            CKA_WRAP_WITH_TRUSTED,
+        ] {
+            key.set(number, Attribute::Bool(false));
+        }
+        let label = "line\n\u{1b}[2Jend".to_owned();
+        key.set(CKA_LABEL, Attribute::Text(label));
+        key.set(CKA_ID, Attribute::Bytes(vec![0xca, 0xfe]));
+        let mechanism = Attribute::Number(CK_UNAVAILABLE_INFORMATION);
+        key.set(CKA_KEY_GEN_MECHANISM, mechanism);
+        key.set(CKA_VALUE_LEN, Attribute::Number(32));
         let value = SecretBytes::new(vec![0xab; 32]);
-        let mut key = import_secret_key(SecretKeyType::Aes, value, &naming).unwrap();
+        key.set(CKA_VALUE, Attribute::Secret(value));
         key.ouid = Ouid([0x0f; 16]);
         key.created_secs = 1_767_323_045;
         key
@@ -289,7 +293,8 @@ mod tests {
             shown["attributes"]["CKA_VALUE"],
             json!({ "secret": true, "bytes": 32 })
         );
-        let plain = data(SecretBytes::new(vec![0xab; 3]), &Naming::default()).unwrap();
+        let mut plain = Object::new(CKO_DATA, None).unwrap();
+        plain.set(CKA_LABEL, Attribute::Text(String::new()));
         let shown = json(&plain);
         assert_eq!(shown["key_type"], Value::Null);
         assert_eq!(shown["id"], Value::Null);

@@ -1,12 +1,11 @@
 //! The default attributes of each class: PKCS#11 3.1 section 4, as a Luna slot sets them.
 //!
-//! Every object is a token object that can be copied and destroyed but not modified (docs/architecture.md, "Words":
-//! immutable once stored). Keys that hide something are private, sensitive and not extractable:
-//! cloning seals them under a domain and needs no extraction. Because no later change is possible,
-//! usage flags allow all that the key type can do.
+//! Every object is a token object that can be copied and destroyed but not modified: a stored object is immutable.
+//! Secret and private keys are private, sensitive and not extractable, because a clone is sealed under a domain and
+//! needs no extraction. Usage flags allow all that the key type can do, because no later change is possible.
 //!
-//! An attribute whose default is empty (dates and subject of keys, application and object id of
-//! data) is left out; absent means that default. `CKA_ID` is always there where the class has one.
+//! An attribute whose default is empty (dates and subject of keys, application and object id of data) is left out.
+//! `CKA_ID` is always set where the class has one.
 
 use super::new::{Naming, NewError};
 use super::pkcs11::{
@@ -19,79 +18,53 @@ use super::pkcs11::{
 };
 use super::{Attribute, Object};
 
-/// Makes of an imported key one that was generated here by `mechanism` and was never outside.
-pub fn mark_generated(object: &mut Object, mechanism: u64) {
-    put_bool(object, CKA_LOCAL, true);
-    put_number(object, CKA_KEY_GEN_MECHANISM, mechanism);
-    remember_birth(object);
-}
+/// Classes of keys with secret values.
+pub(super) const HIDDEN: &[u32] = &[CKO_PRIVATE_KEY, CKO_SECRET_KEY];
+/// Classes of keys that encrypt and verify.
+const OPEN: &[u32] = &[CKO_PUBLIC_KEY, CKO_SECRET_KEY];
+/// All classes of keys.
+pub(super) const KEYS: &[u32] = &[CKO_PUBLIC_KEY, CKO_PRIVATE_KEY, CKO_SECRET_KEY];
 
-/// Sets `CKA_ALWAYS_SENSITIVE` and `CKA_NEVER_EXTRACTABLE` of a key generated here from what it is born with:
-/// nothing changes it afterwards. Those of a key from a file cannot be known and stay false.
-pub fn remember_birth(object: &mut Object) {
-    let is = |number| match object.attributes.get(&number) {
-        Some(Attribute::Bool(value)) => Some(*value),
-        _ => None,
+/// The flags that say what a key may be used for, and the classes that have them (PKCS#11 3.1 sections 4.8 to 4.10).
+pub(super) const USAGES: &[(u32, &[u32])] = &[
+    (CKA_ENCRYPT, OPEN),
+    (CKA_DECRYPT, HIDDEN),
+    (CKA_WRAP, OPEN),
+    (CKA_UNWRAP, HIDDEN),
+    (CKA_SIGN, HIDDEN),
+    (CKA_SIGN_RECOVER, &[CKO_PRIVATE_KEY]),
+    (CKA_VERIFY, OPEN),
+    (CKA_VERIFY_RECOVER, &[CKO_PUBLIC_KEY]),
+    (CKA_DERIVE, KEYS),
+];
+
+/// A key of class `class` without its value, marked as imported. `usage` lists the CKA numbers of the allowed uses.
+pub fn key(class: u32, key_type: u32, usage: &[u32], naming: &Naming) -> Result<Object, NewError> {
+    let hidden = HIDDEN.contains(&class);
+    let mut object = storage(class, Some(key_type), hidden, &naming.label)?;
+    object.set(CKA_ID, Attribute::Bytes(naming.id.clone()));
+    object.set(CKA_LOCAL, Attribute::Bool(false));
+    let mechanism = Attribute::Number(CK_UNAVAILABLE_INFORMATION);
+    object.set(CKA_KEY_GEN_MECHANISM, mechanism);
+    if hidden {
+        // The history of an imported key is unknown; C_CreateObject sets the last two to false as well.
+        object.set(CKA_SENSITIVE, Attribute::Bool(true));
+        for number in [
+            CKA_EXTRACTABLE,
+            CKA_WRAP_WITH_TRUSTED,
+            CKA_ALWAYS_SENSITIVE,
+            CKA_NEVER_EXTRACTABLE,
+        ] {
+            object.set(number, Attribute::Bool(false));
+        }
+    }
+    let number = match class {
+        CKO_PRIVATE_KEY => CKA_ALWAYS_AUTHENTICATE,
+        _ => CKA_TRUSTED,
     };
-    if let (Some(true), Some(sensitive), Some(extractable)) =
-        (is(CKA_LOCAL), is(CKA_SENSITIVE), is(CKA_EXTRACTABLE))
-    {
-        put_bool(object, CKA_ALWAYS_SENSITIVE, sensitive);
-        put_bool(object, CKA_NEVER_EXTRACTABLE, !extractable);
-    }
-}
-
-/// A secret key without its value, as from a file. `usage` are the CKA numbers of what it may be used for.
-pub fn secret_key(key_type: u32, usage: &[u32], naming: &Naming) -> Result<Object, NewError> {
-    let mut object = storage(CKO_SECRET_KEY, Some(key_type), true, &naming.label)?;
-    key(&mut object, naming);
-    sensitive(&mut object);
-    put_bool(&mut object, CKA_TRUSTED, false);
-    for flag in [
-        CKA_ENCRYPT,
-        CKA_DECRYPT,
-        CKA_SIGN,
-        CKA_VERIFY,
-        CKA_WRAP,
-        CKA_UNWRAP,
-        CKA_DERIVE,
-    ] {
-        put_bool(&mut object, flag, usage.contains(&flag));
-    }
-    Ok(object)
-}
-
-/// A private key without its value, as from a file. `usage` as for [`secret_key`].
-pub fn private_key(key_type: u32, usage: &[u32], naming: &Naming) -> Result<Object, NewError> {
-    let mut object = storage(CKO_PRIVATE_KEY, Some(key_type), true, &naming.label)?;
-    key(&mut object, naming);
-    sensitive(&mut object);
-    put_bool(&mut object, CKA_ALWAYS_AUTHENTICATE, false);
-    for flag in [
-        CKA_DECRYPT,
-        CKA_SIGN,
-        CKA_SIGN_RECOVER,
-        CKA_UNWRAP,
-        CKA_DERIVE,
-    ] {
-        put_bool(&mut object, flag, usage.contains(&flag));
-    }
-    Ok(object)
-}
-
-/// A public key without its value, as from a file. `usage` as for [`secret_key`].
-pub fn public_key(key_type: u32, usage: &[u32], naming: &Naming) -> Result<Object, NewError> {
-    let mut object = storage(CKO_PUBLIC_KEY, Some(key_type), false, &naming.label)?;
-    key(&mut object, naming);
-    put_bool(&mut object, CKA_TRUSTED, false);
-    for flag in [
-        CKA_ENCRYPT,
-        CKA_VERIFY,
-        CKA_VERIFY_RECOVER,
-        CKA_WRAP,
-        CKA_DERIVE,
-    ] {
-        put_bool(&mut object, flag, usage.contains(&flag));
+    object.set(number, Attribute::Bool(false));
+    for (number, _) in USAGES.iter().filter(|row| row.1.contains(&class)) {
+        object.set(*number, Attribute::Bool(usage.contains(number)));
     }
     Ok(object)
 }
@@ -99,34 +72,17 @@ pub fn public_key(key_type: u32, usage: &[u32], naming: &Naming) -> Result<Objec
 /// A certificate without its content.
 pub fn certificate(naming: &Naming) -> Result<Object, NewError> {
     let mut object = storage(CKO_CERTIFICATE, None, false, &naming.label)?;
-    put_bytes(&mut object, CKA_ID, &naming.id);
-    put_bool(&mut object, CKA_TRUSTED, false);
+    object.set(CKA_ID, Attribute::Bytes(naming.id.clone()));
+    object.set(CKA_TRUSTED, Attribute::Bool(false));
     Ok(object)
 }
 
 /// A data object without its value. PKCS#11 gives data no `CKA_ID`.
-pub fn data(label: &str) -> Result<Object, NewError> {
+pub(super) fn data(label: &str) -> Result<Object, NewError> {
     storage(CKO_DATA, None, true, label)
 }
 
-/// Sets a boolean.
-pub fn put_bool(object: &mut Object, number: u32, value: bool) {
-    object.attributes.insert(number, Attribute::Bool(value));
-}
-
-/// Sets a number.
-pub fn put_number(object: &mut Object, number: u32, value: u64) {
-    object.attributes.insert(number, Attribute::Number(value));
-}
-
-/// Sets bytes that may be shown.
-pub fn put_bytes(object: &mut Object, number: u32, value: &[u8]) {
-    object
-        .attributes
-        .insert(number, Attribute::Bytes(value.to_vec()));
-}
-
-/// What every class has (PKCS#11 3.1 section 4.4, storage objects).
+/// The attributes of every class (PKCS#11 3.1 section 4.4, storage objects).
 fn storage(
     class: u32,
     key_type: Option<u32>,
@@ -134,29 +90,37 @@ fn storage(
     label: &str,
 ) -> Result<Object, NewError> {
     let mut object = Object::new(class, key_type)?;
-    let text = Attribute::Text(label.to_owned());
-    object.attributes.insert(CKA_LABEL, text);
-    put_bool(&mut object, CKA_TOKEN, true);
-    put_bool(&mut object, CKA_PRIVATE, private);
-    put_bool(&mut object, CKA_MODIFIABLE, false);
-    put_bool(&mut object, CKA_COPYABLE, true);
-    put_bool(&mut object, CKA_DESTROYABLE, true);
+    object.set(CKA_LABEL, Attribute::Text(label.to_owned()));
+    for (number, value) in [
+        (CKA_TOKEN, true),
+        (CKA_PRIVATE, private),
+        (CKA_MODIFIABLE, false),
+        (CKA_COPYABLE, true),
+        (CKA_DESTROYABLE, true),
+    ] {
+        object.set(number, Attribute::Bool(value));
+    }
     Ok(object)
 }
 
-/// What every key has (section 4.7).
-fn key(object: &mut Object, naming: &Naming) {
-    put_bytes(object, CKA_ID, &naming.id);
-    put_bool(object, CKA_LOCAL, false);
-    put_number(object, CKA_KEY_GEN_MECHANISM, CK_UNAVAILABLE_INFORMATION);
+/// Marks a new key as generated in this slot by `mechanism`.
+pub fn mark_generated(object: &mut Object, mechanism: u64) {
+    object.set(CKA_LOCAL, Attribute::Bool(true));
+    object.set(CKA_KEY_GEN_MECHANISM, Attribute::Number(mechanism));
+    set_history(object);
 }
 
-/// What private and secret keys have (sections 4.9 and 4.10). The "always" and "never" of a key that
-/// came from a file cannot be known, so they are false, as `C_CreateObject` sets them.
-fn sensitive(object: &mut Object) {
-    put_bool(object, CKA_SENSITIVE, true);
-    put_bool(object, CKA_EXTRACTABLE, false);
-    put_bool(object, CKA_ALWAYS_SENSITIVE, false);
-    put_bool(object, CKA_NEVER_EXTRACTABLE, false);
-    put_bool(object, CKA_WRAP_WITH_TRUSTED, false);
+/// Sets `CKA_ALWAYS_SENSITIVE` and `CKA_NEVER_EXTRACTABLE` of a generated key from its first attributes, which never
+/// change. The history of an imported key is unknown, and its two attributes stay false.
+pub(super) fn set_history(object: &mut Object) {
+    let is = |number| match object.attributes.get(&number) {
+        Some(Attribute::Bool(value)) => Some(*value),
+        _ => None,
+    };
+    if let (Some(true), Some(sensitive), Some(extractable)) =
+        (is(CKA_LOCAL), is(CKA_SENSITIVE), is(CKA_EXTRACTABLE))
+    {
+        object.set(CKA_ALWAYS_SENSITIVE, Attribute::Bool(sensitive));
+        object.set(CKA_NEVER_EXTRACTABLE, Attribute::Bool(!extractable));
+    }
 }

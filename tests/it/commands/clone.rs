@@ -374,7 +374,10 @@ fn bad_command_lines() {
         clone(&store, options).fails(USAGE);
     }
     let out = clone(&store, "-objects all -slot 7").fails(FAILED);
-    assert!(out.stderr.contains("slot 7: there is no such slot"), "{out:?}");
+    assert!(
+        out.stderr.contains("slot 7: there is no such slot"),
+        "{out:?}"
+    );
     let out = clone(&store, "-objects all -slot 1 -password wrong-wrong").fails(LOGIN);
     assert!(out.stdout.contains("CKR_PIN_INCORRECT"), "{out:?}");
     assert!(!out.text().contains("wrong-wrong"), "{out:?}");

@@ -241,7 +241,7 @@ fn stores_of_a_key_and_certificates() {
     let out = store
         .run_in(0, &format!("{line} -filepassword wrong"))
         .fails(FAILED);
-    assert!(out.stderr.contains("does not open"), "{out:?}");
+    assert!(out.stderr.contains("password is wrong"), "{out:?}");
     let out = store.run_without_terminal(&format!("{line} -slot 0 --password-file 0=pw-0"));
     assert_eq!(out.code, USAGE, "{out:?}");
     assert!(out.stderr.contains("-filepasswordfile"), "{out:?}");
@@ -322,7 +322,7 @@ fn halves_of_two_keys() {
     let out = store
         .run_in(0, "object import -file mixed.der -label mixed")
         .fails(FAILED);
-    assert!(out.stderr.contains("do not belong together"), "{out:?}");
+    assert!(out.stderr.contains("do not match"), "{out:?}");
 }
 
 /// "-count": pairs one after the other, each half with a line.

@@ -226,8 +226,7 @@ fn commands_on_a_full_disk() {
     });
     let out = failing.store.run(clone).code_is_not(0);
     assert!(
-        out.stderr
-            .contains("store disk/store.db: its disk is full"),
+        out.stderr.contains("store disk/store.db: its disk is full"),
         "{out:?}"
     );
     assert!(Path::new(&failing.mount.point.join("0/1")).exists());

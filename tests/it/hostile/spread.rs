@@ -124,7 +124,8 @@ fn a_damaged_slot_is_alone() {
     assert_errno!(nix::sys::statvfs::statvfs(&hsm.slot(2)), EIO);
     hsm.copy((0, 1), (1, 77));
     assert_eq!(hsm.list(1), ["1", "2", "3", "77"]);
-    hsm.mount.logged("slot 2: store damaged: its retention_secs is -1");
+    hsm.mount
+        .logged("slot 2: store damaged: its retention_secs is -1");
     // On a live mount the slot is closed, and it alone.
     change_live(&hsm, "UPDATE slots SET generation = -5 WHERE slot = 1");
     assert_errno!(fs::read_dir(hsm.slot(1)), EIO);

@@ -101,8 +101,7 @@ fn each_cell_by_partition_clone() {
             "refused" => {
                 // Before anything is moved, and object by object.
                 let out = clone().fails(FAILED);
-                let line =
-                    format!("Handle {handle} on slot {from} cannot be cloned: it is V1");
+                let line = format!("Handle {handle} on slot {from} cannot be cloned: it is V1");
                 assert!(out.stdout.contains(&line), "{out:?}");
                 assert!(!out.stdout.contains("Logging in"), "{out:?}");
                 assert!(out.stdout.contains("CKR_CLONE_NOT_ATTEMPTED"), "{out:?}");

@@ -1,7 +1,7 @@
-//! Just enough arithmetic on large numbers to see whether the parts of an RSA key belong together.
+//! Arithmetic on large numbers, to check whether the parts of an RSA key match.
 //!
-//! Not constant-time, and need not be: it runs once per imported key, on the machine that has the key in
-//! a file, and no one else can time it over and over. Never use it to sign.
+//! Not constant-time. It runs once per imported key, on the machine that holds the key in a file, so that an attacker
+//! cannot time it repeatedly. Never use it to sign.
 
 use std::cmp::Ordering;
 
@@ -10,17 +10,18 @@ use zeroize::Zeroizing;
 use slotfs_object::secret::SecretBytes;
 
 /// A number in 32-bit limbs, least significant first, without zero limbs at the top; wiped on drop.
+#[derive(PartialEq)]
 pub(super) struct Number(Zeroizing<Vec<u32>>);
 
 impl Number {
-    /// Of big-endian bytes.
+    /// The number of big-endian bytes.
     pub(super) fn new(big_endian: &[u8]) -> Self {
         let limbs = big_endian.rchunks(4).map(|chunk| {
             chunk
                 .iter()
                 .fold(0, |limb, &byte| limb << 8 | u32::from(byte))
         });
-        // `rchunks` knows its length, so the vector is made at its final size and leaves no copies.
+        // `rchunks` knows its length, so that the vector gets its final size at once and leaves no copies.
         Self::trimmed(limbs.collect())
     }
 
@@ -32,7 +33,7 @@ impl Number {
         Self(limbs)
     }
 
-    /// Its big-endian bytes, with zeros in front where its first limb has them.
+    /// The big-endian bytes, a multiple of four.
     pub(super) fn big_endian(&self) -> SecretBytes {
         let mut bytes = SecretBytes::new(vec![0; self.0.len() * 4]);
         for (four, limb) in bytes.bytes_mut().rchunks_mut(4).zip(self.0.iter()) {
@@ -44,11 +45,6 @@ impl Number {
     /// Whether this is 1.
     pub(super) fn is_one(&self) -> bool {
         **self.0 == [1]
-    }
-
-    /// Whether this is the same number.
-    pub(super) fn equals(&self, other: &Self) -> bool {
-        *self.0 == *other.0
     }
 
     /// Whether this is less than `other`.
@@ -80,10 +76,10 @@ impl Number {
             for (j, &b) in other.0.iter().enumerate() {
                 // At most (2^32-1)^2 + 2 (2^32-1) = 2^64-1.
                 let sum = u64::from(a) * u64::from(b) + u64::from(product[i + j]) + carry;
-                product[i + j] = low(sum);
+                product[i + j] = sum as u32;
                 carry = sum >> 32;
             }
-            product[i + other.0.len()] = low(carry);
+            product[i + other.0.len()] = carry as u32;
         }
         Self::trimmed(product)
     }
@@ -119,11 +115,6 @@ impl Number {
     }
 }
 
-/// The low 32 bits.
-fn low(number: u64) -> u32 {
-    (number & u64::from(u32::MAX)) as u32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,24 +138,21 @@ mod tests {
             u128::MAX,
         ];
         for a in numbers {
-            assert!(of(a.saturating_sub(1)).equals(&of(a).minus_one()), "{a}");
+            assert!(of(a.saturating_sub(1)) == of(a).minus_one(), "{a}");
             assert_eq!(of(a).is_one(), a == 1);
-            assert!(
-                Number::new(of(a).big_endian().bytes()).equals(&of(a)),
-                "{a}"
-            );
+            assert!(Number::new(of(a).big_endian().bytes()) == of(a), "{a}");
             for b in numbers {
-                assert_eq!(of(a).equals(&of(b)), a == b, "{a} {b}");
+                assert_eq!(of(a) == of(b), a == b, "{a} {b}");
                 assert_eq!(of(a).is_below(&of(b)), a < b, "{a} {b}");
                 let rest = a.checked_rem(b).unwrap_or(0);
-                assert!(of(a).modulo(&of(b)).equals(&of(rest)), "{a} {b}");
+                assert!(of(a).modulo(&of(b)) == of(rest), "{a} {b}");
                 if let Some(product) = a.checked_mul(b) {
-                    assert!(of(a).times(&of(b)).equals(&of(product)), "{a} {b}");
+                    assert!(of(a).times(&of(b)) == of(product), "{a} {b}");
                 }
                 // What u128 cannot hold: (a * b + ... ) mod a and mod b are 0.
                 let product = of(a).times(&of(b));
-                assert!(product.modulo(&of(a)).equals(&of(0)), "{a} {b}");
-                assert!(product.modulo(&of(b)).equals(&of(0)), "{a} {b}");
+                assert!(product.modulo(&of(a)) == of(0), "{a} {b}");
+                assert!(product.modulo(&of(b)) == of(0), "{a} {b}");
             }
         }
     }
@@ -172,8 +160,8 @@ mod tests {
     #[test]
     fn lengths_that_are_no_multiple_of_a_limb() {
         let seven = [1, 2, 3, 4, 5, 6, 7];
-        assert!(Number::new(&seven).equals(&of(0x0001_0203_0405_0607)));
-        assert!(Number::new(&[]).equals(&of(0)));
-        assert!(Number::new(&[0, 0, 0, 0, 0]).equals(&of(0)));
+        assert!(Number::new(&seven) == of(0x0001_0203_0405_0607));
+        assert!(Number::new(&[]) == of(0));
+        assert!(Number::new(&[0, 0, 0, 0, 0]) == of(0));
     }
 }

@@ -1,8 +1,8 @@
-//! BER to DER (X.690): NSS, and Netscape before it, write PKCS#12 with indefinite lengths and strings in parts.
+//! BER to DER (X.690). NSS, and Netscape before it, write PKCS#12 with indefinite lengths and strings in parts.
 //!
-//! What becomes the same element in a shorter form is rewritten: lengths, strings in parts, numbers with zeros in
-//! front, other values of true than 255. Everything else is left alone and judged by whoever reads the outcome.
-//! Never used for what a signature or MAC covers.
+//! Rewritten are lengths, strings in parts, numbers with leading zeros, and values of true other than 255. All other
+//! bytes stay, and the reader of the result accepts or refuses them. Never used for bytes that a signature or MAC
+//! covers.
 
 use zeroize::Zeroizing;
 
@@ -10,24 +10,24 @@ use slotfs_object::secret::SecretBytes;
 
 /// Deeper than any key, certificate or store nests.
 const MAX_DEPTH: usize = 32;
-/// The bit of a tag that says that elements are inside.
+/// The bit of a tag that marks a constructed element.
 const CONSTRUCTED: u8 = 0x20;
-/// The bits of a tag that hold its number; all set when it goes on in the next byte, which nothing here has.
+/// The bits of a tag that hold its number. If all are set, the number continues in the next byte; such tags are refused.
 const LONG_TAG: u8 = 0x1f;
 const BOOLEAN: u8 = 1;
 const INTEGER: u8 = 2;
 const BIT_STRING: u8 = 3;
 const OCTET_STRING: u8 = 4;
 
-/// The DER of the one element that `ber` is; `None` when it is none, or nests too deep.
+/// The DER of the single element in `ber`; `None` if `ber` is not a single element, or nests too deep.
 pub(super) fn to_der(ber: &[u8]) -> Option<SecretBytes> {
     let mut der = Zeroizing::new(Vec::with_capacity(ber.len() + ber.len() / 2));
     let rest = element(ber, MAX_DEPTH, &mut der)?;
     rest.is_empty().then(|| SecretBytes::from(der.as_slice()))
 }
 
-/// Whether every element has the one length that DER allows, and ends where the one around it does, so that no other
-/// reader finds something else in it.
+/// Whether every element has the length form that DER requires, and ends within the element around it, so that every
+/// reader finds the same elements.
 pub(super) fn is_der(bytes: &[u8]) -> bool {
     fn all(mut bytes: &[u8], depth: usize) -> Option<()> {
         while !bytes.is_empty() {
@@ -49,15 +49,15 @@ pub(super) fn is_der(bytes: &[u8]) -> bool {
     all(bytes, MAX_DEPTH).is_some()
 }
 
-/// The content of an OCTET STRING in parts, of which `parts` are the DER.
+/// The content of an OCTET STRING whose parts are the elements of `parts`.
 pub(super) fn octets(parts: &[u8]) -> Option<SecretBytes> {
     joined(OCTET_STRING, parts).map(|whole| SecretBytes::from(whole.as_slice()))
 }
 
-/// What an element's first bytes say.
+/// The tag and length of an element.
 struct Head<'a> {
     tag: u8,
-    /// `None` when it ends where two zero bytes stand.
+    /// `None` for an indefinite length, which two zero bytes end.
     length: Option<usize>,
     after: &'a [u8],
 }
@@ -87,7 +87,7 @@ fn head(ber: &[u8]) -> Option<Head<'_>> {
     })
 }
 
-/// Appends the DER of the first element and returns what follows it.
+/// Appends the DER of the first element and returns the bytes after it.
 fn element<'a>(ber: &'a [u8], depth: usize, der: &mut Zeroizing<Vec<u8>>) -> Option<&'a [u8]> {
     let Head { tag, length, after } = head(ber)?;
     if tag & CONSTRUCTED == 0 {
@@ -97,7 +97,7 @@ fn element<'a>(ber: &'a [u8], depth: usize, der: &mut Zeroizing<Vec<u8>>) -> Opt
     }
     let depth = depth.checked_sub(1)?;
     let mut inside = Zeroizing::new(Vec::with_capacity(
-        // What the length says may be anything.
+        // The length is not checked yet.
         length.unwrap_or(after.len()).min(after.len()),
     ));
     let (mut left, rest) = match length {
@@ -120,7 +120,7 @@ fn element<'a>(ber: &'a [u8], depth: usize, der: &mut Zeroizing<Vec<u8>>) -> Opt
     Some(rest)
 }
 
-/// One string of its parts, which are DER already.
+/// Joins the parts of a string, which are DER already.
 fn joined(string: u8, mut parts: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut whole = Zeroizing::new(Vec::with_capacity(parts.len()));
     if string == BIT_STRING {
@@ -133,7 +133,7 @@ fn joined(string: u8, mut parts: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
             return None;
         }
         match (string, content) {
-            // Only the last part may have bits that are not used.
+            // Only the last part may have unused bits.
             (BIT_STRING, [unused, bits @ ..]) if *unused == 0 || rest.is_empty() => {
                 whole[0] = *unused;
                 whole.extend_from_slice(bits);
@@ -146,7 +146,7 @@ fn joined(string: u8, mut parts: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     Some(whole)
 }
 
-/// The one form that DER has of a number or truth value; anything else as it is.
+/// The DER form of a number or boolean; other content unchanged.
 fn shortest(tag: u8, content: &[u8]) -> &[u8] {
     match (tag, content) {
         (BOOLEAN, [1..=0xff]) => &[0xff],

@@ -10,19 +10,19 @@ use des::{TdesEde2, TdesEde3};
 use super::error::{Fault, ImportError};
 use slotfs_object::secret::SecretBytes;
 
-/// A cipher that is read. 3DES is no longer a good one and protects what was written under it no better for being
-/// refused; what is imported is sealed by another.
+/// A supported cipher. 3DES is weak, but refusing it would not protect the file any better, and the imported key is
+/// sealed with AES.
 #[derive(Clone, Copy)]
 pub(super) enum Cipher {
     Aes(&'static Algorithm),
-    /// Of three keys, 24 bytes.
+    /// Three keys, 24 bytes.
     TripleDes,
-    /// Of two keys, 16 bytes.
+    /// Two keys, 16 bytes.
     TwoKeyTripleDes,
 }
 
 impl Cipher {
-    /// What is under `key` and `iv`. Not authenticated: a wrong key shows as bad padding, or as anything.
+    /// Decrypts. The mode is not authenticated: a wrong key gives bad padding, or arbitrary bytes.
     pub(super) fn decrypt(
         self,
         key: &SecretBytes,
@@ -62,9 +62,5 @@ fn des<Mode: BlockModeDecrypt + KeyIvInit>(
 }
 
 fn bad_iv() -> ImportError {
-    ImportError::Der {
-        what: "encryption's initial vector",
-        fault: Fault::Value,
-        offset: None,
-    }
+    ImportError::fault("encryption's initial vector", Fault::Value)
 }

@@ -1,8 +1,8 @@
 //! X.509 certificates to PKCS#11 section 4.6.3.
 //!
-//! Read element by element and not by a crate's types, which refuse what certificates in use have: dates before 1970,
-//! serial numbers of more than 20 bytes or below zero, sets in another order. Of RFC 5280 only what an attribute is
-//! made of is asked for; what a certificate is good for is for whoever trusts it to say.
+//! Read element by element, because the types of the x509-cert crate refuse certificates that are in use: with dates
+//! before 1970, serial numbers that are negative or longer than 20 bytes, or sets in another order. The parts that
+//! become attributes must follow RFC 5280; the rest is for the programs that trust the certificate to check.
 
 use x509_cert::der::Decode;
 use x509_cert::der::Tag;
@@ -18,19 +18,20 @@ use slotfs_object::pkcs11::{
     CKA_SERIAL_NUMBER, CKA_START_DATE, CKA_SUBJECT, CKA_VALUE, CKC_X_509,
 };
 use slotfs_object::template;
-use slotfs_object::{Attribute, Date, Object};
+use slotfs_object::{Attribute, Object};
 
 const WHAT: &str = "certificate";
 
-/// `CK_CERTIFICATE_CATEGORY_UNSPECIFIED`: what a CA's certificate is good for is for its user to say.
+/// `CK_CERTIFICATE_CATEGORY_UNSPECIFIED`, also for certificates of a CA.
 const CATEGORY_UNSPECIFIED: u64 = 0;
 
-/// A certificate object. Its signature is not checked: a slot holds certificates, it does not trust them.
+/// A certificate object. Its signature is not checked: a slot stores certificates and does not trust them.
 pub(super) fn certificate(der: &[u8], naming: &Naming) -> Result<Object, ImportError> {
     let parts = parts(der)?;
     let mut object = template::certificate(naming)?;
-    template::put_number(&mut object, CKA_CERTIFICATE_TYPE, CKC_X_509);
-    template::put_number(&mut object, CKA_CERTIFICATE_CATEGORY, CATEGORY_UNSPECIFIED);
+    object.set(CKA_CERTIFICATE_TYPE, Attribute::Number(CKC_X_509));
+    let category = Attribute::Number(CATEGORY_UNSPECIFIED);
+    object.set(CKA_CERTIFICATE_CATEGORY, category);
     for (number, value) in [
         (CKA_VALUE, der),
         (CKA_SERIAL_NUMBER, parts.serial),
@@ -38,29 +39,29 @@ pub(super) fn certificate(der: &[u8], naming: &Naming) -> Result<Object, ImportE
         (CKA_SUBJECT, parts.subject),
         (CKA_PUBLIC_KEY_INFO, parts.public_key),
     ] {
-        template::put_bytes(&mut object, number, value);
+        object.set(number, Attribute::Bytes(value.to_vec()));
     }
     for (number, (tag, text)) in [
         (CKA_START_DATE, parts.not_before),
         (CKA_END_DATE, parts.not_after),
     ] {
-        let date: Date = date::of_time(tag, text).ok_or(ImportError::CertificateDate)?;
-        object.attributes.insert(number, Attribute::Date(date));
+        let date = date::of_time(tag, text).ok_or(ImportError::CERTIFICATE_DATE)?;
+        object.set(number, Attribute::Date(date));
     }
     Ok(object)
 }
 
-/// Whether DER has a certificate's structure, whatever its dates and numbers are.
+/// Whether DER has the structure of a certificate, with any dates and numbers.
 pub(super) fn is_one(der: &[u8]) -> bool {
     parts(der).is_ok()
 }
 
-/// `TBSCertificate`, which the signature covers.
+/// `TBSCertificate`, the part that the signature covers.
 pub(super) fn signed(der: &[u8]) -> Result<&[u8], ImportError> {
     Elements::of_sequence(der, WHAT)?.element(Tag::Sequence)
 }
 
-/// Elements of `TBSCertificate` as they stand in the file.
+/// Elements of `TBSCertificate`, as in the file.
 struct Parts<'a> {
     serial: &'a [u8],
     issuer: &'a [u8],
@@ -70,8 +71,8 @@ struct Parts<'a> {
     public_key: &'a [u8],
 }
 
-/// Cut out rather than encoded anew from what was parsed: names are matched byte by byte, and their
-/// string types are the issuer's choice.
+/// Cuts the elements out instead of encoding them again: names are compared byte by byte, and the issuer chooses the
+/// string types in them.
 fn parts(der: &[u8]) -> Result<Parts<'_>, ImportError> {
     let mut outer = Elements::of_sequence(der, WHAT)?;
     let mut tbs = outer.sequence()?;
@@ -82,7 +83,7 @@ fn parts(der: &[u8]) -> Result<Parts<'_>, ImportError> {
         // Versions 1 to 3 are 0 to 2.
         match tbs.explicit(0, Tag::Integer)? {
             [0..=2] => {}
-            _ => return Err(fault(Fault::Value)),
+            _ => return Err(ImportError::fault(WHAT, Fault::Value)),
         }
     }
     let serial = tbs.element(Tag::Integer)?;
@@ -91,7 +92,7 @@ fn parts(der: &[u8]) -> Result<Parts<'_>, ImportError> {
     let mut validity = tbs.sequence()?;
     let mut time = || match validity.peek() {
         Some(tag @ (Tag::UtcTime | Tag::GeneralizedTime)) => Ok((tag, validity.next(tag)?)),
-        _ => Err(fault(Fault::Structure)),
+        _ => Err(ImportError::fault(WHAT, Fault::Structure)),
     };
     let (not_before, not_after) = (time()?, time()?);
     validity.end()?;
@@ -102,14 +103,14 @@ fn parts(der: &[u8]) -> Result<Parts<'_>, ImportError> {
     let mut before = 0;
     while let Some(Tag::ContextSpecific { number, .. }) = tbs.peek() {
         if !(before + 1..=3).contains(&number.value()) {
-            return Err(fault(Fault::Structure));
+            return Err(ImportError::fault(WHAT, Fault::Structure));
         }
         before = number.value();
         tbs.whole()?;
     }
     tbs.end()?;
     if !ber::is_der(der) {
-        return Err(fault(Fault::NotCanonical));
+        return Err(ImportError::fault(WHAT, Fault::NotCanonical));
     }
     Ok(Parts {
         serial,
@@ -119,12 +120,4 @@ fn parts(der: &[u8]) -> Result<Parts<'_>, ImportError> {
         subject,
         public_key,
     })
-}
-
-fn fault(fault: Fault) -> ImportError {
-    ImportError::Der {
-        what: WHAT,
-        fault,
-        offset: None,
-    }
 }

@@ -1,67 +1,47 @@
 //! `UTCTime` and `GeneralizedTime` of certificates (X.680, RFC 5280 section 4.1.2.5) to PKCS#11's dates.
 //!
-//! The `der` crate counts from 1970; RFC 5280 begins in 1950.
+//! The `der` crate refuses dates before 1970; RFC 5280 starts in 1950.
 
 use x509_cert::der::Tag;
 
 use slotfs_object::Date;
 
-/// The date of a time in UTC. Seconds, which DER asks for and older certificates leave out, may be missing; a time of
-/// another zone is none, since the date would not be the one that stands there.
+/// The date of a time in UTC. Seconds may be missing, as in older certificates, although DER requires them. A time in
+/// another zone is refused, because its date in UTC may differ from the date in the certificate.
 pub(super) fn of_time(tag: Tag, text: &[u8]) -> Option<Date> {
-    let text = text.strip_suffix(b"Z")?;
-    let (year, rest) = match tag {
-        Tag::UtcTime => {
-            let (year, rest) = number(text, 2)?;
-            // RFC 5280 section 4.1.2.5.1.
-            let century = if year < 50 { 2000 } else { 1900 };
-            (century + year, rest)
-        }
-        _ => number(text, 4)?,
+    let mut rest = text.strip_suffix(b"Z")?;
+    let year = match tag {
+        // RFC 5280 section 4.1.2.5.1.
+        Tag::UtcTime => match number(&mut rest, 2)? {
+            year @ 0..50 => 2000 + year,
+            year => 1900 + year,
+        },
+        _ => number(&mut rest, 4)?,
     };
-    let (month, rest) = number(rest, 2)?;
-    let (day, rest) = number(rest, 2)?;
-    let (hour, rest) = number(rest, 2)?;
-    let (minute, rest) = number(rest, 2)?;
-    let (second, rest) = match rest {
-        [] => (0, rest),
-        _ => number(rest, 2)?,
+    let [month, day] = [number(&mut rest, 2)?, number(&mut rest, 2)?];
+    let [hour, minute] = [number(&mut rest, 2)?, number(&mut rest, 2)?];
+    let second = match rest {
+        [] => 0,
+        _ => number(&mut rest, 2)?,
     };
-    let fraction = match (tag, rest) {
+    let has_right_end = match (tag, rest) {
         (_, []) => true,
         (Tag::GeneralizedTime, [b'.' | b',', digits @ ..]) => {
             !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
         }
         _ => false,
     };
-    let in_range =
-        (1..=days(year, month)?).contains(&day) && hour < 24 && minute < 60 && second <= 60;
-    (fraction && in_range).then_some(Date {
-        year,
-        month: month as u8,
-        day: day as u8,
-    })
+    let exists = has_right_end && hour < 24 && minute < 60 && second <= 60;
+    Date::of_calendar(year, month, day).filter(|_| exists)
 }
 
-/// The number of so many digits, and what follows.
-fn number(text: &[u8], digits: usize) -> Option<(u16, &[u8])> {
+/// Takes a number of this many digits from `text`.
+fn number(text: &mut &[u8], digits: usize) -> Option<u16> {
     let (number, rest) = text.split_at_checked(digits)?;
-    let number = number.iter().try_fold(0, |number, digit| {
-        digit
-            .is_ascii_digit()
-            .then(|| number * 10 + u16::from(digit - b'0'))
-    })?;
-    Some((number, rest))
-}
-
-fn days(year: u16, month: u16) -> Option<u16> {
-    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    Some(match month {
-        2 if is_leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return None,
+    *text = rest;
+    number.iter().try_fold(0, |number, digit| {
+        let is_digit = digit.is_ascii_digit();
+        is_digit.then(|| number * 10 + u16::from(digit - b'0'))
     })
 }
 

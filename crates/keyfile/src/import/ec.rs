@@ -1,7 +1,7 @@
 //! Keys on Weierstrass curves: SEC1 and RFC 5915 to PKCS#11 section 6.3.
 //!
-//! `CKA_EC_PARAMS` is the DER of the curve's object identifier, `CKA_EC_POINT` the DER OCTET STRING of
-//! the uncompressed point, `CKA_VALUE` the private value at the length of the field.
+//! `CKA_EC_PARAMS` is the DER of the curve's object identifier, `CKA_EC_POINT` the DER OCTET STRING of the uncompressed
+//! point, `CKA_VALUE` the private value at the length of the field.
 
 use std::borrow::Cow;
 
@@ -15,112 +15,91 @@ use sec1::{EcParameters, EcPrivateKey};
 use x509_cert::der::asn1::{AnyRef, OctetStringRef};
 use x509_cert::der::{Decode, Encode, ErrorKind, Tag, Tagged};
 
+use super::super::generate::EcCurve;
+use super::elements::oid;
 use super::error::ImportError;
 use super::spki;
 use slotfs_object::new::Naming;
 use slotfs_object::pkcs11::{
     CKA_DERIVE, CKA_EC_PARAMS, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO, CKA_SIGN, CKA_VALUE, CKA_VERIFY,
-    CKK_EC,
+    CKK_EC, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY,
 };
 use slotfs_object::secret::SecretBytes;
 use slotfs_object::template;
 use slotfs_object::{Attribute, Object};
 
 /// `id-ecPublicKey`, RFC 5480.
-pub(super) const OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+pub(super) const OID: ObjectIdentifier = oid("1.2.840.10045.2.1");
 
-/// A Weierstrass curve by name.
+/// A named Weierstrass curve.
 pub(super) struct Curve {
     name: &'static str,
     oid: ObjectIdentifier,
-    /// The order of its group, big-endian; as long as the field for each of these curves.
-    order: &'static [u8],
-    /// How the library knows it.
+    /// Length of a coordinate and of a private value.
+    bytes: usize,
+    /// The library's name for the curve.
     signing: &'static EcdsaSigningAlgorithm,
 }
 
-/// Orders: SEC 2 version 2.
-const CURVES: &[Curve] = &[
-    Curve {
-        name: "P-256",
-        oid: ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"),
-        order: &[
-            0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-            0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2,
-            0xfc, 0x63, 0x25, 0x51,
-        ],
-        signing: &ECDSA_P256_SHA256_ASN1_SIGNING,
-    },
-    Curve {
-        name: "P-384",
-        oid: ObjectIdentifier::new_unwrap("1.3.132.0.34"),
-        order: &[
-            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xc7, 0x63, 0x4d, 0x81,
-            0xf4, 0x37, 0x2d, 0xdf, 0x58, 0x1a, 0x0d, 0xb2, 0x48, 0xb0, 0xa7, 0x7a, 0xec, 0xec,
-            0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
-        ],
-        signing: &ECDSA_P384_SHA384_ASN1_SIGNING,
-    },
-    Curve {
-        name: "P-521",
-        oid: ObjectIdentifier::new_unwrap("1.3.132.0.35"),
-        order: &[
-            0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-            0xff, 0xff, 0xff, 0xff, 0xff, 0xfa, 0x51, 0x86, 0x87, 0x83, 0xbf, 0x2f, 0x96, 0x6b,
-            0x7f, 0xcc, 0x01, 0x48, 0xf7, 0x09, 0xa5, 0xd0, 0x3b, 0xb5, 0xc9, 0xb8, 0x89, 0x9c,
-            0x47, 0xae, 0xbb, 0x6f, 0xb7, 0x1e, 0x91, 0x38, 0x64, 0x09,
-        ],
-        signing: &ECDSA_P521_SHA512_ASN1_SIGNING,
-    },
-    Curve {
-        name: "secp256k1",
-        oid: ObjectIdentifier::new_unwrap("1.3.132.0.10"),
-        order: &[
-            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-            0xff, 0xfe, 0xba, 0xae, 0xdc, 0xe6, 0xaf, 0x48, 0xa0, 0x3b, 0xbf, 0xd2, 0x5e, 0x8c,
-            0xd0, 0x36, 0x41, 0x41,
-        ],
-        signing: &ECDSA_P256K1_SHA256_ASN1_SIGNING,
-    },
-];
+pub(super) static P256: Curve = Curve {
+    name: "P-256",
+    oid: oid("1.2.840.10045.3.1.7"),
+    bytes: 32,
+    signing: &ECDSA_P256_SHA256_ASN1_SIGNING,
+};
+
+pub(super) static P384: Curve = Curve {
+    name: "P-384",
+    oid: oid("1.3.132.0.34"),
+    bytes: 48,
+    signing: &ECDSA_P384_SHA384_ASN1_SIGNING,
+};
+
+pub(super) static P521: Curve = Curve {
+    name: "P-521",
+    oid: oid("1.3.132.0.35"),
+    bytes: 66,
+    signing: &ECDSA_P521_SHA512_ASN1_SIGNING,
+};
+
+static SECP256K1: Curve = Curve {
+    name: "secp256k1",
+    oid: oid("1.3.132.0.10"),
+    bytes: 32,
+    signing: &ECDSA_P256K1_SHA256_ASN1_SIGNING,
+};
+
+/// The library's name for a curve, to generate keys.
+pub(in super::super) fn signing(curve: EcCurve) -> &'static EcdsaSigningAlgorithm {
+    let curve = match curve {
+        EcCurve::P256 => &P256,
+        EcCurve::P384 => &P384,
+        EcCurve::P521 => &P521,
+        EcCurve::Secp256k1 => &SECP256K1,
+    };
+    curve.signing
+}
+
+fn curve(oid: ObjectIdentifier) -> Result<&'static Curve, ImportError> {
+    let curves = [&P256, &P384, &P521, &SECP256K1];
+    let curve = curves.into_iter().find(|curve| curve.oid == oid);
+    curve.ok_or(ImportError::Curve(oid))
+}
 
 /// The curve that EC algorithm parameters name.
 pub(super) fn curve_of(parameters: Option<AnyRef<'_>>) -> Result<&'static Curve, ImportError> {
     match parameters.map(|parameters| (parameters.tag(), parameters)) {
-        None | Some((Tag::Null, _)) => Err(ImportError::NoCurve),
+        None | Some((Tag::Null, _)) => Err(ImportError::NO_CURVE),
         Some((Tag::ObjectIdentifier, oid)) => {
-            let oid = oid.decode_as::<ObjectIdentifier>();
-            curve(oid.map_err(ImportError::der("EC curve"))?)
+            curve(oid.decode_as().map_err(ImportError::der("EC curve"))?)
         }
-        Some((Tag::Sequence, _)) => Err(ImportError::ExplicitCurve),
-        Some(_) => Err(ImportError::Parameters),
+        Some((Tag::Sequence, _)) => Err(ImportError::EXPLICIT_CURVE),
+        Some(_) => Err(ImportError::PARAMETERS),
     }
 }
 
-/// The curve of this name.
-pub(super) fn curve_named(name: &str) -> Result<&'static Curve, ImportError> {
-    CURVES
-        .iter()
-        .find(|curve| curve.name == name)
-        .ok_or(ImportError::NoCurve)
-}
-
-fn curve(oid: ObjectIdentifier) -> Result<&'static Curve, ImportError> {
-    CURVES
-        .iter()
-        .find(|curve| curve.oid == oid)
-        .ok_or(ImportError::Curve(oid))
-}
-
-/// A private key of an `ECPrivateKey` file of its own, which must name its curve.
-pub(super) fn sec1_private(der: &[u8], naming: &Naming) -> Result<Object, ImportError> {
-    private(der, None, None, naming)
-}
-
-/// A private key of `ECPrivateKey` DER. `around` is the curve that the PKCS#8 file around it names,
-/// `beside` the public key that it also holds.
+/// A private key of `ECPrivateKey` DER. In a PKCS#8 file, `around` is the curve that the file names and `beside` the
+/// public key that it holds; otherwise the key must name its curve.
 pub(super) fn private(
     der: &[u8],
     around: Option<&'static Curve>,
@@ -128,11 +107,11 @@ pub(super) fn private(
     naming: &Naming,
 ) -> Result<Object, ImportError> {
     let key = EcPrivateKey::from_der(der).map_err(|error| match error.kind() {
-        // Where an identifier must stand, a curve spelled out is the one other thing ever met.
+        // Files in use hold explicit parameters in the place of the identifier.
         ErrorKind::TagUnexpected {
             expected: Some(Tag::ObjectIdentifier),
             actual: Tag::Sequence,
-        } => ImportError::ExplicitCurve,
+        } => ImportError::EXPLICIT_CURVE,
         _ => ImportError::der("EC private key")(error),
     })?;
     let inside = match key.parameters {
@@ -141,56 +120,49 @@ pub(super) fn private(
     };
     let curve = match (around, inside) {
         (Some(around), Some(inside)) if around.oid != inside.oid => {
-            return Err(ImportError::Inconsistent);
+            return Err(ImportError::INCONSISTENT);
         }
-        (Some(curve), _) | (None, Some(curve)) => curve,
-        (None, None) => return Err(ImportError::NoCurve),
+        (around, inside) => around.or(inside).ok_or(ImportError::NO_CURVE)?,
     };
     let public = match (beside, key.public_key) {
-        (Some(beside), Some(inside)) if beside != inside => return Err(ImportError::Inconsistent),
+        (Some(beside), Some(inside)) if beside != inside => return Err(ImportError::INCONSISTENT),
         (beside, inside) => beside.or(inside),
     };
-    of_value(key.private_key, curve, public, naming)
+    private_of_value(key.private_key, curve, public, naming)
 }
 
-/// A private key of its value, and of its point where that is known.
-pub(super) fn of_value(
+/// A private key of its value, and of its encoded point if that is known.
+pub(super) fn private_of_value(
     value: &[u8],
     curve: &'static Curve,
     public: Option<&[u8]>,
     naming: &Naming,
 ) -> Result<Object, ImportError> {
-    let value = scalar(value, curve)?;
+    let value = padded(value, curve)?;
     let point = point_of(&value, curve)?;
     match public {
-        Some(public) if public.len() != point.len() && public.len() != curve.order.len() + 1 => {
-            return Err(ImportError::PublicKeyForm);
+        Some(public) if public.len() != point.len() && public.len() != curve.bytes + 1 => {
+            return Err(ImportError::PUBLIC_KEY_FORM);
         }
         Some(public) if !forms(&point, curve).iter().any(|form| form == public) => {
-            return Err(ImportError::Inconsistent);
+            return Err(ImportError::INCONSISTENT);
         }
         _ => {}
     }
     let usage = &[CKA_SIGN, CKA_DERIVE];
-    let mut object = template::private_key(CKK_EC, usage, naming)?;
-    put_curve(&mut object, &curve.oid)?;
-    object
-        .attributes
-        .insert(CKA_VALUE, Attribute::Secret(value));
-    template::put_bytes(&mut object, CKA_PUBLIC_KEY_INFO, &info(&point, curve)?);
+    let mut object = template::key(CKO_PRIVATE_KEY, CKK_EC, usage, naming)?;
+    object.set(CKA_EC_PARAMS, parameters(&curve.oid)?);
+    object.set(CKA_VALUE, Attribute::Secret(value));
+    let info = Attribute::Bytes(info(&point, curve)?);
+    object.set(CKA_PUBLIC_KEY_INFO, info);
     Ok(object)
 }
 
 /// The SPKI of a private key object's public half, computed from its value.
 pub(super) fn info_of_private(object: &Object) -> Option<Vec<u8>> {
-    let Some(Attribute::Bytes(parameters)) = object.attributes.get(&CKA_EC_PARAMS) else {
-        return None;
-    };
-    let Some(Attribute::Secret(value)) = object.attributes.get(&CKA_VALUE) else {
-        return None;
-    };
+    let parameters = object.bytes(CKA_EC_PARAMS)?;
     let curve = curve(ObjectIdentifier::from_der(parameters).ok()?).ok()?;
-    let value = scalar(value.bytes(), curve).ok()?;
+    let value = padded(object.secret(CKA_VALUE)?.bytes(), curve).ok()?;
     info(&point_of(&value, curve).ok()?, curve).ok()
 }
 
@@ -201,19 +173,18 @@ pub(super) fn public(
     naming: &Naming,
 ) -> Result<Object, ImportError> {
     let point = &*uncompressed(point, curve)?;
-    if UnparsedPublicKey::new(&**curve.signing, point)
-        .parse()
-        .is_err()
-    {
+    let key = UnparsedPublicKey::new(&**curve.signing, point);
+    if key.parse().is_err() {
         return Err(ImportError::NotOnCurve(curve.name));
     }
-    let mut object = template::public_key(CKK_EC, &[CKA_VERIFY], naming)?;
-    put_curve(&mut object, &curve.oid)?;
     let octets = OctetStringRef::new(point)
         .and_then(|octets| octets.to_der())
         .map_err(ImportError::der("EC point"))?;
-    template::put_bytes(&mut object, CKA_EC_POINT, &octets);
-    template::put_bytes(&mut object, CKA_PUBLIC_KEY_INFO, &info(point, curve)?);
+    let mut object = template::key(CKO_PUBLIC_KEY, CKK_EC, &[CKA_VERIFY], naming)?;
+    object.set(CKA_EC_PARAMS, parameters(&curve.oid)?);
+    object.set(CKA_EC_POINT, Attribute::Bytes(octets));
+    let info = Attribute::Bytes(info(point, curve)?);
+    object.set(CKA_PUBLIC_KEY_INFO, info);
     Ok(object)
 }
 
@@ -221,72 +192,121 @@ fn info(point: &[u8], curve: &Curve) -> Result<Vec<u8>, ImportError> {
     spki::encode(OID, Some((&curve.oid).into()), point)
 }
 
-/// The uncompressed point of a private value as [`scalar`] gives it.
-fn point_of(scalar: &SecretBytes, curve: &'static Curve) -> Result<Vec<u8>, ImportError> {
-    const HEADER_BYTES: usize = 7;
-    let size = scalar.bytes().len();
-    // ECPrivateKey (RFC 5915) of version and value alone: below 128 bytes, so that each length is one byte.
-    let mut der = SecretBytes::new(vec![0; HEADER_BYTES + size]);
-    der.bytes_mut()[..HEADER_BYTES].copy_from_slice(&[
-        0x30,
-        5 + size as u8,
-        2,
-        1,
-        1,
-        4,
-        size as u8,
-    ]);
-    der.bytes_mut()[HEADER_BYTES..].copy_from_slice(scalar.bytes());
-    let pair = EcdsaKeyPair::from_private_key_der(curve.signing, der.bytes())
+/// The uncompressed point of a private value of the length of the field. The library refuses 0 and values that are not
+/// below the order of the curve: they would give an invalid key, or the key of another value.
+fn point_of(value: &SecretBytes, curve: &'static Curve) -> Result<Vec<u8>, ImportError> {
+    let key = EcPrivateKey {
+        private_key: value.bytes(),
+        parameters: None,
+        public_key: None,
+    };
+    // Longer than the DER of version and value.
+    let mut buffer = SecretBytes::new(vec![0; value.bytes().len() + 16]);
+    let der = key
+        .encode_to_slice(buffer.bytes_mut())
+        .map_err(ImportError::der("EC private key"))?;
+    let pair = EcdsaKeyPair::from_private_key_der(curve.signing, der)
         .map_err(|_| ImportError::PrivateValue(curve.name))?;
     Ok(pair.public_key().as_ref().to_vec())
 }
 
-/// The private value at the length of the field: some writers drop its leading zeros, others put one too many. 0 and what is not
-/// below the order are no private values; used as one, they would give an invalid or a known key.
-fn scalar(given: &[u8], curve: &'static Curve) -> Result<SecretBytes, ImportError> {
-    let refused = ImportError::PrivateValue(curve.name);
-    let zeros = given.iter().take_while(|byte| **byte == 0).count();
-    let given = &given[zeros..];
-    let Some(zeros) = curve.order.len().checked_sub(given.len()) else {
-        return Err(refused);
-    };
-    let mut value = SecretBytes::new(vec![0; curve.order.len()]);
-    value.bytes_mut()[zeros..].copy_from_slice(given);
-    if value.bytes() >= curve.order || value.bytes().iter().all(|&byte| byte == 0) {
-        return Err(refused);
-    }
-    Ok(value)
+/// The private value at the length of the field: some writers drop its leading zeros, others add one.
+fn padded(value: &[u8], curve: &'static Curve) -> Result<SecretBytes, ImportError> {
+    let zeros = value.iter().take_while(|byte| **byte == 0).count();
+    let value = &value[zeros..];
+    let zeros = curve.bytes.checked_sub(value.len());
+    let zeros = zeros.ok_or(ImportError::PrivateValue(curve.name))?;
+    let mut whole = SecretBytes::new(vec![0; curve.bytes]);
+    whole.bytes_mut()[zeros..].copy_from_slice(value);
+    Ok(whole)
 }
 
-/// The uncompressed form of SEC1 section 2.3.3, 4 and both coordinates at the length of the field, of it or of X9.62's
-/// hybrid form, which differs in its first byte. Of a compressed point the library does not give the other coordinate.
+/// The uncompressed form of a point (SEC1 section 2.3.3): 4 and both coordinates at the length of the field. X9.62's
+/// hybrid form differs only in its first byte. The library cannot decompress points.
 fn uncompressed<'a>(point: &'a [u8], curve: &Curve) -> Result<Cow<'a, [u8]>, ImportError> {
-    let whole = point.len() == 1 + 2 * curve.order.len();
+    let is_whole = point.len() == 1 + 2 * curve.bytes;
     match point {
-        [2 | 3, ..] => Err(ImportError::Compressed),
-        [4, ..] if whole => Ok(Cow::Borrowed(point)),
-        [first @ (6 | 7), rest @ .., last] if whole && first & 1 == last & 1 => {
+        [2 | 3, ..] => Err(ImportError::COMPRESSED),
+        [4, ..] if is_whole => Ok(Cow::Borrowed(point)),
+        [first @ (6 | 7), rest @ .., last] if is_whole && first & 1 == last & 1 => {
             Ok(Cow::Owned([&[4], rest, &[*last]].concat()))
         }
-        _ => Err(ImportError::PublicKeyForm),
+        _ => Err(ImportError::PUBLIC_KEY_FORM),
     }
 }
 
-/// Every form that the point may have beside its private value: uncompressed, hybrid and compressed.
+/// The forms that the point may have beside its private value: uncompressed, hybrid and compressed.
 fn forms(point: &[u8], curve: &Curve) -> [Vec<u8>; 3] {
     let odd = point.last().map_or(0, |last| last & 1);
     let coordinates = &point[1..];
     [
         point.to_vec(),
         [&[6 | odd], coordinates].concat(),
-        [&[2 | odd], &coordinates[..curve.order.len()]].concat(),
+        [&[2 | odd], &coordinates[..curve.bytes]].concat(),
     ]
 }
 
-/// Sets `CKA_EC_PARAMS`.
-pub(super) fn put_curve(object: &mut Object, oid: &ObjectIdentifier) -> Result<(), ImportError> {
+/// `CKA_EC_PARAMS` of a curve.
+pub(super) fn parameters(oid: &ObjectIdentifier) -> Result<Attribute, ImportError> {
     let der = oid.to_der().map_err(ImportError::der("EC curve"))?;
-    template::put_bytes(object, CKA_EC_PARAMS, &der);
-    Ok(())
+    Ok(Attribute::Bytes(der))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use data_encoding::HEXLOWER_PERMISSIVE;
+
+    use super::*;
+
+    /// Orders: SEC 2 version 2.
+    #[test]
+    fn private_values_are_1_to_the_order_minus_1() {
+        for (curve, order) in [
+            (
+                &P256,
+                "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
+            ),
+            (
+                &P384,
+                "ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973",
+            ),
+            (
+                &P521,
+                "01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409",
+            ),
+            (
+                &SECP256K1,
+                "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141",
+            ),
+        ] {
+            let order = HEXLOWER_PERMISSIVE.decode(order.as_bytes()).unwrap();
+            let of = |value: &[u8]| private_of_value(value, curve, None, &Naming::default());
+            let with_last = |add: i16| {
+                let mut value = order.clone();
+                let last = value.last_mut().unwrap();
+                *last = u8::try_from(i16::from(*last) + add).unwrap();
+                value
+            };
+            assert!(of(&[1]).is_ok() && of(&with_last(-1)).is_ok());
+            let largest = vec![0xff; curve.bytes];
+            let longer = [&[1], &order[1..], &[0]].concat();
+            for value in [
+                &[][..],
+                &[0],
+                &vec![0; curve.bytes],
+                &order,
+                &with_last(1),
+                &largest,
+                &longer,
+            ] {
+                let refused = of(value);
+                assert!(
+                    matches!(refused, Err(ImportError::PrivateValue(name)) if name == curve.name),
+                    "{} {value:?}",
+                    curve.name
+                );
+            }
+        }
+    }
 }

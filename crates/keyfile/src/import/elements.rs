@@ -1,4 +1,4 @@
-//! Reading DER element by element, where no crate reads a structure without copying what is secret in it.
+//! Reads DER element by element, for structures that no crate reads without copying their secrets.
 
 use pkcs8::ObjectIdentifier;
 use x509_cert::der::asn1::UintRef;
@@ -6,7 +6,12 @@ use x509_cert::der::{Decode, Header, Reader, SliceReader, Tag, TagNumber};
 
 use super::error::ImportError;
 
-/// The elements inside a constructed one, in order.
+/// The object identifier in dotted decimal, for constants.
+pub(super) const fn oid(dotted: &str) -> ObjectIdentifier {
+    ObjectIdentifier::new_unwrap(dotted)
+}
+
+/// The elements inside a constructed element, in order.
 #[derive(Clone)]
 pub(super) struct Elements<'a> {
     reader: SliceReader<'a>,
@@ -28,7 +33,7 @@ impl<'a> Elements<'a> {
         Ok(Self { reader, what })
     }
 
-    /// The elements of the one SEQUENCE that `der` is.
+    /// The elements of the single SEQUENCE that `der` holds.
     pub(super) fn of_sequence(der: &'a [u8], what: &'static str) -> Result<Self, ImportError> {
         let mut outer = Self::new(der, what)?;
         let inner = outer.sequence()?;
@@ -46,19 +51,19 @@ impl<'a> Elements<'a> {
         read().map_err(ImportError::der(self.what))
     }
 
-    /// The next element with its header, which must have this tag.
+    /// The next element including its header, which must have this tag.
     pub(super) fn element(&mut self, tag: Tag) -> Result<&'a [u8], ImportError> {
         let element = self.whole()?;
         Self::new(element, self.what)?.next(tag)?;
         Ok(element)
     }
 
-    /// The elements of the next element, a SEQUENCE.
+    /// The elements of the next element, which must be a SEQUENCE.
     pub(super) fn sequence(&mut self) -> Result<Self, ImportError> {
         Self::new(self.next(Tag::Sequence)?, self.what)
     }
 
-    /// The content of the one element inside an explicit tag.
+    /// The content of the single element inside an explicit tag.
     pub(super) fn explicit(&mut self, number: u32, tag: Tag) -> Result<&'a [u8], ImportError> {
         let mut inside = Self::new(self.next(context(number))?, self.what)?;
         let content = inside.next(tag)?;
@@ -66,43 +71,39 @@ impl<'a> Elements<'a> {
         Ok(content)
     }
 
-    /// The next element, an object identifier.
+    /// The next element, which must be an object identifier.
     pub(super) fn oid(&mut self) -> Result<ObjectIdentifier, ImportError> {
         let der = self.whole()?;
         ObjectIdentifier::from_der(der).map_err(ImportError::der(self.what))
     }
 
-    /// The next element, a number that is not negative; one that is too large is the largest there is.
+    /// The next element, which must be a non-negative number. A number above `u64::MAX` is read as `u64::MAX`.
     pub(super) fn number(&mut self) -> Result<u64, ImportError> {
         let der = self.whole()?;
         let number = UintRef::from_der(der).map_err(ImportError::der(self.what))?;
-        let mut bytes = [0; 8];
-        let given = number.as_bytes();
-        Ok(match bytes.len().checked_sub(given.len()) {
-            Some(zeros) => {
-                bytes[zeros..].copy_from_slice(given);
-                u64::from_be_bytes(bytes)
-            }
-            None => u64::MAX,
-        })
+        let mut value = 0_u64;
+        for byte in number.as_bytes() {
+            value = value.saturating_mul(256) | u64::from(*byte);
+        }
+        Ok(value)
     }
 
-    /// The next element with its header.
+    /// The next element including its header.
     pub(super) fn whole(&mut self) -> Result<&'a [u8], ImportError> {
         self.reader.tlv_bytes().map_err(ImportError::der(self.what))
     }
 
-    /// The next element's tag, if there is one.
+    /// The tag of the next element; `None` at the end.
     pub(super) fn peek(&self) -> Option<Tag> {
         Tag::peek(&self.reader).ok()
     }
 
-    /// Whether all was read.
+    /// Whether all elements were read.
     pub(super) fn is_finished(&self) -> bool {
         self.reader.is_finished()
     }
 
-    /// Nothing may be left.
+    /// Fails if elements are left.
     pub(super) fn end(self) -> Result<(), ImportError> {
         self.reader.finish().map_err(ImportError::der(self.what))
     }

@@ -1,48 +1,60 @@
-//! OpenSSH's own forms of keys (PROTOCOL.key of its sources; RFC 4253 section 6.6). ssh-keygen converts neither the
-//! private nor the public keys of Ed25519 to another form, so they are read here. Comments are dropped.
+//! OpenSSH's own formats of keys (PROTOCOL.key of its sources; RFC 4253 section 6.6). ssh-keygen cannot convert Ed25519
+//! keys to another format. Comments are dropped.
 
-use ssh_key::private::{EcdsaKeypair, KeypairData, RsaKeypair};
-use ssh_key::public::{EcdsaPublicKey, KeyData};
+use ssh_key::private::KeypairData;
+use ssh_key::public::KeyData;
 use ssh_key::{EcdsaCurve, Kdf, Mpint, PrivateKey, PublicKey};
 
 use super::error::{Fault, ImportError};
-use super::rsa::OfPrimes;
+use super::foreign::DSA;
 use super::work::Work;
 use super::{curve25519, ec, rsa};
 use slotfs_object::Object;
 use slotfs_object::new::Naming;
 use slotfs_object::secret::{SecretBytes, wipe_stack};
 
-/// A round of bcrypt in rounds of PBKDF2: what takes about as long.
+/// The rounds of PBKDF2 that take as long as one round of bcrypt.
 const ROUND_COST: u64 = 10_000;
 
-/// The first words of public keys' lines.
-const PUBLIC: &[&[u8]] = &[b"ssh-", b"ecdsa-sha2-", b"sk-ssh-", b"sk-ecdsa-"];
+/// The beginnings of lines that hold a public key.
+const BEGINNINGS: &[&[u8]] = &[b"ssh-", b"ecdsa-sha2-", b"sk-ssh-", b"sk-ecdsa-"];
 
-/// Whether the binary form of a private key is under a password.
+const PRIVATE: &str = "OpenSSH private key";
+const PUBLIC: &str = "OpenSSH public key";
+
+/// The files of `ssh-keygen -t ed25519-sk`.
+const HARDWARE: ImportError = ImportError::Unsupported(
+    "a handle to a key in a hardware authenticator",
+    "the key itself cannot leave the authenticator",
+);
+
+/// Whether the binary form of a private key is encrypted.
 pub(super) fn is_encrypted(bytes: &[u8]) -> bool {
-    PrivateKey::from_bytes(bytes).is_ok_and(|key| key.is_encrypted())
+    read(bytes).is_ok_and(|key| key.is_encrypted())
 }
 
 /// Whether a line of text is meant to be a public key.
 pub(super) fn is_public(line: &[u8]) -> bool {
-    PUBLIC.iter().any(|start| line.starts_with(start))
+    BEGINNINGS.iter().any(|start| line.starts_with(start))
 }
 
-/// A private key of its binary form, without a password.
+fn read(bytes: &[u8]) -> Result<PrivateKey, ImportError> {
+    PrivateKey::from_bytes(bytes).map_err(|_| ImportError::fault(PRIVATE, Fault::Structure))
+}
+
+/// A private key of its binary form, not encrypted.
 pub(super) fn private(bytes: &[u8], naming: &Naming) -> Result<Object, ImportError> {
-    let key = PrivateKey::from_bytes(bytes).map_err(|_| structure("OpenSSH private key"))?;
-    object(&key, naming)
+    object(&read(bytes)?, naming)
 }
 
-/// A private key of its binary form, under a password.
+/// A private key of its binary form, encrypted.
 pub(super) fn encrypted(
     bytes: &[u8],
     password: &SecretBytes,
     work: &mut Work,
     naming: &Naming,
 ) -> Result<Object, ImportError> {
-    let key = PrivateKey::from_bytes(bytes).map_err(|_| structure("OpenSSH private key"))?;
+    let key = read(bytes)?;
     if let Kdf::Bcrypt { rounds, .. } = key.kdf() {
         work.spend(u64::from(*rounds) * ROUND_COST)?;
     }
@@ -55,87 +67,62 @@ fn object(key: &PrivateKey, naming: &Naming) -> Result<Object, ImportError> {
     match key.key_data() {
         KeypairData::Ed25519(pair) => {
             let public = Some(pair.public.0.as_slice());
-            curve25519::of_value(pair.private.as_ref(), &curve25519::ED25519, public, naming)
+            curve25519::private_of_value(
+                pair.private.as_ref(),
+                &curve25519::ED25519,
+                public,
+                naming,
+            )
         }
-        KeypairData::Ecdsa(pair) => of_ecdsa(pair, naming),
-        KeypairData::Rsa(pair) => of_rsa(pair, naming),
-        KeypairData::Dsa(_) => Err(ImportError::DSA),
+        KeypairData::Ecdsa(pair) => {
+            let public = Some(pair.public_key_bytes());
+            let curve = curve(pair.curve());
+            ec::private_of_value(pair.private_key_bytes(), curve, public, naming)
+        }
+        KeypairData::Rsa(pair) => {
+            let (public, private) = (pair.public(), pair.private());
+            let numbers = [
+                positive(public.n())?,
+                positive(public.e())?,
+                positive(private.d())?,
+                positive(private.p())?,
+                positive(private.q())?,
+                positive(private.iqmp())?,
+            ];
+            rsa::private_of_numbers(numbers, naming)
+        }
+        KeypairData::Dsa(_) => Err(DSA),
         KeypairData::SkEd25519(_) | KeypairData::SkEcdsaSha2NistP256(_) => Err(HARDWARE),
-        // The type is non-exhaustive.
-        _ => Err(structure("OpenSSH private key")),
+        // The enum is non-exhaustive.
+        _ => Err(ImportError::fault(PRIVATE, Fault::Structure)),
     }
-}
-
-/// What `ssh-keygen -t ed25519-sk` writes.
-const HARDWARE: ImportError = ImportError::NotImported(
-    "a handle to a key in a hardware authenticator",
-    "the key itself cannot leave the authenticator",
-);
-
-fn of_ecdsa(pair: &EcdsaKeypair, naming: &Naming) -> Result<Object, ImportError> {
-    let public = Some(pair.public_key_bytes());
-    ec::of_value(
-        pair.private_key_bytes(),
-        curve(pair.curve())?,
-        public,
-        naming,
-    )
-}
-
-fn curve(curve: EcdsaCurve) -> Result<&'static ec::Curve, ImportError> {
-    ec::curve_named(match curve {
-        EcdsaCurve::NistP256 => "P-256",
-        EcdsaCurve::NistP384 => "P-384",
-        EcdsaCurve::NistP521 => "P-521",
-    })
-}
-
-fn of_rsa(pair: &RsaKeypair, naming: &Naming) -> Result<Object, ImportError> {
-    let key = pair.private();
-    rsa::of_primes(
-        &OfPrimes {
-            modulus: positive(pair.public().n())?,
-            public_exponent: positive(pair.public().e())?,
-            private_exponent: positive(key.d())?,
-            prime1: positive(key.p())?,
-            prime2: positive(key.q())?,
-            coefficient: positive(key.iqmp())?,
-        },
-        naming,
-    )
 }
 
 /// A public key of its line of text.
 pub(super) fn public(line: &[u8], naming: &Naming) -> Result<Object, ImportError> {
-    const WHAT: &str = "OpenSSH public key";
-    let text = str::from_utf8(line).map_err(|_| structure(WHAT))?;
-    let key = PublicKey::from_openssh(text).map_err(|_| structure(WHAT))?;
+    let wrong = || ImportError::fault(PUBLIC, Fault::Structure);
+    let text = str::from_utf8(line).map_err(|_| wrong())?;
+    let key = PublicKey::from_openssh(text).map_err(|_| wrong())?;
     match key.key_data() {
         KeyData::Ed25519(key) => curve25519::public(&key.0, &curve25519::ED25519, naming),
-        KeyData::Ecdsa(key) => {
-            let point: &EcdsaPublicKey = key;
-            ec::public(point.as_sec1_bytes(), curve(point.curve())?, naming)
-        }
-        KeyData::Rsa(key) => rsa::of_numbers(positive(key.n())?, positive(key.e())?, naming),
-        KeyData::Dsa(_) => Err(ImportError::DSA),
+        KeyData::Ecdsa(key) => ec::public(key.as_sec1_bytes(), curve(key.curve()), naming),
+        KeyData::Rsa(key) => rsa::public_of_numbers(positive(key.n())?, positive(key.e())?, naming),
+        KeyData::Dsa(_) => Err(DSA),
         KeyData::SkEd25519(_) | KeyData::SkEcdsaSha2NistP256(_) => Err(HARDWARE),
-        // The type is non-exhaustive.
-        _ => Err(structure(WHAT)),
+        // The enum is non-exhaustive.
+        _ => Err(wrong()),
+    }
+}
+
+fn curve(curve: EcdsaCurve) -> &'static ec::Curve {
+    match curve {
+        EcdsaCurve::NistP256 => &ec::P256,
+        EcdsaCurve::NistP384 => &ec::P384,
+        EcdsaCurve::NistP521 => &ec::P521,
     }
 }
 
 fn positive(number: &Mpint) -> Result<&[u8], ImportError> {
-    number.as_positive_bytes().ok_or(ImportError::Der {
-        what: "OpenSSH key",
-        fault: Fault::Value,
-        offset: None,
-    })
-}
-
-fn structure(what: &'static str) -> ImportError {
-    ImportError::Der {
-        what,
-        fault: Fault::Structure,
-        offset: None,
-    }
+    let bytes = number.as_positive_bytes();
+    bytes.ok_or(ImportError::fault("OpenSSH key", Fault::Value))
 }

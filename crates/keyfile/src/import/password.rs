@@ -1,13 +1,13 @@
-//! A key file's password, as each key derivation takes it.
+//! The password of a key file, in the encoding of each key derivation.
 
 use super::error::ImportError;
 use slotfs_object::secret::SecretBytes;
 
-/// A password in its encodings.
+/// A password and its encodings.
 pub(super) struct Password<'a> {
-    /// The bytes that were given: for PBKDF2.
+    /// The bytes as given, for PBKDF2.
     pub(super) bytes: &'a SecretBytes,
-    /// For PKCS#12's own derivation; `None` when they are not text.
+    /// For PKCS#12's own derivation; `None` when the bytes are not UTF-8.
     bmp: Option<Vec<SecretBytes>>,
 }
 
@@ -15,17 +15,20 @@ impl<'a> Password<'a> {
     pub(super) fn new(bytes: &'a SecretBytes) -> Self {
         Self {
             bytes,
-            bmp: bmp_strings(bytes),
+            bmp: bmp_string(bytes).map(|form| match bytes.bytes() {
+                [] => vec![form, SecretBytes::new(Vec::new())],
+                _ => vec![form],
+            }),
         }
     }
 
-    /// The forms that PKCS#12's own derivation may have been given, the likely one first. Of an empty password there
-    /// are two: some writers (GnuTLS with a null password) leave out the zero at the end too.
+    /// The forms that the writer may have passed to PKCS#12's own derivation, the likely one first. An empty password has
+    /// two forms, because some writers (GnuTLS with a null password) omit the final zero.
     pub(super) fn bmp(&self) -> Result<&[SecretBytes], ImportError> {
         self.bmp.as_deref().ok_or(ImportError::PasswordText)
     }
 
-    /// Leaves the one form that was found to be right.
+    /// Keeps only the form that was found to be right.
     pub(super) fn settle(&mut self, right: usize) {
         if let Some(forms) = &mut self.bmp {
             forms.swap(0, right);
@@ -34,15 +37,7 @@ impl<'a> Password<'a> {
     }
 }
 
-fn bmp_strings(password: &SecretBytes) -> Option<Vec<SecretBytes>> {
-    let mut forms = vec![bmp_string(password)?];
-    if password.bytes().is_empty() {
-        forms.push(SecretBytes::new(Vec::new()));
-    }
-    Some(forms)
-}
-
-/// RFC 7292 appendix B.1: big-endian UTF-16 with a zero at the end.
+/// Big-endian UTF-16 with a final zero (RFC 7292 appendix B.1).
 fn bmp_string(password: &SecretBytes) -> Option<SecretBytes> {
     let text = std::str::from_utf8(password.bytes()).ok()?;
     let units = text.encode_utf16().count() + 1;

@@ -1,4 +1,4 @@
-//! PBES2 of RFC 8018 with PBKDF2 and AES or 3DES: what openssl, Java and Windows write today.
+//! PBES2 (RFC 8018) with PBKDF2 and AES or 3DES: the encryption that openssl, Java and Windows use today.
 
 use aws_lc_rs::cipher::{AES_128, AES_192, AES_256};
 use aws_lc_rs::pbkdf2::{
@@ -8,137 +8,117 @@ use pkcs8::ObjectIdentifier;
 use x509_cert::der::Tag;
 
 use super::cbc::Cipher;
-use super::elements::Elements;
-use super::error::{Container, Fault, ImportError};
+use super::elements::{Elements, oid};
+use super::error::{Fault, ImportError};
 use super::work::Work;
 use slotfs_object::secret::{SecretBytes, wipe_stack};
 
-pub(super) const OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.13");
-pub(super) const PBKDF2: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.12");
+pub(super) const OID: ObjectIdentifier = oid("1.2.840.113549.1.5.13");
+const PBKDF2: ObjectIdentifier = oid("1.2.840.113549.1.5.12");
+
+/// The default of PBKDF2 (RFC 8018 appendix A.2).
+const HMAC_SHA1: ObjectIdentifier = oid("1.2.840.113549.2.7");
 
 /// Pseudorandom functions of PBKDF2, and the bytes that one run of each gives.
 const PRFS: &[(ObjectIdentifier, pbkdf2::Algorithm, u64)] = &[
-    (
-        ObjectIdentifier::new_unwrap("1.2.840.113549.2.7"),
-        PBKDF2_HMAC_SHA1,
-        20,
-    ),
-    (
-        ObjectIdentifier::new_unwrap("1.2.840.113549.2.9"),
-        PBKDF2_HMAC_SHA256,
-        32,
-    ),
-    (
-        ObjectIdentifier::new_unwrap("1.2.840.113549.2.10"),
-        PBKDF2_HMAC_SHA384,
-        48,
-    ),
-    (
-        ObjectIdentifier::new_unwrap("1.2.840.113549.2.11"),
-        PBKDF2_HMAC_SHA512,
-        64,
-    ),
+    (HMAC_SHA1, PBKDF2_HMAC_SHA1, 20),
+    (oid("1.2.840.113549.2.9"), PBKDF2_HMAC_SHA256, 32),
+    (oid("1.2.840.113549.2.10"), PBKDF2_HMAC_SHA384, 48),
+    (oid("1.2.840.113549.2.11"), PBKDF2_HMAC_SHA512, 64),
 ];
 
-/// The one that is meant when none is named (RFC 8018 appendix A.2).
-const DEFAULT_PRF: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.2.7");
-
-/// Ciphers and their keys' bytes.
+/// Ciphers, and the bytes of their keys.
 const CIPHERS: &[(ObjectIdentifier, Cipher, usize)] = &[
-    (
-        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.1.2"),
-        Cipher::Aes(&AES_128),
-        16,
-    ),
-    (
-        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.1.22"),
-        Cipher::Aes(&AES_192),
-        24,
-    ),
-    (
-        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.1.42"),
-        Cipher::Aes(&AES_256),
-        32,
-    ),
-    (
-        ObjectIdentifier::new_unwrap("1.2.840.113549.3.7"),
-        Cipher::TripleDes,
-        24,
-    ),
+    (oid("2.16.840.1.101.3.4.1.2"), Cipher::Aes(&AES_128), 16),
+    (oid("2.16.840.1.101.3.4.1.22"), Cipher::Aes(&AES_192), 24),
+    (oid("2.16.840.1.101.3.4.1.42"), Cipher::Aes(&AES_256), 32),
+    (oid("1.2.840.113549.3.7"), Cipher::TripleDes, 24),
 ];
 
-fn value(what: &'static str) -> ImportError {
-    ImportError::Der {
-        what,
-        fault: Fault::Value,
-        offset: None,
-    }
-}
-
-/// Decrypts what `PBES2-params`, of which `scheme` are the elements, say it is encrypted by; `container` is
-/// what the file is.
+/// Decrypts; `scheme` holds the elements of `PBES2-params`.
 pub(super) fn decrypt(
     mut scheme: Elements<'_>,
     ciphertext: &[u8],
     password: &SecretBytes,
     work: &mut Work,
-    container: Container,
 ) -> Result<SecretBytes, ImportError> {
-    let mut derivation = scheme.sequence()?;
+    let derivation = scheme.sequence()?;
     let mut encryption = scheme.sequence()?;
     scheme.end()?;
 
     let oid = encryption.oid()?;
     let Some((_, cipher, key_bytes)) = CIPHERS.iter().find(|row| row.0 == oid) else {
-        return Err(ImportError::Cipher(oid, container));
+        return Err(work.unsupported(oid));
     };
     let iv = encryption.next(Tag::OctetString)?;
     encryption.end()?;
 
-    let kdf = derivation.oid()?;
-    if kdf != PBKDF2 {
-        return Err(ImportError::Cipher(kdf, container));
-    }
-    let mut key = SecretBytes::new(vec![0; *key_bytes]);
-    pbkdf2(derivation, password, work, container, &mut key)?;
+    let key = Pbkdf2::read(derivation, work)?.derive(*key_bytes, password, work)?;
     let plaintext = cipher.decrypt(&key, iv, ciphertext);
     wipe_stack();
     plaintext
 }
 
-/// Fills `key` as `derivation`, what follows PBKDF2's identifier, says.
-pub(super) fn pbkdf2(
-    mut derivation: Elements<'_>,
-    password: &SecretBytes,
-    work: &mut Work,
-    container: Container,
-    key: &mut SecretBytes,
-) -> Result<(), ImportError> {
-    let key_bytes = key.bytes().len() as u64;
-    let mut parameters = derivation.sequence()?;
-    derivation.end()?;
-    let salt = parameters.next(Tag::OctetString)?;
-    let rounds = parameters.number()?;
-    if parameters.peek() == Some(Tag::Integer) && parameters.number()? != key_bytes {
-        return Err(value("encryption's key length"));
-    }
-    let mut prf = DEFAULT_PRF;
-    if !parameters.is_finished() {
-        let mut named = parameters.sequence()?;
-        prf = named.oid()?;
-        if !named.is_finished() {
-            named.next(Tag::Null)?;
+/// The parameters of PBKDF2.
+pub(super) struct Pbkdf2<'a> {
+    salt: &'a [u8],
+    rounds: u64,
+    /// The length of the derived key, which may be absent.
+    pub(super) key_bytes: Option<u64>,
+    prf: ObjectIdentifier,
+}
+
+impl<'a> Pbkdf2<'a> {
+    /// Reads an `AlgorithmIdentifier`, given as its elements, which must be PBKDF2.
+    pub(super) fn read(mut derivation: Elements<'a>, work: &Work) -> Result<Self, ImportError> {
+        let kdf = derivation.oid()?;
+        if kdf != PBKDF2 {
+            return Err(work.unsupported(kdf));
         }
-        named.end()?;
+        let mut parameters = derivation.sequence()?;
+        derivation.end()?;
+        let mut read = Self {
+            salt: parameters.next(Tag::OctetString)?,
+            rounds: parameters.number()?,
+            key_bytes: None,
+            prf: HMAC_SHA1,
+        };
+        if parameters.peek() == Some(Tag::Integer) {
+            read.key_bytes = Some(parameters.number()?);
+        }
+        if !parameters.is_finished() {
+            let mut named = parameters.sequence()?;
+            read.prf = named.oid()?;
+            if !named.is_finished() {
+                named.next(Tag::Null)?;
+            }
+            named.end()?;
+        }
+        parameters.end()?;
+        Ok(read)
     }
-    parameters.end()?;
-    let Some(&(_, prf, block_bytes)) = PRFS.iter().find(|row| row.0 == prf) else {
-        return Err(ImportError::Cipher(prf, container));
-    };
-    let iterations = work.spend(rounds)?;
-    for _ in 1..key_bytes.div_ceil(block_bytes) {
-        work.spend(rounds)?;
+
+    /// Derives a key of `key_bytes`.
+    pub(super) fn derive(
+        &self,
+        key_bytes: usize,
+        password: &SecretBytes,
+        work: &mut Work,
+    ) -> Result<SecretBytes, ImportError> {
+        let size = key_bytes as u64;
+        if self.key_bytes.is_some_and(|named| named != size) {
+            return Err(ImportError::fault("encryption's key length", Fault::Value));
+        }
+        let Some(&(_, prf, block_bytes)) = PRFS.iter().find(|row| row.0 == self.prf) else {
+            return Err(work.unsupported(self.prf));
+        };
+        let iterations = work.spend(self.rounds)?;
+        for _ in 1..size.div_ceil(block_bytes) {
+            work.spend(self.rounds)?;
+        }
+        let mut key = SecretBytes::new(vec![0; key_bytes]);
+        let (password, salt) = (password.bytes(), self.salt);
+        pbkdf2::derive(prf, iterations, salt, password, key.bytes_mut());
+        Ok(key)
     }
-    pbkdf2::derive(prf, iterations, salt, password.bytes(), key.bytes_mut());
-    Ok(())
 }

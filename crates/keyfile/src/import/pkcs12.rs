@@ -1,17 +1,16 @@
 //! PKCS#12 stores (RFC 7292): private keys and certificates under a password.
 //!
-//! The MAC must be there and hold. What a store also has, or has of kinds that slotfs does not, is left out by name.
-//! Netscape's successors write BER: whatever is read is turned into DER first, but never what the MAC or a signature
-//! covers.
+//! The MAC must be present and right. Entries of other or unsupported kinds are left out and named. Netscape's
+//! successors write BER: it is turned into DER before it is read, except the parts that a MAC or a signature covers.
 
 pub(super) mod kdf;
-pub(super) mod mac;
+mod mac;
 
 use ::pkcs8::ObjectIdentifier;
 use x509_cert::der::{Tag, TagNumber};
 
-use super::elements::{Elements, context};
-use super::error::{Container, Fault, ImportError};
+use super::elements::{Elements, context, oid};
+use super::error::{EXTRACT, Fault, ImportError};
 use super::password::Password;
 use super::work::Work;
 use super::{Imported, LeftOut, ber, certificate, ids, pbe, pkcs8};
@@ -22,74 +21,56 @@ use slotfs_object::secret::SecretBytes;
 
 const WHAT: &str = "PKCS#12 store";
 
-/// What to do about a store of the kinds that are not read.
-const CONVERT: &str = "take its keys and certificates out with 'openssl pkcs12 -in FILE -aes256 -out NEWFILE' and \
-     import that";
-const ANEW: &str = "write it anew under a password with the program that made it";
-
-/// Stores in stores: one is more than anybody writes.
+/// Nested stores: a limit that no writer reaches.
 const MAX_DEPTH: usize = 4;
 
-const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");
-const ENCRYPTED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.6");
-const KEY_BAG: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.10.1.1");
-const SHROUDED_KEY_BAG: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.10.1.2");
-const CERTIFICATE_BAG: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.10.1.3");
-const X509_CERTIFICATE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.22.1");
+const DATA: ObjectIdentifier = oid("1.2.840.113549.1.7.1");
+const ENCRYPTED_DATA: ObjectIdentifier = oid("1.2.840.113549.1.7.6");
+const KEY_BAG: ObjectIdentifier = oid("1.2.840.113549.1.12.10.1.1");
+const SHROUDED_KEY_BAG: ObjectIdentifier = oid("1.2.840.113549.1.12.10.1.2");
+const CERTIFICATE_BAG: ObjectIdentifier = oid("1.2.840.113549.1.12.10.1.3");
+const REVOCATIONS_BAG: ObjectIdentifier = oid("1.2.840.113549.1.12.10.1.4");
+const SECRET_BAG: ObjectIdentifier = oid("1.2.840.113549.1.12.10.1.5");
+const SAFE_CONTENTS_BAG: ObjectIdentifier = oid("1.2.840.113549.1.12.10.1.6");
+const X509_CERTIFICATE: ObjectIdentifier = oid("1.2.840.113549.1.9.22.1");
 
-/// What else a store may hold.
-const OTHER_BAGS: &[(ObjectIdentifier, &str, &str)] = &[
-    (
-        ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.10.1.5"),
-        "a secret key",
-        "write its value to a file and import that with -type aes or generic",
-    ),
-    (
-        ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.10.1.4"),
-        "a certificate revocation list",
-        "slots hold certificates, not revocation lists",
-    ),
-];
-const SAFE_CONTENTS_BAG: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.2.840.113549.1.12.10.1.6");
+/// A store that another program must write in another way.
+fn not_read(what: &'static str) -> ImportError {
+    ImportError::Unsupported(
+        what,
+        "write it again under a password with the program that made it",
+    )
+}
 
-/// Everything in a `PFX`: private keys first, then their own certificates, then the others; and what is left out. A
-/// key and its own certificate share one `CKA_ID`, as [`ids::assign`] has it.
+/// Everything in a `PFX`: private keys, then their own certificates, then other certificates; and the entries that are
+/// left out. A key and its own certificate share one `CKA_ID`, see [`ids::assign`].
 pub(super) fn objects(
     der: &[u8],
-    password: Password<'_>,
+    mut password: Password<'_>,
     naming: &Naming,
     work: &mut Work,
 ) -> Result<Imported, ImportError> {
     let mut pfx = Elements::of_sequence(der, WHAT)?;
     if pfx.number()? != 3 {
-        let what = "a PKCS#12 store of another version than 3";
-        return Err(ImportError::NotImported(what, ANEW));
+        return Err(not_read("a PKCS#12 store of another version than 3"));
     }
     let mut content = pfx.sequence()?;
     if content.oid()? != DATA {
-        let what = "a PKCS#12 store signed by a key";
-        return Err(ImportError::NotImported(what, ANEW));
+        return Err(not_read("a PKCS#12 store signed with a key"));
     }
     let safe = content.explicit(0, Tag::OctetString)?;
     content.end()?;
     if pfx.is_finished() {
         let what = "a PKCS#12 store without a MAC";
-        return Err(ImportError::NotImported(what, CONVERT));
+        return Err(ImportError::Unsupported(what, EXTRACT));
     }
-    let mut password = password;
     mac::verify(pfx.sequence()?, safe, &mut password, work)?;
     pfx.end()?;
 
     let mut bags = Bags {
         password,
         work,
-        label: Naming {
-            label: naming.label.clone(),
-            id: Vec::new(),
-        },
+        label: naming.without_id(),
         seen: 0,
         keys: Vec::new(),
         certificates: Vec::new(),
@@ -99,27 +80,20 @@ pub(super) fn objects(
     let mut contents = Elements::of_sequence(safe.bytes(), WHAT)?;
     while !contents.is_finished() {
         let mut content = contents.sequence()?;
-        match content.oid()? {
-            DATA => {
-                let plain = canonical(content.explicit(0, Tag::OctetString)?);
-                bags.read(plain.bytes(), MAX_DEPTH)?;
-            }
+        let plain = match content.oid()? {
+            DATA => canonical(content.explicit(0, Tag::OctetString)?),
             ENCRYPTED_DATA => {
-                let plaintext =
-                    bags.decrypt(Elements::new(content.explicit(0, Tag::Sequence)?, WHAT)?)?;
-                bags.read(plaintext.bytes(), MAX_DEPTH)?;
+                bags.decrypt(Elements::new(content.explicit(0, Tag::Sequence)?, WHAT)?)?
             }
-            _ => {
-                let what = "a PKCS#12 store encrypted to a key";
-                return Err(ImportError::NotImported(what, ANEW));
-            }
-        }
+            _ => return Err(not_read("a PKCS#12 store encrypted to a key")),
+        };
+        bags.read(plain.bytes(), MAX_DEPTH)?;
         content.end()?;
     }
     bags.imported(&naming.id)
 }
 
-/// As DER; what is none of either is left for its reader to refuse.
+/// The DER of BER. Anything else stays, and its reader refuses it.
 fn canonical(ber: &[u8]) -> SecretBytes {
     ber::to_der(ber).unwrap_or_else(|| SecretBytes::from(ber))
 }
@@ -129,7 +103,7 @@ struct Bags<'a> {
     password: Password<'a>,
     work: &'a mut Work,
     label: Naming,
-    /// Entries, of whatever kind.
+    /// Number of entries, of any kind.
     seen: usize,
     keys: Vec<Object>,
     certificates: Vec<Object>,
@@ -137,12 +111,12 @@ struct Bags<'a> {
 }
 
 impl Bags<'_> {
-    /// `EncryptedData` (RFC 5652 section 8).
+    /// Decrypts `EncryptedData` (RFC 5652 section 8).
     fn decrypt(&mut self, mut data: Elements<'_>) -> Result<SecretBytes, ImportError> {
         data.number()?;
         let mut content = data.sequence()?;
         if !data.is_finished() {
-            // Attributes, which nobody writes.
+            // Attributes, which the standard allows and no known program writes.
             data.next(context(1))?;
         }
         data.end()?;
@@ -150,12 +124,9 @@ impl Bags<'_> {
         let algorithm = content.sequence()?;
         let joined;
         let ciphertext = if content.peek() == Some(context(0)) {
-            // In BER the string may be in parts, and its tag does not say that it is a string.
-            joined = ber::octets(content.next(context(0))?).ok_or(ImportError::Der {
-                what: WHAT,
-                fault: Fault::Structure,
-                offset: None,
-            })?;
+            // In BER the string may be in parts, and its implicit tag hides that it is a string.
+            joined = ber::octets(content.next(context(0))?)
+                .ok_or(ImportError::fault(WHAT, Fault::Structure))?;
             joined.bytes()
         } else {
             content.next(Tag::ContextSpecific {
@@ -164,11 +135,10 @@ impl Bags<'_> {
             })?
         };
         content.end()?;
-        let container = Container::Pkcs12;
-        pbe::decrypt(algorithm, ciphertext, &self.password, self.work, container)
+        pbe::decrypt(algorithm, ciphertext, &self.password, self.work)
     }
 
-    /// `SafeContents`. Attributes (names, key ids) are dropped.
+    /// Reads `SafeContents`, without attributes (names, key ids).
     fn read(&mut self, der: &[u8], depth: usize) -> Result<(), ImportError> {
         let mut contents = Elements::of_sequence(der, WHAT)?;
         while !contents.is_finished() {
@@ -187,7 +157,7 @@ impl Bags<'_> {
             match self.object(kind, value) {
                 Ok(object) if object.class == CKO_CERTIFICATE => self.certificates.push(object),
                 Ok(object) => self.keys.push(object),
-                // Something is to be done about these, and then all can be imported.
+                // The user can correct these, and then import the whole store.
                 Err(
                     error @ (ImportError::Password
                     | ImportError::PasswordText
@@ -205,55 +175,59 @@ impl Bags<'_> {
 
     /// The object in a bag of this kind.
     fn object(&mut self, kind: ObjectIdentifier, value: &[u8]) -> Result<Object, ImportError> {
+        let unsupported = |what, hint| Err(ImportError::Unsupported(what, hint));
         let mut value = Elements::new(value, WHAT)?;
         let object = match kind {
             KEY_BAG => pkcs8::private(value.whole()?, &self.label)?,
             SHROUDED_KEY_BAG => {
-                let key =
-                    pbe::private_key(value.whole()?, &self.password, self.work, Container::Pkcs12)?;
+                let key = pbe::private_key(value.whole()?, &self.password, self.work)?;
                 pkcs8::private(key.bytes(), &self.label)?
             }
             CERTIFICATE_BAG => {
                 let mut certificate = value.sequence()?;
                 if certificate.oid()? != X509_CERTIFICATE {
-                    return Err(ImportError::Entry(
+                    return unsupported(
                         "a certificate that is not X.509",
-                        "slots hold X.509 certificates alone",
-                    ));
+                        "slots hold only X.509 certificates",
+                    );
                 }
                 let der = certificate.explicit(0, Tag::OctetString)?;
                 certificate.end()?;
                 certificate::certificate(der, &self.label)?
             }
-            _ => {
-                let known = OTHER_BAGS.iter().find(|row| row.0 == kind);
-                let (what, hint) = known.map_or(
-                    (
-                        "of a kind that slotfs does not know",
-                        "slots hold keys and certificates",
-                    ),
-                    |row| (row.1, row.2),
+            SECRET_BAG => {
+                return unsupported(
+                    "a secret key",
+                    "write its value to a file and import that with -type aes or generic",
                 );
-                return Err(ImportError::Entry(what, hint));
+            }
+            REVOCATIONS_BAG => {
+                return unsupported(
+                    "a certificate revocation list",
+                    "slots hold certificates, not revocation lists",
+                );
+            }
+            _ => {
+                return unsupported(
+                    "an entry of an unknown type",
+                    "slots hold keys and certificates",
+                );
             }
         };
         value.end()?;
         Ok(new::storable(object)?)
     }
 
-    /// All of it with its `CKA_ID`, in order.
+    /// All objects with their `CKA_ID`, in order.
     fn imported(self, id: &[u8]) -> Result<Imported, ImportError> {
         let (own, others): (Vec<_>, Vec<_>) = self.certificates.into_iter().partition(|it| {
-            let of = ids::info(it);
-            self.keys.iter().any(|key| ids::info(key) == of)
+            let of = ids::public_key(it);
+            self.keys.iter().any(|key| ids::public_key(key) == of)
         });
-        let mut objects = [self.keys, own, others]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>();
+        let mut objects = [self.keys, own, others].concat();
         if objects.is_empty() {
             return Err(match self.left_out.is_empty() {
-                true => ImportError::Nothing,
+                true => ImportError::EMPTY_STORE,
                 false => ImportError::NothingElse(self.left_out),
             });
         }

@@ -6,6 +6,7 @@ use x509_cert::der::asn1::{AnyRef, BitStringRef};
 use x509_cert::der::{Decode, Encode};
 use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
+use super::algorithm::Algorithm;
 use super::error::ImportError;
 use super::{curve25519, ec, rsa};
 use slotfs_object::Object;
@@ -16,28 +17,17 @@ const WHAT: &str = "public key (SPKI)";
 /// A public key of `SubjectPublicKeyInfo` DER (RFC 5280 section 4.1.2.7).
 pub(super) fn public(der: &[u8], naming: &Naming) -> Result<Object, ImportError> {
     let info = SubjectPublicKeyInfoRef::from_der(der).map_err(ImportError::der(WHAT))?;
-    let key = info
-        .subject_public_key
-        .as_bytes()
-        .ok_or(ImportError::PublicKeyForm)?;
-    match info.algorithm.oid {
-        rsa::OID => {
-            rsa::check_parameters(info.algorithm.parameters)?;
-            rsa::public(key, naming)
-        }
-        ec::OID => ec::public(key, ec::curve_of(info.algorithm.parameters)?, naming),
-        other => match curve25519::of_algorithm(other) {
-            Some(curve) => {
-                curve25519::check_parameters(info.algorithm.parameters)?;
-                curve25519::public(key, curve, naming)
-            }
-            None => Err(ImportError::Algorithm(other)),
-        },
+    let key = info.subject_public_key.as_bytes();
+    let key = key.ok_or(ImportError::PUBLIC_KEY_FORM)?;
+    match Algorithm::of(&info.algorithm)? {
+        Algorithm::Rsa => rsa::public(key, naming),
+        Algorithm::Ec(curve) => ec::public(key, curve, naming),
+        Algorithm::Curve25519(curve) => curve25519::public(key, curve, naming),
     }
 }
 
-/// SHA-1 of the public key's bits inside `SubjectPublicKeyInfo` DER: the key identifier of RFC 5280 section 4.2.1.2,
-/// method 1. A name, not a protection: nothing rests on SHA-1 here.
+/// The key identifier of RFC 5280 section 4.2.1.2, method 1: SHA-1 of the public key's bits inside
+/// `SubjectPublicKeyInfo` DER. It is only a name, so that the weakness of SHA-1 does not matter.
 pub(super) fn key_identifier(der: &[u8]) -> Result<Vec<u8>, ImportError> {
     let info = SubjectPublicKeyInfoRef::from_der(der).map_err(ImportError::der(WHAT))?;
     let digest = digest::digest(
@@ -47,7 +37,7 @@ pub(super) fn key_identifier(der: &[u8]) -> Result<Vec<u8>, ImportError> {
     Ok(digest.as_ref().to_vec())
 }
 
-/// The DER of a public key; `key` is what its algorithm puts into the BIT STRING.
+/// `SubjectPublicKeyInfo` DER; `key` is the content of the BIT STRING.
 pub(super) fn encode(
     oid: ObjectIdentifier,
     parameters: Option<AnyRef<'_>>,

@@ -1,52 +1,50 @@
-//! How much key derivation one file may cost.
+//! The limit on key derivation for one file.
 
 use std::num::NonZeroU32;
 
-use super::error::{Fault, ImportError};
+use pkcs8::ObjectIdentifier;
 
-/// What is left of the rounds of key derivation that one file may cost, which its writer chose. The attack this
-/// stops: a small file that keeps the machine busy for days.
+use super::error::{Container, Fault, ImportError};
+
+/// The rounds of key derivation that one file may still use. The writer of the file chooses the rounds; the limit stops
+/// a small file that keeps the machine busy for days.
 pub(super) struct Work {
     left: u64,
-    /// What to do about a file that asks for more.
-    advice: &'static str,
+    /// The part of the file that is being decrypted, for errors.
+    pub(super) container: Container,
 }
 
 impl Work {
-    /// Some seconds. Writers ask for 2,048 (openssl) to 600,000 (OWASP's advice) rounds for each part.
+    /// Takes some seconds. Writers use 2,048 (openssl) to 600,000 (OWASP's advice) rounds for each part.
     pub(super) const MAX_ROUNDS: u64 = 10_000_000;
 
-    /// All of it.
+    /// The limit for one file.
     pub(super) fn new() -> Self {
         Self::of(Self::MAX_ROUNDS)
     }
 
-    /// So much of it: fuzzers have no seconds to give.
+    /// A lower limit, for fuzzing.
     pub(super) fn of(rounds: u64) -> Self {
         Self {
             left: rounds.min(Self::MAX_ROUNDS),
-            advice: "",
+            container: Container::Pkcs8,
         }
     }
 
-    /// What to say of a part that asks for more than is left.
-    pub(super) fn advise(&mut self, advice: &'static str) {
-        self.advice = advice;
+    /// The error of an algorithm that is not supported.
+    pub(super) fn unsupported(&self, algorithm: ObjectIdentifier) -> ImportError {
+        ImportError::Cipher(algorithm, self.container)
     }
 
-    /// Takes `rounds`, before they are done.
+    /// Counts `rounds`, before they are run.
     pub(super) fn spend(&mut self, rounds: u64) -> Result<NonZeroU32, ImportError> {
         self.left = self
             .left
             .checked_sub(rounds)
-            .ok_or(ImportError::Work(Self::MAX_ROUNDS, self.advice))?;
+            .ok_or(ImportError::Work(Self::MAX_ROUNDS, self.container))?;
         u32::try_from(rounds)
             .ok()
             .and_then(NonZeroU32::new)
-            .ok_or(ImportError::Der {
-                what: "key derivation",
-                fault: Fault::Value,
-                offset: None,
-            })
+            .ok_or(ImportError::fault("key derivation", Fault::Value))
     }
 }

@@ -162,7 +162,7 @@ fn the_table_of_forms_is_true() {
             fs::copy(&path, store.path("KEYFILE")).unwrap();
             let out = look_at(&store, "KEYFILE").fails(FAILED);
             let said = &out.stderr;
-            if said.contains("which is not imported") || said.contains("which is not read") {
+            if said.contains("cannot be imported") || said.contains("which is not supported") {
                 let said = hint(&out).replace(" KEYFILE", " FILE");
                 assert!(told.contains(&said), "{path:?} is not in the table: {said}");
             }

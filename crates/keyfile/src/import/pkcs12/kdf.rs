@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use slotfs_object::secret::SecretBytes;
 
-/// What the derived bytes are for (appendix B.3).
+/// The use of the derived bytes (appendix B.3).
 #[derive(Clone, Copy)]
 pub(in super::super) enum Purpose {
     Key = 1,
@@ -13,12 +13,12 @@ pub(in super::super) enum Purpose {
     Mac = 3,
 }
 
-/// How often the digest is run through for so many bytes, in blocks of `rounds` each.
+/// How many times `rounds` digests are computed to derive `size` bytes.
 pub(in super::super) fn blocks(algorithm: &digest::Algorithm, size: usize) -> u64 {
     size.div_ceil(algorithm.output_len()) as u64
 }
 
-/// `size` bytes from a password as [`super::super::password::Password::bmp`] gives it.
+/// Derives `size` bytes; `password` is a form of [`super::super::password::Password::bmp`].
 pub(in super::super) fn derive(
     algorithm: &'static digest::Algorithm,
     purpose: Purpose,
@@ -29,7 +29,7 @@ pub(in super::super) fn derive(
 ) -> SecretBytes {
     let block = algorithm.block_len();
     let diversifier = vec![purpose as u8; block];
-    // Both repeated to whole blocks.
+    // Salt and password are repeated to whole blocks.
     let sizes = [salt, password.bytes()].map(|part| part.len().div_ceil(block) * block);
     let mut input = SecretBytes::new(vec![0; sizes[0] + sizes[1]]);
     let (salts, passwords) = input.bytes_mut().split_at_mut(sizes[0]);

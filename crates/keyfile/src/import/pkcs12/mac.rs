@@ -1,69 +1,42 @@
-//! The MAC of a PKCS#12 store: whether the password is right and the store whole (RFC 7292 section 4 and appendix B).
+//! The MAC of a PKCS#12 store (RFC 7292 section 4 and appendix B), which detects a wrong password or a damaged store.
 
-use aws_lc_rs::{digest, hmac};
+use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY as SHA1, SHA224, SHA256, SHA384, SHA512};
+use aws_lc_rs::hmac::{
+    self, HMAC_SHA1_FOR_LEGACY_USE_ONLY as HMAC_SHA1, HMAC_SHA224, HMAC_SHA256, HMAC_SHA384,
+    HMAC_SHA512,
+};
 use pkcs8::ObjectIdentifier;
 use x509_cert::der::Tag;
 
-use super::super::elements::Elements;
-use super::super::error::{Container, Fault, ImportError};
+use super::super::elements::{Elements, oid};
+use super::super::error::{Fault, ImportError};
 use super::super::password::Password;
-use super::super::pbes2;
+use super::super::pbes2::Pbkdf2;
 use super::super::work::Work;
 use super::kdf::{Purpose, derive};
 use slotfs_object::secret::{SecretBytes, wipe_stack};
 
-/// Digests: their identifiers, and both things the library does with them.
+/// Digests, and the library's algorithms for the key derivation and for the MAC.
 const DIGESTS: &[(ObjectIdentifier, &digest::Algorithm, hmac::Algorithm)] = &[
-    (
-        ObjectIdentifier::new_unwrap("1.3.14.3.2.26"),
-        &digest::SHA1_FOR_LEGACY_USE_ONLY,
-        hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
-    ),
-    (
-        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.4"),
-        &digest::SHA224,
-        hmac::HMAC_SHA224,
-    ),
-    (
-        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1"),
-        &digest::SHA256,
-        hmac::HMAC_SHA256,
-    ),
-    (
-        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2"),
-        &digest::SHA384,
-        hmac::HMAC_SHA384,
-    ),
-    (
-        ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3"),
-        &digest::SHA512,
-        hmac::HMAC_SHA512,
-    ),
+    (oid("1.3.14.3.2.26"), &SHA1, HMAC_SHA1),
+    (oid("2.16.840.1.101.3.4.2.4"), &SHA224, HMAC_SHA224),
+    (oid("2.16.840.1.101.3.4.2.1"), &SHA256, HMAC_SHA256),
+    (oid("2.16.840.1.101.3.4.2.2"), &SHA384, HMAC_SHA384),
+    (oid("2.16.840.1.101.3.4.2.3"), &SHA512, HMAC_SHA512),
 ];
 
-const PBMAC1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.14");
+const PBMAC1: ObjectIdentifier = oid("1.2.840.113549.1.5.14");
 
-/// What PBMAC1 may use: RFC 8018 appendix B.1.
+/// The MACs of PBMAC1 (RFC 8018 appendix B.1).
 const HMACS: &[(ObjectIdentifier, hmac::Algorithm)] = &[
-    (
-        ObjectIdentifier::new_unwrap("1.2.840.113549.2.8"),
-        hmac::HMAC_SHA224,
-    ),
-    (
-        ObjectIdentifier::new_unwrap("1.2.840.113549.2.9"),
-        hmac::HMAC_SHA256,
-    ),
-    (
-        ObjectIdentifier::new_unwrap("1.2.840.113549.2.10"),
-        hmac::HMAC_SHA384,
-    ),
-    (
-        ObjectIdentifier::new_unwrap("1.2.840.113549.2.11"),
-        hmac::HMAC_SHA512,
-    ),
+    (oid("1.2.840.113549.2.8"), HMAC_SHA224),
+    (oid("1.2.840.113549.2.9"), HMAC_SHA256),
+    (oid("1.2.840.113549.2.10"), HMAC_SHA384),
+    (oid("1.2.840.113549.2.11"), HMAC_SHA512),
 ];
 
-/// Checks the MAC over `safe`; `mac` are the elements of `MacData`. Leaves of the password the form that is right.
+/// Checks the MAC over `safe`; `mac` holds the elements of `MacData`. Of the forms of the password, only the right one
+/// is kept.
 pub(super) fn verify(
     mut mac: Elements<'_>,
     safe: &[u8],
@@ -78,11 +51,11 @@ pub(super) fn verify(
         algorithm.end()?;
         let tag = info.next(Tag::OctetString)?;
         info.end()?;
-        // The salt and rounds that follow are there for readers of the other kind.
+        // The salt and rounds of `MacData` have no meaning here.
         return verify_pbmac1(parameters, safe, tag, password.bytes, work);
     }
     let Some(&(_, digest, hmac)) = DIGESTS.iter().find(|row| row.0 == oid) else {
-        return Err(ImportError::Cipher(oid, Container::Pkcs12));
+        return Err(work.unsupported(oid));
     };
     if !algorithm.is_finished() {
         algorithm.next(Tag::Null)?;
@@ -96,23 +69,19 @@ pub(super) fn verify(
         false => mac.number()?,
     };
     mac.end()?;
-    let mut right = None;
     for (index, form) in password.bmp()?.iter().enumerate() {
         let rounds = work.spend(rounds)?.get();
         let size = digest.output_len();
         let key = derive(digest, Purpose::Mac, form, salt, rounds, size);
-        let outcome = hmac::verify(&hmac::Key::new(hmac, key.bytes()), safe, tag);
-        wipe_stack();
-        if outcome.is_ok() {
-            right = Some(index);
-            break;
+        if is_right(hmac, &key, safe, tag) {
+            password.settle(index);
+            return Ok(());
         }
     }
-    password.settle(right.ok_or(ImportError::Password)?);
-    Ok(())
+    Err(ImportError::Password)
 }
 
-/// PBMAC1 of RFC 9579: PBKDF2 of the password as it was given, then HMAC.
+/// PBMAC1 of RFC 9579: PBKDF2 of the password as given, then HMAC.
 fn verify_pbmac1(
     mut parameters: Elements<'_>,
     safe: &[u8],
@@ -120,47 +89,27 @@ fn verify_pbmac1(
     password: &SecretBytes,
     work: &mut Work,
 ) -> Result<(), ImportError> {
-    let mut derivation = parameters.sequence()?;
+    let derivation = parameters.sequence()?;
     let mut scheme = parameters.sequence()?;
     parameters.end()?;
-    let kdf = derivation.oid()?;
-    if kdf != pbes2::PBKDF2 {
-        return Err(ImportError::Cipher(kdf, Container::Pkcs12));
-    }
+    let derivation = Pbkdf2::read(derivation, work)?;
     let oid = scheme.oid()?;
     let Some(&(_, hmac)) = HMACS.iter().find(|row| row.0 == oid) else {
-        return Err(ImportError::Cipher(oid, Container::Pkcs12));
+        return Err(work.unsupported(oid));
     };
-    let mut size = derivation.clone().sequence()?;
-    size.next(Tag::OctetString)?;
-    size.number()?;
-    // Section 5: the length must be there. Of less than 20 bytes it is an attack on whoever takes the MAC for one.
-    let size = match size.number()? {
-        size @ 20..=64 => size as usize,
-        _ => {
-            return Err(ImportError::Der {
-                what: "MAC's key length",
-                fault: Fault::Value,
-                offset: None,
-            });
-        }
+    // Section 5: the length must be present. A short key would allow an attacker to forge the MAC.
+    let Some(size @ 20..=64) = derivation.key_bytes else {
+        return Err(ImportError::fault("MAC's key length", Fault::Value));
     };
-    let mut key = SecretBytes::new(vec![0; size]);
-    pbes2::pbkdf2(derivation, password, work, Container::Pkcs12, &mut key)?;
-    let outcome = hmac::verify(&hmac::Key::new(hmac, key.bytes()), safe, tag);
-    wipe_stack();
-    outcome.map_err(|_| ImportError::Password)
+    let key = derivation.derive(size as usize, password, work)?;
+    match is_right(hmac, &key, safe, tag) {
+        true => Ok(()),
+        false => Err(ImportError::Password),
+    }
 }
 
-#[cfg(any(test, feature = "fuzzing"))]
-/// The tag over `safe` by SHA-256, one round and the salt 7, for [`crate::fuzzing`].
-pub(in super::super) fn tag(safe: &[u8], password: &SecretBytes) -> Option<Vec<u8>> {
-    let password = Password::new(password);
-    let form = password.bmp().ok()?.first()?;
-    let key = derive(&digest::SHA256, Purpose::Mac, form, &[7], 1, 32);
-    Some(
-        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.bytes()), safe)
-            .as_ref()
-            .to_vec(),
-    )
+fn is_right(algorithm: hmac::Algorithm, key: &SecretBytes, safe: &[u8], tag: &[u8]) -> bool {
+    let outcome = hmac::verify(&hmac::Key::new(algorithm, key.bytes()), safe, tag);
+    wipe_stack();
+    outcome.is_ok()
 }

@@ -1,4 +1,4 @@
-//! Files under a password: `tests/keys/encrypted`, all under the password x.
+//! Encrypted files: `tests/keys/encrypted`, all with the password x.
 
 use super::*;
 use crate::export::{Exported, export};
@@ -26,7 +26,7 @@ fn plain(name: &str) -> Object {
     import(&SecretBytes::new(content), None, &Naming::default()).unwrap()
 }
 
-/// Without the id, which a store's objects get.
+/// Whether two objects are equal except for the id, which objects of a store get.
 fn same(one: &Object, other: &Object) -> bool {
     let without = |object: &Object| {
         let mut attributes = object.attributes.clone();
@@ -109,7 +109,7 @@ fn a_store_is_its_key_and_certificates() {
     }
 }
 
-/// "" as two zero bytes and as none, in the MAC and in each cipher's key.
+/// The empty password as two zero bytes and as no bytes, for the MAC and for each cipher.
 #[test]
 fn an_empty_password_opens_what_has_one_or_none() {
     let files = files(&directory().join("empty"));
@@ -133,8 +133,8 @@ fn an_empty_password_opens_what_has_one_or_none() {
 
 #[test]
 fn what_is_not_imported_of_a_store_is_named_and_the_rest_is() {
-    let secret = "it is a secret key, which is not imported";
-    let dsa = "keys of algorithm DSA are not imported";
+    let secret = "a secret key cannot be imported";
+    let dsa = "keys of algorithm DSA are not supported";
     for (name, classes, left_out) in [
         (
             "java-secret-and-ec.p12",
@@ -167,7 +167,7 @@ fn what_is_not_imported_of_a_store_is_named_and_the_rest_is() {
     let refused = open(&SecretBytes::new(file), "xxxxxx").unwrap_err();
     assert_eq!(
         refused.to_string(),
-        format!("the PKCS#12 store holds nothing that is imported: entry 1: {secret}")
+        format!("the PKCS#12 store holds nothing that can be imported: entry 1: {secret}")
     );
     assert!(refused.hint().unwrap().contains("-type aes"));
 }
@@ -186,7 +186,7 @@ fn an_id_that_is_given_is_the_keys_and_its_certificates() {
     assert!(objects.iter().all(|object| object.label() == "imported"));
 }
 
-/// Every private key's public half is what openssl made of it.
+/// The public half of every private key is the one that openssl wrote.
 #[test]
 fn public_halves_are_those_of_openssl() {
     let mut seen = 0;
@@ -224,47 +224,47 @@ fn bad_files_are_refused_for_what_is_wrong_with_them() {
     let files = files(&directory().join("bad"));
     for (says, names) in [
         (
-            "the file is protected by scrypt, which is not read",
+            "the file is protected with scrypt, which is not supported",
             &["pkcs8-scrypt.der"][..],
         ),
         (
-            "the file is protected by MD5 and DES (PBES1), which is not read",
+            "the file is protected with MD5 and DES (PBES1), which is not supported",
             &["pkcs8-pbe-md5-des.der"],
         ),
         (
-            "the file is protected by SHA-1 and DES (PBES1), which is not read",
+            "the file is protected with SHA-1 and DES (PBES1), which is not supported",
             &["pkcs8-pbe-sha1-des.der"],
         ),
         (
-            "the file is protected by RC4, which is not read",
+            "the file is protected with RC4, which is not supported",
             &["pkcs8-pbe-sha1-rc4-128.der", "rc4.p12"],
         ),
         (
-            "the file is protected by RC2, which is not read",
+            "the file is protected with RC2, which is not supported",
             &["pkcs8-pbe-sha1-rc2-128.der", "pkcs8-rc2.der", "rc2.p12"],
         ),
         (
-            "the file is protected by DES, which is not read",
+            "the file is protected with DES, which is not supported",
             &["pkcs8-des.der"],
         ),
         (
-            "the MAC's key length holds a number or date that cannot be there",
+            "the MAC's key length holds an invalid number or date",
             &["pbmac1-short-key.p12"],
         ),
         (
-            "the file is protected by Camellia, which is not read",
+            "the file is protected with Camellia, which is not supported",
             &["pkcs8-camellia.der"],
         ),
         (
-            "the file is protected by RC2 of 40 bits, which is not read",
+            "the file is protected with 40-bit RC2, which is not supported",
             &["legacy.p12"],
         ),
         (
-            "the file is a PKCS#12 store without a MAC, which is not imported",
+            "a PKCS#12 store without a MAC cannot be imported",
             &["no-mac.p12"],
         ),
         (
-            "the password does not open the file: it is another one, or the file is damaged",
+            "the password is wrong, or the file is damaged",
             &[
                 "pkcs8-ciphertext-empty.der",
                 "pkcs8-ciphertext-of-17-bytes.der",
@@ -276,7 +276,7 @@ fn bad_files_are_refused_for_what_is_wrong_with_them() {
             ],
         ),
         (
-            "the file asks for more than 10000000 rounds of key derivation",
+            "the file needs more than 10000000 rounds of key derivation",
             &[
                 "pkcs8-rounds-10000001.der",
                 "pkcs8-rounds-2147483648.der",
@@ -288,7 +288,7 @@ fn bad_files_are_refused_for_what_is_wrong_with_them() {
             ],
         ),
         (
-            "the key derivation holds a number or date that cannot be there",
+            "the key derivation holds an invalid number or date",
             &["pkcs8-rounds-0.der"],
         ),
     ] {
@@ -307,11 +307,11 @@ fn bad_files_are_refused_for_what_is_wrong_with_them() {
 #[test]
 fn another_password_opens_nothing() {
     for (name, content) in files(&directory()) {
-        // What NSS and GnuTLS derive keys by takes a second each time.
+        // The key derivation of NSS and GnuTLS files takes a second each time.
         let slow = name.starts_with("nss") || name.starts_with("gnutls");
         for password in &["", "X", "x ", "xx"][..if slow { 1 } else { 4 }] {
             let error = open(&content, password).unwrap_err();
-            // Without a MAC, one wrong password in 256 looks like a key that is none.
+            // Without a MAC, one wrong password in 256 gives right padding and invalid DER.
             let told = matches!(error, ImportError::Password | ImportError::Der { .. });
             assert!(told, "{name} {password:?}: {error}");
         }
@@ -323,7 +323,7 @@ fn another_password_opens_nothing() {
 
 #[test]
 fn cut_short_or_changed_is_refused() {
-    // What other programs derive keys by takes a second each time.
+    // The key derivation of other programs takes a second each time.
     let quickly = |file: &SecretBytes| {
         let password = SecretBytes::from(b"x".as_slice());
         fuzzing::import_quickly(file, None, &Naming::default(), Some(&password))
@@ -346,8 +346,7 @@ fn cut_short_or_changed_is_refused() {
             let mut changed = content.clone();
             changed.bytes_mut()[index] ^= 0x10;
             match quickly(&changed) {
-                // A store's MAC leaves no byte of it unprotected but its own numbers; PBMAC1 has a salt that is not
-                // used.
+                // The MAC of a store protects every byte except the MAC's own numbers; the salt beside PBMAC1 is unused.
                 Ok(_) if name.ends_with(".p12") && !name.starts_with("pbmac1") => {
                     panic!("{name} {index}")
                 }

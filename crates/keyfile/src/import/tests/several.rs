@@ -147,11 +147,11 @@ fn what_one_block_fails_by_names_it() {
         ),
         (
             "second-without-begin.pem",
-            "block 2 (line 23): a BEGIN or END line of PEM is malformed, or does not stand on a line of its own",
+            "block 2 (line 23): a PEM BEGIN or END line is malformed, or not on a line of its own",
         ),
         (
             "second-of-another-kind.pem",
-            "block 2 (line 13): the file is a certificate request, which is not imported",
+            "block 2 (line 13): a certificate request cannot be imported",
         ),
         (
             "second-damaged.pem",
@@ -159,11 +159,11 @@ fn what_one_block_fails_by_names_it() {
         ),
         (
             "third-of-unknown-label.pem",
-            "block 3 (line 25): the file is a PEM block of a label that slotfs does not know, which is not imported",
+            "block 3 (line 25): a PEM block with an unknown label cannot be imported",
         ),
         (
             "second-encrypted-traditional.pem",
-            "block 2 (line 13): the private key is encrypted in the traditional way by AES-256-CBC, which is not read",
+            "block 2 (line 13): the private key is encrypted in OpenSSL's traditional format with AES-256-CBC, which is not supported",
         ),
     ]);
     let files = files(&directory().join("bad"));
