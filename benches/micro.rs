@@ -65,7 +65,7 @@ impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
-        let hsm = Arc::new(Hsm::open_or_create(&path).unwrap());
+        let hsm = Hsm::open_or_create(&path).unwrap();
         let (domain, password) = (
             domain(),
             Secret::from(SecretBytes::from(b"correct horse".as_slice())),
@@ -87,10 +87,10 @@ impl Fixture {
                 replaces: None,
             })
             .unwrap();
-            hsm.login(slot, Role::Co, &password).unwrap();
+            hsm.partition(slot).login(Role::Co, &password).unwrap();
         }
         let keys: Vec<Object> = (0..OBJECTS).map(|_| key()).collect();
-        wait(|done| hsm.add_all(SLOT, &keys, done)).unwrap();
+        wait(|done| hsm.partition(SLOT).add_all(&keys, done)).unwrap();
         Self {
             _folder: folder,
             hsm,
@@ -98,7 +98,11 @@ impl Fixture {
     }
 
     fn blob(&self, handle: u32) -> Vec<u8> {
-        let found = self.hsm.find(SLOT, Handle::new(handle).unwrap()).unwrap();
+        let found = self
+            .hsm
+            .partition(SLOT)
+            .find(Handle::new(handle).unwrap())
+            .unwrap();
         self.hsm.seal(found.id).unwrap().1.bytes().to_vec()
     }
 }
@@ -114,7 +118,17 @@ fn store_put(bencher: Bencher<'_, '_>) {
             fixture.blob(next)
         })
         .bench_local_values(|blob| {
-            wait(|done| fixture.hsm.import(OTHER, Wish::Any, blob, None, done)).unwrap()
+            wait(|done| {
+                fixture.hsm.import(
+                    fixture.hsm.partition(OTHER).id().unwrap(),
+                    None,
+                    (Wish::Any, String::new()),
+                    blob,
+                    None,
+                    done,
+                )
+            })
+            .unwrap()
         });
 }
 
@@ -125,7 +139,11 @@ fn store_lookup(bencher: Bencher<'_, '_>) {
     let mut next = 0;
     bencher.bench_local(|| {
         next = next % OBJECTS + 1;
-        fixture.hsm.find(SLOT, Handle::new(next).unwrap()).unwrap()
+        fixture
+            .hsm
+            .partition(SLOT)
+            .find(Handle::new(next).unwrap())
+            .unwrap()
     });
 }
 
@@ -133,7 +151,7 @@ fn store_lookup(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn store_get(bencher: Bencher<'_, '_>) {
     let fixture = Fixture::new();
-    let ids = fixture.hsm.object_ids(SLOT).unwrap();
+    let ids = fixture.hsm.partition(SLOT).object_ids().unwrap();
     let mut next = 0;
     bencher.bench_local(|| {
         next = (next + 1) % ids.len();
@@ -148,6 +166,6 @@ fn readdir_512(bencher: Bencher<'_, '_>) {
     let mut after = 0;
     bencher.bench_local(|| {
         after = (after + 512) % (OBJECTS - 512);
-        fixture.hsm.list(SLOT, after, 512).unwrap()
+        fixture.hsm.partition(SLOT).list(after, 512).unwrap()
     });
 }

@@ -100,9 +100,9 @@ const TRASH_EVERY: Duration = Duration::from_secs(2);
 fn log_in(hsm: &Hsm, logins: Vec<(SlotId, Role, SecretBytes)>) -> Result<()> {
     for (slot, role, shown) in logins {
         if KeyShare::looks_like(shown.bytes()) {
-            hsm.present(slot, role, &shown)?;
+            hsm.partition(slot).present(role, &shown)?;
         } else {
-            hsm.login(slot, role, &Secret::Password(shown))?;
+            hsm.partition(slot).login(role, &Secret::Password(shown))?;
         }
     }
     Ok(())
@@ -137,7 +137,7 @@ pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
     mountpoint::must_not_hide(&plan.store, &mountpoint)?;
     limits::try_out()?;
 
-    let hsm = Arc::new(open(&plan)?);
+    let hsm = open(&plan)?;
     if let Some(time) = plan.options.share_timeout {
         hsm.forget_shares_after(time);
     }
@@ -280,7 +280,7 @@ fn wait_for_end(queue: &mpsc::Receiver<Event>, hsm: &Hsm) -> io::Result<()> {
     Ok(())
 }
 
-fn open(plan: &Plan) -> Result<Hsm> {
+fn open(plan: &Plan) -> Result<Arc<Hsm>> {
     match Hsm::open(&plan.store, Access::ReadWrite) {
         Err(error) if error.is_read_only_store() && plan.options.read_only => {
             Ok(Hsm::open(&plan.store, Access::ReadOnly)?)

@@ -115,11 +115,11 @@ impl Inner {
 
     /// The blobs of a slot changed: a remembered size would cut a copy short.
     fn slot_changed(&self, slot: crate::object::SlotId) {
-        if self.hsm.session(slot).is_err() {
+        if self.hsm.partition(slot).session().is_err() {
             self.staging.clear(slot);
             self.aliases.clear(slot);
         }
-        let ids = self.hsm.object_ids(slot).unwrap_or_default();
+        let ids = self.hsm.partition(slot).object_ids().unwrap_or_default();
         self.forget_objects(&ids);
         // Also of those that are there no more.
         self.forget_objects(&self.files.opened_rows(slot));
@@ -142,7 +142,9 @@ impl<T, F: FnOnce(Result<T>) + Send + 'static> Done<T> for F {}
 impl Inner {
     /// Writes down that a blob written as `name` was refused before its slot was asked.
     fn note_refusal(&self, slot: SlotId, name: &str, source: Option<Source>, why: &Error) {
-        self.hsm.note_refusal(slot, name, source, &why.reason());
+        self.hsm
+            .partition(slot)
+            .note_refusal(name, source, &why.reason());
     }
 }
 

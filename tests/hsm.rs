@@ -38,7 +38,7 @@ impl Fixture {
     /// Slots 0, 1, ... of one domain with these policies, logged in, with one AES key each in slot 0.
     fn new(policies: &[Policies]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let hsm = Arc::new(Hsm::open_or_create(&folder.path().join("store.db")).unwrap());
+        let hsm = Hsm::open_or_create(&folder.path().join("store.db")).unwrap();
         let domain = DomainKey::from_pem(new_key_file().unwrap().bytes()).unwrap();
         for (number, policies) in (0..).zip(policies) {
             let slot = SlotId(number);
@@ -58,7 +58,7 @@ impl Fixture {
                 replaces: None,
             })
             .unwrap();
-            hsm.login(slot, Role::Co, &password()).unwrap();
+            hsm.partition(slot).login(Role::Co, &password()).unwrap();
         }
         Self { folder, hsm }
     }
@@ -73,12 +73,12 @@ impl Fixture {
             id: Vec::new(),
         };
         let object = generate_secret_key(SecretKeyType::Aes, 256, &naming).unwrap();
-        let arrived: Arrived = wait(|done| self.hsm.add(slot, &object, done)).unwrap();
+        let arrived: Arrived = wait(|done| self.hsm.partition(slot).add(&object, done)).unwrap();
         arrived.handle
     }
 
     fn seal(&self, slot: SlotId, handle: Handle) -> Result<Vec<u8>, Error> {
-        let found = self.hsm.find(slot, handle)?;
+        let found = self.hsm.partition(slot).find(handle)?;
         self.hsm
             .seal(found.id)
             .map(|(_, blob)| blob.bytes().to_vec())
@@ -86,7 +86,10 @@ impl Fixture {
 
     fn import(&self, slot: SlotId, blob: &[u8]) -> Result<Arrived, Error> {
         wait(|done| {
-            self.hsm.import(slot, Wish::Any, blob.to_vec(), None, done);
+            let partition = self.hsm.partition(slot).id().unwrap();
+            let wish = (Wish::Any, Wish::Any.to_string());
+            self.hsm
+                .import(partition, None, wish, blob.to_vec(), None, done);
         })
     }
 
@@ -99,12 +102,12 @@ impl Fixture {
             .unwrap()
             .execute_batch(change)
             .unwrap();
-        let hsm = Arc::new(Hsm::open(&path, Access::ReadWrite).unwrap());
+        let hsm = Hsm::open(&path, Access::ReadWrite).unwrap();
         Self { folder, hsm }
     }
 
     fn login(&self, slot: u32, role: Role) -> Result<(), Error> {
-        self.hsm.login(SlotId(slot), role, &password())
+        self.hsm.partition(SlotId(slot)).login(role, &password())
     }
 }
 
@@ -153,7 +156,7 @@ fn policy_4_off_keeps_secret_keys_in_at_open_and_out_at_the_verdict() {
             ..
         })
     ));
-    assert!(fixture.hsm.find(SlotId(1), kept).is_ok());
+    assert!(fixture.hsm.partition(SlotId(1)).find(kept).is_ok());
 }
 
 #[test]
@@ -164,7 +167,8 @@ fn a_full_slot_takes_no_more_and_loses_nothing() {
     }
     let naming = Naming::default();
     let object = generate_secret_key(SecretKeyType::Aes, 128, &naming).unwrap();
-    let full: Result<Arrived, Error> = wait(|done| fixture.hsm.add(SlotId(0), &object, done));
+    let full: Result<Arrived, Error> =
+        wait(|done| fixture.hsm.partition(SlotId(0)).add(&object, done));
     assert!(matches!(
         full,
         Err(Error::Slot {
@@ -172,7 +176,7 @@ fn a_full_slot_takes_no_more_and_loses_nothing() {
             ..
         })
     ));
-    assert_eq!(fixture.hsm.usage(SlotId(0)).unwrap().0, 100);
+    assert_eq!(fixture.hsm.partition(SlotId(0)).usage().unwrap().0, 100);
 }
 
 #[test]
@@ -193,7 +197,10 @@ fn a_field_in_clear_that_was_changed_is_noticed_at_login() {
         let fixture = Fixture::new(&[Policies::default()]).tamper(change);
         let login = fixture.login(0, Role::Co);
         assert!(matches!(login, Err(error) if error.is_damage()), "{change}");
-        assert!(fixture.hsm.session(SlotId(0)).is_err(), "{change}");
+        assert!(
+            fixture.hsm.partition(SlotId(0)).session().is_err(),
+            "{change}"
+        );
     }
 }
 
@@ -253,7 +260,7 @@ fn a_damaged_row_fails_alone_and_is_named() {
         }
         let fixture = fixture.tamper(change);
         fixture.login(0, Role::Co).unwrap();
-        let object = fixture.hsm.list(SlotId(0), 2, 1).unwrap()[0]
+        let object = fixture.hsm.partition(SlotId(0)).list(2, 1).unwrap()[0]
             .clone()
             .unwrap();
         let damaged = fixture.hsm.seal(object.id).unwrap_err();
@@ -267,13 +274,17 @@ fn a_listing_that_is_not_whole_is_an_error() {
     for _ in 0..3 {
         fixture.add_key(SlotId(0));
     }
-    fixture.hsm.check_listing(SlotId(0)).unwrap();
+    fixture.hsm.partition(SlotId(0)).check_listing().unwrap();
     // As when the index by handle lost an entry.
     let fixture = fixture.tamper("UPDATE usage SET objects = 4");
     fixture.login(0, Role::Co).unwrap();
-    let damaged = fixture.hsm.check_listing(SlotId(0)).unwrap_err();
+    let damaged = fixture
+        .hsm
+        .partition(SlotId(0))
+        .check_listing()
+        .unwrap_err();
     assert_eq!(damaged.outcome().errno, libc::EIO);
-    let contents = fixture.hsm.contents(SlotId(0), |_| {});
+    let contents = fixture.hsm.partition(SlotId(0)).contents(|_| {});
     assert!(matches!(contents, Err(error) if error.is_damage()));
 }
 
@@ -314,22 +325,33 @@ fn ten_wrong_passwords_lock_the_role_and_a_right_one_before_forgets_them() {
     let wrong = Secret::from(SecretBytes::from(b"wrong horse".as_slice()));
     let slot = SlotId(0);
     for _ in 0..9 {
-        let refused = fixture.hsm.login(slot, Role::Co, &wrong).unwrap_err();
+        let refused = fixture
+            .hsm
+            .partition(slot)
+            .login(Role::Co, &wrong)
+            .unwrap_err();
         assert_eq!(refused.outcome().errno, libc::EKEYREJECTED);
     }
     fixture.login(0, Role::Co).unwrap();
     for _ in 0..9 {
-        fixture.hsm.login(slot, Role::Co, &wrong).unwrap_err();
+        fixture
+            .hsm
+            .partition(slot)
+            .login(Role::Co, &wrong)
+            .unwrap_err();
     }
     // Counted in the store: another process counts on.
     let path = fixture.path();
     let again = Hsm::open(&path, Access::ReadWrite).unwrap();
-    let locked = again.login(slot, Role::Co, &wrong).unwrap_err();
+    let locked = again.partition(slot).login(Role::Co, &wrong).unwrap_err();
     assert_eq!(locked.outcome().errno, libc::EKEYREVOKED);
-    let locked = again.login(slot, Role::Co, &password()).unwrap_err();
+    let locked = again
+        .partition(slot)
+        .login(Role::Co, &password())
+        .unwrap_err();
     assert_eq!(locked.outcome().errno, libc::EKEYREVOKED);
     // The other role is not locked.
-    again.login(slot, Role::Po, &password()).unwrap();
+    again.partition(slot).login(Role::Po, &password()).unwrap();
 }
 
 #[test]
@@ -338,7 +360,7 @@ fn a_slot_initialised_elsewhere_is_logged_out_here() {
     let slot = SlotId(0);
     let key = fixture.add_key(slot);
     let elsewhere = Hsm::open(&fixture.path(), Access::ReadWrite).unwrap();
-    let there = elsewhere.slot(slot).unwrap();
+    let there = elsewhere.partition(slot).row().unwrap();
     elsewhere
         .init_partition(NewPartition {
             serial: new_serial().unwrap(),
@@ -359,7 +381,7 @@ fn a_slot_initialised_elsewhere_is_logged_out_here() {
     // Even before it is noticed, nothing is stored under the old key.
     let naming = Naming::default();
     let object = generate_secret_key(SecretKeyType::Aes, 128, &naming).unwrap();
-    let late: Result<Arrived, Error> = wait(|done| fixture.hsm.add(slot, &object, done));
+    let late: Result<Arrived, Error> = wait(|done| fixture.hsm.partition(slot).add(&object, done));
     assert!(matches!(
         late,
         Err(Error::Slot {
@@ -373,7 +395,7 @@ fn a_slot_initialised_elsewhere_is_logged_out_here() {
         .on_change(move |slot| sender.send(slot).unwrap());
     fixture.hsm.refresh().unwrap();
     assert_eq!(changed.try_iter().collect::<Vec<_>>(), [slot]);
-    let gone = fixture.hsm.find(slot, key).unwrap_err();
+    let gone = fixture.hsm.partition(slot).find(key).unwrap_err();
     assert!(matches!(
         gone,
         Error::Slot {
@@ -392,8 +414,9 @@ fn a_list_meets_an_object_that_claims_anothers_identity() {
     let mut other = object.clone();
     let label = Attribute::Text("another".into());
     other.attributes.insert(CKA_LABEL, label);
-    let add =
-        |slot, object| -> Arrived { wait(|done| fixture.hsm.add(slot, object, done)).unwrap() };
+    let add = |slot, object| -> Arrived {
+        wait(|done| fixture.hsm.partition(slot).add(object, done)).unwrap()
+    };
     let clash = add(from, &object).handle;
     let there = add(to, &other).handle;
     let good = fixture.add_key(from);
@@ -401,7 +424,8 @@ fn a_list_meets_an_object_that_claims_anothers_identity() {
     let mut existing = Vec::new();
     fixture
         .hsm
-        .check_existing(from, to, &Selection::All, |handle, outcome| {
+        .partition(from)
+        .check_existing(to, &Selection::All, |handle, outcome| {
             existing.push((handle, outcome.is_ok()));
         })
         .unwrap();
@@ -410,8 +434,8 @@ fn a_list_meets_an_object_that_claims_anothers_identity() {
     let list = Selection::These(vec![good, clash]);
     fixture
         .hsm
+        .partition(from)
         .clone_list(
-            from,
             to,
             &list,
             || false,
@@ -433,8 +457,8 @@ fn a_list_meets_an_object_that_claims_anothers_identity() {
         already: false,
     };
     assert_eq!(outcomes, [(good, Ok(stored)), (clash, Err(libc::EEXIST))]);
-    assert_eq!(fixture.hsm.usage(to).unwrap().0, 2);
-    assert!(fixture.hsm.find(to, there).is_ok());
+    assert_eq!(fixture.hsm.partition(to).usage().unwrap().0, 2);
+    assert!(fixture.hsm.partition(to).find(there).is_ok());
 }
 
 /// Whoever holds the domain's key can seal anything under any identity: a source is named only where its content is the
@@ -449,10 +473,11 @@ fn an_object_with_anothers_identity_is_not_said_to_come_from_it() {
     forged.attributes.insert(CKA_LABEL, label);
     // Whoever forges an object writes its date as well.
     forged.created_secs = 1;
-    let add =
-        |slot, object| -> Arrived { wait(|done| fixture.hsm.add(slot, object, done)).unwrap() };
+    let add = |slot, object| -> Arrived {
+        wait(|done| fixture.hsm.partition(slot).add(object, done)).unwrap()
+    };
     let (genuine, there) = (add(slots[0], &object).handle, add(slots[1], &forged).handle);
-    let of = |slot, handle| fixture.hsm.find(slot, handle).unwrap();
+    let of = |slot, handle| fixture.hsm.partition(slot).find(handle).unwrap();
     let first = of(slots[0], genuine).id;
     let blob = fixture.seal(slots[1], there).unwrap();
     let clones = || fixture.hsm.journal().text(Some(slots[2]));
@@ -503,7 +528,8 @@ fn what_a_header_no_longer_names_is_not_used() {
 
     let fixture = Fixture::new(&[Policies::default()]).tamper(&copy("credentials"));
     let hsm = &fixture.hsm;
-    hsm.change_secret(SlotId(0), Role::Co, &password(), &new, false)
+    hsm.partition(SlotId(0))
+        .change_secret(Role::Co, &password(), &new, false)
         .unwrap();
     let fixture =
         fixture.tamper("DELETE FROM credentials; INSERT INTO credentials SELECT * FROM old;");
@@ -517,21 +543,27 @@ fn what_a_header_no_longer_names_is_not_used() {
     fixture.login(0, Role::Po).unwrap();
     fixture
         .hsm
-        .add_domain(SlotId(0), &key(), "second", false)
+        .partition(SlotId(0))
+        .add_domain(&key(), "second", false)
         .unwrap();
     let fixture = fixture.tamper(&copy("domains"));
     fixture.login(0, Role::Po).unwrap();
-    fixture.hsm.delete_domain(SlotId(0), "second").unwrap();
+    fixture
+        .hsm
+        .partition(SlotId(0))
+        .delete_domain("second")
+        .unwrap();
     let fixture = fixture.tamper("INSERT OR IGNORE INTO domains SELECT * FROM old;");
     fixture.login(0, Role::Po).unwrap();
-    let session = fixture.hsm.session(SlotId(0)).unwrap();
+    let session = fixture.hsm.partition(SlotId(0)).session().unwrap();
     assert_eq!(session.domains().len(), 1);
     // Nor does the row come back with the next change.
     fixture
         .hsm
-        .change_domain(SlotId(0), "primary", Some("first"), false)
+        .partition(SlotId(0))
+        .change_domain("primary", Some("first"), false)
         .unwrap();
-    let labels = fixture.hsm.domain_labels(SlotId(0)).unwrap();
+    let labels = fixture.hsm.partition(SlotId(0)).domain_labels().unwrap();
     assert_eq!(labels, ["first"]);
 
     let fixture = Fixture::new(&[Policies::default()]).tamper(&copy("slots"));
@@ -539,7 +571,8 @@ fn what_a_header_no_longer_names_is_not_used() {
     let policy = slotfs::hsm::Policy::FailedLogins;
     fixture
         .hsm
-        .change_policies(SlotId(0), &[(policy, 3)])
+        .partition(SlotId(0))
+        .change_policies(&[(policy, 3)])
         .unwrap();
     let fixture = fixture.tamper(
         "UPDATE slots SET policies = (SELECT policies FROM old WHERE old.slot = slots.slot);",
@@ -560,9 +593,10 @@ fn a_reset_password_makes_old_copies_of_a_credential_useless() {
     let new = Secret::from(SecretBytes::from(b"another horse".as_slice()));
     fixture
         .hsm
-        .reset_secret(slot, Role::Co, &new, &password(), false)
+        .partition(slot)
+        .reset_secret(Role::Co, &new, &password(), false)
         .unwrap();
-    fixture.hsm.login(slot, Role::Co, &new).unwrap();
+    fixture.hsm.partition(slot).login(Role::Co, &new).unwrap();
     assert_eq!(fixture.seal(slot, key).unwrap(), blob);
     let fixture =
         fixture.tamper("DELETE FROM credentials; INSERT INTO credentials SELECT * FROM old;");
@@ -586,13 +620,14 @@ fn a_damaged_row_survives_a_reset_as_damaged() {
     let new = Secret::from(SecretBytes::from(b"another horse".as_slice()));
     let reset = |force| {
         let hsm = &fixture.hsm;
-        hsm.reset_secret(slot, Role::Co, &new, &password(), force)
+        hsm.partition(slot)
+            .reset_secret(Role::Co, &new, &password(), force)
     };
     let refused = reset(false).unwrap_err();
     assert!(refused.is_damage(), "{refused}");
     fixture.login(0, Role::Co).unwrap();
     assert_eq!(reset(true).unwrap().damaged, 1);
-    fixture.hsm.login(slot, Role::Co, &new).unwrap();
+    fixture.hsm.partition(slot).login(Role::Co, &new).unwrap();
     assert!(fixture.seal(slot, good).is_ok());
     assert_eq!(
         fixture.seal(slot, bad).unwrap_err().outcome().errno,
@@ -613,7 +648,11 @@ fn a_damaged_slot_locks_nobody_out_who_has_the_password() {
         }
         let wrong = Secret::from(SecretBytes::from(b"wrong horse".as_slice()));
         for _ in 0..10 {
-            fixture.hsm.login(SlotId(0), Role::Co, &wrong).unwrap_err();
+            fixture
+                .hsm
+                .partition(SlotId(0))
+                .login(Role::Co, &wrong)
+                .unwrap_err();
         }
         let login = fixture.login(0, Role::Co);
         assert!(
@@ -642,8 +681,11 @@ fn keys(count: usize) -> impl Iterator<Item = slotfs::object::Object> {
 fn a_slot_that_changes_while_keys_are_generated() {
     let it = Fixture::new(&[Policies::default()]);
     let slot = SlotId(0);
-    let elsewhere = Arc::new(Hsm::open(&it.path(), Access::ReadWrite).unwrap());
-    elsewhere.login(slot, Role::Po, &password()).unwrap();
+    let elsewhere = Hsm::open(&it.path(), Access::ReadWrite).unwrap();
+    elsewhere
+        .partition(slot)
+        .login(Role::Po, &password())
+        .unwrap();
     let mut domains = 0;
     let groups = keys(90).enumerate().map(|(index, key)| {
         // Before the first batch is handed over, and while it is written.
@@ -651,14 +693,16 @@ fn a_slot_that_changes_while_keys_are_generated() {
             domains += 1;
             let domain = DomainKey::from_pem(new_key_file().unwrap().bytes()).unwrap();
             elsewhere
-                .add_domain(slot, &domain, &format!("more {domains}"), false)
+                .partition(slot)
+                .add_domain(&domain, &format!("more {domains}"), false)
                 .unwrap();
         }
         Ok::<_, Error>(vec![key])
     });
     let mut told = Vec::new();
     it.hsm
-        .add_list(slot, groups, 512, |added| {
+        .partition(slot)
+        .add_list(groups, 512, |added| {
             for group in added {
                 let [there] = group.stored.unwrap()[..] else {
                     panic!("one object, one place");
@@ -670,9 +714,9 @@ fn a_slot_that_changes_while_keys_are_generated() {
         .unwrap();
     assert_eq!(told.len(), 90);
     for (ouid, handle) in told {
-        assert_eq!(it.hsm.object(slot, handle).unwrap().ouid, ouid);
+        assert_eq!(it.hsm.partition(slot).object(handle).unwrap().ouid, ouid);
     }
-    assert_eq!(it.hsm.usage(slot).unwrap().0, 90);
+    assert_eq!(it.hsm.partition(slot).usage().unwrap().0, 90);
 }
 
 /// The slot is made anew under the list: what was told before is all there was, and the list ends with the reason.
@@ -680,19 +724,22 @@ fn a_slot_that_changes_while_keys_are_generated() {
 fn a_slot_made_anew_while_keys_are_generated() {
     let it = Fixture::new(&[Policies::default()]);
     let slot = SlotId(0);
-    let elsewhere = Arc::new(Hsm::open(&it.path(), Access::ReadWrite).unwrap());
-    elsewhere.login(slot, Role::Po, &password()).unwrap();
+    let elsewhere = Hsm::open(&it.path(), Access::ReadWrite).unwrap();
+    elsewhere
+        .partition(slot)
+        .login(Role::Po, &password())
+        .unwrap();
     let groups = keys(90).enumerate().map(|(index, key)| {
         if index == 70 {
-            elsewhere.delete_partition(slot).unwrap();
+            elsewhere.partition(slot).delete().unwrap();
         }
         Ok::<_, Error>(vec![key])
     });
     let mut failed = 0;
-    let outcome = it.hsm.add_list(slot, groups, 512, |added| {
+    let outcome = it.hsm.partition(slot).add_list(groups, 512, |added| {
         failed += added.iter().filter(|it| it.stored.is_err()).count();
         std::ops::ControlFlow::Continue(())
     });
     assert!(outcome.is_err() || failed > 0);
-    assert!(it.hsm.find(slot, handle(1)).is_err());
+    assert!(it.hsm.partition(slot).find(handle(1)).is_err());
 }

@@ -44,8 +44,7 @@ impl Kept {
         *self.active.lock().unwrap_or_else(PoisonError::into_inner) = Some(slot);
     }
 
-    fn keep(&self, hsm: Hsm) -> Arc<Hsm> {
-        let hsm = Arc::new(hsm);
+    fn keep(&self, hsm: Arc<Hsm>) -> Arc<Hsm> {
         *self.hsm.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&hsm));
         hsm
     }
@@ -144,9 +143,9 @@ impl<'a> Console<'a> {
     }
 
     /// What the shell has open, up to date with what other processes did; else what `open` opens.
-    fn opened(&self, open: impl FnOnce() -> Result<Hsm>) -> Result<Arc<Hsm>> {
+    fn opened(&self, open: impl FnOnce() -> Result<Arc<Hsm>>) -> Result<Arc<Hsm>> {
         let Some(kept) = self.kept else {
-            return open().map(Arc::new);
+            return open();
         };
         match kept.hsm() {
             Some(hsm) => {
@@ -190,7 +189,7 @@ impl<'a> Console<'a> {
     /// As [`Self::secret_for`] and [`Hsm::login`].
     pub fn login(&self, hsm: &Hsm, slot: SlotId, roles: &[Role]) -> Result<()> {
         match self.secret_for(hsm, slot, roles)? {
-            Some((role, secret)) => Ok(hsm.login(slot, role, &secret)?),
+            Some((role, secret)) => Ok(hsm.partition(slot).login(role, &secret)?),
             None => Ok(()),
         }
     }
@@ -208,9 +207,9 @@ impl<'a> Console<'a> {
         slot: SlotId,
         roles: &[Role],
     ) -> Result<Option<(Role, Secret)>> {
-        hsm.slot(slot)?;
+        hsm.partition(slot).row()?;
         let first = roles.first().copied().unwrap_or(Role::Co);
-        if let Ok(session) = hsm.session(slot) {
+        if let Ok(session) = hsm.partition(slot).session() {
             return match session.role() {
                 role if roles.contains(&role) => Ok(None),
                 role => Err(SlotError::RoleNeeded {

@@ -64,7 +64,7 @@ fn shown(console: &Console<'_>, slot: SlotId, role: Role) -> Result<Vec<SecretBy
         return Ok(vec![password]);
     }
     let hsm = console.open_to_look()?;
-    match hsm.login_kind(slot, role)? {
+    match hsm.partition(slot).login_kind(role)? {
         SlotKind::Quorum => Ok(console.shares(&hsm, slot, role)?.texts),
         kind @ SlotKind::Password if console.share_files(slot, role).next().is_some() => {
             Err(SlotError::OtherAuthentication(kind).at(slot).into())

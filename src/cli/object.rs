@@ -123,7 +123,7 @@ fn show_object(console: &Console<'_>, handle: Handle, slot: Option<SlotId>) -> R
     let hsm = console.open_to_look()?;
     let slot = console.slot(&hsm, slot)?;
     console.login(&hsm, slot, &[Role::Co, Role::Cu])?;
-    let object = hsm.object(slot, handle)?;
+    let object = hsm.partition(slot).object(handle)?;
     if console.json() {
         output::print_json(&json!({
             "slot": slot.0,

@@ -150,7 +150,7 @@ fn contents(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
     let mut rows = Vec::new();
     let mut documents = Vec::new();
     let mut damaged: Option<Error> = None;
-    let whole = hsm.contents(slot, |row| {
+    let whole = hsm.partition(slot).contents(|row| {
         let (class, key_type, label) = match &row.object {
             Ok(object) => (
                 class_name(object.class),

@@ -75,7 +75,7 @@ impl Console<'_> {
     pub(super) fn secret(&self, hsm: &Hsm, slot: SlotId, role: Role) -> Result<Secret> {
         match self.secret_on_file(hsm, slot, role)? {
             Some(secret) => Ok(secret),
-            None if hsm.login_kind(slot, role)? == SlotKind::Quorum => {
+            None if hsm.partition(slot).login_kind(role)? == SlotKind::Quorum => {
                 self.shares(hsm, slot, role).map(|shown| shown.secret)
             }
             None => self.password(slot, role).map(Secret::Password),
@@ -89,7 +89,7 @@ impl Console<'_> {
         slot: SlotId,
         role: Role,
     ) -> Result<Option<Secret>> {
-        let kind = hsm.login_kind(slot, role)?;
+        let kind = hsm.partition(slot).login_kind(role)?;
         let other = SlotError::OtherAuthentication(kind).at(slot).into();
         match kind {
             SlotKind::Password if self.share_files(slot, role).next().is_some() => Err(other),

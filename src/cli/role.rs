@@ -130,11 +130,11 @@ struct Given {
 
 impl New {
     fn read(self, hsm: &Hsm, slot: SlotId, role: Role) -> Result<Given> {
-        let row = hsm.slot(slot)?;
+        let row = hsm.partition(slot).row()?;
         let kind = row.kind;
         let password = match (kind, self.newpw, self.newpasswordfile, self.shares.shares) {
             (SlotKind::Quorum, None, None, Some(folder)) => {
-                let roles = hsm.roles(slot)?;
+                let roles = hsm.partition(slot).roles()?;
                 let before = |whose| roles.iter().find(|it| it.role == whose)?.quorum;
                 let quorum = self
                     .shares
@@ -202,10 +202,14 @@ impl Verb {
 fn list(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
     let hsm = console.open_to_look()?;
     let slot = console.slot(&hsm, slot)?;
-    let logged_in = hsm.session(slot).ok().map(|session| session.role());
+    let logged_in = hsm
+        .partition(slot)
+        .session()
+        .ok()
+        .map(|session| session.role());
     let mut rows = Vec::new();
     let mut documents = Vec::new();
-    for state in hsm.roles(slot)? {
+    for state in hsm.partition(slot).roles()? {
         let role = state.role;
         rows.push(vec![
             role.to_string(),
@@ -239,8 +243,8 @@ fn login(console: &Console<'_>, whose: &Whose, password: Option<String>) -> Resu
     let hsm = console.open()?;
     let slot = console.slot(&hsm, whose.slot)?;
     let role = whose.name;
-    hsm.slot(slot)?;
-    if let Ok(session) = hsm.session(slot) {
+    hsm.partition(slot).row()?;
+    if let Ok(session) = hsm.partition(slot).session() {
         let already = SlotError::AlreadyLoggedIn {
             role: session.role(),
             wanted: role,
@@ -251,7 +255,7 @@ fn login(console: &Console<'_>, whose: &Whose, password: Option<String>) -> Resu
         Some(password) => SecretBytes::new(password.into_bytes()).into(),
         None => console.secret(&hsm, slot, role)?,
     };
-    hsm.login(slot, role, &secret)?;
+    hsm.partition(slot).login(role, &secret)?;
     if console.json() {
         output::print_json(&json!({ "slot": slot.0, "role": role.to_string() }));
     }
@@ -261,7 +265,7 @@ fn login(console: &Console<'_>, whose: &Whose, password: Option<String>) -> Resu
 fn logout(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
     let hsm = console.open()?;
     let slot = console.slot(&hsm, slot)?;
-    if !hsm.logout(slot) {
+    if !hsm.partition(slot).logout() {
         return Err(SlotError::NotLoggedIn.at(slot).into());
     }
     if console.json() {
@@ -276,14 +280,15 @@ fn init(console: &Console<'_>, whose: &Whose, new: New) -> Result<Ended> {
     let role = whose.name;
     console.login(&hsm, slot, hsm::makers(role))?;
     if hsm
-        .roles(slot)?
+        .partition(slot)
+        .roles()?
         .iter()
         .any(|it| it.role == role && it.initialized)
     {
         return Err(SlotError::RoleExists(role).at(slot).into());
     }
     let mut new = new.read(&hsm, slot, role)?;
-    let made = hsm.init_role(slot, role, &new.secret);
+    let made = hsm.partition(slot).init_role(role, &new.secret);
     Issued::settle(&mut new.issued, made)?;
     done(console, slot, role, new.issued);
     Ok(Ended::WithResult)
@@ -299,7 +304,7 @@ fn changepw(
     let hsm = console.open()?;
     let slot = console.slot(&hsm, whose.slot)?;
     let role = whose.name;
-    let kind = hsm.login_kind(slot, role)?;
+    let kind = hsm.partition(slot).login_kind(role)?;
     let old = match (old, kind) {
         (Some(_), SlotKind::Quorum) => {
             return Err(SlotError::OtherAuthentication(kind).at(slot).into());
@@ -308,7 +313,9 @@ fn changepw(
         (None, _) => console.secret(&hsm, slot, role)?,
     };
     let mut new = new.read(&hsm, slot, role)?;
-    let changed = hsm.change_secret(slot, role, &old, &new.secret, force);
+    let changed = hsm
+        .partition(slot)
+        .change_secret(role, &old, &new.secret, force);
     let reissued = Issued::settle(&mut new.issued, changed)?;
     done(console, slot, role, new.issued);
     if kind == SlotKind::Quorum && !console.json() {
@@ -333,7 +340,8 @@ fn resetpw(console: &Console<'_>, whose: &Whose, new: New, force: bool) -> Resul
     let role = whose.name;
     hsm::check_resettable(slot, role)?;
     let there: Vec<Role> = hsm
-        .roles(slot)?
+        .partition(slot)
+        .roles()?
         .iter()
         .filter(|it| it.initialized)
         .map(|it| it.role)
@@ -352,7 +360,9 @@ fn resetpw(console: &Console<'_>, whose: &Whose, new: New, force: bool) -> Resul
         ))?;
     }
     let mut new = new.read(&hsm, slot, role)?;
-    let reset = hsm.reset_secret(slot, role, &new.secret, &po, force);
+    let reset = hsm
+        .partition(slot)
+        .reset_secret(role, &new.secret, &po, force);
     let reset = Issued::settle(&mut new.issued, reset)?;
     let files = new.issued.map(|issued| issued.keep(console.json()));
     if console.json() {

@@ -32,7 +32,7 @@ impl Console<'_> {
     /// # Errors
     /// [`Error::SharesMissing`] when they are not enough and nobody can be asked, else as [`Hsm::gather`].
     pub(super) fn shares(&self, hsm: &Hsm, slot: SlotId, role: Role) -> Result<Shown> {
-        let mut gathering = hsm.gather(slot, role)?;
+        let mut gathering = hsm.partition(slot).gather(role)?;
         let mut texts = Vec::new();
         for path in self.share_files(slot, role) {
             if let Some(secret) = add(&mut gathering, &path, &mut texts) {

@@ -46,7 +46,7 @@ fn list(console: &Console<'_>) -> Result<Ended> {
     let mut outcome = Ok(());
     for it in slots {
         let damage = match (it.row, it.slot) {
-            (Ok(_), Some(slot)) => hsm.usage(slot).map(drop),
+            (Ok(_), Some(slot)) => hsm.partition(slot).usage().map(drop),
             (row, _) => row.map(drop),
         };
         // Each has a line of its own; the last is how the command ends.
@@ -79,7 +79,7 @@ fn inspected(hsm: &Hsm) -> Result<Vec<ListedSlot>> {
     let mut slots = hsm.slots()?;
     for it in &mut slots {
         if let (Ok(_), Some(slot)) = (&it.row, it.slot)
-            && let Err(error) = hsm.inspect(slot)
+            && let Err(error) = hsm.partition(slot).inspect()
             // Deleted since it was listed, it is not damaged.
             && error.is_damage()
         {
@@ -136,7 +136,7 @@ fn table_of(hsm: &Hsm, slots: &[ListedSlot]) -> Result<String> {
 
 /// Objects and bytes; `None` where their count is damaged.
 fn usage(hsm: &Hsm, slot: SlotId) -> Result<Option<(u64, u64)>> {
-    match hsm.usage(slot) {
+    match hsm.partition(slot).usage() {
         Ok(usage) => Ok(Some(usage)),
         Err(error) if error.is_damage() => Ok(None),
         Err(error) => Err(error.into()),
@@ -178,7 +178,7 @@ fn set(console: &Console<'_>, slot: SlotId) -> Result<Ended> {
             "'slot set' lasts as long as the shell; give --active-slot N to a single command, or set SLOTFS_ACTIVE_SLOT".into(),
         ));
     };
-    let row = console.open_to_look()?.slot(slot)?;
+    let row = console.open_to_look()?.partition(slot).row()?;
     kept.set_active(slot);
     if console.json() {
         output::print_json(&json!({ "slot": slot.0, "label": row.label }));

@@ -81,7 +81,7 @@ fn check(console: &Console<'_>, given: Vec<SlotId>, repair: bool) -> Result<Ende
     let slots: Vec<SlotId> = slots.into_iter().collect();
     if repair {
         for &slot in &slots {
-            match hsm.recount(slot) {
+            match hsm.partition(slot).recount() {
                 // The check says what is wrong besides.
                 Ok(_) => {}
                 Err(error) if error.is_damage() => output::tell_error(&error.into()),
@@ -120,7 +120,7 @@ fn check(console: &Console<'_>, given: Vec<SlotId>, repair: bool) -> Result<Ende
 
 /// Logs in where a password is on file, or can be asked for.
 fn login(console: &Console<'_>, hsm: &Hsm, slot: SlotId, ask: bool) -> Result<()> {
-    if hsm.session(slot).is_ok() {
+    if hsm.partition(slot).session().is_ok() {
         return Ok(());
     }
     let mut on_file = false;

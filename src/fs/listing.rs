@@ -59,7 +59,7 @@ impl Inner {
             | Node::Control(
                 Some(slot),
                 ControlFile::Objects | ControlFile::Identities | ControlFile::Trash,
-            ) => Ok(self.hsm.session(slot).map(drop)?),
+            ) => Ok(self.hsm.partition(slot).session().map(drop)?),
             _ => Ok(()),
         }
     }
@@ -99,7 +99,7 @@ impl Inner {
             Node::Slot(slot) => self.list_slot(slot, offset, &mut entries)?,
             Node::StagingFolder(id) => {
                 let place = self.folder(id)?;
-                let session = self.hsm.session(place.slot)?;
+                let session = self.hsm.partition(place.slot).session()?;
                 self.list_staged(&session, place, offset, &mut entries);
             }
             Node::Control(slot, ControlFile::Folder) => {
@@ -138,7 +138,7 @@ impl Inner {
     }
 
     fn list_slot(&self, slot: SlotId, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
-        let session = self.hsm.session(slot)?;
+        let session = self.hsm.partition(slot).session()?;
         let objects = self.handles_after(slot, offset)?;
         let all = objects.len() < AT_ONCE;
         entries.extend(objects.into_iter().filter_map(|object| match object {
@@ -158,7 +158,7 @@ impl Inner {
             self.list_staged(&session, Place { slot, folder }, offset, entries);
             // What can be listed is listed first: an error takes the place of the end.
             if entries.is_empty() {
-                self.hsm.check_listing(slot)?;
+                self.hsm.partition(slot).check_listing()?;
             }
         }
         Ok(())
@@ -184,7 +184,7 @@ impl Inner {
 
     /// In the order of handles too: an offset has no room for an identity.
     fn list_identities(&self, slot: SlotId, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
-        let session = self.hsm.session(slot)?;
+        let session = self.hsm.partition(slot).session()?;
         let objects = self.handles_after(slot, offset)?;
         let all = objects.len() < AT_ONCE;
         entries.extend(objects.into_iter().filter_map(|object| match object {
@@ -203,8 +203,8 @@ impl Inner {
             let folder = Folder::Identities;
             self.list_staged(&session, Place { slot, folder }, offset, entries);
             if entries.is_empty() {
-                self.hsm.check_identities(slot)?;
-                self.hsm.check_listing(slot)?;
+                self.hsm.partition(slot).check_identities()?;
+                self.hsm.partition(slot).check_listing()?;
             }
         }
         Ok(())
@@ -212,10 +212,10 @@ impl Inner {
 
     /// In the order of rows, whose numbers are offsets as they are.
     fn list_trash(&self, slot: SlotId, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
-        let session = self.hsm.session(slot)?;
+        let session = self.hsm.partition(slot).session()?;
         let after = offset.saturating_sub(FIRST_HANDLE).cast_signed();
         let mut nameless = None;
-        for trashed in self.hsm.list_trash(slot, after, AT_ONCE)? {
+        for trashed in self.hsm.partition(slot).list_trash(after, AT_ONCE)? {
             let (name, id, attr) = match trashed {
                 Ok(trashed) => (
                     trashed.name,
@@ -261,7 +261,7 @@ impl Inner {
 
     fn handles_after(&self, slot: SlotId, offset: u64) -> Result<Vec<Read<ObjectFile>>> {
         match u32::try_from(offset.saturating_sub(FIRST_HANDLE)) {
-            Ok(after) => Ok(self.hsm.list(slot, after, AT_ONCE)?),
+            Ok(after) => Ok(self.hsm.partition(slot).list(after, AT_ONCE)?),
             Err(_) => Ok(Vec::new()),
         }
     }
@@ -272,13 +272,13 @@ impl Inner {
         offset: u64,
         entries: &mut Vec<Listed>,
     ) -> Result<()> {
-        let has_smk = |slot| matches!(self.hsm.smk_file(slot), Ok(Some(_)));
+        let has_smk = |slot| matches!(self.hsm.partition(slot).smk_file(), Ok(Some(_)));
         for row in ControlFile::listed(slot.is_some()) {
             if row.file == ControlFile::Smk && !slot.is_some_and(has_smk) {
                 continue;
             }
             let next = FIRST_HANDLE + 1 + u64::from(row.file.id());
-            let locked = slot.is_some_and(|slot| self.hsm.session(slot).is_err());
+            let locked = slot.is_some_and(|slot| self.hsm.partition(slot).session().is_err());
             if next > offset && (row.when_locked || !locked) {
                 let (attr, ttl) = self.getattr(Node::Control(slot, row.file))?;
                 entries.push(Listed {
@@ -293,7 +293,7 @@ impl Inner {
     }
 
     fn list_attributes(&self, slot: SlotId, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
-        let session = self.hsm.session(slot)?;
+        let session = self.hsm.partition(slot).session()?;
         // Those of a damaged one cannot be read; it is listed beside its blob.
         for object in self.handles_after(slot, offset)?.into_iter().flatten() {
             let mut attr = self.object_attr(&session, &object, Node::Attributes(object.id));
@@ -350,7 +350,7 @@ impl Inner {
                 Err(error) if slot.is_none() && error.is_damage() => continue,
                 Err(error) => return Err(error.into()),
             };
-            let (objects, bytes) = match self.hsm.usage(row.slot) {
+            let (objects, bytes) = match self.hsm.partition(row.slot).usage() {
                 Ok(usage) => usage,
                 Err(error) if slot.is_none() && error.is_damage() => continue,
                 Err(error) => return Err(error.into()),

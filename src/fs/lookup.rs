@@ -37,14 +37,14 @@ impl Inner {
                     .to_str()
                     .and_then(|name| name.parse().ok())
                     .ok_or(Error::NoSuchFile)?;
-                let object = self.hsm.find(slot, handle)?;
+                let object = self.hsm.partition(slot).find(handle)?;
                 self.getattr(Node::Attributes(object.id))
             }
             Node::StagingFolder(id) => self.lookup_staged(self.folder(id)?, name),
             Node::Control(Some(slot), ControlFile::Identities) => match IdentityName::parse(name) {
                 IdentityName::Ouid(ouid) => {
-                    let session = self.hsm.session(slot)?;
-                    let found = self.hsm.find_by_ouid(slot, ouid);
+                    let session = self.hsm.partition(slot).session()?;
+                    let found = self.hsm.partition(slot).find_by_ouid(ouid);
                     self.found_attr(&session, found, Node::Identity)
                 }
                 IdentityName::Staging(name) => {
@@ -56,14 +56,17 @@ impl Inner {
                     self.lookup_alias(Place { slot, folder }, name)
                 }
                 IdentityName::Other => {
-                    self.hsm.session(slot)?;
+                    self.hsm.partition(slot).session()?;
                     Err(Error::NoSuchFile)
                 }
             },
             Node::Control(Some(slot), ControlFile::Trash) => {
-                let session = self.hsm.session(slot)?;
+                let session = self.hsm.partition(slot).session()?;
                 let name: Option<TrashName> = name.to_str().and_then(|name| name.parse().ok());
-                let trashed = self.hsm.find_trashed(slot, name.ok_or(Error::NoSuchFile)?);
+                let trashed = self
+                    .hsm
+                    .partition(slot)
+                    .find_trashed(name.ok_or(Error::NoSuchFile)?);
                 self.found_trashed_attr(&session, trashed)
             }
             _ => Err(Error::NoSuchFile),
@@ -82,7 +85,7 @@ impl Inner {
     }
 
     pub(super) fn lookup_staged(&self, place: Place, name: &OsStr) -> Result<Seen> {
-        let session = self.hsm.session(place.slot)?;
+        let session = self.hsm.partition(place.slot).session()?;
         let staged = self.staging.find(place, name).ok_or(Error::NoSuchFile)?;
         Ok((self.staging_attr(&session, place, &staged), NO_TTL))
     }
@@ -100,8 +103,8 @@ impl Inner {
         match Name::parse(name) {
             Name::Hidden => self.getattr(Node::Control(Some(slot), ControlFile::Folder)),
             Name::Handle(handle) => {
-                let session = self.hsm.session(slot)?;
-                let found = self.hsm.find(slot, handle);
+                let session = self.hsm.partition(slot).session()?;
+                let found = self.hsm.partition(slot).find(handle);
                 self.found_attr(&session, found, Node::Object)
             }
             Name::Staging(name) => {
@@ -113,7 +116,7 @@ impl Inner {
                 self.lookup_alias(Place { slot, folder }, name)
             }
             Name::New | Name::Other => {
-                self.hsm.session(slot)?;
+                self.hsm.partition(slot).session()?;
                 Err(Error::NoSuchFile)
             }
         }
@@ -123,7 +126,7 @@ impl Inner {
     pub fn getattr(&self, node: Node) -> Result<Seen> {
         let store_time = time(self.hsm.created_secs());
         if let Some((place, staged)) = self.staged(node) {
-            let session = self.hsm.session(place.slot)?;
+            let session = self.hsm.partition(place.slot).session()?;
             let mut attr = self.staging_attr(&session, place, &staged);
             attr.ino = node.ino();
             return Ok((attr, NO_TTL));
@@ -146,14 +149,18 @@ impl Inner {
                 if let Some(slot) = slot
                     && !file.row().when_locked
                 {
-                    self.hsm.session(slot)?;
+                    self.hsm.partition(slot).session()?;
                 }
                 let mode = file.row().mode;
                 Ok(match (file.kind(), slot) {
                     (FileType::Directory, _) => (owner.folder(node, mode, store_time), TTL),
                     (_, Some(slot)) if file == ControlFile::Smk => {
                         // A V0 slot has none.
-                        let smk = self.hsm.smk_file(slot)?.ok_or(Error::NoSuchFile)?;
+                        let smk = self
+                            .hsm
+                            .partition(slot)
+                            .smk_file()?
+                            .ok_or(Error::NoSuchFile)?;
                         (
                             owner.file(node, mode, smk.size, time(smk.time_secs)),
                             NO_TTL,
@@ -182,12 +189,12 @@ impl Inner {
                     },
                     Err(hsm::Error::ObjectDamaged(row)) => {
                         let slot = row.slot.ok_or(Error::Gone)?;
-                        let session = self.hsm.session(slot)?;
+                        let session = self.hsm.partition(slot).session()?;
                         return Ok((self.damaged_attr(&session, node), NO_TTL));
                     }
                     found => found?,
                 };
-                let session = self.hsm.session(object.slot)?;
+                let session = self.hsm.partition(object.slot).session()?;
                 Ok((self.object_attr(&session, &object, node), TTL))
             }
             Node::Trashed(id) => {
@@ -198,7 +205,9 @@ impl Inner {
                     Err(_) => None,
                 };
                 match slot {
-                    Some(slot) => self.found_trashed_attr(&*self.hsm.session(slot)?, trashed),
+                    Some(slot) => {
+                        self.found_trashed_attr(&*self.hsm.partition(slot).session()?, trashed)
+                    }
                     None => Err(trashed.err().map_or(Error::Gone, Error::from)),
                 }
             }
@@ -253,9 +262,9 @@ impl Inner {
     }
 
     fn slot_owner(&self, slot: SlotId) -> Result<Owner> {
-        Ok(match self.hsm.session(slot) {
+        Ok(match self.hsm.partition(slot).session() {
             Ok(session) => self.owner.of_slot(session.row()),
-            Err(_) => self.owner.of_slot(&self.hsm.slot(slot)?),
+            Err(_) => self.owner.of_slot(&self.hsm.partition(slot).row()?),
         })
     }
 

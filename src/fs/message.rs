@@ -62,10 +62,10 @@ impl Inner {
     /// A key share that is not the last one is taken and no login yet.
     fn log_in(&self, slot: SlotId, role: Role, message: &SecretBytes) -> Result<()> {
         // However the last login ended: its aliases ended with it.
-        if self.hsm.session(slot).is_err() {
+        if self.hsm.partition(slot).session().is_err() {
             self.aliases.clear(slot);
         }
-        let outcome = self.hsm.present(slot, role, message);
+        let outcome = self.hsm.partition(slot).present(role, message);
         match outcome {
             Ok(Presented::LoggedIn) => Stats::count(&self.stats.logins),
             Ok(Presented::Share { .. }) => {}
@@ -75,13 +75,17 @@ impl Inner {
     }
 
     fn take_smk(&self, slot: SlotId, message: &SecretBytes) -> Result<()> {
-        Ok(self.hsm.import_smk(slot, message.bytes()).map(drop)?)
+        Ok(self
+            .hsm
+            .partition(slot)
+            .import_smk(message.bytes())
+            .map(drop)?)
     }
 
     pub(super) fn logout(&self, slot: SlotId) {
         // Ids first: afterwards they cannot be listed, and the kernel must forget what it knows of them.
-        let ids = self.hsm.object_ids(slot).unwrap_or_default();
-        self.hsm.logout(slot);
+        let ids = self.hsm.partition(slot).object_ids().unwrap_or_default();
+        self.hsm.partition(slot).logout();
         self.staging.clear(slot);
         self.aliases.clear(slot);
         self.forget_objects(&ids);

@@ -134,7 +134,7 @@ fn password() -> Secret {
 impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let hsm = Arc::new(Hsm::open_or_create(&folder.path().join("store.db")).unwrap());
+        let hsm = Hsm::open_or_create(&folder.path().join("store.db")).unwrap();
         let key = || DomainKey::from_pem(new_key_file().unwrap().bytes()).unwrap();
         let (red, blue) = (key(), key());
         for slot in 0..SLOTS {
@@ -155,15 +155,17 @@ impl World {
                 replaces: None,
             })
             .unwrap();
-            hsm.login(SlotId(slot), Role::Co, &password()).unwrap();
+            hsm.partition(SlotId(slot))
+                .login(Role::Co, &password())
+                .unwrap();
         }
         let mut objects = Vec::new();
         for slot in [0, 2].map(SlotId) {
             for _ in 0..OBJECTS {
                 let naming = Naming::default();
                 let object = generate_secret_key(SecretKeyType::Aes, 256, &naming).unwrap();
-                let arrived = wait(|done| hsm.add(slot, &object, done)).unwrap();
-                let found = hsm.find(slot, arrived.handle).unwrap();
+                let arrived = wait(|done| hsm.partition(slot).add(&object, done)).unwrap();
+                let found = hsm.partition(slot).find(arrived.handle).unwrap();
                 objects.push((found.ouid, hsm.seal(found.id).unwrap().1.bytes().to_vec()));
             }
         }
@@ -185,7 +187,7 @@ impl World {
 
     fn reset(&self) {
         for slot in 0..SLOTS {
-            self.hsm.clear_partition(SlotId(slot)).unwrap();
+            self.hsm.partition(SlotId(slot)).clear().unwrap();
             self.inner.aliases.clear(SlotId(slot));
         }
     }
@@ -556,7 +558,8 @@ fn perform(world: &World, model: &mut Model, open: &mut Vec<FileHandle>, request
             assert_eq!(errno(looked), Err(libc::ENOKEY));
             world
                 .hsm
-                .login(SlotId(slot), Role::Co, &password())
+                .partition(SlotId(slot))
+                .login(Role::Co, &password())
                 .unwrap();
         }
     }

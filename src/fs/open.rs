@@ -30,7 +30,7 @@ impl Inner {
     /// Opens what exists; how the kernel is to treat it.
     pub fn open(&self, node: Node, flags: OpenFlags, pid: u32) -> Result<(FileHandle, FopenFlags)> {
         if let Some((place, Staged::File(file))) = self.staged(node) {
-            self.hsm.session(place.slot)?;
+            self.hsm.partition(place.slot).session()?;
             file.opened();
             return Ok((self.files.add(OpenFile::Staging(file)), DIRECT));
         }
@@ -64,7 +64,7 @@ impl Inner {
         match node {
             Node::Object(id) | Node::Identity(id) => {
                 let object = self.hsm.find_by_id(id)?;
-                self.hsm.may_write(object.slot)?;
+                self.hsm.partition(object.slot).may_write()?;
                 let wish = match node {
                     Node::Identity(_) => Wish::Identity(object.ouid),
                     _ => Wish::Handle(object.handle),
@@ -85,7 +85,7 @@ impl Inner {
             Node::Attributes(_) if writes => Err(Error::NotSupported { what: "write" }),
             Node::Attributes(id) => {
                 let (file, object) = self.hsm.open_object(id)?;
-                let partition = self.hsm.partition(file.slot)?;
+                let partition = self.hsm.partition(file.slot).id()?;
                 let mut text = String::new();
                 for (name, value) in show::attributes(&object) {
                     text.push_str(&format!("{name}: {value}\n"));
@@ -115,7 +115,7 @@ impl Inner {
                     let alias = incoming.alias.as_ref().map(|(id, _)| *id);
                     (incoming.slot, incoming.wish, alias)
                 };
-                self.hsm.may_write(slot)?;
+                self.hsm.partition(slot).may_write()?;
                 let again = Incoming::new(slot, wish, verdict_at(flags.0), false);
                 let file = self.add_incoming(again.over(Node::Incoming(file), pid), pid)?;
                 match alias {
@@ -137,9 +137,9 @@ impl Inner {
     ) -> Result<FileHandle> {
         match slot {
             Some(slot) if writes && file.takes_messages() => {
-                self.hsm.slot(slot)?;
+                self.hsm.partition(slot).row()?;
                 if file == ControlFile::Smk {
-                    self.hsm.may_write(slot)?;
+                    self.hsm.partition(slot).may_write()?;
                 }
                 let message = OpenFile::Message(slot, file, Mutex::new(Ok(())));
                 Ok(self.files.add(message))
@@ -149,7 +149,7 @@ impl Inner {
                 // Before the text: one that is of another partition then is never shown.
                 let partition = match file {
                     ControlFile::Contents | ControlFile::Smk => {
-                        slot.and_then(|slot| self.hsm.partition(slot).ok())
+                        slot.and_then(|slot| self.hsm.partition(slot).id().ok())
                     }
                     _ => None,
                 };
@@ -169,7 +169,7 @@ impl Inner {
     ) -> Result<(FileAttr, FileHandle)> {
         let (slot, wish) = match parent {
             Node::Slot(slot) => {
-                self.hsm.session(slot)?;
+                self.hsm.partition(slot).session()?;
                 let folder = Folder::Slot;
                 match Name::parse(name) {
                     Name::Handle(handle) => (slot, Wish::Handle(handle)),
@@ -185,7 +185,7 @@ impl Inner {
                 }
             }
             Node::Control(Some(slot), ControlFile::Identities) => {
-                self.hsm.session(slot)?;
+                self.hsm.partition(slot).session()?;
                 let folder = Folder::Identities;
                 match IdentityName::parse(name) {
                     IdentityName::Ouid(ouid) => (slot, Wish::Identity(ouid)),
@@ -216,7 +216,7 @@ impl Inner {
         flags: i32,
         pid: u32,
     ) -> Result<(FileAttr, FileHandle)> {
-        self.hsm.may_write(place.slot)?;
+        self.hsm.partition(place.slot).may_write()?;
         if name.len() > name::MOST_BYTES {
             return name::refuse(place.slot, name);
         }
@@ -224,7 +224,7 @@ impl Inner {
             .staging
             .create(place, name, pid, self.hsm.reserve_row())?;
         // Logged out meanwhile: what is staged was forgotten before this was there to be forgotten.
-        if let Err(error) = self.hsm.may_write(place.slot) {
+        if let Err(error) = self.hsm.partition(place.slot).may_write() {
             self.staging.remove_file(place, name, &file);
             return Err(error.into());
         }
@@ -234,20 +234,20 @@ impl Inner {
                 .map_err(|why| why.error(place.slot))?;
         }
         file.opened();
-        let session = self.hsm.session(place.slot)?;
+        let session = self.hsm.partition(place.slot).session()?;
         let attr = self.staging_attr(&session, place, &Staged::File(Arc::clone(&file)));
         Ok((attr, self.files.add(OpenFile::Staging(file))))
     }
 
     fn open_incoming(&self, slot: SlotId, wish: Wish, flags: i32, pid: u32) -> Result<FileHandle> {
-        self.hsm.may_write(slot)?;
+        self.hsm.partition(slot).may_write()?;
         let exclusive = flags & libc::O_EXCL != 0;
         let incoming = Incoming::new(slot, wish, verdict_at(flags), exclusive);
         self.add_incoming(incoming, pid)
     }
 
     pub(super) fn add_incoming(&self, incoming: Incoming, pid: u32) -> Result<FileHandle> {
-        let partition = self.hsm.partition(incoming.slot)?;
+        let partition = self.hsm.partition(incoming.slot).id()?;
         let incoming = incoming.belonging_to(partition);
         self.files.add_incoming(incoming, pid, |dropped, why| {
             self.note_refusal(dropped.slot, &dropped.called(), dropped.source(), &why);

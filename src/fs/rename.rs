@@ -105,7 +105,7 @@ impl Inner {
     pub fn mkdir(&self, parent: Node, name: &OsStr, pid: u32) -> Result<Node> {
         match self.spot(parent, name, "mkdir")? {
             Spot::Staged(place, name) if !matches!(place.folder, Folder::Staging(_)) => {
-                self.hsm.may_write(place.slot)?;
+                self.hsm.partition(place.slot).may_write()?;
                 let id = self.staging.create_folder(place, &name, pid)?;
                 Ok(Node::StagingFolder(id))
             }
@@ -117,7 +117,7 @@ impl Inner {
     pub fn rmdir(&self, parent: Node, name: &OsStr) -> Result<()> {
         match self.spot(parent, name, "rmdir")? {
             Spot::Staged(place, name) if !matches!(place.folder, Folder::Staging(_)) => {
-                self.hsm.may_write(place.slot)?;
+                self.hsm.partition(place.slot).may_write()?;
                 self.staging.remove_folder(place, &name)
             }
             _ => Err(Error::NotSupported { what: "rmdir" }),
@@ -127,15 +127,15 @@ impl Inner {
     /// unlink(2): an object goes to the trash, what is in the trash for good.
     pub fn unlink(self: &Arc<Self>, parent: Node, name: &OsStr, done: impl Done<()>) {
         let spot = self.spot(parent, name, "unlink").and_then(|spot| {
-            self.hsm.may_write(spot.slot())?;
+            self.hsm.partition(spot.slot()).may_write()?;
             Ok(spot)
         });
         match spot {
             Ok(Spot::Object(slot, wish)) => self.unlink_object(slot, wish, done),
-            Ok(Spot::Trashed(slot, name)) => match self.hsm.find_trashed(slot, name) {
+            Ok(Spot::Trashed(slot, name)) => match self.hsm.partition(slot).find_trashed(name) {
                 Ok(trashed) => self.hsm.destroy_trashed(&trashed, told(done)),
                 Err(hsm::Error::ObjectDamaged(row)) => {
-                    self.hsm.destroy_damaged(slot, row, told(done));
+                    self.hsm.partition(slot).destroy_damaged(row, told(done));
                 }
                 Err(error) => done(Err(error.into())),
             },
@@ -157,7 +157,10 @@ impl Inner {
                     inner.forget_objects(&[id]);
                     done(outcome);
                 };
-                return self.hsm.destroy_damaged(slot, row, told(destroyed));
+                return self
+                    .hsm
+                    .partition(slot)
+                    .destroy_damaged(row, told(destroyed));
             }
             Err(error) => return done(Err(error)),
         };
@@ -168,14 +171,16 @@ impl Inner {
             }
             done(outcome.map(drop));
         };
-        self.hsm.remove(slot, object.handle, told(removed));
+        self.hsm
+            .partition(slot)
+            .remove(object.handle, told(removed));
     }
 
     /// The object of that name.
     fn named(&self, slot: SlotId, wish: Wish) -> Result<ObjectFile> {
         match wish {
-            Wish::Handle(handle) => Ok(self.hsm.find(slot, handle)?),
-            Wish::Identity(ouid) => Ok(self.hsm.find_by_ouid(slot, ouid)?),
+            Wish::Handle(handle) => Ok(self.hsm.partition(slot).find(handle)?),
+            Wish::Identity(ouid) => Ok(self.hsm.partition(slot).find_by_ouid(ouid)?),
             Wish::Any => Err(Error::NoSuchFile),
         }
     }
@@ -193,8 +198,8 @@ impl Inner {
         let spots = (|| {
             let from = self.spot(from, name, "rename")?;
             let to = self.spot(to_node, newname, "rename")?.into_target();
-            self.hsm.may_write(from.slot())?;
-            self.hsm.may_write(to.slot())?;
+            self.hsm.partition(from.slot()).may_write()?;
+            self.hsm.partition(to.slot()).may_write()?;
             if !flags.difference(RenameFlags::RENAME_NOREPLACE).is_empty() {
                 return name::refuse(to.slot(), newname);
             }
@@ -225,7 +230,7 @@ impl Inner {
             Ok((Spot::Trashed(from, name), Spot::Trashed(to, new)))
                 if (from, name) == (to, new) =>
             {
-                let there = self.hsm.find_trashed(from, name);
+                let there = self.hsm.partition(from).find_trashed(name);
                 done(there.map(drop).map_err(Error::from));
             }
             Ok((Spot::Alias(place, name), to)) => {
@@ -260,18 +265,22 @@ impl Inner {
         wish: Wish,
         done: impl Done<()>,
     ) {
-        let found = self.hsm.find_trashed(slot, name).and_then(|trashed| {
-            wish.check(slot, trashed.object.ouid)?;
-            let want = match wish {
-                Wish::Handle(handle) => Some(handle),
-                _ => match self.hsm.find(slot, name.handle) {
-                    Err(error) if error.is_no_such_object() => Some(name.handle),
-                    // Also where the one that has it is damaged.
-                    _ => None,
-                },
-            };
-            Ok((trashed, want))
-        });
+        let found = self
+            .hsm
+            .partition(slot)
+            .find_trashed(name)
+            .and_then(|trashed| {
+                wish.check(slot, trashed.object.ouid)?;
+                let want = match wish {
+                    Wish::Handle(handle) => Some(handle),
+                    _ => match self.hsm.partition(slot).find(name.handle) {
+                        Err(error) if error.is_no_such_object() => Some(name.handle),
+                        // Also where the one that has it is damaged.
+                        _ => None,
+                    },
+                };
+                Ok((trashed, want))
+            });
         match found {
             Ok((trashed, want)) => {
                 let inner = Arc::clone(self);
@@ -299,7 +308,7 @@ impl Inner {
         done: impl Done<()>,
     ) {
         // Before the file is looked for: it is of this partition, or gone.
-        let partition = match self.hsm.partition(to) {
+        let partition = match self.hsm.partition(to).id() {
             Ok(partition) => partition,
             Err(error) => return done(Err(error.into())),
         };
@@ -335,7 +344,7 @@ impl Inner {
         let row = file.take_row();
         let wish = (wish, wish.to_string());
         self.hsm
-            .import_for(partition, row, wish, blob, None, move |outcome| {
+            .import(partition, row, wish, blob, None, move |outcome| {
                 Stats::count(match outcome {
                     Ok(_) => &inner.stats.verdicts_good,
                     Err(_) => &inner.stats.verdicts_bad,
@@ -380,7 +389,8 @@ impl Inner {
                         done(outcome);
                     };
                     self.hsm
-                        .renumber(from, object.handle, handle, told(renumbered));
+                        .partition(from)
+                        .renumber(object.handle, handle, told(renumbered));
                 }
                 _ => {
                     let outcome = wish.check(to, object.ouid);

@@ -226,7 +226,7 @@ impl Staging {
     /// Of the slots of `hsm`.
     pub fn of(hsm: Arc<Hsm>) -> Self {
         Self {
-            partition: Box::new(move |slot| hsm.partition(slot).ok()),
+            partition: Box::new(move |slot| hsm.partition(slot).id().ok()),
             ..Self::default()
         }
     }

@@ -20,7 +20,7 @@ pub fn content(
     file: ControlFile,
 ) -> Result<Vec<u8>> {
     let text = match (file, slot) {
-        (ControlFile::Smk, Some(slot)) => return Ok(hsm.seal_smk(slot)?),
+        (ControlFile::Smk, Some(slot)) => return Ok(hsm.partition(slot).seal_smk()?),
         (ControlFile::Clones, slot) => hsm.journal().text(slot),
         (ControlFile::Stats, None) => stats.text(hsm),
         (ControlFile::Status, Some(slot)) => status(hsm, slot)?,
@@ -31,9 +31,9 @@ pub fn content(
 }
 
 fn status(hsm: &Hsm, slot: SlotId) -> Result<String> {
-    let row = hsm.slot(slot)?;
-    let (objects, bytes) = hsm.usage(slot)?;
-    let session = hsm.session(slot).ok();
+    let row = hsm.partition(slot).row()?;
+    let (objects, bytes) = hsm.partition(slot).usage()?;
+    let session = hsm.partition(slot).session().ok();
     let state = match &session {
         Some(session) => format!("logged in as {}", session.role()),
         None => "locked".to_owned(),
@@ -46,7 +46,7 @@ fn status(hsm: &Hsm, slot: SlotId) -> Result<String> {
         ("version", row.version.to_string()),
         ("state", state),
         ("objects", objects.to_string()),
-        ("trash", hsm.trash_count(slot)?.to_string()),
+        ("trash", hsm.partition(slot).trash_count()?.to_string()),
         (
             "free",
             row.capacity_objects.saturating_sub(objects).to_string(),
@@ -59,7 +59,7 @@ fn status(hsm: &Hsm, slot: SlotId) -> Result<String> {
         // Writing to a String does not fail.
         let _ = writeln!(text, "{key}: {value}");
     }
-    for (role, have, need) in hsm.waiting_shares(slot) {
+    for (role, have, need) in hsm.partition(slot).waiting_shares() {
         let _ = writeln!(text, "key shares: {role} {have} of {need}");
     }
     for smk in session.iter().flat_map(|session| session.smks()) {
@@ -83,7 +83,7 @@ fn contents(hsm: &Hsm, slot: SlotId) -> Result<String> {
         "{:<10}  {:<11}  {:<14}  {:<32}  label\n",
         "handle", "class", "key type", "ouid"
     );
-    hsm.contents(slot, |row| {
+    hsm.partition(slot).contents(|row| {
         let handle = row.handle.map_or("-".to_owned(), |it| it.to_string());
         let ouid = row.ouid.map_or("-".to_owned(), |it| it.to_string());
         let _ = match row.object {

@@ -321,8 +321,7 @@ impl Inner {
             }
             verdict.give(outcome.map(drop).map_err(|error| error.outcome().errno));
         };
-        self.hsm
-            .import_for(partition, row, wish, blob, origin, done);
+        self.hsm.import(partition, row, wish, blob, origin, done);
     }
 }
 

@@ -158,7 +158,10 @@ impl Complete {
         let mut handles = Vec::new();
         for (first, last) in ranges(word) {
             let room = MOST_CANDIDATES - handles.len();
-            let found = hsm.list(slot, first - 1, room).unwrap_or_default();
+            let found = hsm
+                .partition(slot)
+                .list(first - 1, room)
+                .unwrap_or_default();
             let found = found.iter().filter_map(|found| match found {
                 Ok(file) => Some(file.handle),
                 Err(row) => row.handle,

@@ -202,17 +202,18 @@ fn a_migration_leaves_a_copy_of_what_was() {
     // As from a read-only disk: it looks as if its trash were empty.
     let looked = slotfs::hsm::Hsm::open(&path, slotfs::hsm::Access::ReadOnly).unwrap();
     let slot = looked.slots().unwrap()[0].slot.unwrap();
-    assert!(looked.usage(slot).unwrap().0 > 0);
-    assert_eq!(looked.trash_count(slot).unwrap(), 0);
+    assert!(looked.partition(slot).usage().unwrap().0 > 0);
+    assert_eq!(looked.partition(slot).trash_count().unwrap(), 0);
     let password = fs::read(store.path("pw-0-co")).unwrap();
     let password = slotfs::secret::SecretBytes::from(&password[..password.len() - 1]);
     // Nothing can be counted there, so a login is only checked.
     assert!(
         looked
-            .login(slot, slotfs::object::partition::Role::Co, &password.into())
+            .partition(slot)
+            .login(slotfs::object::partition::Role::Co, &password.into())
             .is_ok()
     );
-    assert!(looked.list_trash(slot, 0, 10).unwrap().is_empty());
+    assert!(looked.partition(slot).list_trash(0, 10).unwrap().is_empty());
     drop(looked);
     assert!(fs::read(&path).unwrap() == before);
     let version = |path: &Path| -> i64 {

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::mpsc::{self, Receiver};
 
 use super::objects::{payload_of, put};
-use super::{Arrived, Hsm};
+use super::{Arrived, Partition};
 use super::{Error, Result};
 use slotfs_object::secret::SecretBytes;
 use slotfs_object::{Object, SlotId};
@@ -34,7 +34,7 @@ struct Pending {
     stored: Receiver<Result<Vec<store::Result<Vec<Stored>>>>>,
 }
 
-impl Hsm {
+impl Partition<'_> {
     /// Stores new objects under free handles, group by group in their order: a group is stored whole or not at all,
     /// up to `at_once` groups in one transaction. `each` is called with what became of some groups, once that is
     /// durable, and breaks to have no more made. It ends as well where a group is not stored: what kept it out would
@@ -47,15 +47,15 @@ impl Hsm {
     /// [`Error::ReadOnly`], or a store that cannot be read. What one group failed of is told to `each` alone.
     pub fn add_list<E: From<Error>>(
         &self,
-        slot: SlotId,
         groups: impl Iterator<Item = Result<Vec<Object>, E>>,
         at_once: usize,
         mut each: impl FnMut(Vec<Added>) -> ControlFlow<()>,
     ) -> Result<(), E> {
+        let slot = self.slot;
         let mut groups = groups.fuse();
         let mut most = FIRST.min(at_once);
         let mut settle = |pending: Pending| {
-            let added = self.settle_added(slot, pending);
+            let added = self.settle_added(pending);
             let failed = added.iter().any(|group| group.stored.is_err());
             let goes_on = each(added);
             failed || goes_on.is_break()
@@ -68,7 +68,7 @@ impl Hsm {
             let mut ended = batch.is_empty() || made.is_err();
             let next = match batch.is_empty() {
                 true => Ok(None),
-                false => self.hand_over_added(slot, batch).map(Some),
+                false => self.hand_over_added(batch).map(Some),
             };
             if let Some(before) = pending.take() {
                 ended |= settle(before);
@@ -95,10 +95,11 @@ impl Hsm {
     }
 
     /// Gives a batch to the committer.
-    fn hand_over_added(&self, slot: SlotId, groups: Vec<Group>) -> Result<Pending> {
+    fn hand_over_added(&self, groups: Vec<Group>) -> Result<Pending> {
+        let hsm = self.hsm;
         // What another process changed meanwhile holds from here on.
-        self.refresh()?;
-        let session = self.writer(slot)?;
+        hsm.refresh()?;
+        let session = self.writer()?;
         let puts = groups
             .iter()
             .map(|group| {
@@ -109,7 +110,7 @@ impl Hsm {
             })
             .collect();
         let (sender, stored) = mpsc::sync_channel(1);
-        self.store.put_groups(puts, move |outcome| {
+        hsm.store.put_groups(puts, move |outcome| {
             // The receiver is in the batch that waits for it.
             let _ = sender.send(outcome.map_err(Error::from));
         });
@@ -117,7 +118,8 @@ impl Hsm {
     }
 
     /// Waits until a batch is durable and tells what became of each group of it.
-    fn settle_added(&self, slot: SlotId, mut pending: Pending) -> Vec<Added> {
+    fn settle_added(&self, mut pending: Pending) -> Vec<Added> {
+        let _slot = self.slot;
         let mut tries = 0;
         loop {
             tries += 1;
@@ -128,7 +130,7 @@ impl Hsm {
             match stored {
                 // It may have another slot key by now: sealed once more, with that.
                 Err(error) if error.is_changed() && tries < MOST_TRIES => {
-                    match self.hand_over_added(slot, groups) {
+                    match self.hand_over_added(groups) {
                         Ok(again) => pending = again,
                         // The groups are gone with the batch: nothing of it was stored.
                         Err(error) => return vec![none_stored(error)],

@@ -3,9 +3,8 @@
 use std::sync::{Arc, PoisonError};
 
 use super::header::{Header, domain_aad, header_aad, smk_aad};
-use super::{Hsm, Session};
+use super::{Hsm, Partition, Session};
 use super::{Result, SlotError, SlotFault};
-use slotfs_object::SlotId;
 use slotfs_object::partition::Role;
 use slotfs_object::sealed::SealedRow;
 use slotfs_object::secret::Key;
@@ -30,20 +29,6 @@ pub(super) struct Change {
 }
 
 impl Hsm {
-    /// The session of the role that may change this.
-    pub(super) fn officer(&self, slot: SlotId, roles: &[Role]) -> Result<Arc<Session>> {
-        if self.is_read_only() {
-            return Err(SlotError::ReadOnly("the store is read-only").at(slot));
-        }
-        let session = self.session(slot)?;
-        match (session.role(), roles.first()) {
-            (role, Some(&needed)) if !roles.contains(&role) => {
-                Err(SlotError::RoleNeeded { role, needed }.at(slot))
-            }
-            _ => Ok(session),
-        }
-    }
-
     /// The partition as `session` sees it, to be changed.
     pub(super) fn change_of(&self, session: &Session) -> Result<Change> {
         let slot = session.slot();
@@ -111,7 +96,7 @@ impl Hsm {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         // Who is logged in as somebody else is looked after by the next refresh.
-        if let Ok(there) = self.session(slot)
+        if let Ok(there) = self.partition(slot).session()
             && there.role() == after.role()
             && there.row().as_version() == from
         {
@@ -123,6 +108,22 @@ impl Hsm {
         }
         slotfs_object::secret::wipe_stack();
         Ok(changed)
+    }
+}
+
+impl Partition<'_> {
+    /// The session of the role that may change this.
+    pub(super) fn officer(&self, roles: &[Role]) -> Result<Arc<Session>> {
+        if self.hsm.is_read_only() {
+            return Err(SlotError::ReadOnly("the store is read-only").at(self.slot));
+        }
+        let session = self.session()?;
+        match (session.role(), roles.first()) {
+            (role, Some(&needed)) if !roles.contains(&role) => {
+                Err(SlotError::RoleNeeded { role, needed }.at(self.slot))
+            }
+            _ => Ok(session),
+        }
     }
 }
 

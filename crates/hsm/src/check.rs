@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::init::is_label;
 use super::{Error, Result, SlotFault};
-use super::{Hsm, Session};
+use super::{Hsm, Partition, Session};
 use slotfs_object::SlotId;
 use slotfs_object::codec;
 use slotfs_object::partition::Role;
@@ -126,25 +126,28 @@ impl Hsm {
             .collect())
     }
 
-    /// Counts the objects of a slot anew; whether the count was wrong. Nobody has to be logged in: a count is in clear, and
-    /// what it is of stays as it is.
-    ///
-    /// # Errors
-    /// As [`Store::recount`](slotfs_store::Store::recount).
-    pub fn recount(&self, slot: SlotId) -> Result<bool> {
-        let wrong = self.store.recount(slot)?;
-        if wrong {
-            log::warn!("slot {slot}: the count of its objects was wrong, and was put right");
-        }
-        Ok(wrong)
-    }
-
     /// Copies the store as it is now to `file`; its size in bytes.
     ///
     /// # Errors
     /// As [`Store::backup`](slotfs_store::Store::backup).
     pub fn backup(&self, file: &Path, replace: bool, stop: &dyn Fn() -> bool) -> Result<u64> {
         Ok(self.store.backup(file, replace, stop)?)
+    }
+}
+
+impl Partition<'_> {
+    /// Counts the objects of a slot anew; whether the count was wrong. Nobody has to be logged in: a count is in clear, and
+    /// what it is of stays as it is.
+    ///
+    /// # Errors
+    /// As [`Store::recount`](slotfs_store::Store::recount).
+    pub fn recount(&self) -> Result<bool> {
+        let slot = self.slot;
+        let wrong = self.hsm.store.recount(slot)?;
+        if wrong {
+            log::warn!("slot {slot}: the count of its objects was wrong, and was put right");
+        }
+        Ok(wrong)
     }
 }
 
@@ -229,7 +232,7 @@ impl Check<'_> {
     /// Takes in what other processes did to the slot, and who is logged in to it now.
     fn follow(&mut self, slot: SlotId) -> Result<()> {
         self.hsm.refresh()?;
-        let session = self.hsm.session(slot).ok();
+        let session = self.hsm.partition(slot).session().ok();
         if let Some(tally) = self.tallies.get_mut(&slot) {
             tally.session = session.filter(|session| session.role() != Role::Po);
         }
@@ -380,7 +383,8 @@ impl Check<'_> {
                 if objects == 0
                     && self
                         .hsm
-                        .slot(count.slot)
+                        .partition(count.slot)
+                        .row()
                         .is_err_and(|error| error.is_no_such_slot()) => {}
             Ok(None) => self.tell(slot, None, "the count of its objects is missing"),
             Err(what) => self.tell(

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::journal::Subject;
 use super::objects::{put, seal_for_cloning};
 use super::whereabouts::Whereabouts;
-use super::{Arrived, Done, Hsm, Origin, PartitionId, Policies, Session, Source, Wish};
+use super::{Arrived, Done, Hsm, Origin, Partition, PartitionId, Policies, Session, Source, Wish};
 use super::{Error, Result, SlotError};
 use slotfs_object::codec::{self, PayloadFault};
 use slotfs_object::pkcs11::class_name;
@@ -14,79 +14,36 @@ use slotfs_object::{Object, SlotId};
 use slotfs_seal::blob::Fault;
 use slotfs_store::{Move, Put, Stored};
 
-/// Where a blob is to come in.
-#[derive(Clone, Copy)]
-struct Target {
-    slot: SlotId,
-    /// Only while this one is there.
-    partition: Option<PartitionId>,
-    /// The row that is reserved for it.
-    row: Option<i64>,
-}
-
 impl Hsm {
-    /// Takes `blob` into `slot` as `wish` says.
-    ///
-    /// `origin` is the object that it was read from, where that is known.
-    /// Calls `done` with where the object now is, or with [`Error::Unverified`], [`Error::PayloadVersion`],
-    /// [`Error::OtherIdentity`],
-    /// [`Error::IdentityClash`], [`Error::PolicyRefuses`], [`Error::SlotFull`], [`Error::NotLoggedIn`],
-    /// [`Error::ReadOnly`], or what the disk says. Nothing is stored unless the object is.
-    pub fn import(
-        self: &Arc<Self>,
-        slot: SlotId,
-        wish: Wish,
-        blob: Vec<u8>,
-        origin: Option<Origin>,
-        done: impl Done<Arrived>,
-    ) {
-        let to = Target {
-            slot,
-            partition: None,
-            row: None,
-        };
-        self.import_to(to, (wish, wish.to_string()), blob, origin, done);
-    }
-
-    /// As [`Self::import`], for as long as `partition` is at its slot, else [`Error::Gone`]; and into the row that
-    /// [`Self::reserve_row`] gave for it, if it gave one. Where nothing opens the blob, the name beside the wish is what
-    /// it is called.
-    pub fn import_for(
-        self: &Arc<Self>,
-        partition: PartitionId,
-        row: Option<i64>,
-        wish: (Wish, String),
-        blob: Vec<u8>,
-        origin: Option<Origin>,
-        done: impl Done<Arrived>,
-    ) {
-        let to = Target {
-            slot: partition.slot,
-            partition: Some(partition),
-            row,
-        };
-        self.import_to(to, wish, blob, origin, done);
-    }
-
     /// A row for an object that is to come, and for no other ever; `None` where the store cannot be written.
     pub fn reserve_row(&self) -> Option<i64> {
         self.store.reserve_row()
     }
 
-    fn import_to(
+    /// Takes `blob` into `partition` as `wish` says, for as long as that partition is at its slot. `row` is what
+    /// [`Self::reserve_row`] gave for it, if it gave one. Where nothing opens the blob, the name beside the wish is what
+    /// it is called. `origin` is the object that it was read from, where that is known.
+    ///
+    /// Calls `done` with where the object now is, or with [`Error::Gone`] when another partition is there,
+    /// [`SlotError::Unverified`], [`SlotError::PayloadVersion`], [`SlotError::OtherIdentity`],
+    /// [`SlotFault::IdentityClash`](super::SlotFault), [`SlotError::PolicyRefuses`], [`SlotError::NotLoggedIn`],
+    /// [`SlotError::ReadOnly`], or what the disk says. Nothing is stored unless the object is.
+    pub fn import(
         self: &Arc<Self>,
-        to: Target,
+        partition: PartitionId,
+        row: Option<i64>,
         (wish, name): (Wish, String),
         blob: Vec<u8>,
         origin: Option<Origin>,
         done: impl Done<Arrived>,
     ) {
-        let slot = to.slot;
+        let slot = partition.slot;
         let session = self
-            .writer(slot)
-            .map_err(|error| self.gone_or(to.partition, error));
+            .partition(slot)
+            .writer()
+            .map_err(|error| self.gone_or(partition, error));
         let verified = session.and_then(|session| {
-            if to.partition.is_some_and(|it| it != session.partition()) {
+            if partition != session.partition() {
                 return Err(Error::Gone);
             }
             let opened = verify(&session, &blob)?;
@@ -117,11 +74,11 @@ impl Hsm {
                     Wish::Identity(_) => known.map(|source| source.handle),
                 };
                 // Where it is stored is known only in the transaction.
-                let row = Arc::new(OnceLock::new());
+                let stored_row = Arc::new(OnceLock::new());
                 let put = put(&session, &object, payload, want);
-                let (seal, sealed_for) = (put.seal, Arc::clone(&row));
+                let (seal, sealed_for) = (put.seal, Arc::clone(&stored_row));
                 let put = Put {
-                    id: to.row,
+                    id: row,
                     seal: Box::new(move |place| {
                         let _ = sealed_for.set(place.id);
                         seal(place)
@@ -131,18 +88,17 @@ impl Hsm {
                 self.store.put(put, move |stored| match stored {
                     // Its domains may be others by now: verified once more, with those.
                     Err(error) if error.is_changed() && hsm.refresh().is_ok() => {
-                        hsm.import_to(to, (wish, name), blob, origin, done);
+                        hsm.import(partition, row, (wish, name), blob, origin, done);
                     }
                     stored => {
-                        let stored =
-                            stored.map_err(|error| hsm.gone_or(to.partition, error.into()));
-                        if let (Ok(Stored::New(_)), Some(row)) = (&stored, row.get()) {
+                        let stored = stored.map_err(|error| hsm.gone_or(partition, error.into()));
+                        if let (Ok(Stored::New(_)), Some(row)) = (&stored, stored_row.get()) {
                             hsm.fingerprints.keep(*row, fingerprint);
                         }
                         let outcome = stored.map(Arrived::from);
                         hsm.journal.record(&subject, slot, &outcome);
                         if let Ok(arrived) = &outcome {
-                            hsm.tell_clashes(slot, arrived.handle, &others);
+                            hsm.partition(slot).tell_clashes(arrived.handle, &others);
                         }
                         done(outcome);
                     }
@@ -162,32 +118,17 @@ impl Hsm {
 
     /// [`Error::Gone`] in the place of "not logged in" where the partition that the object was for is gone: its login ended
     /// with it.
-    fn gone_or(&self, partition: Option<PartitionId>, error: Error) -> Error {
-        match (partition, &error) {
-            (
-                Some(partition),
-                Error::Slot {
-                    why: SlotError::NotLoggedIn,
-                    ..
-                },
-            ) if self.refresh().is_ok() => self
+    fn gone_or(&self, partition: PartitionId, error: Error) -> Error {
+        match &error {
+            Error::Slot {
+                why: SlotError::NotLoggedIn,
+                ..
+            } if self.refresh().is_ok() => self
                 .check_partition_as_known(partition)
                 .err()
                 .unwrap_or(error),
             _ => error,
         }
-    }
-
-    /// Writes down that a blob written as `name` was refused before it could be verified.
-    pub fn note_refusal(
-        &self,
-        slot: SlotId,
-        name: &str,
-        source: Option<Source>,
-        why: &dyn std::fmt::Display,
-    ) {
-        let subject = source.map_or_else(|| Subject::Name(name.to_owned()), Subject::Known);
-        self.journal.note_refusal(&subject, slot, why);
     }
 
     /// Moves the object `from` to another slot as `wish` says, in one transaction: both the clone and the
@@ -221,8 +162,8 @@ impl Hsm {
 
     /// Seals with the source's domains, opens with the target's: a move is a clone in every rule.
     fn prepare_move(&self, from: Source, to: SlotId, wish: Wish) -> Result<Move> {
-        let source = self.writer(from.slot)?;
-        let target = self.writer(to)?;
+        let source = self.partition(from.slot).writer()?;
+        let target = self.partition(to).writer()?;
         let (entry, payload) = self.open_by_handle(&source, from.handle)?;
         let blob = seal_for_cloning(&source, from.handle, &payload)?;
         let (object, payload) = verify(&target, &blob)?;
@@ -238,6 +179,15 @@ impl Hsm {
             from_slot: source.row().as_version(),
             put: put(&target, &object, payload, want),
         })
+    }
+}
+
+impl Partition<'_> {
+    /// Writes down that a blob written as `name` was refused before it could be verified.
+    pub fn note_refusal(&self, name: &str, source: Option<Source>, why: &dyn std::fmt::Display) {
+        let slot = self.slot;
+        let subject = source.map_or_else(|| Subject::Name(name.to_owned()), Subject::Known);
+        self.hsm.journal.note_refusal(&subject, slot, why);
     }
 }
 

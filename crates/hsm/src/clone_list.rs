@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver};
 
 use super::clone::{check_taken_in, verify};
 use super::objects::{check_policy, put, seal_for_cloning};
-use super::{Arrived, Hsm};
+use super::{Arrived, Hsm, Partition};
 use super::{Error, Result, SlotError, SlotFault};
 use slotfs_object::sealed::SealedRow;
 use slotfs_object::{Handle, SlotId};
@@ -39,6 +39,66 @@ struct Pending {
 }
 
 impl Hsm {
+    /// The rows of `which`, a batch at a time.
+    fn batches<'a>(
+        &'a self,
+        slot: SlotId,
+        which: &'a Selection,
+    ) -> Box<dyn Iterator<Item = Result<Vec<Found>>> + 'a> {
+        let mut most = FIRST;
+        let mut next_most = move || {
+            let now = most;
+            most = (most * 2).min(AT_ONCE);
+            now
+        };
+        match which {
+            Selection::These(handles) => {
+                let mut left = handles.as_slice();
+                Box::new(std::iter::from_fn(move || {
+                    if left.is_empty() {
+                        return None;
+                    }
+                    let rows = self
+                        .partition(slot)
+                        .rows(left, next_most(), MOST_BYTES_AT_ONCE);
+                    left = match &rows {
+                        Ok(rows) => left.get(rows.len()..).unwrap_or_default(),
+                        Err(_) => &[],
+                    };
+                    Some(rows)
+                }))
+            }
+            Selection::All => {
+                let mut after = Some(0);
+                Box::new(std::iter::from_fn(move || {
+                    let page =
+                        self.store
+                            .list_sealed(slot, after?, next_most(), MOST_BYTES_AT_ONCE);
+                    after = match &page {
+                        Ok(rows) => rows.last().and_then(handle_of).map(Handle::get),
+                        Err(_) => None,
+                    };
+                    match page {
+                        // A damaged index shows fewer objects than there are.
+                        Ok(rows) if rows.is_empty() => {
+                            self.partition(slot).check_count().err().map(Err)
+                        }
+                        Ok(rows) => Some(Ok(rows
+                            .into_iter()
+                            // All have one: it is what they are listed by.
+                            .filter_map(|row| {
+                                Some((handle_of(&row)?, row.map_err(Error::ObjectDamaged)))
+                            })
+                            .collect())),
+                        Err(error) => Some(Err(error.into())),
+                    }
+                }))
+            }
+        }
+    }
+}
+
+impl Partition<'_> {
     /// Calls `each` with every object of `which` that policy at either end, the versions of the slots, or its absence
     /// keeps from being cloned out of `slot` to the slot `to`; how many can be, and how many cannot. What `to` says of
     /// itself is read in clear: nobody has to be logged in there yet.
@@ -47,29 +107,29 @@ impl Hsm {
     /// [`Error::NotLoggedIn`], or when the store cannot be read.
     pub fn check_cloneable(
         &self,
-        slot: SlotId,
         to: SlotId,
         which: &Selection,
         mut each: impl FnMut(Handle, &Error),
     ) -> Result<(u64, u64)> {
-        let session = self.reader(slot)?;
-        let target = self.slot(to)?;
+        let (hsm, slot) = (self.hsm, self.slot);
+        let session = self.reader()?;
+        let target = hsm.partition(to).row()?;
         let theirs = target.policies;
         let restricted = session.policies().restrict_cloning() || theirs.restrict_cloning();
         let not_for_v0 = session.row().is_v1() && !target.is_v1();
         if matches!(which, Selection::All) && !restricted && !not_for_v0 {
             // What is there, and not what is counted: what is wrong with the count is told once all are cloned.
-            return match self.store.count_listed(slot)? {
-                (0, _) => self.check_count(slot).map(|()| (0, 0)),
+            return match hsm.store.count_listed(slot)? {
+                (0, _) => self.check_count().map(|()| (0, 0)),
                 (listed, _) => Ok((listed, 0)),
             };
         }
         let (mut can, mut cannot) = (0, 0);
-        for batch in self.batches(slot, which) {
+        for batch in hsm.batches(slot, which) {
             for (handle, row) in batch? {
                 let checked = match row {
                     Ok(_) if not_for_v0 => Err(SlotError::NotForV0 { target: to }.at(slot)),
-                    Ok((entry, sealed)) if restricted => self
+                    Ok((entry, sealed)) if restricted => hsm
                         .open_entry(&session, &entry, &sealed)
                         .and_then(|payload| {
                             let class = check_policy(&session, handle, &payload)?;
@@ -97,21 +157,21 @@ impl Hsm {
     /// [`Error::NotLoggedIn`] for either slot, or when the store cannot be read.
     pub fn check_existing(
         &self,
-        from: SlotId,
         to: SlotId,
         which: &Selection,
         mut each: impl FnMut(Handle, Result<&Arrived, &Error>),
     ) -> Result<()> {
-        let (source, target) = (self.reader(from)?, self.reader(to)?);
-        if !self.store.has_objects(to)? || self.store.count_common(from, to)? == 0 {
+        let (hsm, from) = (self.hsm, self.slot);
+        let (source, target) = (self.reader()?, hsm.partition(to).reader()?);
+        if !hsm.store.has_objects(to)? || hsm.store.count_common(from, to)? == 0 {
             return Ok(());
         }
-        for batch in self.batches(from, which) {
+        for batch in hsm.batches(from, which) {
             for (handle, row) in batch? {
                 let Ok((entry, sealed)) = row else { continue };
-                let there = self.store.by_ouid(to, entry.ouid);
+                let there = hsm.store.by_ouid(to, entry.ouid);
                 let there = there.and_then(|there| match there {
-                    Some(there) => self.store.sealed(there.id),
+                    Some(there) => hsm.store.sealed(there.id),
                     None => Ok(None),
                 });
                 let (there, other) = match there {
@@ -123,8 +183,8 @@ impl Hsm {
                     }
                     Err(error) => return Err(error.into()),
                 };
-                let ours = self.open_entry(&source, &entry, &sealed);
-                let theirs = self.open_entry(&target, &there, &other);
+                let ours = hsm.open_entry(&source, &entry, &sealed);
+                let theirs = hsm.open_entry(&target, &there, &other);
                 match (ours, theirs) {
                     (Ok(ours), Ok(theirs)) if ours == theirs => each(
                         handle,
@@ -157,7 +217,6 @@ impl Hsm {
     /// [`Error::ReadOnly`], or a store that cannot be read.
     pub fn clone_list(
         &self,
-        from: SlotId,
         to: SlotId,
         which: &Selection,
         stop: impl Fn() -> bool,
@@ -165,13 +224,13 @@ impl Hsm {
     ) -> Result<()> {
         let mut pending: Option<Pending> = None;
         let mut outcome = Ok(());
-        for batch in self.batches(from, which) {
+        for batch in self.hsm.batches(self.slot, which) {
             if stop() {
                 break;
             }
-            let next = batch.and_then(|rows| self.hand_over(from, to, rows));
+            let next = batch.and_then(|rows| self.hand_over(to, rows));
             if let Some(pending) = pending.take() {
-                each(&self.settle(from, to, pending));
+                each(&self.settle(to, pending));
             }
             match next {
                 Ok(next) => pending = Some(next),
@@ -182,22 +241,23 @@ impl Hsm {
             }
         }
         if let Some(pending) = pending {
-            each(&self.settle(from, to, pending));
+            each(&self.settle(to, pending));
         }
         outcome
     }
 
     /// Seals each row with the source's domains, verifies it with the target's, and gives what is
     /// verified to the committer.
-    fn hand_over(&self, from: SlotId, to: SlotId, rows: Vec<Found>) -> Result<Pending> {
+    fn hand_over(&self, to: SlotId, rows: Vec<Found>) -> Result<Pending> {
+        let (hsm, _from) = (self.hsm, self.slot);
         // What another process forbids meanwhile is forbidden from here on.
-        self.refresh()?;
-        let (source, target) = (self.reader(from)?, self.writer(to)?);
+        hsm.refresh()?;
+        let (source, target) = (self.reader()?, hsm.partition(to).writer()?);
         let mut objects = Vec::with_capacity(rows.len());
         let mut puts = Vec::with_capacity(rows.len());
         for (handle, row) in rows {
             let put = row.and_then(|(entry, sealed)| -> Result<Put> {
-                let payload = self.open_entry(&source, &entry, &sealed)?;
+                let payload = hsm.open_entry(&source, &entry, &sealed)?;
                 let blob = seal_for_cloning(&source, handle, &payload)?;
                 let (object, payload) = verify(&target, &blob)?;
                 Ok(put(&target, &object, payload, Some(handle)))
@@ -212,7 +272,7 @@ impl Hsm {
         }
         let (sender, stored) = mpsc::sync_channel(1);
         let version = source.row().as_version();
-        self.store.put_many(puts, version, move |outcome| {
+        hsm.store.put_many(puts, version, move |outcome| {
             // The receiver is in the batch that waits for it.
             let _ = sender.send(outcome.map_err(Error::from));
         });
@@ -220,12 +280,8 @@ impl Hsm {
     }
 
     /// Waits until a batch is durable and tells what became of each object of it.
-    fn settle(
-        &self,
-        from: SlotId,
-        to: SlotId,
-        mut pending: Pending,
-    ) -> Vec<(Handle, Result<Arrived>)> {
+    fn settle(&self, to: SlotId, mut pending: Pending) -> Vec<(Handle, Result<Arrived>)> {
+        let _from = self.slot;
         let mut tries = 0;
         loop {
             tries += 1;
@@ -234,11 +290,11 @@ impl Hsm {
                 .recv()
                 .unwrap_or_else(|_| Err(Error::Damaged("the committer stopped".into())));
             let changed = stored.as_ref().is_err_and(|e| e.is_changed());
-            if changed && tries < MOST_TRIES && self.refresh().is_ok() {
+            if changed && tries < MOST_TRIES && self.hsm.refresh().is_ok() {
                 // Its domains may be others by now: verified once more, with those.
                 let handles: Vec<Handle> = pending.objects.iter().map(|it| it.0).collect();
-                let rows = self.rows(from, &handles, handles.len(), usize::MAX);
-                match rows.and_then(|rows| self.hand_over(from, to, rows)) {
+                let rows = self.rows(&handles, handles.len(), usize::MAX);
+                match rows.and_then(|rows| self.hand_over(to, rows)) {
                     Ok(again) => {
                         pending = again;
                         continue;
@@ -266,72 +322,12 @@ impl Hsm {
         }
     }
 
-    /// The rows of `which`, a batch at a time.
-    fn batches<'a>(
-        &'a self,
-        slot: SlotId,
-        which: &'a Selection,
-    ) -> Box<dyn Iterator<Item = Result<Vec<Found>>> + 'a> {
-        let mut most = FIRST;
-        let mut next_most = move || {
-            let now = most;
-            most = (most * 2).min(AT_ONCE);
-            now
-        };
-        match which {
-            Selection::These(handles) => {
-                let mut left = handles.as_slice();
-                Box::new(std::iter::from_fn(move || {
-                    if left.is_empty() {
-                        return None;
-                    }
-                    let rows = self.rows(slot, left, next_most(), MOST_BYTES_AT_ONCE);
-                    left = match &rows {
-                        Ok(rows) => left.get(rows.len()..).unwrap_or_default(),
-                        Err(_) => &[],
-                    };
-                    Some(rows)
-                }))
-            }
-            Selection::All => {
-                let mut after = Some(0);
-                Box::new(std::iter::from_fn(move || {
-                    let page =
-                        self.store
-                            .list_sealed(slot, after?, next_most(), MOST_BYTES_AT_ONCE);
-                    after = match &page {
-                        Ok(rows) => rows.last().and_then(handle_of).map(Handle::get),
-                        Err(_) => None,
-                    };
-                    match page {
-                        // A damaged index shows fewer objects than there are.
-                        Ok(rows) if rows.is_empty() => self.check_count(slot).err().map(Err),
-                        Ok(rows) => Some(Ok(rows
-                            .into_iter()
-                            // All have one: it is what they are listed by.
-                            .filter_map(|row| {
-                                Some((handle_of(&row)?, row.map_err(Error::ObjectDamaged)))
-                            })
-                            .collect())),
-                        Err(error) => Some(Err(error.into())),
-                    }
-                }))
-            }
-        }
-    }
-
     /// The rows of the first of `handles`: as many as make a batch, at least one.
-    fn rows(
-        &self,
-        slot: SlotId,
-        handles: &[Handle],
-        most: usize,
-        most_bytes: usize,
-    ) -> Result<Vec<Found>> {
+    fn rows(&self, handles: &[Handle], most: usize, most_bytes: usize) -> Result<Vec<Found>> {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         for &handle in handles.iter().take(most) {
-            let row = match self.store.sealed_by_handle(slot, handle) {
-                Ok(row) => row.ok_or(SlotError::NoSuchObject(handle).at(slot)),
+            let row = match self.hsm.store.sealed_by_handle(self.slot, handle) {
+                Ok(row) => row.ok_or(SlotError::NoSuchObject(handle).at(self.slot)),
                 Err(store::Error::Object(row)) => Err(Error::ObjectDamaged(row)),
                 Err(error) => return Err(error.into()),
             };

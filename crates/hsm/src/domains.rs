@@ -7,7 +7,7 @@ use super::amend::seal_domain;
 use super::init::is_label;
 use super::session::Domain;
 use super::{Error, Result, SlotError};
-use super::{Hsm, Session};
+use super::{Partition, Session};
 use slotfs_object::SlotId;
 use slotfs_object::partition::Role;
 use slotfs_seal::blob::MAX_STANZAS;
@@ -39,14 +39,15 @@ pub enum DomainFault {
     Primary,
 }
 
-impl Hsm {
+impl Partition<'_> {
     /// What the domains of a slot are called, in clear: those of one that is logged in to, the primary one
     /// first; else by label, and not known to be the ones that count.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn domain_labels(&self, slot: SlotId) -> Result<Vec<String>> {
-        if let Ok(session) = self.session(slot) {
+    pub fn domain_labels(&self) -> Result<Vec<String>> {
+        let slot = self.slot;
+        if let Ok(session) = self.session() {
             return Ok(session
                 .domains()
                 .iter()
@@ -54,6 +55,7 @@ impl Hsm {
                 .collect());
         }
         let mut labels: Vec<String> = self
+            .hsm
             .store
             .domains(slot)?
             .into_iter()
@@ -67,14 +69,9 @@ impl Hsm {
     ///
     /// # Errors
     /// [`Error::Domain`], [`Error::RoleNeeded`], [`Error::SlotChanged`].
-    pub fn add_domain(
-        &self,
-        slot: SlotId,
-        key: &DomainKey,
-        label: &str,
-        primary: bool,
-    ) -> Result<()> {
-        let session = self.officer(slot, &[Role::Po])?;
+    pub fn add_domain(&self, key: &DomainKey, label: &str, primary: bool) -> Result<()> {
+        let slot = self.slot;
+        let session = self.officer(&[Role::Po])?;
         check_label(slot, label)?;
         let fault = |why| Err(fault(slot, label, why));
         let there = session.domains();
@@ -87,7 +84,7 @@ impl Hsm {
         if there.len() >= MAX_STANZAS {
             return fault(DomainFault::Full);
         }
-        let mut change = self.change_of(&session)?;
+        let mut change = self.hsm.change_of(&session)?;
         let row = seal_domain(session.slot_key(), session.row().serial, label, key)?;
         let at = if primary {
             0
@@ -95,7 +92,7 @@ impl Hsm {
             change.keys.domains.len()
         };
         change.keys.domains.insert(at, row);
-        self.commit_change(&session, change)?;
+        self.hsm.commit_change(&session, change)?;
         log::info!("slot {slot}: a domain was added");
         Ok(())
     }
@@ -104,10 +101,11 @@ impl Hsm {
     ///
     /// # Errors
     /// As [`Self::add_domain`]; the primary domain and the last one stay.
-    pub fn delete_domain(&self, slot: SlotId, label: &str) -> Result<()> {
-        let session = self.officer(slot, &[Role::Po])?;
+    pub fn delete_domain(&self, label: &str) -> Result<()> {
+        let slot = self.slot;
+        let session = self.officer(&[Role::Po])?;
         let (at, _) = find(&session, label)?;
-        let mut change = self.change_of(&session)?;
+        let mut change = self.hsm.change_of(&session)?;
         if change.keys.domains.len() == 1 {
             return Err(fault(slot, label, DomainFault::Last));
         }
@@ -115,7 +113,7 @@ impl Hsm {
             return Err(fault(slot, label, DomainFault::Primary));
         }
         change.keys.domains.remove(at);
-        self.commit_change(&session, change)?;
+        self.hsm.commit_change(&session, change)?;
         log::info!("slot {slot}: a domain was deleted");
         Ok(())
     }
@@ -124,16 +122,11 @@ impl Hsm {
     ///
     /// # Errors
     /// As [`Self::add_domain`].
-    pub fn change_domain(
-        &self,
-        slot: SlotId,
-        label: &str,
-        new_label: Option<&str>,
-        primary: bool,
-    ) -> Result<()> {
-        let session = self.officer(slot, &[Role::Po])?;
+    pub fn change_domain(&self, label: &str, new_label: Option<&str>, primary: bool) -> Result<()> {
+        let slot = self.slot;
+        let session = self.officer(&[Role::Po])?;
         let (at, domain) = find(&session, label)?;
-        let mut change = self.change_of(&session)?;
+        let mut change = self.hsm.change_of(&session)?;
         if let Some(new) = new_label.filter(|new| *new != label) {
             check_label(slot, new)?;
             if session.domains().iter().any(|other| other.label == new) {
@@ -146,7 +139,7 @@ impl Hsm {
             let row = change.keys.domains.remove(at);
             change.keys.domains.insert(0, row);
         }
-        self.commit_change(&session, change)?;
+        self.hsm.commit_change(&session, change)?;
         log::info!("slot {slot}: a domain was changed");
         Ok(())
     }

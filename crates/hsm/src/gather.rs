@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Hsm;
+use super::{Hsm, Partition};
 use super::{Result, SlotError};
 use slotfs_object::SlotId;
 use slotfs_object::partition::{Role, SlotKind};
@@ -122,13 +122,28 @@ impl Gathered {
 }
 
 impl Hsm {
+    /// Forgets key shares that have waited for too long; for a daemon to call now and then.
+    pub fn forget_old_shares(&self) {
+        self.gathered.forget_old();
+    }
+
+    /// Sets how long some shares wait for the others.
+    pub fn forget_shares_after(&self, time: Duration) {
+        self.gathered
+            .forget_after_millis
+            .store(millis(time), Ordering::Relaxed);
+    }
+}
+
+impl Partition<'_> {
     /// Begins to gather key shares of `role`.
     ///
     /// # Errors
     /// [`Error::OtherAuthentication`] where it has a password, [`Error::RoleMissing`], [`Error::NoSuchSlot`].
-    pub fn gather(&self, slot: SlotId, role: Role) -> Result<Gathering> {
-        let row = self.slot(slot)?;
-        match self.credential_of(slot, role)?.credential.method {
+    pub fn gather(&self, role: Role) -> Result<Gathering> {
+        let slot = self.slot;
+        let row = self.row()?;
+        match self.credential_of(role)?.credential.method {
             Method::Quorum(set) => Ok(Gathering {
                 slot,
                 role,
@@ -137,7 +152,7 @@ impl Hsm {
                 shares: Vec::new(),
             }),
             Method::Password(_) => {
-                let kind = self.login_kind(slot, role)?;
+                let kind = self.login_kind(role)?;
                 Err(SlotError::OtherAuthentication(kind).at(slot))
             }
         }
@@ -147,21 +162,22 @@ impl Hsm {
     ///
     /// # Errors
     /// As [`Self::login`] and [`Gathering::add`].
-    pub fn present(&self, slot: SlotId, role: Role, message: &SecretBytes) -> Result<Presented> {
-        let kind = self.login_kind(slot, role)?;
+    pub fn present(&self, role: Role, message: &SecretBytes) -> Result<Presented> {
+        let slot = self.slot;
+        let kind = self.login_kind(role)?;
         // A share is no guess at a password, and a password no share with a mistake in it.
         if KeyShare::looks_like(message.bytes()) != (kind == SlotKind::Quorum) {
             return Err(SlotError::OtherAuthentication(kind).at(slot));
         }
         if kind == SlotKind::Password {
             let password = message.clone().without_newline();
-            self.login(slot, role, &Secret::Password(password))?;
+            self.login(role, &Secret::Password(password))?;
             return Ok(Presented::LoggedIn);
         }
-        self.gathered.forget_old();
-        let now = self.gather(slot, role)?;
+        self.hsm.gathered.forget_old();
+        let now = self.gather(role)?;
         let secret = {
-            let mut sets = self.gathered.sets();
+            let mut sets = self.hsm.gathered.sets();
             // Issued again, or the partition made anew, since the first of them came: of no use any more.
             sets.retain(|(of, whose), (there, _)| {
                 (*of, *whose) != (slot, role)
@@ -177,14 +193,16 @@ impl Hsm {
             sets.remove(&(slot, role));
             secret
         };
-        self.login(slot, role, &secret)?;
+        self.login(role, &secret)?;
         Ok(Presented::LoggedIn)
     }
 
     /// The shares that wait for others of a slot: role, how many there are, how many it takes.
-    pub fn waiting_shares(&self, slot: SlotId) -> Vec<(Role, usize, usize)> {
-        self.gathered.forget_old();
+    pub fn waiting_shares(&self) -> Vec<(Role, usize, usize)> {
+        let slot = self.slot;
+        self.hsm.gathered.forget_old();
         let mut waiting: Vec<_> = self
+            .hsm
             .gathered
             .sets()
             .iter()
@@ -195,17 +213,5 @@ impl Hsm {
             .collect();
         waiting.sort_unstable();
         waiting
-    }
-
-    /// Forgets key shares that have waited for too long; for a daemon to call now and then.
-    pub fn forget_old_shares(&self) {
-        self.gathered.forget_old();
-    }
-
-    /// Sets how long some shares wait for the others.
-    pub fn forget_shares_after(&self, time: Duration) {
-        self.gathered
-            .forget_after_millis
-            .store(millis(time), Ordering::Relaxed);
     }
 }

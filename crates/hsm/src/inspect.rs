@@ -1,20 +1,21 @@
 //! A look at the rows of a slot that are in clear, without a login: what is there fits together, or the slot is damaged.
 
-use super::Hsm;
+use super::Partition;
 use super::{Error, Result, SlotError};
 use slotfs_object::SlotId;
 use slotfs_object::partition::{Role, SlotKind};
 use slotfs_object::sealed::Method;
 use slotfs_store::CredentialRow;
 
-impl Hsm {
+impl Partition<'_> {
     /// Whether the rows that a login to `slot` needs are there and can be read. What is sealed in them is not looked at.
     ///
     /// # Errors
     /// [`Error::SlotDamaged`], [`Error::NoSuchSlot`], or when the store cannot be read.
-    pub fn inspect(&self, slot: SlotId) -> Result<()> {
+    pub fn inspect(&self) -> Result<()> {
+        let slot = self.slot;
         let damaged = |what: String| Error::slot_damaged(slot, what);
-        let (row, keys) = self.store.slot_with_keys(slot)?;
+        let (row, keys) = self.hsm.store.slot_with_keys(slot)?;
         let kind = row.kind;
         if keys.domains.is_empty() {
             return Err(damaged("it has no domain".into()));
@@ -22,7 +23,7 @@ impl Hsm {
         if row.is_v1() && keys.smks.is_empty() {
             return Err(damaged("it has no storage master key".into()));
         }
-        let credentials = self.store.credentials(slot)?;
+        let credentials = self.hsm.store.credentials(slot)?;
         if credentials.iter().all(|it| it.role != Role::Po) {
             return Err(damaged("it has no credential of po".into()));
         }
@@ -37,10 +38,10 @@ impl Hsm {
     /// # Errors
     /// [`Error::SlotDamaged`], [`Error::NoSuchSlot`], or when the store cannot be read. A role without a credential is no
     /// error here: its login reports that.
-    pub fn login_kind(&self, slot: SlotId, role: Role) -> Result<SlotKind> {
-        let kind = self.slot(slot)?.kind;
-        match self.credential_of(slot, role) {
-            Ok(row) => check_method(slot, kind, &row).map(|()| kind),
+    pub fn login_kind(&self, role: Role) -> Result<SlotKind> {
+        let kind = self.row()?.kind;
+        match self.credential_of(role) {
+            Ok(row) => check_method(self.slot, kind, &row).map(|()| kind),
             Err(Error::Slot {
                 why: SlotError::RoleMissing(_),
                 ..

@@ -101,6 +101,13 @@ pub struct ListedSlot {
     pub row: Result<SlotRow>,
 }
 
+/// One partition of an HSM: what can be asked of it, and done to it.
+#[derive(Clone, Copy)]
+pub struct Partition<'a> {
+    hsm: &'a Hsm,
+    slot: SlotId,
+}
+
 /// Called with a slot whose objects' blobs may be others now.
 type OnChange = Box<dyn Fn(SlotId) + Send + Sync>;
 
@@ -122,7 +129,7 @@ impl Hsm {
     ///
     /// # Errors
     /// As [`Store::open`].
-    pub fn open(path: &Path, access: Access) -> Result<Self> {
+    pub fn open(path: &Path, access: Access) -> Result<Arc<Self>> {
         Ok(Self::over(Store::open(path, access)?))
     }
 
@@ -130,12 +137,12 @@ impl Hsm {
     ///
     /// # Errors
     /// As [`Store::open_or_create`].
-    pub fn open_or_create(path: &Path) -> Result<Self> {
+    pub fn open_or_create(path: &Path) -> Result<Arc<Self>> {
         Ok(Self::over(Store::open_or_create(path)?))
     }
 
-    fn over(store: Store) -> Self {
-        Self {
+    fn over(store: Store) -> Arc<Self> {
+        Arc::new(Self {
             store,
             sessions: RwLock::default(),
             on_change: OnceLock::new(),
@@ -145,7 +152,13 @@ impl Hsm {
             journal: Journal::default(),
             gathered: gather::Gathered::default(),
             fingerprints: whereabouts::Fingerprints::default(),
-        }
+        })
+    }
+
+    /// The partition in `slot`, or the place for one: whether it is there, each act finds out by itself, since another
+    /// process may make or delete it at any time.
+    pub fn partition(&self, slot: SlotId) -> Partition<'_> {
+        Partition { hsm: self, slot }
     }
 
     /// The store's file.
@@ -185,36 +198,39 @@ impl Hsm {
         };
         Ok(slots.into_iter().map(listed).collect())
     }
+}
 
+impl Partition<'_> {
     /// One slot.
     ///
     /// # Errors
     /// [`Error::NoSuchSlot`], or when the store cannot be read.
-    pub fn slot(&self, slot: SlotId) -> Result<SlotRow> {
-        Ok(self.store.slot(slot)?)
+    pub fn row(&self) -> Result<SlotRow> {
+        Ok(self.hsm.store.slot(self.slot)?)
     }
 
     /// Objects and payload bytes in a slot.
     ///
     /// # Errors
     /// [`Error::NoSuchSlot`], or when the store cannot be read.
-    pub fn usage(&self, slot: SlotId) -> Result<(u64, u64)> {
-        Ok(self.store.usage(slot)?)
+    pub fn usage(&self) -> Result<(u64, u64)> {
+        Ok(self.hsm.store.usage(self.slot)?)
     }
 
     /// Who is logged in to `slot`.
     ///
     /// # Errors
     /// [`Error::NotLoggedIn`], [`Error::StoreLost`]; [`Error::SlotDamaged`] where nobody can be.
-    pub fn session(&self, slot: SlotId) -> Result<Arc<Session>> {
-        self.store.not_lost()?;
-        let session = self
+    pub fn session(&self) -> Result<Arc<Session>> {
+        let (hsm, slot) = (self.hsm, self.slot);
+        hsm.store.not_lost()?;
+        let session = hsm
             .sessions
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .get(&slot)
             .cloned();
-        session.ok_or_else(|| match self.store.slot(slot) {
+        session.ok_or_else(|| match hsm.store.slot(slot) {
             Err(store::Error::Slot {
                 why: damaged @ SlotFault::Damaged(_),
                 ..
@@ -227,39 +243,39 @@ impl Hsm {
     ///
     /// # Errors
     /// [`Error::NotLoggedIn`], [`Error::ReadOnly`]
-    pub fn may_write(&self, slot: SlotId) -> Result<()> {
-        self.writer(slot).map(drop)
+    pub fn may_write(&self) -> Result<()> {
+        self.writer().map(drop)
     }
 
     /// The rows of every object of a slot, whoever is logged in.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn object_ids(&self, slot: SlotId) -> Result<Vec<i64>> {
-        Ok(self.store.ids(slot)?)
+    pub fn object_ids(&self) -> Result<Vec<i64>> {
+        Ok(self.hsm.store.ids(self.slot)?)
     }
 
     /// The session, if its role may read objects.
-    fn reader(&self, slot: SlotId) -> Result<Arc<Session>> {
-        let session = self.session(slot)?;
+    fn reader(&self) -> Result<Arc<Session>> {
+        let session = self.session()?;
         match session.role() {
             Role::Co | Role::Cu => Ok(session),
             role @ Role::Po => {
                 let needed = Role::Co;
-                Err(SlotError::RoleNeeded { role, needed }.at(slot))
+                Err(SlotError::RoleNeeded { role, needed }.at(self.slot))
             }
         }
     }
 
     /// The session, if its role and the store let it write objects.
-    fn writer(&self, slot: SlotId) -> Result<Arc<Session>> {
-        let session = self.reader(slot)?;
+    fn writer(&self) -> Result<Arc<Session>> {
+        let session = self.reader()?;
         let why = match session.role() {
-            _ if self.store.is_read_only() => "the store is read-only",
+            _ if self.hsm.store.is_read_only() => "the store is read-only",
             Role::Co => return Ok(session),
             Role::Cu | Role::Po => "a crypto user reads and never writes",
         };
-        Err(SlotError::ReadOnly(why).at(slot))
+        Err(SlotError::ReadOnly(why).at(self.slot))
     }
 }
 

@@ -4,13 +4,33 @@ use std::sync::PoisonError;
 
 use super::inspect::check_method;
 use super::{Error, Result, SlotError, SlotFault};
-use super::{Hsm, Session};
-use slotfs_object::SlotId;
+use super::{Hsm, Partition, Session};
 use slotfs_object::partition::{Role, SlotKind};
 use slotfs_seal::credential::{self, Binding, CredentialError, KdfError, Secret};
 use slotfs_store::CredentialRow;
 
 impl Hsm {
+    fn uncount_attempt(&self, credential: i64) -> Result<()> {
+        if self.store.is_read_only() {
+            return Ok(());
+        }
+        Ok(self.store.uncount_failure(credential)?)
+    }
+
+    /// Logs out of every slot; whether anybody was logged in.
+    pub fn logout_all(&self) -> bool {
+        let mut sessions = self
+            .sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let was = !sessions.is_empty();
+        sessions.clear();
+        self.fingerprints.forget();
+        was
+    }
+}
+
+impl Partition<'_> {
     /// Logs `role` in to `slot`. Takes as long as its Argon2id, so never call it on an event loop.
     ///
     /// An attempt with a password is counted durably before it is checked: whoever cuts the power gains no guess.
@@ -20,24 +40,21 @@ impl Hsm {
     /// # Errors
     /// [`Error::PasswordWrong`], [`Error::RoleLocked`], [`Error::RoleMissing`], [`Error::NoSuchSlot`],
     /// [`Error::OtherAuthentication`], [`Error::SlotChanged`], [`Error::Damaged`].
-    pub fn login(&self, slot: SlotId, role: Role, secret: &Secret) -> Result<()> {
-        let session = self.authenticate(slot, role, secret)?;
-        self.install(session)?;
+    pub fn login(&self, role: Role, secret: &Secret) -> Result<()> {
+        let slot = self.slot;
+        let session = self.authenticate(role, secret)?;
+        self.hsm.install(session)?;
         log::info!("slot {slot}: {role} logged in");
         Ok(())
     }
 
     /// The session that a login would begin.
-    pub(super) fn authenticate(
-        &self,
-        slot: SlotId,
-        role: Role,
-        secret: &Secret,
-    ) -> Result<Session> {
-        self.check_store()?;
-        let row = self.store.slot(slot)?;
+    pub(super) fn authenticate(&self, role: Role, secret: &Secret) -> Result<Session> {
+        let (hsm, slot) = (self.hsm, self.slot);
+        hsm.check_store()?;
+        let row = hsm.store.slot(slot)?;
         let kind = row.kind;
-        let stored = self.credential_of(slot, role);
+        let stored = self.credential_of(role);
         if let Ok(stored) = &stored {
             check_method(slot, kind, stored)?;
         }
@@ -52,9 +69,7 @@ impl Hsm {
         // guesses that the file's owner could make at home anyway.
         let most = row.policies.failed_logins;
         let failures = match kind {
-            SlotKind::Password => {
-                self.count_attempt(slot, role, stored.id, stored.failures, most)?
-            }
+            SlotKind::Password => self.count_attempt(role, stored.id, stored.failures, most)?,
             SlotKind::Quorum => 0,
         };
         let binding = Binding {
@@ -65,11 +80,11 @@ impl Hsm {
         let unwrapped = credential::open(&stored.credential, secret, binding);
         if let Err(CredentialError::Kdf(_)) = unwrapped {
             // Nothing was guessed: a machine short of memory must not lock anybody out.
-            self.uncount_attempt(stored.id)?;
+            hsm.uncount_attempt(stored.id)?;
         }
         if let Err(CredentialError::Damaged) = unwrapped {
             // The password was the right one: looking at a damaged slot must not lock anybody out.
-            self.uncount_attempt(stored.id)?;
+            hsm.uncount_attempt(stored.id)?;
         }
         let damaged =
             |what: &str| Error::Damaged(format!("slot {slot}: the credential of {role} {what}"));
@@ -92,7 +107,7 @@ impl Hsm {
             CredentialError::Kdf(KdfError::Random(error)) => error.into(),
         })?;
         let version = row.as_version();
-        let (_, keys) = self.store.slot_with_keys(slot)?;
+        let (_, keys) = hsm.store.slot_with_keys(slot)?;
         let opened = Session::open(row, role, slot_key, &keys).and_then(|session| {
             match session.names_credential(stored.id) {
                 true => Ok(session),
@@ -103,54 +118,42 @@ impl Hsm {
             Ok(session) => session,
             Err(error) => {
                 // Again the right one.
-                self.uncount_attempt(stored.id)?;
+                hsm.uncount_attempt(stored.id)?;
                 // Parts that do not fit together because they were read before and after a change.
-                if self.store.slot(slot)?.as_version() != version {
+                if hsm.store.slot(slot)?.as_version() != version {
                     return Err(SlotFault::Changed.at(slot).into());
                 }
                 return Err(error);
             }
         };
-        if !self.store.is_read_only() {
-            self.store.clear_failures(stored.id)?;
+        if !hsm.store.is_read_only() {
+            hsm.store.clear_failures(stored.id)?;
         }
         Ok(session)
     }
 
     /// What `role` logs in to `slot` by, as it is at rest.
-    pub(super) fn credential_of(&self, slot: SlotId, role: Role) -> Result<CredentialRow> {
-        self.store
-            .credentials(slot)?
+    pub(super) fn credential_of(&self, role: Role) -> Result<CredentialRow> {
+        self.hsm
+            .store
+            .credentials(self.slot)?
             .into_iter()
             .find(|credential| credential.role == role)
-            .ok_or(SlotError::RoleMissing(role).at(slot))
-    }
-
-    fn uncount_attempt(&self, credential: i64) -> Result<()> {
-        if self.store.is_read_only() {
-            return Ok(());
-        }
-        Ok(self.store.uncount_failure(credential)?)
+            .ok_or(SlotError::RoleMissing(role).at(self.slot))
     }
 
     /// A read-only store cannot count, so there only what was counted before locks.
-    fn count_attempt(
-        &self,
-        slot: SlotId,
-        role: Role,
-        credential: i64,
-        failures: u32,
-        most: u32,
-    ) -> Result<u32> {
-        let counted = if self.store.is_read_only() {
+    fn count_attempt(&self, role: Role, credential: i64, failures: u32, most: u32) -> Result<u32> {
+        let (hsm, slot) = (self.hsm, self.slot);
+        let counted = if hsm.store.is_read_only() {
             (failures < most).then_some(failures + 1)
         } else {
-            self.store.count_failure(credential, most)?
+            hsm.store.count_failure(credential, most)?
         };
         match counted {
             Some(failures) => Ok(failures),
             // Replaced since it was read: that is no lock.
-            None if !self
+            None if !hsm
                 .store
                 .credentials(slot)?
                 .iter()
@@ -163,30 +166,19 @@ impl Hsm {
     }
 
     /// Logs out of `slot` and wipes its keys once no request uses them; whether anybody was logged in.
-    pub fn logout(&self, slot: SlotId) -> bool {
-        let was = self
+    pub fn logout(&self) -> bool {
+        let (hsm, slot) = (self.hsm, self.slot);
+        let was = hsm
             .sessions
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&slot)
             .is_some();
-        self.gathered.forget(slot);
-        self.fingerprints.forget();
+        hsm.gathered.forget(slot);
+        hsm.fingerprints.forget();
         if was {
             log::info!("slot {slot}: logged out");
         }
-        was
-    }
-
-    /// Logs out of every slot; whether anybody was logged in.
-    pub fn logout_all(&self) -> bool {
-        let mut sessions = self
-            .sessions
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let was = !sessions.is_empty();
-        sessions.clear();
-        self.fingerprints.forget();
         was
     }
 }

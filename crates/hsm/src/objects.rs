@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Arrived, DamagedRow, Done, Hsm, PartitionId, Read, Session, decode_own};
+use super::{Arrived, DamagedRow, Done, Hsm, Partition, PartitionId, Read, Session, decode_own};
 use super::{Error, Result, SlotError, SlotFault};
 use slotfs_object::codec;
 use slotfs_object::pkcs11::class_name;
@@ -92,119 +92,14 @@ impl ContentsRow {
 }
 
 impl Hsm {
-    /// The object under `handle`.
-    ///
-    /// # Errors
-    /// [`Error::NotLoggedIn`], [`Error::NoSuchObject`]
-    pub fn find(&self, slot: SlotId, handle: Handle) -> Result<ObjectFile> {
-        let session = self.session(slot)?;
-        let entry = self.entry(slot, handle)?;
-        Ok(ObjectFile::of(&session, &entry))
-    }
-
-    /// The object of identity `ouid`.
-    ///
-    /// # Errors
-    /// [`Error::NotLoggedIn`], [`Error::NoSuchFile`]
-    pub fn find_by_ouid(&self, slot: SlotId, ouid: Ouid) -> Result<ObjectFile> {
-        let session = self.session(slot)?;
-        let entry = self
-            .store
-            .by_ouid(slot, ouid)?
-            .ok_or(SlotError::NoSuchIdentity(ouid).at(slot))?;
-        Ok(ObjectFile::of(&session, &entry))
-    }
-
     /// The object in row `id`.
     ///
     /// # Errors
     /// [`Error::Gone`], [`Error::NotLoggedIn`]
     pub fn find_by_id(&self, id: i64) -> Result<ObjectFile> {
         let entry = self.store.by_id(id)?.ok_or(Error::Gone)?;
-        let session = self.session(entry.slot)?;
+        let session = self.partition(entry.slot).session()?;
         Ok(ObjectFile::of(&session, &entry))
-    }
-
-    /// Up to `most` objects with handles above `after`, ascending; a damaged one has its handle too.
-    ///
-    /// # Errors
-    /// [`Error::NotLoggedIn`]
-    pub fn list(&self, slot: SlotId, after: u32, most: usize) -> Result<Vec<Read<ObjectFile>>> {
-        let session = self.session(slot)?;
-        let entries = self.store.list(slot, after, most)?;
-        Ok(entries
-            .into_iter()
-            .map(|entry| entry.map(|entry| ObjectFile::of(&session, &entry)))
-            .collect())
-    }
-
-    /// Whether a listing by handle that has come to its end was whole.
-    ///
-    /// # Errors
-    /// [`Error::ObjectDamaged`] of one that has no handle, else as [`Self::check_count`].
-    pub fn check_listing(&self, slot: SlotId) -> Result<()> {
-        self.check_names(slot, NameColumn::Handle)
-    }
-
-    /// The same of a listing by identity.
-    ///
-    /// # Errors
-    /// As [`Self::check_listing`].
-    pub fn check_identities(&self, slot: SlotId) -> Result<()> {
-        self.check_names(slot, NameColumn::Ouid)
-    }
-
-    fn check_names(&self, slot: SlotId, name: NameColumn) -> Result<()> {
-        match self.store.nameless(slot, name)?.into_iter().next() {
-            Some(nameless) => Err(Error::ObjectDamaged(nameless)),
-            None => self.check_count(slot),
-        }
-    }
-
-    /// The objects of a slot that have no handle: they can be destroyed by their row, and nothing else.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn without_handle(&self, slot: SlotId) -> Result<Vec<DamagedRow>> {
-        let mut nameless = self.store.nameless(slot, NameColumn::Handle)?;
-        nameless.retain(|row| row.handle.is_none());
-        Ok(nameless)
-    }
-
-    /// Whether as many objects can be listed as there are.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`], [`Error::SlotDamaged`]
-    pub fn check_count(&self, slot: SlotId) -> Result<()> {
-        let (listed, kept) = self.store.count_listed(slot)?;
-        match kept? {
-            kept if listed == kept => Ok(()),
-            kept => Err(Error::Damaged(format!(
-                "slot {slot} counts {kept} objects, but {listed} can be listed; 'slotfs store check -repair' puts a wrong count right"
-            ))),
-        }
-    }
-
-    /// Whether the trash holds as many objects as were counted.
-    ///
-    /// # Errors
-    /// [`Error::SlotDamaged`]
-    pub fn check_trash_count(&self, slot: SlotId) -> Result<()> {
-        let (kept, there) = self
-            .store
-            .count_trash(slot)?
-            .map_err(|what| Error::slot_damaged(slot, what))?;
-        let kept = match kept {
-            Some(Ok(kept)) if kept == there => return Ok(()),
-            // A store from before there was a trash, looked at only.
-            None if there == 0 => return Ok(()),
-            Some(Ok(kept)) => format!("counts {kept} objects in its trash"),
-            Some(Err(what)) => format!("has a damaged count of its trash ({what})"),
-            None => "has no count of its trash".to_owned(),
-        };
-        Err(Error::Damaged(format!(
-            "slot {slot} {kept}, but {there} are there; 'slotfs store check -repair' puts a wrong count right"
-        )))
     }
 
     /// The sealed blob of the object in row `id`, and the object as a file.
@@ -228,7 +123,7 @@ impl Hsm {
     /// As [`Self::seal`].
     pub fn gives(&self, id: i64, blob: &SealedBlob) -> Result<Option<ObjectFile>> {
         let entry = self.store.by_id(id)?.ok_or(Error::Gone)?;
-        let session = self.reader(entry.slot)?;
+        let session = self.partition(entry.slot).reader()?;
         Ok((session.row().as_version() == blob.slot).then(|| ObjectFile::of(&session, &entry)))
     }
 
@@ -242,22 +137,9 @@ impl Hsm {
         Ok((ObjectFile::of(&session, &entry), object))
     }
 
-    /// The object under `handle`, opened.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchObject`], [`Error::NotLoggedIn`], [`Error::Damaged`]
-    pub fn object(&self, slot: SlotId, handle: Handle) -> Result<Object> {
-        match self.open_object(self.find(slot, handle)?.id) {
-            Ok((_, object)) => Ok(object),
-            // Destroyed since it was found.
-            Err(Error::Gone) => Err(SlotError::NoSuchObject(handle).at(slot)),
-            Err(error) => Err(error),
-        }
-    }
-
     fn open_by_id(&self, id: i64) -> Result<(Arc<Session>, Entry, SecretBytes)> {
         let (entry, row) = self.store.sealed(id)?.ok_or(Error::Gone)?;
-        let session = self.reader(entry.slot)?;
+        let session = self.partition(entry.slot).reader()?;
         let payload = self.open_entry(&session, &entry, &row)?;
         Ok((session, entry, payload))
     }
@@ -280,17 +162,158 @@ impl Hsm {
             })
     }
 
+    /// The object that `handle` names now: what is done to it is checked against this row again when it
+    /// is done, so that nothing is done to another one.
+    pub(super) fn open_by_handle(
+        &self,
+        session: &Session,
+        handle: Handle,
+    ) -> Result<(Entry, SecretBytes)> {
+        let slot = session.slot();
+        let named = self.partition(slot).entry(handle)?;
+        let (entry, row) = self.store.sealed(named.id)?.ok_or(Error::Gone)?;
+        if entry != named {
+            return Err(Error::Gone);
+        }
+        let payload = self.open_entry(session, &entry, &row)?;
+        Ok((entry, payload))
+    }
+}
+
+impl Partition<'_> {
+    /// The object under `handle`.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`], [`Error::NoSuchObject`]
+    pub fn find(&self, handle: Handle) -> Result<ObjectFile> {
+        let session = self.session()?;
+        let entry = self.entry(handle)?;
+        Ok(ObjectFile::of(&session, &entry))
+    }
+
+    /// The object of identity `ouid`.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`], [`Error::NoSuchFile`]
+    pub fn find_by_ouid(&self, ouid: Ouid) -> Result<ObjectFile> {
+        let session = self.session()?;
+        let entry = self
+            .hsm
+            .store
+            .by_ouid(self.slot, ouid)?
+            .ok_or(SlotError::NoSuchIdentity(ouid).at(self.slot))?;
+        Ok(ObjectFile::of(&session, &entry))
+    }
+
+    /// Up to `most` objects with handles above `after`, ascending; a damaged one has its handle too.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`]
+    pub fn list(&self, after: u32, most: usize) -> Result<Vec<Read<ObjectFile>>> {
+        let session = self.session()?;
+        let entries = self.hsm.store.list(self.slot, after, most)?;
+        Ok(entries
+            .into_iter()
+            .map(|entry| entry.map(|entry| ObjectFile::of(&session, &entry)))
+            .collect())
+    }
+
+    /// Whether a listing by handle that has come to its end was whole.
+    ///
+    /// # Errors
+    /// [`Error::ObjectDamaged`] of one that has no handle, else as [`Self::check_count`].
+    pub fn check_listing(&self) -> Result<()> {
+        self.check_names(NameColumn::Handle)
+    }
+
+    /// The same of a listing by identity.
+    ///
+    /// # Errors
+    /// As [`Self::check_listing`].
+    pub fn check_identities(&self) -> Result<()> {
+        self.check_names(NameColumn::Ouid)
+    }
+
+    fn check_names(&self, name: NameColumn) -> Result<()> {
+        match self.hsm.store.nameless(self.slot, name)?.into_iter().next() {
+            Some(nameless) => Err(Error::ObjectDamaged(nameless)),
+            None => self.check_count(),
+        }
+    }
+
+    /// The objects of a slot that have no handle: they can be destroyed by their row, and nothing else.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn without_handle(&self) -> Result<Vec<DamagedRow>> {
+        let mut nameless = self.hsm.store.nameless(self.slot, NameColumn::Handle)?;
+        nameless.retain(|row| row.handle.is_none());
+        Ok(nameless)
+    }
+
+    /// Whether as many objects can be listed as there are.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::SlotDamaged`]
+    pub fn check_count(&self) -> Result<()> {
+        let slot = self.slot;
+        let (listed, kept) = self.hsm.store.count_listed(slot)?;
+        match kept? {
+            kept if listed == kept => Ok(()),
+            kept => Err(Error::Damaged(format!(
+                "slot {slot} counts {kept} objects, but {listed} can be listed; 'slotfs store check -repair' puts a wrong count right"
+            ))),
+        }
+    }
+
+    /// Whether the trash holds as many objects as were counted.
+    ///
+    /// # Errors
+    /// [`Error::SlotDamaged`]
+    pub fn check_trash_count(&self) -> Result<()> {
+        let slot = self.slot;
+        let (kept, there) = self
+            .hsm
+            .store
+            .count_trash(slot)?
+            .map_err(|what| Error::slot_damaged(slot, what))?;
+        let kept = match kept {
+            Some(Ok(kept)) if kept == there => return Ok(()),
+            // A store from before there was a trash, looked at only.
+            None if there == 0 => return Ok(()),
+            Some(Ok(kept)) => format!("counts {kept} objects in its trash"),
+            Some(Err(what)) => format!("has a damaged count of its trash ({what})"),
+            None => "has no count of its trash".to_owned(),
+        };
+        Err(Error::Damaged(format!(
+            "slot {slot} {kept}, but {there} are there; 'slotfs store check -repair' puts a wrong count right"
+        )))
+    }
+
+    /// The object under `handle`, opened.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchObject`], [`Error::NotLoggedIn`], [`Error::Damaged`]
+    pub fn object(&self, handle: Handle) -> Result<Object> {
+        match self.hsm.open_object(self.find(handle)?.id) {
+            Ok((_, object)) => Ok(object),
+            // Destroyed since it was found.
+            Err(Error::Gone) => Err(SlotError::NoSuchObject(handle).at(self.slot)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Every object of a slot, by handle; `each` sees one at a time.
     ///
     /// # Errors
     /// [`Error::NotLoggedIn`], or when the store cannot be read. A damaged row is an error in its row.
-    pub fn contents(&self, slot: SlotId, mut each: impl FnMut(ContentsRow)) -> Result<()> {
+    pub fn contents(&self, mut each: impl FnMut(ContentsRow)) -> Result<()> {
         const AT_ONCE: usize = 256;
         let mut after = 0;
         loop {
             let entries = {
-                self.reader(slot)?;
-                self.store.list(slot, after, AT_ONCE)?
+                self.reader()?;
+                self.hsm.store.list(self.slot, after, AT_ONCE)?
             };
             let Some(last) = entries.last() else {
                 break;
@@ -307,7 +330,7 @@ impl Hsm {
                         continue;
                     }
                 };
-                let object = match self.open_object(entry.id) {
+                let object = match self.hsm.open_object(entry.id) {
                     // Destroyed since it was listed.
                     Err(Error::Gone) => continue,
                     outcome => outcome.map(|(_, object)| object),
@@ -320,30 +343,31 @@ impl Hsm {
                 });
             }
         }
-        for row in self.without_handle(slot)? {
+        for row in self.without_handle()? {
             each(ContentsRow::damaged(row));
         }
-        self.check_count(slot)
+        self.check_count()
     }
 
     /// Stores a new object under any free handle.
-    pub fn add(&self, slot: SlotId, object: &Object, done: impl Done<Arrived>) {
-        self.add_all(slot, std::slice::from_ref(object), |stored| {
+    pub fn add(&self, object: &Object, done: impl Done<Arrived>) {
+        self.add_all(std::slice::from_ref(object), |stored| {
             done(stored.and_then(|all| all.first().copied().ok_or(Error::Gone)));
         });
     }
 
     /// Stores new objects that belong together under free handles: all of them or none.
-    pub fn add_all(&self, slot: SlotId, objects: &[Object], done: impl Done<Vec<Arrived>>) {
+    pub fn add_all(&self, objects: &[Object], done: impl Done<Vec<Arrived>>) {
+        let slot = self.slot;
         let puts = || {
-            let session = self.writer(slot)?;
+            let session = self.writer()?;
             objects
                 .iter()
                 .map(|object| Ok(put(&session, object, payload_of(slot, object)?, None)))
                 .collect::<Result<Vec<_>>>()
         };
         match puts() {
-            Ok(puts) => self.store.put_all(puts, |stored| {
+            Ok(puts) => self.hsm.store.put_all(puts, |stored| {
                 let arrived = stored.map(|all| all.into_iter().map(Arrived::from).collect());
                 done(arrived.map_err(Error::from));
             }),
@@ -354,9 +378,10 @@ impl Hsm {
     /// Gives the object `from` another handle in its slot.
     ///
     /// Calls `done` with [`Error::NoSuchObject`], [`Error::HandleTaken`], [`Error::ReadOnly`], or what the disk says.
-    pub fn renumber(&self, slot: SlotId, from: Handle, to: Handle, done: impl Done<()>) {
-        let opened = self.writer(slot).and_then(|session| {
-            let (entry, payload) = self.open_by_handle(&session, from)?;
+    pub fn renumber(&self, from: Handle, to: Handle, done: impl Done<()>) {
+        let hsm = self.hsm;
+        let opened = self.writer().and_then(|session| {
+            let (entry, payload) = hsm.open_by_handle(&session, from)?;
             Ok((session, entry, payload))
         });
         match opened {
@@ -364,33 +389,17 @@ impl Hsm {
                 let version = session.row().as_version();
                 let seal = Box::new(move |place| Ok(session.seal_row(place, &payload)?));
                 let done = |outcome: store::Result<()>| done(outcome.map_err(Error::from));
-                self.store.renumber(entry, version, to, seal, done);
+                hsm.store.renumber(entry, version, to, seal, done);
             }
             Err(error) => done(Err(error)),
         }
     }
 
-    pub(super) fn entry(&self, slot: SlotId, handle: Handle) -> Result<Entry> {
-        self.store
-            .by_handle(slot, handle)?
-            .ok_or(SlotError::NoSuchObject(handle).at(slot))
-    }
-
-    /// The object that `handle` names now: what is done to it is checked against this row again when it
-    /// is done, so that nothing is done to another one.
-    pub(super) fn open_by_handle(
-        &self,
-        session: &Session,
-        handle: Handle,
-    ) -> Result<(Entry, SecretBytes)> {
-        let slot = session.slot();
-        let named = self.entry(slot, handle)?;
-        let (entry, row) = self.store.sealed(named.id)?.ok_or(Error::Gone)?;
-        if entry != named {
-            return Err(Error::Gone);
-        }
-        let payload = self.open_entry(session, &entry, &row)?;
-        Ok((entry, payload))
+    pub(super) fn entry(&self, handle: Handle) -> Result<Entry> {
+        self.hsm
+            .store
+            .by_handle(self.slot, handle)?
+            .ok_or(SlotError::NoSuchObject(handle).at(self.slot))
     }
 }
 

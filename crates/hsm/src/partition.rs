@@ -3,9 +3,8 @@
 use std::sync::PoisonError;
 
 use super::policy::Policy;
-use super::{Hsm, PartitionMark};
+use super::{Hsm, Partition, PartitionMark};
 use super::{Result, SlotError};
-use slotfs_object::SlotId;
 use slotfs_object::partition::Role;
 use slotfs_store::{Objects, SlotRow};
 
@@ -21,15 +20,32 @@ pub struct Settings {
 }
 
 impl Hsm {
+    /// Does `act` once more, over the slot as it then is, when another process changed it meanwhile.
+    ///
+    /// # Errors
+    /// Those of `act`.
+    pub fn again_if_changed<T>(&self, act: impl Fn() -> Result<T>) -> Result<T> {
+        match act() {
+            Err(error) if error.is_changed() => {
+                self.refresh()?;
+                act()
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+impl Partition<'_> {
     /// Destroys every object of a slot, and what is in its trash; how many objects there were. The crypto officer's.
     ///
     /// # Errors
     /// [`Error::NotLoggedIn`], [`Error::RoleNeeded`], [`Error::ReadOnly`], or what the disk says.
-    pub fn clear_partition(&self, slot: SlotId) -> Result<u64> {
-        self.writer(slot)?;
-        let objects = self.again_if_changed(|| {
-            let version = self.writer(slot)?.row().as_version();
-            Ok(self.store.clear_slot(version)?)
+    pub fn clear(&self) -> Result<u64> {
+        let slot = self.slot;
+        self.writer()?;
+        let objects = self.hsm.again_if_changed(|| {
+            let version = self.writer()?.row().as_version();
+            Ok(self.hsm.store.clear_slot(version)?)
         })?;
         log::info!("slot {slot}: its {objects} objects were destroyed");
         Ok(objects)
@@ -39,10 +55,12 @@ impl Hsm {
     ///
     /// # Errors
     /// As [`Self::clear_partition`].
-    pub fn delete_partition(&self, slot: SlotId) -> Result<u64> {
-        let session = self.officer(slot, &[Role::Po])?;
-        let objects = self.store.delete_slot(session.row().as_version())?;
-        self.sessions
+    pub fn delete(&self) -> Result<u64> {
+        let slot = self.slot;
+        let session = self.officer(&[Role::Po])?;
+        let objects = self.hsm.store.delete_slot(session.row().as_version())?;
+        self.hsm
+            .sessions
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&slot);
@@ -54,8 +72,8 @@ impl Hsm {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn partition_mark(&self, slot: SlotId) -> Result<Option<PartitionMark>> {
-        Ok(self.store.mark(slot)?)
+    pub fn mark(&self) -> Result<Option<PartitionMark>> {
+        Ok(self.hsm.store.mark(self.slot)?)
     }
 
     /// Destroys a partition that is too damaged for anybody to log in to. Nobody has to: `partition init` would do the
@@ -63,8 +81,9 @@ impl Hsm {
     ///
     /// # Errors
     /// [`Error::SlotChanged`] when another partition is there than `marked`, or what the disk says.
-    pub fn delete_damaged_partition(&self, slot: SlotId, marked: PartitionMark) -> Result<()> {
-        self.store.delete_marked_slot(slot, marked)?;
+    pub fn delete_damaged(&self, marked: PartitionMark) -> Result<()> {
+        let slot = self.slot;
+        self.hsm.store.delete_marked_slot(slot, marked)?;
         log::warn!("slot {slot}: its damaged partition was deleted");
         Ok(())
     }
@@ -73,15 +92,16 @@ impl Hsm {
     ///
     /// # Errors
     /// As [`Self::clear_partition`].
-    pub fn set_partition(&self, slot: SlotId, settings: Settings) -> Result<SlotRow> {
-        let session = self.officer(slot, &[Role::Po])?;
-        let mut change = self.change_of(&session)?;
+    pub fn set(&self, settings: Settings) -> Result<SlotRow> {
+        let slot = self.slot;
+        let session = self.officer(&[Role::Po])?;
+        let mut change = self.hsm.change_of(&session)?;
         let row = &mut change.row;
         row.retention_secs = settings.retention_secs.unwrap_or(row.retention_secs);
         row.uid = settings.uid.unwrap_or(row.uid);
         row.gid = settings.gid.unwrap_or(row.gid);
-        self.commit_change(&session, change)?;
-        let row = self.slot(slot)?;
+        self.hsm.commit_change(&session, change)?;
+        let row = self.row()?;
         log::info!(
             "slot {slot}: removed objects are kept for {} s; uid {:?}, gid {:?}",
             row.retention_secs,
@@ -96,12 +116,13 @@ impl Hsm {
     ///
     /// # Errors
     /// [`Error::Policy`] for a value that a policy does not take here, else as [`Self::clear_partition`].
-    pub fn change_policies(&self, slot: SlotId, changes: &[(Policy, u32)]) -> Result<u64> {
-        let session = self.officer(slot, &[Role::Po])?;
+    pub fn change_policies(&self, changes: &[(Policy, u32)]) -> Result<u64> {
+        let slot = self.slot;
+        let session = self.officer(&[Role::Po])?;
         let kind = session.row().kind;
         let before = session.policies();
         let mut after = before;
-        let mut change = self.change_of(&session)?;
+        let mut change = self.hsm.change_of(&session)?;
         for (policy, value) in changes {
             after = policy.set(after, *value, kind).map_err(|why| {
                 let policy = policy.number();
@@ -112,24 +133,10 @@ impl Hsm {
             }
         }
         change.row.policies = after;
-        let destroyed = self.commit_change(&session, change)?.destroyed;
+        let destroyed = self.hsm.commit_change(&session, change)?.destroyed;
         for (policy, value) in changes {
             log::info!("slot {slot}: policy {} is now {value}", policy.number());
         }
         Ok(destroyed)
-    }
-
-    /// Does `act` once more, over the slot as it then is, when another process changed it meanwhile.
-    ///
-    /// # Errors
-    /// Those of `act`.
-    pub fn again_if_changed<T>(&self, act: impl Fn() -> Result<T>) -> Result<T> {
-        match act() {
-            Err(error) if error.is_changed() => {
-                self.refresh()?;
-                act()
-            }
-            outcome => outcome,
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Which partition is at a slot: the place outlives what was in it, and so do open files.
 
-use super::Hsm;
 use super::{Error, Result, SlotFault};
+use super::{Hsm, Partition};
 use slotfs_object::SlotId;
 use slotfs_store as store;
 
@@ -15,14 +15,6 @@ pub struct PartitionId {
 }
 
 impl Hsm {
-    /// The partition that is logged in to at `slot`.
-    ///
-    /// # Errors
-    /// [`Error::NotLoggedIn`]
-    pub fn partition(&self, slot: SlotId) -> Result<PartitionId> {
-        Ok(self.session(slot)?.partition())
-    }
-
     /// Whether `partition` is still at its slot, whoever is logged in. What other processes did is taken in first.
     ///
     /// # Errors
@@ -38,7 +30,7 @@ impl Hsm {
     /// As [`Self::check_partition`].
     pub fn check_partition_as_known(&self, partition: PartitionId) -> Result<()> {
         self.store.not_lost()?;
-        let now = match self.partition(partition.slot) {
+        let now = match self.partition(partition.slot).id() {
             Ok(now) => now.serial,
             Err(_) => match self.store.slot(partition.slot) {
                 Err(store::Error::Slot {
@@ -52,5 +44,15 @@ impl Hsm {
             true => Ok(()),
             false => Err(Error::Gone),
         }
+    }
+}
+
+impl Partition<'_> {
+    /// The partition that is logged in to at `slot`.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`]
+    pub fn id(&self) -> Result<PartitionId> {
+        Ok(self.session()?.partition())
     }
 }

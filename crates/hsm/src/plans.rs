@@ -50,7 +50,7 @@ fn key() -> Object {
 /// A store that every operation was done to.
 fn everything(folder: &tempfile::TempDir) -> Arc<Hsm> {
     let path = folder.path().join("store.db");
-    let hsm = Arc::new(Hsm::open_or_create(&path).unwrap());
+    let hsm = Hsm::open_or_create(&path).unwrap();
     let domain = DomainKey::from_pem(new_key_file().unwrap().bytes()).unwrap();
     let (from, to, third) = (SlotId(0), SlotId(1), SlotId(2));
     for slot in [from, to, third] {
@@ -70,61 +70,85 @@ fn everything(folder: &tempfile::TempDir) -> Arc<Hsm> {
             replaces: None,
         })
         .unwrap();
-        hsm.login(slot, Role::Co, &secret("correct horse")).unwrap();
+        hsm.partition(slot)
+            .login(Role::Co, &secret("correct horse"))
+            .unwrap();
     }
     let keys: Vec<Object> = (0..OBJECTS).map(|_| key()).collect();
-    let stored = wait(|done| hsm.add_all(from, &keys, done)).unwrap();
+    let stored = wait(|done| hsm.partition(from).add_all(&keys, done)).unwrap();
     let handle = |at: usize| stored[at].handle;
 
     // Clones: one by one, all, again, moved; each found by each of its names.
     for at in 0..20 {
-        let (_, blob) = hsm.seal(hsm.find(from, handle(at)).unwrap().id).unwrap();
+        let (_, blob) = hsm
+            .seal(hsm.partition(from).find(handle(at)).unwrap().id)
+            .unwrap();
         let wish = Wish::Handle(handle(at));
-        wait(|done| hsm.import(to, wish, blob.bytes().to_vec(), None, done)).unwrap();
-    }
-    hsm.check_cloneable(from, to, &Selection::All, |_, _| {})
+        wait(|done| {
+            let partition = hsm.partition(to).id().unwrap();
+            hsm.import(
+                partition,
+                None,
+                (wish, wish.to_string()),
+                blob.bytes().to_vec(),
+                None,
+                done,
+            )
+        })
         .unwrap();
-    hsm.check_existing(from, to, &Selection::All, |_, _| {})
+    }
+    hsm.partition(from)
+        .check_cloneable(to, &Selection::All, |_, _| {})
+        .unwrap();
+    hsm.partition(from)
+        .check_existing(to, &Selection::All, |_, _| {})
         .unwrap();
     for _ in 0..2 {
-        hsm.clone_list(from, to, &Selection::All, || false, |_| {})
+        hsm.partition(from)
+            .clone_list(to, &Selection::All, || false, |_| {})
             .unwrap();
     }
     let these = Selection::These(vec![handle(3), handle(4)]);
-    hsm.clone_list(from, third, &these, || false, |_| {})
+    hsm.partition(from)
+        .clone_list(third, &these, || false, |_| {})
         .unwrap();
-    hsm.check_existing(from, third, &these, |_, _| {}).unwrap();
+    hsm.partition(from)
+        .check_existing(third, &these, |_, _| {})
+        .unwrap();
     let source = Source {
         slot: from,
         handle: handle(9),
     };
     wait(|done| hsm.move_object(source, third, Wish::Handle(handle(9)), done)).unwrap();
-    let found = hsm.find(to, handle(7)).unwrap();
-    hsm.find_by_ouid(to, found.ouid).unwrap();
+    let found = hsm.partition(to).find(handle(7)).unwrap();
+    hsm.partition(to).find_by_ouid(found.ouid).unwrap();
     hsm.find_by_id(found.id).unwrap();
-    hsm.object(to, found.handle).unwrap();
-    hsm.list(to, 100, 50).unwrap();
-    hsm.check_listing(to).unwrap();
-    hsm.contents(to, |row| drop(row.object.unwrap())).unwrap();
-    hsm.object_ids(third).unwrap();
-    hsm.usage(to).unwrap();
+    hsm.partition(to).object(found.handle).unwrap();
+    hsm.partition(to).list(100, 50).unwrap();
+    hsm.partition(to).check_listing().unwrap();
+    hsm.partition(to)
+        .contents(|row| drop(row.object.unwrap()))
+        .unwrap();
+    hsm.partition(third).object_ids().unwrap();
+    hsm.partition(to).usage().unwrap();
     hsm.slots().unwrap();
 
     // The trash.
     let free = slotfs_object::Handle::new(9_000).unwrap();
-    wait(|done| hsm.renumber(to, handle(8), free, done)).unwrap();
+    wait(|done| hsm.partition(to).renumber(handle(8), free, done)).unwrap();
     for at in 10..60 {
-        wait(|done| hsm.remove(to, handle(at), done)).unwrap();
+        wait(|done| hsm.partition(to).remove(handle(at), done)).unwrap();
     }
     let trash: Vec<_> = hsm
-        .list_trash(to, 0, 100)
+        .partition(to)
+        .list_trash(0, 100)
         .unwrap()
         .into_iter()
         .flatten()
         .collect();
     assert_eq!(trash.len(), 50);
-    hsm.trash_count(to).unwrap();
-    hsm.find_trashed(to, trash[0].name).unwrap();
+    hsm.partition(to).trash_count().unwrap();
+    hsm.partition(to).find_trashed(trash[0].name).unwrap();
     hsm.find_trashed_by_id(trash[0].object.id).unwrap();
     hsm.open_trashed(&trash[0]).unwrap();
     wait(|done| hsm.restore(&trash[0], Some(trash[0].name.handle), done)).unwrap();
@@ -137,43 +161,55 @@ fn everything(folder: &tempfile::TempDir) -> Arc<Hsm> {
         gid: None,
     };
     let role = |slot, role: Role| {
-        hsm.login(slot, role, &secret("correct horse")).unwrap();
+        hsm.partition(slot)
+            .login(role, &secret("correct horse"))
+            .unwrap();
     };
     role(third, Role::Po);
-    hsm.set_partition(third, now).unwrap();
+    hsm.partition(third).set(now).unwrap();
     role(third, Role::Co);
-    wait(|done| hsm.remove(third, handle(3), done)).unwrap();
+    wait(|done| hsm.partition(third).remove(handle(3), done)).unwrap();
 
     // What is done to a whole slot.
     let other = DomainKey::from_pem(new_key_file().unwrap().bytes()).unwrap();
     role(to, Role::Po);
-    hsm.add_domain(to, &other, "other", false).unwrap();
-    hsm.change_domain(to, "other", Some("second"), true)
+    hsm.partition(to)
+        .add_domain(&other, "other", false)
         .unwrap();
-    hsm.domain_labels(to).unwrap();
-    hsm.delete_domain(to, "primary").unwrap();
-    hsm.change_policies(to, &[(Policy::from_number(0).unwrap(), 1)])
+    hsm.partition(to)
+        .change_domain("other", Some("second"), true)
+        .unwrap();
+    hsm.partition(to).domain_labels().unwrap();
+    hsm.partition(to).delete_domain("primary").unwrap();
+    hsm.partition(to)
+        .change_policies(&[(Policy::from_number(0).unwrap(), 1)])
         .unwrap();
     role(to, Role::Co);
-    hsm.init_role(to, Role::Cu, &secret("a crypto user"))
+    hsm.partition(to)
+        .init_role(Role::Cu, &secret("a crypto user"))
         .unwrap();
-    hsm.roles(to).unwrap();
+    hsm.partition(to).roles().unwrap();
     let (old, new) = (secret("correct horse"), secret("another horse"));
-    hsm.change_secret(to, Role::Co, &old, &new, false).unwrap();
-    hsm.login(to, Role::Co, &secret("not this one"))
+    hsm.partition(to)
+        .change_secret(Role::Co, &old, &new, false)
+        .unwrap();
+    hsm.partition(to)
+        .login(Role::Co, &secret("not this one"))
         .unwrap_err();
-    hsm.login(to, Role::Po, &old).unwrap();
-    hsm.reset_secret(to, Role::Co, &old, &old, true).unwrap();
+    hsm.partition(to).login(Role::Po, &old).unwrap();
+    hsm.partition(to)
+        .reset_secret(Role::Co, &old, &old, true)
+        .unwrap();
     hsm.refresh().unwrap();
-    hsm.login(from, Role::Co, &old).unwrap();
+    hsm.partition(from).login(Role::Co, &old).unwrap();
     hsm.check(&[from, to, third], &mut |_| {}).unwrap();
     hsm.backup(&folder.path().join("copy.db"), false, &|| false)
         .unwrap();
     drop(Hsm::open(&path, Access::ReadOnly).unwrap());
-    hsm.login(third, Role::Co, &old).unwrap();
-    hsm.clear_partition(third).unwrap();
-    hsm.login(third, Role::Po, &old).unwrap();
-    hsm.delete_partition(third).unwrap();
+    hsm.partition(third).login(Role::Co, &old).unwrap();
+    hsm.partition(third).clear().unwrap();
+    hsm.partition(third).login(Role::Po, &old).unwrap();
+    hsm.partition(third).delete().unwrap();
     hsm
 }
 

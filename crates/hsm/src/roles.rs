@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::amend::{Change, seal_domain, seal_smk};
 use super::init::{check_secret, random_id};
-use super::{Hsm, Session};
+use super::{Partition, Session};
 use super::{Result, SlotError};
 use slotfs_object::SlotId;
 use slotfs_object::partition::Role;
@@ -47,15 +47,15 @@ pub struct Reset {
     pub damaged: u64,
 }
 
-impl Hsm {
+impl Partition<'_> {
     /// Every role of a slot, po first.
     ///
     /// # Errors
     /// [`Error::NoSuchSlot`], or when the store cannot be read.
-    pub fn roles(&self, slot: SlotId) -> Result<Vec<RoleState>> {
-        let row = self.store.slot(slot)?;
+    pub fn roles(&self) -> Result<Vec<RoleState>> {
+        let row = self.hsm.store.slot(self.slot)?;
         let most = row.policies.failed_logins;
-        let credentials = self.store.credentials(slot)?;
+        let credentials = self.hsm.store.credentials(self.slot)?;
         Ok(Role::ALL
             .into_iter()
             .map(|role| {
@@ -80,17 +80,18 @@ impl Hsm {
     /// # Errors
     /// [`Error::RoleExists`], [`Error::RoleNeeded`], [`Error::Usage`] for a password outside the limits,
     /// [`Error::OtherAuthentication`].
-    pub fn init_role(&self, slot: SlotId, role: Role, secret: &Secret) -> Result<()> {
-        let session = self.officer(slot, makers(role))?;
+    pub fn init_role(&self, role: Role, secret: &Secret) -> Result<()> {
+        let slot = self.slot;
+        let session = self.officer(makers(role))?;
         check_secret(slot, session.row().kind, secret)?;
-        let mut change = self.change_of(&session)?;
+        let mut change = self.hsm.change_of(&session)?;
         if change.credentials.iter().any(|it| it.role == role) {
             return Err(SlotError::RoleExists(role).at(slot));
         }
         let serial = session.row().serial;
-        let credential = self.credential(slot, serial, role, secret, &change.slot_key)?;
+        let credential = self.credential(serial, role, secret, &change.slot_key)?;
         change.credentials.push(credential);
-        self.commit_change(&session, change)?;
+        self.hsm.commit_change(&session, change)?;
         log::info!("slot {slot}: {role} was initialized");
         Ok(())
     }
@@ -106,15 +107,15 @@ impl Hsm {
     /// outside the limits; [`Error::SlotChanged`], [`Error::Damaged`].
     pub fn change_secret(
         &self,
-        slot: SlotId,
         role: Role,
         old: &Secret,
         new: &Secret,
         force: bool,
     ) -> Result<Reissued> {
-        check_secret(slot, self.slot(slot)?.kind, new)?;
-        let session = Arc::new(self.authenticate(slot, role, old)?);
-        let mut change = self.change_of(&session)?;
+        let slot = self.slot;
+        check_secret(slot, self.row()?.kind, new)?;
+        let session = Arc::new(self.authenticate(role, old)?);
+        let mut change = self.hsm.change_of(&session)?;
         let same = |method: &Method| match (old, method) {
             (Secret::Quorum(old), Method::Quorum(set)) => old.set() == set,
             _ => false,
@@ -132,10 +133,10 @@ impl Hsm {
         }
         let serial = session.row().serial;
         for role in &roles {
-            let credential = self.credential(slot, serial, *role, new, &change.slot_key)?;
+            let credential = self.credential(serial, *role, new, &change.slot_key)?;
             change.credentials.push(credential);
         }
-        let damaged = self.commit_change(&session, change)?.damaged;
+        let damaged = self.hsm.commit_change(&session, change)?.damaged;
         for role in &roles {
             log::info!("slot {slot}: the credential of {role} was changed");
         }
@@ -157,16 +158,16 @@ impl Hsm {
     /// [`Error::Damaged`].
     pub fn reset_secret(
         &self,
-        slot: SlotId,
         role: Role,
         new: &Secret,
         po_secret: &Secret,
         force: bool,
     ) -> Result<Reset> {
+        let slot = self.slot;
         check_resettable(slot, role)?;
-        check_secret(slot, self.slot(slot)?.kind, new)?;
-        let session = Arc::new(self.authenticate(slot, Role::Po, po_secret)?);
-        let mut change = self.change_of(&session)?;
+        check_secret(slot, self.row()?.kind, new)?;
+        let session = Arc::new(self.authenticate(Role::Po, po_secret)?);
+        let mut change = self.hsm.change_of(&session)?;
         if !change.credentials.iter().any(|it| it.role == role) {
             return Err(SlotError::RoleMissing(role).at(slot));
         }
@@ -174,17 +175,16 @@ impl Hsm {
         rekey(&session, &mut change, force)?;
         let serial = session.row().serial;
         change.credentials = vec![
-            self.credential(slot, serial, Role::Po, po_secret, &change.slot_key)?,
-            self.credential(slot, serial, role, new, &change.slot_key)?,
+            self.credential(serial, Role::Po, po_secret, &change.slot_key)?,
+            self.credential(serial, role, new, &change.slot_key)?,
         ];
-        let damaged = self.commit_change(&session, change)?.damaged;
+        let damaged = self.hsm.commit_change(&session, change)?.damaged;
         log::info!("slot {slot}: the credential of {role} was reset");
         Ok(Reset { lost, damaged })
     }
 
     fn credential(
         &self,
-        slot: SlotId,
         serial: u64,
         role: Role,
         secret: &Secret,
@@ -193,7 +193,7 @@ impl Hsm {
         let id = random_id()?;
         let binding = Binding { serial, role, id };
         let credential = credential::wrap(secret, slot_key, binding)
-            .map_err(|error| super::init::kdf_error(slot, error))?;
+            .map_err(|error| super::init::kdf_error(self.slot, error))?;
         Ok(CredentialRow {
             id,
             role,

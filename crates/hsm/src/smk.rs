@@ -5,7 +5,7 @@ use thiserror::Error as ThisError;
 
 use super::amend::seal_smk;
 use super::{Error, Result, SlotError};
-use super::{Hsm, Session};
+use super::{Hsm, Partition, Session};
 use slotfs_object::SlotId;
 use slotfs_object::partition::PartitionVersion;
 use slotfs_object::partition::Role;
@@ -55,12 +55,28 @@ fn time_of(fingerprint: [u8; 8]) -> u64 {
 }
 
 impl Hsm {
+    fn push_smk(&self, session: &std::sync::Arc<Session>, key: &Key) -> Result<()> {
+        let slot = session.slot();
+        if session.smks().len() >= MOST_SMKS {
+            return Err(fault(slot, SmkFault::Full));
+        }
+        let mut change = self.change_of(session)?;
+        let row = seal_smk(session.slot_key(), session.row().serial, key)?;
+        change.keys.smks.insert(0, row);
+        self.commit_change(session, change)?;
+        log::info!("slot {slot}: it has another storage master key");
+        Ok(())
+    }
+}
+
+impl Partition<'_> {
     /// The active storage master key of a slot, sealed under its domains.
     ///
     /// # Errors
     /// [`Error::NotLoggedIn`], [`Error::RoleNeeded`], [`Error::Smk`] for a V0 slot.
-    pub fn seal_smk(&self, slot: SlotId) -> Result<Vec<u8>> {
-        let session = self.reader(slot)?;
+    pub fn seal_smk(&self) -> Result<Vec<u8>> {
+        let slot = self.slot;
+        let session = self.reader()?;
         let smk = session.smks().first().ok_or(fault(slot, SmkFault::None))?;
         let mut payload = SecretBytes::new(vec![PAYLOAD_VERSION; PAYLOAD_BYTES]);
         payload.bytes_mut()[1..].copy_from_slice(smk.key().bytes());
@@ -75,8 +91,8 @@ impl Hsm {
     ///
     /// # Errors
     /// [`Error::NotLoggedIn`]
-    pub fn smk_file(&self, slot: SlotId) -> Result<Option<SmkFile>> {
-        let session = self.session(slot)?;
+    pub fn smk_file(&self) -> Result<Option<SmkFile>> {
+        let session = self.session()?;
         let stanzas = session.domains().len();
         Ok(session.smks().first().map(|smk| SmkFile {
             size: blob_bytes(stanzas, PAYLOAD_BYTES) as u64,
@@ -89,17 +105,18 @@ impl Hsm {
     ///
     /// # Errors
     /// [`Error::Unverified`], [`Error::PayloadVersion`], [`Error::Smk`], [`Error::NotLoggedIn`], [`Error::ReadOnly`].
-    pub fn import_smk(&self, slot: SlotId, blob: &[u8]) -> Result<bool> {
-        let outcome = self.again_if_changed(|| self.try_import_smk(slot, blob));
+    pub fn import_smk(&self, blob: &[u8]) -> Result<bool> {
+        let (hsm, slot) = (self.hsm, self.slot);
+        let outcome = hsm.again_if_changed(|| self.try_import_smk(blob));
         match &outcome {
-            Ok(new) => self.journal.note(
+            Ok(new) => hsm.journal.note(
                 slot,
                 match new {
                     true => format!("The storage master key of slot {slot} is now another"),
                     false => format!("The storage master key was on slot {slot} already"),
                 },
             ),
-            Err(error) => self.journal.note(
+            Err(error) => hsm.journal.note(
                 slot,
                 format!(
                     "A storage master key for slot {slot} was not taken: {}",
@@ -110,16 +127,16 @@ impl Hsm {
         outcome
     }
 
-    fn try_import_smk(&self, slot: SlotId, blob: &[u8]) -> Result<bool> {
-        let session = self.writer(slot)?;
+    fn try_import_smk(&self, blob: &[u8]) -> Result<bool> {
+        let session = self.writer()?;
         if !session.row().is_v1() {
-            return Err(fault(slot, SmkFault::None));
+            return Err(fault(self.slot, SmkFault::None));
         }
         let key = verify(&session, blob)?;
         if session.smks().iter().any(|smk| *smk.key() == key) {
             return Ok(false);
         }
-        self.push_smk(&session, &key)?;
+        self.hsm.push_smk(&session, &key)?;
         Ok(true)
     }
 
@@ -127,11 +144,11 @@ impl Hsm {
     ///
     /// # Errors
     /// [`Error::NotLoggedIn`] for either slot, [`Error::Smk`] for a V0 slot.
-    pub fn has_smk_of(&self, to: SlotId, from: SlotId) -> Result<bool> {
-        let (source, target) = (self.reader(from)?, self.reader(to)?);
+    pub fn has_smk_of(&self, from: SlotId) -> Result<bool> {
+        let (source, target) = (self.hsm.partition(from).reader()?, self.reader()?);
         let smk = source.smks().first().ok_or(fault(from, SmkFault::None))?;
         if !target.row().is_v1() {
-            return Err(fault(to, SmkFault::None));
+            return Err(fault(self.slot, SmkFault::None));
         }
         Ok(target.smks().iter().any(|there| there.key() == smk.key()))
     }
@@ -140,32 +157,33 @@ impl Hsm {
     ///
     /// # Errors
     /// [`Error::Smk`], [`Error::RoleNeeded`], [`Error::SlotChanged`].
-    pub fn new_smk(&self, slot: SlotId) -> Result<()> {
-        let session = self.officer(slot, &[Role::Co, Role::Po])?;
+    pub fn new_smk(&self) -> Result<()> {
+        let session = self.officer(&[Role::Co, Role::Po])?;
         if !session.row().is_v1() {
-            return Err(fault(slot, SmkFault::None));
+            return Err(fault(self.slot, SmkFault::None));
         }
-        self.push_smk(&session, &Key::random()?)
+        self.hsm.push_smk(&session, &Key::random()?)
     }
 
     /// Takes a storage master key from a slot: what only it opens, the slot takes in no more. co's or po's.
     ///
     /// # Errors
     /// As [`Self::new_smk`].
-    pub fn delete_smk(&self, slot: SlotId, fingerprint: [u8; 8]) -> Result<()> {
-        let session = self.officer(slot, &[Role::Co, Role::Po])?;
+    pub fn delete_smk(&self, fingerprint: [u8; 8]) -> Result<()> {
+        let slot = self.slot;
+        let session = self.officer(&[Role::Co, Role::Po])?;
         let at = session
             .smks()
             .iter()
             .position(|smk| smk.fingerprint() == fingerprint);
-        let mut change = self.change_of(&session)?;
+        let mut change = self.hsm.change_of(&session)?;
         match at {
             _ if !session.row().is_v1() => return Err(fault(slot, SmkFault::None)),
             None => return Err(fault(slot, SmkFault::NoSuchKey)),
             Some(0) => return Err(fault(slot, SmkFault::Active)),
             Some(at) => drop(change.keys.smks.remove(at)),
         }
-        self.commit_change(&session, change)?;
+        self.hsm.commit_change(&session, change)?;
         log::info!("slot {slot}: a storage master key was deleted");
         Ok(())
     }
@@ -174,30 +192,18 @@ impl Hsm {
     ///
     /// # Errors
     /// As [`Self::new_smk`].
-    pub fn upgrade(&self, slot: SlotId) -> Result<()> {
-        let session = self.officer(slot, &[Role::Po])?;
+    pub fn upgrade(&self) -> Result<()> {
+        let slot = self.slot;
+        let session = self.officer(&[Role::Po])?;
         if session.row().is_v1() {
             return Err(fault(slot, SmkFault::V1Already));
         }
-        let mut change = self.change_of(&session)?;
+        let mut change = self.hsm.change_of(&session)?;
         change.row.version = PartitionVersion::V1;
         let smk = seal_smk(session.slot_key(), session.row().serial, &Key::random()?)?;
         change.keys.smks.push(smk);
-        self.commit_change(&session, change)?;
+        self.hsm.commit_change(&session, change)?;
         log::info!("slot {slot}: it is V1 now");
-        Ok(())
-    }
-
-    fn push_smk(&self, session: &std::sync::Arc<Session>, key: &Key) -> Result<()> {
-        let slot = session.slot();
-        if session.smks().len() >= MOST_SMKS {
-            return Err(fault(slot, SmkFault::Full));
-        }
-        let mut change = self.change_of(session)?;
-        let row = seal_smk(session.slot_key(), session.row().serial, key)?;
-        change.keys.smks.insert(0, row);
-        self.commit_change(session, change)?;
-        log::info!("slot {slot}: it has another storage master key");
         Ok(())
     }
 }

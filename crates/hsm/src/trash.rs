@@ -4,10 +4,12 @@ use slotfs_object::now_secs;
 use std::sync::Arc;
 
 use super::objects::put;
-use super::{Arrived, DamagedRow, Done, Hsm, ObjectFile, Read, Session, TrashName, decode_own};
+use super::{
+    Arrived, DamagedRow, Done, Hsm, ObjectFile, Partition, Read, Session, TrashName, decode_own,
+};
 use super::{Error, Result, SlotError};
 use slotfs_object::sealed::SealedRow;
-use slotfs_object::{Handle, Object, SlotId};
+use slotfs_object::{Handle, Object};
 use slotfs_store::{self as store, Entry, Place, Trashed};
 
 /// What became of an object that was removed.
@@ -53,23 +55,13 @@ impl TrashFile {
 }
 
 impl Hsm {
-    /// Removes the object `handle`: to the trash, or for good where the slot keeps none.
-    ///
-    /// Calls `done` with [`Error::NoSuchObject`], [`Error::ReadOnly`], [`Error::TrashFull`], or what the disk says.
-    pub fn remove(&self, slot: SlotId, handle: Handle, done: impl Done<Removed>) {
-        match self.entry(slot, handle) {
-            Ok(entry) => self.remove_entry(entry, false, done),
-            Err(error) => done(Err(error)),
-        }
-    }
-
     /// Removes the object that was found before, as long as its handle still names it: another object that
     /// has the handle by now is none of this. `destroy`: not to the trash.
     ///
     /// Calls `done` as [`Self::remove`] does.
     pub fn remove_found(&self, found: &ObjectFile, destroy: bool, done: impl Done<Removed>) {
         let (slot, handle) = (found.slot, found.handle);
-        match self.entry(slot, handle) {
+        match self.partition(slot).entry(handle) {
             Ok(entry) if entry.id == found.id => self.remove_entry(entry, destroy, done),
             Ok(_) => done(Err(SlotError::NoSuchObject(handle).at(slot))),
             Err(error) => done(Err(error)),
@@ -77,7 +69,7 @@ impl Hsm {
     }
 
     fn remove_entry(&self, entry: Entry, destroy: bool, done: impl Done<Removed>) {
-        let session = match self.writer(entry.slot) {
+        let session = match self.partition(entry.slot).writer() {
             Ok(session) => session,
             Err(error) => return done(Err(error)),
         };
@@ -112,61 +104,14 @@ impl Hsm {
         }
     }
 
-    /// What is in the trash under `name`.
-    ///
-    /// # Errors
-    /// [`Error::NotLoggedIn`], [`Error::NotInTrash`]
-    pub fn find_trashed(&self, slot: SlotId, name: TrashName) -> Result<TrashFile> {
-        let session = self.session(slot)?;
-        self.store
-            .trashed(slot, name.handle, name.nth)?
-            .and_then(|found| TrashFile::of(&session, found))
-            .ok_or_else(|| SlotError::NotInTrash(name.to_string()).at(slot))
-    }
-
     /// What is in the trash in row `id`.
     ///
     /// # Errors
     /// [`Error::Gone`], [`Error::NotLoggedIn`]
     pub fn find_trashed_by_id(&self, id: i64) -> Result<TrashFile> {
         let found = self.store.trashed_by_id(id)?.ok_or(Error::Gone)?;
-        let session = self.session(found.entry.slot)?;
+        let session = self.partition(found.entry.slot).session()?;
         TrashFile::of(&session, found).ok_or(Error::Gone)
-    }
-
-    /// Up to `most` objects of a slot's trash in rows after `after`, ascending; none at the end. Damaged ones never expire.
-    ///
-    /// # Errors
-    /// [`Error::NotLoggedIn`]
-    pub fn list_trash(
-        &self,
-        slot: SlotId,
-        after: i64,
-        most: usize,
-    ) -> Result<Vec<Read<TrashFile>>> {
-        let session = self.session(slot)?;
-        let mut after = after;
-        loop {
-            let found = self.store.list_trash(slot, after, most)?;
-            let Some(last) = found.last() else {
-                return Ok(Vec::new());
-            };
-            after = match last {
-                Ok(last) => last.entry.id,
-                Err(last) => last.id,
-            };
-            let kept: Vec<Read<TrashFile>> = found
-                .into_iter()
-                .filter_map(|found| match found {
-                    Ok(found) => TrashFile::of(&session, found).map(Ok),
-                    Err(damaged) => Some(Err(damaged)),
-                })
-                .collect();
-            // A page of which all has expired is not the end.
-            if !kept.is_empty() {
-                return Ok(kept);
-            }
-        }
     }
 
     /// The damaged object in row `id`, for it to be destroyed.
@@ -175,40 +120,6 @@ impl Hsm {
     /// [`Error::NotDamaged`] for a whole one, [`Error::Gone`].
     pub fn damaged_row(&self, id: i64) -> Result<DamagedRow> {
         Ok(self.store.damaged_row(id)?)
-    }
-
-    /// Destroys a damaged object at once: nothing of it can go to the trash. `slot` is the one that is logged in to; a
-    /// row of another one is none of this, a row of no slot at all is.
-    ///
-    /// Calls `done` with [`Error::Gone`] when its row is another by now, [`Error::ReadOnly`], or what the disk says.
-    pub fn destroy_damaged(&self, slot: SlotId, found: DamagedRow, done: impl Done<()>) {
-        let session = self.writer(slot).and_then(|session| match found.slot {
-            Some(of) if of != slot && self.store.mark(of)?.is_some() => {
-                Err(SlotError::NotLoggedIn.at(of))
-            }
-            _ => Ok(session),
-        });
-        match session {
-            Ok(session) => {
-                let text = found.to_string();
-                let version = session.row().as_version();
-                self.store.destroy_damaged(found, version, move |outcome| {
-                    if outcome.is_ok() {
-                        log::warn!("{text}; it was destroyed");
-                    }
-                    done(outcome.map_err(Error::from));
-                });
-            }
-            Err(error) => done(Err(error)),
-        }
-    }
-
-    /// How many objects are in a slot's trash.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn trash_count(&self, slot: SlotId) -> Result<u64> {
-        Ok(self.store.trash_count(slot)?)
     }
 
     /// The object in the trash, opened, for who lists it: no blob of it is ever sealed.
@@ -228,7 +139,7 @@ impl Hsm {
     pub fn restore(&self, it: &TrashFile, want: Option<Handle>, done: impl Done<Arrived>) {
         let found = it.found;
         let prepared = || {
-            let session = self.writer(it.object.slot)?;
+            let session = self.partition(it.object.slot).writer()?;
             let (_, payload) = self.trashed_payload(it)?;
             let object = decode_own(session.slot(), it.object.handle, payload.bytes())?;
             Ok(put(&session, &object, payload, want))
@@ -254,7 +165,7 @@ impl Hsm {
     /// Calls `done` with [`Error::Gone`], [`Error::ReadOnly`], or what the disk says.
     pub fn destroy_trashed(&self, it: &TrashFile, done: impl Done<()>) {
         let entry = it.found.entry;
-        match self.writer(entry.slot) {
+        match self.partition(entry.slot).writer() {
             Ok(session) => {
                 let version = session.row().as_version();
                 self.store
@@ -295,8 +206,98 @@ impl Hsm {
             .store
             .trashed_sealed(it.object.id)?
             .ok_or(Error::Gone)?;
-        let session = self.reader(entry.slot)?;
+        let session = self.partition(entry.slot).reader()?;
         let payload = self.open_entry(&session, &entry, &row)?;
         Ok((session, payload))
+    }
+}
+
+impl Partition<'_> {
+    /// Removes the object `handle`: to the trash, or for good where the slot keeps none.
+    ///
+    /// Calls `done` with [`Error::NoSuchObject`], [`Error::ReadOnly`], [`Error::TrashFull`], or what the disk says.
+    pub fn remove(&self, handle: Handle, done: impl Done<Removed>) {
+        match self.entry(handle) {
+            Ok(entry) => self.hsm.remove_entry(entry, false, done),
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    /// What is in the trash under `name`.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`], [`Error::NotInTrash`]
+    pub fn find_trashed(&self, name: TrashName) -> Result<TrashFile> {
+        let session = self.session()?;
+        self.hsm
+            .store
+            .trashed(self.slot, name.handle, name.nth)?
+            .and_then(|found| TrashFile::of(&session, found))
+            .ok_or_else(|| SlotError::NotInTrash(name.to_string()).at(self.slot))
+    }
+
+    /// Up to `most` objects of a slot's trash in rows after `after`, ascending; none at the end. Damaged ones never expire.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`]
+    pub fn list_trash(&self, after: i64, most: usize) -> Result<Vec<Read<TrashFile>>> {
+        let session = self.session()?;
+        let mut after = after;
+        loop {
+            let found = self.hsm.store.list_trash(self.slot, after, most)?;
+            let Some(last) = found.last() else {
+                return Ok(Vec::new());
+            };
+            after = match last {
+                Ok(last) => last.entry.id,
+                Err(last) => last.id,
+            };
+            let kept: Vec<Read<TrashFile>> = found
+                .into_iter()
+                .filter_map(|found| match found {
+                    Ok(found) => TrashFile::of(&session, found).map(Ok),
+                    Err(damaged) => Some(Err(damaged)),
+                })
+                .collect();
+            // A page of which all has expired is not the end.
+            if !kept.is_empty() {
+                return Ok(kept);
+            }
+        }
+    }
+
+    /// Destroys a damaged object at once: nothing of it can go to the trash. `slot` is the one that is logged in to; a
+    /// row of another one is none of this, a row of no slot at all is.
+    ///
+    /// Calls `done` with [`Error::Gone`] when its row is another by now, [`Error::ReadOnly`], or what the disk says.
+    pub fn destroy_damaged(&self, found: DamagedRow, done: impl Done<()>) {
+        let (hsm, slot) = (self.hsm, self.slot);
+        let session = self.writer().and_then(|session| match found.slot {
+            Some(of) if of != slot && hsm.store.mark(of)?.is_some() => {
+                Err(SlotError::NotLoggedIn.at(of))
+            }
+            _ => Ok(session),
+        });
+        match session {
+            Ok(session) => {
+                let text = found.to_string();
+                let version = session.row().as_version();
+                hsm.store.destroy_damaged(found, version, move |outcome| {
+                    if outcome.is_ok() {
+                        log::warn!("{text}; it was destroyed");
+                    }
+                    done(outcome.map_err(Error::from));
+                });
+            }
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    /// How many objects are in a slot's trash.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn trash_count(&self) -> Result<u64> {
+        Ok(self.hsm.store.trash_count(self.slot)?)
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Hsm, Source};
+use super::{Hsm, Partition, Source};
 use slotfs_object::partition::Role;
 use slotfs_object::secret::SecretBytes;
 use slotfs_object::{Handle, Ouid, SlotId};
@@ -108,19 +108,22 @@ impl Hsm {
             return Some(*known == fingerprint);
         }
         let (entry, sealed) = self.store.sealed(row).ok()??;
-        let session = self.reader(entry.slot).ok()?;
+        let session = self.partition(entry.slot).reader().ok()?;
         let there = session.open_row(entry.place(), &sealed).ok()?;
         self.fingerprints.keep(row, self.fingerprints.of(&there));
         Some(there == *payload)
     }
+}
 
+impl Partition<'_> {
     /// Tells loudly that an object now in `slot` has the identity of others with other content, and which of them was
     /// here first. By row: whoever forges an object writes its date too.
-    pub(super) fn tell_clashes(&self, slot: SlotId, handle: Handle, others: &[Entry]) {
+    pub(super) fn tell_clashes(&self, handle: Handle, others: &[Entry]) {
+        let slot = self.slot;
         if others.is_empty() {
             return;
         }
-        let Ok(Some(new)) = self.store.by_handle(slot, handle) else {
+        let Ok(Some(new)) = self.hsm.store.by_handle(slot, handle) else {
             return;
         };
         for other in others {
@@ -128,7 +131,7 @@ impl Hsm {
                 true => (other, &new),
                 false => (&new, other),
             };
-            self.journal.warn(
+            self.hsm.journal.warn(
                 slot,
                 format!(
                     "Handle {handle} on slot {slot} (row {}) has the identity {} of handle {} on slot {} (row {}), with other content: handle {} on slot {} was here first, by its row {} before {}; compare the two before you remove either",

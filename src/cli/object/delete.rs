@@ -83,7 +83,7 @@ impl Delete {
         let mut found = self
             .handle
             .iter()
-            .map(|&handle| match hsm.find(slot, handle) {
+            .map(|&handle| match hsm.partition(slot).find(handle) {
                 Ok(object) => Ok(Named::Whole(object)),
                 Err(hsm::Error::ObjectDamaged(row)) => Ok(Named::Damaged(row)),
                 Err(error) => Err(error.into()),
@@ -93,7 +93,7 @@ impl Delete {
             found.push(Named::Damaged(by_row(&hsm, slot, row)?));
         }
         if !self.force {
-            let destroys = self.destroy || hsm.slot(slot)?.retention_secs == 0;
+            let destroys = self.destroy || hsm.partition(slot).row()?.retention_secs == 0;
             confirm(&question(&hsm, slot, &found, destroys))?;
         }
         let (mut trashed, mut destroyed, mut kept) = (Vec::new(), Vec::new(), Vec::new());
@@ -107,7 +107,7 @@ impl Delete {
                 }),
                 Named::Damaged(row) if self.destroy || self.row.contains(&row.id) => hsm
                     .again_if_changed(|| {
-                        hsm::wait(|done| hsm.destroy_damaged(slot, row.clone(), done))
+                        hsm::wait(|done| hsm.partition(slot).destroy_damaged(row.clone(), done))
                     })
                     .map(|()| Removed::Destroyed),
                 Named::Damaged(row) => Err(hsm::Error::ObjectDamaged(row.clone())),
@@ -158,9 +158,9 @@ fn by_row(hsm: &Hsm, slot: SlotId, id: i64) -> Result<DamagedRow> {
         Err(error) => return Err(error.into()),
     };
     match row.slot {
-        Some(of) if of != slot && hsm.partition_mark(of)?.is_some() => Err(Error::Usage(format!(
-            "row {id} is an object of slot {of}: give -slot {of}"
-        ))),
+        Some(of) if of != slot && hsm.partition(of).mark()?.is_some() => Err(Error::Usage(
+            format!("row {id} is an object of slot {of}: give -slot {of}"),
+        )),
         _ => Ok(row),
     }
 }

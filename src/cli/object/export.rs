@@ -51,7 +51,7 @@ impl Export {
         let slot = console.slot(&hsm, self.slot)?;
         console.login(&hsm, slot, &[Role::Co, Role::Cu])?;
         let handle = self.handle;
-        let object = hsm.object(slot, handle)?;
+        let object = hsm.partition(slot).object(handle)?;
         let exported = export(&object).map_err(|why| Error::NotExportable { slot, handle, why })?;
         let (content, form, mode) = self.encode(exported)?;
         match to_stdout {

@@ -39,7 +39,9 @@ pub(super) fn store(
         true => None,
         false => groups.next(),
     });
-    let listed = hsm.add_list(slot, until_interrupted, at_once, |added| report.tell(added));
+    let listed = hsm
+        .partition(slot)
+        .add_list(until_interrupted, at_once, |added| report.tell(added));
     report.close(listed, interrupt.pressed())
 }
 

@@ -133,7 +133,7 @@ impl List {
                 output::tell_error(&error.into());
             }
         }
-        if let Err(error) = hsm.check_trash_count(slot)
+        if let Err(error) = hsm.partition(slot).check_trash_count()
             && let Err(error) = std::mem::replace(&mut damaged, Err(error))
         {
             output::tell_error(&error.into());
@@ -205,7 +205,7 @@ impl Destroy {
             hsm.again_if_changed(|| {
                 hsm::wait(|done| match it {
                     Found::Whole(it) => hsm.destroy_trashed(it, done),
-                    Found::Damaged(row) => hsm.destroy_damaged(slot, row.clone(), done),
+                    Found::Damaged(row) => hsm.partition(slot).destroy_damaged(row.clone(), done),
                 })
             })?;
             let name = it.name();
@@ -241,7 +241,7 @@ fn all(hsm: &Hsm, slot: SlotId) -> Result<(Vec<TrashFile>, Vec<DamagedRow>)> {
     // A damaged row may have any number.
     let mut after = i64::MIN;
     loop {
-        let page = hsm.list_trash(slot, after, AT_ONCE)?;
+        let page = hsm.partition(slot).list_trash(after, AT_ONCE)?;
         if page.is_empty() {
             whole.sort_by_key(|it: &TrashFile| it.name);
             return Ok((whole, damaged));
@@ -267,7 +267,7 @@ fn named(hsm: &Hsm, slot: SlotId, names: &mut Vec<TrashName>) -> Result<Vec<Foun
     names.dedup();
     names
         .iter()
-        .map(|&name| match hsm.find_trashed(slot, name) {
+        .map(|&name| match hsm.partition(slot).find_trashed(name) {
             Ok(it) => Ok(Found::Whole(it)),
             Err(hsm::Error::ObjectDamaged(row)) => Ok(Found::Damaged(row)),
             Err(error) => Err(error.into()),

@@ -68,9 +68,12 @@ impl Clone {
         // Each login is a tenth of a second of Argon2: the target's runs beside the source's login. It is counted and
         // checked when the report says that it logs in.
         let (source, stretched) = thread::scope(|scope| {
-            let stretched = scope.spawn(|| hsm.stretch(to, Role::Co, &secret));
+            let stretched = scope.spawn(|| hsm.partition(to).stretch(Role::Co, &secret));
             let source = match source {
-                Some((role, secret)) => hsm.login(from, role, &secret).map_err(Error::from),
+                Some((role, secret)) => hsm
+                    .partition(from)
+                    .login(role, &secret)
+                    .map_err(Error::from),
                 None => Ok(()),
             };
             let stretched = stretched
@@ -114,9 +117,10 @@ impl Clone {
     fn verify(&self, hsm: &Hsm, from: SlotId, report: &mut Report) -> Result<(u64, u64)> {
         report.verifying();
         let (can, cannot) =
-            hsm.check_cloneable(from, self.slot, &self.objects.0, |handle, why| {
-                report.cannot_be_cloned(handle, why);
-            })?;
+            hsm.partition(from)
+                .check_cloneable(self.slot, &self.objects.0, |handle, why| {
+                    report.cannot_be_cloned(handle, why);
+                })?;
         report.verified(can, cannot);
         Ok((can, cannot))
     }
@@ -131,10 +135,11 @@ impl Clone {
         let (to, which) = (self.slot, &self.objects.0);
         report.checking_existing();
         let mut existing = 0;
-        hsm.check_existing(from, to, which, |handle, there| {
-            existing += 1;
-            report.exists(handle, there);
-        })?;
+        hsm.partition(from)
+            .check_existing(to, which, |handle, there| {
+                existing += 1;
+                report.exists(handle, there);
+            })?;
         if cannot + existing > 0 && !self.force {
             report.asking();
             confirm(&match (cannot, existing) {
@@ -149,8 +154,7 @@ impl Clone {
         let total = can + cannot;
         report.cloning(total);
         let interrupt = Interrupt::watch();
-        let outcome = hsm.clone_list(
-            from,
+        let outcome = hsm.partition(from).clone_list(
             to,
             which,
             || interrupt.pressed(),
@@ -158,7 +162,7 @@ impl Clone {
         );
         // No handle names these; the list cannot show them either.
         if matches!(which, Selection::All) && !interrupt.pressed() {
-            for row in hsm.without_handle(from)? {
+            for row in hsm.partition(from).without_handle()? {
                 report.without_handle(&row);
             }
         }
@@ -197,7 +201,7 @@ pub(super) fn source(console: &Console<'_>, hsm: &Hsm, to: SlotId) -> Result<Slo
             "slot {to} is the active slot: give another one as target, or another --active-slot as source"
         )));
     }
-    hsm.slot(to)?;
+    hsm.partition(to).row()?;
     Ok(from)
 }
 
@@ -208,7 +212,7 @@ pub(super) fn target_secret(
     slot: SlotId,
     given: Option<&str>,
 ) -> Result<Secret> {
-    let kind = hsm.login_kind(slot, Role::Co)?;
+    let kind = hsm.partition(slot).login_kind(Role::Co)?;
     match (given, kind) {
         (Some(given), SlotKind::Password) => {
             return Ok(SecretBytes::from(given.as_bytes()).into());
@@ -239,7 +243,11 @@ pub(super) struct Target<'a> {
 
 impl<'a> Target<'a> {
     pub(super) fn log_in(hsm: &'a Hsm, slot: SlotId, secret: &Secret) -> Result<Self> {
-        let before = hsm.session(slot).ok().map(|session| session.role());
+        let before = hsm
+            .partition(slot)
+            .session()
+            .ok()
+            .map(|session| session.role());
         if let Some(role) = before
             && role != Role::Co
         {
@@ -250,7 +258,7 @@ impl<'a> Target<'a> {
             .at(slot)
             .into());
         }
-        hsm.login(slot, Role::Co, secret)?;
+        hsm.partition(slot).login(Role::Co, secret)?;
         Ok(Self {
             hsm,
             slot,
@@ -262,7 +270,7 @@ impl<'a> Target<'a> {
 impl Drop for Target<'_> {
     fn drop(&mut self) {
         if !self.keep {
-            self.hsm.logout(self.slot);
+            self.hsm.partition(self.slot).logout();
         }
     }
 }

@@ -68,7 +68,7 @@ pub fn list(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
     let hsm = console.open_to_look()?;
     let slot = console.slot(&hsm, slot)?;
     console.login(&hsm, slot, &[Role::Co, Role::Po, Role::Cu])?;
-    let session = hsm.session(slot)?;
+    let session = hsm.partition(slot).session()?;
     let mut rows = Vec::new();
     let mut documents = Vec::new();
     for (index, domain) in session.domains().iter().enumerate() {
@@ -103,10 +103,11 @@ impl Add {
         let slot = console.slot(&hsm, self.slot)?;
         console.login(&hsm, slot, &[Role::Po])?;
         let key = {
-            let kind = hsm.slot(slot)?.kind;
+            let kind = hsm.partition(slot).row()?.kind;
             self.domain.key(slot, &self.domainlabel, kind)?
         };
-        hsm.add_domain(slot, &key, &self.domainlabel, self.primary)?;
+        hsm.partition(slot)
+            .add_domain(&key, &self.domainlabel, self.primary)?;
         changed(console, slot, &self.domainlabel);
         Ok(Ended::WithResult)
     }
@@ -124,7 +125,7 @@ impl Delete {
                 show::escape(&self.domainlabel)
             ))?;
         }
-        hsm.delete_domain(slot, &self.domainlabel)?;
+        hsm.partition(slot).delete_domain(&self.domainlabel)?;
         changed(console, slot, &self.domainlabel);
         Ok(Ended::WithResult)
     }
@@ -136,8 +137,7 @@ impl ChangeLabel {
         let hsm = console.open()?;
         let slot = console.slot(&hsm, self.slot)?;
         console.login(&hsm, slot, &[Role::Po])?;
-        hsm.change_domain(
-            slot,
+        hsm.partition(slot).change_domain(
             &self.domainlabel,
             self.newlabel.as_deref(),
             self.primary,

@@ -13,12 +13,16 @@ use crate::object::{SlotId, show};
 pub fn run(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
     let hsm = console.open_to_look()?;
     let slot = console.slot(&hsm, slot)?;
-    let row = hsm.slot(slot)?;
-    let (objects, bytes) = hsm.usage(slot)?;
-    let trashed = hsm.trash_count(slot)?;
-    let domains = hsm.domain_labels(slot)?;
-    let roles = hsm.roles(slot)?;
-    let logged_in = hsm.session(slot).ok().map(|session| session.role());
+    let row = hsm.partition(slot).row()?;
+    let (objects, bytes) = hsm.partition(slot).usage()?;
+    let trashed = hsm.partition(slot).trash_count()?;
+    let domains = hsm.partition(slot).domain_labels()?;
+    let roles = hsm.partition(slot).roles()?;
+    let logged_in = hsm
+        .partition(slot)
+        .session()
+        .ok()
+        .map(|session| session.role());
     if console.json() {
         output::print_json(&json!({
             "slot": slot.0,

@@ -185,9 +185,9 @@ fn is_there(store: &Path) -> bool {
 /// [`Error::NotConfirmed`], or when the store cannot be read.
 fn replaced(hsm: &Hsm, slot: SlotId, force: bool) -> Result<Option<PartitionMark>> {
     // A damaged one is replaced too: that is a way out of it.
-    let replaces = hsm.partition_mark(slot)?;
+    let replaces = hsm.partition(slot).mark()?;
     if replaces.is_some() && !force {
-        let there = match hsm.slot(slot) {
+        let there = match hsm.partition(slot).row() {
             Ok(there) => format!("partition '{}'", show::escape(&there.label)),
             Err(error) if error.is_damage() => "a damaged partition".to_owned(),
             Err(error) => return Err(error.into()),

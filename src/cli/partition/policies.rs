@@ -44,7 +44,7 @@ fn policy(text: &str) -> Result<Policy, String> {
 pub fn list(console: &Console<'_>, slot: Option<SlotId>, verbose: bool) -> Result<Ended> {
     let hsm = console.open_to_look()?;
     let slot = console.slot(&hsm, slot)?;
-    let row = hsm.slot(slot)?;
+    let row = hsm.partition(slot).row()?;
     let (policies, kind) = (row.policies, row.kind);
     let mut capabilities = Vec::new();
     let mut rows = Vec::new();
@@ -107,7 +107,7 @@ impl Change {
         let hsm = console.open()?;
         let slot = console.slot(&hsm, self.slot)?;
         console.login(&hsm, slot, &[Role::Po])?;
-        let before = hsm.session(slot)?.policies();
+        let before = hsm.partition(slot).session()?.policies();
         let destructive: Vec<String> = changes
             .iter()
             .filter(|(policy, value)| policy.is_destructive(before, *value))
@@ -120,7 +120,7 @@ impl Change {
                 super::removal::objects(&hsm, slot)?
             ))?;
         }
-        let destroyed = hsm.change_policies(slot, &changes)?;
+        let destroyed = hsm.partition(slot).change_policies(&changes)?;
         if console.json() {
             let mut document = json!({ "slot": slot.0, "destroyed": destroyed });
             match changes.as_slice() {

@@ -23,13 +23,13 @@ pub struct Removal {
 
 /// How many objects would be lost, what is in the trash among them.
 pub(super) fn objects(hsm: &Hsm, slot: SlotId) -> Result<String> {
-    let objects = match hsm.usage(slot) {
+    let objects = match hsm.partition(slot).usage() {
         Ok((objects, _)) => objects.to_string(),
         // To be destroyed it need not be counted.
         Err(error) if error.is_damage() => "an unknown number of".to_owned(),
         Err(error) => return Err(error.into()),
     };
-    Ok(match hsm.trash_count(slot) {
+    Ok(match hsm.partition(slot).trash_count() {
         Ok(0) => format!("{objects} objects"),
         Ok(trashed) => format!("{objects} objects, and {trashed} in the trash,"),
         Err(error) if error.is_damage() => format!("{objects} objects, and those in the trash,"),
@@ -49,7 +49,7 @@ impl Removal {
                 objects(&hsm, slot)?
             ))?;
         }
-        let destroyed = hsm.clear_partition(slot)?;
+        let destroyed = hsm.partition(slot).clear()?;
         if console.json() {
             output::print_json(&json!({ "slot": slot.0, "destroyed": destroyed }));
         } else {
@@ -65,9 +65,10 @@ impl Removal {
         let hsm = console.open()?;
         let slot = console.slot(&hsm, self.slot)?;
         // Before the login: what is asked about is what is destroyed.
-        let marked = hsm.partition_mark(slot)?;
+        let marked = hsm.partition(slot).mark()?;
         let login = hsm
-            .inspect(slot)
+            .partition(slot)
+            .inspect()
             .map_err(Error::from)
             .and_then(|()| console.login(&hsm, slot, &[Role::Po]));
         match (login, marked) {
@@ -81,11 +82,11 @@ impl Removal {
         if !self.force {
             confirm(&format!(
                 "partition '{}' on slot {slot} would be destroyed, with all its {}",
-                show::escape(&hsm.slot(slot)?.label),
+                show::escape(&hsm.partition(slot).row()?.label),
                 objects(&hsm, slot)?
             ))?;
         }
-        let destroyed = hsm.delete_partition(slot)?;
+        let destroyed = hsm.partition(slot).delete()?;
         if console.json() {
             output::print_json(&json!({ "slot": slot.0, "destroyed": destroyed }));
         } else {
@@ -107,7 +108,7 @@ impl Removal {
                 "{damage}\nslot {slot}: its damaged partition would be destroyed, with all its objects"
             ))?;
         }
-        hsm.delete_damaged_partition(slot, marked)?;
+        hsm.partition(slot).delete_damaged(marked)?;
         if console.json() {
             output::print_json(&json!({ "slot": slot.0, "destroyed": serde_json::Value::Null }));
         } else {

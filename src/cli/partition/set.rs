@@ -105,9 +105,9 @@ impl Set {
         let hsm = console.open()?;
         let slot = console.slot(&hsm, self.slot)?;
         console.login(&hsm, slot, &[Role::Po])?;
-        let trashed = hsm.trash_count(slot)?;
+        let trashed = hsm.partition(slot).trash_count()?;
         if let Some(Retention(secs)) = self.retention
-            && secs < hsm.slot(slot)?.retention_secs
+            && secs < hsm.partition(slot).row()?.retention_secs
             && trashed > 0
             && !self.force
         {
@@ -116,14 +116,11 @@ impl Set {
                 Retention(secs)
             ))?;
         }
-        let now = hsm.set_partition(
-            slot,
-            Settings {
-                retention_secs: self.retention.map(|retention| retention.0),
-                uid: self.uid.map(|id| id.0),
-                gid: self.gid.map(|id| id.0),
-            },
-        )?;
+        let now = hsm.partition(slot).set(Settings {
+            retention_secs: self.retention.map(|retention| retention.0),
+            uid: self.uid.map(|id| id.0),
+            gid: self.gid.map(|id| id.0),
+        })?;
         // Ours to do where nobody mounts; a daemon would do it soon.
         hsm.empty_expired_trash()?;
         let retention = Retention(now.retention_secs);

@@ -67,7 +67,7 @@ pub fn list(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
     let hsm = console.open_to_look()?;
     let slot = console.slot(&hsm, slot)?;
     console.login(&hsm, slot, &[Role::Co, Role::Po, Role::Cu])?;
-    let session = hsm.session(slot)?;
+    let session = hsm.partition(slot).session()?;
     let mut rows = Vec::new();
     let mut documents = Vec::new();
     for (index, smk) in session.smks().iter().enumerate() {
@@ -98,14 +98,14 @@ impl SmkClone {
         console.login(&hsm, from, &[Role::Co, Role::Cu])?;
         let secret = target_secret(console, &hsm, to, self.password.as_deref())?;
         let _target = Target::log_in(&hsm, to, &secret)?;
-        let blob = hsm.seal_smk(from)?;
-        let there = hsm.has_smk_of(to, from)?;
+        let blob = hsm.partition(from).seal_smk()?;
+        let there = hsm.partition(to).has_smk_of(from)?;
         if !there && !self.force {
             confirm(&format!(
                 "slot {to} would seal its objects under the storage master key of slot {from} from now on; its own still opens what it sealed"
             ))?;
         }
-        let new = hsm.import_smk(to, &blob)?;
+        let new = hsm.partition(to).import_smk(&blob)?;
         if console.json() {
             output::print_json(&json!({ "source_slot": from.0, "target_slot": to.0, "new": new }));
         } else {
@@ -133,7 +133,7 @@ impl Change {
                 "slot {slot} would seal its objects under a new storage master key, which other slots do not have"
             ))?;
         }
-        hsm.new_smk(slot)?;
+        hsm.partition(slot).new_smk()?;
         tell(
             console,
             slot,
@@ -154,7 +154,7 @@ impl Change {
                 "slot {slot} would be V1 for ever: it still takes in what was sealed under its domains, and what it gives from then on opens only where its storage master key is"
             ))?;
         }
-        hsm.upgrade(slot)?;
+        hsm.partition(slot).upgrade()?;
         tell(
             console,
             slot,
@@ -175,7 +175,7 @@ impl SmkDelete {
                 "slot {slot} would take in no more what was sealed under that storage master key; where it is the last to hold it, those blobs are lost"
             ))?;
         }
-        hsm.delete_smk(slot, self.smk.0)?;
+        hsm.partition(slot).delete_smk(self.smk.0)?;
         tell(
             console,
             slot,

@@ -66,7 +66,7 @@ impl Inner {
     /// lookup(2) of an alias, or of a temporary file of rsync that is named like one. Nothing of it may be remembered:
     /// the next rename ends it.
     pub(in crate::fs) fn lookup_alias(&self, place: Place, name: &OsStr) -> Result<Seen> {
-        let session = self.hsm.session(place.slot)?;
+        let session = self.hsm.partition(place.slot).session()?;
         match self.find_alias(place, name)? {
             Some(Found::Stored(alias, object)) => {
                 let node = Node::Alias(alias.id);
@@ -85,7 +85,7 @@ impl Inner {
     pub(in crate::fs) fn alias_attr(&self, id: u64) -> Result<Seen> {
         let Some((_, row)) = self.aliases.target(id) else {
             let alias = self.aliases.by_id(id).ok_or(Error::Gone)?;
-            let session = self.hsm.session(alias.place.slot)?;
+            let session = self.hsm.partition(alias.place.slot).session()?;
             let owner = self.owner.of_slot(session.row());
             let time = time(self.hsm.created_secs());
             return Ok((owner.file(Node::Alias(id), 0o666, 0, time), NO_TTL));
@@ -98,7 +98,7 @@ impl Inner {
             }
             found => found?,
         };
-        let session = self.hsm.session(object.slot)?;
+        let session = self.hsm.partition(object.slot).session()?;
         Ok((self.object_attr(&session, &object, Node::Alias(id)), NO_TTL))
     }
 
@@ -110,7 +110,7 @@ impl Inner {
         flags: i32,
         pid: u32,
     ) -> Result<(FileAttr, FileHandle)> {
-        self.hsm.may_write(place.slot)?;
+        self.hsm.partition(place.slot).may_write()?;
         if asker::makes_temporary(pid, flags) {
             return self.create_staged(place, name, flags, pid);
         }
@@ -137,7 +137,7 @@ impl Inner {
     ) -> Result<FileHandle> {
         let alias = self.aliases.by_id(id).ok_or(Error::Gone)?;
         let slot = alias.place.slot;
-        self.hsm.may_write(slot)?;
+        self.hsm.partition(slot).may_write()?;
         let incoming = Incoming::new(slot, alias.wish, verdict_at(flags.0), false);
         let file = self.add_incoming(incoming.over(Node::Alias(id), pid), pid)?;
         self.write_alias((alias.place, &alias.name, alias.wish), file, false)
@@ -186,7 +186,7 @@ impl Inner {
         };
         let found = match row {
             Some(row) if !arrived.already => self.hsm.find_by_id(row),
-            _ => self.hsm.find(slot, arrived.handle),
+            _ => self.hsm.partition(slot).find(arrived.handle),
         };
         match found {
             Ok(object) if object.slot == slot => {
@@ -329,7 +329,7 @@ impl Inner {
             let outcome = match outcome {
                 // As a write does: nothing is overwritten, and `clones` says where it is.
                 Err(error) if error.is_handle_taken() && !keep_existing => {
-                    inner.hsm.note_kept(slot, object.handle, handle);
+                    inner.hsm.partition(slot).note_kept(object.handle, handle);
                     Ok(())
                 }
                 outcome => outcome,
@@ -341,14 +341,16 @@ impl Inner {
             }
             done(outcome);
         };
-        match self.hsm.find(slot, handle) {
+        match self.hsm.partition(slot).find(handle) {
             Ok(there) if there.id == object.id && !keep_existing => finish(Ok(())),
             Ok(_) => {
                 let taken = SlotFault::HandleTaken(handle).at(slot);
                 finish(Err(hsm::Error::from(taken).into()));
             }
             Err(error) if error.is_no_such_object() => {
-                self.hsm.renumber(slot, object.handle, handle, told(finish));
+                self.hsm
+                    .partition(slot)
+                    .renumber(object.handle, handle, told(finish));
             }
             Err(error) => finish(Err(error.into())),
         }

@@ -76,7 +76,7 @@ impl Fixture {
 
     fn with_bad_slot_v1(v1: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let hsm = Arc::new(Hsm::open_or_create(&folder.path().join("store.db")).unwrap());
+        let hsm = Hsm::open_or_create(&folder.path().join("store.db")).unwrap();
         let domain = DomainKey::from_pem(new_key_file().unwrap().bytes()).unwrap();
         for slot in [BAD, GOOD] {
             hsm.init_partition(NewPartition {
@@ -95,14 +95,14 @@ impl Fixture {
                 replaces: None,
             })
             .unwrap();
-            hsm.login(slot, Role::Co, &secret()).unwrap();
+            hsm.partition(slot).login(Role::Co, &secret()).unwrap();
         }
         let it = Self { folder, hsm };
         for slot in [BAD, GOOD] {
             for _ in 0..4 {
                 it.add(slot).unwrap();
             }
-            wait(|done| it.hsm.remove(slot, handle(4), done)).unwrap();
+            wait(|done| it.hsm.partition(slot).remove(handle(4), done)).unwrap();
         }
         it
     }
@@ -117,7 +117,7 @@ impl Fixture {
             id: Vec::new(),
         };
         let object = generate_secret_key(SecretKeyType::Aes, 256, &naming).unwrap();
-        wait(|done| self.hsm.add(slot, &object, done))
+        wait(|done| self.hsm.partition(slot).add(&object, done))
     }
 
     /// Whatever is found of `slot`, or of the store as a whole, in words.
@@ -136,7 +136,7 @@ impl Fixture {
     /// How many objects of a slot open, and what is said of the others.
     fn contents(&self, slot: SlotId) -> (usize, Vec<String>) {
         let (mut whole, mut said) = (0, Vec::new());
-        let outcome = self.hsm.contents(slot, |row| match row.object {
+        let outcome = self.hsm.partition(slot).contents(|row| match row.object {
             Ok(_) => whole += 1,
             Err(error) => said.push(error.to_string()),
         });
@@ -150,7 +150,7 @@ impl Fixture {
         let stored = self
             .add(GOOD)
             .unwrap_or_else(|error| panic!("{what}: {error}"));
-        let found = self.hsm.find(GOOD, stored.handle).unwrap();
+        let found = self.hsm.partition(GOOD).find(stored.handle).unwrap();
         wait(|done| self.hsm.remove_found(&found, true, done)).unwrap();
         let listed = self.hsm.slots().unwrap();
         let other = listed.iter().find(|it| it.slot == Some(GOOD));
@@ -235,7 +235,7 @@ fn a_damaged_row_of_an_object_takes_nothing_with_it() {
         ("created_secs", Kind::Count),
         ("sealed", Kind::Blob),
     ];
-    let id = it.hsm.find(BAD, handle(2)).unwrap().id;
+    let id = it.hsm.partition(BAD).find(handle(2)).unwrap().id;
     for_each_value(
         &it,
         "objects",
@@ -254,15 +254,15 @@ fn a_damaged_row_of_an_object_takes_nothing_with_it() {
             });
             assert!(named || column == "slot", "{change}: {said:?}");
             // The list is cloned but for this one.
-            it.hsm.clear_partition(GOOD).unwrap();
+            it.hsm.partition(GOOD).clear().unwrap();
             let mut cloned = Vec::new();
             let (can, _) = it
                 .hsm
-                .check_cloneable(BAD, GOOD, &Selection::All, |_, _| {})
+                .partition(BAD)
+                .check_cloneable(GOOD, &Selection::All, |_, _| {})
                 .unwrap();
             assert!(can >= 2, "{change}: {can}");
-            let _ = it.hsm.clone_list(
-                BAD,
+            let _ = it.hsm.partition(BAD).clone_list(
                 GOOD,
                 &Selection::All,
                 || false,
@@ -280,10 +280,10 @@ fn a_damaged_row_of_an_object_takes_nothing_with_it() {
             assert!(!found.is_empty(), "{change}");
             match it.hsm.damaged_row(id) {
                 Ok(row) => {
-                    wait(|done| it.hsm.destroy_damaged(BAD, row.clone(), done)).unwrap();
+                    wait(|done| it.hsm.partition(BAD).destroy_damaged(row.clone(), done)).unwrap();
                     if column == "slot" {
                         // No slot's count says that it is gone.
-                        it.hsm.recount(BAD).unwrap();
+                        it.hsm.partition(BAD).recount().unwrap();
                     }
                     let (whole, said) = it.contents(BAD);
                     assert_eq!((whole, said), (2, Vec::new()), "{change}");
@@ -292,7 +292,7 @@ fn a_damaged_row_of_an_object_takes_nothing_with_it() {
                 }
                 // Whole in the clear: it goes as any other does.
                 Err(error) if matches!(error.slot_fault(), Some(SlotFault::NotDamaged { .. })) => {
-                    wait(|done| it.hsm.remove(BAD, handle(2), done)).unwrap();
+                    wait(|done| it.hsm.partition(BAD).remove(handle(2), done)).unwrap();
                     assert_eq!(it.contents(BAD).0, 2, "{change}");
                 }
                 Err(error) => panic!("{change}: {error}"),
@@ -313,10 +313,11 @@ fn a_damaged_row_in_the_trash_takes_nothing_with_it() {
         ("trashed_secs", Kind::Count),
         ("nth", Kind::Small),
     ];
-    wait(|done| it.hsm.remove(BAD, handle(3), done)).unwrap();
+    wait(|done| it.hsm.partition(BAD).remove(handle(3), done)).unwrap();
     let trash: Vec<_> = it
         .hsm
-        .list_trash(BAD, 0, 10)
+        .partition(BAD)
+        .list_trash(0, 10)
         .unwrap()
         .into_iter()
         .flatten()
@@ -338,7 +339,8 @@ fn a_damaged_row_in_the_trash_takes_nothing_with_it() {
             it.hsm.empty_expired_trash().unwrap();
             let (whole, damaged): (Vec<_>, Vec<_>) = it
                 .hsm
-                .list_trash(BAD, i64::MIN, 10)
+                .partition(BAD)
+                .list_trash(i64::MIN, 10)
                 .unwrap()
                 .into_iter()
                 .partition(Result::is_ok);
@@ -365,10 +367,14 @@ fn a_damaged_row_in_the_trash_takes_nothing_with_it() {
                 found.iter().any(|line| line.contains("in the trash")),
                 "{change}: {found:?}"
             );
-            wait(|done| it.hsm.destroy_damaged(BAD, row.clone(), done)).unwrap();
-            assert_eq!(it.hsm.trash_count(BAD).unwrap(), 1, "{change}");
+            wait(|done| it.hsm.partition(BAD).destroy_damaged(row.clone(), done)).unwrap();
+            assert_eq!(it.hsm.partition(BAD).trash_count().unwrap(), 1, "{change}");
             assert_eq!(
-                it.hsm.list_trash(BAD, i64::MIN, 10).unwrap().len(),
+                it.hsm
+                    .partition(BAD)
+                    .list_trash(i64::MIN, 10)
+                    .unwrap()
+                    .len(),
                 1,
                 "{change}"
             );
@@ -463,9 +469,10 @@ fn a_damaged_slot_takes_no_other_with_it() {
                     "{change}: {found:?}"
                 );
             }
-            let mark = it.hsm.partition_mark(BAD).unwrap().unwrap();
+            let mark = it.hsm.partition(BAD).mark().unwrap().unwrap();
             it.hsm
-                .delete_damaged_partition(BAD, mark)
+                .partition(BAD)
+                .delete_damaged(mark)
                 .unwrap_or_else(|error| panic!("{change}: {error}"));
             assert_eq!(it.hsm.slots().unwrap().len(), 1, "{change}");
             assert_eq!(it.findings(None), Vec::<String>::new(), "{change}");
@@ -518,13 +525,13 @@ fn a_damaged_counter_of_rows_gives_no_row_twice() {
             found.iter().any(|line| line.contains("sqlite_sequence")),
             "{change}: {found:?}"
         );
-        let before = it.hsm.object_ids(GOOD).unwrap();
+        let before = it.hsm.partition(GOOD).object_ids().unwrap();
         let stored = it
             .add(GOOD)
             .unwrap_or_else(|error| panic!("{change}: {error}"));
-        let object = it.hsm.find(GOOD, stored.handle).unwrap();
+        let object = it.hsm.partition(GOOD).find(stored.handle).unwrap();
         assert!(!before.contains(&object.id), "{change}");
-        let trash: Vec<_> = it.hsm.list_trash(BAD, 0, 10).unwrap();
+        let trash: Vec<_> = it.hsm.partition(BAD).list_trash(0, 10).unwrap();
         assert!(
             trash.iter().flatten().all(|it| it.object.id != object.id),
             "{change}"
@@ -538,7 +545,7 @@ fn a_damaged_counter_of_rows_gives_no_row_twice() {
         .unwrap();
     let again = Hsm::open(&it.path(), Access::ReadWrite).unwrap();
     let row = again.reserve_row().unwrap();
-    assert!(!again.object_ids(GOOD).unwrap().contains(&row));
+    assert!(!again.partition(GOOD).object_ids().unwrap().contains(&row));
 }
 
 /// A row that is in a slot and in its trash at once.
@@ -561,7 +568,7 @@ fn a_row_in_two_places_is_found() {
         "{found:?}"
     );
     // It goes to the trash, where it takes the place of its double.
-    wait(|done| it.hsm.remove(BAD, handle(2), done)).unwrap();
+    wait(|done| it.hsm.partition(BAD).remove(handle(2), done)).unwrap();
     assert_eq!(it.findings(Some(BAD)), Vec::<String>::new());
     let mut found = Vec::new();
     it.hsm
@@ -589,12 +596,12 @@ fn a_count_that_lies_is_told() {
         );
         let (can, _) = it
             .hsm
-            .check_cloneable(GOOD, BAD, &Selection::All, |_, _| {})
+            .partition(GOOD)
+            .check_cloneable(BAD, &Selection::All, |_, _| {})
             .unwrap();
         assert_eq!(can, 3, "{count}");
         let mut cloned = 0;
-        let outcome = it.hsm.clone_list(
-            GOOD,
+        let outcome = it.hsm.partition(GOOD).clone_list(
             BAD,
             &Selection::All,
             || false,
@@ -603,8 +610,8 @@ fn a_count_that_lies_is_told() {
         assert!(outcome.is_err() && cloned == 3, "{count}: {cloned}");
         assert!(!it.findings(Some(GOOD)).is_empty(), "{count}");
         // It can be counted anew.
-        assert!(it.hsm.recount(GOOD).unwrap(), "{count}");
-        assert!(!it.hsm.recount(GOOD).unwrap(), "{count}");
+        assert!(it.hsm.partition(GOOD).recount().unwrap(), "{count}");
+        assert!(!it.hsm.partition(GOOD).recount().unwrap(), "{count}");
         assert_eq!(it.findings(Some(GOOD)), Vec::<String>::new(), "{count}");
     }
 }
