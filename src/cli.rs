@@ -1,20 +1,20 @@
-//! The command line: lunacm's nouns, verbs and options (docs/commands.md, "Synopsis").
+//! The command line: lunacm's nouns, verbs and options.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::error::{Error, Result, exit};
+use crate::error::Result;
 use crate::object::SlotId;
 use crate::shell;
 
+mod answer;
+mod args;
 mod console;
-mod data;
 mod domain;
 mod effect;
-#[cfg(feature = "fuzzing")]
+mod files;
 pub(crate) mod fuzzing;
 mod grammar;
 mod guarded;
@@ -30,20 +30,23 @@ mod shares;
 mod slot;
 mod store;
 
+use answer::{Answer, Failures, NONE, Rows, or_none, yes_or_no};
+use args::{ForceAndSlot, SlotArg};
 pub(crate) use console::Console;
-pub use console::Kept;
-pub(crate) use grammar::{Grammar, Refusal, option, subcommand};
+pub(crate) use console::Kept;
+use files::{file_error, write_new};
+pub(crate) use grammar::{Grammar, Refusal, asks_for_json, command_names, option, subcommand};
 pub(crate) use line::Line;
 pub(crate) use output::{begin, end, error as print_error, print, refusal as print_refusal, tell};
-use password::PasswordFile;
+use password::{PasswordFile, confirm};
 pub(crate) use slot::table as slot_table;
 
 /// A software HSM whose partitions are directories: cp between mounted slots is a domain-verified clone.
 ///
-/// Without a command: the shell, or the commands on standard input when that is not a terminal.
+/// Without a command it runs a shell, or the commands on standard input when that is not a terminal.
 #[derive(Parser)]
 #[command(name = "slotfs", version, infer_subcommands = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
     shell: shell::Options,
     #[command(flatten)]
@@ -62,10 +65,10 @@ pub(crate) struct Globals {
     /// The slot that commands work on [default: the lowest]
     #[arg(long, global = true, env = "SLOTFS_ACTIVE_SLOT", value_name = "N")]
     active_slot: Option<SlotId>,
-    /// File with the password of a slot's role (co unless said); repeatable
+    /// File with the password of a slot's role, co by default; repeatable
     #[arg(long, global = true, value_name = "N[:ROLE]=PATH")]
     password_file: Vec<PasswordFile>,
-    /// File with a key share of a quorum slot's role (co unless said); once for each share
+    /// File with a key share of a quorum slot's role, co by default; once for each share
     #[arg(long, global = true, value_name = "N[:ROLE]=PATH")]
     share_file: Vec<PasswordFile>,
     /// Print one JSON document instead of text
@@ -76,55 +79,33 @@ pub(crate) struct Globals {
 #[derive(Subcommand)]
 enum Noun {
     /// Slots of the store
-    Slot {
-        #[command(subcommand)]
-        verb: slot::Verb,
-    },
+    #[command(subcommand)]
+    Slot(slot::Verb),
     /// The partition in a slot
-    Partition {
-        #[command(subcommand)]
-        verb: partition::Verb,
-    },
+    #[command(subcommand)]
+    Partition(partition::Verb),
     /// The roles of a slot: po, co and cu
-    Role {
-        #[command(subcommand)]
-        verb: role::Verb,
-    },
+    #[command(subcommand)]
+    Role(role::Verb),
     /// Objects in a slot
-    Object {
-        #[command(subcommand)]
-        verb: object::Verb,
-    },
+    #[command(subcommand)]
+    Object(object::Verb),
     /// The store as a whole: check it, back it up
-    Store {
-        #[command(subcommand)]
-        verb: store::Verb,
-    },
+    #[command(subcommand)]
+    Store(store::Verb),
     /// Cloning domains
-    Domain {
-        #[command(subcommand)]
-        verb: domain::Verb,
-    },
+    #[command(subcommand)]
+    Domain(domain::Verb),
     /// Mount every slot of the store as a directory
     Mount(mount::Mount),
-    /// Unmount what 'slotfs mount' mounted
+    /// Unmount a folder that 'slotfs mount' mounted
     Umount(mount::Umount),
-}
-
-/// How a command that did not fail ended.
-enum Ended {
-    /// With lunacm's last line.
-    WithResult,
-    /// With its own output and nothing else.
-    Bare,
-    /// With an error that its JSON tells already.
-    Failed(Error),
 }
 
 /// Runs the command line `args`, program name first; the process's exit status.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let words: Vec<OsString> = args.into_iter().skip(1).collect();
-    let json = grammar::asks_for_json(&words);
+    let json = asks_for_json(&words);
     let cli = match parse(words) {
         Ok(cli) => cli,
         Err(refusal) => return print_refusal(&refusal, json),
@@ -144,48 +125,32 @@ fn parse(words: Vec<OsString>) -> Result<Cli, Refusal> {
     let cli: Cli = grammar.read(words)?;
     if cli.noun.is_some() && cli.shell.given() {
         return Err(grammar.refusal(
-            ErrorKind::ArgumentConflict,
-            "-c, --keep-going and --idle are for the shell, and there is a command",
+            "-c, --keep-going and --idle are options of the shell and cannot be given with a command",
         ));
     }
     Ok(cli)
 }
 
-/// Runs one command and prints how it ended; its exit status. `kept` is what the shell keeps between
-/// commands.
+/// Runs one command and prints its answer; its exit status. `kept` is what the shell keeps between commands.
 fn execute(globals: Globals, noun: Noun, kept: Option<&Kept>) -> u8 {
     let console = Console::new(globals, kept);
     output::data_on_stdout(false);
-    output::begin(noun.leaves_something());
-    let status = match noun.run(&console) {
-        Ok(Ended::WithResult) if !console.json() => {
-            output::print("\nCommand Result : No Error\n");
-            exit::DONE
-        }
-        Ok(Ended::WithResult | Ended::Bare) => exit::DONE,
-        Ok(Ended::Failed(error)) => {
-            output::tell_error(&error);
-            error.outcome().exit
-        }
-        Err(error) => {
-            output::error(&error, console.json());
-            error.outcome().exit
-        }
-    };
+    output::begin(noun.changes_something());
+    let status = output::answer(noun.run(&console), console.json());
     output::end(status)
 }
 
 impl Noun {
-    fn run(self, console: &Console<'_>) -> Result<Ended> {
+    fn run(self, console: &Console<'_>) -> Result<Answer> {
         match self {
-            Self::Slot { verb } => verb.run(console),
-            Self::Partition { verb } => verb.run(console),
-            Self::Role { verb } => verb.run(console),
-            Self::Object { verb } => verb.run(console),
-            Self::Store { verb } => verb.run(console),
-            Self::Domain { verb } => verb.run(console),
+            Self::Slot(verb) => verb.run(console),
+            Self::Partition(verb) => verb.run(console),
+            Self::Role(verb) => verb.run(console),
+            Self::Object(verb) => verb.run(console),
+            Self::Store(verb) => verb.run(console),
+            Self::Domain(verb) => verb.run(console),
             Self::Mount(mount) => mount.run(console),
-            Self::Umount(umount) => umount.run(console),
+            Self::Umount(umount) => umount.run(),
         }
     }
 }

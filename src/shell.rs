@@ -1,5 +1,5 @@
-//! The commands kept open: at a prompt, or from a text. The store stays open, and whoever logged in stays logged
-//! in until logout, the end, or idle time (docs/shell.md).
+//! The shell: runs commands from a prompt, a text or standard input. The store stays open between them, and logins last
+//! until logout, the end of the shell, or the end of the idle time (docs/shell.md).
 
 mod complete;
 #[cfg(feature = "fuzzing")]
@@ -22,12 +22,12 @@ use idle::{Idle, Period};
 
 /// Options of the shell.
 #[derive(Args)]
-#[command(next_help_heading = "Options of the shell, where there is no command")]
-pub struct Options {
+#[command(next_help_heading = "Options of the shell, without a command")]
+pub(crate) struct Options {
     /// Run these commands, with ';' or line ends between them
     #[arg(short = 'c', value_name = "COMMANDS")]
     commands: Option<String>,
-    /// In -c and on standard input, go on after a command that failed; the exit status is that of the first
+    /// With -c and on standard input, continue after a command that failed; the exit status is that of the first failure
     #[arg(long)]
     keep_going: bool,
     /// Log out of every slot after this time without a command: 90s, 15m, 2h, 0 for never [default: 15m]
@@ -36,15 +36,15 @@ pub struct Options {
 }
 
 impl Options {
-    /// Whether any of them was given.
-    pub fn given(&self) -> bool {
+    /// Whether any of these options was given.
+    pub(crate) fn given(&self) -> bool {
         self.commands.is_some() || self.keep_going || self.idle.is_some()
     }
 }
 
 /// A shell that is running.
 struct Shell {
-    // First, so that it no longer watches when the store is closed.
+    // First, so that it stops watching before the store is closed.
     idle: Idle,
     globals: Globals,
     kept: Arc<Kept>,
@@ -59,7 +59,7 @@ enum Did {
 }
 
 /// Runs the shell; the process's exit status.
-pub fn run(mut globals: Globals, options: Options) -> u8 {
+pub(crate) fn run(mut globals: Globals, options: Options) -> u8 {
     let json = globals.json();
     let kept = Arc::new(Kept::default());
     if let Some(slot) = globals.take_active_slot() {
@@ -105,7 +105,7 @@ impl Shell {
                 None => Did::Leave,
             }),
             Err(refusal) => {
-                let json = self.globals.json() || Line::asks_for_json(&words);
+                let json = self.globals.json() || cli::asks_for_json(&words);
                 Ok(Did::End(cli::print_refusal(&refusal, json)))
             }
         }

@@ -1,52 +1,56 @@
-//! What a command works on: the store, the active slot, who is logged in. One command opens and forgets them,
-//! the shell keeps them.
+//! What a command works on: the store, the active slot and its login. A single command opens them for itself; the shell
+//! keeps them from one command to the next.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Globals;
+use crate::cli::{Globals, SlotArg, output};
 use crate::credential::Secret;
 use crate::environment;
 use crate::error::{Error, Result};
-use crate::hsm::{Access, Hsm, SlotError, StoreFault};
+use crate::hsm::{self, Access, Hsm, SlotError, StoreFault};
 use crate::object::SlotId;
 use crate::object::partition::Role;
 
 /// One command's surroundings.
-pub struct Console<'a> {
+pub(crate) struct Console<'a> {
     globals: Globals,
     kept: Option<&'a Kept>,
 }
 
 /// What the shell keeps from one command to the next.
 #[derive(Default)]
-pub struct Kept {
+pub(crate) struct Kept {
     hsm: Mutex<Option<Arc<Hsm>>>,
     active: Mutex<Option<SlotId>>,
 }
 
 impl Kept {
     /// The store, once a command opened it.
-    pub fn hsm(&self) -> Option<Arc<Hsm>> {
-        self.hsm
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub(crate) fn hsm(&self) -> Option<Arc<Hsm>> {
+        lock(&self.hsm).clone()
     }
 
     /// The active slot, where one was set.
-    pub fn active(&self) -> Option<SlotId> {
-        *self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn active(&self) -> Option<SlotId> {
+        *lock(&self.active)
     }
 
     /// Makes `slot` the active one.
-    pub fn set_active(&self, slot: SlotId) {
-        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = Some(slot);
+    pub(crate) fn set_active(&self, slot: SlotId) {
+        *lock(&self.active) = Some(slot);
     }
+}
 
-    fn keep(&self, hsm: Arc<Hsm>) -> Arc<Hsm> {
-        *self.hsm.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&hsm));
-        hsm
+fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Opens a store to write if that is possible, else to read.
+fn open_to_read(path: &Path) -> hsm::Result<Arc<Hsm>> {
+    match Hsm::open(path, Access::ReadWrite) {
+        Err(error) if error.is_read_only_store() => Hsm::open(path, Access::ReadOnly),
+        opened => opened,
     }
 }
 
@@ -61,21 +65,21 @@ impl<'a> Console<'a> {
         &self.globals
     }
 
-    /// Whether facts are printed as JSON.
-    pub fn json(&self) -> bool {
+    /// Whether answers are printed as JSON.
+    pub(crate) fn json(&self) -> bool {
         self.globals.json
     }
 
     /// What the shell keeps, in the shell.
-    pub fn kept(&self) -> Option<&Kept> {
+    pub(crate) fn kept(&self) -> Option<&Kept> {
         self.kept
     }
 
     /// `--store`, `$SLOTFS_STORE`, else `$XDG_DATA_HOME/slotfs/store.db`.
     ///
     /// # Errors
-    /// [`Error::Usage`] when none of these says.
-    pub fn store(&self) -> Result<PathBuf> {
+    /// [`Error::Usage`] when none of these is given.
+    pub(crate) fn store(&self) -> Result<PathBuf> {
         if let Some(path) = &self.globals.store {
             return Ok(path.clone());
         }
@@ -83,7 +87,7 @@ impl<'a> Console<'a> {
         data.map(|data| data.join("slotfs/store.db"))
             .ok_or_else(|| {
                 let why = match environment::is_unusable("HOME") {
-                    true => "HOME is no absolute path, and no store is named",
+                    true => "HOME is not an absolute path, and no store is named",
                     false => "no store is named",
                 };
                 Error::Usage(format!(
@@ -92,45 +96,68 @@ impl<'a> Console<'a> {
             })
     }
 
+    /// Prints text for people at once, nothing with `--json`.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.json() {
+            output::print(text);
+        }
+    }
+
+    /// The store and the slot that a command works on, with one of `roles` logged in to it. No roles: nobody needs to be.
+    ///
+    /// # Errors
+    /// As [`Hsm::open`], [`Self::slot`] and [`Self::login`].
+    pub(crate) fn partition(&self, slot: SlotArg, roles: &[Role]) -> Result<(Arc<Hsm>, SlotId)> {
+        self.enter(self.open()?, slot, roles)
+    }
+
+    /// The same for a command that writes nothing of its own.
+    ///
+    /// # Errors
+    /// As [`Self::partition`].
+    pub(crate) fn partition_to_read(
+        &self,
+        slot: SlotArg,
+        roles: &[Role],
+    ) -> Result<(Arc<Hsm>, SlotId)> {
+        self.enter(self.open_to_read()?, slot, roles)
+    }
+
+    fn enter(&self, hsm: Arc<Hsm>, slot: SlotArg, roles: &[Role]) -> Result<(Arc<Hsm>, SlotId)> {
+        let slot = self.slot(&hsm, slot.slot)?;
+        if !roles.is_empty() {
+            self.login(&hsm, slot, roles)?;
+        }
+        Ok((hsm, slot))
+    }
+
     /// The store, which must be there.
     ///
     /// # Errors
     /// As [`Hsm::open`].
-    pub fn open(&self) -> Result<Arc<Hsm>> {
-        self.opened(|| Ok(Hsm::open(&self.store()?, Access::ReadWrite)?))
+    pub(crate) fn open(&self) -> Result<Arc<Hsm>> {
+        self.opened(|path| Hsm::open(path, Access::ReadWrite))
     }
 
-    /// The store for a command that writes nothing of its own.
+    /// The store for a command that writes nothing of its own: it may lie on a read-only filesystem, or be somebody
+    /// else's file.
     ///
     /// # Errors
     /// As [`Hsm::open`].
-    pub fn open_to_look(&self) -> Result<Arc<Hsm>> {
-        self.opened(|| {
-            let path = self.store()?;
-            Ok(match Hsm::open(&path, Access::ReadWrite) {
-                // On a read-only filesystem, or somebody else's file.
-                Err(error) if error.is_read_only_store() => Hsm::open(&path, Access::ReadOnly)?,
-                opened => opened?,
-            })
-        })
+    pub(crate) fn open_to_read(&self) -> Result<Arc<Hsm>> {
+        self.opened(open_to_read)
     }
 
-    /// The store for a check: also one that is refused because of what writing to it would set off.
+    /// The store for a check, which also reads one with an altered schema: nothing is written to that.
     ///
     /// # Errors
     /// As [`Hsm::open`].
-    pub fn open_to_check(&self) -> Result<Arc<Hsm>> {
-        self.opened(|| {
-            let path = self.store()?;
-            Ok(match Hsm::open(&path, Access::ReadWrite) {
-                Err(error) if error.is_read_only_store() => Hsm::open(&path, Access::ReadOnly)?,
-                Err(refused)
-                    if matches!(refused.store_fault(), Some(StoreFault::ForeignSchema(_))) =>
-                {
-                    Hsm::open(&path, Access::ReadOnly).map_err(|_| refused)?
-                }
-                opened => opened?,
-            })
+    pub(crate) fn open_to_check(&self) -> Result<Arc<Hsm>> {
+        self.opened(|path| match open_to_read(path) {
+            Err(refused) if matches!(refused.store_fault(), Some(StoreFault::ForeignSchema(_))) => {
+                Hsm::open(path, Access::ReadOnly).map_err(|_| refused)
+            }
+            opened => opened,
         })
     }
 
@@ -138,21 +165,24 @@ impl<'a> Console<'a> {
     ///
     /// # Errors
     /// As [`Hsm::open_or_create`].
-    pub fn open_or_create(&self) -> Result<Arc<Hsm>> {
-        self.opened(|| Ok(Hsm::open_or_create(&self.store()?)?))
+    pub(crate) fn open_or_create(&self) -> Result<Arc<Hsm>> {
+        self.opened(Hsm::open_or_create)
     }
 
     /// What the shell has open, up to date with what other processes did; else what `open` opens.
-    fn opened(&self, open: impl FnOnce() -> Result<Arc<Hsm>>) -> Result<Arc<Hsm>> {
-        let Some(kept) = self.kept else {
-            return open();
-        };
-        match kept.hsm() {
+    fn opened(&self, open: impl FnOnce(&Path) -> hsm::Result<Arc<Hsm>>) -> Result<Arc<Hsm>> {
+        match self.kept.and_then(Kept::hsm) {
             Some(hsm) => {
                 hsm.refresh()?;
                 Ok(hsm)
             }
-            None => open().map(|hsm| kept.keep(hsm)),
+            None => {
+                let hsm = open(&self.store()?)?;
+                if let Some(kept) = self.kept {
+                    *lock(&kept.hsm) = Some(Arc::clone(&hsm));
+                }
+                Ok(hsm)
+            }
         }
     }
 
@@ -160,48 +190,48 @@ impl<'a> Console<'a> {
     ///
     /// # Errors
     /// [`Error::Usage`] when the store has none.
-    pub fn slot(&self, hsm: &Hsm, given: Option<SlotId>) -> Result<SlotId> {
-        let active = self.kept.and_then(Kept::active);
-        match given.or(self.globals.active_slot).or(active) {
+    pub(crate) fn slot(&self, hsm: &Hsm, given: Option<SlotId>) -> Result<SlotId> {
+        match self.named_slot(given) {
             Some(slot) => Ok(slot),
-            // A damaged one too: nothing is done to another slot in its place.
+            // Damaged ones count, so that a command does not work on another slot in its place.
             None => hsm.slot_numbers()?.first().copied().ok_or_else(|| {
                 Error::Usage("the store has no partition; 'slotfs partition init' makes one".into())
             }),
         }
     }
 
-    /// The slot of a partition that is to be made: never one that nobody named.
+    /// The slot of a new partition, which the user must name.
     ///
     /// # Errors
-    /// [`Error::Usage`] when nobody did.
-    pub fn new_slot(&self, given: Option<SlotId>) -> Result<SlotId> {
-        let active = self.kept.and_then(Kept::active);
-        given
-            .or(self.globals.active_slot)
-            .or(active)
+    /// [`Error::Usage`] when no slot is named.
+    pub(crate) fn new_slot(&self, given: Option<SlotId>) -> Result<SlotId> {
+        self.named_slot(given)
             .ok_or_else(|| Error::Usage("which slot? give -slot N".into()))
     }
 
-    /// Sees to it that one of `roles` is logged in to `slot`.
+    fn named_slot(&self, given: Option<SlotId>) -> Option<SlotId> {
+        let active = || self.kept.and_then(Kept::active);
+        given.or(self.globals.active_slot).or_else(active)
+    }
+
+    /// Makes sure that one of `roles` is logged in to `slot`.
     ///
     /// # Errors
     /// As [`Self::secret_for`] and [`Hsm::login`].
-    pub fn login(&self, hsm: &Hsm, slot: SlotId, roles: &[Role]) -> Result<()> {
+    pub(crate) fn login(&self, hsm: &Hsm, slot: SlotId, roles: &[Role]) -> Result<()> {
         match self.secret_for(hsm, slot, roles)? {
             Some((role, secret)) => Ok(hsm.partition(slot).login(role, &secret)?),
             None => Ok(()),
         }
     }
 
-    /// Which of `roles` is to be logged in to `slot`, and its password or key shares: the first that these are on
-    /// file for, else the first, which is asked for. `None` when one of them is logged in. The shell does not
-    /// ask: there, whoever is logged in is.
+    /// The role to log in to `slot` and its secret, `None` when one of `roles` is logged in. It is the first role
+    /// whose secret is on file, else the first, which is asked for. The shell does not ask, as it has 'role login'.
     ///
     /// # Errors
     /// [`Error::RoleNeeded`] when another role is logged in, [`Error::NotLoggedIn`] in the shell, else as
-    /// [`Self::password`].
-    pub fn secret_for(
+    /// [`Self::secret`].
+    pub(crate) fn secret_for(
         &self,
         hsm: &Hsm,
         slot: SlotId,
@@ -225,9 +255,9 @@ impl<'a> Console<'a> {
                 return Ok(Some((role, secret)));
             }
         }
-        if self.kept.is_some() {
-            return Err(SlotError::NotLoggedIn.at(slot).into());
+        match self.kept {
+            Some(_) => Err(SlotError::NotLoggedIn.at(slot).into()),
+            None => Ok(Some((first, self.secret(hsm, slot, first)?))),
         }
-        Ok(Some((first, self.secret(hsm, slot, first)?)))
     }
 }

@@ -1,20 +1,17 @@
 //! `domain newkey` and `domain newstring`
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Console, Ended, data, output};
+use crate::cli::{Answer, Console, file_error, output, write_new};
 use crate::domain;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-/// What can be done with domains that no slot has yet.
+/// What can be done with new domains.
 #[derive(Subcommand)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// Write a new domain key file: 32 random bytes, as sensitive as the keys it protects
     #[command(after_help = "Example:\n  slotfs domain newkey red.pem")]
     Newkey {
@@ -28,55 +25,26 @@ pub enum Verb {
 
 impl Verb {
     /// Runs the command.
-    pub fn run(self, console: &Console<'_>) -> Result<Ended> {
+    pub(crate) fn run(self, console: &Console<'_>) -> Result<Answer> {
         match self {
-            Self::Newkey { file } if data::is_stdout(&file) => {
-                output::data_on_stdout(true);
-                data::write(domain::new_key_file()?.bytes())?;
-                if console.json() {
-                    output::print_json(&json!({ "file": crate::shown::path(&file).to_string() }));
-                }
-                Ok(Ended::Bare)
-            }
             Self::Newkey { file } => {
-                new_key(&file)?;
-                if console.json() {
-                    output::print_json(&json!({ "file": crate::shown::path(&file).to_string() }));
+                let answer = Answer::new(json!({ "file": crate::shown::path(&file).to_string() }));
+                if output::is_stdout(&file) {
+                    output::data_on_stdout(true);
+                    output::write_data(domain::new_key_file()?.bytes())?;
+                    return Ok(answer.bare());
                 }
-                Ok(Ended::WithResult)
+                let content = domain::new_key_file()?;
+                write_new(&file, content.bytes(), 0o400).map_err(file_error(&file))?;
+                Ok(answer)
             }
             Self::Newstring => {
                 let string = domain::new_string()
                     .inspect_err(|_| output::data_on_stdout(!console.json()))?;
-                if console.json() {
-                    output::print_json(&json!({ "domain": *string }));
-                } else {
-                    output::print(&format!("{}\n", *string));
-                }
-                Ok(Ended::Bare)
+                Ok(Answer::new(json!({ "domain": *string }))
+                    .text(format!("{}\n", *string))
+                    .bare())
             }
         }
     }
-}
-
-fn new_key(path: &Path) -> Result<()> {
-    let failed = |source| Error::File {
-        path: path.to_owned(),
-        source,
-    };
-    let content = domain::new_key_file()?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o400)
-        .open(path)
-        .map_err(failed)?;
-    let written = file
-        .write_all(content.bytes())
-        .and_then(|()| file.sync_all());
-    written.map_err(|source| {
-        // Half a key is worse than none.
-        let _ = std::fs::remove_file(path);
-        failed(source)
-    })
 }

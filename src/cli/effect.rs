@@ -1,33 +1,25 @@
-//! Which commands leave something behind.
+//! Which commands change something.
 
 use super::{Noun, domain, object, partition, role, store};
 
 impl Noun {
-    /// Whether the command's output tells what it did, and not only what there is: output that cannot be written to
-    /// standard output is then told on standard error. A new domain string is not: it is a secret, and of no use yet.
-    pub(super) fn leaves_something(&self) -> bool {
+    /// Whether the command's output says what the command did. If standard output does not take that, standard error has
+    /// it, so that it is not lost. A new domain string is not repeated there: it is a secret that nothing uses yet.
+    pub(super) fn changes_something(&self) -> bool {
         !matches!(
             self,
-            Self::Slot { .. }
-                | Self::Partition {
-                    verb: partition::Verb::Showinfo { .. }
-                        | partition::Verb::Domainlist { .. }
+            Self::Slot(_)
+                | Self::Partition(
+                    partition::Verb::Showinfo(_)
+                        | partition::Verb::Domainlist(_)
                         | partition::Verb::Showpolicies { .. }
-                        | partition::Verb::Smklist { .. }
-                        | partition::Verb::Contents { .. }
-                }
-                | Self::Role {
-                    verb: role::Verb::List { .. }
-                }
-                | Self::Object {
-                    verb: object::Verb::Show { .. } | object::Verb::Trash(_)
-                }
-                | Self::Store {
-                    verb: store::Verb::Check { .. }
-                }
-                | Self::Domain {
-                    verb: domain::Verb::Newstring
-                }
+                        | partition::Verb::Smklist(_)
+                        | partition::Verb::Contents(_)
+                )
+                | Self::Role(role::Verb::List(_))
+                | Self::Object(object::Verb::Show { .. } | object::Verb::Trash(_))
+                | Self::Store(store::Verb::Check { .. })
+                | Self::Domain(domain::Verb::Newstring)
         )
     }
 }

@@ -61,12 +61,12 @@ fn try_parse(words: Vec<OsString>) -> Option<String> {
     // It looks at all of them, whatever they are.
     asks_for_json(&words);
     let refusal = parse(words).err()?;
-    assert!(refusal.is_asked_for() || !refusal.hint().is_empty());
+    assert!(refusal.is_asked_for() || !refusal.hint.is_empty());
     Some(format!(
         "{}{}{}",
-        refusal.text(),
+        refusal.text.plain,
         refusal.message(),
-        refusal.hint()
+        refusal.hint
     ))
 }
 
@@ -90,7 +90,7 @@ fn one_dash(text: &str) {
             None => {
                 let refusal = grammar.matches(words).expect_err("no option is called so");
                 assert!(
-                    !refusal.is_asked_for() && !refusal.hint().is_empty(),
+                    !refusal.is_asked_for() && !refusal.hint.is_empty(),
                     "{name:?}"
                 );
             }

@@ -2,17 +2,16 @@
 //! from clap's own tree, so that a word that begins with a dash is exactly one option or an error, and never a value.
 //!
 //! - A dash and more than one letter is a long option, with one dash or two, in any case: `-slot 1`, `-slot=1`,
-//!   `--slot 1`. Options are not cut short.
+//!   `--slot 1`. Options cannot be abbreviated.
 //! - A dash and one letter is a short option. Its value is the next word.
-//! - A value that begins with a dash is written behind `=`; `-` alone is a word like any other.
-//! - Nouns and verbs are taken in any case, and cut short as long as one is meant.
+//! - A value that begins with a dash is written after `=`; `-` alone is a word like any other.
+//! - Nouns and verbs are matched in any case, and can be abbreviated as long as they are unambiguous.
 //!
-//! What comes out has every noun and verb in full and every value behind its option's `=`, which clap can read in
-//! one way only.
+//! The result has every noun and verb in full and every value after its option's `=`, so that clap can read it in only
+//! one way.
 
 use std::ffi::{OsStr, OsString};
 
-use clap::error::ErrorKind;
 use clap::{ArgMatches, Command, FromArgMatches};
 
 mod help;
@@ -23,9 +22,9 @@ mod walk;
 
 pub(crate) use refusal::Refusal;
 use walk::{Fault, Goal};
-pub(crate) use walk::{option, subcommand};
+pub(crate) use walk::{command_names, option, subcommand};
 
-/// What command lines may hold.
+/// The commands and options that a command line can have.
 pub(crate) struct Grammar {
     root: Command,
 }
@@ -38,7 +37,7 @@ impl Grammar {
         Self { root }
     }
 
-    /// The commands with their options, those of every command among them.
+    /// The root of the commands, whose options are those of every command.
     pub(crate) fn root(&self) -> &Command {
         &self.root
     }
@@ -50,7 +49,7 @@ impl Grammar {
     pub(crate) fn read<T: FromArgMatches>(&self, words: Vec<OsString>) -> Result<T, Refusal> {
         let matches = self.matches(words)?;
         T::from_arg_matches(&matches)
-            .map_err(|error| Refusal::from_clap(error, usage(&[&self.root])))
+            .map_err(|error| Refusal::from_clap(error, usage(&[&self.root]), |_| None))
     }
 
     /// Matches the words after the program's name.
@@ -58,46 +57,38 @@ impl Grammar {
     /// # Errors
     /// Why they cannot be read, or the help that was asked for.
     pub(crate) fn matches(&self, words: Vec<OsString>) -> Result<ArgMatches, Refusal> {
-        let walked = walk::walk(&self.root, &words).map_err(|fault| self.refuse(fault))?;
+        let walked = walk::walk(&self.root, &words).map_err(refuse)?;
         match walked.goal {
-            Goal::Run => self
-                .root
-                .clone()
-                .try_get_matches_from(walked.words)
-                .map_err(|error| Refusal::from_clap(error, usage(&walked.path))),
+            Goal::Run => {
+                let root = self.root.clone();
+                root.try_get_matches_from(walked.words).map_err(|error| {
+                    let variable = |shown: &str| {
+                        let mut args = self.root.get_arguments();
+                        let arg = args.find(|arg| arg.to_string() == shown)?;
+                        let given = walked.given.iter().any(|it| it.get_id() == arg.get_id());
+                        let name = arg.get_env().filter(|_| !given)?;
+                        Some(name.to_string_lossy().into_owned())
+                    };
+                    Refusal::from_clap(error, usage(&walked.path), variable)
+                })
+            }
             Goal::Help { long } => Err(Refusal::help(help::render(&walked.path, long))),
             Goal::Version => Err(Refusal::version(self.root.render_version())),
         }
     }
 
-    /// A command line that is wrong in a way that clap does not know.
-    pub(crate) fn refusal(&self, kind: ErrorKind, message: &str) -> Refusal {
-        self.refuse(Fault {
-            path: vec![&self.root],
-            kind,
-            message: message.to_owned(),
-            hint: None,
-        })
-    }
-
-    fn refuse(&self, fault: Fault<'_>) -> Refusal {
-        let help = match fault.kind {
-            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                Some(help::render(&fault.path, false))
-            }
-            _ => None,
-        };
-        Refusal::usage(
-            fault.kind,
-            fault.message,
-            fault.hint,
-            usage(&fault.path),
-            help,
-        )
+    /// The refusal of a command line for a reason that clap does not know.
+    pub(crate) fn refusal(&self, message: &str) -> Refusal {
+        Refusal::usage(message.to_owned(), None, usage(&[&self.root]), None)
     }
 }
 
-/// Whether JSON is asked for, also by words that cannot be read: their error is a document then.
+fn refuse(fault: Fault<'_>) -> Refusal {
+    let help = fault.shows_help.then(|| help::render(&fault.path, false));
+    Refusal::usage(fault.message, fault.hint, usage(&fault.path), help)
+}
+
+/// Whether the words ask for JSON, even if they cannot be read otherwise: their error is a document then.
 pub(crate) fn asks_for_json<S: AsRef<OsStr>>(words: &[S]) -> bool {
     words
         .iter()
@@ -106,12 +97,12 @@ pub(crate) fn asks_for_json<S: AsRef<OsStr>>(words: &[S]) -> bool {
         .any(|word| word.eq_ignore_ascii_case("-json") || word.eq_ignore_ascii_case("--json"))
 }
 
-/// How the last command of `path` is written, whatever the environment says.
+/// The usage line of the last command of `path`.
 fn usage(path: &[&Command]) -> Option<clap::builder::StyledStr> {
     path.last().map(|&command| command.clone().render_usage())
 }
 
-/// Values that are words of a list are taken in any case.
+/// Makes values that are words of a list match in any case.
 fn in_any_case(command: Command) -> Command {
     command
         .mut_args(|arg| {

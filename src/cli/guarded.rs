@@ -1,5 +1,5 @@
-//! Files that hold a password, a domain key or a key share: whoever else reads one can log in or open every blob, and
-//! whoever else writes one chooses what a slot is sealed under.
+//! Files that hold a password, a domain key or a key share. A user who can read such a file can log in or open blobs; a
+//! user who can write it chooses what a slot is sealed under.
 
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use crate::cli::file_error;
 use crate::cli::password::read_from;
 use crate::error::{Error, Result};
 use crate::secret::SecretBytes;
@@ -15,29 +16,26 @@ const OTHERS_WRITE: u32 = 0o002;
 const GROUP_WRITES: u32 = 0o020;
 const OTHERS_READ: u32 = 0o044;
 
-/// Who keeps a file from others.
+/// Who protects a file from other users.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Keeper {
+pub(crate) enum Keeper {
     /// Its owner, by its mode.
     Owner,
-    /// A service manager, by the folder it is in: its mode may have group bits for an access list.
+    /// A service manager, by its folder: the file's mode may have group bits for an access list.
     ServiceManager,
 }
 
-/// Files that were warned of: a command may read one for several slots, and the shell for each command.
+/// Files that a warning was given for: a command may read one for several slots, and the shell for each command.
 static WARNED: Mutex<BTreeSet<(u64, u64)>> = Mutex::new(BTreeSet::new());
 
-/// Reads a file that holds a secret, at most `most` bytes of it. Its mode is looked at where it has one of its own: a
-/// pipe and a descriptor that was handed over have no name that others could open.
+/// Reads a file that holds a secret, at most `most` bytes of it, and checks its mode. A pipe and an inherited descriptor
+/// are not checked: they have no name that others could open.
 ///
 /// # Errors
-/// [`Error::ExposedFile`] when everybody may write it; [`Error::File`].
-pub fn read_guarded(path: &Path, most: u64, keeper: Keeper) -> Result<SecretBytes> {
-    let file = File::open(path).map_err(|source| Error::File {
-        path: path.to_owned(),
-        source,
-    })?;
-    // Of the file that is read, whatever has its name by now.
+/// [`Error::ExposedFile`] when every user may write it; [`Error::File`].
+pub(crate) fn read_guarded(path: &Path, most: u64, keeper: Keeper) -> Result<SecretBytes> {
+    let file = File::open(path).map_err(file_error(path))?;
+    // The mode of the file that is read, whatever has its name by now.
     if let Ok(it) = file.metadata()
         && it.is_file()
         && it.nlink() > 0

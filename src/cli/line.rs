@@ -3,8 +3,8 @@
 use clap::builder::Resettable;
 use clap::{ArgMatches, Command, CommandFactory, Parser, Subcommand};
 
-use super::grammar::{self, Grammar, Refusal};
-use super::{Globals, Kept, Noun, execute};
+use crate::cli::grammar::{Grammar, Refusal};
+use crate::cli::{Globals, Kept, Noun, execute};
 use crate::error::{Error, Result};
 
 /// What a line of the shell holds.
@@ -24,7 +24,7 @@ pub(crate) struct Line {
     verb: Verb,
 }
 
-/// A command, or what only a shell has.
+/// A command, or a verb of the shell.
 #[derive(Subcommand)]
 enum Verb {
     #[command(flatten)]
@@ -35,7 +35,7 @@ enum Verb {
 }
 
 impl Line {
-    /// The grammar of a line. What the environment says was said to the shell, not on the line.
+    /// The grammar of a line. Environment variables count for the shell and not for the line.
     pub(crate) fn grammar() -> Grammar {
         Grammar::new(Self::commands())
     }
@@ -62,13 +62,7 @@ impl Line {
         Self::grammar().read(words.iter().map(Into::into).collect())
     }
 
-    /// Whether the words of a line ask for JSON.
-    pub(crate) fn asks_for_json(words: &[String]) -> bool {
-        grammar::asks_for_json(words)
-    }
-
-    /// Runs the command of a line in a shell that was started with `outer`; its exit status, or that it leaves
-    /// the shell.
+    /// Runs the command of a line in a shell that was started with `outer`; its exit status, or `None` for `exit`.
     pub(crate) fn run(self, outer: &Globals, kept: &Kept) -> Result<Option<u8>> {
         let globals = self.globals.within(outer)?;
         Ok(match self.verb {
@@ -87,7 +81,7 @@ impl Globals {
             ));
         }
         self.store.clone_from(&outer.store);
-        // Those of the line are found first.
+        // The first one that matches is used: files on the line come first.
         self.password_file
             .extend(outer.password_file.iter().cloned());
         self.share_file.extend(outer.share_file.iter().cloned());
@@ -118,7 +112,8 @@ mod tests {
     #[test]
     fn a_store_on_a_line_is_refused() {
         let words = ["slot", "list", "--store", "x"].map(str::to_owned);
-        let line = Line::parse_words(&words).unwrap_or_else(|refusal| panic!("{}", refusal.text()));
+        let line =
+            Line::parse_words(&words).unwrap_or_else(|refusal| panic!("{}", refusal.text.plain));
         let outer = Line::parse_words(&words[..2]).ok().unwrap().globals;
         assert!(line.globals.within(&outer).is_err());
     }

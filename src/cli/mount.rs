@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{Console, Ended, output, password};
+use crate::cli::{Answer, Console, file_error, password};
 use crate::daemon::{self, Inherited, MountOptions, Plan};
 use crate::error::{Error, Result};
 use crate::hsm::SlotError;
@@ -18,10 +18,10 @@ use crate::secret::SecretBytes;
 #[command(
     after_help = "Example:\n  slotfs mount /mnt/hsm --login 0 --password-file 0=pw\n\nOptions of -o: allow_other, ro, rw, uid=N, gid=N, umask=OCTAL, share_timeout=SECONDS"
 )]
-pub struct Mount {
+pub(crate) struct Mount {
     /// The folder to mount at
     mountpoint: PathBuf,
-    /// Log in to a slot before it is ready (co unless said); repeatable
+    /// Log in to a slot before the mount is ready, as co by default; repeatable
     #[arg(long, value_name = "SLOT[:ROLE]", value_parser = login)]
     login: Vec<(SlotId, Role)>,
     /// Mount options, with commas; repeatable
@@ -42,7 +42,7 @@ pub struct Mount {
 /// `umount`
 #[derive(Args)]
 #[command(after_help = "Example:\n  slotfs umount /mnt/hsm")]
-pub struct Umount {
+pub(crate) struct Umount {
     /// The folder that 'slotfs mount' mounted at
     mountpoint: PathBuf,
 }
@@ -50,42 +50,39 @@ pub struct Umount {
 fn login(text: &str) -> Result<(SlotId, Role), String> {
     let (slot, role) = password::parse_login(text)?;
     match role {
-        Role::Po => Err("po never logs in on a mount".into()),
+        Role::Po => Err("po cannot log in on a mount".into()),
         Role::Co | Role::Cu => Ok((slot, role)),
     }
 }
 
-/// What the daemon is to log in with: a password, or key shares, each known to be one of the role's. The store is not
-/// opened for a password on file: the daemon does that.
-fn shown(console: &Console<'_>, slot: SlotId, role: Role) -> Result<Vec<SecretBytes>> {
+/// The secrets that the daemon logs in with: a password, or key shares that were checked to be the role's. A password on
+/// file is not checked: the daemon does that, and the store need not be opened here.
+fn secrets(console: &Console<'_>, slot: SlotId, role: Role) -> Result<Vec<SecretBytes>> {
     if console.share_files(slot, role).next().is_none()
         && let Some(password) = console.password_on_file(slot, role)?
     {
         return Ok(vec![password]);
     }
-    let hsm = console.open_to_look()?;
+    let hsm = console.open_to_read()?;
     match hsm.partition(slot).login_kind(role)? {
         SlotKind::Quorum => Ok(console.shares(&hsm, slot, role)?.texts),
         kind @ SlotKind::Password if console.share_files(slot, role).next().is_some() => {
             Err(SlotError::OtherAuthentication(kind).at(slot).into())
         }
-        SlotKind::Password => Ok(vec![console.password(slot, role)?]),
+        SlotKind::Password => Ok(vec![password::ask_password(slot, role)?]),
     }
 }
 
 impl Mount {
     /// Runs the command.
-    pub fn run(self, console: &Console<'_>) -> Result<Ended> {
+    pub(crate) fn run(self, console: &Console<'_>) -> Result<Answer> {
         if console.kept().is_some() && (self.foreground || self.handed_over) {
             return Err(Error::Usage(
-                "the shell mounts in the background; leave --foreground out, or run 'slotfs mount' outside the shell".into(),
+                "the shell mounts in the background; omit --foreground, or run 'slotfs mount' outside the shell".into(),
             ));
         }
         let store = console.store()?;
-        let store = std::path::absolute(&store).map_err(|source| Error::File {
-            path: store,
-            source,
-        })?;
+        let store = std::path::absolute(&store).map_err(file_error(&store))?;
         let options = MountOptions::parse(&self.options)?;
         let mut plan = Plan {
             store,
@@ -99,41 +96,38 @@ impl Mount {
         if self.handed_over {
             plan.logins = daemon::receive_logins()?;
             daemon::serve(plan, daemon::Ground::Back)?;
-            return Ok(Ended::Bare);
+            return Ok(Answer::printed(Ok(())).bare());
         }
         if !self.foreground {
             crate::logging::for_command();
         }
         daemon::check_mountpoint(&plan.mountpoint)?;
-        for (slot, role) in self.login {
-            for shown in shown(console, slot, role)? {
-                plan.logins.push((slot, role, shown));
-            }
+        if self.login.is_empty() {
+            console.refuse_files_without_login()?;
         }
-        let document = json!({
+        for (slot, role) in self.login {
+            let secrets = secrets(console, slot, role)?;
+            let logins = secrets.into_iter().map(|secret| (slot, role, secret));
+            plan.logins.extend(logins);
+        }
+        let answer = Answer::new(json!({
             "mountpoint": crate::shown::path(&plan.mountpoint).to_string(),
             "store": crate::shown::path(&plan.store).to_string(),
-        });
+        }));
         if self.foreground {
             daemon::serve(plan, daemon::Ground::Fore)?;
         } else {
             daemon::start(&plan)?;
         }
-        if console.json() {
-            output::print_json(&document);
-        }
-        Ok(Ended::Bare)
+        Ok(answer.bare())
     }
 }
 
 impl Umount {
     /// Runs the command.
-    pub fn run(self, console: &Console<'_>) -> Result<Ended> {
+    pub(crate) fn run(self) -> Result<Answer> {
         daemon::umount(&self.mountpoint)?;
-        if console.json() {
-            let mountpoint = crate::shown::path(&self.mountpoint).to_string();
-            output::print_json(&json!({ "mountpoint": mountpoint }));
-        }
-        Ok(Ended::Bare)
+        let mountpoint = crate::shown::path(&self.mountpoint).to_string();
+        Ok(Answer::new(json!({ "mountpoint": mountpoint })).bare())
     }
 }

@@ -1,25 +1,25 @@
-//! `object generate`, `import`, `export`, `show`, `delete`, and what the trash has
+//! `object generate`, `import`, `export`, `show`, `delete`, `trash`, `restore` and `destroy`
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
+mod add;
 mod delete;
+mod each;
 mod export;
 mod generate;
 mod import;
-mod made;
 mod trash;
 
-use super::{Console, Ended, output};
+use crate::cli::{Answer, Console, SlotArg};
 use crate::error::Result;
 use crate::object::attributes::Chosen;
 use crate::object::new::Naming;
 use crate::object::partition::Role;
-use crate::object::{Handle, SlotId, show};
+use crate::object::{Handle, show};
 
 /// What can be done with objects.
 #[derive(Subcommand)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// Generate secret keys or key pairs; of a pair, the private key's handle is printed first
     #[command(
         after_help = "Examples:\n  slotfs object generate -type aes -bits 256 -label backup -count 3\n  slotfs object generate -type ec -curve p384 -label signing -attribute derive=false"
@@ -35,18 +35,18 @@ pub enum Verb {
         after_help = "Examples:\n  slotfs object export -handle 124 -file public.pem\n  slotfs object export -handle 124 -file - -form der | openssl pkey -pubin -inform DER -text"
     )]
     Export(export::Export),
-    /// Delete objects: they are in the trash until the slot's retention has passed
+    /// Delete objects: they stay in the trash until the slot's retention has passed
     #[command(
         after_help = "Examples:\n  slotfs object delete -handle 124,125\n  slotfs object delete -handle 124 -destroy"
     )]
     Delete(delete::Delete),
-    /// List what is in the trash
+    /// List the objects in the trash
     #[command(after_help = "Example:\n  slotfs object trash")]
-    Trash(trash::List),
-    /// Bring objects back from the trash
+    Trash(SlotArg),
+    /// Restore objects from the trash
     #[command(after_help = "Example:\n  slotfs object restore -trash 124,125.2")]
     Restore(trash::Restore),
-    /// Destroy what is in the trash
+    /// Destroy objects in the trash
     #[command(
         after_help = "Examples:\n  slotfs object destroy -trash 124,125.2\n  slotfs object destroy -trash all -force"
     )]
@@ -57,27 +57,25 @@ pub enum Verb {
         /// The object
         #[arg(long, value_name = "H")]
         handle: Handle,
-        /// The slot [default: the active one]
-        #[arg(short, long)]
-        slot: Option<SlotId>,
+        #[command(flatten)]
+        slot: SlotArg,
     },
 }
 
-/// What to call an object, and where to put it.
+/// What new objects are called, their attributes, and their slot.
 #[derive(Args)]
-struct Target {
+struct NewObject {
     /// Its CKA_LABEL
     #[arg(short, long)]
     label: String,
     /// Its CKA_ID, in hexadecimal
     #[arg(long, value_name = "HEX", value_parser = hex)]
     id: Option<Id>,
-    /// Other attributes than the defaults, such as extractable=true,sign=false; repeatable
+    /// Attributes that differ from the defaults, such as extractable=true,sign=false; repeatable
     #[arg(long, value_name = "NAME=VALUE,...")]
     attribute: Vec<String>,
-    /// The slot [default: the active one]
-    #[arg(short, long)]
-    slot: Option<SlotId>,
+    #[command(flatten)]
+    slot: SlotArg,
 }
 
 #[derive(Clone)]
@@ -92,13 +90,13 @@ fn hex(text: &str) -> Result<Id, String> {
 
 impl Verb {
     /// Runs the command.
-    pub fn run(self, console: &Console<'_>) -> Result<Ended> {
+    pub(crate) fn run(self, console: &Console<'_>) -> Result<Answer> {
         match self {
             Self::Generate(generate) => generate.run(console),
             Self::Import(import) => import.run(console),
             Self::Export(export) => export.run(console),
             Self::Delete(delete) => delete.run(console),
-            Self::Trash(list) => list.run(console),
+            Self::Trash(slot) => trash::list(console, slot),
             Self::Restore(restore) => restore.run(console),
             Self::Destroy(destroy) => destroy.run(console),
             Self::Show { handle, slot } => show_object(console, handle, slot),
@@ -106,7 +104,7 @@ impl Verb {
     }
 }
 
-impl Target {
+impl NewObject {
     fn naming(&self) -> Naming {
         Naming {
             label: self.label.clone(),
@@ -119,26 +117,15 @@ impl Target {
     }
 }
 
-fn show_object(console: &Console<'_>, handle: Handle, slot: Option<SlotId>) -> Result<Ended> {
-    let hsm = console.open_to_look()?;
-    let slot = console.slot(&hsm, slot)?;
-    console.login(&hsm, slot, &[Role::Co, Role::Cu])?;
+fn show_object(console: &Console<'_>, handle: Handle, slot: SlotArg) -> Result<Answer> {
+    let (hsm, slot) = console.partition_to_read(slot, &[Role::Co, Role::Cu])?;
     let object = hsm.partition(slot).object(handle)?;
-    if console.json() {
-        output::print_json(&json!({
-            "slot": slot.0,
-            "handle": handle.get(),
-            "object": show::json(&object),
-        }));
-    } else {
-        let rows = show::attributes(&object);
-        let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        let mut text = format!("{:width$}  {handle}\n", "handle");
-        for (name, value) in rows {
-            text.push_str(format!("{name:width$}  {value}").trim_end());
-            text.push('\n');
-        }
-        output::print(&text);
-    }
-    Ok(Ended::WithResult)
+    let attributes = show::attributes(&object);
+    let pairs = attributes
+        .iter()
+        .map(|(name, value)| (name.as_ref(), value.to_string()));
+    Ok(Answer::of_slot(slot)
+        .fact("handle", handle.get())
+        .fact("object", show::json(&object))
+        .pairs([("handle", handle.to_string())].into_iter().chain(pairs)))
 }

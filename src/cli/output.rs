@@ -1,78 +1,60 @@
-//! What commands print: text to standard output, errors with a hint to standard error, tables.
+//! How commands print: answers to standard output, errors with a hint to standard error.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-use super::Ended;
-use super::grammar::Refusal;
+use crate::cli::Answer;
+use crate::cli::grammar::Refusal;
 use crate::error::{Error, Result, exit};
 use crate::object::show;
 
 mod json;
 mod stdout;
+mod stream;
 
-pub use json::compact;
-pub use stdout::write;
+pub(crate) use stdout::{is_stdout, write_data};
+pub(crate) use stream::Stream;
 
-/// Whether standard output is for the data of this command, and all else goes to standard error.
+/// Whether standard output is for the data of this command; then everything else goes to standard error.
 static DATA_ON_STDOUT: AtomicBool = AtomicBool::new(false);
 
-/// Says whether this command writes data to standard output.
-pub fn data_on_stdout(is: bool) {
+/// Sets whether this command writes data to standard output.
+pub(crate) fn data_on_stdout(is: bool) {
     DATA_ON_STDOUT.store(is, Ordering::Relaxed);
 }
 
-/// What became of a command's output.
-struct Outcome {
-    /// Whether what cannot be printed is told on standard error instead.
-    tell: bool,
-    /// Why something could not be printed.
-    failed: bool,
+/// Whether text that standard output does not take is told on standard error: it says what the command did.
+static TELLS: AtomicBool = AtomicBool::new(false);
+
+/// Whether there was such text.
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Called before the output of a command. `tells`: its text says what it did, and must not be lost.
+pub(crate) fn begin(tells: bool) {
+    TELLS.store(tells, Ordering::Relaxed);
+    FAILED.store(false, Ordering::Relaxed);
 }
 
-static OUTCOME: Mutex<Outcome> = Mutex::new(Outcome {
-    tell: false,
-    failed: false,
-});
-
-/// Before the output of a command. With `tell`, what of it cannot be printed is told on standard error: it is what the
-/// command did.
-pub fn begin(tell: bool) {
-    *OUTCOME.lock().unwrap_or_else(PoisonError::into_inner) = Outcome {
-        tell,
-        failed: false,
-    };
-}
-
-/// After the output of a command that ended with `status`: the exit status that it has then.
-pub fn end(status: u8) -> u8 {
+/// Called after the output of a command that ended with `status`. The exit status, which also tells a failed output.
+pub(crate) fn end(status: u8) -> u8 {
     if let Err(error) = stdout::flush() {
         not_printed("", error);
     }
-    let outcome = std::mem::replace(
-        &mut *OUTCOME.lock().unwrap_or_else(PoisonError::into_inner),
-        Outcome {
-            tell: false,
-            failed: false,
-        },
-    );
-    match (outcome.failed, status) {
-        (true, exit::DONE) => {
-            if outcome.tell {
-                tell("  hint: the command was done; only its output could not be written\n");
-            }
-            exit::FAILED
-        }
-        _ => status,
+    let tells = TELLS.swap(false, Ordering::Relaxed);
+    if !FAILED.swap(false, Ordering::Relaxed) || status != exit::DONE {
+        return status;
     }
+    if tells {
+        tell("  hint: the command was done; only its output could not be written\n");
+    }
+    exit::FAILED
 }
 
-/// Prints to standard output. A reader that went away is not an error of ours; any other failure is told, and in the
-/// exit status by [`end`].
-pub fn print(text: &str) {
+/// Prints to standard output. It is no error when the reader went away; any other failure is told, and in the exit status
+/// by [`end`].
+pub(crate) fn print(text: &str) {
     if DATA_ON_STDOUT.load(Ordering::Relaxed) {
         return tell(text);
     }
@@ -85,36 +67,34 @@ fn print_as_it_is(text: &str) {
     }
 }
 
-/// What [`write()`] could not write of what a command did: told on standard error, and in the exit status by [`end`]. A
-/// reader that went away is not an error of ours.
-pub fn not_printed(text: &str, source: io::Error) {
+/// Reports that standard output did not take some text. It is no error when the reader went away.
+fn not_printed(text: &str, source: io::Error) {
     if source.kind() == io::ErrorKind::BrokenPipe {
         return;
     }
-    let mut outcome = OUTCOME.lock().unwrap_or_else(PoisonError::into_inner);
-    if !std::mem::replace(&mut outcome.failed, true) {
+    if !FAILED.swap(true, Ordering::Relaxed) {
         tell_error(&Error::File {
             path: "standard output".into(),
             source,
         });
     }
-    if outcome.tell {
+    if TELLS.load(Ordering::Relaxed) {
         tell(text);
     }
 }
 
 /// Prints one JSON document.
-pub fn print_json(document: &Value) {
+pub(crate) fn print_json(document: &Value) {
     print(&format!("{}\n", json::pretty(document)));
 }
 
 /// Prints to standard error.
-pub fn tell(text: &str) {
-    // Nothing is to be done when the terminal is gone.
+pub(crate) fn tell(text: &str) {
+    // Nothing can be done when the terminal is gone.
     let _ = io::stderr().write_all(harmless(text).as_bytes());
 }
 
-/// `text` without what a terminal would obey, or show otherwise than it is: others may have chosen a part of it.
+/// `text` without characters that a terminal would obey or show misleadingly: an attacker may have chosen a part of it.
 fn harmless(text: &str) -> String {
     let mut harmless = String::with_capacity(text.len());
     for c in text.chars() {
@@ -127,93 +107,106 @@ fn harmless(text: &str) -> String {
     harmless
 }
 
-/// Prints the help that was asked for, or why a command line cannot be read; the exit status.
-pub fn refusal(refusal: &Refusal, json: bool) -> u8 {
+/// Prints the help that was asked for, or why a command line was refused; the exit status.
+pub(crate) fn refusal(refusal: &Refusal, json: bool) -> u8 {
     begin(false);
     if refusal.is_asked_for() {
         if json {
             let what = if refusal.is_help() { "help" } else { "version" };
-            print_json(&json!({ what: refusal.text().trim_end() }));
+            print_json(&json!({ what: refusal.text.plain.trim_end() }));
         } else {
             print_as_it_is(coloured(refusal, &io::stdout()));
         }
         return end(exit::DONE);
     }
-    // Nothing is to be done when the terminal is gone.
+    // As above.
     let _ = io::stderr().write_all(coloured(refusal, &io::stderr()).as_bytes());
     if json {
         print_json(&json!({ "error": {
             "message": refusal.message(),
             "code": "0x7",
             "name": "CKR_ARGUMENTS_BAD",
-            "hint": refusal.hint(),
+            "hint": refusal.hint,
         } }));
     }
     end(exit::USAGE)
 }
 
-/// In colours where they are shown (no-color.org).
+/// With colours where they are wanted (no-color.org).
 fn coloured<'a>(refusal: &'a Refusal, stream: &impl io::IsTerminal) -> &'a str {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
         || std::env::var_os("TERM").is_none_or(|term| term == "dumb");
     match stream.is_terminal() && !unwanted {
-        true => refusal.styled(),
-        false => refusal.text(),
+        true => &refusal.text.styled,
+        false => &refusal.text.plain,
     }
 }
 
-/// The end of a command that has something to show even when it fails: one JSON document with the error in it
-/// as `error`, null when there is none.
-pub fn with_document(json: bool, mut document: Value, outcome: Result<()>) -> Result<Ended> {
-    if !json {
-        return outcome.map(|()| Ended::WithResult);
-    }
-    document["error"] = match &outcome {
-        Ok(()) => Value::Null,
-        Err(error) => error_json(error),
+/// Prints what a command answers, or why it failed; its exit status.
+pub(crate) fn answer(answer: Result<Answer>, json: bool) -> u8 {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(why) => {
+            error(&why, json);
+            return why.outcome().exit;
+        }
     };
-    print_json(&document);
-    Ok(match outcome {
-        Ok(()) => Ended::WithResult,
-        Err(error) => Ended::Failed(error),
-    })
+    match json {
+        true if !answer.facts.is_null() => print_json(&answer.facts),
+        false if !answer.text.is_empty() => print(&answer.text),
+        _ => {}
+    }
+    match answer.outcome {
+        Ok(()) => {
+            if answer.result_line && !json {
+                print("\nCommand Result : No Error\n");
+            }
+            exit::DONE
+        }
+        Err(why) => {
+            match json {
+                // The document has it.
+                true => tell_error(&why),
+                false => error(&why, false),
+            }
+            why.outcome().exit
+        }
+    }
+}
+
+/// The error of a command as JSON, null where there is none.
+pub(crate) fn outcome_json(outcome: &Result<()>) -> Value {
+    outcome.as_ref().err().map_or(Value::Null, error_json)
 }
 
 /// An error as JSON: message, result code and its name, hint.
-pub fn error_json(error: &Error) -> Value {
+pub(crate) fn error_json(error: &Error) -> Value {
     let code = error.outcome().code;
     json!({
-        "message": error.to_string(),
-        "code": format!("0x{:x}", code.0),
-        "name": code.1,
+        "message": error.to_string(), "code": format!("0x{:x}", code.0), "name": code.1,
         "hint": error.hint(),
     })
 }
 
-/// Prints an error: what happened, then what to do; and on standard output what lunacm would end with.
-pub fn error(error: &Error, json: bool) {
-    // It has told people itself.
+/// Prints an error and its hint to standard error, and lunacm's last line or the JSON document to standard output.
+pub(crate) fn error(error: &Error, json: bool) {
+    let document = || json!({ "error": error_json(error) });
+    // The daemon has told people itself, and may have left its document.
     if let Error::Daemon { said, .. } = error {
         if json {
-            print_json(&daemon_document(said, error));
+            print_json(&serde_json::from_str(said).unwrap_or_else(|_| document()));
         }
         return;
     }
     tell_error(error);
-    if json {
-        print_json(&json!({ "error": error_json(error) }));
-    } else {
-        print(&format!("\nCommand Result : {}\n", error.outcome().code));
+    match json {
+        true => print_json(&document()),
+        false => print(&format!("\nCommand Result : {}\n", error.outcome().code)),
     }
 }
 
-/// The document that a daemon ended with, or ours when it had none.
-fn daemon_document(said: &str, error: &Error) -> Value {
-    serde_json::from_str(said).unwrap_or_else(|_| json!({ "error": error_json(error) }))
-}
-
-/// The part of it for people, on standard error.
-pub fn tell_error(error: &Error) {
+/// Prints an error and its hint to standard error.
+pub(crate) fn tell_error(error: &Error) {
     // On one line: a name in it may hold a line break.
     let mut text = format!("slotfs: {}\n", show::escape_controls(&error.to_string()));
     if let Some(hint) = error.hint() {
@@ -222,21 +215,16 @@ pub fn tell_error(error: &Error) {
     tell(&text);
 }
 
-/// A table with its columns aligned: a heading, then rows of as many cells.
-pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
-    let heading: Vec<String> = heading.iter().map(|&cell| cell.to_owned()).collect();
-    let widths: Vec<usize> = (0..heading.len())
+/// Rows of as many cells, the columns aligned.
+pub(crate) fn columns(rows: &[Vec<String>]) -> String {
+    let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len))
         .map(|column| {
-            std::iter::once(&heading)
-                .chain(rows)
-                .filter_map(|row| row.get(column))
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or(0)
+            let cells = rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         })
         .collect();
     let mut text = String::new();
-    for row in std::iter::once(&heading).chain(rows) {
+    for row in rows {
         let cells: Vec<String> = row
             .iter()
             .zip(&widths)
@@ -254,13 +242,8 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = vec![
-            vec!["1".into(), "a".into()],
-            vec!["1000000".into(), "b".into()],
-        ];
-        assert_eq!(
-            table(&["handle", "label"], &rows),
-            "handle   label\n1        a\n1000000  b\n"
-        );
+        let rows = [["handle", "label"], ["1", "a"], ["1000000", "b"]];
+        let rows = rows.map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(columns(&rows), "handle   label\n1        a\n1000000  b\n");
     }
 }

@@ -8,8 +8,8 @@ use std::str::FromStr;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use zeroize::Zeroizing;
 
-use super::Console;
-use super::guarded::{Keeper, read_guarded};
+use crate::cli::guarded::{Keeper, read_guarded};
+use crate::cli::{Console, file_error};
 use crate::credential::Secret;
 use crate::environment;
 use crate::error::{Error, Result};
@@ -24,15 +24,18 @@ const MOST_BYTES: u64 = 4096;
 
 /// `--password-file N[:ROLE]=PATH`, and `--share-file` likewise
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PasswordFile {
+pub(crate) struct PasswordFile {
     slot: SlotId,
     role: Role,
     path: PathBuf,
 }
 
 impl PasswordFile {
+    fn path_for(&self, slot: SlotId, role: Role) -> Option<&Path> {
+        (self.slot == slot && self.role == role).then_some(&self.path)
+    }
+
     /// As it is written on a command line, for [`crate::fuzzing`].
-    #[cfg(feature = "fuzzing")]
     pub(super) fn spelled(&self) -> String {
         format!(
             "{}:{}={}",
@@ -59,8 +62,8 @@ impl FromStr for PasswordFile {
     }
 }
 
-/// `N[:ROLE]`, co unless said.
-pub fn parse_login(text: &str) -> Result<(SlotId, Role), String> {
+/// `N[:ROLE]`, where the role is co by default.
+pub(crate) fn parse_login(text: &str) -> Result<(SlotId, Role), String> {
     Ok(match text.split_once(':') {
         Some((slot, role)) => (slot.parse()?, role.parse()?),
         None => (text.parse()?, Role::Co),
@@ -68,17 +71,46 @@ pub fn parse_login(text: &str) -> Result<(SlotId, Role), String> {
 }
 
 impl Console<'_> {
-    /// What `role` of `slot` logs in with: key shares in a quorum slot, else its password, on file or asked for.
+    /// The secret of `role` in `slot`: key shares in a quorum slot, else the password. On file, else asked for.
     ///
     /// # Errors
     /// [`Error::Usage`], [`Error::SharesMissing`], [`Error::OtherAuthentication`], [`Error::File`].
     pub(super) fn secret(&self, hsm: &Hsm, slot: SlotId, role: Role) -> Result<Secret> {
-        match self.secret_on_file(hsm, slot, role)? {
-            Some(secret) => Ok(secret),
-            None if hsm.partition(slot).login_kind(role)? == SlotKind::Quorum => {
-                self.shares(hsm, slot, role).map(|shown| shown.secret)
-            }
-            None => self.password(slot, role).map(Secret::Password),
+        self.secret_or(None, hsm, slot, role)
+    }
+
+    /// The `given` password, else as [`Self::secret`].
+    pub(super) fn secret_or(
+        &self,
+        given: Option<String>,
+        hsm: &Hsm,
+        slot: SlotId,
+        role: Role,
+    ) -> Result<Secret> {
+        let kind = hsm.partition(slot).login_kind(role)?;
+        self.secret_in(given, hsm, slot, role, kind, || ask_password(slot, role))
+    }
+
+    /// As [`Self::secret_or`], in a slot that is known to be of this kind. `ask` asks for a password.
+    pub(super) fn secret_in(
+        &self,
+        given: Option<String>,
+        hsm: &Hsm,
+        slot: SlotId,
+        role: Role,
+        kind: SlotKind,
+        ask: impl FnOnce() -> Result<SecretBytes>,
+    ) -> Result<Secret> {
+        if let Some(given) = given {
+            return match kind {
+                SlotKind::Password => Ok(SecretBytes::new(given.into_bytes()).into()),
+                SlotKind::Quorum => Err(SlotError::OtherAuthentication(kind).at(slot).into()),
+            };
+        }
+        match (self.secret_on_file_in(hsm, slot, role, kind)?, kind) {
+            (Some(secret), _) => Ok(secret),
+            (None, SlotKind::Quorum) => Ok(self.shares(hsm, slot, role)?.secret),
+            (None, SlotKind::Password) => ask().map(Secret::Password),
         }
     }
 
@@ -90,45 +122,65 @@ impl Console<'_> {
         role: Role,
     ) -> Result<Option<Secret>> {
         let kind = hsm.partition(slot).login_kind(role)?;
-        let other = SlotError::OtherAuthentication(kind).at(slot).into();
-        match kind {
-            SlotKind::Password if self.share_files(slot, role).next().is_some() => Err(other),
-            SlotKind::Password => Ok(self.password_on_file(slot, role)?.map(Secret::Password)),
-            SlotKind::Quorum if self.password_file(slot, role).is_some() => Err(other),
-            SlotKind::Quorum if self.share_files(slot, role).next().is_some() => {
-                Ok(Some(self.shares(hsm, slot, role)?.secret))
+        self.secret_on_file_in(hsm, slot, role, kind)
+    }
+
+    /// As [`Self::secret_on_file`], in a slot that is known to be of this kind.
+    fn secret_on_file_in(
+        &self,
+        hsm: &Hsm,
+        slot: SlotId,
+        role: Role,
+        kind: SlotKind,
+    ) -> Result<Option<Secret>> {
+        let has_shares = self.share_files(slot, role).next().is_some();
+        match (kind, has_shares) {
+            (SlotKind::Password, false) => {
+                Ok(self.password_on_file(slot, role)?.map(Secret::Password))
             }
-            SlotKind::Quorum => Ok(None),
+            (SlotKind::Quorum, _) if self.password_file(slot, role).is_some() => {
+                Err(SlotError::OtherAuthentication(kind).at(slot).into())
+            }
+            (SlotKind::Quorum, true) => Ok(Some(self.shares(hsm, slot, role)?.secret)),
+            (SlotKind::Quorum, false) => Ok(None),
+            (SlotKind::Password, true) => Err(SlotError::OtherAuthentication(kind).at(slot).into()),
         }
     }
 
     /// The files of `--share-file` for `role` of `slot`.
-    pub(super) fn share_files(
-        &self,
-        slot: SlotId,
-        role: Role,
-    ) -> impl Iterator<Item = PathBuf> + '_ {
-        self.globals()
-            .share_file
-            .iter()
-            .filter(move |file| file.slot == slot && file.role == role)
-            .map(|file| file.path.clone())
+    pub(super) fn share_files(&self, slot: SlotId, role: Role) -> impl Iterator<Item = &Path> {
+        let files = self.globals().share_file.iter();
+        files.filter_map(move |file| file.path_for(slot, role))
     }
 
     /// The file of `--password-file` for `role` of `slot`.
-    fn password_file(&self, slot: SlotId, role: Role) -> Option<PathBuf> {
-        self.globals()
-            .password_file
-            .iter()
-            .find(|file| file.slot == slot && file.role == role)
-            .map(|file| file.path.clone())
+    fn password_file(&self, slot: SlotId, role: Role) -> Option<&Path> {
+        let files = &self.globals().password_file;
+        files.iter().find_map(|file| file.path_for(slot, role))
     }
 
-    /// Refuses a password file for a partition that is to have none.
+    /// Refuses files for a mount that logs in to no slot. A shell may have been started with files for other commands.
+    ///
+    /// # Errors
+    /// [`Error::Usage`]
+    pub(super) fn refuse_files_without_login(&self) -> Result<()> {
+        let globals = self.globals();
+        let mut files = globals.password_file.iter().chain(&globals.share_file);
+        match files.next() {
+            Some(PasswordFile { slot, role, .. }) if self.kept().is_none() => {
+                Err(Error::Usage(format!(
+                    "a file is given for {role} of slot {slot}, and the mount does not log in: give --login {slot}:{role}, or omit the file"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a password file for a partition that will have no password.
     ///
     /// # Errors
     /// [`Error::OtherAuthentication`]
-    pub(super) fn no_password_file(&self, slot: SlotId) -> Result<()> {
+    pub(super) fn refuse_password_file(&self, slot: SlotId) -> Result<()> {
         let kind = SlotKind::Quorum;
         match Role::ALL
             .iter()
@@ -139,25 +191,13 @@ impl Console<'_> {
         }
     }
 
-    /// The password of `role` in `slot`: `--password-file`, `$CREDENTIALS_DIRECTORY/slot-N.password` (co),
-    /// else a prompt.
+    /// The password of `role` in `slot` from `--password-file`, or from `$CREDENTIALS_DIRECTORY/slot-N.password` for co.
     ///
     /// # Errors
-    /// [`Error::Usage`] when there is none and nobody to ask; [`Error::File`].
-    pub(super) fn password(&self, slot: SlotId, role: Role) -> Result<SecretBytes> {
-        match self.password_on_file(slot, role)? {
-            Some(password) => Ok(password),
-            None => prompt(
-                slot,
-                role,
-                &format!("Enter the password for {role} of slot {slot}: "),
-            ),
-        }
-    }
-
+    /// [`Error::ExposedFile`], [`Error::File`].
     pub(super) fn password_on_file(&self, slot: SlotId, role: Role) -> Result<Option<SecretBytes>> {
         if let Some(path) = self.password_file(slot, role) {
-            return read_password(&path).map(Some);
+            return read_password(path).map(Some);
         }
         let credentials = environment::folder("CREDENTIALS_DIRECTORY");
         match credentials.map(|folder| folder.join(format!("slot-{slot}.password"))) {
@@ -168,42 +208,52 @@ impl Console<'_> {
         }
     }
 
-    /// The password of a partition to be made: asked twice when it is asked.
+    /// The password of a new partition: on file, else asked for twice.
     ///
     /// # Errors
-    /// As [`Self::password`].
+    /// [`Error::Usage`] when there is no terminal to ask on, [`Error::File`].
     pub(super) fn new_password(&self, slot: SlotId) -> Result<SecretBytes> {
-        if let Some(password) = self.password_on_file(slot, Role::Co)? {
-            return Ok(password);
+        match self.password_on_file(slot, Role::Co)? {
+            Some(password) => Ok(password),
+            None => ask_new(slot, Role::Co, &format!("--password-file {slot}=PATH")),
         }
-        ask_new(slot, Role::Co, &format!("--password-file {slot}=PATH"))
     }
 }
 
-/// Asks twice for a password to be; `instead` is the option that gives it without asking.
+/// Refuses to ask where standard input is not a terminal, with this message.
+fn check_terminal(message: impl FnOnce() -> String) -> Result<()> {
+    match io::stdin().is_terminal() {
+        true => Ok(()),
+        false => Err(Error::Usage(message())),
+    }
+}
+
+/// Asks twice for a new password; `instead` is the option that gives it without a question.
 ///
 /// # Errors
-/// [`Error::Usage`] when nobody can be asked, or the two differ.
-pub fn ask_new(slot: SlotId, role: Role, instead: &str) -> Result<SecretBytes> {
-    if !io::stdin().is_terminal() {
-        return Err(Error::Usage(format!(
-            "slot {slot}: no new password for {role} and no terminal to ask on; give {instead}"
-        )));
+/// [`Error::Usage`] when there is no terminal to ask on, or the two differ.
+pub(crate) fn ask_new(slot: SlotId, role: Role, instead: &str) -> Result<SecretBytes> {
+    check_terminal(|| {
+        format!("slot {slot}: no new password for {role} and no terminal to ask on; give {instead}")
+    })?;
+    let text = format!("Enter the new password for {role} of slot {slot}");
+    let password = ask_twice(slot, &text, "passwords")?;
+    Ok(SecretBytes::from(password.as_bytes()))
+}
+
+/// Asks twice, so that a typing error is found.
+fn ask_twice(slot: SlotId, text: &str, what: &str) -> Result<Zeroizing<String>> {
+    let first = ask(&format!("        {text}: "))?;
+    if first == ask("        Re-enter it: ")? {
+        return Ok(first);
     }
-    let text = format!("Enter the new password for {role} of slot {slot}: ");
-    let first = prompt(slot, role, &text)?;
-    let second = prompt(slot, role, "Re-enter it: ")?;
-    if first == second {
-        Ok(first)
-    } else {
-        Err(Error::Usage(format!(
-            "slot {slot}: the two passwords differ; nothing was done"
-        )))
-    }
+    Err(Error::Usage(format!(
+        "slot {slot}: the two {what} differ; nothing was done"
+    )))
 }
 
 /// Reads a password file, without its one line ending.
-pub fn read_password(path: &Path) -> Result<SecretBytes> {
+pub(crate) fn read_password(path: &Path) -> Result<SecretBytes> {
     read_password_of(path, Keeper::Owner)
 }
 
@@ -212,98 +262,106 @@ fn read_password_of(path: &Path, keeper: Keeper) -> Result<SecretBytes> {
 }
 
 /// Reads a file that may hold a secret, whoever can read it: at most `most` bytes of it.
-pub fn read_secret(path: &Path, most: u64) -> Result<SecretBytes> {
-    let file = File::open(path).map_err(|source| Error::File {
-        path: path.to_owned(),
-        source,
-    })?;
+pub(crate) fn read_secret(path: &Path, most: u64) -> Result<SecretBytes> {
+    let file = File::open(path).map_err(file_error(path))?;
     read_from(file, path, most)
 }
 
 /// The same of a file that is open.
-pub fn read_from(file: File, path: &Path, most: u64) -> Result<SecretBytes> {
-    let failed = |source| Error::File {
-        path: path.to_owned(),
-        source,
-    };
+pub(crate) fn read_from(file: File, path: &Path, most: u64) -> Result<SecretBytes> {
     // Reserved whole, so that reading never leaves a copy behind in a smaller buffer.
     let mut bytes = Zeroizing::new(Vec::with_capacity(most as usize + 1));
     file.take(most + 1)
         .read_to_end(&mut bytes)
-        .map_err(failed)?;
+        .map_err(file_error(path))?;
     if bytes.len() as u64 > most {
-        return Err(failed(io::Error::new(
+        let too_large = format!("larger than {most} bytes");
+        return Err(file_error(path)(io::Error::new(
             io::ErrorKind::FileTooLarge,
-            format!("larger than {most} bytes"),
+            too_large,
         )));
     }
     Ok(SecretBytes::from(bytes.as_slice()))
 }
 
-fn prompt(slot: SlotId, role: Role, text: &str) -> Result<SecretBytes> {
-    if !io::stdin().is_terminal() {
-        return Err(Error::Usage(format!(
-            "slot {slot}: no password for {role} and no terminal to ask on; give --password-file {slot}:{role}=PATH"
-        )));
-    }
-    ask(&format!("        {text}")).map(|password| SecretBytes::from(password.as_bytes()))
-}
-
-/// Asks for a domain string, twice as for a new password: with a typing error in it the slot would share a domain with
-/// no other, and nobody could say which.
+/// Asks for the password of `role` in `slot`.
 ///
 /// # Errors
-/// [`Error::Usage`] when nobody can be asked, or the two differ.
-pub fn ask_domain(slot: SlotId) -> Result<Zeroizing<String>> {
-    if !io::stdin().is_terminal() {
-        return Err(Error::Usage(format!(
+/// [`Error::Usage`] when there is no terminal to ask on.
+pub(crate) fn ask_password(slot: SlotId, role: Role) -> Result<SecretBytes> {
+    check_terminal(|| {
+        format!(
+            "slot {slot}: no password for {role} and no terminal to ask on; give --password-file {slot}:{role}=PATH"
+        )
+    })?;
+    ask_secret(&format!("Enter the password for {role} of slot {slot}: "))
+}
+
+/// Asks twice for a domain string, as for a new password: with a typing error in it the slot would share a domain with
+/// no other slot.
+///
+/// # Errors
+/// [`Error::Usage`] when there is no terminal to ask on, or the two differ.
+pub(crate) fn ask_domain(slot: SlotId) -> Result<Zeroizing<String>> {
+    check_terminal(|| {
+        format!(
             "slot {slot}: no cloning domain and no terminal to ask on; give -domain STRING or -domainkey FILE"
-        )));
-    }
-    let first = ask(&format!(
-        "        Enter the cloning domain of slot {slot}: "
-    ))?;
-    let second = ask("        Re-enter it: ")?;
-    if first == second {
-        Ok(first)
-    } else {
-        Err(Error::Usage(format!(
-            "slot {slot}: the two cloning domains differ; nothing was done"
-        )))
-    }
+        )
+    })?;
+    let text = format!("Enter the cloning domain of slot {slot}");
+    ask_twice(slot, &text, "cloning domains")
 }
 
 /// The password of the encrypted file `file`: the content of `given`, else asked for.
 ///
 /// # Errors
-/// [`Error::Usage`] when nobody can be asked; [`Error::File`].
-pub fn file_password(file: &Path, given: Option<&Path>) -> Result<SecretBytes> {
+/// [`Error::Usage`] when there is no terminal to ask on; [`Error::File`].
+pub(crate) fn file_password(file: &Path, given: Option<&Path>) -> Result<SecretBytes> {
     if let Some(path) = given {
         return read_password(path);
     }
     let file = crate::shown::path(file);
-    if !io::stdin().is_terminal() {
-        return Err(Error::Usage(format!(
+    check_terminal(|| {
+        format!(
             "{file} is encrypted, and there is no terminal to ask for its password on; give -filepasswordfile PATH"
-        )));
-    }
-    ask(&format!("        Enter the password of {file}: "))
-        .map(|password| SecretBytes::from(password.as_bytes()))
+        )
+    })?;
+    ask_secret(&format!("Enter the password of {file}: "))
 }
 
-/// Asks on the terminal for what must not be seen: an asterisk for each character, as lunacm shows.
+/// Asks for the password of a clone's target, with lunacm's words.
+///
+/// # Errors
+/// [`Error::Usage`] when there is no terminal to ask on.
+pub(crate) fn ask_target_password(console: &Console<'_>, slot: SlotId) -> Result<SecretBytes> {
+    check_terminal(|| {
+        format!(
+            "slot {slot}: option -password was not supplied and there is no terminal to ask on; give -password, or --password-file {slot}=PATH"
+        )
+    })?;
+    console.say("\n        Option -password was not supplied.  It is required.\n\n");
+    let password = ask_secret("Enter the password for the target slot: ")?;
+    console.say("\n");
+    Ok(password)
+}
+
+fn ask_secret(text: &str) -> Result<SecretBytes> {
+    ask(&format!("        {text}")).map(|answer| SecretBytes::from(answer.as_bytes()))
+}
+
+/// Asks on the terminal for a secret, with an asterisk for each character as lunacm shows.
 ///
 /// # Errors
 /// [`Error::Interrupted`] by Ctrl-C, or what the terminal says.
-pub fn ask(text: &str) -> Result<Zeroizing<String>> {
-    // It notes SIGINT, so that the terminal is put back before anything ends.
+fn ask(text: &str) -> Result<Zeroizing<String>> {
+    // It notes SIGINT, so that the terminal's settings are restored before the command ends.
     let interrupt = Interrupt::watch();
     let config = rpassword::ConfigBuilder::new()
         .password_feedback_mask('*')
         .build();
     let cancelled = || Error::Interrupted("nothing was done".into());
     match rpassword::prompt_password_with_config(text, config).map(Zeroizing::new) {
-        // Ctrl-C came before the terminal was set up to be read.
+        // Ctrl-C came before the terminal was set up for reading.
         Ok(_) if interrupt.pressed() => Err(cancelled()),
         Err(source) if source.kind() == io::ErrorKind::Interrupted => Err(cancelled()),
         answer => answer.map_err(|source| Error::File {
@@ -313,33 +371,17 @@ pub fn ask(text: &str) -> Result<Zeroizing<String>> {
     }
 }
 
-/// Says that a clone's target needs its password, as lunacm does, before it is asked for.
+/// Asks for confirmation, as lunacm does.
 ///
 /// # Errors
-/// [`Error::Usage`] when nobody can be asked.
-pub fn target_password_missing(slot: SlotId, json: bool) -> Result<()> {
-    if !io::stdin().is_terminal() {
-        return Err(Error::Usage(format!(
-            "slot {slot}: option -password was not supplied and there is no terminal to ask on; give -password, or --password-file {slot}=PATH"
-        )));
-    }
-    if !json {
-        super::output::print("\n        Option -password was not supplied.  It is required.\n\n");
-    }
-    Ok(())
-}
-
-/// Asks before something is destroyed, as lunacm does.
-///
-/// # Errors
-/// [`Error::NotConfirmed`] when the answer is no, or nobody can be asked.
-pub fn confirm(what: &str) -> Result<()> {
+/// [`Error::NotConfirmed`] when the answer is no, or there is no terminal to ask on.
+pub(crate) fn confirm(what: &str) -> Result<()> {
     if !io::stdin().is_terminal() {
         return Err(Error::NotConfirmed(format!(
-            "{what}; there is nobody to ask, and -force does it without asking"
+            "{what}; there is no terminal to ask for confirmation; use -force to proceed"
         )));
     }
-    // Before the question: who sees it may press Ctrl-C at once.
+    // Before the question: Ctrl-C may be its first answer.
     let interrupt = Interrupt::watch();
     // To standard error, so that it is seen when the output goes to a file.
     super::output::tell(&format!(
@@ -354,7 +396,7 @@ pub fn confirm(what: &str) -> Result<()> {
     }
 }
 
-/// A line of the terminal. One that cannot be read is empty.
+/// A line from the terminal, empty when it cannot be read.
 ///
 /// # Errors
 /// [`Error::Interrupted`] by Ctrl-C.
@@ -372,7 +414,7 @@ fn answer(interrupt: &Interrupt) -> Result<String> {
         let mut waiting = [PollFd::new(&stdin, PollFlags::IN)];
         match poll(&mut waiting, Some(&again)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => {}
-            // A terminal has whole lines.
+            // A terminal gives whole lines.
             Ok(_) | Err(_) => {
                 let mut line = String::new();
                 let _ = stdin.read_line(&mut line);

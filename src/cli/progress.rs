@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 const BAR_AFTER: Duration = Duration::from_secs(1);
 
 /// How far a command has come.
-pub struct Progress {
+pub(crate) struct Progress {
     total: u64,
     since: Instant,
     bar: Option<ProgressBar>,
@@ -16,7 +16,7 @@ pub struct Progress {
 
 impl Progress {
     /// Before the first of `total`.
-    pub fn begin(total: u64) -> Self {
+    pub(crate) fn begin(total: u64) -> Self {
         Self {
             total,
             since: Instant::now(),
@@ -25,7 +25,7 @@ impl Progress {
     }
 
     /// After `done` of them, all in all.
-    pub fn show(&mut self, done: u64) {
+    pub(crate) fn show(&mut self, done: u64) {
         match &self.bar {
             Some(bar) => bar.set_position(done),
             None if self.since.elapsed() > BAR_AFTER => {
@@ -46,7 +46,7 @@ impl Progress {
     }
 
     /// Prints with the bar out of the way.
-    pub fn around<T>(&self, print: impl FnOnce() -> T) -> T {
+    pub(crate) fn around<T>(&self, print: impl FnOnce() -> T) -> T {
         match &self.bar {
             Some(bar) => bar.suspend(print),
             None => print(),
@@ -54,7 +54,7 @@ impl Progress {
     }
 
     /// After the last: the bar is gone from the terminal.
-    pub fn end(self) {
+    pub(crate) fn end(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }

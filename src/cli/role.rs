@@ -1,13 +1,14 @@
 //! What can be done with roles.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::password::{ask_new, confirm, read_password};
-use super::shares::Issued;
-use super::{Console, Ended, output};
+use crate::cli::password::{ask_new, ask_password, read_password};
+use crate::cli::shares::Issued;
+use crate::cli::{Answer, Console, Rows, SlotArg, confirm, yes_or_no};
 use crate::credential::{QuorumSecret, Secret};
 use crate::error::{Error, Result};
 use crate::hsm::{self, Hsm, SlotError};
@@ -18,121 +19,136 @@ use crate::secret::SecretBytes;
 
 /// What can be done with roles.
 #[derive(Subcommand)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// Show the roles of a slot: whether each is initialized, locked, logged in
     #[command(after_help = "Example:\n  slotfs role list -slot 0")]
-    List {
-        /// The slot [default: the active one]
-        #[arg(short, long)]
-        slot: Option<SlotId>,
-    },
-    /// Log in to the active slot; outside the shell it only tells whether the password is right
+    List(SlotArg),
+    /// Log in to a slot; outside the shell this only checks the password
     #[command(after_help = "Example:\n  slotfs role login -name co")]
-    Login {
-        #[command(flatten)]
-        whose: Whose,
-        /// Its password; visible to whoever lists processes [default: a password file, or asked for]
-        #[arg(short, long)]
-        password: Option<String>,
-    },
-    /// Give a role that has none its password: co is made by po, cu by co or po
+    Login(Login),
+    /// Initialize a role, with a password or key shares: po initializes co, co or po initializes cu
     #[command(after_help = "Example:\n  slotfs role init -name cu -slot 0")]
-    Init {
-        #[command(flatten)]
-        whose: Whose,
-        /// Its password; visible to whoever lists processes [default: asked for]
-        #[arg(short, long)]
-        password: Option<String>,
-        /// File with its password
-        #[arg(long, value_name = "PATH", conflicts_with = "password")]
-        newpasswordfile: Option<PathBuf>,
-        #[command(flatten)]
-        shares: NewShares,
-    },
+    Init(Init),
     /// Change a role's password, or issue its key shares again
     #[command(
         after_help = "Example:\n  slotfs role changepw -name co -slot 0\n  slotfs role changepw -name po --password-file 0:po=old -newpasswordfile new\n  slotfs role changepw -name co --share-file 0=shares/share-1-of-3 --share-file 0=shares/share-3-of-3 -shares new"
     )]
-    Changepw {
-        #[command(flatten)]
-        whose: Whose,
-        /// The password it has; visible to whoever lists processes [default: a password file, or asked for]
-        #[arg(short, long, value_name = "PASSWORD")]
-        oldpw: Option<String>,
-        #[command(flatten)]
-        new: New,
-        /// Leave behind objects that do not open, where new key shares have everything sealed anew
-        #[arg(short, long)]
-        force: bool,
-    },
-    /// Give co or cu another password, locked or not (po)
+    Changepw(Change),
+    /// Replace the password of co or cu, also of a locked one (po)
     #[command(
-        after_help = "Example:\n  slotfs role resetpw -name co -slot 0\n\nThe slot gets a new key, and everything in it is sealed anew: the old password opens nothing any more.\nAnother role than po and this one has to be initialized again."
+        after_help = "Example:\n  slotfs role resetpw -name co -slot 0\n\nThe slot gets a new key, and all its objects are sealed again, so the old password opens nothing.\nA role other than po and this one must be initialized again."
     )]
-    Resetpw {
-        #[command(flatten)]
-        whose: Whose,
-        #[command(flatten)]
-        new: New,
-        /// Do not ask before another role is lost, and leave behind objects that do not open
-        #[arg(short, long)]
-        force: bool,
-    },
+    Resetpw(Reset),
     /// Log out of the active slot
     #[command(after_help = "Example, in the shell:\n  role logout")]
-    Logout {
-        /// The slot [default: the active one]
-        #[arg(short, long)]
-        slot: Option<SlotId>,
-    },
+    Logout(SlotArg),
+}
+
+/// `role login`
+#[derive(Args)]
+pub(crate) struct Login {
+    #[command(flatten)]
+    whose: Whose,
+    /// The role's password; visible to anybody who lists processes [default: a password file, or asked for]
+    #[arg(short, long)]
+    password: Option<String>,
+}
+
+/// `role init`
+#[derive(Args)]
+pub(crate) struct Init {
+    #[command(flatten)]
+    whose: Whose,
+    /// The role's password; visible to anybody who lists processes [default: asked for]
+    #[arg(short, long)]
+    password: Option<String>,
+    /// File with the role's password
+    #[arg(long, value_name = "PATH", conflicts_with = "password")]
+    newpasswordfile: Option<PathBuf>,
+    #[command(flatten)]
+    shares: NewShares,
+}
+
+/// `role changepw`
+#[derive(Args)]
+pub(crate) struct Change {
+    #[command(flatten)]
+    whose: Whose,
+    /// The current password; visible to anybody who lists processes [default: a password file, or asked for]
+    #[arg(short, long, value_name = "PASSWORD")]
+    oldpw: Option<String>,
+    #[command(flatten)]
+    new: New,
+    /// Lose objects that cannot be opened, when new key shares require that all objects are sealed again
+    #[arg(short, long)]
+    force: bool,
+}
+
+/// `role resetpw`
+#[derive(Args)]
+pub(crate) struct Reset {
+    #[command(flatten)]
+    whose: Whose,
+    #[command(flatten)]
+    new: New,
+    /// Do not ask before another role loses its password, and lose objects that cannot be opened
+    #[arg(short, long)]
+    force: bool,
 }
 
 /// A role of a slot.
-#[derive(clap::Args)]
-pub struct Whose {
+#[derive(Args)]
+pub(crate) struct Whose {
     /// po (partition officer), co (crypto officer) or cu (crypto user)
     #[arg(short, long, value_name = "ROLE")]
     name: Role,
-    /// The slot [default: the active one]
-    #[arg(short, long)]
-    slot: Option<SlotId>,
+    #[command(flatten)]
+    slot: SlotArg,
 }
 
-/// A password to be.
-#[derive(clap::Args)]
-pub struct New {
-    /// The password it is to have; visible to whoever lists processes [default: asked for]
+impl Whose {
+    /// The role, the store and the slot, without a login.
+    fn enter(&self, console: &Console<'_>) -> Result<(Role, Arc<Hsm>, SlotId)> {
+        let (hsm, slot) = console.partition(self.slot, &[])?;
+        Ok((self.name, hsm, slot))
+    }
+}
+
+/// A new password.
+#[derive(Args)]
+pub(crate) struct New {
+    /// The new password; visible to anybody who lists processes [default: asked for]
     #[arg(long, value_name = "PASSWORD", conflicts_with = "newpasswordfile")]
     newpw: Option<String>,
-    /// File with the password it is to have
+    /// File with the new password
     #[arg(long, value_name = "PATH")]
     newpasswordfile: Option<PathBuf>,
     #[command(flatten)]
     shares: NewShares,
 }
 
-/// Key shares to be.
-#[derive(clap::Args)]
-pub struct NewShares {
-    /// In a quorum slot, the folder that the new key shares are written to, made if need be
+/// New key shares.
+#[derive(Args)]
+pub(crate) struct NewShares {
+    /// In a quorum slot, the folder that the new key shares are written to; it is created if necessary
     #[arg(long, value_name = "DIR")]
     shares: Option<PathBuf>,
-    /// How many it takes, of how many there are [default: as before, or as po's]
+    /// How many shares are needed to log in, of how many [default: as before, or as po's]
     #[arg(long, value_name = "M/N", requires = "shares")]
     quorum: Option<Quorum>,
 }
 
-/// A password, or key shares with their files.
-struct Given {
+/// A new secret, with the files of its key shares.
+struct NewSecret {
     secret: Secret,
     issued: Option<Issued>,
 }
 
 impl New {
-    fn read(self, hsm: &Hsm, slot: SlotId, role: Role) -> Result<Given> {
+    fn read(self, hsm: &Hsm, slot: SlotId, role: Role) -> Result<NewSecret> {
         let row = hsm.partition(slot).row()?;
         let kind = row.kind;
-        let password = match (kind, self.newpw, self.newpasswordfile, self.shares.shares) {
+        let password = match (kind, self.newpw, self.newpasswordfile, &self.shares.shares) {
             (SlotKind::Quorum, None, None, Some(folder)) => {
                 let roles = hsm.partition(slot).roles()?;
                 let before = |whose| roles.iter().find(|it| it.role == whose)?.quorum;
@@ -143,14 +159,14 @@ impl New {
                     .or_else(|| before(Role::Po))
                     .ok_or_else(|| Error::Usage(format!("slot {slot}: give -quorum M/N")))?;
                 let (secret, shares) = QuorumSecret::random(quorum, row.serial)?;
-                return Ok(Given {
+                return Ok(NewSecret {
                     secret: Secret::Quorum(secret),
-                    issued: Some(Issued::write(&folder, &shares)?),
+                    issued: Some(Issued::write(folder, &shares)?),
                 });
             }
             (SlotKind::Quorum, None, None, None) => {
                 return Err(Error::Usage(format!(
-                    "slot {slot} is a quorum slot: give -shares DIR, where the new key shares of {role} are written to"
+                    "slot {slot} is a quorum slot: give -shares DIR, the folder for the new key shares of {role}"
                 )));
             }
             (SlotKind::Quorum, ..) | (SlotKind::Password, _, _, Some(_)) => {
@@ -160,7 +176,7 @@ impl New {
             (SlotKind::Password, None, Some(path), None) => read_password(&path)?,
             (SlotKind::Password, None, None, None) => ask_new(slot, role, "-newpasswordfile PATH")?,
         };
-        Ok(Given {
+        Ok(NewSecret {
             secret: Secret::Password(password),
             issued: None,
         })
@@ -169,248 +185,171 @@ impl New {
 
 impl Verb {
     /// Runs the command.
-    pub fn run(self, console: &Console<'_>) -> Result<Ended> {
+    pub(crate) fn run(self, console: &Console<'_>) -> Result<Answer> {
         match self {
-            Self::List { slot } => list(console, slot),
-            Self::Login { whose, password } => login(console, &whose, password),
-            Self::Init {
-                whose,
-                password,
-                newpasswordfile,
-                shares,
-            } => init(
-                console,
-                &whose,
-                New {
-                    newpw: password,
-                    newpasswordfile,
-                    shares,
-                },
-            ),
-            Self::Changepw {
-                whose,
-                oldpw,
-                new,
-                force,
-            } => changepw(console, &whose, oldpw, new, force),
-            Self::Resetpw { whose, new, force } => resetpw(console, &whose, new, force),
-            Self::Logout { slot } => logout(console, slot),
+            Self::List(slot) => list(console, slot),
+            Self::Login(args) => args.run(console),
+            Self::Init(args) => args.run(console),
+            Self::Changepw(args) => args.run(console),
+            Self::Resetpw(args) => args.run(console),
+            Self::Logout(slot) => logout(console, slot),
         }
     }
 }
 
-fn list(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
-    let hsm = console.open_to_look()?;
-    let slot = console.slot(&hsm, slot)?;
+/// Facts about a role.
+fn of_role(slot: SlotId, role: Role) -> Answer {
+    Answer::of_slot(slot).fact("role", role.to_string())
+}
+
+fn list(console: &Console<'_>, slot: SlotArg) -> Result<Answer> {
+    let (hsm, slot) = console.partition_to_read(slot, &[])?;
     let logged_in = hsm
         .partition(slot)
         .session()
         .ok()
         .map(|session| session.role());
-    let mut rows = Vec::new();
-    let mut documents = Vec::new();
+    let mut rows = Rows::new(&["Role", "State", "Failed Logins", "Logged In"]);
     for state in hsm.partition(slot).roles()? {
-        let role = state.role;
-        rows.push(vec![
-            role.to_string(),
-            match (state.initialized, state.locked) {
-                (false, _) => "not initialized",
-                (true, true) => "locked",
-                (true, false) => "initialized",
-            }
-            .to_owned(),
-            state.failures.to_string(),
-            if logged_in == Some(role) { "yes" } else { "no" }.to_owned(),
-        ]);
-        documents.push(json!({
-            "role": role.to_string(),
-            "initialized": state.initialized,
-            "locked": state.locked,
-            "failed_logins": state.failures,
-            "logged_in": logged_in == Some(role),
-        }));
-    }
-    if console.json() {
-        output::print_json(&json!({ "slot": slot.0, "roles": documents }));
-    } else {
-        let heading = ["Role", "State", "Failed Logins", "Logged In"];
-        output::print(&output::table(&heading, &rows));
-    }
-    Ok(Ended::WithResult)
-}
-
-fn login(console: &Console<'_>, whose: &Whose, password: Option<String>) -> Result<Ended> {
-    let hsm = console.open()?;
-    let slot = console.slot(&hsm, whose.slot)?;
-    let role = whose.name;
-    hsm.partition(slot).row()?;
-    if let Ok(session) = hsm.partition(slot).session() {
-        let already = SlotError::AlreadyLoggedIn {
-            role: session.role(),
-            wanted: role,
+        let role = state.role.to_string();
+        let logged_in = logged_in == Some(state.role);
+        let named = match (state.initialized, state.locked) {
+            (false, _) => "not initialized",
+            (true, true) => "locked",
+            (true, false) => "initialized",
         };
-        return Err(already.at(slot).into());
+        rows.add(
+            &[&role, &named, &state.failures, &yes_or_no(logged_in)],
+            json!({
+                "role": role, "initialized": state.initialized, "locked": state.locked,
+                "failed_logins": state.failures, "logged_in": logged_in,
+            }),
+        );
     }
-    let secret = match password {
-        Some(password) => SecretBytes::new(password.into_bytes()).into(),
-        None => console.secret(&hsm, slot, role)?,
-    };
-    hsm.partition(slot).login(role, &secret)?;
-    if console.json() {
-        output::print_json(&json!({ "slot": slot.0, "role": role.to_string() }));
-    }
-    Ok(Ended::WithResult)
+    Ok(Answer::of_slot(slot).rows("roles", rows))
 }
 
-fn logout(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
-    let hsm = console.open()?;
-    let slot = console.slot(&hsm, slot)?;
-    if !hsm.partition(slot).logout() {
-        return Err(SlotError::NotLoggedIn.at(slot).into());
-    }
-    if console.json() {
-        output::print_json(&json!({ "slot": slot.0 }));
-    }
-    Ok(Ended::WithResult)
-}
-
-fn init(console: &Console<'_>, whose: &Whose, new: New) -> Result<Ended> {
-    let hsm = console.open()?;
-    let slot = console.slot(&hsm, whose.slot)?;
-    let role = whose.name;
-    console.login(&hsm, slot, hsm::makers(role))?;
-    if hsm
-        .partition(slot)
-        .roles()?
-        .iter()
-        .any(|it| it.role == role && it.initialized)
-    {
-        return Err(SlotError::RoleExists(role).at(slot).into());
-    }
-    let mut new = new.read(&hsm, slot, role)?;
-    let made = hsm.partition(slot).init_role(role, &new.secret);
-    Issued::settle(&mut new.issued, made)?;
-    done(console, slot, role, new.issued);
-    Ok(Ended::WithResult)
-}
-
-fn changepw(
-    console: &Console<'_>,
-    whose: &Whose,
-    old: Option<String>,
-    new: New,
-    force: bool,
-) -> Result<Ended> {
-    let hsm = console.open()?;
-    let slot = console.slot(&hsm, whose.slot)?;
-    let role = whose.name;
-    let kind = hsm.partition(slot).login_kind(role)?;
-    let old = match (old, kind) {
-        (Some(_), SlotKind::Quorum) => {
-            return Err(SlotError::OtherAuthentication(kind).at(slot).into());
+impl Login {
+    fn run(self, console: &Console<'_>) -> Result<Answer> {
+        let (role, hsm, slot) = self.whose.enter(console)?;
+        hsm.partition(slot).row()?;
+        if let Ok(session) = hsm.partition(slot).session() {
+            let already = SlotError::AlreadyLoggedIn {
+                role: session.role(),
+                wanted: role,
+            };
+            return Err(already.at(slot).into());
         }
-        (Some(old), SlotKind::Password) => SecretBytes::new(old.into_bytes()).into(),
-        (None, _) => console.secret(&hsm, slot, role)?,
-    };
-    let mut new = new.read(&hsm, slot, role)?;
-    let changed = hsm
-        .partition(slot)
-        .change_secret(role, &old, &new.secret, force);
-    let reissued = Issued::settle(&mut new.issued, changed)?;
-    done(console, slot, role, new.issued);
-    if kind == SlotKind::Quorum && !console.json() {
+        let secret = console.secret_or(self.password, &hsm, slot, role)?;
+        hsm.partition(slot).login(role, &secret)?;
+        Ok(of_role(slot, role))
+    }
+}
+
+fn logout(console: &Console<'_>, slot: SlotArg) -> Result<Answer> {
+    let (hsm, slot) = console.partition(slot, &[])?;
+    match hsm.partition(slot).logout() {
+        true => Ok(Answer::of_slot(slot)),
+        false => Err(SlotError::NotLoggedIn.at(slot).into()),
+    }
+}
+
+impl Init {
+    fn run(self, console: &Console<'_>) -> Result<Answer> {
+        let role = self.whose.name;
+        let (hsm, slot) = console.partition(self.whose.slot, hsm::makers(role))?;
+        if initialized(&hsm, slot)?.contains(&role) {
+            return Err(SlotError::RoleExists(role).at(slot).into());
+        }
+        let new = New {
+            newpw: self.password,
+            newpasswordfile: self.newpasswordfile,
+            shares: self.shares,
+        };
+        let mut new = new.read(&hsm, slot, role)?;
+        let made = hsm.partition(slot).init_role(role, &new.secret);
+        Issued::settle(&mut new.issued, made)?;
+        Ok(of_role(slot, role).shares(new.issued))
+    }
+}
+
+/// The roles of a slot that have a secret.
+fn initialized(hsm: &Hsm, slot: SlotId) -> Result<Vec<Role>> {
+    let roles = hsm.partition(slot).roles()?;
+    let initialized = roles.iter().filter(|it| it.initialized);
+    Ok(initialized.map(|it| it.role).collect())
+}
+
+impl Change {
+    fn run(self, console: &Console<'_>) -> Result<Answer> {
+        let (role, hsm, slot) = self.whose.enter(console)?;
+        let kind = hsm.partition(slot).login_kind(role)?;
+        let ask = || ask_password(slot, role);
+        let old = console.secret_in(self.oldpw, &hsm, slot, role, kind, ask)?;
+        let mut new = self.new.read(&hsm, slot, role)?;
+        let changed = hsm
+            .partition(slot)
+            .change_secret(role, &old, &new.secret, self.force);
+        let reissued = Issued::settle(&mut new.issued, changed)?;
+        let answer = of_role(slot, role).shares(new.issued);
+        if kind == SlotKind::Password {
+            return Ok(answer);
+        }
         let roles: Vec<String> = reissued.roles.iter().map(Role::to_string).collect();
         let roles = roles.join(" and ");
-        output::print(&match reissued.rekeyed {
-            true => format!(
-                "        The key shares of {roles} were issued again, and the slot has a new key.\n"
-            ),
+        let answer = answer.line(match reissued.rekeyed {
+            true => format!("New key shares of {roles} were issued, and the slot has a new key."),
             false => format!(
-                "        The key shares of {roles} were issued again. Another role has others, so the slot's key is as it was; 'role resetpw' by po makes a new one.\n"
+                "New key shares of {roles} were issued. Another role has other shares, so the slot's key did not change; 'role resetpw' by po replaces it."
             ),
         });
-        tell_damaged(slot, reissued.damaged);
+        Ok(damaged_line(answer, slot, reissued.damaged))
     }
-    Ok(Ended::WithResult)
 }
 
-fn resetpw(console: &Console<'_>, whose: &Whose, new: New, force: bool) -> Result<Ended> {
-    let hsm = console.open()?;
-    let slot = console.slot(&hsm, whose.slot)?;
-    let role = whose.name;
-    hsm::check_resettable(slot, role)?;
-    let there: Vec<Role> = hsm
-        .partition(slot)
-        .roles()?
-        .iter()
-        .filter(|it| it.initialized)
-        .map(|it| it.role)
-        .collect();
-    if !there.contains(&role) {
-        return Err(SlotError::RoleMissing(role).at(slot).into());
-    }
-    let lost = hsm::lost_by_reset(there.into_iter(), role);
-    let po = console.secret(&hsm, slot, Role::Po)?;
-    if let Some(other) = lost.first()
-        && !force
-    {
-        confirm(&format!(
-            "the slot's key is made anew, which takes {other}'s {} away: it has to be initialized again",
-            secrets(&po)
-        ))?;
-    }
-    let mut new = new.read(&hsm, slot, role)?;
-    let reset = hsm
-        .partition(slot)
-        .reset_secret(role, &new.secret, &po, force);
-    let reset = Issued::settle(&mut new.issued, reset)?;
-    let files = new.issued.map(|issued| issued.keep(console.json()));
-    if console.json() {
-        let lost: Vec<String> = reset.lost.iter().map(Role::to_string).collect();
-        let mut document = json!({
-            "slot": slot.0,
-            "role": role.to_string(),
-            "lost": lost,
-            "damaged": reset.damaged,
-        });
-        if let Some(files) = files {
-            document["shares"] = files.into();
+impl Reset {
+    fn run(self, console: &Console<'_>) -> Result<Answer> {
+        let (role, hsm, slot) = self.whose.enter(console)?;
+        hsm::check_resettable(slot, role)?;
+        let there = initialized(&hsm, slot)?;
+        if !there.contains(&role) {
+            return Err(SlotError::RoleMissing(role).at(slot).into());
         }
-        output::print_json(&document);
-    } else {
-        for other in &reset.lost {
-            output::print(&format!(
-                "        {other} of slot {slot} has no {} any more: 'role init -name {other}' gives it one.\n",
-                secrets(&po)
+        let lost = hsm::lost_by_reset(there.into_iter(), role);
+        let po = console.secret(&hsm, slot, Role::Po)?;
+        let secret = match po.kind() {
+            SlotKind::Password => "password",
+            SlotKind::Quorum => "set of key shares",
+        };
+        if let Some(other) = lost.first()
+            && !self.force
+        {
+            confirm(&format!(
+                "resetting replaces the slot key; {other} loses its {secret} and must be initialized again"
+            ))?;
+        }
+        let mut new = self.new.read(&hsm, slot, role)?;
+        let reset = hsm
+            .partition(slot)
+            .reset_secret(role, &new.secret, &po, self.force);
+        let reset = Issued::settle(&mut new.issued, reset)?;
+        let lost: Vec<String> = reset.lost.iter().map(Role::to_string).collect();
+        let mut answer = of_role(slot, role).shares(new.issued);
+        for other in &lost {
+            answer = answer.line(format_args!(
+                "{other} of slot {slot} no longer has a {secret}: 'role init -name {other}' gives it one."
             ));
         }
-        tell_damaged(slot, reset.damaged);
-    }
-    Ok(Ended::WithResult)
-}
-
-fn secrets(of: &Secret) -> &'static str {
-    match of.kind() {
-        SlotKind::Password => "password",
-        SlotKind::Quorum => "set of key shares",
+        let answer = answer.fact("lost", lost).fact("damaged", reset.damaged);
+        Ok(damaged_line(answer, slot, reset.damaged))
     }
 }
 
-fn tell_damaged(slot: SlotId, damaged: u64) {
-    if damaged > 0 {
-        output::print(&format!(
-            "        {damaged} objects on slot {slot} did not open, and never will.\n"
-        ));
-    }
-}
-
-fn done(console: &Console<'_>, slot: SlotId, role: Role, issued: Option<Issued>) {
-    let files = issued.map(|issued| issued.keep(console.json()));
-    if console.json() {
-        let mut document = json!({ "slot": slot.0, "role": role.to_string() });
-        if let Some(files) = files {
-            document["shares"] = files.into();
-        }
-        output::print_json(&document);
+fn damaged_line(answer: Answer, slot: SlotId, damaged: u64) -> Answer {
+    match damaged {
+        0 => answer,
+        _ => answer.line(format_args!(
+            "{damaged} objects on slot {slot} could not be opened and are lost."
+        )),
     }
 }

@@ -1,12 +1,12 @@
-//! Key shares on the command line: read one by one to log in, written to files when they are issued (docs/kinds.md, "Quorum").
+//! Key shares: read from files one by one to log in, written to files when they are issued.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, IsTerminal};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::{Console, output};
 use crate::cli::guarded::{Keeper, read_guarded};
+use crate::cli::{Answer, Console, file_error, output, write_new};
 use crate::credential::{KeyShare, Secret};
 use crate::error::{Error, Result, exit};
 use crate::hsm::{self, Gathering, Hsm, SlotError};
@@ -17,26 +17,26 @@ use crate::secret::SecretBytes;
 /// More than any key share.
 const MOST_SHARE_BYTES: u64 = 4096;
 
-/// What enough key shares of a role make, and the files' contents.
-pub struct Shown {
-    /// What they make.
-    pub secret: Secret,
-    /// The shares themselves, in the order that they were given.
-    pub texts: Vec<SecretBytes>,
+/// Enough key shares of a role.
+pub(crate) struct Shares {
+    /// The secret that they make.
+    pub(crate) secret: Secret,
+    /// The contents of their files, in the order that they were given.
+    pub(crate) texts: Vec<SecretBytes>,
 }
 
 impl Console<'_> {
-    /// The key shares of `role` that `--share-file` gives, else one file name after another from a prompt. A share
-    /// that is refused is told, and the others count.
+    /// The key shares of `role` from `--share-file`, and those that are missing from files that the user is asked for.
+    /// A share that is refused is told and does not count.
     ///
     /// # Errors
-    /// [`Error::SharesMissing`] when they are not enough and nobody can be asked, else as [`Hsm::gather`].
-    pub(super) fn shares(&self, hsm: &Hsm, slot: SlotId, role: Role) -> Result<Shown> {
+    /// [`Error::SharesMissing`] when they are not enough and there is no terminal to ask on, else as [`Hsm::gather`].
+    pub(super) fn shares(&self, hsm: &Hsm, slot: SlotId, role: Role) -> Result<Shares> {
         let mut gathering = hsm.partition(slot).gather(role)?;
         let mut texts = Vec::new();
         for path in self.share_files(slot, role) {
-            if let Some(secret) = add(&mut gathering, &path, &mut texts) {
-                return Ok(Shown { secret, texts });
+            if let Some(secret) = add(&mut gathering, path, &mut texts) {
+                return Ok(Shares { secret, texts });
             }
         }
         let need = usize::from(gathering.quorum().m());
@@ -53,13 +53,13 @@ impl Console<'_> {
                 return Err(missing(gathering.have()));
             }
             if let Some(secret) = add(&mut gathering, Path::new(&path), &mut texts) {
-                return Ok(Shown { secret, texts });
+                return Ok(Shares { secret, texts });
             }
         }
     }
 }
 
-/// Takes the share in the file at `path`; one that cannot be taken is told.
+/// Adds the share in the file at `path`; tells why when it is refused.
 fn add(gathering: &mut Gathering, path: &Path, texts: &mut Vec<SecretBytes>) -> Option<Secret> {
     let taken = read_guarded(path, MOST_SHARE_BYTES, Keeper::Owner).and_then(|text| {
         let secret = gathering.add(&crate::shown::path(path).to_string(), text.bytes())?;
@@ -77,70 +77,58 @@ fn add(gathering: &mut Gathering, path: &Path, texts: &mut Vec<SecretBytes>) -> 
     }
 }
 
-/// Asks on the terminal for what may be seen.
-pub fn ask_line(text: &str) -> String {
+/// Asks on the terminal for something that is not secret.
+pub(crate) fn ask_line(text: &str) -> String {
     output::tell(&format!("        {text}"));
     let mut line = String::new();
-    // An unreadable answer is none.
+    // An answer that cannot be read is empty.
     let _ = io::stdin().read_line(&mut line);
     line.trim().to_owned()
 }
 
-/// Files of key shares that were just written. They are removed again unless what they are for came to be.
-pub struct Issued {
+/// Files of key shares that were just written. They are removed again when the command fails.
+pub(crate) struct Issued {
     files: Vec<PathBuf>,
-    /// Made for them.
+    /// The folder, when it was made for them.
     folder: Option<PathBuf>,
 }
 
 impl Issued {
-    /// Writes each share to a file of its own in `folder`, `share-1-of-3` and so on, 0400 and synced.
+    /// Writes each share to a file of its own in `folder`, such as `share-1-of-3`, with mode 0400, and syncs it.
     ///
     /// # Errors
-    /// [`Error::File`]; no file is replaced, and none is left.
-    pub fn write(folder: &Path, shares: &[KeyShare]) -> Result<Self> {
+    /// [`Error::File`]. No file is replaced, and none is left behind.
+    pub(crate) fn write(folder: &Path, shares: &[KeyShare]) -> Result<Self> {
         let mut issued = Self {
             files: Vec::new(),
             folder: None,
         };
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| Error::File { path, source }
-        };
         match DirBuilder::new().mode(0o700).create(folder) {
             Ok(()) => issued.folder = Some(folder.to_owned()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed(folder)(error)),
+            Err(error) => return Err(file_error(folder)(error)),
         }
         for share in shares {
             let path = folder.join(format!("share-{}-of-{}", share.index, share.quorum.n()));
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o400)
-                .open(&path)
-                .map_err(failed(&path))?;
-            issued.files.push(path.clone());
-            file.write_all(share.to_text().bytes())
-                .and_then(|()| file.sync_all())
-                .map_err(failed(&path))?;
+            write_new(&path, share.to_text().bytes(), 0o400).map_err(file_error(&path))?;
+            issued.files.push(path);
         }
         File::open(folder)
             .and_then(|folder| folder.sync_all())
-            .map_err(failed(folder))?;
+            .map_err(file_error(folder))?;
         Ok(issued)
     }
 
-    /// After what they are for was tried. Where the store failed it may yet have happened, and then they are all
-    /// that opens the slot: they stay.
-    pub fn settle<T>(issued: &mut Option<Self>, outcome: hsm::Result<T>) -> Result<T> {
+    /// Called with the outcome of the change that the shares are for. When the store failed, the change may still have
+    /// happened, and only these shares open the slot then: they stay.
+    pub(crate) fn settle<T>(issued: &mut Option<Self>, outcome: hsm::Result<T>) -> Result<T> {
         if let (Some(issued), Err(error)) = (issued, &outcome)
             && error.outcome().exit == exit::STORE
         {
             issued.folder = None;
             for file in issued.files.drain(..) {
                 output::tell(&format!(
-                    "slotfs: {} was written, and may be in use: try to log in with it before you remove it\n",
+                    "slotfs: {} was written and may be in use; try to log in with it before you remove it\n",
                     crate::shown::path(&file)
                 ));
             }
@@ -148,26 +136,33 @@ impl Issued {
         Ok(outcome?)
     }
 
-    /// Keeps them, and says where they are.
-    pub fn keep(mut self, json: bool) -> Vec<String> {
-        let files: Vec<String> = std::mem::take(&mut self.files)
+    /// Keeps them.
+    fn keep(mut self) -> Vec<PathBuf> {
+        self.folder = None;
+        std::mem::take(&mut self.files)
+    }
+}
+
+impl Answer {
+    /// Keeps key shares that were issued, and adds where they are.
+    pub(super) fn shares(mut self, issued: Option<Issued>) -> Self {
+        let Some(issued) = issued else { return self };
+        let files = issued.keep();
+        let files: Vec<String> = files
             .iter()
             .map(|file| crate::shown::path(file).to_string())
             .collect();
-        self.folder = None;
-        if !json {
-            for file in &files {
-                output::print(&format!("        Key share {file}\n"));
-            }
+        for file in &files {
+            self = self.line(format_args!("Key share {file}"));
         }
-        files
+        self.fact("shares", files)
     }
 }
 
 impl Drop for Issued {
     fn drop(&mut self) {
         for file in &self.files {
-            // They open nothing, so one that stays does no harm.
+            // No slot uses it, so a file that cannot be removed does no harm.
             let _ = fs::remove_file(file);
         }
         if let Some(folder) = &self.folder {

@@ -1,20 +1,20 @@
 //! `slot list` and `slot set`
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Console, Ended, output};
+use crate::cli::{Answer, Console, Failures, NONE, Rows, SlotArg, or_none};
 use crate::error::{Error, Result};
 use crate::hsm::{Hsm, ListedSlot};
 use crate::object::{SlotId, show};
 
 /// What can be done with slots.
 #[derive(Subcommand)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// List the slots of the store
     #[command(after_help = "Example:\n  slotfs slot list --json")]
     List,
-    /// Make a slot the active one, for as long as the shell lasts
+    /// Make a slot the active one until the shell ends
     #[command(after_help = "Example, in the shell:\n  slot set -slot 1")]
     Set {
         /// The slot
@@ -25,7 +25,7 @@ pub enum Verb {
 
 impl Verb {
     /// Runs the command.
-    pub fn run(self, console: &Console<'_>) -> Result<Ended> {
+    pub(crate) fn run(self, console: &Console<'_>) -> Result<Answer> {
         match self {
             Self::List => list(console),
             Self::Set { slot } => set(console, slot),
@@ -33,54 +33,42 @@ impl Verb {
     }
 }
 
-fn list(console: &Console<'_>) -> Result<Ended> {
-    let hsm = console.open_to_look()?;
+fn list(console: &Console<'_>) -> Result<Answer> {
+    let hsm = console.open_to_read()?;
     let slots = inspected(&hsm)?;
-    if !console.json() {
-        output::print(&table_of(&hsm, &slots)?);
-    }
-    let mut document = json!({});
-    if console.json() {
-        document["slots"] = documents(&hsm, &slots)?.into();
-    }
-    let mut outcome = Ok(());
+    let answer = Answer::new(json!({})).rows("slots", rows(&hsm, &slots)?);
+    let mut failures = Failures::none();
     for it in slots {
         let damage = match (it.row, it.slot) {
             (Ok(_), Some(slot)) => hsm.partition(slot).usage().map(drop),
             (row, _) => row.map(drop),
         };
-        // Each has a line of its own; the last is how the command ends.
-        if let Err(error) = damage
-            && let Err(error) = std::mem::replace(&mut outcome, Err(error))
-        {
-            output::tell_error(&error.into());
+        if let Err(error) = damage {
+            failures.add(error);
         }
     }
-    match (console.json(), outcome) {
-        // A list of which nothing is wrong is nothing but a list.
-        (true, Ok(())) => {
-            output::print_json(&document);
-            Ok(Ended::WithResult)
-        }
-        (json, outcome) => output::with_document(json, document, outcome.map_err(Error::from)),
-    }
+    Ok(match failures.outcome() {
+        // The document of a list without damage has no error, not even null.
+        Ok(()) => answer,
+        damaged => answer.ending(damaged),
+    })
 }
 
 /// The slots as `slot list` shows them.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn table(hsm: &Hsm) -> Result<String> {
-    table_of(hsm, &inspected(hsm)?)
+pub(crate) fn table(hsm: &Hsm) -> Result<String> {
+    Ok(rows(hsm, &inspected(hsm)?)?.table())
 }
 
-/// The slots of the store, each with what is wrong with it as far as that can be told without a login.
+/// The slots of the store, each with the damage that can be found without a login.
 fn inspected(hsm: &Hsm) -> Result<Vec<ListedSlot>> {
     let mut slots = hsm.slots()?;
     for it in &mut slots {
         if let (Ok(_), Some(slot)) = (&it.row, it.slot)
             && let Err(error) = hsm.partition(slot).inspect()
-            // Deleted since it was listed, it is not damaged.
+            // A slot that was deleted since it was listed is not damaged.
             && error.is_damage()
         {
             it.row = Err(error);
@@ -89,40 +77,8 @@ fn inspected(hsm: &Hsm) -> Result<Vec<ListedSlot>> {
     Ok(slots)
 }
 
-/// What is shown of what cannot be read.
-const UNREADABLE: &str = "-";
-
-fn table_of(hsm: &Hsm, slots: &[ListedSlot]) -> Result<String> {
-    let mut rows = Vec::new();
-    for it in slots {
-        let number = it
-            .slot
-            .map_or(UNREADABLE.to_owned(), |slot| slot.to_string());
-        let Ok(row) = &it.row else {
-            let mut cells = vec![UNREADABLE.to_owned(); 7];
-            cells[0] = number;
-            cells[1] = "(damaged)".to_owned();
-            rows.push(cells);
-            continue;
-        };
-        let (objects, free) = match usage(hsm, row.slot)? {
-            Some((objects, _)) => (
-                objects.to_string(),
-                row.capacity_objects.saturating_sub(objects).to_string(),
-            ),
-            None => (UNREADABLE.to_owned(), UNREADABLE.to_owned()),
-        };
-        rows.push(vec![
-            number,
-            show::escape(&row.label),
-            row.serial.to_string(),
-            row.kind.to_string(),
-            row.version.to_string(),
-            objects,
-            free,
-        ]);
-    }
-    let heading = [
+fn rows(hsm: &Hsm, slots: &[ListedSlot]) -> Result<Rows> {
+    let mut rows = Rows::new(&[
         "Slot Id",
         "Label",
         "Serial Number",
@@ -130,63 +86,59 @@ fn table_of(hsm: &Hsm, slots: &[ListedSlot]) -> Result<String> {
         "Version",
         "Objects",
         "Free",
-    ];
-    Ok(output::table(&heading, &rows))
-}
-
-/// Objects and bytes; `None` where their count is damaged.
-fn usage(hsm: &Hsm, slot: SlotId) -> Result<Option<(u64, u64)>> {
-    match hsm.partition(slot).usage() {
-        Ok(usage) => Ok(Some(usage)),
-        Err(error) if error.is_damage() => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn documents(hsm: &Hsm, slots: &[ListedSlot]) -> Result<Vec<Value>> {
-    let mut documents = Vec::new();
+    ]);
     for it in slots {
+        let number = or_none(it.slot);
         let row = match &it.row {
             Ok(row) => row,
             Err(error) => {
-                documents.push(json!({
-                    "slot": it.slot.map(|slot| slot.0),
-                    "damage": error.to_string(),
-                }));
+                rows.add(
+                    &[&number, &"(damaged)", &NONE, &NONE, &NONE, &NONE, &NONE],
+                    json!({ "slot": it.slot.map(|slot| slot.0), "damage": error.to_string() }),
+                );
                 continue;
             }
         };
-        let usage = usage(hsm, row.slot)?;
-        documents.push(json!({
-            "slot": row.slot.0,
-            "label": row.label,
-            "serial": row.serial,
-            "kind": row.kind.to_string(),
-            "version": row.version as u8,
-            "objects": usage.map(|(objects, _)| objects),
-            "bytes": usage.map(|(_, bytes)| bytes),
-            "capacity_objects": row.capacity_objects,
-            "capacity_bytes": row.capacity_bytes,
-        }));
+        let usage = match hsm.partition(row.slot).usage() {
+            Ok(usage) => Some(usage),
+            Err(error) if error.is_damage() => None,
+            Err(error) => return Err(error.into()),
+        };
+        let objects = usage.map(|(objects, _)| objects);
+        rows.add(
+            &[
+                &number,
+                &show::escape(&row.label),
+                &row.serial,
+                &row.kind,
+                &row.version,
+                &or_none(objects),
+                &or_none(objects.map(|objects| row.capacity_objects.saturating_sub(objects))),
+            ],
+            json!({
+                "slot": row.slot.0, "label": row.label, "serial": row.serial,
+                "kind": row.kind.to_string(), "version": row.version as u8, "objects": objects,
+                "bytes": usage.map(|(_, bytes)| bytes), "capacity_objects": row.capacity_objects,
+                "capacity_bytes": row.capacity_bytes,
+            }),
+        );
     }
-    Ok(documents)
+    Ok(rows)
 }
 
-fn set(console: &Console<'_>, slot: SlotId) -> Result<Ended> {
+fn set(console: &Console<'_>, slot: SlotId) -> Result<Answer> {
     let Some(kept) = console.kept() else {
         return Err(Error::Usage(
             "'slot set' lasts as long as the shell; give --active-slot N to a single command, or set SLOTFS_ACTIVE_SLOT".into(),
         ));
     };
-    let row = console.open_to_look()?.partition(slot).row()?;
+    let (hsm, slot) = console.partition_to_read(SlotArg { slot: Some(slot) }, &[])?;
+    let label = hsm.partition(slot).row()?.label;
     kept.set_active(slot);
-    if console.json() {
-        output::print_json(&json!({ "slot": slot.0, "label": row.label }));
-    } else {
-        output::print(&format!(
-            "        Current Slot Id: {slot} ({})\n",
-            show::escape(&row.label)
-        ));
-    }
-    Ok(Ended::WithResult)
+    Ok(Answer::of_slot(slot)
+        .line(format_args!(
+            "Current Slot Id: {slot} ({})",
+            show::escape(&label)
+        ))
+        .fact("label", label))
 }

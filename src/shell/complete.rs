@@ -1,5 +1,4 @@
-//! Completion of what is typed at the prompt, from the grammar and the store. Whatever cannot be read gives no
-//! candidates.
+//! Completion at the prompt, from the grammar and the store. An error gives no candidates.
 
 use std::any::TypeId;
 use std::path::Path;
@@ -15,40 +14,40 @@ use rustyline::hint::Hinter;
 use rustyline::validate::Validator;
 
 use super::words::Typed;
-use crate::cli::{Grammar, Kept, Line, option, subcommand};
+use crate::cli::{Grammar, Kept, Line, command_names, option, subcommand};
 use crate::object::partition::Role;
 use crate::object::{Handle, SlotId};
 
-/// As many handles or files are offered at most.
+/// The most handles or files that are offered.
 const MOST_CANDIDATES: usize = 200;
 
 /// Completes lines of the shell.
-pub struct Complete {
+pub(crate) struct Complete {
     grammar: Grammar,
     kept: Arc<Kept>,
 }
 
-/// What the words before the cursor lead to.
+/// The place of the cursor in the grammar.
 struct Place<'a> {
     command: &'a Command,
     /// The option whose value is under the cursor.
     option: Option<&'a Arg>,
-    /// Words that belong to no option.
+    /// How many words before it do not belong to an option.
     positionals: usize,
     /// The value of `-slot`, when it was given.
     slot: Option<SlotId>,
 }
 
 impl Complete {
-    /// Over what `kept` has open.
-    pub fn new(kept: Arc<Kept>) -> Self {
+    /// With the store that `kept` has open.
+    pub(crate) fn new(kept: Arc<Kept>) -> Self {
         Self {
             grammar: Line::grammar(),
             kept,
         }
     }
 
-    /// Where the word under the cursor starts, and what may take its place.
+    /// Where the word under the cursor starts, and what can replace it.
     fn candidates(&self, line: &str) -> Option<(usize, Vec<String>)> {
         let typed = Typed::of(line)?;
         let place = self.place(&typed.before)?;
@@ -86,7 +85,7 @@ impl Complete {
                 place.option = option(place.command, word.split('=').next().unwrap_or(word))
                     .filter(|arg| arg.get_action().takes_values() && !word.contains('='));
             } else if place.command.has_subcommands() {
-                place.command = subcommand(place.command, word)?;
+                place.command = subcommand(place.command, word).ok()?;
             } else {
                 place.positionals += 1;
             }
@@ -94,7 +93,7 @@ impl Complete {
         Some(place)
     }
 
-    /// Options in the form that is being typed: with one dash or two.
+    /// Options with as many dashes as were typed.
     fn options(&self, place: &Place<'_>, word: &str) -> Vec<String> {
         if let Some((name, value)) = word.split_once('=') {
             return match option(place.command, name) {
@@ -124,7 +123,7 @@ impl Complete {
         }
         let objects = arg.get_id() == "objects";
         if objects || is(TypeId::of::<Handle>()) {
-            // Of a list the last is completed. The slot that is given with -objects is where they go to.
+            // In a list, the last handle is completed. The slot given with -objects is the target and not theirs.
             let last = word.rfind(',').map_or(0, |comma| comma + 1);
             let (others, word) = word.split_at(last);
             let mut handles = self.handles(place.slot.filter(|_| !objects), word);
@@ -146,7 +145,7 @@ impl Complete {
         numbers.iter().map(ToString::to_string).collect()
     }
 
-    /// Handles that start with the digits of `word`, from a slot that is logged in to.
+    /// Handles that start with the digits of `word`, from a slot with a login.
     fn handles(&self, slot: Option<SlotId>, word: &str) -> Vec<String> {
         let Some(hsm) = self.kept.hsm() else {
             return Vec::new();
@@ -194,7 +193,7 @@ fn ranges(word: &str) -> Vec<(u32, u32)> {
     ranges
 }
 
-/// Whether `one` begins with `word`, in any case: what is offered takes its place.
+/// Whether `one` begins with `word`, in any case.
 fn begins(one: &str, word: &str) -> bool {
     one.get(..word.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(word))
@@ -211,18 +210,12 @@ fn prefixed(before: &str, all: Vec<String>) -> Vec<String> {
 }
 
 fn commands(command: &Command, word: &str) -> Vec<String> {
-    let mut names: Vec<String> = command
-        .get_subcommands()
-        .filter(|inner| !inner.is_hide_set())
-        .flat_map(|inner| std::iter::once(inner.get_name()).chain(inner.get_visible_aliases()))
-        .filter(|name| begins(name, word))
-        .map(str::to_owned)
-        .collect();
+    let mut names = begin_with(word, command_names(command).map(str::to_owned));
     names.sort_unstable();
     names
 }
 
-/// Files of that beginning; folders end with a slash.
+/// Files whose path begins with `word`; folders end with a slash.
 fn files(word: &str) -> Vec<String> {
     let (folder, start) = word.split_at(word.rfind('/').map_or(0, |slash| slash + 1));
     let place = if folder.is_empty() { "." } else { folder };
@@ -261,7 +254,7 @@ impl Completer for Complete {
         let alone = candidates.len() == 1 && !line[pos..].starts_with(' ');
         let pairs = candidates.into_iter().map(|candidate| {
             let mut replacement = shell_words::quote(&candidate).into_owned();
-            // A folder or a list of handles may go on.
+            // A folder or a list of handles may continue.
             if alone && !candidate.ends_with('/') && !candidate.contains(',') {
                 replacement.push(' ');
             }

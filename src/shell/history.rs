@@ -1,4 +1,4 @@
-//! The history's file: one line for each line of a shell, shared by all shells of a user.
+//! The history file: one line for each line of a shell, shared by all shells of a user.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 
 use crate::environment;
 
-/// As many lines are offered at the prompt.
-pub const MOST_LINES: usize = 1000;
-/// A file larger than this is cut down to its last lines, bytes.
+/// The most lines that are offered at the prompt.
+pub(crate) const MOST_LINES: usize = 1000;
+/// A file of more bytes is cut down to its last lines.
 const MOST_BYTES: u64 = 1024 * 1024;
 
-/// The file, where there is one.
-pub struct History {
+/// The file, if there is one.
+pub(crate) struct History {
     path: Option<PathBuf>,
 }
 
 impl History {
-    /// `$SLOTFS_HISTORY`, none when that is empty; else `$XDG_STATE_HOME/slotfs/history`.
-    pub fn of_user() -> Self {
+    /// `$SLOTFS_HISTORY`, no file when that is empty; else `$XDG_STATE_HOME/slotfs/history`.
+    pub(crate) fn of_user() -> Self {
         let path = match std::env::var_os("SLOTFS_HISTORY") {
             Some(path) => (!path.is_empty()).then(|| path.into()),
             None => environment::xdg("XDG_STATE_HOME", ".local/state")
@@ -28,8 +28,8 @@ impl History {
         Self { path }
     }
 
-    /// The last lines. A history that cannot be had is told and given up: nobody needs one to work.
-    pub fn load(&mut self) -> Vec<String> {
+    /// The last lines. When the file cannot be used, this is told and the shell works without it.
+    pub(crate) fn load(&mut self) -> Vec<String> {
         let Some(path) = &self.path else {
             return Vec::new();
         };
@@ -43,7 +43,7 @@ impl History {
     }
 
     /// Adds a line.
-    pub fn append(&mut self, line: &str) {
+    pub(crate) fn append(&mut self, line: &str) {
         let Some(path) = &self.path else { return };
         if let Err(why) = append(path, line) {
             self.give_up(&why);
@@ -78,13 +78,13 @@ fn load(path: &Path) -> io::Result<Vec<String>> {
 }
 
 fn append(path: &Path, line: &str) -> io::Result<()> {
-    // The lock keeps it from one who cuts the file down just now.
+    // The lock waits for another shell that is cutting the file down.
     let mut file = open(path)?;
     file.lock()?;
     file.write_all(format!("{}\n", line.replace('\n', " ")).as_bytes())
 }
 
-/// Opens the file for its user alone, made when it is not there.
+/// Opens the file, or creates it for its user alone.
 fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
         DirBuilder::new()
@@ -92,7 +92,7 @@ fn open(path: &Path) -> io::Result<File> {
             .mode(0o700)
             .create(folder)?;
     }
-    // Looked at first: opening a pipe would wait for its other end.
+    // Before opening: the open of a pipe would wait for its other end.
     if path.metadata().is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other("it is not a file"));
     }

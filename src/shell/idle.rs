@@ -1,4 +1,4 @@
-//! Logging out when nobody has given a command for some time.
+//! Logs out when no command was given for some time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::cli::Kept;
 use crate::error::{Error, Result};
 
-/// How often the clock is looked at: the machine may have slept meanwhile.
+/// How often the clock is read: the machine may have slept meanwhile.
 const STEP: Duration = Duration::from_secs(1);
 
-/// An idle time, as in `15`, `15m`, `90s`, `2h`; whole minutes where nothing is said, 0 is for ever.
+/// An idle time, such as `15`, `15m`, `90s`, `2h`; minutes without a unit, 0 for never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Period(Duration);
+pub(crate) struct Period(Duration);
 
 impl Default for Period {
     fn default() -> Self {
@@ -53,9 +53,9 @@ impl fmt::Display for Period {
 
 #[derive(Default)]
 struct State {
-    /// Since when a command is waited for, by both clocks: one stops while the machine sleeps, the other may be set.
+    /// Since when the shell waits for a command, by two clocks: one stops while the machine sleeps, the other may be set.
     waiting: Option<(Instant, SystemTime)>,
-    /// Somebody was logged out, and was not told.
+    /// A role was logged out, and the user was not told yet.
     untold: bool,
     over: bool,
 }
@@ -67,18 +67,18 @@ struct Shared {
     kept: Arc<Kept>,
 }
 
-/// Watches the time between commands; nothing to watch when the period is 0.
-pub struct Idle {
+/// Watches the time between commands, unless the period is 0.
+pub(crate) struct Idle {
     watch: Option<(Arc<Shared>, JoinHandle<()>)>,
     period: Period,
 }
 
 impl Idle {
-    /// Begins to watch over what `kept` has open.
+    /// Begins to watch for the logins of `kept`.
     ///
     /// # Errors
-    /// When the system gives no thread.
-    pub fn watch(period: Period, kept: Arc<Kept>) -> Result<Self> {
+    /// When the system cannot start a thread.
+    pub(crate) fn watch(period: Period, kept: Arc<Kept>) -> Result<Self> {
         let watch = match period.0 {
             Duration::ZERO => None,
             limit => {
@@ -94,7 +94,7 @@ impl Idle {
                     .spawn(move || watcher.run())
                     .map_err(|source| {
                         Error::Usage(format!(
-                            "the idle time cannot be watched: {source}; --idle 0 does without"
+                            "the idle time cannot be watched: {source}; use --idle 0 to run without it"
                         ))
                     })?;
                 Some((shared, thread))
@@ -103,19 +103,19 @@ impl Idle {
         Ok(Self { watch, period })
     }
 
-    /// A command is waited for from now on.
-    pub fn waiting(&self) {
+    /// From now on the shell waits for a command.
+    pub(crate) fn waiting(&self) {
         if let Some((shared, _)) = &self.watch {
             shared.state().waiting = Some((Instant::now(), SystemTime::now()));
             shared.changed.notify_one();
         }
     }
 
-    /// A command was given: what its giver is to be told.
-    pub fn given(&self) -> Option<String> {
+    /// A command was given. What to tell the user.
+    pub(crate) fn given(&self) -> Option<String> {
         let (shared, _) = self.watch.as_ref()?;
         let mut state = shared.state();
-        // A machine that slept may give the command before the watcher looked at the clock.
+        // After a sleep of the machine, the command may come before the watcher has read the clock.
         shared.log_out_if_over(&mut state);
         state.waiting = None;
         std::mem::take(&mut state.untold)
@@ -128,7 +128,7 @@ impl Drop for Idle {
         if let Some((shared, thread)) = self.watch.take() {
             shared.state().over = true;
             shared.changed.notify_one();
-            // It holds nothing that its panic could have spoiled.
+            // A panic leaves nothing in it inconsistent.
             let _ = thread.join();
         }
     }
@@ -157,7 +157,7 @@ impl Shared {
         }
     }
 
-    /// How long there is left, when a command is waited for and the time is not over.
+    /// How long is left, when the shell waits for a command and the time is not over.
     fn log_out_if_over(&self, state: &mut State) -> Option<Duration> {
         let (since, then) = state.waiting?;
         let asleep_too = then.elapsed().unwrap_or_default();

@@ -14,14 +14,14 @@ use super::{Did, Shell, words};
 use crate::cli::{self, Console};
 use crate::error::{Error, Result};
 
-/// As lunacm's, by our name.
+/// Like lunacm's.
 const PROMPT: &str = "slotfs:> ";
 
-/// Runs commands until `exit` or Ctrl-D, whatever they end with.
+/// Runs commands until `exit` or Ctrl-D, also after failures.
 ///
 /// # Errors
 /// When the terminal cannot be used.
-pub fn run(shell: &Shell) -> Result<()> {
+pub(crate) fn run(shell: &Shell) -> Result<()> {
     crate::interrupt::survive();
     let mut history = History::of_user();
     let mut editor = editor(shell, &mut history).map_err(terminal)?;
@@ -82,23 +82,23 @@ fn remember(line: &str, editor: &mut Editor<Complete, MemHistory>, history: &mut
         Memory::Passing => line.to_owned(),
         Memory::None => return,
     };
-    // Only a history in a file could refuse.
+    // A history in memory cannot refuse.
     let _ = editor.history_mut().add_owned(kept);
 }
 
-/// What there is to work on, as lunacm shows it.
+/// The store and its slots, as lunacm shows them.
 fn banner(shell: &Shell) {
     let console = Console::new(shell.globals.clone(), Some(&shell.kept));
     let mut text = format!("slotfs {}\n\n", env!("CARGO_PKG_VERSION"));
     match console.store() {
         Err(error) => text.push_str(&format!("{error}\n")),
         Ok(path) if !path.exists() => text.push_str(&format!(
-            "Store: {} (not there yet, 'partition init' makes it)\n",
+            "Store: {} (does not exist yet; 'partition init' creates it)\n",
             crate::shown::path(&path)
         )),
         Ok(path) => {
             text.push_str(&format!("Store: {}\n\n", crate::shown::path(&path)));
-            let slots = console.open_to_look().and_then(|hsm| {
+            let slots = console.open_to_read().and_then(|hsm| {
                 let table = cli::slot_table(&hsm)?;
                 Ok((table, console.slot(&hsm, None)))
             });

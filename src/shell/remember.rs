@@ -1,4 +1,4 @@
-//! What of a line may be remembered: never the value of an option that carries a secret.
+//! Which part of a line can be remembered: never the value of an option that carries a secret.
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches};
@@ -6,7 +6,7 @@ use clap::{Arg, ArgMatches};
 use super::words;
 use crate::cli::Line;
 
-/// Options that sound like a secret and carry none.
+/// Options that sound secret and are not.
 const NO_SECRETS: [&str; 5] = [
     "domainkey",
     "domainlabel",
@@ -15,23 +15,23 @@ const NO_SECRETS: [&str; 5] = [
     "password_file",
 ];
 
-/// What an option that carries a secret is called, in part. Whatever is called so and is not in [`NO_SECRETS`]
-/// is taken for one.
+/// Parts of the names of options that carry a secret. An option with such a name counts as secret unless it is in
+/// [`NO_SECRETS`].
 const SOUNDS_SECRET: [&str; 6] = ["password", "domain", "pw", "secret", "pin", "challenge"];
 
-/// Where a line may be kept.
+/// Where a line can be kept.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Memory {
-    /// In the history's file, in this form.
+pub(crate) enum Memory {
+    /// In the history file, in this form.
     Lasting(String),
-    /// For as long as this shell runs: nobody knows which of its words is a secret.
+    /// While this shell runs: it is not known which of its words is a secret.
     Passing,
     /// Nowhere.
     None,
 }
 
-/// What of `line` may be kept, and where. A line that begins with a space is kept nowhere.
-pub fn memory(line: &str) -> Memory {
+/// Which part of `line` can be kept, and where. A line that begins with a space is not kept.
+pub(crate) fn memory(line: &str) -> Memory {
     if line.starts_with(' ') {
         return Memory::None;
     }
@@ -46,12 +46,12 @@ pub fn memory(line: &str) -> Memory {
     }
 }
 
-/// The command as it was typed, or spelled anew when it carries secrets; `None` when it is not a command.
+/// The command as it was typed, or without its secrets; `None` when it is not a command.
 fn without_secrets(command: &str) -> Option<String> {
     let words = words::words(command).ok()?;
     match Line::matches(&words) {
         Ok(matches) => Some(spell(&matches).unwrap_or_else(|| command.to_owned())),
-        // Nothing but names of commands is taken after 'help'.
+        // After 'help' only names of commands are accepted.
         Err(refusal) if refusal.is_help() => words
             .first()
             .is_some_and(|word| word == "help")
@@ -60,8 +60,8 @@ fn without_secrets(command: &str) -> Option<String> {
     }
 }
 
-/// The matched command with every option but those that carry secrets, when there are any. Made from what was
-/// understood and not by cutting the text, so that no way of writing an option can be overlooked.
+/// The command without its options that carry secrets; `None` when it has none. It is written from the parsed command and
+/// not by cutting the text, so that no way of writing an option can be missed.
 fn spell(matches: &ArgMatches) -> Option<String> {
     let grammar = Line::grammar();
     let (mut command, mut matches) = (grammar.root(), matches);
@@ -88,7 +88,7 @@ fn spell(matches: &ArgMatches) -> Option<String> {
         match arg.get_long() {
             Some(long) if arg.get_action().takes_values() => {
                 for value in values {
-                    // Behind '=' it may begin with a dash.
+                    // After '=' it can begin with a dash.
                     match value.starts_with('-') && value != "-" {
                         true => words.push(format!("-{long}={value}")),
                         false => words.extend([format!("-{long}"), value.into_owned()]),
@@ -103,7 +103,7 @@ fn spell(matches: &ArgMatches) -> Option<String> {
 }
 
 /// Whether the option's value is a secret.
-pub fn is_secret(arg: &Arg) -> bool {
+pub(crate) fn is_secret(arg: &Arg) -> bool {
     let id = arg.get_id().as_str();
     let sounds = SOUNDS_SECRET.iter().any(|part| id.contains(part));
     sounds && arg.get_action().takes_values() && !NO_SECRETS.contains(&id)

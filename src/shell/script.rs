@@ -1,4 +1,4 @@
-//! Commands from a text or from standard input: they end at the first that fails, or go on when told to.
+//! Runs commands from a text or from standard input, up to the first that fails unless --keep-going is given.
 
 use std::io::{self, BufRead, Read};
 
@@ -17,7 +17,7 @@ struct Script<'a> {
 }
 
 /// Runs the commands of `-c`; the exit status.
-pub fn run_text(shell: &Shell, text: &str, keep_going: bool) -> u8 {
+pub(crate) fn run_text(shell: &Shell, text: &str, keep_going: bool) -> u8 {
     let mut script = Script::new(shell, keep_going);
     for (index, command) in words::commands(text).into_iter().enumerate() {
         if !script.goes_on_after(command, || format!("command {}", index + 1)) {
@@ -27,11 +27,11 @@ pub fn run_text(shell: &Shell, text: &str, keep_going: bool) -> u8 {
     script.status()
 }
 
-/// Runs the commands on standard input, each line once it is there; the exit status.
+/// Runs the commands on standard input, each line as it arrives; the exit status.
 ///
 /// # Errors
 /// When standard input cannot be read.
-pub fn run_input(shell: &Shell, keep_going: bool) -> Result<u8> {
+pub(crate) fn run_input(shell: &Shell, keep_going: bool) -> Result<u8> {
     let mut script = Script::new(shell, keep_going);
     for number in 1_u64.. {
         shell.idle.waiting();
@@ -62,7 +62,7 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// Runs a command; whether the next is to be run. `place` is for messages.
+    /// Runs a command; whether to run the next. `place` is for messages.
     fn goes_on_after(&mut self, command: &str, place: impl FnOnce() -> String) -> bool {
         match self.shell.run(command) {
             Did::Leave => false,
@@ -89,7 +89,7 @@ impl<'a> Script<'a> {
     }
 }
 
-/// The next line of standard input, `None` at its end. Of one that is too long, as much as shows that it is.
+/// The next line of standard input, `None` at its end. A line that is too long is cut just above the limit.
 fn read_line() -> io::Result<Option<Zeroizing<String>>> {
     // Reserved whole, so that reading leaves no copy behind in a smaller buffer.
     let mut bytes = Zeroizing::new(Vec::with_capacity(words::MOST_BYTES + 2));

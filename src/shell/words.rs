@@ -1,14 +1,14 @@
-//! Lines of the shell cut into commands and words: quotes and backslashes as in POSIX shells, `;` and line ends
-//! between commands, `#` at the start of a word for a comment.
+//! Splits lines of the shell into commands and words: quotes and backslashes work as in POSIX shells, `;` and line ends
+//! separate commands, and `#` at the start of a word begins a comment.
 
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 
-/// The longest line that is read, bytes.
-pub const MOST_BYTES: usize = 64 * 1024;
+/// The longest line, in bytes.
+pub(crate) const MOST_BYTES: usize = 64 * 1024;
 
-/// A character outside quotes that means something.
+/// A character outside quotes with a meaning.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mark {
     /// Between words.
@@ -56,8 +56,8 @@ fn marks(text: &str) -> (Vec<(usize, Mark)>, Option<char>) {
     (marks, quote)
 }
 
-/// The commands of a text, without comments and without those that are empty.
-pub fn commands(text: &str) -> Vec<&str> {
+/// The commands of a text, without comments and empty commands.
+pub(crate) fn commands(text: &str) -> Vec<&str> {
     let mut commands = Vec::new();
     let mut start = 0;
     let mut end = None;
@@ -79,11 +79,11 @@ pub fn commands(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The words of a command. A `slotfs` before them, as in examples, is left out; `?` is `help`.
+/// The words of a command, without a `slotfs` before them, as in examples; `?` becomes `help`.
 ///
 /// # Errors
-/// [`Error::Usage`] when a quote is not closed, or the line is none.
-pub fn words(command: &str) -> Result<Zeroizing<Vec<String>>> {
+/// [`Error::Usage`] when a quote is not closed, or the line is too long or not text.
+pub(crate) fn words(command: &str) -> Result<Zeroizing<Vec<String>>> {
     if command.len() > MOST_BYTES {
         return Err(Error::Usage(format!(
             "the line is longer than {MOST_BYTES} bytes; make it shorter"
@@ -91,7 +91,7 @@ pub fn words(command: &str) -> Result<Zeroizing<Vec<String>>> {
     }
     if command.contains('\0') {
         return Err(Error::Usage(
-            "the line holds a NUL character; leave it out".into(),
+            "the line contains a NUL character; remove it".into(),
         ));
     }
     let mut words = shell_words::split(command)
@@ -112,18 +112,18 @@ pub fn words(command: &str) -> Result<Zeroizing<Vec<String>>> {
 }
 
 /// A line up to the cursor, for completion.
-pub struct Typed {
+pub(crate) struct Typed {
     /// The words before the one under the cursor.
-    pub before: Zeroizing<Vec<String>>,
+    pub(crate) before: Zeroizing<Vec<String>>,
     /// Where the word under the cursor starts in the line.
-    pub start: usize,
+    pub(crate) start: usize,
     /// That word up to the cursor, without its quotes.
-    pub word: Zeroizing<String>,
+    pub(crate) word: Zeroizing<String>,
 }
 
 impl Typed {
-    /// `None` where nothing can be completed, as in a comment.
-    pub fn of(line: &str) -> Option<Self> {
+    /// `None` if nothing can be completed, as in a comment.
+    pub(crate) fn of(line: &str) -> Option<Self> {
         let (marks, quote) = marks(line);
         if matches!(marks.last(), Some((_, Mark::Comment))) {
             return None;

@@ -145,7 +145,11 @@ fn what_earlier_versions_wrote_says_the_same() {
         for then in facts["slots"].as_array().unwrap() {
             let slot = then["info"]["slot"].to_string();
             let ask = |what: &str| {
-                let file = login(&store, &slot, "co");
+                // These show what is in the clear, and refuse a password.
+                let file = match what {
+                    "partition showinfo" | "partition showpolicies" | "role list" => String::new(),
+                    _ => login(&store, &slot, "co"),
+                };
                 store
                     .run(&format!("{what} -slot {slot} --json {file}"))
                     .ok()

@@ -89,9 +89,9 @@ const FIXED: &[(&str, &str)] = &[
 /// Why a choice of attributes was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AttributeError {
-    /// Not `NAME=VALUE`.
-    #[error("'{0}' is not of the form NAME=VALUE")]
-    Form(String),
+    /// Not `NAME=VALUE`: which of the list, from 1. The text is not repeated: it may be part of a value.
+    #[error("attribute {0} is not of the form NAME=VALUE")]
+    Form(usize),
     /// No attribute that slotfs knows.
     #[error("there is no attribute {0}")]
     Unknown(String),
@@ -158,10 +158,11 @@ impl Chosen {
     /// [`AttributeError`]
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, AttributeError> {
         let mut chosen = Self::default();
-        for text in texts.into_iter().flat_map(|text| text.split(',')) {
+        let all = texts.into_iter().flat_map(|text| text.split(','));
+        for (index, text) in all.enumerate() {
             let (name, value) = text
                 .split_once('=')
-                .ok_or_else(|| AttributeError::Form(text.to_owned()))?;
+                .ok_or(AttributeError::Form(index + 1))?;
             let (number, value) = parse(name.trim(), value.trim())?;
             if chosen.0.iter().any(|other| other.0 == number) {
                 return Err(AttributeError::Twice(attribute_name(number)));
@@ -342,8 +343,11 @@ mod tests {
     #[test]
     fn what_is_refused_and_how() {
         for (text, says) in [
-            ("", "'' is not of the form NAME=VALUE"),
-            ("sign", "'sign' is not of the form NAME=VALUE"),
+            ("", "attribute 1 is not of the form NAME=VALUE"),
+            (
+                "application=a,s3cret",
+                "attribute 2 is not of the form NAME=VALUE",
+            ),
             ("sign=yes", "CKA_SIGN takes true or false"),
             ("sing=true", "there is no attribute sing"),
             ("sign=true,cka_sign=false", "CKA_SIGN is given twice"),

@@ -1,27 +1,35 @@
-//! Help for people: each long option as lunacm writes it and as others do, and no option that does nothing.
+//! Help texts. They show a long option with one dash, as lunacm writes it, and with two. They leave out options that do
+//! nothing for the command.
 
 use clap::Command;
 use clap::builder::StyledStr;
 
 use super::needless;
 
-/// Stands for what cannot be said to clap, which writes two dashes before a long option and measures what it writes.
-/// Of private use, so in no text.
+/// Stands between the two spellings of a long option until clap has laid out the text: clap writes two dashes itself and
+/// measures what it writes. These characters are of Unicode's private use area, so no text contains them.
 const JOINT: &str = "\u{e000}\u{e000}\u{e000}";
 
-/// The help of the last command of `path`, for a terminal and without its colours.
-pub struct Help {
-    pub styled: String,
-    pub plain: String,
+/// A text for a terminal with colours, and for others.
+pub(crate) struct Help {
+    pub(crate) styled: String,
+    pub(crate) plain: String,
 }
 
-/// Renders it. `long` is what `--help` and `help` show, `-h` is shorter.
-pub fn render(path: &[&Command], long: bool) -> Help {
+impl Help {
+    /// Text without colours.
+    pub(crate) fn plain(text: String) -> Self {
+        Self {
+            styled: text.clone(),
+            plain: text,
+        }
+    }
+}
+
+/// Renders the help of the last command of `path`. `long`: as `--help` and `help` show it; `-h` is shorter.
+pub(crate) fn render(path: &[&Command], long: bool) -> Help {
     let Some(&command) = path.last() else {
-        return Help {
-            styled: String::new(),
-            plain: String::new(),
-        };
+        return Help::plain(String::new());
     };
     let mut command = command.clone().mut_args(|arg| {
         let needless = needless::does_nothing(path, arg.get_id().as_str());
@@ -42,7 +50,7 @@ pub fn render(path: &[&Command], long: bool) -> Help {
     }
 }
 
-/// `--slot???slot` in the list of options as `-slot, --slot`, in the usage line as `--slot`.
+/// Rewrites `--slot` + joint + `slot`: as `-slot, --slot` in the list of options, as `--slot` in the usage line.
 fn part(text: &str) -> String {
     let mut parted = String::with_capacity(text.len());
     let mut in_usage = false;

@@ -1,10 +1,10 @@
-//! What was meant by a word that is no option and no command.
+//! Guesses which option or command a wrong word was meant for.
 
-/// As many are suggested at most.
+/// The most suggestions.
 const MOST: usize = 3;
 
 /// The names that `word` may have been meant for, the nearest first.
-pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let word = word.to_ascii_lowercase();
     let mut near: Vec<(f64, &str)> = names
         .into_iter()
@@ -17,7 +17,7 @@ pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<
 }
 
 fn nearness(word: &str, name: &str) -> Option<f64> {
-    // Shorter ones are part of too many words.
+    // Shorter names are part of too many words.
     const WHOLE: usize = 4;
     if word.is_empty() {
         return None;
@@ -36,14 +36,14 @@ fn nearness(word: &str, name: &str) -> Option<f64> {
     (alike > 0.85).then_some(alike)
 }
 
-/// How much of the longer the shorter is.
+/// The length of the shorter text, as a share of the longer.
 fn share(one: &str, other: &str) -> f64 {
     let (one, other) = (one.len() as f64, other.len() as f64);
     one.min(other) / one.max(other)
 }
 
-/// Whether `word` is `name` but for a letter or two. Such a word may be shown: it is no value.
-pub fn is_typing_error(word: &str, name: &str) -> bool {
+/// Whether `word` differs from `name` by a letter or two. Such a word can be shown, since it is not a value.
+pub(crate) fn is_typing_error(word: &str, name: &str) -> bool {
     let word = word.to_ascii_lowercase();
     let distance = strsim::damerau_levenshtein(&word, name);
     distance <= 2 && distance * 3 <= word.chars().count()

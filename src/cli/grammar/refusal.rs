@@ -1,4 +1,4 @@
-//! Why a command line is not run: it cannot be read, or it asks for help. No text here holds what may be a value.
+//! Why a command line is not run: it cannot be read, or it asks for help. No text here repeats a word that may be a value.
 
 use std::error::Error as _;
 
@@ -7,88 +7,92 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::help::Help;
 
+/// What a command line that is not run asks for, if anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Help,
+    Version,
+    Mistake,
+}
+
 /// A command line that is not run.
 pub(crate) struct Refusal {
-    kind: ErrorKind,
+    kind: Kind,
     /// What happened, on one line.
     message: String,
     /// What to do next.
-    hint: String,
-    /// All that is printed, for a terminal and for others.
-    styled: String,
-    plain: String,
+    pub(crate) hint: String,
+    /// All that is printed.
+    pub(crate) text: Help,
 }
 
 impl Refusal {
     pub(super) fn help(help: Help) -> Self {
-        Self {
-            kind: ErrorKind::DisplayHelp,
-            message: String::new(),
-            hint: String::new(),
-            styled: help.styled,
-            plain: help.plain,
-        }
+        Self::new(Kind::Help, String::new(), None, help)
     }
 
     pub(super) fn version(text: String) -> Self {
+        Self::new(Kind::Version, String::new(), None, Help::plain(text))
+    }
+
+    fn new(kind: Kind, message: String, hint: Option<String>, text: Help) -> Self {
+        let more = || "'--help' after the command shows its options".to_owned();
         Self {
-            kind: ErrorKind::DisplayVersion,
-            message: String::new(),
-            hint: String::new(),
-            styled: text.clone(),
-            plain: text,
+            kind,
+            message,
+            hint: hint.unwrap_or_else(more),
+            text,
         }
     }
 
-    /// A command line that cannot be read. With `help`, that is printed in its place.
+    /// A command line that cannot be read. If there is `help`, it is printed instead of the message.
     pub(super) fn usage(
-        kind: ErrorKind,
         message: String,
         hint: Option<String>,
         usage: Option<StyledStr>,
         help: Option<Help>,
     ) -> Self {
-        if let Some(help) = help {
-            return Self {
-                kind,
-                message,
-                hint: hint.unwrap_or_else(more),
-                styled: help.styled,
-                plain: help.plain,
-            };
-        }
-        let mut plain = format!("error: {message}\n");
-        if let Some(hint) = &hint {
-            plain.push_str(&format!("\n  hint: {hint}\n"));
-        }
-        if let Some(usage) = usage {
-            plain.push_str(&format!("\n{usage}\n"));
-        }
-        plain.push_str("\nFor more information, try '--help'.\n");
-        Self {
-            kind,
-            message,
-            hint: hint.unwrap_or_else(more),
-            styled: plain.clone(),
-            plain,
-        }
+        let text = help.unwrap_or_else(|| {
+            let hint = hint.as_ref().map(|hint| format!("\n  hint: {hint}\n"));
+            let usage = usage.map(|usage| format!("\n{usage}\n"));
+            Help::plain(format!(
+                "error: {message}\n{}{}\nFor more information, try '--help'.\n",
+                hint.unwrap_or_default(),
+                usage.unwrap_or_default()
+            ))
+        });
+        Self::new(Kind::Mistake, message, hint, text)
     }
 
-    /// What clap found: a value that is none, an option too many or too few. Its own text repeats values, and shows
-    /// as given what the environment gave.
-    pub(super) fn from_clap(error: clap::Error, usage: Option<StyledStr>) -> Self {
+    /// A mistake that clap found: an invalid value, an option too many or too few. Its own text is not used, because it
+    /// repeats values. `variable`: the environment variable that gave the value of an argument.
+    pub(super) fn from_clap(
+        error: clap::Error,
+        usage: Option<StyledStr>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Self {
         let text = |kind| match error.get(kind) {
             Some(ContextValue::String(text)) => Some(text.clone()),
             _ => None,
         };
         let (message, hint) = match error.kind() {
             ErrorKind::InvalidValue | ErrorKind::ValueValidation | ErrorKind::InvalidUtf8 => {
-                let what = match text(ContextKind::InvalidArg) {
-                    Some(arg) => format!("invalid value for '{arg}'"),
-                    None => "a value is not UTF-8".to_owned(),
+                let arg = text(ContextKind::InvalidArg);
+                let variable = arg.as_deref().and_then(variable);
+                let what = match (&variable, arg) {
+                    (Some(name), _) => format!("invalid value of the environment variable {name}"),
+                    (None, Some(arg)) => format!("invalid value for '{arg}'"),
+                    (None, None) => "a value is not UTF-8".to_owned(),
                 };
-                let why = error.source().map(|why| format!(": {why}"));
-                (what + &why.unwrap_or_default(), values(&error))
+                let is_empty = text(ContextKind::InvalidValue).is_some_and(|it| it.is_empty());
+                let why = match error.source() {
+                    Some(why) => format!(": {why}"),
+                    None if is_empty => ": it is empty".to_owned(),
+                    None => String::new(),
+                };
+                let unset =
+                    variable.map(|name| format!("set {name} to another value, or unset it"));
+                (what + &why, unset.or_else(|| values(&error)))
             }
             ErrorKind::UnknownArgument => ("unexpected argument '...' found".to_owned(), None),
             _ => {
@@ -98,20 +102,17 @@ impl Refusal {
                 (first.to_owned(), None)
             }
         };
-        Self::usage(error.kind(), message, hint, usage, None)
+        Self::usage(message, hint, usage, None)
     }
 
-    /// Whether it is help that was asked for.
+    /// Whether the command line asked for help.
     pub(crate) fn is_help(&self) -> bool {
-        self.kind == ErrorKind::DisplayHelp
+        self.kind == Kind::Help
     }
 
-    /// Whether the command line asked for nothing but this text.
+    /// Whether this text is what the command line asked for.
     pub(crate) fn is_asked_for(&self) -> bool {
-        matches!(
-            self.kind,
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-        )
+        self.kind != Kind::Mistake
     }
 
     /// What happened, on one line.
@@ -122,28 +123,9 @@ impl Refusal {
             .collect::<Vec<_>>()
             .join(" ")
     }
-
-    /// What to do next.
-    pub(crate) fn hint(&self) -> &str {
-        &self.hint
-    }
-
-    /// All that is printed.
-    pub(crate) fn text(&self) -> &str {
-        &self.plain
-    }
-
-    /// The same with colours.
-    pub(crate) fn styled(&self) -> &str {
-        &self.styled
-    }
 }
 
-fn more() -> String {
-    "'--help' after the command shows its options".to_owned()
-}
-
-/// The values that there are, where they are words of a list.
+/// The possible values, when they are the words of a list.
 fn values(error: &clap::Error) -> Option<String> {
     match error.get(ContextKind::ValidValue) {
         Some(ContextValue::Strings(values)) if !values.is_empty() => {

@@ -1,45 +1,44 @@
-//! The pass over the words.
+//! The pass over the words of a command line.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Command};
 
 use super::near;
 use super::needless;
 
-/// What the words come to.
-pub struct Walked<'a> {
-    /// The words as clap is to have them.
-    pub words: Vec<OsString>,
+/// The words as they were understood.
+pub(crate) struct Walked<'a> {
+    /// The words for clap.
+    pub(crate) words: Vec<OsString>,
     /// The commands that they name, from the root on.
-    pub path: Vec<&'a Command>,
-    pub goal: Goal,
+    pub(crate) path: Vec<&'a Command>,
+    /// Every option that was given.
+    pub(crate) given: Vec<&'a Arg>,
+    pub(crate) goal: Goal,
 }
 
-/// What is asked for.
+/// What the words ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Goal {
-    /// That the command is run.
+pub(crate) enum Goal {
     Run,
-    Help {
-        long: bool,
-    },
+    Help { long: bool },
     Version,
 }
 
-/// Why the words cannot be read. Neither text holds what may be a value.
+/// Why the words cannot be read. Neither text repeats a word that may be a value.
 #[derive(Debug)]
-pub struct Fault<'a> {
-    pub path: Vec<&'a Command>,
-    pub kind: ErrorKind,
-    pub message: String,
-    pub hint: Option<String>,
+pub(crate) struct Fault<'a> {
+    pub(crate) path: Vec<&'a Command>,
+    /// Whether the command's help is printed instead.
+    pub(crate) shows_help: bool,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
 }
 
-/// Reads `words` by the commands below `root`, which was built.
-pub fn walk<'a>(root: &'a Command, words: &[OsString]) -> Result<Walked<'a>, Fault<'a>> {
+/// Reads `words` by the commands below `root`, on which `Command::build` was called.
+pub(crate) fn walk<'a>(root: &'a Command, words: &[OsString]) -> Result<Walked<'a>, Fault<'a>> {
     let mut walk = Walk {
         words: Vec::new(),
         path: vec![root],
@@ -69,20 +68,17 @@ pub fn walk<'a>(root: &'a Command, words: &[OsString]) -> Result<Walked<'a>, Fau
             continue;
         }
         let (arg, value) = walk.option(word)?;
-        match arg.get_action() {
-            ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong => {
+        match (arg.get_action(), value) {
+            (action, Some(_)) if !action.takes_values() => {
+                let message = format!("option '{}' takes no value", spelled(arg));
+                return Err(walk.fault(message, None));
+            }
+            (ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong, _) => {
                 let long = word.len() > 2;
                 return Ok(walk.end(Goal::Help { long }));
             }
-            ArgAction::Version => return Ok(walk.end(Goal::Version)),
-            action if !action.takes_values() && value.is_some() => {
-                return Err(walk.fault(
-                    ErrorKind::TooManyValues,
-                    format!("option '{}' takes no value", spelled(arg)),
-                    None,
-                ));
-            }
-            action if action.takes_values() && value.is_none() => option = Some(arg),
+            (ArgAction::Version, _) => return Ok(walk.end(Goal::Version)),
+            (action, None) if action.takes_values() => option = Some(arg),
             _ => walk.push(arg, value),
         }
     }
@@ -97,19 +93,19 @@ struct Walk<'a> {
     path: Vec<&'a Command>,
     /// Every option that was given.
     given: Vec<&'a Arg>,
-    /// How many words belong to no option.
+    /// How many words do not belong to an option.
     positionals: usize,
     /// After `help`.
     helping: bool,
     /// After `--`.
     rest: bool,
-    /// Which word it is, from 1: it may not be shown.
+    /// The number of the word, from 1, for messages that must not show the word itself.
     at: usize,
 }
 
 impl<'a> Walk<'a> {
     fn command(&self) -> &'a Command {
-        // The root is always there.
+        // The path always has the root.
         self.path[self.path.len() - 1]
     }
 
@@ -117,14 +113,15 @@ impl<'a> Walk<'a> {
         Walked {
             words: self.words,
             path: self.path,
+            given: self.given,
             goal,
         }
     }
 
-    fn fault(&self, kind: ErrorKind, message: String, hint: Option<String>) -> Fault<'a> {
+    fn fault(&self, message: String, hint: Option<String>) -> Fault<'a> {
         Fault {
             path: self.path.clone(),
-            kind,
+            shows_help: false,
             message,
             hint,
         }
@@ -147,12 +144,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A word that is no option: a noun, a verb, or what a command works on.
+    /// A word that is not an option: a noun, a verb, or an argument of a command.
     fn plain(&mut self, word: &OsStr) -> Result<(), Fault<'a>> {
         let command = self.command();
         if command.has_subcommands() && !self.rest {
             let found = match word.to_str() {
-                Some(text) => find(command, text),
+                Some(text) => subcommand(command, text),
                 None => Err(Vec::new()),
             };
             let found = found.map_err(|meant| self.no_command(word, &meant))?;
@@ -166,9 +163,8 @@ impl<'a> Walk<'a> {
         }
         if self.helping || self.positionals == command.get_positionals().count() {
             return Err(self.fault(
-                ErrorKind::UnknownArgument,
                 format!("unexpected argument '...' found as word {}", self.at),
-                Some("a value with spaces is put in quotes".to_owned()),
+                Some("put a value with spaces in quotes".to_owned()),
             ));
         }
         self.positionals += 1;
@@ -198,14 +194,10 @@ impl<'a> Walk<'a> {
                 either(names.iter().map(|name| format!("'{name}'")))
             )
         };
-        self.fault(
-            ErrorKind::InvalidSubcommand,
-            format!("unrecognized subcommand '{shown}'"),
-            Some(hint),
-        )
+        self.fault(format!("unrecognized subcommand '{shown}'"), Some(hint))
     }
 
-    /// The option that a word with a dash is, and the value in it.
+    /// The option that a word with a dash names, and the value in the same word.
     fn option<'w>(&self, word: &'w OsStr) -> Result<(&'a Arg, Option<&'w OsStr>), Fault<'a>> {
         let bytes = word.as_bytes();
         let (name, value) = match bytes.iter().position(|&byte| byte == b'=') {
@@ -216,13 +208,12 @@ impl<'a> Walk<'a> {
         let Some(arg) = option(self.command(), &name) else {
             return Err(self.no_option(&name, value.is_some()));
         };
-        // What `help` is followed by are commands, and how it is to be printed.
+        // `help` is followed by commands, and takes the one option that says how it is printed.
         if self.helping && arg.get_id() != "json" {
             return Err(self.no_option(&name, value.is_some()));
         }
         if value.is_some() && is_short(&name) {
             return Err(self.fault(
-                ErrorKind::UnknownArgument,
                 format!("option '{name}' takes no value in the same word"),
                 Some(apart(arg)),
             ));
@@ -234,55 +225,44 @@ impl<'a> Walk<'a> {
         let command = self.command();
         let dashes = if name.starts_with("--") { "--" } else { "-" };
         let bare = name.trim_start_matches('-');
-        let visible = || {
-            command.get_arguments().filter(|arg| {
-                !arg.is_hide_set() && !needless::does_nothing(&self.path, arg.get_id().as_str())
-            })
-        };
-        let names: Vec<&str> = visible().flat_map(longs).collect();
-        let near = near::nearest(bare, names.iter().copied());
-        // `-psecret`: nobody knows where the value begins.
-        let attached = (dashes == "-")
-            .then(|| bare.chars().next())
-            .flatten()
+        let args: Vec<&Arg> = command
+            .get_arguments()
+            .filter(|arg| !arg.is_hide_set() && !longs(arg).is_empty())
+            .filter(|arg| !needless::does_nothing(&self.path, arg.get_id().as_str()))
+            .collect();
+        let near = near::nearest(bare, args.iter().flat_map(|arg| longs(arg)));
+        let first = bare.chars().next();
+        // As in `-psecret`, where it is not known where the value begins.
+        let attached = first
+            .filter(|_| dashes == "-")
             .and_then(|letter| short(command, letter))
             .filter(|arg| arg.get_action().takes_values());
-        let known = near
-            .iter()
-            .any(|long| near::is_typing_error(bare, long) || is_cut_short(bare, long));
+        let cut = near.iter().any(|long| is_cut_short(bare, long));
+        let known = cut || near.iter().any(|long| near::is_typing_error(bare, long));
         let value = if has_value { "=..." } else { "" };
-        let shown = if bare.chars().count() <= 1 && !has_value {
-            name.to_owned()
-        } else if known && attached.is_none() {
-            format!("{dashes}{bare}{value}")
-        } else if dashes == "--" {
-            format!("--...{value}")
-        } else {
+        let shown = match first {
+            _ if bare.chars().count() <= 1 && !has_value => name.to_owned(),
+            _ if known && attached.is_none() => format!("{dashes}{bare}{value}"),
             // Its first letter may be a short option.
-            match bare.chars().next() {
-                Some(letter) => format!("-{letter}..."),
-                None => "-...".to_owned(),
-            }
+            Some(letter) if dashes == "-" => format!("-{letter}..."),
+            None if dashes == "-" => "-...".to_owned(),
+            _ => format!("--...{value}"),
         };
-        let hint = match (near.is_empty(), attached) {
-            (false, _) => {
-                let cut = near.iter().any(|long| is_cut_short(bare, long));
+        let hint = match (near.as_slice(), attached) {
+            ([], Some(arg)) => apart(arg),
+            ([], None) if args.is_empty() => "it takes no options".to_owned(),
+            ([], None) => {
+                let all: Vec<String> = args.into_iter().map(spelled).collect();
+                format!("its options: {}", all.join(", "))
+            }
+            (near, _) => {
+                let near = either(near.iter().map(|long| format!("'{dashes}{long}'")));
                 let why = if cut {
-                    " options are not cut short"
+                    " options cannot be abbreviated"
                 } else {
                     ""
                 };
-                let near = near.iter().map(|long| format!("'{dashes}{long}'"));
-                format!("did you mean {}?{why}", either(near))
-            }
-            (true, Some(arg)) => apart(arg),
-            (true, None) if names.is_empty() => "it takes no options".to_owned(),
-            (true, None) => {
-                let all: Vec<String> = visible()
-                    .filter(|arg| !longs(arg).is_empty())
-                    .map(spelled)
-                    .collect();
-                format!("its options: {}", all.join(", "))
+                format!("did you mean {near}?{why}")
             }
         };
         let place = match shown.contains("...") {
@@ -290,7 +270,6 @@ impl<'a> Walk<'a> {
             false => String::new(),
         };
         self.fault(
-            ErrorKind::UnknownArgument,
             format!("unexpected argument '{shown}' found{place}"),
             Some(hint),
         )
@@ -299,13 +278,9 @@ impl<'a> Walk<'a> {
     fn without_value(&self, arg: &Arg) -> Fault<'a> {
         let option = spelled(arg);
         let hint = arg.get_long().map(|long| {
-            format!("a value that begins with a dash is written behind '=': '-{long}=VALUE'")
+            format!("write a value that begins with a dash after '=': '-{long}=VALUE'")
         });
-        self.fault(
-            ErrorKind::InvalidValue,
-            format!("option '{option}' needs a value"),
-            hint,
-        )
+        self.fault(format!("option '{option}' needs a value"), hint)
     }
 
     fn finish(self) -> Result<Walked<'a>, Fault<'a>> {
@@ -318,26 +293,25 @@ impl<'a> Walk<'a> {
                 .filter(|&name| name != "help")
                 .collect();
             let name = command.get_bin_name().unwrap_or("slotfs");
-            return Err(self.fault(
-                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
-                format!("'{name}' needs a verb"),
-                Some(format!("one of: {}", verbs.join(", "))),
-            ));
+            let hint = format!("one of: {}", verbs.join(", "));
+            return Err(Fault {
+                shows_help: true,
+                ..self.fault(format!("'{name}' needs a verb"), Some(hint))
+            });
         }
         let refused = |arg: &&&Arg| needless::is_refused(&self.path, arg.get_id().as_str());
         if let Some(arg) = self.given.iter().find(refused) {
             let name = command.get_bin_name().unwrap_or("slotfs");
             return Err(self.fault(
-                ErrorKind::UnknownArgument,
                 format!("option '{}' does nothing for '{name}'", spelled(arg)),
-                Some("leave it out".to_owned()),
+                Some("omit it: this command does not log in".to_owned()),
             ));
         }
         Ok(self.end(Goal::Run))
     }
 }
 
-/// Whether a word is an option, or ought to be.
+/// Whether a word must be an option.
 fn is_dashed(word: &OsStr) -> bool {
     word.len() > 1 && word.as_bytes().starts_with(b"-")
 }
@@ -350,7 +324,7 @@ fn is_cut_short(bare: &str, long: &str) -> bool {
     bare.len() >= 2 && long.starts_with(&bare.to_ascii_lowercase())
 }
 
-/// How an option's value is to be written, where it stands in the same word.
+/// How to write an option's value that was written in the same word.
 fn apart(arg: &Arg) -> String {
     match (arg.get_short(), arg.get_long()) {
         (Some(short), Some(long)) => {
@@ -382,8 +356,8 @@ fn either(names: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// The option of `command` that `name` is exactly, in any case: with one dash or two, by a long name or by its
-/// letter. The letters of two options may differ in case alone, so theirs is looked at first.
+/// The option of `command` that `name` names exactly, in any case: with one dash or two by its long name, or by its
+/// letter. Letters are first compared with their case, because two options may differ in it alone.
 pub(crate) fn option<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
     if is_short(name) {
         return short(command, name.chars().nth(1)?);
@@ -407,16 +381,12 @@ fn short(command: &Command, letter: char) -> Option<&Arg> {
     by(&|short| short == letter).or_else(|| by(&|short| short.eq_ignore_ascii_case(&letter)))
 }
 
-/// The subcommand of that name, or the only one that begins so, in any case.
-pub(crate) fn subcommand<'a>(command: &'a Command, word: &str) -> Option<&'a Command> {
-    find(command, word).ok()
-}
-
-/// The subcommand that `word` names, or those that it may name.
-fn find<'a>(command: &'a Command, word: &str) -> Result<&'a Command, Vec<&'a str>> {
+/// The subcommand that `word` names or abbreviates, in any case; else the names that it may be short for.
+pub(crate) fn subcommand<'a>(
+    command: &'a Command,
+    word: &str,
+) -> Result<&'a Command, Vec<&'a str>> {
     let word = word.to_ascii_lowercase();
-    let names =
-        |inner: &'a Command| std::iter::once(inner.get_name()).chain(inner.get_visible_aliases());
     let mut all = command.get_subcommands();
     if let Some(exact) = all.find(|inner| names(inner).any(|name| name == word)) {
         return Ok(exact);
@@ -437,9 +407,12 @@ fn find<'a>(command: &'a Command, word: &str) -> Result<&'a Command, Vec<&'a str
     }
 }
 
-fn command_names(command: &Command) -> impl Iterator<Item = &str> {
-    command
-        .get_subcommands()
-        .filter(|inner| !inner.is_hide_set())
-        .flat_map(|inner| std::iter::once(inner.get_name()).chain(inner.get_visible_aliases()))
+/// The names of the subcommands.
+pub(crate) fn command_names(command: &Command) -> impl Iterator<Item = &str> {
+    let shown = command.get_subcommands().filter(|it| !it.is_hide_set());
+    shown.flat_map(names)
+}
+
+fn names(command: &Command) -> impl Iterator<Item = &str> {
+    std::iter::once(command.get_name()).chain(command.get_visible_aliases())
 }

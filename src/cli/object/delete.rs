@@ -3,8 +3,8 @@
 use clap::Args;
 use serde_json::json;
 
-use super::super::password::confirm;
-use super::super::{Console, Ended, output};
+use super::each::{Found, Name, destroy_damaged, each, found};
+use crate::cli::{Answer, Console, ForceAndSlot, confirm, or_none};
 use crate::error::{Error, Result};
 use crate::hsm::{self, DamagedRow, Hsm, ObjectFile, Removed};
 use crate::object::partition::Role;
@@ -13,7 +13,7 @@ use crate::object::{Handle, SlotId, show};
 
 /// `object delete`
 #[derive(Args)]
-pub struct Delete {
+pub(crate) struct Delete {
     /// The objects, separated by commas
     #[arg(
         long,
@@ -22,7 +22,7 @@ pub struct Delete {
         required_unless_present = "row"
     )]
     handle: Vec<Handle>,
-    /// Damaged objects by their row in the store, separated by commas: for those that have no handle. They are destroyed at once
+    /// Damaged objects without a handle, by their rows in the store, separated by commas. They are destroyed at once
     #[arg(
         long,
         value_name = "ROW,...",
@@ -30,119 +30,78 @@ pub struct Delete {
         allow_negative_numbers = true
     )]
     row: Vec<i64>,
-    /// Destroy them at once, rather than to keep them in the trash for as long as the slot says
+    /// Destroy them at once; do not keep them in the trash for the slot's retention
     #[arg(long)]
     destroy: bool,
-    /// Do not ask
-    #[arg(short, long)]
-    force: bool,
-    /// The slot [default: the active one]
-    #[arg(short, long)]
-    slot: Option<SlotId>,
+    #[command(flatten)]
+    args: ForceAndSlot,
 }
 
-/// What was named.
-enum Named {
-    Whole(ObjectFile),
-    /// Its row cannot be used: it can be destroyed, and nothing else.
-    Damaged(DamagedRow),
+fn name(it: &Found<ObjectFile>) -> Name {
+    let handle = handle(it);
+    Name {
+        title: match (handle, it) {
+            (None, Err(row)) => format!("The object of row {}", row.id),
+            _ => format!("Handle {}", or_none(handle)),
+        },
+        fact: ("handle", json!(handle)),
+    }
 }
 
-impl Named {
-    /// As lines begin that say what became of it.
-    fn title(&self) -> String {
-        match self {
-            Self::Whole(ObjectFile { handle, .. })
-            | Self::Damaged(DamagedRow {
-                handle: Some(handle),
-                ..
-            }) => format!("Handle {handle}"),
-            Self::Damaged(row) => format!("The object of row {}", row.id),
-        }
-    }
-
-    fn handle(&self) -> Option<Handle> {
-        match self {
-            Self::Whole(object) => Some(object.handle),
-            Self::Damaged(row) => row.handle,
-        }
-    }
+fn handle(it: &Found<ObjectFile>) -> Option<u32> {
+    let handle = match it {
+        Ok(object) => Some(object.handle),
+        Err(row) => row.handle,
+    };
+    handle.map(Handle::get)
 }
 
 impl Delete {
-    pub(super) fn run(mut self, console: &Console<'_>) -> Result<Ended> {
-        let hsm = console.open()?;
-        let slot = console.slot(&hsm, self.slot)?;
-        console.login(&hsm, slot, &[Role::Co])?;
+    pub(super) fn run(mut self, console: &Console<'_>) -> Result<Answer> {
+        let (hsm, slot) = console.partition(self.args.slot, &[Role::Co])?;
         self.handle.sort_unstable();
         self.handle.dedup();
         self.row.sort_unstable();
         self.row.dedup();
-        // All of them are looked at first: a list with a mistake in it destroys nothing, and what is destroyed is
-        // what was asked about, whatever has its handle by then.
-        let mut found = self
+        // All are looked up first. When one does not exist, nothing is done to the others; and the objects that the
+        // question is about are those that are removed, whatever has their handles by then.
+        let handles = self
             .handle
             .iter()
-            .map(|&handle| match hsm.partition(slot).find(handle) {
-                Ok(object) => Ok(Named::Whole(object)),
-                Err(hsm::Error::ObjectDamaged(row)) => Ok(Named::Damaged(row)),
-                Err(error) => Err(error.into()),
-            })
+            .map(|&handle| found(hsm.partition(slot).find(handle)));
+        let rows = self.row.iter().map(|&row| by_row(&hsm, slot, row).map(Err));
+        let all = handles
+            .map(|it| it.map_err(Error::from))
+            .chain(rows)
             .collect::<Result<Vec<_>>>()?;
-        for &row in &self.row {
-            found.push(Named::Damaged(by_row(&hsm, slot, row)?));
-        }
-        if !self.force {
+        if !self.args.force {
             let destroys = self.destroy || hsm.partition(slot).row()?.retention_secs == 0;
-            confirm(&question(&hsm, slot, &found, destroys))?;
+            confirm(&question(&hsm, slot, &all, destroys))?;
         }
-        let (mut trashed, mut destroyed, mut kept) = (Vec::new(), Vec::new(), Vec::new());
-        let mut outcome = Ok(());
-        for it in found {
-            let title = it.title();
-            let handle = it.handle().map(Handle::get);
-            let removed = match &it {
-                Named::Whole(object) => hsm.again_if_changed(|| {
+        let (mut trashed, mut destroyed) = (Vec::new(), Vec::new());
+        let (failed, outcome) = each(console, &all, "deleted", name, |it| {
+            let removed = match it {
+                Ok(object) => hsm.again_if_changed(|| {
                     hsm::wait(|done| hsm.remove_found(object, self.destroy, done))
-                }),
-                Named::Damaged(row) if self.destroy || self.row.contains(&row.id) => hsm
-                    .again_if_changed(|| {
-                        hsm::wait(|done| hsm.partition(slot).destroy_damaged(row.clone(), done))
-                    })
-                    .map(|()| Removed::Destroyed),
-                Named::Damaged(row) => Err(hsm::Error::ObjectDamaged(row.clone())),
+                })?,
+                Err(row) if self.destroy || self.row.contains(&row.id) => {
+                    destroy_damaged(&hsm, slot, row)?;
+                    Removed::Destroyed
+                }
+                Err(row) => return Err(hsm::Error::ObjectDamaged(row.clone()).into()),
             };
-            match removed {
-                Ok(Removed::ToTrash) if console.json() => trashed.push(handle),
-                Ok(Removed::Destroyed) if console.json() => destroyed.push(handle),
-                Ok(Removed::ToTrash) => {
-                    output::print(&format!("{title} is in the trash\n"));
-                }
-                Ok(Removed::Destroyed) => {
-                    output::print(&format!("{title} was destroyed\n"));
-                }
-                // The others go on; the last refusal is how the command ends.
-                Err(error) => {
-                    let error = Error::from(error);
-                    if console.json() {
-                        kept.push(json!({
-                            "handle": handle,
-                            "error": output::error_json(&error),
-                        }));
-                    } else {
-                        output::print(&format!("{title} was not deleted: {error}\n"));
-                    }
-                    outcome = Err(error);
-                }
-            }
-        }
-        let document = json!({
-            "slot": slot.0,
-            "in_trash": trashed,
-            "destroyed": destroyed,
-            "not_deleted": kept,
+            let (became, list) = match removed {
+                Removed::ToTrash => ("is in the trash", &mut trashed),
+                Removed::Destroyed => ("was destroyed", &mut destroyed),
+            };
+            list.push(handle(it));
+            Ok(became.to_owned())
         });
-        output::with_document(console.json(), document, outcome)
+        Ok(Answer::of_slot(slot)
+            .fact("in_trash", trashed)
+            .fact("destroyed", destroyed)
+            .fact("not_deleted", failed)
+            .ending(outcome))
     }
 }
 
@@ -165,35 +124,32 @@ fn by_row(hsm: &Hsm, slot: SlotId, id: i64) -> Result<DamagedRow> {
     }
 }
 
-fn question(hsm: &Hsm, slot: SlotId, found: &[Named], destroys: bool) -> String {
+fn question(hsm: &Hsm, slot: SlotId, all: &[Found<ObjectFile>], destroys: bool) -> String {
     const SHOWN: usize = 8;
-    let mut names = Vec::new();
-    for it in found.iter().take(SHOWN) {
-        names.push(match it {
-            Named::Whole(ObjectFile { id, handle, .. }) => match hsm.open_object(*id) {
-                Ok((_, object)) => format!(
-                    "{handle} ({} '{}')",
-                    class_name(object.class),
-                    show::escape(object.label())
-                ),
-                // One that cannot be opened can be destroyed all the same.
-                Err(_) => format!("{handle} (damaged)"),
-            },
-            Named::Damaged(row) => match row.handle {
-                Some(handle) => format!("{handle} (damaged)"),
-                None => format!("row {} (damaged)", row.id),
-            },
-        });
-    }
-    let more = match found.len().saturating_sub(SHOWN) {
+    let name = |it: &Found<ObjectFile>| match it {
+        Ok(ObjectFile { id, handle, .. }) => match hsm.open_object(*id) {
+            Ok((_, object)) => format!(
+                "{handle} ({} '{}')",
+                class_name(object.class),
+                show::escape(object.label())
+            ),
+            // An object that cannot be opened can be destroyed all the same.
+            Err(_) => format!("{handle} (damaged)"),
+        },
+        Err(row) => match row.handle {
+            Some(handle) => format!("{handle} (damaged)"),
+            None => format!("row {} (damaged)", row.id),
+        },
+    };
+    let names: Vec<String> = all.iter().take(SHOWN).map(name).collect();
+    let names = names.join(", ");
+    let more = match all.len().saturating_sub(SHOWN) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let names = names.join(", ");
-    let what = match destroys {
+    // Damaged rows cannot go to the trash.
+    let what = match destroys || all.iter().all(Result::is_err) {
         true => "be destroyed",
-        // A damaged one cannot go there.
-        false if found.iter().all(|it| matches!(it, Named::Damaged(_))) => "be destroyed",
         false => "go to the trash",
     };
     format!("slot {slot}: {names}{more} would {what}")

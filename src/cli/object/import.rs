@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::super::password::{file_password, read_secret};
-use super::super::{Console, Ended};
-use super::Target;
-use super::made::{AT_ONCE, store};
+use super::NewObject;
+use super::add::{AT_ONCE, add};
+use crate::cli::password::{file_password, read_secret};
+use crate::cli::{Answer, Console};
 use crate::error::{Error, Result};
 use crate::keyfile::import::{self, Imported, LeftOut, MAX_FILE_BYTES, RawType};
 use crate::secret::SecretBytes;
@@ -15,21 +15,21 @@ use crate::shown;
 
 /// `object import`
 #[derive(Args)]
-pub struct Import {
+pub(crate) struct Import {
     /// PEM, DER or OpenSSH: private and public keys, certificates, a PKCS#12 store; with -type any bytes
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
     /// Take the file's bytes as the value of a secret key or data object
     #[arg(long = "type", value_name = "TYPE")]
     raw: Option<Raw>,
-    /// The password of an encrypted file; visible to whoever lists processes [default: asked for]
+    /// The password of an encrypted file; visible to anybody who lists processes [default: asked for]
     #[arg(long, value_name = "STRING", conflicts_with = "filepasswordfile")]
     filepassword: Option<String>,
     /// File with the password of an encrypted file
     #[arg(long, value_name = "PATH")]
     filepasswordfile: Option<PathBuf>,
     #[command(flatten)]
-    target: Target,
+    new_object: NewObject,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -41,8 +41,8 @@ enum Raw {
 
 impl Import {
     /// Runs the command.
-    pub(super) fn run(self, console: &Console<'_>) -> Result<Ended> {
-        let chosen = self.target.chosen()?;
+    pub(super) fn run(self, console: &Console<'_>) -> Result<Answer> {
+        let chosen = self.new_object.chosen()?;
         let file = read_secret(&self.file, MAX_FILE_BYTES as u64)?;
         let raw = self.raw.map(|raw| match raw {
             Raw::Aes => RawType::Aes,
@@ -56,7 +56,7 @@ impl Import {
             }
             _ => None,
         };
-        let naming = self.target.naming();
+        let naming = self.new_object.naming();
         let imported = import::import(&file, raw, &naming, password.as_ref());
         let Imported {
             mut objects,
@@ -69,14 +69,14 @@ impl Import {
             hint: error.hint().map(|hint| for_file(hint, &self.file)),
         })?;
         chosen.apply(&mut objects)?;
-        // What can be imported is stored before the rest is told.
+        // The objects that can be imported are stored before the others are reported.
         let rest = partly(&self.file, &left_out).map(Err);
         let groups: Vec<_> = std::iter::once(Ok(objects)).chain(rest).collect();
-        store(console, &self.target, groups.into_iter(), AT_ONCE)
+        add(console, &self.new_object, groups.into_iter(), AT_ONCE)
     }
 }
 
-/// The error of an import that left something out, and a warning for each.
+/// The error of an import that left something out; logs a warning for each.
 fn partly(file: &Path, left_out: &[LeftOut]) -> Option<Error> {
     let first = left_out.first()?;
     for entry in left_out {
@@ -92,11 +92,11 @@ fn partly(file: &Path, left_out: &[LeftOut]) -> Option<Error> {
     })
 }
 
-/// A hint with the file's name where it says FILE, as a shell takes it. A name that is not text, or moves the cursor,
-/// is left for the reader to fill in.
+/// A hint with the file's name, quoted for a shell, in place of FILE. A name that is not UTF-8 or has control characters
+/// is not filled in.
 fn for_file(hint: &str, file: &Path) -> String {
     match file.to_str() {
-        // Not NEWFILE, which is a name to be chosen.
+        // With the space, so that NEWFILE stays.
         Some(name) if !name.contains(char::is_control) => {
             hint.replace(" FILE", &format!(" {}", for_shell(name)))
         }
@@ -104,7 +104,7 @@ fn for_file(hint: &str, file: &Path) -> String {
     }
 }
 
-/// With backslashes rather than quotes, which the commands of hints stand in.
+/// With backslashes, because hints put commands in quotes.
 fn for_shell(name: &str) -> String {
     let mut word = String::new();
     if name.starts_with('-') {

@@ -5,12 +5,12 @@ use serde_json::Value;
 use crate::object::show;
 
 /// A document over several lines, without a line ending.
-pub fn pretty(document: &Value) -> String {
+pub(crate) fn pretty(document: &Value) -> String {
     escaped(&format!("{document:#}"))
 }
 
 /// A value on one line.
-pub fn compact(value: &Value) -> String {
+pub(crate) fn compact(value: &Value) -> String {
     escaped(&value.to_string())
 }
 

@@ -3,12 +3,18 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
+
+use crate::error::{Error, Result};
+
+/// The names of standard output.
+const NAMES: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
 /// Whether the process was started without a standard output. The runtime opens /dev/null in its place before `main`,
 /// for reading and writing as others do on purpose, so it has to be asked for before that.
@@ -23,11 +29,30 @@ fn look_for_it() {
     CLOSED.store(closed, Ordering::Relaxed);
 }
 
+/// Whether data for the file at `path` is for standard output.
+pub(crate) fn is_stdout(path: &Path) -> bool {
+    NAMES.iter().any(|name| path.as_os_str() == *name)
+}
+
+/// Writes a command's data. It is no error when the reader has had enough.
+///
+/// # Errors
+/// [`Error::File`]
+pub(crate) fn write_data(data: &[u8]) -> Result<()> {
+    match write(data) {
+        Err(source) if source.kind() != io::ErrorKind::BrokenPipe => Err(Error::File {
+            path: "standard output".into(),
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Writes all of it.
 ///
 /// # Errors
 /// What the system says; EBADF when there is no standard output.
-pub fn write(mut bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write(mut bytes: &[u8]) -> io::Result<()> {
     let _alone = WRITER
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -51,7 +76,7 @@ pub fn write(mut bytes: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// What the system says.
-pub fn flush() -> io::Result<()> {
+pub(crate) fn flush() -> io::Result<()> {
     if CLOSED.load(Ordering::Relaxed) {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! `partition clone`: objects of the active slot to another, its session as lunacm's reads (docs/commands.md, "partition clone on a terminal").
+//! `partition clone`: clones objects of the active slot to another, and reports it as lunacm does.
 
 use std::panic::resume_unwind;
 use std::str::FromStr;
@@ -6,29 +6,24 @@ use std::thread;
 
 use clap::Args;
 
-use super::super::password::{ask, confirm, target_password_missing};
-use super::super::{Console, Ended, output};
 use super::clone_report::Report;
+use super::target::{Slots, Target, TargetArgs};
+use crate::cli::{Answer, Console, confirm};
 use crate::credential::Secret;
 use crate::error::{Error, Result};
-use crate::hsm::{Hsm, Selection, SlotError};
+use crate::hsm::{Hsm, Selection};
 use crate::interrupt::Interrupt;
-use crate::object::partition::{Role, SlotKind};
-use crate::object::{Handle, SlotId};
-use crate::secret::SecretBytes;
+use crate::object::Handle;
+use crate::object::partition::Role;
 
 /// `partition clone`
 #[derive(Args)]
-pub struct Clone {
+pub(crate) struct CloneObjects {
     /// One handle, a list with commas, or 0 or all for every object of the active slot
     #[arg(short, long, value_name = "HANDLES")]
     objects: Objects,
-    /// The target's password, its crypto officer's; visible to whoever lists processes [default: a password file, or asked for]
-    #[arg(short, long)]
-    password: Option<String>,
-    /// The target slot
-    #[arg(short, long, value_name = "SLOT_NUMBER")]
-    slot: SlotId,
+    #[command(flatten)]
+    target: TargetArgs,
     /// Do not ask when some objects cannot be cloned or already exist
     #[arg(short, long)]
     force: bool,
@@ -55,85 +50,77 @@ impl FromStr for Objects {
     }
 }
 
-impl Clone {
+impl CloneObjects {
     /// Runs the command.
-    pub fn run(self, console: &Console<'_>) -> Result<Ended> {
+    pub(crate) fn run(mut self, console: &Console<'_>) -> Result<Answer> {
         let hsm = console.open()?;
-        let to = self.slot;
-        let from = source(console, &hsm, to)?;
-        let source = console.secret_for(&hsm, from, &[Role::Co, Role::Cu])?;
-        let secret = target_secret(console, &hsm, to, self.password.as_deref())?;
-
-        let mut report = Report::new(console.json(), from, to);
-        // Each login is a tenth of a second of Argon2: the target's runs beside the source's login. It is counted and
-        // checked when the report says that it logs in.
-        let (source, stretched) = thread::scope(|scope| {
-            let stretched = scope.spawn(|| hsm.partition(to).stretch(Role::Co, &secret));
-            let source = match source {
-                Some((role, secret)) => hsm
-                    .partition(from)
-                    .login(role, &secret)
-                    .map_err(Error::from),
-                None => Ok(()),
-            };
-            let stretched = stretched
-                .join()
-                .unwrap_or_else(|panic| resume_unwind(panic));
-            (source, stretched)
-        });
-        let log_in = || match Target::log_in(&hsm, to, &stretched) {
-            // It has another password since: with that, from the beginning.
-            Err(error) if error.is_changed() => Target::log_in(&hsm, to, &secret),
-            logged_in => logged_in,
-        };
-        let outcome = source.and_then(|()| self.clone(&hsm, from, log_in, &mut report));
-        report.close(outcome)
+        let slots = self.target.slots(console, &hsm)?;
+        let source = console.secret_for(&hsm, slots.from, &[Role::Co, Role::Cu])?;
+        let secret = slots.target_secret(console, &hsm, self.target.password.take())?;
+        let mut report = Report::new(console.json(), slots.from, slots.to);
+        let outcome = self.verify_and_clone(&hsm, slots, source, &secret, &mut report);
+        Ok(report.close(outcome))
     }
 
-    fn clone<'a>(
+    /// Each login takes a tenth of a second of Argon2. The target's runs beside the source's login and the check of the
+    /// objects; its result is checked and counted after the report has said "Logging in".
+    fn verify_and_clone(
         &self,
         hsm: &Hsm,
-        from: SlotId,
-        log_in: impl FnOnce() -> Result<Target<'a>>,
+        slots: Slots,
+        source: Option<(Role, Secret)>,
+        secret: &Secret,
         report: &mut Report,
     ) -> Result<()> {
-        let (can, cannot) = self.verify(hsm, from, report)?;
-        match (can, cannot) {
-            (0, 0) => return Ok(()),
-            (0, _) => {
-                return Err(Error::CloneNotAttempted {
-                    slot: from,
-                    hints: report.hints(),
-                });
+        let Slots { from, to, .. } = slots;
+        thread::scope(|scope| {
+            let stretching = scope.spawn(|| hsm.partition(to).stretch(Role::Co, secret));
+            if let Some((role, secret)) = source {
+                hsm.partition(from).login(role, &secret)?;
             }
-            _ => {}
-        }
-        report.logging_in();
-        let _target = log_in()?;
-        self.clone_verified(hsm, from, (can, cannot), report)
-    }
-
-    /// How many objects can be cloned, and how many cannot.
-    fn verify(&self, hsm: &Hsm, from: SlotId, report: &mut Report) -> Result<(u64, u64)> {
-        report.verifying();
-        let (can, cannot) =
-            hsm.partition(from)
-                .check_cloneable(self.slot, &self.objects.0, |handle, why| {
-                    report.cannot_be_cloned(handle, why);
-                })?;
-        report.verified(can, cannot);
-        Ok((can, cannot))
+            report.step("Verifying that the specified objects can be cloned.");
+            let (can, cannot) =
+                hsm.partition(from)
+                    .check_cloneable(to, &self.objects.0, |handle, why| {
+                        report.cannot_be_cloned(handle, why);
+                    })?;
+            report.step(&match (can, cannot) {
+                (0, 0) => format!("There are no objects on slot {from}."),
+                (_, 0) => "All objects can be cloned.".to_owned(),
+                (0, _) => "None of the objects can be cloned.".to_owned(),
+                _ => format!("{can} of {} objects can be cloned.", can + cannot),
+            });
+            if can == 0 {
+                let hints = report.hints();
+                return match cannot {
+                    0 => Ok(()),
+                    _ => Err(Error::CloneNotAttempted { slot: from, hints }),
+                };
+            }
+            report.step(&format!("Logging in to target slot {to}"));
+            let stretched = stretching
+                .join()
+                .unwrap_or_else(|panic| resume_unwind(panic));
+            let _target = match Target::log_in(hsm, to, &stretched) {
+                // The password was changed after it was stretched for the earlier one.
+                Err(error) if error.is_changed() => Target::log_in(hsm, to, secret),
+                logged_in => logged_in,
+            }?;
+            self.clone_verified(hsm, slots, (can, cannot), report)
+        })
     }
 
     fn clone_verified(
         &self,
         hsm: &Hsm,
-        from: SlotId,
+        Slots { from, to, .. }: Slots,
         (can, cannot): (u64, u64),
         report: &mut Report,
     ) -> Result<()> {
-        let (to, which) = (self.slot, &self.objects.0);
-        report.checking_existing();
+        let which = &self.objects.0;
+        report.step(&format!(
+            "Checking if objects already exist on target slot {to}."
+        ));
         let mut existing = 0;
         hsm.partition(from)
             .check_existing(to, which, |handle, there| {
@@ -141,7 +128,7 @@ impl Clone {
                 report.exists(handle, there);
             })?;
         if cannot + existing > 0 && !self.force {
-            report.asking();
+            report.blank();
             confirm(&match (cannot, existing) {
                 (0, _) => format!("{existing} of the objects already exist on slot {to}"),
                 (_, 0) => format!("{cannot} of the objects cannot be cloned"),
@@ -160,27 +147,26 @@ impl Clone {
             || interrupt.pressed(),
             |some| report.cloned(some),
         );
-        // No handle names these; the list cannot show them either.
+        // A selection by handles does not include objects without one.
         if matches!(which, Selection::All) && !interrupt.pressed() {
             for row in hsm.partition(from).without_handle()? {
                 report.without_handle(&row);
             }
         }
-        let tally = report.tally();
         outcome?;
-        if interrupt.pressed() && tally.total() < total {
+        let there = report.cloned + report.already;
+        if interrupt.pressed() && report.total() < total {
             return Err(Error::Interrupted(format!(
-                "{} of {total} objects are on slot {to}, {} failed, the others were not attempted; the same command goes on with them",
-                tally.cloned + tally.already,
-                tally.failed
+                "{there} of {total} objects are on slot {to}, {} failed, the others were not attempted; the same command continues with them",
+                report.failed
             )));
         }
-        // Of a list, one that nothing was heard of has failed; of all there may be fewer by now.
+        // An object of a list that was not reported has failed; with "all" it was removed meanwhile.
         let of = match which {
             Selection::These(_) => total,
-            Selection::All => tally.total(),
+            Selection::All => report.total(),
         };
-        match of - (tally.cloned + tally.already) {
+        match of - there {
             0 => Ok(()),
             failed => Err(Error::CloneFailed {
                 from,
@@ -189,88 +175,6 @@ impl Clone {
                 of,
                 hints: report.hints(),
             }),
-        }
-    }
-}
-
-/// The slot to clone from to `to`: the active one, and another.
-pub(super) fn source(console: &Console<'_>, hsm: &Hsm, to: SlotId) -> Result<SlotId> {
-    let from = console.slot(hsm, None)?;
-    if from == to {
-        return Err(Error::Usage(format!(
-            "slot {to} is the active slot: give another one as target, or another --active-slot as source"
-        )));
-    }
-    hsm.partition(to).row()?;
-    Ok(from)
-}
-
-/// `-password`, a password file, or the prompt of the original; in a quorum slot its key shares, and none of these.
-pub(super) fn target_secret(
-    console: &Console<'_>,
-    hsm: &Hsm,
-    slot: SlotId,
-    given: Option<&str>,
-) -> Result<Secret> {
-    let kind = hsm.partition(slot).login_kind(Role::Co)?;
-    match (given, kind) {
-        (Some(given), SlotKind::Password) => {
-            return Ok(SecretBytes::from(given.as_bytes()).into());
-        }
-        (Some(_), SlotKind::Quorum) => {
-            return Err(SlotError::OtherAuthentication(kind).at(slot).into());
-        }
-        (None, SlotKind::Quorum) => return console.secret(hsm, slot, Role::Co),
-        (None, SlotKind::Password) => {}
-    }
-    if let Some(on_file) = console.secret_on_file(hsm, slot, Role::Co)? {
-        return Ok(on_file);
-    }
-    target_password_missing(slot, console.json())?;
-    let password = ask("        Enter the password for the target slot: ")?;
-    if !console.json() {
-        output::print("\n");
-    }
-    Ok(SecretBytes::from(password.as_bytes()).into())
-}
-
-/// The target's login: it ends with the command, unless the shell had it before.
-pub(super) struct Target<'a> {
-    hsm: &'a Hsm,
-    slot: SlotId,
-    keep: bool,
-}
-
-impl<'a> Target<'a> {
-    pub(super) fn log_in(hsm: &'a Hsm, slot: SlotId, secret: &Secret) -> Result<Self> {
-        let before = hsm
-            .partition(slot)
-            .session()
-            .ok()
-            .map(|session| session.role());
-        if let Some(role) = before
-            && role != Role::Co
-        {
-            return Err(SlotError::RoleNeeded {
-                role,
-                needed: Role::Co,
-            }
-            .at(slot)
-            .into());
-        }
-        hsm.partition(slot).login(Role::Co, secret)?;
-        Ok(Self {
-            hsm,
-            slot,
-            keep: before.is_some(),
-        })
-    }
-}
-
-impl Drop for Target<'_> {
-    fn drop(&mut self) {
-        if !self.keep {
-            self.hsm.partition(self.slot).logout();
         }
     }
 }

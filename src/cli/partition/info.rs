@@ -1,18 +1,17 @@
-//! `partition showinfo`: what there is to know of a partition without logging in.
+//! `partition showinfo`: what a partition tells without a login.
 
 use serde_json::json;
 
-use super::super::{Console, Ended, output};
 use super::set::Retention;
+use crate::cli::{Answer, Console, SlotArg};
 use crate::error::Result;
 use crate::hsm::{RoleState, SlotRow};
 use crate::object::partition::{Role, SlotKind};
-use crate::object::{SlotId, show};
+use crate::object::show;
 
 /// `partition showinfo`
-pub fn run(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
-    let hsm = console.open_to_look()?;
-    let slot = console.slot(&hsm, slot)?;
+pub(crate) fn show(console: &Console<'_>, slot: SlotArg) -> Result<Answer> {
+    let (hsm, slot) = console.partition_to_read(slot, &[])?;
     let row = hsm.partition(slot).row()?;
     let (objects, bytes) = hsm.partition(slot).usage()?;
     let trashed = hsm.partition(slot).trash_count()?;
@@ -22,79 +21,51 @@ pub fn run(console: &Console<'_>, slot: Option<SlotId>) -> Result<Ended> {
         .partition(slot)
         .session()
         .ok()
-        .map(|session| session.role());
-    if console.json() {
-        output::print_json(&json!({
-            "slot": slot.0,
-            "label": row.label,
-            "serial": row.serial,
-            "kind": row.kind.to_string(),
-            "version": row.version as u8,
-            "created": show::iso_8601(row.created_secs),
-            "logged_in": logged_in.map(|role| role.to_string()),
-            "roles": roles.iter().map(|role| json!({
-                "role": role.role.to_string(),
-                "initialized": role.initialized,
-                "locked": role.locked,
-            })).collect::<Vec<_>>(),
-            "domains": domains,
-            "objects": objects,
-            "bytes": bytes,
-            "capacity_objects": row.capacity_objects,
-            "capacity_bytes": row.capacity_bytes,
-            "trash": trashed,
-            "retention_secs": row.retention_secs,
-            "uid": row.uid,
-            "gid": row.gid,
-        }));
-        return Ok(Ended::WithResult);
-    }
-    let domains: Vec<String> = domains.iter().map(|label| show::escape(label)).collect();
-    let mut rows = vec![
+        .map(|session| session.role().to_string());
+    let escaped: Vec<String> = domains.iter().map(|label| show::escape(label)).collect();
+    let retention = Retention(row.retention_secs);
+    let before = [
         ("Slot Id", slot.to_string()),
         ("Partition Label", show::escape(&row.label)),
         ("Partition Serial Number", row.serial.to_string()),
         ("Authentication", authentication(&row, &roles)),
-        ("Version", row.version.to_string()),
+        ("Version", format!("V{}", row.version)),
         ("Configuration", configuration(&row)),
         ("Initialized", show::iso_8601(row.created_secs)),
     ];
-    rows.extend(roles.iter().map(|role| (title(role), state(role))));
-    rows.extend([
+    let after = [
         (
             "Logged In",
-            logged_in.map_or("nobody".to_owned(), |role| role.to_string()),
+            logged_in.clone().unwrap_or("nobody".to_owned()),
         ),
-        ("Domains", domains.join(", ")),
+        ("Domains", escaped.join(", ")),
         ("Objects", format!("{objects} of {}", row.capacity_objects)),
         (
             "Storage",
             format!("{bytes} of {} bytes", row.capacity_bytes),
         ),
-        (
-            "Trash",
-            format!(
-                "{trashed} objects, kept for {}",
-                Retention(row.retention_secs)
-            ),
-        ),
-    ]);
-    if let Some(uid) = row.uid {
-        rows.push(("Owner On Mounts", uid.to_string()));
-    }
-    if let Some(gid) = row.gid {
-        rows.push(("Group On Mounts", gid.to_string()));
-    }
-    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let text: String = rows
+        ("Trash", format!("{trashed} objects, kept for {retention}")),
+    ];
+    let owners = [("Owner On Mounts", row.uid), ("Group On Mounts", row.gid)];
+    let owners = owners
+        .into_iter()
+        .filter_map(|(name, id)| Some((name, id?.to_string())));
+    let states = roles.iter().map(|role| (title(role), state(role)));
+    let facts: Vec<_> = roles
         .iter()
-        .map(|(name, value)| format!("{name:width$}  {value}\n"))
+        .map(|it| json!({ "role": it.role.to_string(), "initialized": it.initialized, "locked": it.locked }))
         .collect();
-    output::print(&text);
-    Ok(Ended::WithResult)
+    Ok(Answer::new(json!({
+        "slot": slot.0, "label": row.label, "serial": row.serial, "kind": row.kind.to_string(),
+        "version": row.version as u8, "created": show::iso_8601(row.created_secs), "logged_in": logged_in,
+        "roles": facts, "domains": domains, "objects": objects, "bytes": bytes,
+        "capacity_objects": row.capacity_objects, "capacity_bytes": row.capacity_bytes,
+        "trash": trashed, "retention_secs": row.retention_secs, "uid": row.uid, "gid": row.gid,
+    }))
+    .pairs(before.into_iter().chain(states).chain(after).chain(owners)))
 }
 
-/// Such as "quorum, 2 of 3 key shares": of co, whose they are at first for po too.
+/// Such as "quorum, 2 of 3 key shares". These are co's, which po shares with co at first.
 fn authentication(row: &SlotRow, roles: &[RoleState]) -> String {
     let quorum = roles
         .iter()
@@ -107,7 +78,7 @@ fn authentication(row: &SlotRow, roles: &[RoleState]) -> String {
     }
 }
 
-/// lunacm's words for it, as far as they apply.
+/// In lunacm's words, as far as they apply.
 fn configuration(row: &SlotRow) -> String {
     let kind = match row.kind {
         SlotKind::Quorum => "Multifactor Quorum",

@@ -7,11 +7,11 @@ use clap::Args;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::super::guarded::{Keeper, read_guarded};
-use super::super::password::{ask_domain, confirm};
-use super::super::shares::{Issued, ask_line};
-use super::super::{Console, Ended, output};
 use super::set::Retention;
+use crate::cli::guarded::{Keeper, read_guarded};
+use crate::cli::password::ask_domain;
+use crate::cli::shares::{Issued, ask_line};
+use crate::cli::{Answer, Console, confirm, output};
 use crate::credential::{QuorumSecret, Secret};
 use crate::domain::{self, DomainKey};
 use crate::error::{Error, Result};
@@ -29,31 +29,31 @@ const MOST_KEY_FILE_BYTES: u64 = 64 * 1024;
 
 /// `partition init`
 #[derive(Args)]
-pub struct Init {
-    /// The slot [default: the active one, where there is one]
+pub(crate) struct Init {
+    /// The slot [default: the active one, if there is one]
     #[arg(short, long)]
     slot: Option<SlotId>,
-    /// 1 to 32 characters
+    /// The partition's label, 1 to 32 characters
     #[arg(short, long)]
     label: String,
     #[command(flatten)]
     domain: Domain,
-    /// What the domain is called; not secret
+    /// The domain's label; not secret
     #[arg(long, value_name = "LABEL", default_value = FIRST_DOMAIN_LABEL)]
     domainlabel: String,
-    /// The password of po and co alike; visible to whoever lists processes [default: a password file, or asked for]
+    /// The password of po and co; visible to anybody who lists processes [default: a password file, or asked for]
     #[arg(short, long)]
     password: Option<String>,
     /// Log in by M of N key shares instead of a password, 2 <= M <= N <= 16
     #[arg(long, value_name = "M/N", requires = "shares")]
     quorum: Option<Quorum>,
-    /// The folder that the key shares are written to, made if need be
+    /// The folder that the key shares are written to; it is created if necessary
     #[arg(long, value_name = "DIR", requires = "quorum")]
     shares: Option<PathBuf>,
-    /// 0, or 1 for scalable key storage: its objects leave it under its storage master key
+    /// 0, or 1 for scalable key storage: blobs of its objects are sealed under its storage master key
     #[arg(long, value_name = "0|1", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
     version: u8,
-    /// Destroy the partition that is there without asking
+    /// Destroy the partition in the slot without asking
     #[arg(short, long)]
     force: bool,
     /// Owner of the slot's files on a mount
@@ -62,57 +62,54 @@ pub struct Init {
     /// Group of the slot's files on a mount
     #[arg(long)]
     gid: Option<u32>,
-    /// How long removed objects are in the trash, such as 7d, 12h, 15m, 90s; 0 destroys them at once
+    /// How long removed objects stay in the trash, such as 7d, 12h, 15m, 90s; 0 destroys them at once
     #[arg(long, value_name = "TIME", default_value_t = Retention(DEFAULT_RETENTION_SECS))]
     retention: Retention,
-    /// The most objects it may hold
+    /// How many objects it can hold
     #[arg(long, value_name = "OBJECTS", default_value_t = DEFAULT_CAPACITY_OBJECTS)]
     capacity: u64,
 }
 
-/// A cloning domain, asked for when neither says it.
+/// A cloning domain, asked for when no option gives it.
 #[derive(Args)]
 #[group(multiple = false)]
 pub(super) struct Domain {
-    /// Its cloning domain as a string, 1 to 128 characters
+    /// The cloning domain as a string, 1 to 128 characters
     #[arg(short, long, value_name = "STRING")]
     domain: Option<String>,
-    /// Its cloning domain as a key file
+    /// The cloning domain as a key file
     #[arg(long, value_name = "FILE")]
     domainkey: Option<PathBuf>,
 }
 
 impl Init {
     /// Runs the command.
-    pub fn run(self, console: &Console<'_>) -> Result<Ended> {
+    pub(crate) fn run(self, console: &Console<'_>) -> Result<Answer> {
         let slot = console.new_slot(self.slot)?;
-        // All that can be wrong is found before the store is touched.
+        // Mistakes are found before the store is touched.
         crate::hsm::check_label(slot, &self.label)?;
         let serial = crate::hsm::new_serial()?;
-        // The question comes before the new secrets are asked for. A store that is not there is not made for it.
+        // The question comes before the new secrets are asked for. A store that does not exist is not created for it.
         let there = match is_there(&console.store()?) {
             true => Some(console.open_or_create()?),
             false => None,
         };
         let asked_about = match &there {
-            Some(hsm) => {
-                let serial = replaced(hsm, slot, self.force)?;
-                if serial.is_some() && self.force && std::io::stdin().is_terminal() {
-                    output::tell(&format!(
-                        "        The partition in slot {slot} and all its objects will be destroyed.\n"
-                    ));
-                }
-                serial
-            }
+            Some(hsm) => replaced(hsm, slot, self.force)?,
             None => None,
         };
+        if asked_about.is_some() && self.force && std::io::stdin().is_terminal() {
+            output::tell(&format!(
+                "        The partition in slot {slot} and all its objects will be destroyed.\n"
+            ));
+        }
         let (secret, shares) = match (self.quorum, self.password) {
             (Some(_), Some(_)) => {
                 let kind = SlotKind::Quorum;
                 return Err(SlotError::OtherAuthentication(kind).at(slot).into());
             }
             (Some(quorum), None) => {
-                console.no_password_file(slot)?;
+                console.refuse_password_file(slot)?;
                 let (secret, shares) = QuorumSecret::random(quorum, serial)?;
                 (Secret::Quorum(secret), shares)
             }
@@ -132,11 +129,11 @@ impl Init {
         };
         let replaces = match asked_about {
             Some(mark) if !self.force => Some(mark),
-            // None, or made since.
+            // There was none, or one was made meanwhile.
             _ => replaced(&hsm, slot, self.force)?,
         };
         let label = self.label.clone();
-        // Before the partition: one that nobody can log in to is worse than shares of none.
+        // Before the partition: a partition without shares cannot be opened, and shares without a partition do no harm.
         let mut issued = match &self.shares {
             Some(folder) => Some(Issued::write(folder, &shares)?),
             None => None,
@@ -157,34 +154,25 @@ impl Init {
             replaces,
         });
         Issued::settle(&mut issued, made)?;
-        let shares = issued.map(|issued| issued.keep(console.json()));
-        if console.json() {
-            let mut document = json!({ "slot": slot.0, "label": label, "serial": serial });
-            if let Some(shares) = shares {
-                document["shares"] = shares.into();
-            }
-            output::print_json(&document);
-        } else {
-            output::print(&format!(
-                "Slot {slot} is now partition '{}', serial {serial}.\n",
-                show::escape(&label)
-            ));
-        }
-        Ok(Ended::WithResult)
+        let answer = json!({ "slot": slot.0, "label": label, "serial": serial });
+        Ok(Answer::new(answer).shares(issued).text(format!(
+            "Slot {slot} is now partition '{}', serial {serial}.\n",
+            show::escape(&label)
+        )))
     }
 }
 
-/// Whether there is a store that may have partitions.
+/// Whether the store exists and may have partitions.
 fn is_there(store: &Path) -> bool {
     std::fs::metadata(store).is_ok_and(|file| file.len() > 0)
 }
 
-/// The serial of the partition in `slot` that is to be destroyed for the new one: asked about, unless with `force`.
+/// The partition in `slot` that the new one will replace. The user is asked to confirm that, except with `force`.
 ///
 /// # Errors
 /// [`Error::NotConfirmed`], or when the store cannot be read.
 fn replaced(hsm: &Hsm, slot: SlotId, force: bool) -> Result<Option<PartitionMark>> {
-    // A damaged one is replaced too: that is a way out of it.
+    // Damaged partitions can be replaced too: this is a way to get rid of one.
     let replaces = hsm.partition(slot).mark()?;
     if replaces.is_some() && !force {
         let there = match hsm.partition(slot).row() {
@@ -200,10 +188,10 @@ fn replaced(hsm: &Hsm, slot: SlotId, force: bool) -> Result<Option<PartitionMark
 }
 
 impl Domain {
-    /// The domain that is to be called `label`.
+    /// The domain, whose label will be `label`.
     pub(super) fn key(mut self, slot: SlotId, label: &str, kind: SlotKind) -> Result<DomainKey> {
         let usage = |why: &dyn std::fmt::Display| Error::Usage(format!("slot {slot}: {why}"));
-        // A quorum slot's domain is a key file, as the hardware's is a red key; a string is given by its option.
+        // The user is asked for a key file for a quorum slot, as the hardware asks for a red key.
         if kind == SlotKind::Quorum
             && self.domain.is_none()
             && self.domainkey.is_none()
@@ -220,7 +208,7 @@ impl Domain {
             let key = DomainKey::from_pem(file.bytes()).map_err(|why| refused(&why))?;
             if key.is_one_byte() {
                 return Err(refused(
-                    &"the key in it is one byte 32 times, which anybody can guess; 'slotfs domain newkey' makes a good one",
+                    &"its key is one byte repeated 32 times, which anybody can guess; 'slotfs domain newkey' makes a good one",
                 ));
             }
             return Ok(key);
@@ -231,12 +219,12 @@ impl Domain {
         };
         if *string == label {
             return Err(usage(
-                &"a domain's label is not secret, so it must not be the domain string",
+                &"a domain's label is not secret, so it must differ from the domain string",
             ));
         }
         if let Some(bits) = domain::weakness(&string) {
             log::warn!(
-                "the domain string is worth about {bits:.0} bits; whoever guesses it opens every blob ('slotfs domain newstring' prints a strong one)"
+                "the domain string has about {bits:.0} bits of entropy; anybody who guesses it can open every blob ('slotfs domain newstring' prints a strong one)"
             );
         }
         DomainKey::from_string(&string).map_err(|why| usage(&why))

@@ -1,18 +1,19 @@
 //! `partition showpolicies` and `partition changepolicy`
 
+use std::fmt::Display;
+
 use clap::Args;
 use serde_json::json;
 
-use super::super::password::confirm;
-use super::super::{Console, Ended, output};
+use super::removal::{destroyed_objects, objects};
+use crate::cli::{Answer, Console, Rows, SlotArg, confirm};
 use crate::error::{Error, Result};
 use crate::hsm::Policy;
-use crate::object::SlotId;
 use crate::object::partition::{Role, SlotKind};
 
 /// `partition changepolicy`
 #[derive(Args)]
-pub struct Change {
+pub(crate) struct Change {
     /// The policy's number, as 'partition showpolicies' shows it, or several with commas
     #[arg(short, long, value_parser = policy, value_delimiter = ',')]
     policy: Vec<Policy>,
@@ -22,9 +23,8 @@ pub struct Change {
     /// Do not ask before objects are destroyed
     #[arg(short, long)]
     force: bool,
-    /// The slot [default: the active one]
-    #[arg(short, long)]
-    slot: Option<SlotId>,
+    #[command(flatten)]
+    slot: SlotArg,
 }
 
 fn policy(text: &str) -> Result<Policy, String> {
@@ -40,62 +40,40 @@ fn policy(text: &str) -> Result<Policy, String> {
         })
 }
 
-/// `partition showpolicies`: in clear, so nobody needs to be logged in.
-pub fn list(console: &Console<'_>, slot: Option<SlotId>, verbose: bool) -> Result<Ended> {
-    let hsm = console.open_to_look()?;
-    let slot = console.slot(&hsm, slot)?;
+/// `partition showpolicies`. Policies are stored in the clear, so nobody needs to be logged in.
+pub(crate) fn list(console: &Console<'_>, slot: SlotArg, verbose: bool) -> Result<Answer> {
+    let (hsm, slot) = console.partition_to_read(slot, &[])?;
     let row = hsm.partition(slot).row()?;
-    let (policies, kind) = (row.policies, row.kind);
-    let mut capabilities = Vec::new();
-    let mut rows = Vec::new();
-    let mut documents = Vec::new();
-    for policy in Policy::all(kind).iter().copied() {
-        let (value, capability) = (policy.value(policies), policy.capability().value());
-        capabilities.push(vec![
-            policy.number().to_string(),
-            policy.capability_name().to_owned(),
-            capability.to_string(),
-        ]);
-        // As lunacm: a policy without its capability cannot be changed, and is left out.
+    let columns = if verbose { 4 } else { 3 };
+    let mut capabilities = Rows::new(&["Capability", "Description", "Value"]);
+    let mut rows = Rows::new(&["Policy", "Description", "Value", "Destructive"][..columns]);
+    for policy in Policy::all(row.kind).iter().copied() {
+        let (number, name) = (policy.number(), policy.name());
+        let (value, capability) = (policy.value(row.policies), policy.capability().value());
+        let destructive = policy.is_destructive_on();
+        capabilities.add(
+            &[&number, &policy.capability_name(), &capability],
+            json!({
+                "policy": number, "description": name, "capability": capability, "value": value,
+                "destructive_off_to_on": destructive,
+            }),
+        );
+        // Like lunacm, the table leaves out a policy without its capability: it cannot be changed.
         if capability > 0 {
-            let mut row = vec![
-                policy.number().to_string(),
-                policy.name().to_owned(),
-                value.to_string(),
-            ];
-            if verbose {
-                let destructive = match policy.is_destructive_on() {
-                    true => "off to on",
-                    false => "no",
-                };
-                row.push(destructive.to_owned());
-            }
-            rows.push(row);
+            let destructive = if destructive { "off to on" } else { "no" };
+            let cells: [&dyn Display; 4] = [&number, &name, &value, &destructive];
+            rows.cells(&cells[..columns]);
         }
-        documents.push(json!({
-            "policy": policy.number(),
-            "description": policy.name(),
-            "capability": capability,
-            "value": value,
-            "destructive_off_to_on": policy.is_destructive_on(),
-        }));
     }
-    if console.json() {
-        output::print_json(&json!({ "slot": slot.0, "policies": documents }));
-    } else {
-        let heading = ["Capability", "Description", "Value"];
-        output::print(&output::table(&heading, &capabilities));
-        let heading = ["Policy", "Description", "Value", "Destructive"];
-        let heading = if verbose { &heading[..] } else { &heading[..3] };
-        output::print("\n");
-        output::print(&output::table(heading, &rows));
-    }
-    Ok(Ended::WithResult)
+    Ok(Answer::of_slot(slot)
+        .rows("policies", capabilities)
+        .text("\n")
+        .text(rows.table()))
 }
 
 impl Change {
     /// Runs the command.
-    pub fn run(self, console: &Console<'_>) -> Result<Ended> {
+    pub(crate) fn run(self, console: &Console<'_>) -> Result<Answer> {
         if self.policy.len() != self.value.len() {
             return Err(Error::Usage(format!(
                 "{} policies and {} values were given: give one value for each policy",
@@ -104,9 +82,7 @@ impl Change {
             )));
         }
         let changes: Vec<(Policy, u32)> = self.policy.into_iter().zip(self.value).collect();
-        let hsm = console.open()?;
-        let slot = console.slot(&hsm, self.slot)?;
-        console.login(&hsm, slot, &[Role::Po])?;
+        let (hsm, slot) = console.partition(self.slot, &[Role::Po])?;
         let before = hsm.partition(slot).session()?.policies();
         let destructive: Vec<String> = changes
             .iter()
@@ -115,32 +91,21 @@ impl Change {
             .collect();
         if !destructive.is_empty() && !self.force {
             confirm(&format!(
-                "policy {} of slot {slot} goes from off to on, and its objects were promised not to leave: all {} would be destroyed",
+                "turning on policy {} of slot {slot} would destroy all {} because they were promised not to leave it",
                 destructive.join(" and "),
-                super::removal::objects(&hsm, slot)?
+                objects(&hsm, slot)?
             ))?;
         }
-        let destroyed = hsm.partition(slot).change_policies(&changes)?;
-        if console.json() {
-            let mut document = json!({ "slot": slot.0, "destroyed": destroyed });
-            match changes.as_slice() {
-                [(policy, value)] => {
-                    document["policy"] = policy.number().into();
-                    document["value"] = (*value).into();
-                }
-                several => {
-                    document["policies"] = several
-                        .iter()
-                        .map(|(policy, value)| json!({ "policy": policy.number(), "value": value }))
-                        .collect();
-                }
+        let answer = match hsm.partition(slot).change_policies(&changes)? {
+            0 => Answer::of_slot(slot).fact("destroyed", 0),
+            destroyed => destroyed_objects(slot, destroyed),
+        };
+        Ok(match changes.as_slice() {
+            [(policy, value)] => answer.fact("policy", policy.number()).fact("value", *value),
+            several => {
+                let of = |(policy, value): &(Policy, u32)| json!({ "policy": policy.number(), "value": value });
+                answer.fact("policies", several.iter().map(of).collect::<Vec<_>>())
             }
-            output::print_json(&document);
-        } else if destroyed > 0 {
-            output::print(&format!(
-                "        {destroyed} objects on slot {slot} were destroyed.\n"
-            ));
-        }
-        Ok(Ended::WithResult)
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! `partition set`: what of a partition is neither policy, domain nor role.
+//! `partition set`: the settings of a partition that are not policies, domains or roles.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,38 +6,35 @@ use std::str::FromStr;
 use clap::Args;
 use serde_json::json;
 
-use super::super::password::confirm;
-use super::super::{Console, Ended, output};
-use crate::error::Result;
+use crate::cli::{Answer, Console, SlotArg, confirm};
+use crate::error::{Error, Result};
 use crate::hsm::Settings;
-use crate::object::SlotId;
 use crate::object::partition::Role;
 
 /// `partition set`
 #[derive(Args)]
-pub struct Set {
-    /// How long removed objects are in the trash, such as 7d, 12h, 15m, 90s; 0 destroys them at once
+pub(crate) struct Set {
+    /// How long removed objects stay in the trash, such as 7d, 12h, 15m, 90s; 0 destroys them at once
     #[arg(long, value_name = "TIME")]
     retention: Option<Retention>,
-    /// Owner of the slot's files on a mount, or none: who mounts
+    /// Owner of the slot's files on a mount; none is the user who mounts
     #[arg(long, value_name = "UID")]
     uid: Option<Id>,
-    /// Group of the slot's files on a mount, or none: who mounts
+    /// Group of the slot's files on a mount; none is the group of the user who mounts
     #[arg(long, value_name = "GID")]
     gid: Option<Id>,
-    /// Do not ask before what is in the trash is destroyed
+    /// Do not ask before objects in the trash are destroyed
     #[arg(short, long)]
     force: bool,
-    /// The slot [default: the active one]
-    #[arg(short, long)]
-    slot: Option<SlotId>,
+    #[command(flatten)]
+    slot: SlotArg,
 }
 
 /// How long removed objects are kept: a number and s, m, h or d, or 0. At most 100 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention(pub u64);
+pub(crate) struct Retention(pub u64);
 
-/// The longest: more than any key lives, and far from what the arithmetic of times can hold.
+/// The longest: more than any key lives, and far below the largest time that can be computed with.
 const LONGEST_SECS: u64 = 100 * 365 * 24 * 3600;
 const UNITS: [(char, u64); 4] = [('d', 24 * 3600), ('h', 3600), ('m', 60), ('s', 1)];
 
@@ -87,24 +84,22 @@ impl FromStr for Id {
         if text.eq_ignore_ascii_case("none") {
             return Ok(Self(None));
         }
-        // The kernel takes -1 for none.
+        // The largest number is -1 to the kernel, which means none.
         match text.parse() {
             Ok(id) if id < u32::MAX => Ok(Self(Some(id))),
-            _ => Err("not a number of a user or group, and not none".to_owned()),
+            _ => Err("neither the number of a user or group nor none".to_owned()),
         }
     }
 }
 
 impl Set {
-    pub(super) fn run(self, console: &Console<'_>) -> Result<Ended> {
+    pub(super) fn run(self, console: &Console<'_>) -> Result<Answer> {
         if self.retention.is_none() && self.uid.is_none() && self.gid.is_none() {
-            return Err(crate::error::Error::Usage(
-                "say what to set: -retention, -uid or -gid".to_owned(),
+            return Err(Error::Usage(
+                "give what to set: -retention, -uid or -gid".to_owned(),
             ));
         }
-        let hsm = console.open()?;
-        let slot = console.slot(&hsm, self.slot)?;
-        console.login(&hsm, slot, &[Role::Po])?;
+        let (hsm, slot) = console.partition(self.slot, &[Role::Po])?;
         let trashed = hsm.partition(slot).trash_count()?;
         if let Some(Retention(secs)) = self.retention
             && secs < hsm.partition(slot).row()?.retention_secs
@@ -112,7 +107,7 @@ impl Set {
             && !self.force
         {
             confirm(&format!(
-                "slot {slot}: what is in the trash for longer than {} would be destroyed, of {trashed} objects there",
+                "slot {slot}: of {trashed} objects in the trash, those that have been there for longer than {} would be destroyed",
                 Retention(secs)
             ))?;
         }
@@ -121,26 +116,18 @@ impl Set {
             uid: self.uid.map(|id| id.0),
             gid: self.gid.map(|id| id.0),
         })?;
-        // Ours to do where nobody mounts; a daemon would do it soon.
+        // No daemon may run that would do it.
         hsm.empty_expired_trash()?;
-        let retention = Retention(now.retention_secs);
-        if console.json() {
-            output::print_json(&json!({
-                "slot": slot.0,
-                "retention_secs": now.retention_secs,
-                "uid": now.uid,
-                "gid": now.gid,
-            }));
-        } else {
-            let id =
-                |id: Option<u32>| id.map_or_else(|| "who mounts".to_owned(), |id| id.to_string());
-            output::print(&format!(
-                "        Slot {slot} keeps removed objects for {retention}; owner {}, group {}.\n",
-                id(now.uid),
-                id(now.gid)
-            ));
-        }
-        Ok(Ended::WithResult)
+        let id = |id: Option<u32>, of: &str| id.map_or_else(|| of.to_owned(), |id| id.to_string());
+        Ok(Answer::new(json!({
+            "slot": slot.0, "retention_secs": now.retention_secs, "uid": now.uid, "gid": now.gid,
+        }))
+        .line(format_args!(
+            "Slot {slot} keeps removed objects for {}; owner {}, group {}.",
+            Retention(now.retention_secs),
+            id(now.uid, "the mounting user"),
+            id(now.gid, "the mounting user's")
+        )))
     }
 }
 

@@ -317,7 +317,10 @@ fn a_policy_reaches_the_mount() {
     po(&store, 0, "partition changepolicy -policy 4 -value 0").ok();
     mount.announce("policy forbids");
     assert_eq!(errno(fs::read(mount.point.join("0/1"))), libc::EPERM);
-    let out = po(&store, 0, "partition showpolicies --json").ok().json();
+    let out = store
+        .run("partition showpolicies -slot 0 --json")
+        .ok()
+        .json();
     assert_eq!(out["policies"][2]["policy"], 4);
     assert_eq!(out["policies"][2]["value"], 0);
     po(&store, 0, "partition changepolicy -policy 4 -value 1").fails(FAILED);

@@ -50,12 +50,19 @@ fn a_home_that_is_none() {
             );
         }
     }
-    for variable in ["SLOTFS_STORE", "SLOTFS_ACTIVE_SLOT"] {
-        run(store
-            .bare(&["slot", "list"])
-            .env(variable, "")
-            .stdin(Stdio::null()))
-        .fails(USAGE);
+    for (variable, name) in [
+        ("SLOTFS_STORE", "--store"),
+        ("SLOTFS_ACTIVE_SLOT", "--active-slot"),
+    ] {
+        let mut list = store.bare(&["slot", "list"]);
+        let out = run(list.env(variable, "").stdin(Stdio::null())).fails(USAGE);
+        assert!(out.stderr.contains(variable), "{out:?}");
+        assert!(!out.stderr.contains(name), "{out:?}");
+        // Given on the command line, it is the option that is wrong.
+        let mut list = store.bare(&["slot", "list", &format!("{name}=")]);
+        let out = run(list.env(variable, "0").stdin(Stdio::null())).fails(USAGE);
+        assert!(!out.stderr.contains(variable), "{out:?}");
+        assert!(out.stderr.contains(name), "{out:?}");
     }
     assert_eq!(names(&store.path(".")), before);
     // An absolute one of the two is enough.

@@ -220,3 +220,41 @@ fn warnings_are_words() {
     let out = crate::fixture::run(command.env("SLOTFS_LOG", "debug")).ok();
     assert!(out.stderr.contains("warning: "), "{out:?}");
 }
+
+/// A file with a secret that no login uses is refused, and the error says what to do instead.
+#[test]
+fn secrets_that_no_login_uses_are_refused() {
+    let store = one_slot();
+    let before = everything(&store);
+    for (line, instead) in [
+        ("slot list", "omit it"),
+        ("partition showinfo -slot 0", "omit it"),
+        ("role list -slot 0", "omit it"),
+        ("store backup copy.db", "omit it"),
+        ("mount .", "--login 0:co"),
+    ] {
+        let out = store
+            .run(&format!("{line} --password-file 0=pw-0"))
+            .fails(USAGE);
+        assert!(out.stderr.contains(instead), "{line}: {out:?}");
+    }
+    assert_eq!(everything(&store), before);
+}
+
+/// An attribute that is not understood is told by its place, for it may be a part of a value.
+#[test]
+fn attributes_do_not_repeat_values() {
+    let store = one_slot();
+    for wrong in [
+        "s3cret",
+        "application=a,s3cret",
+        "sign=s3cret",
+        "start_date=s3cret",
+        "subject=s3cret",
+        "local=s3cret",
+    ] {
+        let line = format!("object generate -type aes -label k -attribute {wrong}");
+        let out = store.run_in(0, &line).code_is_not(0);
+        assert!(!out.stderr.contains("s3cret"), "{wrong}: {out:?}");
+    }
+}

@@ -191,7 +191,7 @@ fn a_domain_key_of_zeros() {
             let out = store.run_without_terminal(line).fails(USAGE);
             assert!(
                 out.stderr
-                    .contains("zeros.pem: the key in it is one byte 32 times"),
+                    .contains("zeros.pem: its key is one byte repeated 32 times"),
                 "{line}: {out:?}"
             );
         }

@@ -210,11 +210,11 @@ fn a_reset_changes_the_key() {
     let before = contents(&mount.point.join("0"));
     let reset = "--password-file 0:po=pw-0 role resetpw -name co -newpasswordfile new -slot 0";
     let out = store.run_without_terminal(reset).fails(FAILED);
-    assert!(out.stderr.contains("cu's password"), "{out:?}");
+    assert!(out.stderr.contains("cu loses its password"), "{out:?}");
     login(&store, "cu", "cu").ok();
     let out = store.run_without_terminal(&format!("{reset} -force")).ok();
     assert!(
-        out.stdout.contains("cu of slot 0 has no password any more"),
+        out.stdout.contains("cu of slot 0 no longer has a password"),
         "{out:?}"
     );
     assert_eq!(state(&store, "cu"), "not initialized");

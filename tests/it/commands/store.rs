@@ -320,7 +320,7 @@ fn what_was_changed_by_hand_is_named() {
             "UPDATE credentials SET failures = -1 WHERE slot = 0 AND role = 1",
             0,
             None,
-            "cannot be logged in to",
+            "nobody can log in to it",
             None,
         ),
         (

@@ -494,7 +494,7 @@ fn counts_that_belong_to_nothing_are_no_obstacle() {
     );
 }
 
-/// A count of the trash that lies is told where the trash is listed.
+/// A count of the trash that lies is told where the trash is listed, and where all of it is destroyed.
 #[test]
 fn a_trash_count_that_lies_is_told() {
     let store = victim();
@@ -509,7 +509,13 @@ fn a_trash_count_that_lies_is_told() {
             &door(&store, "copy.db", list).fails(4),
             &["slot 0", "trash"],
         );
+        let destroy = "object destroy -trash all -force -slot 0 --password-file 0=pw-0";
+        says(
+            &door(&store, "copy.db", destroy).fails(4),
+            &["slot 0", "trash"],
+        );
         door(&store, "copy.db", "store check -repair").code_is_not(1);
         door(&store, "copy.db", list).ok();
+        door(&store, "copy.db", destroy).ok();
     }
 }

@@ -90,7 +90,7 @@ fn several_policies_at_once() {
     let out = run("-policy 0,4 -value 1,1").fails(FAILED);
     assert!(
         out.stderr
-            .contains("policy 0 and 4 of slot 0 goes from off to on"),
+            .contains("turning on policy 0 and 4 of slot 0 would destroy"),
         "{out:?}"
     );
     let out = store.run("partition showpolicies -slot 0 -verbose").ok();

@@ -352,7 +352,7 @@ fn shares_that_were_issued_again_are_useless() {
         .ok();
     assert!(
         out.stdout
-            .contains("key shares of po and co were issued again, and the slot has a new key"),
+            .contains("New key shares of po and co were issued, and the slot has a new key"),
         "{out:?}"
     );
     for role in ["0", "0:po"] {
@@ -404,7 +404,7 @@ fn roles_with_shares_of_their_own() {
         .run(&format!("role changepw -name co -slot 0 -shares new {all}"))
         .ok();
     assert!(
-        out.stdout.contains("the slot's key is as it was"),
+        out.stdout.contains("the slot's key did not change"),
         "{out:?}"
     );
     log_in(&store, "0:cu", "cu", 2, &[2, 1]).ok();
@@ -413,14 +413,14 @@ fn roles_with_shares_of_their_own() {
     let reset = format!("role resetpw -name co -slot 0 -shares newest {po_now}");
     let out = store.run_without_terminal(&reset).fails(FAILED);
     assert!(
-        out.stderr.contains("takes cu's set of key shares away"),
+        out.stderr.contains("cu loses its set of key shares"),
         "{out:?}"
     );
     assert!(!store.path("newest").exists(), "shares of nothing are left");
     let out = store.run(&format!("{reset} -force")).ok();
     assert!(
         out.stdout
-            .contains("cu of slot 0 has no set of key shares any more"),
+            .contains("cu of slot 0 no longer has a set of key shares"),
         "{out:?}"
     );
     log_in(&store, "0", "newest", 3, &[1, 3]).ok();

@@ -272,7 +272,11 @@ fn a_v0_slot_becomes_v1_and_never_v0_again() {
     write_dir(&store.path("before"), &before);
     let upgrade = "partition upgrade -slot 0 --password-file 0:po=pw-0";
     let out = store.run_without_terminal(upgrade).fails(FAILED);
-    assert!(out.stderr.contains("V1 for ever"), "{out:?}");
+    assert!(
+        out.stderr
+            .contains("would become V1, which cannot be undone"),
+        "{out:?}"
+    );
     assert!(contents(&slot) == before);
     run_in(&store, 0, "partition upgrade -force").fails(USAGE);
     store.run(&format!("{upgrade} -force")).ok();

@@ -238,7 +238,7 @@ fn retention_ends_and_none_destroys_at_once() {
     assert_eq!(trash(&hsm, 0), ["1", "2"]);
     // Shorter: it asks, as what is there would be destroyed sooner than was said.
     let out = set(&hsm.store, "-retention 1s").fails(1);
-    assert!(out.stderr.contains("2 objects there"), "{out:?}");
+    assert!(out.stderr.contains("of 2 objects in the trash"), "{out:?}");
     set(&hsm.store, "-retention 30d").ok();
     assert_eq!(trash(&hsm, 0), ["1", "2"]);
     set(&hsm.store, "-retention 1s -force").ok();
