@@ -29,7 +29,7 @@ pub(crate) fn show(console: &Console<'_>, slot: SlotArg) -> Result<Answer> {
         ("Partition Label", show::escape(&row.label)),
         ("Partition Serial Number", row.serial.to_string()),
         ("Authentication", authentication(&row, &roles)),
-        ("Version", format!("V{}", row.version)),
+        ("Version", row.version.to_string()),
         ("Configuration", configuration(&row)),
         ("Initialized", show::iso_8601(row.created_secs)),
     ];
