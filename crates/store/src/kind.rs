@@ -9,6 +9,9 @@ use super::beside;
 use crate::{Error, Result};
 use slotfs_object::shown;
 
+/// The suffixes of the files that SQLite keeps beside a database, and uses when it opens the database.
+pub(super) const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
 /// Refuses a store that is not a plain file, or that has another kind of file beside it: a link may lead anywhere, and
 /// opening a pipe blocks until its other end is open. A missing file is left to the caller.
 ///
@@ -16,7 +19,7 @@ use slotfs_object::shown;
 /// [`Error::Store`], [`Error::File`].
 pub(crate) fn check(path: &Path) -> Result<()> {
     refuse(path, path, "a store is a file")?;
-    for companion in ["-wal", "-shm", "-journal"] {
+    for companion in COMPANIONS {
         let why = "SQLite keeps a file there";
         refuse(path, &beside(path, companion), why)?;
     }
