@@ -65,7 +65,7 @@ pub struct Store {
     /// Row ids that are reserved and not yet given out.
     reserved: Mutex<Range<i64>>,
     missing: Mutex<Option<Missing>>,
-    // Last: it holds a file that is closed after all connections.
+    // Last: it holds a file that must be closed after all connections.
     identity: Arc<Identity>,
 }
 
@@ -74,7 +74,7 @@ pub struct Store {
 pub enum Access {
     /// Read and write.
     ReadWrite,
-    /// Read only: nothing is written, not even a lock file where the filesystem is read-only.
+    /// Read only. On a read-only filesystem, not even a lock file is written.
     ReadOnly,
 }
 
@@ -90,7 +90,7 @@ enum OpenReader {
 struct Missing {
     slot: SlotId,
     handle: Handle,
-    /// The commits that this process had made.
+    /// How many commits this process had made.
     commits: u64,
     at: Instant,
 }
@@ -222,7 +222,7 @@ impl Store {
         self.created_secs
     }
 
-    /// Whether nothing can be written.
+    /// Whether the store is open for reading only.
     pub fn is_read_only(&self) -> bool {
         self.committer.is_none()
     }
@@ -231,7 +231,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreFault::Lost`], from then on for ever; [`Error::Store`] when they cannot be looked at now.
-    pub fn check_identity(&self) -> Result<()> {
+    pub(crate) fn check_identity(&self) -> Result<()> {
         self.completing(self.identity.check())
     }
 
@@ -261,7 +261,7 @@ impl Store {
         self.identity.not_lost()
     }
 
-    /// Has `tell` called once, when the store is found to be lost.
+    /// Calls `tell` once, when the store is found to be lost.
     pub fn on_loss(&self, tell: impl Fn(&Error) + Send + Sync + 'static) {
         self.identity.on_loss(tell);
     }
@@ -386,14 +386,14 @@ impl Store {
         committer.ok_or_else(|| StoreFault::ReadOnly.at(&self.path))
     }
 
-    /// [`Self::write`], waiting for the answer.
+    /// As [`Self::write`], and waits for the outcome.
     fn write_now<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (sender, receiver) = mpsc::sync_channel(1);
         self.write(work, move |outcome| {
-            // The receiver is waiting below.
+            // The receiver waits below.
             let _ = sender.send(outcome);
         });
         let stopped = |_| Err(Error::failed(&self.path, "the committer stopped"));
