@@ -18,7 +18,7 @@ mod job;
 mod tx;
 mod writer;
 
-use job::{Job, job};
+pub(crate) use job::{Job, job};
 pub(crate) use tx::{Pass, Tx};
 use writer::Writer;
 
@@ -26,6 +26,14 @@ use writer::Writer;
 const MOST_IN_BATCH: usize = 256;
 /// How often the committer's thread tries to empty the log of destroyed rows.
 const ERASE_AGAIN: Duration = Duration::from_secs(1);
+
+/// What a write does in its transaction.
+pub(crate) trait Work<T>: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static {}
+impl<T, F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static> Work<T> for F {}
+
+/// Called once with the outcome of a write: on the caller's thread, or on that of another writer.
+pub trait Reply<T>: FnOnce(Result<T>) + Send + 'static {}
+impl<T, F: FnOnce(Result<T>) + Send + 'static> Reply<T> for F {}
 
 /// Counters since the committer started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,26 +115,19 @@ impl Committer {
         })
     }
 
-    /// Queues `work`; `reply` runs after the commit, on this thread or on that of another caller. The caller holds no
-    /// lock that `work` or `reply` takes. If a write panicked before, `reply` is dropped unanswered.
-    pub(crate) fn submit<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
-        reply: impl FnOnce(Result<T>) + Send + 'static,
-    ) {
-        self.shared.queue().push_back(job(work, reply));
+    /// Queues a write and commits it, unless another thread does; the reply runs after the commit, on this thread or on
+    /// that of another caller. The caller holds no lock that the write or its reply takes. If a write panicked before, the
+    /// reply is dropped unanswered.
+    pub(crate) fn submit(&self, job: Box<dyn Job>) {
+        self.shared.queue().push_back(job);
         if self.shared.write_all() {
             self.wake(Wake::Erase);
         }
     }
 
     /// As [`Self::submit`], but on the committer's thread: for bulk, whose next part the caller prepares meanwhile.
-    pub(crate) fn submit_and_go_on<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
-        reply: impl FnOnce(Result<T>) + Send + 'static,
-    ) {
-        self.shared.queue().push_back(job(work, reply));
+    pub(crate) fn submit_and_go_on(&self, job: Box<dyn Job>) {
+        self.shared.queue().push_back(job);
         self.wake(Wake::Write);
     }
 

@@ -40,7 +40,7 @@ mod wal_index;
 pub use cells::Seen;
 pub use change::{Changed, Objects, Reseal, SlotChange};
 pub use check::{Count, ObjectRow, Part, SlotParts};
-pub use committer::CommitStats;
+pub use committer::{CommitStats, Reply};
 pub use credentials::CredentialRow;
 pub use damaged::{DamagedRow, Read};
 pub use error::{Error, Result, SlotFault, StoreFault};
@@ -49,7 +49,7 @@ pub use slots::{
     DomainRow, KeyRows, ListedSlot, NewSlot, PartitionMark, SlotRow, SlotVersion, SmkRow,
 };
 
-use committer::{Committer, SlotCommits, Tx};
+use committer::{Committer, SlotCommits, Work, job};
 use fault::sql;
 use identity::{Before, Identity};
 
@@ -358,25 +358,17 @@ impl Store {
 
     /// Commits `work`; `reply` is called with the outcome once that is durable, or with the error: on this thread, or on
     /// the thread of another writer. The caller holds no lock that `work` or `reply` takes.
-    fn write<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
-        reply: impl FnOnce(Result<T>) + Send + 'static,
-    ) {
+    fn write<T: Send + 'static>(&self, work: impl Work<T>, reply: impl Reply<T>) {
         match self.committer() {
-            Ok(committer) => committer.submit(work, reply),
+            Ok(committer) => committer.submit(job(work, reply)),
             Err(error) => reply(Err(error)),
         }
     }
 
     /// As [`Self::write`], on the committer's own thread.
-    fn write_and_go_on<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
-        reply: impl FnOnce(Result<T>) + Send + 'static,
-    ) {
+    fn write_and_go_on<T: Send + 'static>(&self, work: impl Work<T>, reply: impl Reply<T>) {
         match self.committer() {
-            Ok(committer) => committer.submit_and_go_on(work, reply),
+            Ok(committer) => committer.submit_and_go_on(job(work, reply)),
             Err(error) => reply(Err(error)),
         }
     }
@@ -387,10 +379,7 @@ impl Store {
     }
 
     /// As [`Self::write`], and waits for the outcome.
-    fn write_now<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
+    fn write_now<T: Send + 'static>(&self, work: impl Work<T>) -> Result<T> {
         let (sender, receiver) = mpsc::sync_channel(1);
         self.write(work, move |outcome| {
             // The receiver waits below.

@@ -1,9 +1,9 @@
 //! One write, from being queued to being answered.
 
-use super::Tx;
+use super::{Reply, Tx, Work};
 use crate::Result;
 
-pub(super) trait Job: Send {
+pub(crate) trait Job: Send {
     /// Does the work; whether to keep it.
     fn run(&mut self, tx: &mut Tx<'_>) -> bool;
     /// Replies with the work's own outcome, or with the error of the transaction around it.
@@ -11,10 +11,7 @@ pub(super) trait Job: Send {
 }
 
 /// `work` with the `reply` that its caller waits for.
-pub(super) fn job<T: Send + 'static>(
-    work: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
-    reply: impl FnOnce(Result<T>) + Send + 'static,
-) -> Box<dyn Job> {
+pub(crate) fn job<T: Send + 'static>(work: impl Work<T>, reply: impl Reply<T>) -> Box<dyn Job> {
     Box::new(Write {
         work: Some(work),
         outcome: None,

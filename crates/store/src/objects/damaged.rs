@@ -8,7 +8,7 @@ use super::write::check_version;
 use super::{Entry, SEALED_COLUMNS, sealed_entry};
 use crate::committer::Tx;
 use crate::slots::{mark, signed, usage_row};
-use crate::{DamagedRow, Error, Read, Result, SlotFault, SlotVersion, Store, query};
+use crate::{DamagedRow, Error, Read, Reply, Result, SlotFault, SlotVersion, Store, query};
 
 impl Store {
     /// The damaged object in row `id`, among the objects or in the trash.
@@ -31,12 +31,7 @@ impl Store {
     /// Destroys a damaged object, if its row is as it was found.
     ///
     /// Replies [`Error::Gone`] when it is not.
-    pub fn destroy_damaged(
-        &self,
-        found: DamagedRow,
-        slot: SlotVersion,
-        reply: impl FnOnce(Result<()>) + Send + 'static,
-    ) {
+    pub fn destroy_damaged(&self, found: DamagedRow, slot: SlotVersion, reply: impl Reply<()>) {
         self.write(move |tx| destroy(tx, &found, slot), reply);
     }
 }

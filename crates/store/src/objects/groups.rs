@@ -4,7 +4,7 @@ use super::room::Room;
 use super::write::{check_version, store_verified};
 use super::{Put, Stored};
 use crate::committer::Tx;
-use crate::{Result, Store};
+use crate::{Reply, Result, Store};
 
 impl Store {
     /// Stores groups of objects for one slot, in one transaction, on the committer's own thread: the caller prepares the
@@ -12,11 +12,7 @@ impl Store {
     ///
     /// Replies one outcome for each group, in their order: where each of its objects is, or the first error; or the
     /// error that failed all of them.
-    pub fn put_groups(
-        &self,
-        groups: Vec<Vec<Put>>,
-        reply: impl FnOnce(Result<Vec<Result<Vec<Stored>>>>) + Send + 'static,
-    ) {
+    pub fn put_groups(&self, groups: Vec<Vec<Put>>, reply: impl Reply<Vec<Result<Vec<Stored>>>>) {
         self.write_and_go_on(move |tx| store_groups(tx, groups), reply);
     }
 }

@@ -9,7 +9,7 @@ use super::{Entry, Place, Put, SEALED_COLUMNS, Stored, entry, sealed_entry, whol
 use crate::cells::{self, Seen};
 use crate::committer::Tx;
 use crate::slots::signed;
-use crate::{DamagedRow, Error, Read, Result, SlotFault, SlotVersion, Store};
+use crate::{DamagedRow, Error, Read, Reply, Result, SlotFault, SlotVersion, Store};
 use slotfs_object::sealed::SealedRow;
 use slotfs_object::{Handle, SlotId, now_secs};
 
@@ -133,13 +133,7 @@ impl Store {
     /// same object again and again does not fill the trash.
     ///
     /// Replies [`Error::Gone`] when the object is not there any more, [`SlotFault::TrashFull`].
-    pub fn trash(
-        &self,
-        it: Entry,
-        slot: SlotVersion,
-        alike: Alike,
-        reply: impl FnOnce(Result<()>) + Send + 'static,
-    ) {
+    pub fn trash(&self, it: Entry, slot: SlotVersion, alike: Alike, reply: impl Reply<()>) {
         let work = move |tx: &mut Tx<'_>| {
             check_version(tx, slot)?;
             check_unmoved(tx, it)?;
@@ -153,24 +147,14 @@ impl Store {
     ///
     /// Replies [`SlotFault::HandleTaken`], [`SlotFault::Full`], [`Error::Gone`]. When the slot holds its identity
     /// already, replies as [`Self::put`]: with the same content, the object only leaves the trash.
-    pub fn restore(
-        &self,
-        it: Trashed,
-        put: Put,
-        reply: impl FnOnce(Result<Stored>) + Send + 'static,
-    ) {
+    pub fn restore(&self, it: Trashed, put: Put, reply: impl Reply<Stored>) {
         self.write(move |tx| restore(tx, it, put), reply);
     }
 
     /// Destroys an object in the trash.
     ///
     /// Replies [`Error::Gone`] when it is not there any more.
-    pub fn destroy_trashed(
-        &self,
-        it: Trashed,
-        slot: SlotVersion,
-        reply: impl FnOnce(Result<()>) + Send + 'static,
-    ) {
+    pub fn destroy_trashed(&self, it: Trashed, slot: SlotVersion, reply: impl Reply<()>) {
         let work = move |tx: &mut Tx<'_>| {
             check_version(tx, slot)?;
             check_there(tx, it)?;

@@ -11,7 +11,7 @@ use super::{
 use crate::cells::{self, Seen};
 use crate::committer::Tx;
 use crate::slots::signed;
-use crate::{Error, Result, SlotFault, SlotVersion, Store, lock};
+use crate::{Error, Reply, Result, SlotFault, SlotVersion, Store, lock};
 use slotfs_object::sealed::SealedRow;
 use slotfs_object::{Handle, Ouid, SlotId, now_secs};
 
@@ -22,7 +22,7 @@ impl Store {
     /// Stores an object; `reply` runs when it is durable, on this thread or another.
     ///
     /// Replies [`SlotFault::IdentityClash`], [`SlotFault::Full`], [`SlotFault::Replaced`], or the disk's error.
-    pub fn put(&self, put: Put, reply: impl FnOnce(Result<Stored>) + Send + 'static) {
+    pub fn put(&self, put: Put, reply: impl Reply<Stored>) {
         self.write(move |tx| store_object(tx, put), reply);
     }
 
@@ -34,7 +34,7 @@ impl Store {
         &self,
         puts: Vec<Put>,
         source: SlotVersion,
-        reply: impl FnOnce(Result<Vec<Result<Stored>>>) + Send + 'static,
+        reply: impl Reply<Vec<Result<Stored>>>,
     ) {
         self.write_and_go_on(
             move |tx| {
@@ -48,11 +48,7 @@ impl Store {
     /// The same, but all of them or none.
     ///
     /// Replies where each is, or the first error.
-    pub fn put_all(
-        &self,
-        puts: Vec<Put>,
-        reply: impl FnOnce(Result<Vec<Stored>>) + Send + 'static,
-    ) {
+    pub fn put_all(&self, puts: Vec<Put>, reply: impl Reply<Vec<Stored>>) {
         let work = move |tx: &mut Tx<'_>| store_objects(tx, puts)?.into_iter().collect();
         self.write(work, reply);
     }
@@ -77,7 +73,7 @@ impl Store {
     /// remembers for the old name must not come to mean another slot.
     ///
     /// Replies as [`Self::put`], and [`SlotFault::HandleTaken`] when another object has the handle.
-    pub fn move_object(&self, it: Move, reply: impl FnOnce(Result<Stored>) + Send + 'static) {
+    pub fn move_object(&self, it: Move, reply: impl Reply<Stored>) {
         self.write(move |tx| move_object(tx, it), reply);
     }
 
@@ -90,7 +86,7 @@ impl Store {
         slot: SlotVersion,
         to: Handle,
         seal: Seal,
-        reply: impl FnOnce(Result<()>) + Send + 'static,
+        reply: impl Reply<()>,
     ) {
         self.write(move |tx| renumber(tx, from, slot, to, seal), reply);
     }
@@ -98,12 +94,7 @@ impl Store {
     /// Destroys an object.
     ///
     /// Replies [`Error::Gone`] when it is not there any more.
-    pub fn destroy(
-        &self,
-        it: Entry,
-        slot: SlotVersion,
-        reply: impl FnOnce(Result<()>) + Send + 'static,
-    ) {
+    pub fn destroy(&self, it: Entry, slot: SlotVersion, reply: impl Reply<()>) {
         self.write(move |tx| destroy(tx, it, slot), reply);
     }
 }
