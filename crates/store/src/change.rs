@@ -12,7 +12,7 @@ use crate::{Error, Result, SlotFault};
 use slotfs_object::SlotId;
 use slotfs_object::sealed::SealedRow;
 
-/// Rows that are read at once to be resealed: memory stays flat.
+/// Rows that are read together for resealing: memory use stays flat.
 const AT_ONCE: usize = 256;
 
 /// Seals a row under the new key; `None` when the row does not open.
@@ -119,7 +119,7 @@ fn change_slot(tx: &mut Tx<'_>, change: SlotChange) -> Result<Changed> {
             changed.damaged = reseal_all(tx, slot, reseal)?;
             if changed.damaged > 0 && !leave_damaged {
                 return Err(Error::Damaged(format!(
-                    "slot {slot}: {} of its objects do not open, and could never again under another key",
+                    "slot {slot}: {} of its objects do not open, and with a new key they never would",
                     changed.damaged
                 )));
             }

@@ -52,7 +52,7 @@ pub(crate) struct SlotCommits {
     own: u64,
 }
 
-/// Commits writes. A thread that submits a write while nobody is writing commits, itself, for all that wait: to wake
+/// Commits writes. While no thread is writing, a thread that submits a write commits all waiting writes itself: to wake
 /// another thread would cost as much as the commit's own work.
 pub(crate) struct Committer {
     shared: Arc<Shared>,

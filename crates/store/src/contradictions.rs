@@ -75,7 +75,7 @@ fn sequence(connection: &Connection) -> rusqlite::Result<Found> {
         _ if known > 1 => format!("there are {known} counters of row ids (sqlite_sequence)"),
         _ => return Ok(Vec::new()),
     };
-    let what = format!("{what}; the next write puts it right");
+    let what = format!("{what}; the next write corrects it");
     Ok(vec![of_store(what)])
 }
 

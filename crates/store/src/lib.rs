@@ -405,7 +405,7 @@ impl OpenReader {
     }
 }
 
-/// Locks a mutex. A panic while it was held leaves no invariant of ours broken.
+/// Locks a mutex, also after a panic: no panic leaves a half-done change behind these mutexes.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -67,7 +67,7 @@ pub struct Place {
     pub ouid: Ouid,
     /// Bytes of the payload. It is in clear, so it is bound: a changed value would cut copies short.
     pub payload_bytes: u32,
-    /// The object's own time, likewise.
+    /// The object's own time, bound for the same reason.
     pub created_secs: u64,
 }
 

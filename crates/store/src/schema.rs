@@ -293,7 +293,7 @@ fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i32> {
 fn migrate(path: &Path, connection: &Connection, from: i32) -> Result<()> {
     let copy = super::backup::copy_before_migration(path, connection, from)?;
     log::warn!(
-        "{}: its schema goes from version {from} to {VERSION}; a copy as it was is {}: delete that copy once you have checked the upgrade; it keeps objects that you destroy later",
+        "{}: its schema is upgraded from version {from} to {VERSION}; a copy of the old store is {}: delete that copy once you have checked the upgrade; it keeps objects that you destroy later",
         shown::path(path),
         shown::path(&copy)
     );

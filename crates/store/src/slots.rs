@@ -240,4 +240,4 @@ impl Store {
 
 /// The message when a slot's row of `usage` is missing.
 pub(super) const NOT_COUNTED: &str =
-    "the count of its objects is missing; 'slotfs store check -repair' counts anew";
+    "the count of its objects is missing; 'slotfs store check -repair' recounts";

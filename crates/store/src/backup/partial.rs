@@ -76,7 +76,7 @@ impl Drop for Partial {
             && let Err(error) = fs::remove_file(&self.path)
         {
             log::warn!(
-                "{} is left over, remove it: {error}",
+                "{} could not be removed, remove it by hand: {error}",
                 shown::path(&self.path)
             );
         }

@@ -74,7 +74,7 @@ fn credentials(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<Pa
             let name = match (role, number) {
                 (Some(role), _) => format!("the credential of {role}"),
                 (None, Some(number)) => {
-                    faults.push(format!("a credential is of role {number}, which there is not"));
+                    faults.push(format!("a credential has the unknown role {number}"));
                     "that credential".to_owned()
                 }
                 (None, None) => "that credential".to_owned(),
@@ -126,7 +126,7 @@ fn domains(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<Part>>
         let kind = noted(&mut faults, "a domain", cells::number::<i64>(row, 1));
         let known = [DomainKind::String, DomainKind::KeyFile].map(|kind| kind as i64);
         if let Some(kind) = kind.filter(|kind| !known.contains(kind)) {
-            faults.push(format!("a domain is of kind {kind}, which there is not"));
+            faults.push(format!("a domain has the unknown kind {kind}"));
         }
         let label = noted(&mut faults, "a domain", cells::text(row, 2));
         if label.is_some_and(|label| label.is_empty()) {

@@ -100,7 +100,7 @@ impl Writer {
         if !self.spares_slots {
             counters.slot_commits.fetch_add(1, Ordering::Release);
         }
-        // An object that is committed to a file that nobody finds any more is not stored.
+        // A commit to a file that is no longer at the path stores nothing.
         self.identity.check()?;
         if !self.erases {
             // Only the batch that destroys something waits; later ones just try.
@@ -226,7 +226,7 @@ impl Writer {
             if Instant::now() >= deadline {
                 if !self.erase_told {
                     log::warn!(
-                        "destroyed objects are still in {}-wal ({why}); tried again until they are not",
+                        "destroyed objects are still in {}-wal ({why}); retried until it is empty",
                         shown::path(&self.path)
                     );
                     self.erase_told = true;
@@ -237,8 +237,8 @@ impl Writer {
         }
     }
 
-    /// Writes the log of a lost store to its file, and empties the log. It does so at once, as a process that is killed
-    /// cannot; SQLite would play a log that is left into a backup that was put in the store's place.
+    /// Writes the log of a lost store to its file, and empties the log. This cannot wait until the process ends, which may
+    /// be killed: SQLite would play a remaining log into a backup that replaced the store.
     pub(super) fn complete(&mut self) {
         if self.completed {
             return;
@@ -256,7 +256,7 @@ impl Writer {
             Err(error) => {
                 self.completed = true;
                 log::warn!(
-                    "{store}: remove {store}-wal, it belongs to the store that was written over: {error}"
+                    "{store}: remove {store}-wal; it belongs to the store that was written over and could not be renamed: {error}"
                 );
             }
         }
@@ -267,13 +267,13 @@ impl Writer {
             Ok(0) => {
                 self.completed = true;
                 if let Err(error) = self.identity.sync_log() {
-                    log::warn!("{store}-wal is not synced: {error}");
+                    log::warn!("{store}-wal could not be synced: {error}");
                 }
             }
             Ok(_) => {}
             Err(error) => {
                 self.completed = true;
-                log::warn!("the old {store}-wal is not empty: {error}");
+                log::warn!("the old {store}-wal could not be emptied: {error}");
             }
         }
     }

@@ -30,7 +30,7 @@ fn recount(tx: &mut Tx<'_>, slot: SlotId) -> Result<bool> {
         let listed = count(&format!("INDEXED BY {index}"))?;
         if listed != there {
             return Err(Error::Damaged(format!(
-                "slot {slot} has {there} objects, but {listed} are in the index {index}; its count was left as it is"
+                "slot {slot} has {there} objects, but {listed} are in the index {index}; its count was not changed"
             )));
         }
     }

@@ -44,7 +44,7 @@ pub(super) fn next_row(tx: &mut Tx<'_>) -> Result<NextRow> {
         None if known == 0 && highest == 0 => set(tx, 0)?,
         _ => {
             log::warn!(
-                "{}: the counter of row ids was damaged; it goes on at {highest}, the highest row there is",
+                "{}: the counter of row ids was damaged; it continues from {highest}, the highest row id",
                 shown::path(tx.path)
             );
             set(tx, highest)?

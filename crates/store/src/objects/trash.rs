@@ -112,7 +112,7 @@ impl Store {
         let counted = self.row(text, [slot.0], |row| cells::number(row, 0))?;
         counted.unwrap_or(Ok(0)).map_err(|what| {
             let what = format!(
-                "the count of its trash is wrong: {what}; 'slotfs store check -repair' recounts"
+                "the count of its trash is damaged: {what}; 'slotfs store check -repair' recounts"
             );
             SlotFault::Damaged(what).at(slot)
         })
@@ -218,7 +218,7 @@ fn room(tx: &Tx<'_>, slot: SlotId) -> Result<u64> {
             Ok(capacity.max(LEAST_ROOM).saturating_sub(there))
         },
     )?;
-    let missing = "the count of its trash is missing; 'slotfs store check -repair' counts anew";
+    let missing = "the count of its trash is missing; 'slotfs store check -repair' recounts";
     room.unwrap_or_else(|| Err(missing.into()))
         .map_err(SlotFault::damaged(slot))
 }

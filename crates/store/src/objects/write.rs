@@ -270,7 +270,7 @@ fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle, room: &mut Room) -> Result<
             ])
     })?;
     if inserted != id {
-        let what = format!("row {inserted} was given where {id} was due");
+        let what = format!("SQLite gave row id {inserted} instead of {id}");
         return Err(Error::Damaged(what));
     }
     room.took(id, handle, put.payload_bytes);

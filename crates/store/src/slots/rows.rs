@@ -47,7 +47,7 @@ pub(crate) fn usage_row(row: &Row<'_>) -> Seen<(u64, u64)> {
     let counted = || -> Seen<(u64, u64)> { Ok((cells::number(row, 0)?, cells::number(row, 1)?)) };
     counted().map_err(|what| {
         format!(
-            "the count of its objects is damaged: {what}; 'slotfs store check -repair' counts anew"
+            "the count of its objects is damaged: {what}; 'slotfs store check -repair' recounts"
         )
     })
 }
