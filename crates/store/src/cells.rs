@@ -76,7 +76,7 @@ pub(super) fn known<T>(row: &Row<'_>, column: usize, from: impl Fn(u8) -> Option
     let number: u8 = number(row, column)?;
     from(number).ok_or_else(|| {
         let name = name(row, column);
-        format!("its {name} is {number}, which this build does not know")
+        format!("its {name} {number} is not known to this build")
     })
 }
 
