@@ -66,43 +66,44 @@ fn credentials(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<Pa
              FROM credentials LEFT JOIN quorums ON quorums.credential = credentials.id
              WHERE credentials.slot = ?1 ORDER BY role";
     query::rows(connection, text, [slot.0], |row| {
-            let mut faults = Vec::new();
-            let number = noted(&mut faults, "a credential", cells::number::<i64>(row, 1));
-            let role = number
-                .and_then(|number| u8::try_from(number).ok())
-                .and_then(Role::from_number);
-            let name = match (role, number) {
-                (Some(role), _) => format!("the credential of {role}"),
-                (None, Some(number)) => {
-                    faults.push(format!("a credential has the unknown role {number}"));
-                    "that credential".to_owned()
-                }
-                (None, None) => "that credential".to_owned(),
-            };
-            let mut cost = |column| noted(&mut faults, &name, cells::number::<i64>(row, column));
-            let cost = (cost(2), cost(3), cost(4));
-            let quorum: bool = row.get(9)?;
-            if let (Some(memory), Some(passes), Some(lanes)) = cost {
-                if quorum && (memory, passes, lanes) != (0, 0, 0) {
-                    faults.push(format!("{name} asks for key shares and for an Argon2 cost"));
-                } else if !quorum && !is_sane((memory, passes, lanes)) {
-                    faults.push(format!(
-                        "{name} asks for an Argon2 cost that is not accepted: {memory} KiB, {passes} passes, {lanes} lanes"
-                    ));
-                }
+        let mut faults = Vec::new();
+        let number = noted(&mut faults, "a credential", cells::number::<i64>(row, 1));
+        let role = number
+            .and_then(|number| u8::try_from(number).ok())
+            .and_then(Role::from_number);
+        let name = match (role, number) {
+            (Some(role), _) => format!("the credential of {role}"),
+            (None, Some(number)) => {
+                faults.push(format!("a credential has the unknown role {number}"));
+                "that credential".to_owned()
             }
-            for (column, what, bytes) in [
-                (5, "salt", SALT_BYTES),
-                (6, "commitment", COMMITMENT_BYTES),
-                (7, "wrapped key", WRAPPED_BYTES),
-            ] {
-                sized(&mut faults, &name, what, cells::bytes(row, column), bytes);
+            (None, None) => "that credential".to_owned(),
+        };
+        let mut cost = |column| noted(&mut faults, &name, cells::number::<i64>(row, column));
+        let cost = (cost(2), cost(3), cost(4));
+        let quorum: bool = row.get(9)?;
+        if let (Some(memory), Some(passes), Some(lanes)) = cost {
+            if quorum && (memory, passes, lanes) != (0, 0, 0) {
+                faults.push(format!("{name} asks for key shares and for an Argon2 cost"));
+            } else if !quorum && !is_sane((memory, passes, lanes)) {
+                let cost = format!("{memory} KiB, {passes} passes, {lanes} lanes");
+                faults.push(format!(
+                    "{name} asks for an Argon2 cost that is not accepted: {cost}"
+                ));
             }
-            let failures = noted(&mut faults, &name, cells::number::<i64>(row, 8));
-            if let Some(failures) = failures.filter(|it| u32::try_from(*it).is_err()) {
-                faults.push(format!("{name} has {failures} failed logins"));
-            }
-            Ok(part(row, faults))
+        }
+        for (column, what, bytes) in [
+            (5, "salt", SALT_BYTES),
+            (6, "commitment", COMMITMENT_BYTES),
+            (7, "wrapped key", WRAPPED_BYTES),
+        ] {
+            sized(&mut faults, &name, what, cells::bytes(row, column), bytes);
+        }
+        let failures = noted(&mut faults, &name, cells::number::<i64>(row, 8));
+        if let Some(failures) = failures.filter(|it| u32::try_from(*it).is_err()) {
+            faults.push(format!("{name} has {failures} failed logins"));
+        }
+        Ok(part(row, faults))
     })
     .flatten()
 }
