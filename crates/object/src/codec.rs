@@ -1,7 +1,6 @@
 //! The payload's encoding, P of docs/format.md, "The payload": the one file that uses `bincode`.
 //!
-//! `bincode` is neither canonical nor safe by itself, so decoding here takes only what encoding would
-//! have written: every length is checked against the bytes that are left before anything is allocated,
+//! `bincode` is neither canonical nor safe by itself, so decoding here accepts only the output of encoding: every length is checked against the bytes that are left before anything is allocated,
 //! attributes must ascend, all input must be used, and the result is encoded again and compared.
 //!
 //! P, in order (integers other than `u8` in bincode's variable-length form, little-endian):
@@ -47,14 +46,14 @@ fn config() -> Configuration<LittleEndian, Varint, Limit<MEMORY_LIMIT_BYTES>> {
     bincode::config::standard().with_limit::<MEMORY_LIMIT_BYTES>()
 }
 
-/// Why bytes are not a payload. Holds nothing of them but a version.
+/// Why bytes are not a payload. Holds no content except a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PayloadFault {
     /// A version this build does not know.
     Version(u8),
-    /// Cut short, over-long, or not of this form at all.
+    /// Too short, too long, or malformed.
     Malformed,
-    /// Decodes, but is not what encoding would have written.
+    /// It decodes, but encoding would have given other bytes.
     NotCanonical,
 }
 
@@ -77,11 +76,11 @@ pub fn encode(object: &Object) -> Option<SecretBytes> {
 /// Decodes `payload`, accepting only what [`encode`] writes.
 ///
 /// # Errors
-/// [`PayloadFault`]; nothing of the payload survives it.
+/// [`PayloadFault`]; no part of the payload remains in memory then.
 pub fn decode(payload: &[u8]) -> Result<Object, PayloadFault> {
     match payload.first() {
         None => return Err(PayloadFault::Malformed),
-        // Before the body: another version's body means something else.
+        // Checked before the body, which has another meaning in another version.
         Some(&version) if version != VERSION => return Err(PayloadFault::Version(version)),
         Some(_) => {}
     }
@@ -141,7 +140,7 @@ impl<Context> Decode<Context> for Object {
         let count = u64::decode(decoder)?;
         let mut attributes = BTreeMap::new();
         let mut last = None;
-        // Nothing is allocated by `count`: each round uses up input, and fails when there is none.
+        // `count` causes no allocation: each round consumes input, and fails when there is none.
         for _ in 0..count {
             let number = u32::decode(decoder)?;
             if last.is_some_and(|last| number <= last) {
@@ -173,13 +172,13 @@ fn decode_attribute<D: Decoder>(decoder: &mut D) -> Result<Attribute, DecodeErro
             let (year, month, day) = Decode::decode(decoder)?;
             Attribute::Date(Date { year, month, day })
         }
-        // One allocation of the final size, owned by a type that wipes it: on every later error too.
+        // One allocation of the final size. Its type wipes it, also after a later error.
         5 => Attribute::Secret(take(decoder, |bytes| SecretBytes::from(bytes))?),
         _ => return Err(DecodeError::Other("an attribute type is unknown")),
     })
 }
 
-/// Reads a length and hands `make` that many bytes where they lie, or fails when fewer are left.
+/// Reads a length and passes that many bytes of the input to `make`; fails when fewer are left.
 fn take<D: Decoder, T>(decoder: &mut D, make: impl FnOnce(&[u8]) -> T) -> Result<T, DecodeError> {
     let length = u64::decode(decoder)?;
     let length = usize::try_from(length).map_err(|_| DecodeError::LimitExceeded)?;

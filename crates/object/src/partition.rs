@@ -1,4 +1,4 @@
-//! What a partition is, in clear: its roles, how they log in, its version, what it allows.
+//! The properties of a partition that are in clear: its roles, how they log in, its version, its policies.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ impl Role {
     /// Every role.
     pub const ALL: [Self; 3] = [Self::Po, Self::Co, Self::Cu];
 
-    /// lunacm's long name of it.
+    /// lunacm's long name.
     pub fn long_name(self) -> &'static str {
         match self {
             Self::Po => "Partition SO",
@@ -29,7 +29,7 @@ impl Role {
         }
     }
 
-    /// The role that `number` stands for at rest.
+    /// The role with this number in the store.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|role| *role as u8 == number)
     }
@@ -59,7 +59,7 @@ impl FromStr for Role {
     }
 }
 
-/// How a slot is logged in to, as it is at rest.
+/// How roles log in to a slot. Stored as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotKind {
     /// By a password.
@@ -69,7 +69,7 @@ pub enum SlotKind {
 }
 
 impl SlotKind {
-    /// The kind that `number` stands for at rest.
+    /// The kind with this number in the store.
     pub fn from_number(number: u8) -> Option<Self> {
         [Self::Password, Self::Quorum]
             .into_iter()
@@ -86,7 +86,7 @@ impl fmt::Display for SlotKind {
     }
 }
 
-/// What the objects of a partition leave it under, the vendor's V0 and V1.
+/// What a partition seals its blobs under: the vendor's V0 and V1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartitionVersion {
     /// The slot's domains.
@@ -96,7 +96,7 @@ pub enum PartitionVersion {
 }
 
 impl PartitionVersion {
-    /// The version that `number` stands for at rest.
+    /// The version with this number in the store.
     pub fn from_number(number: u8) -> Option<Self> {
         [Self::V0, Self::V1]
             .into_iter()
@@ -110,7 +110,7 @@ impl fmt::Display for PartitionVersion {
     }
 }
 
-/// What a domain was made from. In clear at rest.
+/// The origin of a domain. Stored in clear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DomainKind {
     /// A domain string.
@@ -120,7 +120,7 @@ pub enum DomainKind {
 }
 
 impl DomainKind {
-    /// The kind that `number` stands for at rest.
+    /// The kind with this number in the store.
     pub fn from_number(number: u8) -> Option<Self> {
         [Self::String, Self::KeyFile]
             .into_iter()
@@ -168,12 +168,12 @@ impl Policies {
         }
     }
 
-    /// Whether there is a class that may not.
+    /// Whether any class may not.
     pub fn restrict_cloning(&self) -> bool {
         !(self.private_key_cloning && self.secret_key_cloning)
     }
 
-    /// lunacm's word for what they make of a slot.
+    /// lunacm's word for a slot with these policies.
     pub fn mode(&self) -> &'static str {
         match (self.private_key_cloning, self.secret_key_cloning) {
             (true, true) => "Cloning Mode",
@@ -183,7 +183,7 @@ impl Policies {
         }
     }
 
-    /// As they are at rest: `number:value`, ascending, with commas.
+    /// As they are stored: `number:value`, ascending, with commas.
     pub fn to_stored(self) -> String {
         format!(
             "0:{},4:{},20:{}",

@@ -1,4 +1,4 @@
-//! Rows as the store keeps them: what is sealed, and what stands beside it in clear for those who open it.
+//! Rows as the store keeps them: sealed data, and the data in clear that is needed to open it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use crate::secret::KEY_BYTES;
 
 /// Bytes in the id of a set of shares.
 pub const SET_BYTES: usize = 16;
-/// Bytes in what tells a share of a set from any other.
+/// Bytes in the hash that identifies a share of a set.
 pub const HASH_BYTES: usize = 32;
 
 /// Bytes in a credential's salt.
@@ -22,15 +22,15 @@ pub const WRAPPED_BYTES: usize = KEY_BYTES + SealedRow::OVERHEAD_BYTES;
 pub struct SealedRow(Vec<u8>);
 
 impl SealedRow {
-    /// How much longer a row is than what is sealed in it: nonce and tag.
+    /// How much longer a row is than its plaintext: nonce and tag.
     pub const OVERHEAD_BYTES: usize = 12 + 16;
 
-    /// A row as it was read back; opening tells whether it is one.
+    /// Bytes from the store. Only opening proves that they are a sealed row.
     pub fn stored(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// The bytes to keep.
+    /// The bytes to store.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -48,22 +48,22 @@ pub struct KdfParams {
 }
 
 impl KdfParams {
-    /// What new credentials get.
+    /// The cost of new credentials.
     pub const NEW: Self = Self {
         memory_kib: 64 * 1024,
         passes: 3,
         lanes: 4,
     };
 
-    /// What stands at rest where no password is asked for; never accepted for one.
+    /// Stored for a credential that takes no password; never accepted for a password.
     pub const NONE: Self = Self {
         memory_kib: 0,
         passes: 0,
         lanes: 0,
     };
 
-    /// Whether a row may ask for this: neither so little that a guess is cheap, nor so much that a
-    /// planted row stops the machine.
+    /// Whether a row may demand this cost: not so low that a guess is cheap, and not so high that a forged row stops the
+    /// machine.
     pub fn is_sane(self) -> bool {
         (19 * 1024..=1024 * 1024).contains(&self.memory_kib)
             && (1..=16).contains(&self.passes)
@@ -74,7 +74,7 @@ impl KdfParams {
 /// The most shares of a set.
 const MOST_SHARES: u8 = 16;
 
-/// How many shares it takes, of how many there are: 2 <= M <= N <= 16.
+/// M of N shares are needed: 2 <= M <= N <= 16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quorum {
     m: u8,
@@ -87,12 +87,12 @@ impl Quorum {
         (2 <= m && m <= n && n <= MOST_SHARES).then_some(Self { m, n })
     }
 
-    /// How many it takes.
+    /// How many shares are needed.
     pub fn m(self) -> u8 {
         self.m
     }
 
-    /// How many there are.
+    /// How many shares there are.
     pub fn n(self) -> u8 {
         self.n
     }
@@ -116,18 +116,18 @@ impl FromStr for Quorum {
     }
 }
 
-/// What a store keeps of a set of shares, in clear: enough to know each share, and of no use without them.
+/// A set of shares as the store keeps it, in clear: enough to recognise each share, and useless without the shares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareSet {
-    /// How many it takes.
+    /// How many shares are needed.
     pub quorum: Quorum,
     /// Random, one per set ever made.
     pub id: [u8; SET_BYTES],
-    /// Of each share, by index, [`KeyShare::hash`].
+    /// The hash of each share, by index.
     pub hashes: Vec<[u8; HASH_BYTES]>,
 }
 
-/// What a credential asks for, all of it in clear.
+/// What a credential takes, all of it in clear.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Method {
     /// A password, at this cost of its Argon2id.
@@ -136,21 +136,21 @@ pub enum Method {
     Quorum(ShareSet),
 }
 
-/// A slot key wrapped by a password or a quorum's secret, as it is at rest: nothing of it is secret.
+/// A slot key wrapped under a password or a quorum's secret, as it is stored. No part of it is secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
-    /// What it asks for.
+    /// What it takes.
     pub method: Method,
     /// Salt of the wrapping key.
     pub salt: Vec<u8>,
-    /// Compared before unwrapping, in constant time.
+    /// The commitment to the wrapping key, compared in constant time before unwrapping.
     pub commitment: Vec<u8>,
     /// Nonce, wrapped slot key, tag.
     pub wrapped: Vec<u8>,
 }
 
 impl Credential {
-    /// The memory that an attempt takes, in KiB.
+    /// The memory of one attempt, in KiB.
     pub fn memory_kib(&self) -> u32 {
         match &self.method {
             Method::Password(params) => params.memory_kib,

@@ -1,6 +1,6 @@
 //! Bytes that are wiped when dropped and never printed.
 //!
-//! Two types, by what they hold: [`Key`] for 32-byte keys, which live on pages kept out of swap, and
+//! Two types: [`Key`] for 32-byte keys, which live on pages kept out of swap, and
 //! [`SecretBytes`] for everything else that must not outlive its use (payloads, passwords, key
 //! files). Neither implements `Debug` with its content.
 
@@ -16,13 +16,13 @@ pub const KEY_BYTES: usize = 32;
 
 /// A 32-byte key on a heap page locked into memory, wiped on drop.
 ///
-/// Its memory is never given back: locks do not nest, so unlocking a page could expose another key that
-/// shares it. It waits, still locked, for the next key, which saves that one a system call.
+/// Its memory is never freed: locks do not nest, so unlocking a page could expose another key on the same page. It stays
+/// locked for the next key, which then needs no system call.
 pub struct Key(Option<Box<Zeroizing<[u8; KEY_BYTES]>>>);
 
-/// Whether a failed page lock was already told; one warning is enough.
+/// Whether a warning about a failed page lock was given; one is enough.
 static LOCK_WARNED: AtomicBool = AtomicBool::new(false);
-/// Memory of keys that are gone: wiped and locked, so it must stay where it is.
+/// Memory of dropped keys. It is wiped and still locked, so it must not move.
 #[allow(clippy::vec_box)]
 static FREE: Mutex<Vec<Box<Zeroizing<[u8; KEY_BYTES]>>>> = Mutex::new(Vec::new());
 
@@ -51,10 +51,10 @@ impl Key {
         Self(Some(boxed))
     }
 
-    /// A key of the system's random numbers.
+    /// A random key.
     ///
     /// # Errors
-    /// When the system has no random numbers to give.
+    /// When the system gives no random numbers.
     pub fn random() -> Result<Self, getrandom::Error> {
         let mut outcome = Ok(());
         let key = Self::make(|bytes| outcome = getrandom::fill(bytes));
@@ -75,7 +75,7 @@ impl Key {
     }
 }
 
-/// Only [`Key`]'s drop takes its bytes out. Were they asked for after that, any other answer would be a known key.
+/// Only [`Key`]'s drop removes the bytes. After that, any value returned here would be a known key.
 #[cold]
 #[expect(clippy::panic, reason = "there is no key that could be returned")]
 fn used_after_drop() -> ! {
@@ -94,7 +94,7 @@ impl Drop for Key {
 }
 
 impl Clone for Key {
-    /// Onto a locked page again.
+    /// The copy is on a locked page too.
     fn clone(&self) -> Self {
         Self::make(|key| key.copy_from_slice(self.bytes()))
     }
@@ -115,8 +115,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Overwrites the stack below the caller: hashing and decrypting move keys through it, and moves leave copies
-/// that nothing else wipes.
+/// Overwrites the stack below the caller. Hashing and decrypting leave copies of keys there, and nothing else wipes them.
 #[inline(never)]
 pub fn wipe_stack() {
     let mut below = [0u8; 64 * 1024];
@@ -140,7 +139,7 @@ impl SecretBytes {
         &self.0
     }
 
-    /// The bytes, to be changed in place; their number stays.
+    /// The bytes, for changes in place that keep their number.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.0
     }

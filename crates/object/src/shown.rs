@@ -1,6 +1,6 @@
-//! Paths and texts that somebody else chose, as messages and logs show them.
+//! Paths and texts from other users, as messages and logs show them.
 //!
-//! A path is bytes. In a message it may neither break the line nor hide what it is.
+//! A path is bytes. In a message it must neither break the line nor disguise itself.
 
 use std::fmt::{self, Display, Formatter, Write};
 use std::os::unix::ffi::OsStrExt;

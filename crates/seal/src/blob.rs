@@ -1,16 +1,16 @@
-//! The sealed blob of docs/format.md, "The sealed blob": what a file's content is, and all that crosses the kernel.
+//! The sealed blob (docs/format.md, "The sealed blob"): the content of an object's file, and all that crosses the kernel.
 //!
 //! An object's payload P is encrypted once under a key K that depends on P and on the whole set of
-//! domains, and K is wrapped for each domain in a stanza of its own. Whoever shares one domain opens it.
+//! domains, and K is wrapped for each domain in a stanza of its own. A slot with any of these domains can open it.
 //!
-//! What holds, and why:
+//! Its properties, and the reasons:
 //! - *Same object, same set of domains, same bytes*: nothing here is random; K, salts and nonce are
 //!   functions of the domains, the header and P.
 //! - *A fixed nonce is safe*: it is derived with the key from K, and K changes with P, so a key never
 //!   encrypts two messages.
 //! - *A blob opens under the domains it names and no other*: AES-GCM alone lets one ciphertext open
 //!   under two keys; the commitment to K, compared first, does not.
-//! - *A member of one domain cannot speak to another*: the salt of each stanza is a MAC by that stanza's
+//! - *A member of one domain cannot forge a blob for another*: the salt of each stanza is a MAC by that stanza's
 //!   domain over header, K and P, recomputed after opening, so a stanza copied onto another payload fails.
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
@@ -41,7 +41,7 @@ const STANZA_BYTES: usize = 2 * MAC_BYTES;
 const COMMITMENT_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;
 
-/// The largest blob there can be, bytes.
+/// The largest possible blob, bytes.
 pub const MAX_BLOB_BYTES: usize = blob_bytes(MAX_STANZAS, MAX_PAYLOAD_BYTES);
 
 /// The exact size of a blob of `stanzas` domains around `payload_bytes` of payload.
@@ -52,7 +52,7 @@ pub const fn blob_bytes(stanzas: usize, payload_bytes: usize) -> usize {
 /// Seals `payload` under every root of `roots`: 1 to 3, all different, each once.
 ///
 /// # Errors
-/// [`Fault::Stanzas`] or [`Fault::PayloadLength`] when no blob can hold what was asked for.
+/// [`Fault::Stanzas`] or [`Fault::PayloadLength`] when no blob can hold this.
 pub fn seal(kind: Kind, roots: &[Root], payload: &[u8]) -> Result<Vec<u8>, Fault> {
     let header = Header::new(kind, roots.len(), payload.len())?;
     let head = header.to_bytes();
@@ -90,7 +90,7 @@ pub fn seal(kind: Kind, roots: &[Root], payload: &[u8]) -> Result<Vec<u8>, Fault
 /// not yet known to be a payload ([`slotfs_object::codec::decode`]).
 ///
 /// # Errors
-/// The [`Fault`] that shows first. Nothing of the content survives it.
+/// The first [`Fault`] found. No part of the content remains in memory then.
 pub fn open(kind: Kind, roots: &[Root], blob: &[u8]) -> Result<SecretBytes, Fault> {
     let header = Header::parse(blob)?;
     if header.kind() != kind {
@@ -101,14 +101,14 @@ pub fn open(kind: Kind, roots: &[Root], blob: &[u8]) -> Result<SecretBytes, Faul
     let (stanza_bytes, rest) = rest.split_at(header.stanzas() * STANZA_BYTES);
     let (commitment, rest) = rest.split_at(COMMITMENT_BYTES);
     let (ciphertext, tag) = rest.split_at(header.payload_bytes());
-    // Each is a salt and a wrapped key; the header's stated number makes it come out even.
+    // Each is a salt and a wrapped key; the header's number of stanzas makes the length a multiple of both.
     let (halves, _) = stanza_bytes.as_chunks::<MAC_BYTES>();
     let (stanzas, _) = halves.as_chunks::<2>();
     if stanzas.windows(2).any(|pair| pair[0] >= pair[1]) {
         return Err(Fault::StanzaOrder);
     }
 
-    // Every pair is tried: which of our domains the blob names is not a thing to time.
+    // Every pair is tried, so that the time does not show which of the slot's domains the blob names.
     let mut ours = Vec::new();
     let mut keys = None;
     for [salt, wrapped] in stanzas {
@@ -136,8 +136,8 @@ pub fn open(kind: Kind, roots: &[Root], blob: &[u8]) -> Result<SecretBytes, Faul
             &tag,
         )
         .map_err(|_| Fault::Altered)?;
-    // One who holds another of the blob's domains knows K and could seal another payload under it;
-    // the salt of our own stanza is what they cannot make.
+    // A holder of another of the blob's domains knows K and could seal another payload under it, but cannot compute the
+    // salt of this slot's stanza.
     for (root, salt) in ours {
         let expected = root.stanza_salt(head, &key, payload.bytes());
         if !bool::from(expected.ct_eq(salt)) {

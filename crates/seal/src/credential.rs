@@ -1,4 +1,4 @@
-//! Who may open a slot, and the key that opening gives (docs/format.md, "Credentials").
+//! Credentials: what a role logs in with, and the slot key that a login gives (docs/format.md, "Credentials").
 //!
 //! A slot has one random slot key. Each role's credential wraps that key under a key derived from the
 //! role's password, as LUKS key slots do, so that changing a password touches one row. In a quorum slot the
@@ -31,7 +31,7 @@ pub use stretched::{Stretched, stretch};
 
 /// Bytes in a password, 8 to 255.
 pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=255;
-/// What a credential is bound to: a row put in another place does not open there.
+/// The place that a credential is bound to: a row that is moved elsewhere does not open there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binding {
     /// The partition's serial.
@@ -42,19 +42,19 @@ pub struct Binding {
     pub id: i64,
 }
 
-/// What a role shows to be let in.
+/// What a role logs in with.
 #[derive(Clone, Debug)]
 pub enum Secret {
     /// Its password.
     Password(SecretBytes),
-    /// What enough of its key shares make.
+    /// The secret that enough of its key shares give.
     Quorum(QuorumSecret),
     /// Its password, stretched for one credential.
     Stretched(Stretched),
 }
 
 impl Secret {
-    /// The kind of slot that it is for.
+    /// The kind of slot that takes it.
     pub fn kind(&self) -> SlotKind {
         match self {
             Self::Password(_) | Self::Stretched(_) => SlotKind::Password,
@@ -72,13 +72,13 @@ impl From<SecretBytes> for Secret {
 /// Why a secret does not open a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialError {
-    /// The password is another.
+    /// The password is wrong.
     Wrong,
-    /// The password is right, or every share was, but the row was changed or moved.
+    /// The password or every share is right, but the row was changed or moved.
     Damaged,
-    /// It asks for shares and not for a password, or the reverse, or for shares of another set.
+    /// The credential takes shares and not a password, or the reverse, or shares of another set.
     OtherMethod,
-    /// Argon2 could not run at what the row asks for.
+    /// Argon2 could not run with the parameters of the row.
     Kdf(KdfError),
 }
 
@@ -90,7 +90,7 @@ pub fn wrap(secret: &Secret, slot_key: &SlotKey, binding: Binding) -> Result<Cre
     let method = match secret {
         Secret::Password(_) => Method::Password(KdfParams::NEW),
         Secret::Quorum(secret) => Method::Quorum(secret.set().clone()),
-        // It is for a credential that is there.
+        // A stretched password belongs to an existing credential.
         Secret::Stretched(_) => return Err(KdfError::Cost),
     };
     let mut salt = vec![0; SALT_BYTES];
@@ -153,7 +153,7 @@ pub fn open(
         (Secret::Quorum(secret), Method::Quorum(set)) if secret.set() == set => {
             let keys =
                 WrapKeys::of_quorum(secret, &credential.salt).map_err(CredentialError::Kdf)?;
-            // Each share was the right one, so what they make can only be wrong where the row is.
+            // Each share was checked, so the secret is right and the row must be wrong.
             open_with(credential, &keys, binding).map_err(|_| CredentialError::Damaged)
         }
         (Secret::Stretched(it), Method::Password(params)) => {
@@ -163,7 +163,7 @@ pub fn open(
     }
 }
 
-/// The memory that an attempt needs and that cannot be had now, in KiB.
+/// The memory in KiB that an attempt needs, if it is not available now.
 pub fn lacks_memory(credential: &Credential) -> Option<u32> {
     match &credential.method {
         Method::Password(params) if !kdf::has_memory(*params) => Some(params.memory_kib),
@@ -225,7 +225,7 @@ impl WrapKeys {
         Hkdf::<Sha256>::new(salt, ikm)
             .expand(info, okm.as_mut_slice())
             .map_err(|_| KdfError::Memory)?;
-        // The two parts are all of it; a copy between different lengths panics.
+        // The two parts have the total length: a copy between different lengths would panic.
         let (key, commitment) = okm.split_at(KEY_BYTES);
         let mut parts = Self {
             key: Zeroizing::default(),

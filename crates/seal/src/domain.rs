@@ -12,9 +12,9 @@ use slotfs_object::secret::{Key, SecretBytes};
 
 /// Label of a domain key file's PEM block.
 const PEM_LABEL: &str = "SLOTFS DOMAIN KEY";
-/// One salt for all: two stores must derive the same key from the same string.
+/// One salt for all stores: two stores must derive the same key from the same string.
 const STRING_SALT: &[u8] = b"slotfs domain string 1";
-/// Therefore costly: whoever guesses at a string guesses at every store at once.
+/// Costly, because of the common salt: one guess at a string tests it for every store.
 const STRING_COST: KdfParams = KdfParams {
     memory_kib: 256 * 1024,
     passes: 3,
@@ -26,10 +26,10 @@ const STRING_CHARS: std::ops::RangeInclusive<usize> = 1..=128;
 const STRONG_BITS: f64 = 60.0;
 /// Random bits in a string that slotfs makes.
 const NEW_STRING_BITS: usize = 130;
-/// Characters of those in base32.
+/// The same bits as characters of base32.
 const NEW_STRING_CHARS: usize = NEW_STRING_BITS / 5;
 
-/// Why a string or file is no domain. Holds nothing of it.
+/// Why a string or file is no domain. Holds no part of the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum DomainError {
     /// Too short or too long.
@@ -45,7 +45,7 @@ pub enum DomainError {
     Memory,
 }
 
-/// A domain's key D, 32 bytes, and what it was made from.
+/// A domain's key D, 32 bytes, and its origin.
 #[derive(Clone, Debug)]
 pub struct DomainKey {
     kind: DomainKind,
@@ -91,13 +91,13 @@ impl DomainKey {
         Self { kind, key }
     }
 
-    /// What it was made from.
+    /// Its origin.
     pub fn kind(&self) -> DomainKind {
         self.kind
     }
 
-    /// Whether D is one byte over and over: what a disk without its data, or a script without its random numbers,
-    /// leaves behind. Whoever guesses it opens every blob.
+    /// Whether D is one byte repeated. A failed disk or a script without random numbers leaves such keys, and an attacker
+    /// who guesses the key opens every blob.
     pub fn is_one_byte(&self) -> bool {
         let bytes = self.key.bytes();
         bytes.iter().all(|byte| Some(byte) == bytes.first())
@@ -115,7 +115,7 @@ impl DomainKey {
 /// When the system has no random numbers to give.
 pub fn new_key_file() -> Result<SecretBytes, getrandom::Error> {
     let key = Key::random()?;
-    // PEM of 32 bytes under a constant label always encodes; were it not so, an empty file would look like a key.
+    // Encoding 32 bytes under a constant label cannot fail. A fallback to an empty file would look like a key.
     let pem = pem_rfc7468::encode_string(PEM_LABEL, LineEnding::LF, key.bytes())
         .map_err(|_| getrandom::Error::UNEXPECTED)?;
     Ok(SecretBytes::new(pem.into_bytes()))
@@ -133,7 +133,7 @@ pub fn new_string() -> Result<Zeroizing<String>, getrandom::Error> {
     Ok(string)
 }
 
-/// The estimated entropy of a domain string in bits, when it is under what is safe against one who guesses.
+/// The estimated entropy of a domain string in bits, if it is too low to resist guessing.
 pub fn weakness(string: &str) -> Option<f64> {
     let bits = zxcvbn::zxcvbn(string, &[]).guesses_log10() * std::f64::consts::LOG2_10;
     (bits < STRONG_BITS).then_some(bits)

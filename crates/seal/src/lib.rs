@@ -1,6 +1,6 @@
-//! The store's own cryptography: sealed blobs, what they are sealed under, and who may open a slot.
+//! The cryptography of slotfs: sealed blobs, the keys that blobs are sealed under, and the credentials that open a slot.
 //!
-//! Nothing here knows of files, SQLite or the kernel.
+//! It knows neither files nor SQLite nor the kernel.
 
 pub mod blob;
 pub mod credential;

@@ -1,41 +1,44 @@
-//! A copy of the whole store into one file, while others use it. The copy is there whole, or not at all.
+//! A copy of the whole store into one file, while other processes use the store. The copy is complete, or it does not
+//! exist.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::identity::FileId;
+use super::kind::COMPANIONS;
 use super::{Store, beside, check, fault, schema};
 use crate::{Error, Result};
+use slotfs_object::shown;
 
-/// Pages between two looks at whether to stop: 4 MiB.
+mod partial;
+
+use partial::Partial;
+pub(super) use partial::rename_to_new;
+
+/// Pages that are copied between two calls of `stop`: 4 MiB.
 const PAGES_AT_ONCE: i32 = 1024;
-/// How long a lock may keep a step from being taken.
+/// How long a lock may delay a step.
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
-/// What SQLite keeps beside a database, and would take into it when it is opened.
-const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 impl Store {
-    /// Copies the store as it is now to `file`, 0600, durably; its size in bytes. `file` must not exist unless it
-    /// is to be replaced. `stop` is asked now and then.
+    /// Copies the store as it is now to `file`, 0600, durably; its size in bytes. `file` must not exist unless
+    /// `replace` is set. The backup calls `stop` after every few MiB, and ends when that returns `true`.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a `file` that cannot be written to without harm, [`Error::File`] when writing it fails,
-    /// [`Error::Interrupted`] by `stop`, [`Error::Damaged`] when the copy does not pass SQLite's checks. `file` is
-    /// as it was after each of them.
+    /// [`Error::Target`] and [`Error::TargetExists`] when `file` must not be written, [`Error::File`] when writing it
+    /// fails, [`Error::Stopped`] by `stop`, [`Error::Damaged`] when the copy does not pass SQLite's checks. After each of
+    /// them, `file` is as it was.
     pub fn backup(&self, file: &Path, replace: bool, stop: &dyn Fn() -> bool) -> Result<u64> {
         let source = self.open_another()?;
-        // One snapshot for all steps. A backup that ends its read transaction between steps starts over whenever
-        // another process has written meanwhile, and beside a busy mount would never end; step(-1) would not, but
-        // could not be stopped. Writers are not held up by a reader; only the write-ahead log is not cut short
-        // until this is over.
+        // One snapshot for all steps. A backup that ends its read transaction between steps starts again whenever
+        // another process has written; while a mount is busy, it would never end. step(-1) would end, but could not be
+        // stopped. A reader does not delay writers; it only keeps the write-ahead log from being truncated.
         source
             .execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema;")
             .map_err(fault::sql(&self.path))?;
@@ -44,7 +47,7 @@ impl Store {
         copy_pages(&source, &copy, stop)?;
         drop(source);
         self.verify(&copy)?;
-        // A copy of a store that is there no more would be taken for one of the store that is.
+        // If the store was replaced, users would take this for a copy of the new one.
         self.check_identity()?;
         if stop() {
             return Err(interrupted(file));
@@ -52,29 +55,25 @@ impl Store {
         copy.finish(replace)
     }
 
-    /// What must not be written over, whatever the user says.
+    /// Refuses a target that would destroy the store or another database.
     fn refuse(&self, file: &Path, replace: bool) -> Result<()> {
-        let usage = |why: &str| Err(refused(file, why));
+        let refuse = |why: &str| Err(refused(file, why));
         let there = match fs::symlink_metadata(file) {
             Ok(there) => Some(there),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(source) => return Err(failed(file)(source)),
         };
         let own = |path: &Path| match (fs::metadata(path), fs::metadata(file)) {
-            (Ok(own), Ok(other)) => (own.dev(), own.ino()) == (other.dev(), other.ino()),
+            (Ok(own), Ok(other)) => FileId::of(&own) == FileId::of(&other),
             _ => false,
         };
-        let companions = COMPANIONS.map(|suffix| beside(&self.path, suffix));
-        if own(&self.path)
-            || companions
-                .iter()
-                .any(|path| own(path) || is_same_name(path, file))
-        {
-            return usage("this is the store itself; name another file");
+        let mut companions = COMPANIONS.iter().map(|suffix| beside(&self.path, suffix));
+        if own(&self.path) || companions.any(|path| own(&path) || is_same_name(&path, file)) {
+            return refuse("this is the store itself; name another file");
         }
         if let Some(there) = there {
             if !there.is_file() {
-                return usage("it is not a plain file; name another file");
+                return refuse("it is not a plain file; name another file");
             }
             if !replace {
                 return Err(Error::TargetExists(file.to_owned()));
@@ -84,22 +83,22 @@ impl Store {
         for suffix in COMPANIONS {
             let companion = beside(file, suffix);
             if fs::symlink_metadata(&companion).is_ok() {
-                return usage(&format!(
+                return refuse(&format!(
                     "{} belongs to a database of that name that is in use or was not closed; name another file, or remove it when nothing uses it",
-                    slotfs_object::shown::path(&companion)
+                    shown::path(&companion)
                 ));
             }
         }
         Ok(())
     }
 
-    /// The copy as it would be opened from a read-only disk: by itself.
+    /// Checks the copy alone, as it would be opened from a read-only disk.
     fn verify(&self, copy: &Partial) -> Result<()> {
         let damaged = |what: &str| {
             Err(Error::Damaged(format!(
                 "{}: a copy of it does not pass SQLite's checks, so {} was not written: {what}; 'slotfs store check' says more",
-                slotfs_object::shown::path(&self.path),
-                slotfs_object::shown::path(&copy.target)
+                shown::path(&self.path),
+                shown::path(&copy.target)
             )))
         };
         let connection = fault::open_immutable(&copy.path)?;
@@ -109,13 +108,13 @@ impl Store {
             Ok(found)
         });
         match found {
-            // What a row holds is damage of that row alone, and the others are worth a copy. A list that is as long as
-            // SQLite makes them may lack something else.
+            // A damaged value concerns one row only, and the others are worth a copy. A list of the greatest length may
+            // lack other findings.
             Ok(found) if found.len() < MOST_FOUND && found.iter().all(|it| is_of_a_value(it)) => {
                 if !found.is_empty() {
                     log::warn!(
                         "{}: {} damaged values are in the copy as they are in the store; 'slotfs store check' names their rows",
-                        slotfs_object::shown::path(&self.path),
+                        shown::path(&self.path),
                         found.len()
                     );
                 }
@@ -133,21 +132,19 @@ impl Store {
     }
 }
 
-/// How much `PRAGMA integrity_check` tells at most.
+/// The most lines of `PRAGMA integrity_check`.
 const MOST_FOUND: usize = 100;
 
-/// Whether a line of `PRAGMA integrity_check` is about a value that a column should not hold, and not about pages or
-/// indexes.
+/// Whether a line of `PRAGMA integrity_check` concerns a wrong value in a column, and not a page or an index.
 fn is_of_a_value(line: &str) -> bool {
     let line = line.strip_prefix("integrity_check: ").unwrap_or(line);
     line.starts_with("CHECK constraint failed in ") || line.contains(" value in ")
 }
 
-/// Copies the store that `connection` has open, of schema version `version`, beside itself before it is changed;
-/// where the copy is.
+/// Copies the open store, of schema version `version`, before a migration; the copy's path, beside the store.
 ///
 /// # Errors
-/// As [`Store::backup`]; nothing is left then.
+/// As [`Store::backup`]; it then leaves no file.
 pub(super) fn copy_before_migration(
     path: &Path,
     connection: &Connection,
@@ -177,7 +174,7 @@ fn copy_pages(source: &Connection, copy: &Partial, stop: &dyn Fn() -> bool) -> R
     };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut target = Connection::open_with_flags(&copy.path, flags).map_err(failed)?;
-    // A copy that fails is removed: it needs no journal, and one sync at the end is enough.
+    // A failed copy is removed, so it needs no journal, and one sync at the end is enough.
     target
         .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
         .map_err(failed)?;
@@ -201,92 +198,7 @@ fn copy_pages(source: &Connection, copy: &Partial, stop: &dyn Fn() -> bool) -> R
     target.close().map_err(|(_, error)| failed(error))
 }
 
-/// A copy in the making, beside what it is to become; removed unless it is finished.
-struct Partial {
-    path: PathBuf,
-    target: PathBuf,
-    folder: PathBuf,
-    finished: bool,
-}
-
-impl Partial {
-    fn beside(target: &Path) -> Result<Self> {
-        if target.file_name().is_none() {
-            return Err(refused(target, "it does not name a file"));
-        }
-        let folder = match target.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let mut random = [0; 8];
-        getrandom::fill(&mut random)?;
-        // Short: the target's name may be as long as names can be.
-        let path = folder.join(format!(
-            ".slotfs-backup-{:016x}",
-            u64::from_le_bytes(random)
-        ));
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed(target))?;
-        Ok(Self {
-            path,
-            target: target.to_owned(),
-            folder,
-            finished: false,
-        })
-    }
-
-    /// Gives the copy its name, durably; its size in bytes.
-    fn finish(mut self, replace: bool) -> Result<u64> {
-        let target = self.target.clone();
-        let failed = failed(&target);
-        let file = File::open(&self.path).map_err(&failed)?;
-        file.sync_all().map_err(&failed)?;
-        let bytes = file.metadata().map_err(&failed)?.len();
-        if replace {
-            fs::rename(&self.path, &self.target).map_err(&failed)?;
-        } else {
-            rename_to_new(&self.path, &self.target).map_err(&failed)?;
-        }
-        self.finished = true;
-        File::open(&self.folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(&failed)?;
-        Ok(bytes)
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if !self.finished
-            && let Err(error) = fs::remove_file(&self.path)
-        {
-            log::warn!(
-                "{} is left over, remove it: {error}",
-                slotfs_object::shown::path(&self.path)
-            );
-        }
-    }
-}
-
-/// Renames without replacing what came to be there meanwhile.
-pub(super) fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
-        // A filesystem that cannot: looked at when this began, and once more.
-        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
-            if fs::symlink_metadata(to).is_ok() {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
-            fs::rename(from, to)
-        }
-        outcome => outcome.map_err(io::Error::from),
-    }
-}
-
-/// Whether both name the same place, there or not.
+/// Whether both name the same place, with or without a file there.
 fn is_same_name(one: &Path, other: &Path) -> bool {
     let place = |path: &Path| {
         let folder = path

@@ -1,17 +1,19 @@
-//! The store's edge: each column of a row becomes a typed value, or what is wrong with it.
+//! The store's edge: each column of a row becomes a typed value, or a text that says what is wrong with it.
 //!
-//! A query never fails because of what one row holds. SQLite keeps any value in any column once somebody edits the
-//! schema for a moment, and what rusqlite converts by itself ends the whole query, without a name.
+//! A query never fails because of the value in one row. With an edited schema, SQLite stores any value in any column; a
+//! conversion by rusqlite would then end the whole query with an error that does not name the row.
 
 use std::ops::RangeInclusive;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, Statement};
 
-/// What was read, or in what way it is damaged.
+use slotfs_object::sealed::SealedRow;
+
+/// A value that was read, or a text that says in what way it is damaged.
 pub type Seen<T> = std::result::Result<T, String>;
 
-/// Row ids of objects: an inode number has 48 bits for one.
+/// Row ids of objects: an inode number has 48 bits for them.
 pub(super) const ROW_IDS: RangeInclusive<i64> = 1..=(1 << 47);
 
 /// A whole number that `T` can hold.
@@ -24,7 +26,7 @@ pub(super) fn number<T: TryFrom<i64>>(row: &Row<'_>, column: usize) -> Seen<T> {
     }
 }
 
-/// The same, or NULL.
+/// A whole number, or NULL.
 pub(super) fn optional_number<T: TryFrom<i64>>(row: &Row<'_>, column: usize) -> Seen<Option<T>> {
     match value(row, column)? {
         ValueRef::Null => Ok(None),
@@ -59,7 +61,26 @@ pub(super) fn bytes<'a>(row: &'a Row<'_>, column: usize) -> Seen<&'a [u8]> {
     }
 }
 
-/// Exactly so many bytes.
+/// A sealed row.
+pub(super) fn sealed(row: &Row<'_>, column: usize) -> Seen<SealedRow> {
+    bytes(row, column).map(|bytes| SealedRow::stored(bytes.to_vec()))
+}
+
+/// The row's id, in its first column: an INTEGER PRIMARY KEY, where SQLite stores no other type.
+pub(super) fn id(row: &Row<'_>) -> i64 {
+    number(row, 0).unwrap_or(i64::MIN)
+}
+
+/// A number that stands for a value that this build knows.
+pub(super) fn known<T>(row: &Row<'_>, column: usize, from: impl Fn(u8) -> Option<T>) -> Seen<T> {
+    let number: u8 = number(row, column)?;
+    from(number).ok_or_else(|| {
+        let name = name(row, column);
+        format!("its {name} {number} is not known to this build")
+    })
+}
+
+/// Exactly `N` bytes.
 pub(super) fn array<const N: usize>(row: &Row<'_>, column: usize) -> Seen<[u8; N]> {
     let bytes = bytes(row, column)?;
     bytes.try_into().map_err(|_| {
@@ -71,7 +92,7 @@ pub(super) fn array<const N: usize>(row: &Row<'_>, column: usize) -> Seen<[u8; N
     })
 }
 
-/// What a value is that should be `wanted`. Text is not repeated: somebody else wrote it.
+/// Says what a value is that should be `wanted`. Text is not repeated: it may come from an attacker.
 fn wrong_type(row: &Row<'_>, column: usize, value: ValueRef<'_>, wanted: &str) -> String {
     let is = match value {
         ValueRef::Null => "NULL".to_owned(),
@@ -88,11 +109,6 @@ pub(super) fn out_of_range(row: &Row<'_>, column: usize, number: i64) -> String 
         "its {} is {number}, which is out of range",
         name(row, column)
     )
-}
-
-pub(super) fn unknown(row: &Row<'_>, column: usize, number: u8) -> String {
-    let name = name(row, column);
-    format!("its {name} is {number}, which this build does not know")
 }
 
 fn name<'a>(row: &'a Row<'_>, column: usize) -> &'a str {

@@ -1,37 +1,35 @@
-//! A partition changed as a whole: its header with all that it names, in one transaction.
+//! Changes of a whole partition, in one transaction: its header, and every row that the header names.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::cells;
 use super::committer::Tx;
-use super::fault::sql;
 use super::objects::{SEALED_COLUMNS, check_version, sealed_entry, without_counters};
 use super::slots::{NOT_COUNTED, delete_slot, insert_parts, mark, signed};
-use super::{
-    CredentialRow, Entry, KeyRows, PartitionMark, Place, Read, SlotRow, SlotVersion, Store,
-};
+use super::{CredentialRow, Entry, KeyRows, PartitionMark, Place, Read, SlotRow};
+use super::{SlotVersion, Store, query};
 use crate::{Error, Result, SlotFault};
 use slotfs_object::SlotId;
 use slotfs_object::sealed::SealedRow;
 
-/// Rows resealed before the next are read: memory stays flat.
+/// Rows that are read together for resealing: memory use stays flat.
 const AT_ONCE: usize = 256;
 
-/// Seals a row anew, or leaves it as it is.
+/// Seals a row under the new key; `None` when the row does not open.
 pub type Reseal = Box<dyn FnMut(Place, &SealedRow) -> Result<Option<SealedRow>> + Send>;
 
 /// What a change does to the objects.
 pub enum Objects {
-    /// Nothing.
+    /// They stay as they are.
     Keep,
-    /// Destroys them.
+    /// They are destroyed.
     Destroy,
-    /// Seals each row anew. When some do not open, nothing is changed unless these may be left behind: under
-    /// the old key, which is then gone.
+    /// Each is sealed under the new key. If some do not open, nothing is changed unless these may be left behind: sealed
+    /// under the old key, which is then lost.
     Reseal {
-        /// Seals one.
+        /// Seals one row.
         reseal: Reseal,
-        /// Whether those that do not open may be left behind.
+        /// Whether rows that do not open may be left behind.
         leave_damaged: bool,
     },
 }
@@ -45,17 +43,17 @@ pub struct Changed {
     pub damaged: u64,
 }
 
-/// A partition as it is to be.
+/// A change of a partition.
 pub struct SlotChange {
-    /// As it was when the change was made up.
+    /// The version that the change was prepared for.
     pub from: SlotVersion,
-    /// As it is to be.
+    /// The new row.
     pub row: SlotRow,
-    /// Every credential that its header names; one that is there already stays as it is.
+    /// Every credential that its header names. One that is stored already stays as it is.
     pub credentials: Vec<CredentialRow>,
-    /// Every domain and storage master key that its header names, likewise.
+    /// Every domain and storage master key that its header names. The same holds for them.
     pub keys: KeyRows,
-    /// Its objects.
+    /// What happens to its objects.
     pub objects: Objects,
 }
 
@@ -63,8 +61,8 @@ impl Store {
     /// Makes the change, durably.
     ///
     /// # Errors
-    /// [`Error::SlotChanged`] when another process was first,
-    /// [`Error::NotLoggedIn`] when the partition was replaced, or what the disk says.
+    /// [`SlotFault::Changed`] when another process was first, [`SlotFault::Replaced`] when the partition was
+    /// re-initialised, or when the store cannot be written.
     pub fn change_slot(&self, change: SlotChange) -> Result<Changed> {
         self.write_now(move |tx| change_slot(tx, change))
     }
@@ -76,38 +74,33 @@ impl Store {
     pub fn clear_slot(&self, slot: SlotVersion) -> Result<u64> {
         self.write_now(move |tx| {
             check_version(tx, slot)?;
-            destroy_all(tx, slot.slot.0)
+            destroy_all(tx, slot.slot)
         })
     }
 
-    /// Destroys a partition with everything in it; how many objects there were.
+    /// Destroys a partition with all its rows; how many objects there were.
     ///
     /// # Errors
     /// As [`Self::change_slot`].
     pub fn delete_slot(&self, slot: SlotVersion) -> Result<u64> {
         self.write_now(move |tx| {
             check_version(tx, slot)?;
-            let objects = destroy_all(tx, slot.slot.0)?;
-            delete_slot(tx.connection, slot.slot).map_err(sql(tx.path))?;
+            let objects = destroy_all(tx, slot.slot)?;
+            delete_slot(tx, slot.slot)?;
             Ok(objects)
         })
     }
-}
 
-impl Store {
-    /// Destroys a partition with everything in it, whatever of it can be read.
+    /// Destroys a partition with all its rows, even if its row cannot be read.
     ///
     /// # Errors
-    /// [`Error::SlotChanged`] when the slot holds another partition than `marked`, or what the disk says.
+    /// [`SlotFault::Changed`] when the slot holds another partition than `marked`, or when the store cannot be written.
     pub fn delete_marked_slot(&self, slot: SlotId, marked: PartitionMark) -> Result<()> {
         self.write_now(move |tx| {
-            if mark(tx.connection, slot).map_err(sql(tx.path))? != Some(marked) {
+            if tx.with(|connection| mark(connection, slot))? != Some(marked) {
                 return Err(SlotFault::Changed.at(slot));
             }
-            delete_slot(tx.connection, slot).map_err(sql(tx.path))?;
-            tx.forget_runs(slot.0);
-            tx.erases = true;
-            Ok(())
+            delete_slot(tx, slot)
         })
     }
 }
@@ -118,7 +111,7 @@ fn change_slot(tx: &mut Tx<'_>, change: SlotChange) -> Result<Changed> {
     let mut changed = Changed::default();
     match change.objects {
         Objects::Keep => {}
-        Objects::Destroy => changed.destroyed = destroy_all(tx, slot.0)?,
+        Objects::Destroy => changed.destroyed = destroy_all(tx, slot)?,
         Objects::Reseal {
             reseal,
             leave_damaged,
@@ -126,20 +119,14 @@ fn change_slot(tx: &mut Tx<'_>, change: SlotChange) -> Result<Changed> {
             changed.damaged = reseal_all(tx, slot, reseal)?;
             if changed.damaged > 0 && !leave_damaged {
                 return Err(Error::Damaged(format!(
-                    "slot {slot}: {} of its objects do not open, and could never again under another key",
+                    "slot {slot}: {} of its objects do not open, and with a new key they never would",
                     changed.damaged
                 )));
             }
         }
     }
-    write_rows(
-        tx.connection,
-        &change.row,
-        &change.credentials,
-        &change.keys,
-    )
-    .map_err(sql(tx.path))?;
-    // What was replaced: a wrap of the slot key by an old password, a domain.
+    tx.with(|connection| write_rows(connection, &change.row, &change.credentials, &change.keys))?;
+    // The old rows hold secrets: a slot key wrapped under an old password, a domain.
     tx.erases = true;
     Ok(changed)
 }
@@ -150,7 +137,8 @@ fn write_rows(
     credentials: &[CredentialRow],
     keys: &KeyRows,
 ) -> rusqlite::Result<()> {
-    connection.execute(
+    query::execute(
+        connection,
         "UPDATE slots SET label = ?2, version = ?3, capacity_objects = ?4, capacity_bytes = ?5,
             retention_secs = ?6, policies = ?7, uid = ?8, gid = ?9, generation = ?10, header = ?11
          WHERE slot = ?1",
@@ -168,43 +156,30 @@ fn write_rows(
             row.header.bytes(),
         ],
     )?;
-    let keep = |ids: Vec<i64>| {
-        let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+    let list = |ids: &mut dyn Iterator<Item = i64>| {
+        let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
         ids.join(",")
     };
-    // Those that go first: labels and roles are unique.
-    let credential_ids = || credentials.iter().map(|it| it.id).collect();
+    let kept = list(&mut credentials.iter().map(|it| it.id));
+    let domains = list(&mut keys.domains.iter().map(|it| it.id));
+    let smks = list(&mut keys.smks.iter().map(|it| it.id));
+    // Removed before the new ones are inserted: labels and roles are unique.
     for (table, id, kept) in [
-        ("quorums", "credential", keep(credential_ids())),
-        ("credentials", "id", keep(credential_ids())),
-        (
-            "domains",
-            "id",
-            keep(keys.domains.iter().map(|it| it.id).collect()),
-        ),
-        (
-            "smks",
-            "id",
-            keep(keys.smks.iter().map(|it| it.id).collect()),
-        ),
+        ("quorums", "credential", &kept),
+        ("credentials", "id", &kept),
+        ("domains", "id", &domains),
+        ("smks", "id", &smks),
     ] {
-        connection.execute(
-            &format!("DELETE FROM {table} WHERE slot = ?1 AND {id} NOT IN ({kept})"),
-            [row.slot.0],
-        )?;
+        let text = format!("DELETE FROM {table} WHERE slot = ?1 AND {id} NOT IN ({kept})");
+        connection.execute(&text, [row.slot.0])?;
     }
     insert_parts(connection, row.slot, credentials, keys)
 }
 
-fn destroy_all(tx: &mut Tx<'_>, slot: u32) -> Result<u64> {
-    let destroyed = without_counters(tx, SlotId(slot), |tx| {
-        let destroyed = tx
-            .connection
-            .execute("DELETE FROM objects WHERE slot = ?1", [slot])
-            .map_err(sql(tx.path))?;
-        tx.connection
-            .execute("DELETE FROM trash WHERE slot = ?1", [slot])
-            .map_err(sql(tx.path))?;
+fn destroy_all(tx: &mut Tx<'_>, slot: SlotId) -> Result<u64> {
+    let destroyed = without_counters(tx, slot, |tx| {
+        let destroyed = tx.execute("DELETE FROM objects WHERE slot = ?1", [slot.0])?;
+        tx.execute("DELETE FROM trash WHERE slot = ?1", [slot.0])?;
         Ok(destroyed)
     })?;
     tx.forget_runs(slot);
@@ -212,8 +187,8 @@ fn destroy_all(tx: &mut Tx<'_>, slot: u32) -> Result<u64> {
     Ok(destroyed as u64)
 }
 
-/// Seals every row anew, by the tables themselves and not by an index, which may have lost some; how many did
-/// not open. What is in the trash comes back under the new key or not at all.
+/// Seals every row under the new key; how many did not open. It reads the tables without an index, which may have lost
+/// rows. The trash is included: an object there comes back under the new key or not at all.
 fn reseal_all(tx: &mut Tx<'_>, slot: SlotId, mut reseal: Reseal) -> Result<u64> {
     let objects = reseal_table(tx, slot, "objects", "usage", &mut reseal)?;
     let trash = reseal_table(tx, slot, "trash", "trash_usage", &mut reseal)?;
@@ -227,9 +202,14 @@ fn reseal_table(
     usage: &str,
     reseal: &mut Reseal,
 ) -> Result<u64> {
+    let select = format!(
+        "SELECT {SEALED_COLUMNS} FROM {table} NOT INDEXED WHERE slot = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
+    );
+    let update = format!("UPDATE {table} SET sealed = ?2 WHERE id = ?1");
     let (mut after, mut seen, mut damaged) = (i64::MIN, 0u64, 0u64);
     loop {
-        let rows = page(tx.connection, table, slot, after).map_err(sql(tx.path))?;
+        let page = (slot.0, after, signed(AT_ONCE as u64));
+        let rows: Vec<Read<(Entry, SealedRow)>> = tx.rows(&select, page, sealed_entry)?;
         let Some(last) = rows.last() else { break };
         after = match last {
             Ok((last, _)) => last.id,
@@ -237,51 +217,25 @@ fn reseal_table(
         };
         for row in &rows {
             seen += 1;
-            let Ok((entry, sealed)) = row else {
-                damaged += 1;
-                continue;
+            let resealed = match row {
+                Ok((entry, sealed)) => reseal(entry.place(), sealed)?.map(|it| (entry.id, it)),
+                Err(_) => None,
             };
-            let Some(sealed) = reseal(entry.place(), sealed)? else {
-                damaged += 1;
-                continue;
-            };
-            tx.connection
-                .prepare_cached(&format!("UPDATE {table} SET sealed = ?2 WHERE id = ?1"))
-                .and_then(|mut update| update.execute(params![entry.id, sealed.bytes()]))
-                .map_err(sql(tx.path))?;
+            match resealed {
+                Some((id, sealed)) => drop(tx.execute(&update, (id, sealed.bytes()))?),
+                None => damaged += 1,
+            }
         }
     }
+    let text = format!("SELECT objects FROM {usage} WHERE slot = ?1");
     let kept = tx
-        .connection
-        .query_row(
-            &format!("SELECT objects FROM {usage} WHERE slot = ?1"),
-            [slot.0],
-            |row| Ok(cells::number::<u64>(row, 0)),
-        )
-        .optional()
-        .map_err(sql(tx.path))?
+        .row(&text, [slot.0], |row| cells::number::<u64>(row, 0))?
         .unwrap_or_else(|| Err(NOT_COUNTED.into()))
-        .map_err(|what| SlotFault::Damaged(what).at(slot))?;
+        .map_err(SlotFault::damaged(slot))?;
     if seen == kept {
         return Ok(damaged);
     }
     Err(Error::Damaged(format!(
         "slot {slot} has {kept} rows of {table}, but {seen} can be read"
     )))
-}
-
-fn page(
-    connection: &Connection,
-    table: &str,
-    slot: SlotId,
-    after: i64,
-) -> rusqlite::Result<Vec<Read<(Entry, SealedRow)>>> {
-    connection
-        .prepare_cached(&format!(
-            "SELECT {SEALED_COLUMNS} FROM {table} NOT INDEXED WHERE slot = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
-        ))?
-        .query_map(params![slot.0, after, signed(AT_ONCE as u64)], |row| {
-            Ok(sealed_entry(row))
-        })?
-        .collect()
 }

@@ -1,18 +1,17 @@
-//! What parts of the store say of each other that cannot all be true: for `store check`.
+//! What the tables of a store say of each other that cannot all be true: for `store check`.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, Row};
 
-use super::Store;
-use super::cells::{self, ROW_IDS, Seen};
-use super::fault::is_damage;
+use super::cells::{self, ROW_IDS};
+use super::{Store, query};
 use crate::Result;
 use slotfs_object::SlotId;
 
 /// Something that does not hold, and where.
 pub struct Contradiction {
-    /// The slot, where it is one of a slot.
+    /// The slot, if it concerns one.
     pub slot: Option<SlotId>,
-    /// The row that it is about.
+    /// The row, if it concerns one.
     pub row: Option<i64>,
     /// What does not hold.
     pub what: String,
@@ -26,21 +25,15 @@ impl Store {
     /// # Errors
     /// When the store cannot be read for another reason than damage.
     pub fn contradictions(&self) -> Result<Vec<Contradiction>> {
+        type Look = fn(&Connection) -> rusqlite::Result<Found>;
         let mut found = Vec::new();
         for (look, what) in [
-            (
-                sequence as fn(&Connection) -> rusqlite::Result<Found>,
-                "the counter of row ids",
-            ),
+            (sequence as Look, "the counter of row ids"),
             (store_row, "the table store"),
             (in_both, "the trash"),
             (quorums, "the key shares"),
         ] {
-            let seen = self.read(|connection| match look(connection) {
-                Err(error) if is_damage(&error) => Ok(Err(error.to_string())),
-                outcome => outcome.map(Ok),
-            })?;
-            match seen {
+            match self.look(look)? {
                 Ok(more) => found.extend(more),
                 Err(why) => found.push(of_store(format!("{what} cannot be read: {why}"))),
             }
@@ -57,57 +50,48 @@ fn of_store(what: impl Into<String>) -> Contradiction {
     }
 }
 
-/// AUTOINCREMENT's counter against the rows that there are: below them, an id could be given twice.
+/// Compares AUTOINCREMENT's counter with the rows: if it is lower, an id could be given twice.
 fn sequence(connection: &Connection) -> rusqlite::Result<Found> {
-    // A store that is read only and of an earlier version has no trash.
+    // A store of an earlier version that is read only has no trash.
     let (highest, known): (i64, i64) = connection.query_row(
         "SELECT max(coalesce((SELECT max(id) FROM objects), 0), coalesce((SELECT max(id) FROM trash), 0)),
                 (SELECT count(*) FROM sqlite_sequence WHERE name = 'objects')",
         [],
-        |row| Ok((row.get(0)?, row.get(1)?)),
+        |row| row.try_into(),
     )?;
-    let counter: Option<Seen<i64>> = connection
-        .query_row(
-            "SELECT seq FROM sqlite_sequence WHERE name = 'objects'",
-            [],
-            |row| Ok(cells::within(row, 0, 0..=*ROW_IDS.end())),
-        )
-        .optional()?;
-    let next = "the next write puts it right";
-    Ok(match counter {
+    let text = "SELECT seq FROM sqlite_sequence WHERE name = 'objects'";
+    let counter = query::row(connection, text, [], |row| {
+        cells::within(row, 0, 0..=*ROW_IDS.end())
+    })?;
+    let counter_of = "the counter of row ids (sqlite_sequence)";
+    let what = match counter {
         None if highest > 0 => {
-            vec![of_store(format!(
-                "the counter of row ids (sqlite_sequence) is missing, and there are rows up to {highest}; {next}"
-            ))]
+            format!("{counter_of} is missing, and there are rows up to {highest}")
         }
-        Some(Err(what)) => vec![of_store(format!(
-            "the counter of row ids (sqlite_sequence) is damaged: {what}; {next}"
-        ))],
-        Some(Ok(counter)) if counter < highest => vec![of_store(format!(
-            "the counter of row ids (sqlite_sequence) is {counter}, and there are rows up to {highest}; {next}"
-        ))],
-        _ if known > 1 => vec![of_store(format!(
-            "there are {known} counters of row ids (sqlite_sequence); {next}"
-        ))],
-        _ => Vec::new(),
-    })
+        Some(Err(what)) => format!("{counter_of} is damaged: {what}"),
+        Some(Ok(counter)) if counter < highest => {
+            format!("{counter_of} is {counter}, and there are rows up to {highest}")
+        }
+        _ if known > 1 => format!("there are {known} counters of row ids (sqlite_sequence)"),
+        _ => return Ok(Vec::new()),
+    };
+    let what = format!("{what}; the next write corrects it");
+    Ok(vec![of_store(what)])
 }
 
 fn store_row(connection: &Connection) -> rusqlite::Result<Found> {
-    let rows: i64 = connection.query_row("SELECT count(*) FROM store", [], |row| row.get(0))?;
+    let rows: i64 = query::value(connection, "SELECT count(*) FROM store", [])?;
     if rows != 1 {
-        return Ok(vec![of_store(format!(
-            "the table store has {rows} rows, it should have one"
-        ))]);
+        let what = format!("the table store has {rows} rows, it should have one");
+        return Ok(vec![of_store(what)]);
     }
     connection.query_row("SELECT id, created_secs FROM store", [], |row| {
         let faults = [
             cells::within(row, 0, 1..=1).err(),
             cells::number::<u64>(row, 1).err(),
         ];
+        let faults = faults.into_iter().flatten();
         Ok(faults
-            .into_iter()
-            .flatten()
             .map(|what| of_store(format!("the table store: {what}; folders show 1970 for it")))
             .collect())
     })
@@ -115,57 +99,46 @@ fn store_row(connection: &Connection) -> rusqlite::Result<Found> {
 
 /// Rows that are both in a slot and in a trash.
 fn in_both(connection: &Connection) -> rusqlite::Result<Found> {
-    connection
-        .prepare(
-            "SELECT trash.id, objects.slot FROM trash NOT INDEXED CROSS JOIN objects ON objects.id = trash.id",
-        )?
-        .query_map([], |row| {
-            Ok(Contradiction {
-                slot: cells::number(row, 1).ok().map(SlotId),
-                row: Some(row.get(0)?),
-                what: "it is both in the slot and in the trash; 'slotfs object destroy -trash' removes it from there"
-                    .to_owned(),
-            })
-        })?
-        .collect()
+    let what = "it is both in the slot and in the trash; 'slotfs object destroy -trash' removes it from there";
+    let text = "SELECT trash.id, objects.slot FROM trash NOT INDEXED CROSS JOIN objects ON objects.id = trash.id";
+    query::rows(connection, text, [], |row| of_row(row, [1, 0], what))
 }
 
-/// Key shares against the kind of the slot, and the credential that they are of.
+/// Compares key shares with the kind of their slot, and with their credential.
 fn quorums(connection: &Connection) -> rusqlite::Result<Found> {
-    let slot = |row: &rusqlite::Row<'_>| cells::number(row, 0).ok().map(SlotId);
-    let mut found: Found = connection
-        .prepare(
-            "SELECT slots.slot, credentials.id, quorums.credential IS NULL
+    let mut found: Found = query::rows(
+        connection,
+        "SELECT slots.slot, credentials.id, quorums.credential IS NULL
              FROM slots CROSS JOIN credentials ON credentials.slot = slots.slot
                  LEFT JOIN quorums ON quorums.credential = credentials.id
              WHERE (slots.kind = 2) <> (quorums.credential IS NOT NULL)
                  OR (quorums.credential IS NOT NULL AND quorums.slot IS NOT slots.slot)",
-        )?
-        .query_map([], |row| {
-            Ok(Contradiction {
-                slot: slot(row),
-                row: row.get(1)?,
-                what: match row.get(2)? {
-                    true => "the credential takes a password, and the slot takes key shares",
-                    false => "the credential takes key shares that are not of this slot, or the slot takes a password",
-                }
-                .to_owned(),
-            })
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    let lost = connection
-        .prepare(
-            "SELECT slots.slot, quorums.credential FROM slots CROSS JOIN quorums ON quorums.slot = slots.slot
+        [],
+        |row| {
+            let what = match row.get(2)? {
+                true => "the credential takes a password, and the slot takes key shares",
+                false => "the credential takes key shares that are not of this slot, or the slot takes a password",
+            };
+            Ok(of_row(row, [0, 1], what))
+        },
+    )
+    .flatten()?;
+    let lost: Found = query::rows(
+        connection,
+        "SELECT slots.slot, quorums.credential FROM slots CROSS JOIN quorums ON quorums.slot = slots.slot
              WHERE NOT EXISTS (SELECT 1 FROM credentials WHERE credentials.id = quorums.credential)",
-        )?
-        .query_map([], |row| {
-            Ok(Contradiction {
-                slot: slot(row),
-                row: row.get(1)?,
-                what: "key shares belong to no credential".to_owned(),
-            })
-        })?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
+        [],
+        |row| of_row(row, [0, 1], "key shares belong to no credential"),
+    )?;
     found.extend(lost);
     Ok(found)
+}
+
+/// What does not hold for the row whose slot and id are in these columns.
+fn of_row(row: &Row<'_>, [slot, id]: [usize; 2], what: &str) -> Contradiction {
+    Contradiction {
+        slot: cells::number(row, slot).ok().map(SlotId),
+        row: row.get(id).ok(),
+        what: what.to_owned(),
+    }
 }

@@ -1,21 +1,20 @@
-//! Credentials of a slot's roles: rows in, rows out, and how many logins failed.
+//! The credentials of a slot's roles, and how many logins failed.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Params, Row, params};
 
-use super::Store;
 use super::cells::{self, Seen};
-use super::fault::sql;
-use crate::{Result, SlotFault};
+use super::{Store, query};
+use crate::{Error, Result, SlotFault};
 use slotfs_object::SlotId;
 use slotfs_object::partition::Role;
 use slotfs_object::sealed::{Credential, HASH_BYTES, KdfParams, Method, Quorum, ShareSet};
 
-/// A credential and where it stands.
+/// A credential in its row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialRow {
     /// Random, one per credential ever made.
     pub id: i64,
-    /// Whose it is.
+    /// The role that logs in with it.
     pub role: Role,
     /// The wrapped slot key.
     pub credential: Credential,
@@ -27,61 +26,44 @@ impl Store {
     /// The credentials of a slot's roles.
     ///
     /// # Errors
-    /// [`Error::SlotDamaged`] when a row is not a credential, or when the store cannot be read.
+    /// [`SlotFault::Damaged`] when a row is not a credential, or when the store cannot be read.
     pub fn credentials(&self, slot: SlotId) -> Result<Vec<CredentialRow>> {
-        self.read(|connection| {
-            connection
-                .prepare_cached(
-                    "SELECT id, role, memory_kib, passes, lanes, salt, commitment, wrapped, failures,
+        let found: Seen<Vec<CredentialRow>> = self.rows(
+            "SELECT id, role, memory_kib, passes, lanes, salt, commitment, wrapped, failures,
                         m, n, share_set, shares, quorums.credential
                      FROM credentials LEFT JOIN quorums ON quorums.credential = credentials.id
                      WHERE credentials.slot = ?1 ORDER BY role",
-                )?
-                .query_map([slot.0], |row| {
-                    let id: i64 = row.get(0)?;
-                    Ok(credential_row(row, id)
-                        .map_err(|what| format!("a credential (row {id} of credentials): {what}")))
-                })?
-                .collect::<rusqlite::Result<Seen<_>>>()
-        })?
-        .map_err(|what| SlotFault::Damaged(what).at(slot))
+            [slot.0],
+            |row| {
+                let id = cells::id(row);
+                credential_row(row, id)
+                    .map_err(|what| format!("a credential (row {id} of credentials): {what}"))
+            },
+        )?;
+        found.map_err(SlotFault::damaged(slot))
     }
 
-    /// Counts a failed login of `credential` before it is known to be one; the failures now, or `None`
+    /// Counts a failed login of `credential` before the password is checked; the failures now, or `None`
     /// when there were `most` already.
     ///
     /// # Errors
     /// When the store cannot be written.
     pub fn count_failure(&self, credential: i64, most: u32) -> Result<Option<u32>> {
         self.write_now(move |tx| {
-            tx.connection
-                .prepare_cached(
-                    "UPDATE credentials SET failures = failures + 1
-                     WHERE id = ?1 AND failures < ?2 RETURNING failures",
-                )
-                .and_then(|mut update| {
-                    update
-                        .query_row(params![credential, most], |row| row.get(0))
-                        .optional()
-                })
-                .map_err(sql(tx.path))
+            let text = "UPDATE credentials SET failures = failures + 1
+                     WHERE id = ?1 AND failures < ?2 RETURNING failures";
+            let counted = tx.row(text, (credential, most), |row| cells::number(row, 0));
+            counted?.transpose().map_err(Error::Damaged)
         })
     }
 
-    /// Takes back one failed login of `credential` that never came to be checked.
+    /// Takes back one failed login of `credential`, after an attempt that was never checked.
     ///
     /// # Errors
     /// When the store cannot be written.
     pub fn uncount_failure(&self, credential: i64) -> Result<()> {
-        self.write_now(move |tx| {
-            tx.connection
-                .execute(
-                    "UPDATE credentials SET failures = failures - 1 WHERE id = ?1 AND failures > 0",
-                    [credential],
-                )
-                .map(drop)
-                .map_err(sql(tx.path))
-        })
+        let text = "UPDATE credentials SET failures = failures - 1 WHERE id = ?1 AND failures > 0";
+        self.execute(text, [credential])
     }
 
     /// Forgets the failed logins of `credential` after a good one.
@@ -89,15 +71,12 @@ impl Store {
     /// # Errors
     /// When the store cannot be written.
     pub fn clear_failures(&self, credential: i64) -> Result<()> {
-        self.write_now(move |tx| {
-            tx.connection
-                .execute(
-                    "UPDATE credentials SET failures = 0 WHERE id = ?1",
-                    [credential],
-                )
-                .map(drop)
-                .map_err(sql(tx.path))
-        })
+        let text = "UPDATE credentials SET failures = 0 WHERE id = ?1";
+        self.execute(text, [credential])
+    }
+
+    fn execute(&self, text: &'static str, params: impl Params + Send + 'static) -> Result<()> {
+        self.write_now(move |tx| tx.execute(text, params).map(drop))
     }
 }
 
@@ -105,18 +84,19 @@ fn credential_row(row: &Row<'_>, id: i64) -> Seen<CredentialRow> {
     let number: u8 = cells::number(row, 1)?;
     let role =
         Role::from_number(number).ok_or_else(|| cells::out_of_range(row, 1, number.into()))?;
+    let method = match share_set(row, 9)? {
+        Some(set) => Method::Quorum(set),
+        None => Method::Password(KdfParams {
+            memory_kib: cells::number(row, 2)?,
+            passes: cells::number(row, 3)?,
+            lanes: cells::number(row, 4)?,
+        }),
+    };
     Ok(CredentialRow {
         id,
         role,
         credential: Credential {
-            method: match share_set(row, 9)? {
-                Some(set) => Method::Quorum(set),
-                None => Method::Password(KdfParams {
-                    memory_kib: cells::number(row, 2)?,
-                    passes: cells::number(row, 3)?,
-                    lanes: cells::number(row, 4)?,
-                }),
-            },
+            method,
             salt: cells::bytes(row, 5)?.to_vec(),
             commitment: cells::bytes(row, 6)?.to_vec(),
             wrapped: cells::bytes(row, 7)?.to_vec(),
@@ -125,7 +105,7 @@ fn credential_row(row: &Row<'_>, id: i64) -> Seen<CredentialRow> {
     })
 }
 
-/// The set of shares of a credential, from `m, n, share_set, shares, credential`: all NULL where it has none.
+/// The set of shares of a credential, from `m, n, share_set, shares, credential`. All are NULL when it has none.
 fn share_set(row: &Row<'_>, first: usize) -> Seen<Option<ShareSet>> {
     if cells::optional_number::<i64>(row, first + 4)?.is_none() {
         return Ok(None);
@@ -144,45 +124,32 @@ fn share_set(row: &Row<'_>, first: usize) -> Seen<Option<ShareSet>> {
     }))
 }
 
-/// One that is there already stays as it is: its failed logins are counted meanwhile.
+/// Inserts a credential. One that is stored already stays as it is: its failed logins may have been counted meanwhile.
 pub(super) fn insert_credential(
     connection: &Connection,
     slot: SlotId,
     row: &CredentialRow,
 ) -> rusqlite::Result<()> {
     let c = &row.credential;
-    let (params, set) = match &c.method {
-        Method::Password(params) => (*params, None),
+    let (cost, set) = match &c.method {
+        Method::Password(cost) => (*cost, None),
         Method::Quorum(set) => (KdfParams::NONE, Some(set)),
     };
-    connection.execute(
+    let (memory_kib, passes, lanes) = (cost.memory_kib, cost.passes, cost.lanes);
+    let role = row.role as u8;
+    query::execute(
+        connection,
         "INSERT INTO credentials (id, slot, role, memory_kib, passes, lanes, salt, commitment, wrapped)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING",
-        params![
-            row.id,
-            slot.0,
-            row.role as u8,
-            params.memory_kib,
-            params.passes,
-            params.lanes,
-            c.salt,
-            c.commitment,
-            c.wrapped,
-        ],
+        params![row.id, slot.0, role, memory_kib, passes, lanes, c.salt, c.commitment, c.wrapped],
     )?;
-    if let Some(set) = set {
-        connection.execute(
-            "INSERT INTO quorums (credential, slot, m, n, share_set, shares)
+    let Some(set) = set else { return Ok(()) };
+    let (m, n) = (set.quorum.m(), set.quorum.n());
+    query::execute(
+        connection,
+        "INSERT INTO quorums (credential, slot, m, n, share_set, shares)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (credential) DO NOTHING",
-            params![
-                row.id,
-                slot.0,
-                set.quorum.m(),
-                set.quorum.n(),
-                set.id,
-                set.hashes.concat(),
-            ],
-        )?;
-    }
-    Ok(())
+        params![row.id, slot.0, m, n, set.id, set.hashes.concat()],
+    )
+    .map(drop)
 }

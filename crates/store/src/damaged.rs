@@ -1,4 +1,4 @@
-//! An object's row that cannot be used, and what of it can still be read: enough to name it, and to destroy it.
+//! A damaged object: the part of its row that can still be read is enough to name it and to destroy it.
 
 use std::fmt;
 
@@ -7,34 +7,33 @@ use rusqlite::Row;
 use super::cells::{self, ROW_IDS, Seen};
 use slotfs_object::{Handle, Ouid, SlotId};
 
-/// A row of an object, or what is wrong with it.
+/// A value from an object's row, or the damage.
 pub type Read<T> = std::result::Result<T, DamagedRow>;
 
-/// An object's row that cannot be used.
+/// The row of an object that is damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedRow {
     /// Row id.
     pub id: i64,
-    /// The slot it is in, where that can be read.
+    /// Its slot, if that can be read.
     pub slot: Option<SlotId>,
-    /// Its handle, likewise.
+    /// Its handle, if that can be read.
     pub handle: Option<Handle>,
-    /// Its identity, likewise.
+    /// Its identity, if that can be read.
     pub ouid: Option<Ouid>,
     /// Whether it is in the trash.
     pub in_trash: bool,
-    /// In the trash, which of those that had one handle.
+    /// In the trash: its number among the objects that had the same handle.
     pub nth: Option<u32>,
-    /// What is wrong: names the column.
+    /// What is wrong. Names the column.
     pub what: String,
 }
 
 impl DamagedRow {
-    /// Of a row whose first columns are `id, slot, handle, ouid`.
+    /// For a row whose first columns are `id, slot, handle, ouid`.
     pub(super) fn of(row: &Row<'_>, what: String) -> Self {
         Self {
-            // INTEGER PRIMARY KEY: SQLite itself keeps nothing else there.
-            id: cells::number(row, 0).unwrap_or(i64::MIN),
+            id: cells::id(row),
             slot: cells::number(row, 1).ok().map(SlotId),
             handle: handle(row, 2).ok(),
             ouid: cells::array(row, 3).ok().map(Ouid),
@@ -44,7 +43,15 @@ impl DamagedRow {
         }
     }
 
-    /// Whether an inode number can name it.
+    /// The same row, in the trash.
+    pub(super) fn in_trash(self) -> Self {
+        Self {
+            in_trash: true,
+            ..self
+        }
+    }
+
+    /// Whether its row id fits into an inode number.
     pub fn has_inode(&self) -> bool {
         ROW_IDS.contains(&self.id)
     }

@@ -8,7 +8,7 @@ use super::DamagedRow;
 use slotfs_object::shown;
 use slotfs_object::{Handle, Ouid, SlotId};
 
-/// Why the store did not do what it was asked. One failure can fail many writes, so it can be cloned.
+/// Why a call of the store failed. One failure can fail many writes, so it can be cloned.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The store as a whole.
@@ -30,13 +30,13 @@ pub enum Error {
     /// One object's row cannot be used.
     #[error("store damaged: {0}")]
     Object(DamagedRow),
-    /// Content of the store that belongs to no single slot.
+    /// Damage that concerns no single slot.
     #[error("store damaged: {0}")]
     Damaged(String),
-    /// The system has no random numbers to give.
+    /// The system gave no random numbers.
     #[error("the system gave no random numbers: {0}")]
     Random(#[from] getrandom::Error),
-    /// The row that was asked for is not there any more.
+    /// The row is not there any more.
     #[error("the object is gone")]
     Gone,
     /// Another file than the store: a backup, a log beside the store.
@@ -47,7 +47,7 @@ pub enum Error {
         /// What failed.
         source: Arc<io::Error>,
     },
-    /// A backup is not written to that file.
+    /// No backup can be written to that file.
     #[error("{}: {why}", shown::path(path))]
     Target {
         /// The file.
@@ -55,7 +55,7 @@ pub enum Error {
         /// Why not.
         why: String,
     },
-    /// A backup does not replace that file without being told to.
+    /// A backup replaces a file only on request.
     #[error("{} exists; name another file, or replace it with -force", shown::path(.0))]
     TargetExists(PathBuf),
     /// The caller asked to stop.
@@ -72,10 +72,10 @@ pub enum StoreFault {
     /// It cannot be written.
     #[error("it cannot be written")]
     ReadOnly,
-    /// The files at its path are no longer those that were opened: which one, and what became of it.
+    /// The files at its path are no longer those that were opened. Says which one, and what became of it.
     #[error("{0}; nothing more is read from it or written to it")]
     Lost(String),
-    /// Its tables, triggers or views are not those that slotfs makes.
+    /// Its tables, triggers or views differ from those that slotfs makes.
     #[error("{0}, so nothing is written to it")]
     ForeignSchema(String),
     /// It could not be opened or used.
@@ -92,7 +92,7 @@ pub enum SlotFault {
     /// A partition is there already.
     #[error("it already holds a partition")]
     Exists,
-    /// Another partition is there than the caller meant.
+    /// The slot holds another partition than the caller meant.
     #[error("its partition was replaced")]
     Replaced,
     /// Another process changed it since it was read.
@@ -112,10 +112,10 @@ pub enum SlotFault {
     IdentityClash {
         /// The contested identity.
         ouid: Ouid,
-        /// Who has it.
+        /// The object that has it.
         handle: Handle,
     },
-    /// A row that was named as damaged is whole.
+    /// The caller named a row as damaged that is whole.
     #[error("row {row} is not damaged, it is object {handle}")]
     NotDamaged {
         /// The object in it.
@@ -123,20 +123,25 @@ pub enum SlotFault {
         /// The row.
         row: i64,
     },
-    /// Its rows hold a value that slotfs does not write: names the column.
+    /// A row holds a value that slotfs does not write. Names the column.
     #[error("store damaged: {0}")]
     Damaged(String),
 }
 
 impl SlotFault {
-    /// The error that says this of `slot`.
+    /// Gives [`Self::Damaged`] of `slot`, for `map_err`.
+    pub(super) fn damaged(slot: SlotId) -> impl Fn(String) -> Error {
+        move |what| Self::Damaged(what).at(slot)
+    }
+
+    /// This fault of `slot`.
     pub fn at(self, slot: SlotId) -> Error {
         Error::Slot { slot, why: self }
     }
 }
 
 impl StoreFault {
-    /// The error that says this of the store at `path`.
+    /// This fault of the store at `path`.
     pub fn at(self, path: &Path) -> Error {
         Error::Store {
             path: path.to_owned(),

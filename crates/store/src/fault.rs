@@ -1,4 +1,4 @@
-//! Opening connections, and what SQLite's errors mean here.
+//! Opening connections, and the meaning of SQLite's errors.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::{Error, StoreFault};
 
-/// 3.51.3 mends a WAL reset that could lose a commit under several writers.
+/// SQLite 3.51.3 fixes a WAL reset that could lose a commit when several processes write.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-/// Refuses a SQLite library too old to be trusted with a WAL.
-pub fn check_library(path: &Path) -> Result<(), Error> {
+/// Refuses a SQLite library with a known WAL bug.
+pub(crate) fn check_library(path: &Path) -> Result<(), Error> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         let why = format!(
             "SQLite {} is too old, 3.51.3 is needed",
@@ -22,9 +22,9 @@ pub fn check_library(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Opens a connection and sets what every connection needs.
-pub fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
-    // Absolute, a name that SQLite would take for something else is a file too: `:memory:`, `file:...`.
+/// Opens and configures a connection.
+pub(crate) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
+    // An absolute path: SQLite would not take the names `:memory:` and `file:...` for files.
     let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(sql(path))?;
@@ -34,8 +34,8 @@ pub fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// Opens a database that nobody can write.
-pub fn open_immutable(path: &Path) -> Result<Connection, Error> {
+/// Opens a database on a read-only filesystem.
+pub(crate) fn open_immutable(path: &Path) -> Result<Connection, Error> {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
@@ -55,8 +55,8 @@ pub fn open_immutable(path: &Path) -> Result<Connection, Error> {
 
 fn configure(path: &Path, connection: &Connection) -> Result<(), Error> {
     connection.set_prepared_statement_cache_capacity(64);
-    // A plan depends on the statement alone. Else those with `slot = ?` are compiled again at each use: whether the
-    // slot is 0 or 1 could matter to the plan, and what a kept statement was bound to is forgotten in between.
+    // Makes the plan depend on the statement alone. Otherwise SQLite compiles statements with `slot = ?` again at each use:
+    // the bound value could influence the plan, and a kept statement forgets its bound values.
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
         .map_err(sql(path))?;
@@ -71,14 +71,14 @@ fn configure(path: &Path, connection: &Connection) -> Result<(), Error> {
 }
 
 /// Changes whenever another connection has committed.
-pub fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+pub(crate) fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection
         .prepare_cached("PRAGMA data_version")?
         .query_row([], |row| row.get(0))
 }
 
-/// What an error of SQLite on the store at `path` means.
-pub fn sql(path: &Path) -> impl Fn(rusqlite::Error) -> Error + '_ {
+/// Converts SQLite's errors on the store at `path`.
+pub(crate) fn sql(path: &Path) -> impl Fn(rusqlite::Error) -> Error + '_ {
     move |error| match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreFault::DiskFull.at(path),
         _ if is_file_size(&error) => StoreFault::DiskFull.at(path),
@@ -94,7 +94,7 @@ pub fn sql(path: &Path) -> impl Fn(rusqlite::Error) -> Error + '_ {
     }
 }
 
-/// Whether a write failed that the limit of file sizes (RLIMIT_FSIZE) may have cut off: no more room, and no damage.
+/// Whether a write may have failed at the limit of file sizes (RLIMIT_FSIZE): that is a lack of room, and no damage.
 fn is_file_size(error: &rusqlite::Error) -> bool {
     use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
     use rusqlite::ffi::{SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_TRUNCATE, SQLITE_IOERR_WRITE};
@@ -105,9 +105,8 @@ fn is_file_size(error: &rusqlite::Error) -> bool {
     ) && getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
 }
 
-/// Whether the store's own content is to blame for `error`: a damaged page, or a value that no write of ours
-/// leaves.
-pub fn is_damage(error: &rusqlite::Error) -> bool {
+/// Whether the store's content caused `error`: a damaged page, or a value that slotfs does not write.
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error_code();
     matches!(
         code,

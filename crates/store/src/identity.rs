@@ -1,54 +1,41 @@
-//! Which files an open store is: what is acknowledged must be in the store that is found at its path.
+//! Whether the files of an open store are still those at its path: what is acknowledged must be in the store that is
+//! found there.
 //!
-//! SQLite has its files open and never looks at their names again. So a store that was removed, or replaced by a backup,
-//! would go on taking objects that nobody finds afterwards. Here the files at the store's path are compared with those
-//! that were opened, by device and inode. Once they differ, this process uses the store no more.
+//! SQLite has its files open and never looks at their names again. If a store is removed or replaced by a backup, SQLite
+//! would continue to store objects that nobody finds afterwards. So the files at the store's path are compared with those
+//! that were opened, by device and inode. Once they differ, this process stops using the store.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
-use rustix::io::Errno;
-
 use super::backup::rename_to_new;
-use super::beside;
-use super::overwrite::{Overwrite, Resized};
-use super::shared_memory::{Opening, SharedMemory};
-use super::wal_index::WalIndex;
+use super::overwrite::Resized;
+use super::shared_memory::Opening;
+use super::{beside, lock};
 use crate::{Error, Result, StoreFault};
+use slotfs_object::shown;
 
-/// How long a look counts for reading and before a commit. After a commit there is always a new look.
+mod files;
+mod log;
+
+pub(crate) use files::FileId;
+use files::{same, unseen};
+use log::Log;
+
+/// How long a look counts before a read and before a commit. After a commit there is always a new look.
 const LOOK_COUNTS_FOR: Duration = Duration::from_millis(2);
 
-/// How often a look is repeated because another process was writing meanwhile.
+/// How often a look is repeated because another process was writing at the same time.
 const MOST_LOOKS: u32 = 100;
 
 /// Names that are tried for a log that is set aside.
 const MOST_ASIDE: u32 = 1000;
 
-/// A file, whatever it is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    /// The file that `metadata` is of.
-    pub fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        }
-    }
-}
-
-/// What became of a store's files while they were open.
+/// What happened to a store's files while they were open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Loss {
     Removed(PathBuf),
@@ -66,41 +53,47 @@ impl Loss {
             Self::CutShort(file) => (file, "was cut short by another program"),
             Self::WrittenOver(file, _) => (file, "was written over by another program"),
         };
-        let file = slotfs_object::shown::path(file);
+        let file = shown::path(file);
         StoreFault::Lost(format!("{file} {what} while it was in use")).at(store)
     }
 }
 
+/// Why a look did not find the files as they were opened.
+enum Difference {
+    Lost(Loss),
+    /// They cannot be looked at now.
+    Unseen(Error),
+}
+
+impl From<Loss> for Difference {
+    fn from(loss: Loss) -> Self {
+        Self::Lost(loss)
+    }
+}
+
+impl From<Error> for Difference {
+    fn from(error: Error) -> Self {
+        Self::Unseen(error)
+    }
+}
+
 /// The files of one open store.
-pub struct Identity {
-    /// As it was given.
+pub(crate) struct Identity {
+    /// As the caller gave it.
     path: PathBuf,
     store: FileId,
-    /// `None` of a store that nobody can write.
+    /// `None` for a store that nobody can write.
     log: Option<Log>,
     lost: OnceLock<Loss>,
     on_loss: OnceLock<OnLoss>,
-    /// When the files were last found to be those that were opened.
+    /// When a look last found the files as they were opened.
     found: Mutex<Option<Instant>>,
 }
 
 type OnLoss = Box<dyn Fn(&Error) + Send + Sync>;
 
-/// The files that SQLite keeps beside the store. They stay while any process has the store open.
-struct Log {
-    wal_path: PathBuf,
-    /// SQLite has no locks on this file, so it may be closed at any time.
-    wal: File,
-    wal_id: FileId,
-    shm_path: PathBuf,
-    shm_id: FileId,
-    overwrite: Mutex<Overwrite>,
-    // Last: it outlives the connections.
-    shm: SharedMemory,
-}
-
-/// What [`Identity::record`] needs to know from before SQLite opened the files.
-pub struct Before {
+/// What [`Identity::record`] has to know from before SQLite opened the files.
+pub(crate) struct Before {
     store: FileId,
     opening: Opening,
 }
@@ -110,7 +103,7 @@ impl Before {
     ///
     /// # Errors
     /// [`Error::Store`] when there is none.
-    pub fn opening(path: &Path) -> Result<Self> {
+    pub(crate) fn opening(path: &Path) -> Result<Self> {
         let opening = Opening::begin();
         let store = FileId::of(&fs::metadata(path).map_err(unseen(path))?);
         Ok(Self { store, opening })
@@ -121,71 +114,54 @@ impl Identity {
     /// Records the files of the store at `path`, which SQLite has opened and read since `before`.
     ///
     /// # Errors
-    /// [`Error::StoreLost`] when they are not there any more, [`Error::Store`] when they cannot be looked at.
-    pub fn record(path: &Path, before: Before) -> Result<Self> {
-        // SQLite resolves links in the path, once.
-        let resolved = fs::canonicalize(path).map_err(unseen(path))?;
-        let (wal_path, shm_path) = (beside(&resolved, "-wal"), beside(&resolved, "-shm"));
-        let wal = open_log(&wal_path).map_err(unseen(&wal_path))?;
-        let wal_id = FileId::of(&wal.metadata().map_err(unseen(&wal_path))?);
-        let overwrite = Mutex::new(Overwrite::of(&resolved));
-        let (shm_id, shm) = before.opening.keep(&shm_path).map_err(unseen(&shm_path))?;
-        let identity = Self {
-            path: path.to_owned(),
-            store: before.store,
-            log: Some(Log {
-                wal_path,
-                wal,
-                wal_id,
-                shm_path,
-                shm_id,
-                overwrite,
-                shm,
-            }),
-            lost: OnceLock::new(),
-            on_loss: OnceLock::new(),
-            found: Mutex::new(None),
-        };
+    /// [`StoreFault::Lost`] when they are not there any more, [`Error::Store`] when they cannot be looked at.
+    pub(crate) fn record(path: &Path, before: Before) -> Result<Self> {
+        let log = Log::open(path, before.opening)?;
+        let identity = Self::new(path, before.store, Some(log));
         identity.check()?;
         Ok(identity)
     }
 
-    /// That of a store that nobody can write, and that SQLite keeps no file beside.
-    pub fn of_immutable(path: &Path, before: &Before) -> Self {
+    /// For a store that nobody can write; SQLite keeps no files beside it.
+    pub(crate) fn of_immutable(path: &Path, before: &Before) -> Self {
+        Self::new(path, before.store, None)
+    }
+
+    fn new(path: &Path, store: FileId, log: Option<Log>) -> Self {
         Self {
             path: path.to_owned(),
-            store: before.store,
-            log: None,
+            store,
+            log,
             lost: OnceLock::new(),
             on_loss: OnceLock::new(),
             found: Mutex::new(None),
         }
     }
 
-    /// Has `tell` called once, when the store is found to be lost.
-    pub fn on_loss(&self, tell: impl Fn(&Error) + Send + Sync + 'static) {
-        // Set once, by the one who mounts.
+    /// Calls `tell` once, when the store is found to be lost.
+    pub(crate) fn on_loss(&self, tell: impl Fn(&Error) + Send + Sync + 'static) {
+        // Only a mount sets it, once.
         let _ = self.on_loss.set(Box::new(tell));
     }
 
-    /// Whether the store was found to be lost. Costs nothing.
+    /// Whether an earlier look found the store to be lost. Costs nothing.
     ///
     /// # Errors
-    /// [`Error::StoreLost`]
-    pub fn not_lost(&self) -> Result<()> {
+    /// [`StoreFault::Lost`]
+    pub(crate) fn not_lost(&self) -> Result<()> {
         match self.lost.get() {
             Some(loss) => Err(loss.error(&self.path)),
             None => Ok(()),
         }
     }
 
-    /// As [`Self::check`], but a look within [`LOOK_COUNTS_FOR`] is enough: for reading, and for a commit that is checked
-    /// again before it is acknowledged.
+    /// As [`Self::check`], but a look within [`LOOK_COUNTS_FOR`] is enough: before a read, and before a commit that is
+    /// checked again before it is acknowledged.
     ///
     /// # Errors
     /// Those of [`Self::check`].
-    pub fn check_unless_just_checked(&self) -> Result<()> {
-        let found = *self.found.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn check_unless_just_checked(&self) -> Result<()> {
+        let found = *lock(&self.found);
         match found {
             Some(at) if at.elapsed() < LOOK_COUNTS_FOR => self.not_lost(),
             _ => self.check(),
@@ -195,30 +171,32 @@ impl Identity {
     /// Compares the files at the store's path with those that were opened. Takes a few microseconds.
     ///
     /// # Errors
-    /// [`Error::StoreLost`], from then on for ever; [`Error::Store`] when they cannot be looked at now.
-    pub fn check(&self) -> Result<()> {
+    /// [`StoreFault::Lost`], from then on for ever; [`Error::Store`] when they cannot be looked at now.
+    pub(crate) fn check(&self) -> Result<()> {
         self.not_lost()?;
-        // What changes while it looks is found by the next look.
+        // A change during this look is found by the next one.
         let now = Instant::now();
-        let loss = match self.look()? {
-            None => {
-                *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-                return Ok(());
+        match self.look() {
+            Ok(()) => {
+                *lock(&self.found) = Some(now);
+                Ok(())
             }
-            Some(loss) => loss,
-        };
-        let error = loss.error(&self.path);
-        if self.lost.set(loss).is_ok()
-            && let Some(tell) = self.on_loss.get()
-        {
-            tell(&error);
+            Err(Difference::Unseen(error)) => Err(error),
+            Err(Difference::Lost(loss)) => {
+                let error = loss.error(&self.path);
+                if self.lost.set(loss).is_ok()
+                    && let Some(tell) = self.on_loss.get()
+                {
+                    tell(&error);
+                }
+                Err(error)
+            }
         }
-        Err(error)
     }
 
-    fn look(&self) -> Result<Option<Loss>> {
+    fn look(&self) -> Result<(), Difference> {
         let Some(log) = &self.log else {
-            return Ok(same(&self.path, self.store)?.err());
+            return same(&self.path, self.store).map(drop);
         };
         for _ in 0..MOST_LOOKS {
             let before = match log.index() {
@@ -228,65 +206,42 @@ impl Identity {
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Ok(Some(Loss::CutShort(log.shm_path.clone())));
+                    return Err(Loss::CutShort(log.shm_path.clone()).into());
                 }
-                Err(error) => return Err(unseen(&log.shm_path)(error)),
+                Err(error) => return Err(unseen(&log.shm_path)(error).into()),
             };
-            let found = match self.look_at_files(log)? {
-                Ok(found) => found,
-                Err(loss) => return Ok(Some(loss)),
-            };
-            let Some(loss) = log.compare(&self.path, &before, &found) else {
-                return Ok(None);
+            let (store, state) = (same(&self.path, self.store)?, log.look()?);
+            let Some(loss) = log.compare(&self.path, &before, &store, &state) else {
+                return Ok(());
             };
             // Another process may have written between the two looks.
             if log.index().map_err(unseen(&log.shm_path))? == Some(before) {
-                return Ok(Some(loss));
+                return Err(loss.into());
             }
             thread::yield_now();
         }
-        // Written to without a pause: the log is looked at again at the next check.
-        let files = self.look_at_files(log)?;
-        Ok(files.err())
-    }
-
-    /// Whether the files at the paths are those that were opened, and what is to be compared with the wal-index.
-    fn look_at_files(&self, log: &Log) -> Result<std::result::Result<Found, Loss>> {
-        let store = match same(&self.path, self.store)? {
-            Ok(store) => store,
-            Err(loss) => return Ok(Err(loss)),
-        };
-        let log_bytes = match same_size(&log.wal_path, log.wal_id)? {
-            Ok(bytes) => bytes,
-            Err(loss) => return Ok(Err(loss)),
-        };
-        if let Err(loss) = same_size(&log.shm_path, log.shm_id)? {
-            return Ok(Err(loss));
-        }
-        Ok(Ok(Found {
-            store,
-            log_bytes,
-            log_salts: log.salts().map_err(unseen(&log.wal_path))?,
-        }))
+        // Other processes write without a pause. The next check compares the log again.
+        same(&self.path, self.store)?;
+        log.look().map(drop)
     }
 
     /// Syncs the write-ahead log.
     ///
     /// # Errors
-    /// When the disk does not take it.
-    pub fn sync_log(&self) -> io::Result<()> {
+    /// When the disk refuses it.
+    pub(crate) fn sync_log(&self) -> io::Result<()> {
         match &self.log {
             Some(log) => log.wal.sync_all(),
             None => Ok(()),
         }
     }
 
-    /// Whether the log of a lost store is to be written to the file that was opened, wherever that is now.
+    /// Whether the log of a lost store must be written to the file that was opened, wherever that is now.
     ///
-    /// Whoever opens the file with the log that is at the store's path finds all of it there. Else the log is of no use
-    /// to anybody, and beside another store SQLite would play it into that one. What is written must be whole, and
-    /// nobody else may have the file open without knowing of our locks.
-    pub fn must_be_completed(&self) -> bool {
+    /// If the opened file is at the store's path together with the opened log, the next process finds everything there.
+    /// Otherwise the log is useless, and SQLite would play it into another store that is at the path. The log must be
+    /// whole, and no process that cannot see this one's locks may have the file open.
+    pub(crate) fn must_be_completed(&self) -> bool {
         let Some(log) = &self.log else {
             return false;
         };
@@ -296,36 +251,23 @@ impl Identity {
         ) {
             return false;
         }
-        let is = |path, id| same(path, id).is_ok_and(|same| same.is_ok());
-        let is_at_path = is(&self.path, self.store);
-        if is_at_path && is(&log.wal_path, log.wal_id) {
-            return false;
-        }
-        let others =
-            fs::symlink_metadata(&log.shm_path).is_ok_and(|shm| FileId::of(&shm) != log.shm_id);
-        let whole = || -> io::Result<bool> {
-            let Some(index) = log.index()? else {
-                return Ok(false);
-            };
-            let (bytes, salts) = (log.wal.metadata()?.len(), log.salts()?);
-            Ok(log.fault(&index, bytes, salts).is_none())
-        };
-        !(is_at_path && others) && whole().unwrap_or(false)
+        let is_at_path = self.store.is_at(&self.path);
+        let has_log = || log.wal_id.is_at(&log.wal_path);
+        let has_other_users = || log.is_shm_replaced();
+        !(is_at_path && (has_log() || has_other_users())) && log.is_whole().unwrap_or(false)
     }
-}
 
-impl Identity {
-    /// Gives the log another name where the store's file was written over by another database, such as a backup: SQLite
-    /// would play the log into that. What its name is now.
+    /// Renames the log if another database, such as a backup, was written over the store's file: SQLite would play the log
+    /// into that. Its new name.
     ///
     /// # Errors
     /// When it cannot be renamed.
-    pub fn set_log_aside(&self) -> io::Result<Option<PathBuf>> {
+    pub(crate) fn set_log_aside(&self) -> io::Result<Option<PathBuf>> {
         let (Some(log), Some(Loss::WrittenOver(_, Resized::Yes))) = (&self.log, self.lost.get())
         else {
             return Ok(None);
         };
-        if !same(&log.wal_path, log.wal_id).is_ok_and(|same| same.is_ok()) {
+        if !log.wal_id.is_at(&log.wal_path) {
             return Ok(None);
         }
         for n in 1..=MOST_ASIDE {
@@ -340,115 +282,10 @@ impl Identity {
     }
 }
 
-/// What was found at the store's path.
-struct Found {
-    store: Metadata,
-    log_bytes: u64,
-    log_salts: Option<[u8; 8]>,
-}
-
-impl Log {
-    fn index(&self) -> io::Result<Option<WalIndex>> {
-        match self.shm.file() {
-            Some(file) => WalIndex::read(file),
-            None => Ok(None),
-        }
-    }
-
-    /// Those in the log's header; `None` when it has none.
-    fn salts(&self) -> io::Result<Option<[u8; 8]>> {
-        let mut salts = [0; 8];
-        match self.wal.read_exact_at(&mut salts, 16) {
-            Ok(()) => Ok(Some(salts)),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// A checkpoint shortens the log lawfully, so its length alone says nothing; but before that it says in the
-    /// wal-index that nothing in the log counts any more.
-    fn fault(&self, index: &WalIndex, bytes: u64, salts: Option<[u8; 8]>) -> Option<Loss> {
-        let wanted = index.log_bytes()?;
-        if bytes < wanted {
-            return Some(Loss::CutShort(self.wal_path.clone()));
-        }
-        (salts != Some(index.salts()))
-            .then(|| Loss::WrittenOver(self.wal_path.clone(), Resized::No))
-    }
-
-    fn compare(&self, path: &Path, index: &WalIndex, found: &Found) -> Option<Loss> {
-        if let Some(loss) = self.fault(index, found.log_bytes, found.log_salts) {
-            return Some(loss);
-        }
-        let mut seen = self
-            .overwrite
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        seen.look(index, &found.store)
-            .map(|resized| Loss::WrittenOver(path.to_owned(), resized))
-    }
-}
-
-/// The file at `path`, or what became of the one that was there.
-fn same(path: &Path, id: FileId) -> Result<std::result::Result<Metadata, Loss>> {
-    // A link to the same file is not that file: nobody opens a store by a link, and its log would stand beside the link.
-    match fs::symlink_metadata(path) {
-        Ok(found) if FileId::of(&found) == id => Ok(Ok(found)),
-        Ok(_) => Ok(Err(Loss::Replaced(path.to_owned()))),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(Err(Loss::Removed(path.to_owned())))
-        }
-        Err(error) => Err(unseen(path)(error)),
-    }
-}
-
-/// The size of the file at `path`, or what became of the one that was there. Its times are not asked for: after each
-/// question for them the kernel gives the next write a time of its own, and that fsync has more to write
-/// (multigrain timestamps, Linux 6.13): a commit took a seventh longer.
-fn same_size(path: &Path, id: FileId) -> Result<std::result::Result<u64, Loss>> {
-    let found = statx(
-        CWD,
-        path,
-        AtFlags::SYMLINK_NOFOLLOW,
-        StatxFlags::TYPE | StatxFlags::INO | StatxFlags::SIZE,
-    );
-    match found {
-        Ok(found)
-            if found.stx_ino == id.inode
-                && makedev(found.stx_dev_major, found.stx_dev_minor) == id.device =>
-        {
-            Ok(Ok(found.stx_size))
-        }
-        Ok(_) => Ok(Err(Loss::Replaced(path.to_owned()))),
-        Err(Errno::NOENT | Errno::NOTDIR) => Ok(Err(Loss::Removed(path.to_owned()))),
-        Err(error) => Err(unseen(path)(error.into())),
-    }
-}
-
-/// Opens the log to read its header, without updating its access time where the system allows that: after each write of the
-/// log the next read would update it, and the next sync would have to write it.
-fn open_log(path: &Path) -> io::Result<File> {
-    let open = |flags| {
-        OpenOptions::new()
-            .read(true)
-            .custom_flags(flags | libc::O_NOFOLLOW)
-            .open(path)
-    };
-    // Refused with EPERM to whoever does not own the file.
-    open(libc::O_NOATIME).or_else(|_| open(0))
-}
-
-fn unseen(path: &Path) -> impl Fn(io::Error) -> Error + '_ {
-    move |error| Error::failed(path, format!("it cannot be looked at: {error}"))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
     use crate::{Access, Store};
 

@@ -1,4 +1,5 @@
-//! Which files are opened at all: what is put in the store's place must neither be followed nor keep us waiting.
+//! Refuses a path that is not a plain file: a file that an attacker put in the store's place must neither lead elsewhere
+//! nor block.
 
 use std::fs;
 use std::io;
@@ -6,35 +7,36 @@ use std::path::Path;
 
 use super::beside;
 use crate::{Error, Result};
+use slotfs_object::shown;
 
-/// Refuses what is there and is not a file itself: a link leads to where somebody else chose, and to open a
-/// pipe waits for its other end. What is missing is left to the caller.
+/// The suffixes of the files that SQLite keeps beside a database, and uses when it opens the database.
+pub(super) const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Refuses a store that is not a plain file, or that has another kind of file beside it: a link may lead anywhere, and
+/// opening a pipe blocks until its other end is open. A missing file is left to the caller.
 ///
 /// # Errors
 /// [`Error::Store`], [`Error::File`].
-pub fn check(path: &Path) -> Result<()> {
+pub(crate) fn check(path: &Path) -> Result<()> {
     refuse(path, path, "a store is a file")?;
-    for companion in ["-wal", "-shm", "-journal"] {
+    for companion in COMPANIONS {
         let why = "SQLite keeps a file there";
         refuse(path, &beside(path, companion), why)?;
     }
     Ok(())
 }
 
+/// Whether there is no file.
+pub(crate) fn is_missing(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}
+
 fn refuse(store: &Path, file: &Path, instead: &str) -> Result<()> {
     let kind = match fs::symlink_metadata(file) {
         Ok(there) => there.file_type(),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(());
-        }
-        Err(source) => {
-            return Err(Error::file(file, source));
-        }
+        Err(error) if is_missing(&error) => return Ok(()),
+        Err(source) => return Err(Error::file(file, source)),
     };
     let is = match kind {
         kind if kind.is_file() => return Ok(()),
@@ -45,7 +47,7 @@ fn refuse(store: &Path, file: &Path, instead: &str) -> Result<()> {
     let why = if file == store {
         format!("it is {is}; {instead}")
     } else {
-        format!("{} is {is}; {instead}", slotfs_object::shown::path(file))
+        format!("{} is {is}; {instead}", shown::path(file))
     };
     Err(Error::failed(store, why))
 }

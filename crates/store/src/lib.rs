@@ -1,17 +1,18 @@
 //! The store: one SQLite file that holds every slot (docs/architecture.md, "At rest"). The only code that touches rusqlite.
 //!
 //! It takes sealed rows and never opens one, so plaintext cannot reach the disk by mistake. Reads run on
-//! a pool of connections that never write, short ones on the connection that does where it is free; every write
+//! a pool of connections that never write; short ones run on the writing connection when it is free. Every write
 //! goes through the one committer, which answers only after the commit is on disk.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, OpenFlags, Params, Row};
 
-use slotfs_object::{Handle, SlotId};
+use slotfs_object::{Handle, SlotId, shown};
 
 mod backup;
 mod cells;
@@ -28,6 +29,7 @@ mod kind;
 mod objects;
 mod others;
 mod overwrite;
+mod query;
 mod schema;
 mod shared_memory;
 mod slots;
@@ -38,7 +40,7 @@ mod wal_index;
 pub use cells::Seen;
 pub use change::{Changed, Objects, Reseal, SlotChange};
 pub use check::{Count, ObjectRow, Part, SlotParts};
-pub use committer::CommitStats;
+pub use committer::{CommitStats, Reply};
 pub use credentials::CredentialRow;
 pub use damaged::{DamagedRow, Read};
 pub use error::{Error, Result, SlotFault, StoreFault};
@@ -47,7 +49,7 @@ pub use slots::{
     DomainRow, KeyRows, ListedSlot, NewSlot, PartitionMark, SlotRow, SlotVersion, SmkRow,
 };
 
-use committer::{Committer, SlotCommits};
+use committer::{Committer, SlotCommits, Work, job};
 use fault::sql;
 use identity::{Before, Identity};
 
@@ -60,10 +62,10 @@ pub struct Store {
     /// `None` when the store is open read-only.
     committer: Option<Committer>,
     created_secs: u64,
-    /// Ids of rows that are reserved and not yet given out.
+    /// Row ids that are reserved and not yet given out.
     reserved: Mutex<Range<i64>>,
     missing: Mutex<Option<Missing>>,
-    // Last: it holds a file that is closed after all connections.
+    // Last: it holds a file that must be closed after all connections.
     identity: Arc<Identity>,
 }
 
@@ -72,7 +74,7 @@ pub struct Store {
 pub enum Access {
     /// Read and write.
     ReadWrite,
-    /// Read only: nothing is written, not even a lock file where the filesystem is read-only.
+    /// Read only. On a read-only filesystem, not even a lock file is written.
     ReadOnly,
 }
 
@@ -84,20 +86,21 @@ enum OpenReader {
     Immutable,
 }
 
-/// A handle that had no object: who makes a file asks twice whether there is one.
+/// A handle without an object. To create one file, the kernel asks twice whether there is one.
 struct Missing {
     slot: SlotId,
     handle: Handle,
-    /// The commits that this process had made.
+    /// How many commits this process had made.
     commits: u64,
     at: Instant,
 }
 
-/// How old what requests know of other processes may be. Far less than a process takes to end, so that whoever waits
-/// for a command and then asks the mount is answered by what the command did; a copy of one file asks ten times in it.
+/// How old a request's knowledge of other processes' commits may be. It is far less than a process takes to end: a user
+/// who waits for a command and then reads the mount sees what the command did. To copy one file, the kernel asks about
+/// ten times within it.
 pub const FRESH_FOR: Duration = Duration::from_micros(500);
 
-/// A connection that only ever asks whether anything was committed since.
+/// A connection that only asks whether there was a commit since.
 struct Watch {
     connection: Connection,
     data_version: i64,
@@ -109,11 +112,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`] when it is missing, not a store, of a later version or not readable;
-    /// [`Error::Damaged`] when SQLite finds it so.
+    /// [`Error::Damaged`] when SQLite reports damage.
     pub fn open(path: &Path, access: Access) -> Result<Self> {
-        fault::check_library(path)?;
-        kind::check(path)?;
-        others::check(path)?;
+        Self::check_before_opening(path)?;
         if !path.exists() {
             let why = "there is no store; 'slotfs partition init' makes one";
             return Err(Error::failed(path, why));
@@ -130,14 +131,18 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub fn open_or_create(path: &Path) -> Result<Self> {
-        fault::check_library(path)?;
-        kind::check(path)?;
-        others::check(path)?;
+        Self::check_before_opening(path)?;
         schema::create_file(path)?;
         Self::open_writable(path, true)
     }
 
-    /// `create`: makes the tables where the file is empty; else an empty file is no store.
+    fn check_before_opening(path: &Path) -> Result<()> {
+        fault::check_library(path)?;
+        kind::check(path)?;
+        others::check(path)
+    }
+
+    /// `create`: makes the tables if the file is empty; otherwise an empty file is no store.
     fn open_writable(path: &Path, create: bool) -> Result<Self> {
         let read_only = || StoreFault::ReadOnly.at(path);
         if is_on_read_only_filesystem(path) {
@@ -145,7 +150,7 @@ impl Store {
         }
         let before = Before::opening(path)?;
         let connection = fault::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        // SQLite opens what it cannot write for reading, without a word.
+        // SQLite opens a file that it cannot write for reading, and reports no error.
         if connection.is_readonly("main").map_err(sql(path))? {
             return Err(read_only());
         }
@@ -155,10 +160,10 @@ impl Store {
         Self::with_readers(path, OpenReader::Shared, Some(committer), identity)
     }
 
-    /// For reading, beside others who may write.
+    /// For reading, while other processes may write.
     fn open_shared(path: &Path) -> Result<Self> {
         let before = Before::opening(path)?;
-        // Until the first reader is open: SQLite then keeps its files.
+        // Open until the first reader is, so that SQLite keeps its files.
         let connection = OpenReader::Shared.open(path)?;
         let identity = Arc::new(Identity::record(path, before)?);
         let store = Self::with_readers(path, OpenReader::Shared, None, identity)?;
@@ -168,11 +173,11 @@ impl Store {
 
     /// SQLite ignores a leftover WAL with `immutable=1` and would silently show an old state.
     fn open_immutable(path: &Path) -> Result<Self> {
-        let wal = wal_path(path);
+        let wal = beside(path, "-wal");
         if std::fs::metadata(&wal).is_ok_and(|wal| wal.len() > 0) {
             let why = format!(
                 "it is on a read-only filesystem and {} holds commits not yet in it; copy both to a writable folder and use the copy",
-                slotfs_object::shown::path(&wal)
+                shown::path(&wal)
             );
             return Err(Error::failed(path, why));
         }
@@ -217,7 +222,7 @@ impl Store {
         self.created_secs
     }
 
-    /// Whether nothing can be written.
+    /// Whether the store is open for reading only.
     pub fn is_read_only(&self) -> bool {
         self.committer.is_none()
     }
@@ -225,12 +230,12 @@ impl Store {
     /// Whether the files at the store's path are still those that were opened. Takes a few microseconds.
     ///
     /// # Errors
-    /// [`Error::StoreLost`], from then on for ever; [`Error::Store`] when they cannot be looked at now.
-    pub fn check_identity(&self) -> Result<()> {
+    /// [`StoreFault::Lost`], from then on for ever; [`Error::Store`] when they cannot be looked at now.
+    pub(crate) fn check_identity(&self) -> Result<()> {
         self.completing(self.identity.check())
     }
 
-    /// The same before something is read: what was found within the last 2 ms counts.
+    /// The same before a read: a check within the last 2 ms counts.
     ///
     /// # Errors
     /// Those of [`Self::check_identity`].
@@ -238,7 +243,7 @@ impl Store {
         self.completing(self.identity.check_unless_just_checked())
     }
 
-    /// Has the committer complete the log of a store that is lost.
+    /// Has the committer complete the log if the store is lost.
     fn completing(&self, checked: Result<()>) -> Result<()> {
         if self.identity.not_lost().is_err()
             && let Some(committer) = &self.committer
@@ -248,29 +253,27 @@ impl Store {
         checked
     }
 
-    /// Whether that was found not to be so. Costs nothing.
+    /// Whether an earlier check found the store to be lost. Costs nothing.
     ///
     /// # Errors
-    /// [`Error::StoreLost`]
+    /// [`StoreFault::Lost`]
     pub fn not_lost(&self) -> Result<()> {
         self.identity.not_lost()
     }
 
-    /// Has `tell` called once, when the store is found to be lost.
+    /// Calls `tell` once, when the store is found to be lost.
     pub fn on_loss(&self, tell: impl Fn(&Error) + Send + Sync + 'static) {
         self.identity.on_loss(tell);
     }
 
     /// Counters of the committer.
     pub fn commit_stats(&self) -> CommitStats {
-        self.committer
-            .as_ref()
-            .map(Committer::stats)
-            .unwrap_or_default()
+        let committer = self.committer.as_ref();
+        committer.map(Committer::stats).unwrap_or_default()
     }
 
-    /// Calls `take_in` when anything was committed that may have changed the rows of a slot, by anyone, since a call of
-    /// it last succeeded. To ask costs a few microseconds.
+    /// Calls `take_in` if any process committed a change that may concern the rows of a slot since `take_in` last
+    /// succeeded. The check costs a few microseconds.
     ///
     /// # Errors
     /// When the store cannot be read, and those of `take_in`.
@@ -278,9 +281,9 @@ impl Store {
         &self,
         take_in: impl FnOnce() -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        // The connection that writes can tell this process's commits from those of others. While it is busy, the one that
-        // watches is asked, which cannot.
+        let mut watch = lock(&self.watch);
+        // The writing connection can tell this process's commits from those of others. While it is busy, the watching
+        // connection answers, which cannot.
         let commits = self.committer.as_ref().and_then(Committer::slot_commits);
         if commits.is_some() && commits == watch.slot_commits {
             return Ok(());
@@ -296,24 +299,47 @@ impl Store {
 
     /// Runs a query on a connection that never writes.
     fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-        let pooled = self
-            .readers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let pooled = lock(&self.readers).pop();
         let connection = match pooled {
             Some(connection) => connection,
             None => self.open_another()?,
         };
         let outcome = query(&connection).map_err(sql(&self.path));
-        self.readers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(connection);
+        lock(&self.readers).push(connection);
         outcome
     }
 
-    /// One more connection that never writes. To another file than the others, it would show another store.
+    /// The same with every statement in one transaction, so that all of them see the same state.
+    fn snapshot<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        self.read(|connection| query(&*connection.unchecked_transaction()?))
+    }
+
+    /// The first row of a short query, if it has any.
+    fn row<T>(
+        &self,
+        text: &str,
+        params: impl Params + Clone,
+        read: impl Fn(&Row<'_>) -> T,
+    ) -> Result<Option<T>> {
+        self.read_short(|connection| query::row(connection, text, params.clone(), &read))
+    }
+
+    /// Every row of a query.
+    fn rows<T, C: FromIterator<T>>(
+        &self,
+        text: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> T,
+    ) -> Result<C> {
+        self.read(|connection| query::rows(connection, text, params, read))
+    }
+
+    /// The only value of a query that always has one.
+    fn value<T: FromSql>(&self, text: &str, params: impl Params) -> Result<T> {
+        self.read(|connection| query::value(connection, text, params))
+    }
+
+    /// One more connection that never writes. If the file was replaced, it would show another store.
     fn open_another(&self) -> Result<Connection> {
         self.identity.check()?;
         let connection = self.open_reader.open(&self.path)?;
@@ -321,39 +347,28 @@ impl Store {
         Ok(connection)
     }
 
-    /// As [`Self::read`], for a query of a row or none that is asked while others commit.
-    fn read_row<T>(&self, query: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-        match self
-            .committer
-            .as_ref()
-            .and_then(|writer| writer.read(&query))
-        {
+    /// As [`Self::read`], for a query that takes few pages: on the writing connection when it is free.
+    fn read_short<T>(&self, query: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let committer = self.committer.as_ref();
+        match committer.and_then(|writer| writer.read(&query)) {
             Some(found) => Ok(found),
             None => self.read(query),
         }
     }
 
-    /// Has `work` committed; `reply` is called once that is durable, or with the reason why it is not: on this thread,
-    /// or on that of another who writes. The caller holds no lock that either takes.
-    fn write<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut committer::Tx<'_>) -> Result<T> + Send + 'static,
-        reply: impl FnOnce(Result<T>) + Send + 'static,
-    ) {
+    /// Commits `work`; `reply` is called with the outcome once that is durable, or with the error: on this thread, or on
+    /// the thread of another writer. The caller holds no lock that `work` or `reply` takes.
+    fn write<T: Send + 'static>(&self, work: impl Work<T>, reply: impl Reply<T>) {
         match self.committer() {
-            Ok(committer) => committer.submit(work, reply),
+            Ok(committer) => committer.submit(job(work, reply)),
             Err(error) => reply(Err(error)),
         }
     }
 
     /// As [`Self::write`], on the committer's own thread.
-    fn write_and_go_on<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut committer::Tx<'_>) -> Result<T> + Send + 'static,
-        reply: impl FnOnce(Result<T>) + Send + 'static,
-    ) {
+    fn write_and_go_on<T: Send + 'static>(&self, work: impl Work<T>, reply: impl Reply<T>) {
         match self.committer() {
-            Ok(committer) => committer.submit_and_go_on(work, reply),
+            Ok(committer) => committer.submit_and_go_on(job(work, reply)),
             Err(error) => reply(Err(error)),
         }
     }
@@ -363,14 +378,11 @@ impl Store {
         committer.ok_or_else(|| StoreFault::ReadOnly.at(&self.path))
     }
 
-    /// [`Self::write`], waiting for the answer.
-    fn write_now<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut committer::Tx<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
+    /// As [`Self::write`], and waits for the outcome.
+    fn write_now<T: Send + 'static>(&self, work: impl Work<T>) -> Result<T> {
         let (sender, receiver) = mpsc::sync_channel(1);
         self.write(work, move |outcome| {
-            // The receiver is waiting below.
+            // The receiver waits below.
             let _ = sender.send(outcome);
         });
         let stopped = |_| Err(Error::failed(&self.path, "the committer stopped"));
@@ -384,19 +396,18 @@ impl OpenReader {
             Self::Shared => fault::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
             Self::Immutable => fault::open_immutable(path)?,
         };
-        // A reader meets a lock only while another process recovers the WAL.
-        connection
-            .busy_timeout(Duration::from_secs(10))
-            .map_err(sql(path))?;
+        // A reader waits for a lock only while another process recovers the WAL.
+        let timeout = Duration::from_secs(10);
+        connection.busy_timeout(timeout).map_err(sql(path))?;
         schema::check(path, &connection)?;
         schema::complete_for_reading(path, &connection)?;
         Ok(connection)
     }
 }
 
-/// SQLite's name for the write-ahead log of the database at `path`.
-fn wal_path(path: &Path) -> PathBuf {
-    beside(path, "-wal")
+/// Locks a mutex, also after a panic: no panic leaves a half-done change behind these mutexes.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The file beside the one at `path` whose name has `suffix` added.

@@ -1,39 +1,41 @@
-//! Objects: sealed rows under handles. What is written of them is [`write`]'s.
+//! Objects: sealed rows under handles. The writes are in [`write`] and the modules beside it.
 
 use std::ops::RangeInclusive;
-use std::sync::PoisonError;
 use std::time::Instant;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Params, Row};
 
 use super::cells::{self, ROW_IDS, Seen};
 use super::committer::Committer;
 use super::slots::{NOT_COUNTED, signed, usage_row};
-use super::{DamagedRow, FRESH_FOR, Missing, Read, SlotVersion, Store};
+use super::{DamagedRow, FRESH_FOR, Missing, Read, SlotVersion, Store, lock, query};
 use crate::{Error, Result, SlotFault};
 use slotfs_object::sealed::SealedRow;
 use slotfs_object::{Handle, Ouid, SlotId};
 
+mod counters;
 mod damaged;
 mod groups;
+mod handles;
+mod room;
 mod sequence;
 mod trash;
 mod write;
 
-pub(super) use damaged::without_counters;
+pub(super) use counters::{COUNTERS, without_counters};
 pub use trash::{Alike, Trashed};
 pub(super) use write::check_version;
 
-/// What is in clear of an object.
+/// The part of an object's row that is in clear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Row id: never used twice while the store lives.
+    /// Row id: the store never uses one twice.
     pub id: i64,
     /// The slot it is in.
     pub slot: SlotId,
     /// Its handle there.
     pub handle: Handle,
-    /// Its identity everywhere.
+    /// Its identity, in every slot.
     pub ouid: Ouid,
     /// Bytes of its payload; its blob's size follows from it and the number of domains.
     pub payload_bytes: u32,
@@ -54,7 +56,7 @@ impl Entry {
     }
 }
 
-/// A row's place, which its ciphertext is bound to, beside its slot's serial.
+/// The place that a row's ciphertext is bound to, together with the slot's serial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Row id.
@@ -63,24 +65,24 @@ pub struct Place {
     pub handle: Handle,
     /// Identity.
     pub ouid: Ouid,
-    /// Bytes of the payload: in clear, so bound, or a changed one would cut copies short.
+    /// Bytes of the payload. It is in clear, so it is bound: a changed value would cut copies short.
     pub payload_bytes: u32,
-    /// The object's own time, likewise.
+    /// The object's own time, bound for the same reason.
     pub created_secs: u64,
 }
 
-/// Seals a payload for the place it was given.
+/// Seals a payload for the place that the store chose.
 pub type Seal = Box<dyn FnOnce(Place) -> Result<SealedRow> + Send>;
 /// Whether a row that is already there holds the same content.
 pub type Same = Box<dyn FnOnce(Place, &SealedRow) -> Result<bool> + Send>;
 
 /// An object to be stored.
 pub struct Put {
-    /// Where to, as it was when it verified the object: changed since, it is asked again.
+    /// The target, as it was when it verified the object. If it changed since, it has to verify the object again.
     pub slot: SlotVersion,
-    /// Its row, where it has one already: reserved for it, or its own in the trash.
+    /// Its row id, if it has one already: a reserved one, or its row in the trash.
     pub id: Option<i64>,
-    /// The handle asked for.
+    /// The handle that the caller wants.
     pub want: Option<Handle>,
     /// Its identity.
     pub ouid: Ouid,
@@ -100,7 +102,7 @@ pub struct Move {
     pub from: Entry,
     /// The slot the source is in, as it was when the source was opened.
     pub from_slot: SlotVersion,
-    /// Where to, with `want` the handle it must get.
+    /// The target; `want` is the handle that the object must get.
     pub put: Put,
 }
 
@@ -122,13 +124,13 @@ impl Stored {
     }
 }
 
-/// As the schema has it.
+/// The range that the schema allows.
 pub(super) const PAYLOAD_BYTES: RangeInclusive<i64> = 1..=65536;
 
 const SELECT: &str = "SELECT id, slot, handle, ouid, payload_bytes, created_secs FROM objects";
 
-/// Those of a slot that have a handle from ?2 on, up to ?3 of them. The upper bound leaves out text and blobs, which sort
-/// after every number.
+/// The objects of slot ?1 with handles from ?2 on, at most ?3 of them. The upper bound leaves out text and blobs, which
+/// sort after every number.
 const BY_HANDLE: &str = "WHERE slot = ?1 AND handle BETWEEN ?2 AND 4294967295
     AND typeof(handle) = 'integer' ORDER BY handle LIMIT ?3";
 
@@ -152,8 +154,8 @@ const SELECT_SEALED: &str =
 
 pub(super) fn sealed_entry(row: &Row<'_>) -> Read<(Entry, SealedRow)> {
     let entry = entry(row)?;
-    let sealed = cells::bytes(row, 6).map_err(|what| DamagedRow::of(row, what))?;
-    Ok((entry, SealedRow::stored(sealed.to_vec())))
+    let sealed = cells::sealed(row, 6).map_err(|what| DamagedRow::of(row, what))?;
+    Ok((entry, sealed))
 }
 
 fn entry(row: &Row<'_>) -> Read<Entry> {
@@ -163,7 +165,7 @@ fn entry(row: &Row<'_>) -> Read<Entry> {
             slot: SlotId(cells::number(row, 1)?),
             handle: super::damaged::handle(row, 2)?,
             ouid: Ouid(cells::array(row, 3)?),
-            // As the schema has it: what follows from it is the size of a blob.
+            // Checked against the schema's range: the size of a blob follows from it.
             payload_bytes: cells::within(row, 4, PAYLOAD_BYTES)? as u32,
             created_secs: cells::number(row, 5)?,
         })
@@ -171,39 +173,32 @@ fn entry(row: &Row<'_>) -> Read<Entry> {
     entry().map_err(|what| DamagedRow::of(row, what))
 }
 
-/// A row that was found, as an error where it is damaged.
+/// The row of a query for one; a damaged row is an error.
 pub(super) fn whole<T>(found: Option<Read<T>>) -> Result<Option<T>> {
     found.transpose().map_err(Error::Object)
 }
 
 impl Store {
-    /// The object under `handle`, if any. That there is none may be [`FRESH_FOR`] old where another process makes one.
+    /// The object under `handle`, if any. The answer `None` may be up to [`FRESH_FOR`] old when another process creates
+    /// the object.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn by_handle(&self, slot: SlotId, handle: Handle) -> Result<Option<Entry>> {
-        // Asked before the query: a commit that comes between makes the answer an old one.
+        // Read before the query: a commit that comes between makes the answer an old one.
         let commits = self.committer.as_ref().map_or(0, Committer::commits);
         let at = Instant::now();
-        {
-            let missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(known) = &*missing
-                && (known.slot, known.handle, known.commits) == (slot, handle, commits)
+        let is_missing = lock(&self.missing).as_ref().is_some_and(|known| {
+            (known.slot, known.handle, known.commits) == (slot, handle, commits)
                 && at.duration_since(known.at) < FRESH_FOR
-            {
-                return Ok(None);
-            }
+        });
+        if is_missing {
+            return Ok(None);
         }
-        let found = self.read_row(|connection| {
-            connection
-                .prepare_cached(&format!("{SELECT} WHERE slot = ?1 AND handle = ?2"))?
-                .query_row(params![slot.0, handle.get()], |row| Ok(entry(row)))
-                .optional()
-        })?;
-        let found = whole(found)?;
+        let text = format!("{SELECT} WHERE slot = ?1 AND handle = ?2");
+        let found = self.whole_row(&text, (slot.0, handle.get()), entry)?;
         if found.is_none() {
-            let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
-            *missing = Some(Missing {
+            *lock(&self.missing) = Some(Missing {
                 slot,
                 handle,
                 commits,
@@ -218,12 +213,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn by_id(&self, id: i64) -> Result<Option<Entry>> {
-        whole(self.read_row(|connection| {
-            connection
-                .prepare_cached(&format!("{SELECT} WHERE id = ?1"))?
-                .query_row([id], |row| Ok(entry(row)))
-                .optional()
-        })?)
+        self.whole_row(&format!("{SELECT} WHERE id = ?1"), [id], entry)
     }
 
     /// The object of identity `ouid` in `slot`, if any.
@@ -231,15 +221,11 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn by_ouid(&self, slot: SlotId, ouid: Ouid) -> Result<Option<Entry>> {
-        whole(self.read_row(|connection| {
-            connection
-                .prepare_cached(&format!("{SELECT} WHERE slot = ?1 AND ouid = ?2"))?
-                .query_row(params![slot.0, ouid.0], |row| Ok(entry(row)))
-                .optional()
-        })?)
+        let text = format!("{SELECT} WHERE slot = ?1 AND ouid = ?2");
+        self.whole_row(&text, (slot.0, ouid.0), entry)
     }
 
-    /// The rows of the objects of identity `ouid` in any of `slots`, by slot. Found in the index alone: the rows may be
+    /// The rows of the objects of identity `ouid` in any of `slots`, by slot. Only the index is read: the rows may be
     /// damaged.
     ///
     /// # Errors
@@ -248,35 +234,24 @@ impl Store {
         if slots.is_empty() {
             return Ok(Vec::new());
         }
-        // In the statement's text: there is no parameter for a list, and one statement takes the locks once for all.
+        // In the statement's text: a list cannot be a parameter, and one statement takes the locks only once.
         let slots: Vec<String> = slots.iter().map(|slot| slot.0.to_string()).collect();
-        let query = format!(
-            "SELECT id FROM objects WHERE ouid = ?1 AND slot IN ({}) ORDER BY slot",
-            slots.join(", ")
-        );
-        self.read_row(|connection| {
-            connection
-                .prepare_cached(&query)?
-                .query_map([ouid.0], |row| row.get(0))?
-                .collect()
+        let slots = slots.join(", ");
+        let text =
+            format!("SELECT id FROM objects WHERE ouid = ?1 AND slot IN ({slots}) ORDER BY slot");
+        self.read_short(|connection| {
+            query::rows::<_, rusqlite::Result<_>>(connection, &text, [ouid.0], |row| row.get(0))?
         })
     }
 
-    /// Up to `most` objects with handles above `after`, ascending, damaged ones among them: these have a handle too. Those
-    /// that have none are [`Self::nameless`].
+    /// Up to `most` objects with handles above `after`, ascending; damaged ones with a handle are among them. Those
+    /// without one are [`Self::nameless`].
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn list(&self, slot: SlotId, after: u32, most: usize) -> Result<Vec<Read<Entry>>> {
-        self.read(|connection| {
-            connection
-                .prepare_cached(&format!("{SELECT} {BY_HANDLE}"))?
-                .query_map(
-                    params![slot.0, i64::from(after) + 1, signed(most as u64)],
-                    |row| Ok(entry(row)),
-                )?
-                .collect()
-        })
+        let range = (slot.0, i64::from(after) + 1, signed(most as u64));
+        self.rows(&format!("{SELECT} {BY_HANDLE}"), range, entry)
     }
 
     /// The objects of a slot that no listing by `name` can show.
@@ -289,36 +264,29 @@ impl Store {
             NameColumn::Ouid => "(typeof(ouid) <> 'blob' OR length(ouid) <> 16)",
         };
         let (first, last) = (ROW_IDS.start(), ROW_IDS.end());
-        self.read(|connection| {
-            let mut query = connection.prepare_cached(&format!(
-                "{SELECT} WHERE slot = ?1 AND ({names_none} OR id NOT BETWEEN {first} AND {last})"
-            ))?;
-            let rows = query.query_map([slot.0], |row| Ok(entry(row)))?;
-            rows.filter_map(|row| row.map(Read::err).transpose())
-                .collect()
-        })
+        let text = format!(
+            "{SELECT} WHERE slot = ?1 AND ({names_none} OR id NOT BETWEEN {first} AND {last})"
+        );
+        let found: Vec<Read<Entry>> = self.rows(&text, [slot.0], entry)?;
+        Ok(found.into_iter().filter_map(Read::err).collect())
     }
 
-    /// How many objects a listing by handle shows, and how many the slot has: a damaged index shows fewer, and
-    /// whoever mirrors the slot would then delete the others.
+    /// How many objects a listing by handle shows, and how many the slot has. A damaged index shows fewer, and a
+    /// program that mirrors the slot would then delete the others.
     ///
     /// # Errors
-    /// When the store cannot be read; a damaged count is an error in its place.
+    /// When the store cannot be read. A damaged count is an error in the place of the count.
     pub fn count_listed(&self, slot: SlotId) -> Result<(u64, Result<u64>)> {
-        let (listed, kept) = self.read(|connection| {
-            let snapshot = connection.unchecked_transaction()?;
-            let listed = snapshot
-                .prepare_cached("SELECT count(*) FROM objects WHERE slot = ?1")?
-                .query_row([slot.0], |row| Ok(cells::number::<u64>(row, 0)))?;
-            let kept = snapshot
-                .prepare_cached("SELECT objects, bytes FROM usage WHERE slot = ?1")?
-                .query_row([slot.0], |row| Ok(usage_row(row)))
-                .optional()?;
-            Ok((listed, kept.unwrap_or_else(|| Err(NOT_COUNTED.into()))))
+        let (listed, kept) = self.snapshot(|snapshot| {
+            let text = "SELECT count(*) FROM objects WHERE slot = ?1";
+            let listed = query::row(snapshot, text, [slot.0], |row| cells::number::<u64>(row, 0))?;
+            let text = "SELECT objects, bytes FROM usage WHERE slot = ?1";
+            Ok((listed, query::row(snapshot, text, [slot.0], usage_row)?))
         })?;
-        let damaged = |what| SlotFault::Damaged(what).at(slot);
-        let kept = kept.map(|(objects, _)| objects).map_err(damaged);
-        Ok((listed.map_err(damaged)?, kept))
+        let listed = listed.unwrap_or(Ok(0)).map_err(SlotFault::damaged(slot))?;
+        let kept = kept.unwrap_or_else(|| Err(NOT_COUNTED.into()));
+        let kept = kept.map(|(objects, _)| objects);
+        Ok((listed, kept.map_err(SlotFault::damaged(slot))))
     }
 
     /// The rows of every object of a slot.
@@ -327,28 +295,25 @@ impl Store {
     /// When the store cannot be read.
     pub fn ids(&self, slot: SlotId) -> Result<Vec<i64>> {
         self.read(|connection| {
-            connection
-                .prepare_cached("SELECT id FROM objects WHERE slot = ?1")?
-                .query_map([slot.0], |row| row.get(0))?
-                .collect()
+            let text = "SELECT id FROM objects WHERE slot = ?1";
+            query::rows::<_, rusqlite::Result<_>>(connection, text, [slot.0], |row| row.get(0))?
         })
     }
 
-    /// The sealed payload of row `id` and what is in clear of it, in one read.
+    /// Row `id`: its sealed payload and the part in clear, in one read.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn sealed(&self, id: i64) -> Result<Option<(Entry, SealedRow)>> {
-        whole(self.read_row(|connection| {
-            connection
-                .prepare_cached(&format!("{SELECT_SEALED} WHERE id = ?1"))?
-                .query_row([id], |row| Ok(sealed_entry(row)))
-                .optional()
-        })?)
+        self.whole_row(
+            &format!("{SELECT_SEALED} WHERE id = ?1"),
+            [id],
+            sealed_entry,
+        )
     }
 
-    /// Up to `most` objects with handles above `after`, ascending, with their sealed payloads: fewer once
-    /// they come to `most_bytes`.
+    /// Up to `most` objects with handles above `after`, ascending, with their sealed payloads. Stops once these reach
+    /// `most_bytes`.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -362,8 +327,8 @@ impl Store {
         self.read(|connection| {
             let mut statement =
                 connection.prepare_cached(&format!("{SELECT_SEALED} {BY_HANDLE}"))?;
-            let mut rows =
-                statement.query(params![slot.0, i64::from(after) + 1, signed(most as u64)])?;
+            let range = (slot.0, i64::from(after) + 1, signed(most as u64));
+            let mut rows = statement.query(range)?;
             let (mut found, mut bytes) = (Vec::new(), 0);
             while bytes < most_bytes
                 && let Some(row) = rows.next()?
@@ -385,24 +350,17 @@ impl Store {
         slot: SlotId,
         handle: Handle,
     ) -> Result<Option<(Entry, SealedRow)>> {
-        whole(self.read(|connection| {
-            connection
-                .prepare_cached(&format!("{SELECT_SEALED} WHERE slot = ?1 AND handle = ?2"))?
-                .query_row(params![slot.0, handle.get()], |row| Ok(sealed_entry(row)))
-                .optional()
-        })?)
+        let text = format!("{SELECT_SEALED} WHERE slot = ?1 AND handle = ?2");
+        self.whole_row(&text, (slot.0, handle.get()), sealed_entry)
     }
 
-    /// Whether there is anything in a slot, whatever its counter says.
+    /// Whether the slot has any object, whatever its counter says.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn has_objects(&self, slot: SlotId) -> Result<bool> {
-        self.read(|connection| {
-            connection
-                .prepare_cached("SELECT EXISTS (SELECT 1 FROM objects WHERE slot = ?1)")?
-                .query_row([slot.0], |row| row.get(0))
-        })
+        let text = "SELECT EXISTS (SELECT 1 FROM objects WHERE slot = ?1)";
+        self.value(text, [slot.0])
     }
 
     /// How many objects of `one` are also in `other`.
@@ -410,13 +368,20 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn count_common(&self, one: SlotId, other: SlotId) -> Result<i64> {
-        self.read(|connection| {
-            connection
-                .prepare_cached(
-                    "SELECT count(*) FROM objects AS one JOIN objects AS other USING (ouid)
+        self.value(
+            "SELECT count(*) FROM objects AS one JOIN objects AS other USING (ouid)
                      WHERE one.slot = ?1 AND other.slot = ?2",
-                )?
-                .query_row([one.0, other.0], |row| row.get(0))
-        })
+            [one.0, other.0],
+        )
+    }
+
+    /// The row of a short query for one object; a damaged row is an error.
+    fn whole_row<T>(
+        &self,
+        text: &str,
+        params: impl Params + Clone,
+        read: impl Fn(&Row<'_>) -> Read<T>,
+    ) -> Result<Option<T>> {
+        whole(self.row(text, params, read)?)
     }
 }

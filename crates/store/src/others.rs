@@ -1,8 +1,8 @@
-//! Whether another process still uses the store that was at a path before.
+//! Whether another process still uses a store that was at this path before.
 //!
-//! SQLite finds `-wal` and `-shm` by name. So when the file of a store in use is replaced by a backup, whoever opens the
-//! backup shares the log of the old store with the process that has that one open, and mixes the two. The locks of
-//! SQLite show it: a process that has the `-shm` open has the store's file open too, unless that is another file now.
+//! SQLite finds `-wal` and `-shm` by name. Suppose that a backup replaces the file of a store in use. A process that opens
+//! the backup would then share the log with the process that has the old store open, and mix the two stores. SQLite's
+//! locks show this: a process that has the `-shm` open also has the store's file open, unless that file was replaced.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -18,22 +18,23 @@ use super::identity::FileId;
 use super::shared_memory::Opening;
 use crate::{Error, Result};
 
-/// Looks before a store is refused, and the pause between them: a process that opens or closes one has both files
-/// locked only in between.
+/// How often the locks are checked before a store is refused, and the pause between two checks: a process that is just
+/// opening or closing the store has only one of the files locked.
 const LOOKS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Where SQLite locks the database file while it is open in WAL mode, and the `-shm` while it is mapped.
+/// The bytes that SQLite locks in the database file while it is open in WAL mode, and in the `-shm` while it is mapped.
 const STORE_LOCK: (i64, i64) = (0x4000_0002, 510);
 const SHM_LOCK: (i64, i64) = (128, 1);
 
-/// Refuses the store at `path` while another process uses the one that was there before.
+/// Refuses the store at `path` while another process uses the store that was there before.
 ///
 /// # Errors
 /// [`Error::Store`]
-pub fn check(path: &Path) -> Result<()> {
+pub(crate) fn check(path: &Path) -> Result<()> {
     let opening = Opening::begin();
-    // Closing a file gives up this process's own locks on it; one that has a store open is checked by its identity.
+    // Closing a file would release this process's own locks on it. When this process has a store open, its identity is
+    // checked instead.
     if opening.is_any_open() {
         return Ok(());
     }
@@ -64,8 +65,8 @@ pub fn check(path: &Path) -> Result<()> {
     Err(Error::failed(path, why))
 }
 
-/// Whether a process has the file at `path` open, as far as that can be seen: one that closed a descriptor of its own
-/// on it has lost its locks.
+/// Whether a process has the file at `path` open, as far as this process may see. The locks alone do not tell: a process
+/// that closed another descriptor of the file has lost them.
 fn has_open(pid: i32, path: &Path) -> bool {
     let Ok(wanted) = fs::metadata(path) else {
         return false;
@@ -78,7 +79,7 @@ fn has_open(pid: i32, path: &Path) -> bool {
         .any(|file| FileId::of(&file) == FileId::of(&wanted))
 }
 
-/// The process that has locked these bytes of the file at `path`.
+/// The process that has locked these bytes of the file at `path`, if any.
 fn locked_by(path: &Path, (start, length): (i64, i64)) -> io::Result<Option<i32>> {
     let file = match OpenOptions::new()
         .read(true)
@@ -86,7 +87,7 @@ fn locked_by(path: &Path, (start, length): (i64, i64)) -> io::Result<Option<i32>
         .open(path)
     {
         Ok(file) => file,
-        // SQLite says what is wrong with a file that it cannot open.
+        // SQLite reports later why the file cannot be opened.
         Err(_) => return Ok(None),
     };
     let mut lock = libc::flock {

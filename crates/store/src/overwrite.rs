@@ -1,7 +1,7 @@
 //! Whether another program wrote to the store's file in place, as `cp backup.db store.db` does.
 //!
-//! While a store is in use, only checkpoints write to its file, and the wal-index tells of each. So when the file
-//! changed and the wal-index says that there was no checkpoint, it was somebody else. This sees `touch` too.
+//! While a store is in use, only checkpoints write to its file, and the wal-index records each of them. If the file changed
+//! without a checkpoint, another program changed it. This detects `touch` too.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -14,8 +14,8 @@ use nix::sys::statfs::{
 
 use super::wal_index::WalIndex;
 
-/// Where a file's time changes only when it is written to. A filesystem that has its times from a server may correct
-/// them later; there only the size tells.
+/// Filesystems where a file's time changes only when the file is written. A filesystem with times from a server may
+/// correct them later; there, only the size is compared.
 const TIMED: [FsType; 6] = [
     BTRFS_SUPER_MAGIC,
     EXT4_SUPER_MAGIC,
@@ -25,15 +25,15 @@ const TIMED: [FsType; 6] = [
     XFS_SUPER_MAGIC,
 ];
 
-/// The last look at a file that no checkpoint was writing to.
-pub struct Overwrite {
+/// The state of a file when no checkpoint was writing to it.
+pub(crate) struct Overwrite {
     timed: bool,
     last: Option<Look>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Look {
-    /// Salts of the log and how many of its frames are in the file: never the same after a checkpoint as before.
+    /// The log's salts, and how many of its frames are in the file. A checkpoint always changes them.
     checkpoints: ([u8; 8], u32),
     file: State,
 }
@@ -44,10 +44,10 @@ struct State {
     modified: Option<(i64, i64)>,
 }
 
-/// Whether a file that was written to certainly has another size.
+/// Whether the size of the overwritten file changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resized {
-    /// It may have the content that it had, as after `touch`.
+pub(crate) enum Resized {
+    /// The content may be the same, as after `touch`.
     No,
     /// It is another database now.
     Yes,
@@ -55,16 +55,16 @@ pub enum Resized {
 
 impl Overwrite {
     /// For the file at `path`.
-    pub fn of(path: &Path) -> Self {
+    pub(crate) fn of(path: &Path) -> Self {
         Self {
             timed: statfs(path).is_ok_and(|found| TIMED.contains(&found.filesystem_type())),
             last: None,
         }
     }
 
-    /// Takes a look: `index` was the same before and after the file was found to be as `file` says. Whether somebody
-    /// wrote to it, and changed its size.
-    pub fn look(&mut self, index: &WalIndex, file: &Metadata) -> Option<Resized> {
+    /// Compares the file with the last look; `None` when no other program wrote to it. The caller has read `index` before
+    /// and after `file`, and found it unchanged.
+    pub(crate) fn look(&mut self, index: &WalIndex, file: &Metadata) -> Option<Resized> {
         let Some(frames) = index.in_database() else {
             self.last = None;
             return None;

@@ -1,28 +1,29 @@
-//! The tables, and which files are stores.
+//! The tables of each schema version, migration, and the check that a file is a store.
 
-use slotfs_object::now_secs;
-use std::collections::BTreeMap;
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
-use super::cells;
 use super::fault::sql;
+use super::{cells, query};
 use crate::{Error, Result, StoreFault};
+use slotfs_object::{now_secs, shown};
 
 mod parts;
+
+pub(super) use parts::differences;
 
 /// "SLOT", so that file(1) and we know a store from another database.
 const APPLICATION_ID: i32 = 0x534c_4f54;
 /// The schema's version; a later one is refused.
 const VERSION: i32 = 3;
-/// The first there was; from it on each is opened.
+/// The first version. It and all later ones are opened.
 const FIRST_VERSION: i32 = 1;
 
-/// What version 1 had. What is in clear is what docs/security.md, "What is in clear in the store's file" lists; `header`, `wrapped` and `sealed` are ciphertext.
-/// `usage` is kept by triggers, so that capacity is checked and statfs answered without counting rows.
+/// The tables of version 1. docs/security.md, "What is in clear in the store's file", lists the columns in clear; `header`,
+/// `wrapped` and `sealed` are ciphertext. Triggers keep `usage`, so that capacity checks and statfs need not count rows.
 const FIRST_TABLES: &str = "
 CREATE TABLE store (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -97,8 +98,8 @@ CREATE TRIGGER object_moved AFTER UPDATE OF slot ON objects WHEN old.slot <> new
 END;
 ";
 
-/// What version 2 has beside them. A row of `trash` is a row of `objects` that was unlinked, under its own id;
-/// `nth` tells those apart that had one handle. A table of its own: no query for objects can meet one of these.
+/// The tables that version 2 added. A row of `trash` is a row of `objects` that was unlinked; it keeps its id. `nth` counts
+/// the rows that had the same handle. It is a separate table, so that no query for objects can find such a row.
 const TRASH_TABLES: &str = "
 CREATE TABLE trash (
     id INTEGER PRIMARY KEY,
@@ -122,7 +123,7 @@ CREATE TABLE trash_usage (
 ) STRICT;
 ";
 
-/// Its counters. They start with the slots that a store of version 1 has.
+/// The counters of version 2. They start with the slots that the store has.
 const TRASH_TRIGGERS: &str = "
 INSERT INTO trash_usage (slot) SELECT slot FROM slots;
 CREATE TRIGGER slot_trash_usage AFTER INSERT ON slots BEGIN
@@ -136,8 +137,8 @@ CREATE TRIGGER trash_removed AFTER DELETE ON trash BEGIN
 END;
 ";
 
-/// What version 3 has beside them: how many shares a quorum's credential takes and what tells each of them, in clear
-/// and bound into the credential; and storage master keys, sealed.
+/// The tables that version 3 added. `quorums`: how many shares a credential takes and the hash of each, in clear and bound
+/// into the credential. `smks`: storage master keys, sealed.
 const KIND_TABLES: &str = "
 CREATE TABLE quorums (
     credential INTEGER PRIMARY KEY,
@@ -156,7 +157,7 @@ CREATE TABLE smks (
 CREATE INDEX smks_by_slot ON smks (slot);
 ";
 
-/// What each version added, the first one first: the tables, and what keeps them.
+/// What each version added, the first one first: tables, and the triggers that keep them.
 const STEPS: [[&str; 2]; VERSION as usize] = [
     [FIRST_TABLES, ""],
     [TRASH_TABLES, TRASH_TRIGGERS],
@@ -168,12 +169,7 @@ fn steps_after(version: i32) -> impl Iterator<Item = &'static [&'static str; 2]>
     STEPS.iter().skip(usize::try_from(version).unwrap_or(0))
 }
 
-/// Makes every table in an empty database.
-fn make_tables(connection: &Connection) -> rusqlite::Result<()> {
-    make_tables_of(connection, VERSION)
-}
-
-/// Those that a store of that version has: one that was not opened for writing since lacks the later ones.
+/// Makes the tables of an earlier version: a store that was not opened for writing since lacks the later ones.
 fn make_tables_of(connection: &Connection, version: i32) -> rusqlite::Result<()> {
     let steps = usize::try_from(version).unwrap_or(0);
     for tables in STEPS.iter().take(steps).flatten() {
@@ -182,9 +178,8 @@ fn make_tables_of(connection: &Connection, version: i32) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// Makes an empty file for the store unless there is one: 0600, in a folder 0700. SQLite gives its WAL
-/// the same mode.
-pub fn create_file(path: &Path) -> Result<()> {
+/// Makes an empty file for the store if there is none: 0600, in a folder 0700. SQLite gives its WAL the same mode.
+pub(crate) fn create_file(path: &Path) -> Result<()> {
     let file_error = |source| Error::file(path, source);
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
         DirBuilder::new()
@@ -199,7 +194,7 @@ pub fn create_file(path: &Path) -> Result<()> {
         .truncate(false)
         .mode(0o600)
         .open(path)
-        // One that was there may be open to others.
+        // An empty file that existed before may be open to other users.
         .and_then(|file| match file.metadata()?.len() {
             0 => file.set_permissions(Permissions::from_mode(0o600)),
             _ => Ok(()),
@@ -207,19 +202,15 @@ pub fn create_file(path: &Path) -> Result<()> {
         .map_err(file_error)
 }
 
-/// Makes the tables in an empty database where that is wanted, and sets what the writing connection needs.
-pub fn prepare(path: &Path, connection: &Connection, may_create: bool) -> Result<()> {
-    connection
-        .busy_timeout(std::time::Duration::from_secs(10))
-        .map_err(sql(path))?;
-    let empty: bool = connection
-        .query_row(
-            "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)",
-            [],
-            |row| row.get(0),
-        )
-        .map_err(sql(path))?;
-    if empty && may_create && application_id(path, connection)? == 0 {
+/// Makes the tables in an empty database if `may_create`, migrates an earlier version, and configures the writing
+/// connection.
+pub(crate) fn prepare(path: &Path, connection: &Connection, may_create: bool) -> Result<()> {
+    let timeout = std::time::Duration::from_secs(10);
+    connection.busy_timeout(timeout).map_err(sql(path))?;
+    if is_empty(connection).map_err(sql(path))?
+        && may_create
+        && application_id(path, connection)? == 0
+    {
         connection
             .execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = WAL;")
             .map_err(sql(path))?;
@@ -227,7 +218,7 @@ pub fn prepare(path: &Path, connection: &Connection, may_create: bool) -> Result
     }
     let version = check(path, connection)?;
     // Before anything is written, a migration included.
-    let foreign = parts::foreign(connection, |made| make_tables_of(made, version));
+    let foreign = parts::foreign(connection, version);
     if let Some(why) = foreign.map_err(sql(path))? {
         return Err(StoreFault::ForeignSchema(why).at(path));
     }
@@ -236,7 +227,7 @@ pub fn prepare(path: &Path, connection: &Connection, may_create: bool) -> Result
     }
     connection
         .execute_batch(
-            // Every write checks that its slot is there; asking again for each row has its price.
+            // Every write checks that its slot exists; a second check for each row would be slow.
             "PRAGMA foreign_keys = OFF;
              PRAGMA journal_mode = WAL;
              PRAGMA synchronous = FULL;
@@ -246,16 +237,16 @@ pub fn prepare(path: &Path, connection: &Connection, may_create: bool) -> Result
         .map_err(sql(path))
 }
 
-/// In one transaction: two processes may find the file empty at once.
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    let text = "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)";
+    connection.query_row(text, [], |row| row.get(0))
+}
+
+/// In one transaction: two processes may find the file empty at the same time.
 fn create(path: &Path, connection: &Connection) -> Result<()> {
     at_once(path, connection, || {
-        let empty: bool = connection.query_row(
-            "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)",
-            [],
-            |row| row.get(0),
-        )?;
-        if empty {
-            make_tables(connection)?;
+        if is_empty(connection)? {
+            make_tables_of(connection, VERSION)?;
             connection.execute(
                 "INSERT INTO store (id, created_secs) VALUES (1, ?1)",
                 [i64::try_from(now_secs()).unwrap_or(i64::MAX)],
@@ -267,7 +258,7 @@ fn create(path: &Path, connection: &Connection) -> Result<()> {
     })
 }
 
-/// All of `change`, or none of it.
+/// Runs `change` in one transaction.
 fn at_once(
     path: &Path,
     connection: &Connection,
@@ -279,7 +270,7 @@ fn at_once(
         .and_then(|()| connection.execute_batch("COMMIT"));
     outcome.map_err(|error| {
         if !connection.is_autocommit() {
-            // The error to tell is the first one.
+            // The first error is the one to report.
             let _ = connection.execute_batch("ROLLBACK");
         }
         sql(path)(error)
@@ -287,34 +278,37 @@ fn at_once(
 }
 
 fn application_id(path: &Path, connection: &Connection) -> Result<i32> {
-    connection
-        .pragma_query_value(None, "application_id", |row| row.get(0))
-        .map_err(sql(path))
+    pragma(connection, "application_id").map_err(sql(path))
 }
 
-/// A store of an earlier version gets what it lacks, after a copy of it was put beside it.
+fn user_version(connection: &Connection) -> rusqlite::Result<i32> {
+    pragma(connection, "user_version")
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i32> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
+}
+
+/// Adds what a store of an earlier version lacks, after a copy of the store was made beside it.
 fn migrate(path: &Path, connection: &Connection, from: i32) -> Result<()> {
     let copy = super::backup::copy_before_migration(path, connection, from)?;
     log::warn!(
-        "{}: its schema goes from version {from} to {VERSION}; a copy as it was is {}: remove it when all is well, it holds what is destroyed from now on",
-        slotfs_object::shown::path(path),
-        slotfs_object::shown::path(&copy)
+        "{}: its schema is upgraded from version {from} to {VERSION}; a copy of the old store is {}: delete that copy once you have checked the upgrade; it keeps objects that you destroy later",
+        shown::path(path),
+        shown::path(&copy)
     );
     at_once(path, connection, || {
-        let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         // Another process may have been first.
-        for tables in steps_after(version).flatten() {
+        for tables in steps_after(user_version(connection)?).flatten() {
             connection.execute_batch(tables)?;
         }
         connection.pragma_update(None, "user_version", VERSION)
     })
 }
 
-/// For a connection that only reads: a store of an earlier version then looks as if what it lacks were empty.
-pub fn complete_for_reading(path: &Path, connection: &Connection) -> Result<()> {
-    let version: i32 = connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(sql(path))?;
+/// For a connection that only reads: adds empty temporary tables for those that a store of an earlier version lacks.
+pub(crate) fn complete_for_reading(path: &Path, connection: &Connection) -> Result<()> {
+    let version = user_version(connection).map_err(sql(path))?;
     for [tables, _] in steps_after(version) {
         let tables = tables
             .replace("CREATE TABLE ", "CREATE TEMP TABLE ")
@@ -325,15 +319,13 @@ pub fn complete_for_reading(path: &Path, connection: &Connection) -> Result<()> 
     Ok(())
 }
 
-/// Refuses what is not a store of a version this build knows; which one it is.
-pub fn check(path: &Path, connection: &Connection) -> Result<i32> {
+/// Refuses a file that is not a store, and a version that this build does not know; the version.
+pub(crate) fn check(path: &Path, connection: &Connection) -> Result<i32> {
     let refuse = |why: String| Err(Error::failed(path, why));
     if application_id(path, connection)? != APPLICATION_ID {
         return refuse("it is not a slotfs store, or it was emptied".into());
     }
-    let version: i32 = connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(sql(path))?;
+    let version = user_version(connection).map_err(sql(path))?;
     if !(FIRST_VERSION..=VERSION).contains(&version) {
         return refuse(format!(
             "it has schema version {version}, this build knows {FIRST_VERSION} to {VERSION}; use the slotfs that wrote it"
@@ -342,55 +334,17 @@ pub fn check(path: &Path, connection: &Connection) -> Result<i32> {
     Ok(version)
 }
 
-/// In what way the tables, indexes and triggers are not those that [`make_tables`] makes. All are compared to the letter:
-/// a changed one miscounts, or does what nobody asked for.
-pub fn differences(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let expected = Connection::open_in_memory()?;
-    let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    make_tables_of(&expected, version)?;
-    let (expected, there) = (parts(&expected)?, parts(connection)?);
-    let missing = expected.iter().filter_map(|(part, text)| {
-        let (kind, name) = part;
-        match there.get(part) {
-            None => Some(format!("the {kind} {name} is missing")),
-            Some(other) if other != text => Some(format!("the {kind} {name} was changed")),
-            Some(_) => None,
-        }
-    });
-    let foreign = there
-        .keys()
-        .filter(|part| !expected.contains_key(*part))
-        // ANALYZE leaves its own tables, which change nothing that is read.
-        .filter(|(_, name)| !name.starts_with("sqlite_stat"))
-        .map(|(kind, name)| format!("the {kind} {name} is no part of a store"));
-    Ok(missing.chain(foreign).collect())
-}
-
-/// Type and name of everything in the schema, with the text that made it.
-type Parts = BTreeMap<(String, String), Option<String>>;
-
-fn parts(connection: &Connection) -> rusqlite::Result<Parts> {
-    connection
-        .prepare("SELECT type, name, sql FROM sqlite_schema")?
-        .query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?
-        .collect()
-}
-
-/// When the store was made; 0 where that is damaged, since only the time of folders comes from it.
-pub fn created_secs(path: &Path, connection: &Connection) -> Result<u64> {
-    let created = connection
-        .query_row("SELECT created_secs FROM store", [], |row| {
-            Ok(cells::number(row, 0))
-        })
-        .optional()
-        .map_err(sql(path))?;
-    Ok(created
-        .unwrap_or_else(|| Err("its row is missing".to_owned()))
-        .unwrap_or_else(|what| {
-            log::warn!(
-                "store {}: the table store is damaged: {what}; folders show the year 1970",
-                slotfs_object::shown::path(path)
-            );
-            0
-        }))
+/// When the store was made. A damaged time is 0 and a warning: only the times of folders come from it.
+pub(crate) fn created_secs(path: &Path, connection: &Connection) -> Result<u64> {
+    let text = "SELECT created_secs FROM store";
+    let created = query::row(connection, text, [], |row| cells::number(row, 0));
+    let created = created.map_err(sql(path))?;
+    let created = created.unwrap_or_else(|| Err("its row is missing".to_owned()));
+    Ok(created.unwrap_or_else(|what| {
+        log::warn!(
+            "store {}: the table store is damaged: {what}; folders show the year 1970",
+            shown::path(path)
+        );
+        0
+    }))
 }

@@ -1,8 +1,7 @@
 //! The store's `-shm` file, kept open for reading beside SQLite.
 //!
-//! POSIX drops all of a process's locks on a file when the process closes any descriptor of it, and SQLite's locks are
-//! on this file. So there is one descriptor for each such file, and it is closed only after the last connection of
-//! this process to that store.
+//! When a process closes any descriptor of a file, POSIX drops all its locks on that file, and SQLite has locks on this one.
+//! So this process has one descriptor for each such file, and closes it only after its last connection to that store.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -20,22 +19,22 @@ fn kept() -> MutexGuard<'static, Kept> {
     KEPT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Held while a store is opened: until [`Self::keep`], nothing says that its `-shm` is in use here.
-pub struct Opening(MutexGuard<'static, Kept>);
+/// Held while a store is opened: until [`Self::keep`], no record says that this process uses its `-shm`.
+pub(crate) struct Opening(MutexGuard<'static, Kept>);
 
 impl Opening {
-    /// Waits until no other thread opens a store, or gives one up.
-    pub fn begin() -> Self {
+    /// Waits until no other thread opens or closes a store.
+    pub(crate) fn begin() -> Self {
         Self(kept())
     }
 
     /// Whether this process has any store open.
-    pub fn is_any_open(&self) -> bool {
+    pub(crate) fn is_any_open(&self) -> bool {
         self.0.iter().any(|(_, file)| file.strong_count() > 0)
     }
 
     /// The file at `path`, which SQLite has open in this process.
-    pub fn keep(mut self, path: &Path) -> io::Result<(FileId, SharedMemory)> {
+    pub(crate) fn keep(mut self, path: &Path) -> io::Result<(FileId, SharedMemory)> {
         let id = FileId::of(&fs::metadata(path)?);
         let known = self.0.iter().find(|(other, _)| *other == id);
         if let Some(file) = known.and_then(|(_, file)| file.upgrade()) {
@@ -49,7 +48,7 @@ impl Opening {
             .metadata()
             .is_ok_and(|opened| FileId::of(&opened) == id);
         if !same {
-            // Whatever it is, it may be in use here: never closed.
+            // This process may use the other file too, so its descriptor is never closed.
             std::mem::forget(file);
             return Err(io::Error::other("it was replaced while it was opened"));
         }
@@ -59,12 +58,12 @@ impl Opening {
     }
 }
 
-/// An open `-shm` file. Dropped after every connection of the store that it is of.
-pub struct SharedMemory(Option<Arc<File>>);
+/// An open `-shm` file. Drop it after every connection to its store.
+pub(crate) struct SharedMemory(Option<Arc<File>>);
 
 impl SharedMemory {
-    /// The file, to be read.
-    pub fn file(&self) -> Option<&File> {
+    /// The file, for reading.
+    pub(crate) fn file(&self) -> Option<&File> {
         self.0.as_deref()
     }
 }

@@ -1,4 +1,4 @@
-//! What the statements of this process did, for the test of query plans.
+//! Records the work of every statement of this process, for the test of query plans.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use rusqlite::types::Null;
 use rusqlite::{Connection, StatementStatus, params_from_iter};
 
-/// Of all runs of one statement.
+/// The work of one statement, over all its runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Did {
     /// Rows stepped over without an index.
@@ -30,7 +30,8 @@ pub struct Traced {
     pub plan: Vec<String>,
 }
 
-/// Every statement so far, as the store at `path` plans it; without those on tables that only another connection has.
+/// Every statement so far, as the store at `path` plans it. Statements on tables that only another connection has are left
+/// out.
 pub fn statements(path: &Path) -> Vec<Traced> {
     let store = Connection::open(path).unwrap();
     let all = STATEMENTS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,14 +48,14 @@ pub fn statements(path: &Path) -> Vec<Traced> {
     planned.collect()
 }
 
-/// The same connection, of whose statements is kept what they do.
+/// Records the statements of this connection.
 pub(super) fn traced(mut connection: Connection) -> Connection {
     let note = |event: TraceEvent<'_>| {
         if let TraceEvent::Profile(statement, _) = event {
             let mut all = STATEMENTS.lock().unwrap_or_else(PoisonError::into_inner);
             let did = all.entry(statement.sql().into_owned()).or_default();
             let status = |what| i64::from(statement.get_status(what));
-            // Counted since it was compiled: the same one can only grow.
+            // SQLite counts since it compiled the statement, so the numbers of one statement only grow.
             did.scanned = did.scanned.max(status(StatementStatus::FullscanStep));
             did.prepared_again = did.prepared_again.max(status(StatementStatus::RePrepare));
         }

@@ -5,29 +5,29 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Two copies of the header, then what checkpoints have done.
+/// Two copies of the header, then the state of checkpoints.
 const BYTES: usize = 136;
 const HEADER_BYTES: usize = 48;
 /// The only version there is.
 const VERSION: u32 = 3_007_000;
-/// Before the first frame of the log, and before the page in each.
+/// The headers of the log and of each frame.
 const LOG_HEADER_BYTES: u64 = 32;
 const FRAME_HEADER_BYTES: u64 = 24;
 
 /// What the wal-index says at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WalIndex {
+pub(crate) struct WalIndex {
     header: [u8; HEADER_BYTES],
     backfilled: u32,
     attempted: u32,
 }
 
 impl WalIndex {
-    /// Reads it. `None` while somebody is writing it.
+    /// Reads it; `None` while SQLite is writing it.
     ///
     /// # Errors
     /// When the file cannot be read, or is too short.
-    pub fn read(file: &File) -> io::Result<Option<Self>> {
+    pub(crate) fn read(file: &File) -> io::Result<Option<Self>> {
         let mut bytes = [0; BYTES];
         file.read_exact_at(&mut bytes, 0)?;
         let mut header = [0; HEADER_BYTES];
@@ -50,17 +50,17 @@ impl WalIndex {
         number(&self.header, 16)
     }
 
-    /// The number in the log that changes whenever the log starts anew.
-    pub fn salts(&self) -> [u8; 8] {
+    /// The log's salts, which change whenever SQLite starts the log again from its beginning.
+    pub(crate) fn salts(&self) -> [u8; 8] {
         let mut salts = [0; 8];
         salts.copy_from_slice(&self.header[32..40]);
         salts
     }
 
-    /// The least length of the log; `None` when nothing in it is committed, and anything may be there.
-    pub fn log_bytes(&self) -> Option<u64> {
+    /// The least length of the log; `None` when no frame of it is committed, so that it may have any length.
+    pub(crate) fn log_bytes(&self) -> Option<u64> {
         let stated = u32::from(u16::from_ne_bytes([self.header[14], self.header[15]]));
-        // 64 KiB does not fit, and is stated as 1.
+        // 64 KiB does not fit into 16 bits, and is stored as 1.
         let page_bytes = u64::from((stated & 0xfe00) + ((stated & 1) << 16));
         match u64::from(self.last_frame()) {
             0 => None,
@@ -68,15 +68,15 @@ impl WalIndex {
         }
     }
 
-    /// How many frames are in the database file; `None` while a checkpoint writes to it, after one that failed, and
-    /// while the log is started anew.
-    pub fn in_database(&self) -> Option<u32> {
+    /// How many frames are in the database file; `None` while a checkpoint writes to it, after a failed checkpoint, and
+    /// while SQLite starts the log again.
+    pub(crate) fn in_database(&self) -> Option<u32> {
         (self.backfilled == self.attempted && self.backfilled <= self.last_frame())
             .then_some(self.backfilled)
     }
 }
 
-/// In the machine's own byte order.
+/// A number in the machine's own byte order.
 fn number(bytes: &[u8], at: usize) -> u32 {
     let mut number = [0; 4];
     number.copy_from_slice(&bytes[at..at + 4]);

@@ -362,7 +362,7 @@ fn what_was_changed_by_hand_is_named() {
             "UPDATE slots SET version = 9 WHERE slot = 0",
             0,
             None,
-            "version is 9",
+            "version 9",
             None,
         ),
     ] {

@@ -1,7 +1,6 @@
 //! The keys inside a blob, each as docs/format.md, "The sealed blob" defines it. HMAC and HKDF are over SHA-256.
 //!
-//! All of it assumes that HMAC-SHA-256 is a PRF; nothing else is assumed of the domain keys than that
-//! they are 32 unpredictable bytes.
+//! The only assumptions: HMAC-SHA-256 is a PRF, and the domain keys are 32 unpredictable bytes.
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
@@ -11,12 +10,12 @@ use zeroize::Zeroizing;
 use slotfs_object::secret::{KEY_BYTES, Key};
 
 /// Bytes in a salt and in a wrapped key.
-pub const MAC_BYTES: usize = 32;
+pub(crate) const MAC_BYTES: usize = 32;
 
 /// R of docs/format.md, "The sealed blob": a domain key or SMK, extracted for use in blobs.
 ///
-/// Domains and SMKs are extracted under different labels, so that a key used as both opens neither's
-/// blobs as the other's.
+/// Domains and SMKs are extracted under different labels: a key that is used as both does not open a blob of one kind as
+/// the other.
 #[derive(Clone, Debug)]
 pub struct Root(Key);
 
@@ -43,7 +42,8 @@ impl Root {
         Key::make(|okm| expand(self.0.bytes(), info, okm))
     }
 
-    /// `HMAC(HKDF-Expand(R, "slotfs 1 salt", 32), H then K then P)`: the domain's MAC over all it wraps.
+    /// `HMAC(HKDF-Expand(R, "slotfs 1 salt", 32), H then K then P)`: the domain's MAC over the header, the key and the
+    /// payload.
     pub fn stanza_salt(&self, head: &[u8], key: &Key, payload: &[u8]) -> [u8; MAC_BYTES] {
         let mac_key = self.expand(&[b"slotfs 1 salt"]);
         hmac(mac_key.bytes(), &[head, key.bytes(), payload])
@@ -60,8 +60,8 @@ impl Root {
         })
     }
 
-    /// The inverse of [`Self::wrap`]: some key, right only if its commitment says so. The length is in the type: with
-    /// fewer bytes the rest of the key would be zero.
+    /// The inverse of [`Self::wrap`]. The key is right only if its commitment matches. The type fixes the length: with fewer
+    /// bytes, the rest of the key would be zero.
     pub fn unwrap(&self, salt: &[u8], wrapped: &[u8; MAC_BYTES]) -> Key {
         let pad = self.expand(&[b"slotfs 1 wrap", salt]);
         Key::make(|out| {
@@ -87,7 +87,7 @@ impl Root {
 
 /// K: bound to the whole set of domains and to the whole payload, so that the same object under the
 /// same domains is the same blob, and any other is under another key.
-pub fn object_key(roots: &[Root], head: &[u8], payload: &[u8]) -> Key {
+pub(crate) fn object_key(roots: &[Root], head: &[u8], payload: &[u8]) -> Key {
     let mut ascending: Vec<&[u8; KEY_BYTES]> = roots.iter().map(|root| root.0.bytes()).collect();
     ascending.sort_unstable();
     let mut extract = hkdf::HkdfExtract::<Sha256>::new(Some(b"slotfs 1 domains"));
@@ -104,7 +104,7 @@ const PAYLOAD_NONCE_BYTES: usize = 12;
 const PAYLOAD_OKM_BYTES: usize = KEY_BYTES + PAYLOAD_NONCE_BYTES + MAC_BYTES;
 
 /// What K expands to: key 32, nonce 12, commitment 32.
-pub struct PayloadKeys {
+pub(crate) struct PayloadKeys {
     key: Zeroizing<[u8; KEY_BYTES]>,
     nonce: [u8; PAYLOAD_NONCE_BYTES],
     commitment: [u8; MAC_BYTES],
@@ -112,10 +112,10 @@ pub struct PayloadKeys {
 
 impl PayloadKeys {
     /// HKDF-Expand(K, "slotfs 1 payload", 76).
-    pub fn of(key: &Key) -> Self {
+    pub(crate) fn of(key: &Key) -> Self {
         let mut okm = Zeroizing::new([0; PAYLOAD_OKM_BYTES]);
         expand(key.bytes(), &[b"slotfs 1 payload"], &mut okm);
-        // The three parts are all of it; a copy between different lengths panics.
+        // The three parts have the total length: a copy between different lengths would panic.
         let (key, rest) = okm.split_at(KEY_BYTES);
         let (nonce, commitment) = rest.split_at(PAYLOAD_NONCE_BYTES);
         let mut parts = Self {
@@ -130,22 +130,22 @@ impl PayloadKeys {
     }
 
     /// The AES-256-GCM key.
-    pub fn key(&self) -> &[u8; KEY_BYTES] {
+    pub(crate) fn key(&self) -> &[u8; KEY_BYTES] {
         &self.key
     }
 
-    /// The nonce: fixed for K, and K encrypts one payload ever.
-    pub fn nonce(&self) -> [u8; PAYLOAD_NONCE_BYTES] {
+    /// The nonce. It is fixed for K, and K encrypts only one payload.
+    pub(crate) fn nonce(&self) -> [u8; PAYLOAD_NONCE_BYTES] {
         self.nonce
     }
 
-    /// Collision-resistant in K, and in clear: two keys cannot share one.
-    pub fn commitment(&self) -> &[u8] {
+    /// The commitment to K, in clear. It is collision-resistant: two keys cannot have the same one.
+    pub(crate) fn commitment(&self) -> &[u8] {
         &self.commitment
     }
 }
 
-/// HKDF-Expand. Never returns with `okm` as it was: a key that was not derived would be all zeros.
+/// HKDF-Expand. It always fills `okm`: a key that was not derived would be all zeros.
 fn expand<const N: usize>(prk: &[u8; 32], info: &[&[u8]], okm: &mut [u8; N]) {
     // RFC 5869: at most 255 blocks of the hash.
     const { assert!(N <= 255 * 32) };
@@ -159,7 +159,7 @@ fn expand<const N: usize>(prk: &[u8; 32], info: &[&[u8]], okm: &mut [u8; N]) {
 }
 
 fn hmac(key: &[u8; 32], message: &[&[u8]]) -> [u8; MAC_BYTES] {
-    // RFC 2104 pads a short key with zeros to the block: done here, `new` cannot fail.
+    // RFC 2104 pads a short key with zeros to the block. Padding it here means that `new` cannot fail.
     let mut block = Zeroizing::new([0; 64]);
     block[..KEY_BYTES].copy_from_slice(key);
     let mut mac = Hmac::<Sha256>::new((&*block).into());

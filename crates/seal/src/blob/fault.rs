@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::Kind;
 
-/// Why bytes are not a blob that verifies. Written to logs and `clones`: it never holds content.
+/// Why a blob was refused. It appears in logs and in `clones`, so it never holds content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Fault {
     /// Does not start with the magic.
@@ -16,48 +16,48 @@ pub enum Fault {
     /// A kind this build does not know.
     #[error("its kind {0} is unknown")]
     UnknownKind(u8),
-    /// A known kind, but not the one this place takes.
+    /// A known kind, but not the expected one.
     #[error("it is {0}, which does not belong here")]
     WrongKind(Kind),
-    /// No stanza, too many, or another number than the kind has.
+    /// A number of stanzas that the kind does not allow.
     #[error("its number of stanzas is not possible")]
     Stanzas,
     /// The reserved bytes are not zero.
     #[error("its reserved bytes are not zero")]
     Reserved,
-    /// A payload length no blob has.
+    /// A payload length that no blob has.
     #[error("its payload length is not possible")]
     PayloadLength,
-    /// Fewer bytes than it states.
+    /// Fewer bytes than the header states.
     #[error("it is cut short: {have} of {want} bytes")]
     CutShort {
-        /// Bytes there are.
+        /// Bytes present.
         have: usize,
-        /// Bytes its header states; the header's size when that is cut.
+        /// Bytes that the header states, or the header's size if the header itself is cut short.
         want: usize,
     },
-    /// More bytes than it states.
+    /// More bytes than the header states.
     #[error("there are bytes after its end")]
     TooLong,
-    /// Stanzas out of order, or one twice.
+    /// Stanzas that are out of order or repeated.
     #[error("its stanzas are out of order")]
     StanzaOrder,
-    /// No key here opens it.
+    /// No domain of the slot opens it.
     #[error("no domain of this slot opens it")]
     NoDomain,
-    /// No storage master key here opens it.
+    /// No storage master key of the slot opens it.
     #[error("no storage master key of this slot opens it")]
     NoSmk,
-    /// Sealed under a storage master key, which a V0 slot has none of.
+    /// Sealed under a storage master key; a V0 slot has none.
     #[error("it is {0}, and a V0 slot has none")]
     NotForV0(Kind),
-    /// A domain opens it, but something in it was changed.
+    /// A domain opens it, but it was modified.
     #[error("it was altered")]
     Altered,
     /// Authentic, but its payload is not an object.
     #[error("its payload is not a well-formed object")]
     Malformed,
-    /// Authentic, but not in the one encoding an object has.
+    /// Authentic, but not in the canonical encoding of an object.
     #[error("its payload is not in canonical form")]
     NotCanonical,
 }

@@ -1,4 +1,4 @@
-//! The first 16 bytes of a blob: what it is and how long.
+//! The first 16 bytes of a blob: its kind and its length.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub const MAX_STANZAS: usize = 3;
 const MAGIC: &[u8; 7] = b"SLOTFSB";
 const VERSION: u8 = 1;
 
-/// What a blob carries and what it is sealed under.
+/// The content of a blob, and the keys that it is sealed under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An object under 1 to 3 domains.
@@ -34,7 +34,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A header that is possible; whether it is true only opening tells.
+/// A well-formed header. Only opening the blob proves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     kind: Kind,
@@ -66,7 +66,7 @@ impl Header {
     /// Reads the header that `blob` starts with.
     ///
     /// # Errors
-    /// A [`Fault`]; [`Fault::CutShort`] only while what is there could still become a header.
+    /// A [`Fault`]; [`Fault::CutShort`] only while more bytes could complete a header.
     pub fn parse(blob: &[u8]) -> Result<Self, Fault> {
         let magic = blob.len().min(MAGIC.len());
         if blob[..magic] != MAGIC[..magic] {
@@ -112,13 +112,13 @@ impl Header {
         Self::new(kind, usize::from(n), payload_bytes)
     }
 
-    /// The header as it stands in a blob.
+    /// The header as bytes.
     pub fn to_bytes(self) -> [u8; HEADER_BYTES] {
         let mut head = [0; HEADER_BYTES];
         head[..7].copy_from_slice(MAGIC);
         head[7] = VERSION;
         head[8] = self.kind as u8;
-        // `new` keeps both far inside their fields.
+        // `new` has checked that both fit into their fields.
         head[9] = self.stanzas as u8;
         head[12..].copy_from_slice(&(self.payload_bytes as u32).to_le_bytes());
         head
@@ -135,7 +135,7 @@ impl Header {
         }
     }
 
-    /// What the blob carries.
+    /// The kind of the blob's content.
     pub fn kind(self) -> Kind {
         self.kind
     }

@@ -14,7 +14,7 @@ const MOST_RUNS: usize = 2;
 /// Why Argon2 did not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KdfError {
-    /// Parameters outside what is accepted.
+    /// The parameters are outside the accepted range.
     Cost,
     /// Not enough memory.
     Memory,
@@ -42,9 +42,9 @@ pub fn argon2id(secret: &[u8], salt: &[u8], cost: KdfParams) -> Result<Key, KdfE
     outcome.map(|()| key).map_err(|_| KdfError::Cost)
 }
 
-/// Whether the memory of one run can be had now. A run that meets a shortage all the same says so itself.
-pub fn has_memory(cost: KdfParams) -> bool {
-    // A cost that is not accepted is another error, and takes no memory.
+/// Whether the memory for one run is available now. A later shortage is an error of the run itself.
+pub(super) fn has_memory(cost: KdfParams) -> bool {
+    // Parameters that are not accepted are a different error, and need no memory.
     !cost.is_sane()
         || Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32)).is_ok_and(|params| {
             let mut blocks: Vec<Block> = Vec::new();
@@ -52,7 +52,7 @@ pub fn has_memory(cost: KdfParams) -> bool {
         })
 }
 
-/// Our own buffer, so that it can be wiped and its allocation can fail.
+/// A buffer of its own: it is wiped, and its allocation may fail without a panic.
 struct WipedBlocks(Vec<Block>);
 
 impl WipedBlocks {
@@ -73,7 +73,7 @@ impl Drop for WipedBlocks {
 static RUNNING: Mutex<usize> = Mutex::new(0);
 static FINISHED: Condvar = Condvar::new();
 
-/// Leave to run one Argon2.
+/// The permission to run one Argon2.
 struct Permit;
 
 impl Permit {

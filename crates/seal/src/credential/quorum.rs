@@ -10,7 +10,7 @@ use slotfs_object::secret::{KEY_BYTES, Key};
 
 use super::share::KeyShare;
 
-/// What a credential is bound to of a set.
+/// The part of a set that a credential is bound to.
 pub(super) fn set_bytes(set: &ShareSet) -> Vec<u8> {
     let mut bytes = vec![set.quorum.m(), set.quorum.n()];
     bytes.extend_from_slice(&set.id);
@@ -18,7 +18,7 @@ pub(super) fn set_bytes(set: &ShareSet) -> Vec<u8> {
     bytes
 }
 
-/// What enough shares of a set make, and which set that is.
+/// The secret that enough shares of a set give, and the set.
 #[derive(Clone, Debug)]
 pub struct QuorumSecret {
     set: ShareSet,
@@ -38,7 +38,7 @@ impl QuorumSecret {
         getrandom::fill(&mut *seed)?;
         let (m, n) = (usize::from(quorum.m()), usize::from(quorum.n()));
         let rng = ChaCha20Rng::from_seed(*seed);
-        // The quorum is within what the scheme takes.
+        // The quorum is within the limits of the scheme.
         let impossible = |_| getrandom::Error::UNEXPECTED;
         let split =
             Zeroizing::new(Gf256::split_bytes(m, n, secret.bytes(), rng).map_err(impossible)?);
@@ -61,7 +61,7 @@ impl QuorumSecret {
             id,
             hashes: shares.iter().map(KeyShare::hash).collect(),
         };
-        // A share that does not open would be noticed when it is too late.
+        // A share that does not work would be noticed too late.
         for some in [&shares[..m], &shares[n - m..]] {
             let combined = Self::combine(&set, some).filter(|it| it.secret == secret);
             combined.ok_or(getrandom::Error::UNEXPECTED)?;
@@ -69,7 +69,7 @@ impl QuorumSecret {
         Ok((Self { set, secret }, shares))
     }
 
-    /// What `shares` make, which [`KeyShare::check`] has accepted one by one; `None` when they are too few.
+    /// The secret that `shares` give; `None` when they are too few. [`KeyShare::check`] has accepted each of them.
     pub fn combine(set: &ShareSet, shares: &[KeyShare]) -> Option<Self> {
         if shares.len() != usize::from(set.quorum.m()) {
             return None;
@@ -93,7 +93,7 @@ impl QuorumSecret {
         })
     }
 
-    /// The set it is of.
+    /// The set that it belongs to.
     pub fn set(&self) -> &ShareSet {
         &self.set
     }

@@ -1,4 +1,4 @@
-//! A key share as a file: text that can be printed, and typed in again (docs/format.md, "Key shares").
+//! A key share as a file: text that users can print and type in again (docs/format.md, "Key shares").
 
 use std::str::FromStr;
 
@@ -13,18 +13,18 @@ use slotfs_object::secret::{KEY_BYTES, Key, SecretBytes};
 
 /// The first line of every key share.
 const TITLE: &str = "slotfs key share 1";
-/// Bytes in the checksum: it finds what was mistyped, and stands against nobody.
+/// Bytes in the checksum. It finds typing errors; it is no protection against an attacker.
 const CHECKSUM_BYTES: usize = 4;
-/// More than any key share has.
+/// An upper limit for the length of a key share.
 const MOST_BYTES: usize = 1024;
 
-/// Why a key share is refused. Holds nothing of it.
+/// Why a key share is refused. Holds no part of the share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ShareFault {
     /// Not the text of a share.
     #[error("it is not a key share")]
     NotAShare,
-    /// A share with a mistake in it.
+    /// A share with a typing error.
     #[error("its checksum does not match: it was mistyped or changed")]
     Checksum,
     /// Of another partition.
@@ -35,36 +35,36 @@ pub enum ShareFault {
         "it belongs to another set of shares: another role's, or one from before they were issued again"
     )]
     OtherSet,
-    /// Says to be of the set, and is not.
+    /// It claims to belong to the set, but does not.
     #[error("it is not the share that was issued")]
     Altered,
-    /// Given before.
+    /// The same share was given before.
     #[error("it was given already")]
     Repeated,
 }
 
-/// One share of a quorum's secret, with what it is a share of.
+/// One share of a quorum's secret, with its set and partition.
 #[derive(Clone, Debug)]
 pub struct KeyShare {
     /// The partition's.
     pub serial: u64,
-    /// The set it is of.
+    /// The set that it belongs to.
     pub set: [u8; SET_BYTES],
     /// 1 to N.
     pub index: u8,
-    /// How many there are, and how many it takes.
+    /// How many shares there are, and how many are needed.
     pub quorum: Quorum,
-    /// What Shamir's scheme gave for `index`.
+    /// The value of Shamir's scheme at `index`.
     pub share: Key,
 }
 
 impl KeyShare {
-    /// Whether `text` is meant to be one, well-formed or not.
+    /// Whether `text` looks like a share, well-formed or not.
     pub fn looks_like(text: &[u8]) -> bool {
         text.trim_ascii_start().starts_with(TITLE.as_bytes())
     }
 
-    /// What a store keeps of a share, to know it by: SHA-256("slotfs 1 share", set id, index, share).
+    /// The hash by which a store recognises a share: SHA-256("slotfs 1 share", set id, index, share).
     pub fn hash(&self) -> [u8; HASH_BYTES] {
         let mut hash = Sha256::new();
         hash.update(b"slotfs 1 share");
@@ -74,10 +74,10 @@ impl KeyShare {
         hash.finalize().into()
     }
 
-    /// Whether it is one of `set`, which is of the partition `serial`.
+    /// Checks that it belongs to `set`, of the partition `serial`.
     ///
     /// # Errors
-    /// The [`ShareFault`] that it has.
+    /// A [`ShareFault`]
     pub fn check(&self, set: &ShareSet, serial: u64) -> Result<(), ShareFault> {
         if self.serial != serial {
             return Err(ShareFault::OtherPartition(self.serial));
@@ -101,7 +101,7 @@ impl KeyShare {
     /// The content of its file.
     pub fn to_text(&self) -> SecretBytes {
         let share = Zeroizing::new(HEXLOWER.encode(self.share.bytes()));
-        // Never longer, so that no part of it is left behind in a smaller buffer.
+        // The text never exceeds this, so the buffer never grows and leaves no copy behind.
         let mut text = Zeroizing::new(String::with_capacity(MOST_BYTES));
         text.push_str(TITLE);
         for (name, value) in [
@@ -113,7 +113,7 @@ impl KeyShare {
             text.extend(["\n", name, ": ", &value]);
         }
         text.push_str("\nshare:");
-        // Groups of eight, for who types it in.
+        // Groups of eight are easier to type.
         for group in (0..share.len()).step_by(8) {
             text.extend([" ", share.get(group..group + 8).unwrap_or_default()]);
         }
@@ -123,7 +123,7 @@ impl KeyShare {
         SecretBytes::from(text.as_bytes())
     }
 
-    /// Reads what [`Self::to_text`] wrote. Spaces, line endings and the case of hex digits do not matter.
+    /// Reads the text of [`Self::to_text`]. Spaces, line endings and the case of hex digits do not matter.
     ///
     /// # Errors
     /// [`ShareFault::NotAShare`], [`ShareFault::Checksum`]
@@ -164,7 +164,7 @@ impl KeyShare {
                 share: Key::from_slice(&share)?,
             })
         };
-        // What cannot be read was mistyped as well.
+        // A value that cannot be read is a typing error too.
         let share = read().ok_or(ShareFault::Checksum)?;
         let whole = share.to_text();
         let expected = whole

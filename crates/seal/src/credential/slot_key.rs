@@ -11,7 +11,7 @@ use slotfs_object::secret::{Key, SecretBytes};
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 
-/// What a row is. Each has a key of its own, so that no row can stand in for one of another kind.
+/// The kinds of rows. Each kind has its own key, so that a row cannot replace one of another kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// An object's payload.
@@ -35,7 +35,7 @@ impl Purpose {
     }
 }
 
-/// 32 random bytes that everything of one slot is sealed under.
+/// 32 random bytes. All rows of one slot are sealed under keys derived from it.
 #[derive(Clone, Debug)]
 pub struct SlotKey {
     key: Key,
@@ -46,14 +46,14 @@ pub struct SlotKey {
 }
 
 impl SlotKey {
-    /// The slot key `key`, its row keys expanded.
+    /// Expands the row keys of the slot key `key`.
     pub fn new(key: Key) -> Self {
         let expand = |purpose: Purpose| {
             Key::make(|okm| {
                 let expanded = Hkdf::<Sha256>::from_prk(key.bytes())
                     .map_err(|_| ())
                     .and_then(|hkdf| hkdf.expand(purpose.label(), okm).map_err(|_| ()));
-                // Never the zero key that `okm` is so far.
+                // Never use the zero key that `okm` still holds.
                 assert!(expanded.is_ok(), "HKDF makes 32 bytes of 32 bytes");
             })
         };
@@ -74,7 +74,7 @@ impl SlotKey {
         Key::random().map(Self::new)
     }
 
-    /// The slot key itself, to be wrapped.
+    /// The slot key itself, for wrapping.
     pub(super) fn key(&self) -> &Key {
         &self.key
     }
@@ -110,7 +110,7 @@ impl SlotKey {
         let tag = self
             .cipher(purpose)
             .encrypt_inout_detached(&Nonce::from(nonce_array), aad, body.into())
-            // Only a plaintext of 64 GiB fails.
+            // Fails only for a plaintext of 64 GiB.
             .map_err(|_| getrandom::Error::UNEXPECTED)?;
         tag_place.copy_from_slice(&tag);
         Ok(SealedRow::stored(row))

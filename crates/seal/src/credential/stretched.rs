@@ -1,5 +1,5 @@
-//! A password after its Argon2id, which is nearly all of what a login costs: done beside other work, before the login.
-//! Nothing is checked or counted by it.
+//! A password after its Argon2id, which takes most of the time of a login. It runs beside other work, before the login, and
+//! neither checks the password nor counts an attempt.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use slotfs_object::sealed::{Credential, KdfParams, Method};
 
 use super::{Binding, CredentialError, Secret, SlotKey, WrapKeys, open_with};
 
-/// What one credential makes of a password. Of no use for another one.
+/// A password stretched for one credential; useless for any other.
 #[derive(Clone)]
 pub struct Stretched {
     keys: Arc<WrapKeys>,
@@ -22,7 +22,7 @@ impl fmt::Debug for Stretched {
     }
 }
 
-/// `secret` as `credential` makes it ready for [`super::open`]; as it is where there is nothing to be done.
+/// Prepares `secret` for [`super::open`] with `credential`. A secret that needs no stretching is returned as it is.
 ///
 /// # Errors
 /// [`CredentialError::Kdf`]
@@ -46,7 +46,7 @@ pub(super) fn open(
     params: KdfParams,
     binding: Binding,
 ) -> Result<SlotKey, CredentialError> {
-    // A credential that took the other one's place meanwhile.
+    // The credential was replaced meanwhile.
     if it.salt != credential.salt || it.params != params {
         return Err(CredentialError::OtherMethod);
     }

@@ -1,22 +1,18 @@
 //! Objects that belong together, many groups in one transaction: each group whole or not at all.
 
-use super::write::{Room, check_version, query, store_verified};
+use super::room::Room;
+use super::write::{check_version, store_verified};
 use super::{Put, Stored};
-use crate::Result;
-use crate::Store;
 use crate::committer::Tx;
+use crate::{Reply, Result, Store};
 
 impl Store {
-    /// Stores groups of objects that are all for one slot, in one transaction, on the committer's own thread: the
-    /// caller makes the next ones meanwhile. A group that fails leaves the others.
+    /// Stores groups of objects for one slot, in one transaction, on the committer's own thread: the caller prepares the
+    /// next groups meanwhile. A group that fails leaves the others.
     ///
-    /// Replies one outcome for each group, in their order: where each of its objects is, or the first reason why none
-    /// is; or what failed all of them.
-    pub fn put_groups(
-        &self,
-        groups: Vec<Vec<Put>>,
-        reply: impl FnOnce(Result<Vec<Result<Vec<Stored>>>>) + Send + 'static,
-    ) {
+    /// Replies one outcome for each group, in their order: where each of its objects is, or the first error; or the
+    /// error that failed all of them.
+    pub fn put_groups(&self, groups: Vec<Vec<Put>>, reply: impl Reply<Vec<Result<Vec<Stored>>>>) {
         self.write_and_go_on(move |tx| store_groups(tx, groups), reply);
     }
 }
@@ -36,32 +32,26 @@ fn store_groups(tx: &mut Tx<'_>, groups: Vec<Vec<Put>>) -> Result<Vec<Result<Vec
 /// The inner error is this group's, and nothing was written for it; the outer one is the store's, and ends the
 /// transaction.
 fn store_group(tx: &mut Tx<'_>, group: Vec<Put>, room: &mut Room) -> Result<Result<Vec<Stored>>> {
-    // One object writes all or nothing by itself; a savepoint would have SQLite copy each page that it touches.
-    if group.len() <= 1 {
-        return group
-            .into_iter()
-            .map(|put| store_verified(tx, put, room))
-            .collect();
-    }
-    let slot = group.first().map(|put| put.slot.slot);
     let before = *room;
-    tell(tx, "SAVEPOINT together")?;
-    let stored: Result<Result<Vec<Stored>>> = group
+    let slot = group.first().map(|put| put.slot.slot);
+    // One object writes all or nothing by itself; a savepoint would have SQLite copy each page that it touches.
+    let together = group.len() > 1;
+    if together {
+        tx.execute("SAVEPOINT together", [])?;
+    }
+    let stored: Result<Vec<Stored>> = group
         .into_iter()
         .map(|put| store_verified(tx, put, room))
-        .collect();
-    let stored = stored?;
-    if stored.is_err() {
-        tell(tx, "ROLLBACK TO together")?;
-        *room = before;
-        if let Some(slot) = slot {
-            tx.forget_runs(slot.0);
+        .collect::<Result<_>>()?;
+    if together {
+        if stored.is_err() {
+            tx.execute("ROLLBACK TO together", [])?;
+            *room = before;
+            if let Some(slot) = slot {
+                tx.forget_runs(slot);
+            }
         }
+        tx.execute("RELEASE together", [])?;
     }
-    tell(tx, "RELEASE together")?;
     Ok(stored)
-}
-
-fn tell(tx: &Tx<'_>, statement: &str) -> Result<()> {
-    query(tx, statement, |it| it.execute([]).map(drop))
 }

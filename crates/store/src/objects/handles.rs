@@ -1,0 +1,98 @@
+//! Which handle a stored object gets.
+
+use super::room::Room;
+use crate::committer::{Pass, Tx};
+use crate::{Result, SlotFault, cells};
+use slotfs_object::{Handle, SlotId};
+
+/// `want` or an error, or any free handle when the caller wants none in particular.
+pub(super) fn exactly(
+    tx: &mut Tx<'_>,
+    slot: SlotId,
+    want: Option<Handle>,
+    room: &Room,
+) -> Result<Handle> {
+    match want {
+        Some(handle) if is_taken(tx, slot, handle)? => Err(SlotFault::HandleTaken(handle).at(slot)),
+        Some(handle) => Ok(handle),
+        None => free_at_end(tx, slot, room),
+    }
+}
+
+/// `want`, or the next free handle when it is taken.
+pub(super) fn near(
+    tx: &mut Tx<'_>,
+    slot: SlotId,
+    want: Option<Handle>,
+    room: &Room,
+) -> Result<Handle> {
+    match want {
+        // Above every handle in use, so it is free.
+        Some(handle) if handle.get() > room.highest => Ok(handle),
+        Some(handle) => free_from(tx, slot, handle, room.capacity_objects),
+        None => free_at_end(tx, slot, room),
+    }
+}
+
+pub(super) fn is_taken(tx: &Tx<'_>, slot: SlotId, handle: Handle) -> Result<bool> {
+    tx.value(
+        "SELECT EXISTS (SELECT 1 FROM objects WHERE slot = ?1 AND handle = ?2)",
+        (slot.0, handle.get()),
+    )
+}
+
+/// The handle after the highest, or the lowest free one when that would pass the slot's capacity.
+fn free_at_end(tx: &mut Tx<'_>, slot: SlotId, room: &Room) -> Result<Handle> {
+    match room.highest.checked_add(1).and_then(Handle::new) {
+        Some(handle) if u64::from(handle.get()) <= room.capacity_objects => Ok(handle),
+        _ => free_from(tx, slot, Handle::FIRST, room.capacity_objects),
+    }
+}
+
+/// `wish` if it is free, else the next free handle after it, else the lowest. A handle that the slot chooses is within its
+/// capacity, where there is always a free one; only an explicitly requested handle may exceed the capacity.
+///
+/// A run of taken handles is walked once and remembered until a handle in it may have become free. Without that, cloning
+/// n objects onto n taken handles would walk n² of them.
+fn free_from(tx: &mut Tx<'_>, slot: SlotId, wish: Handle, capacity: u64) -> Result<Handle> {
+    let full = SlotFault::Full.at(slot);
+    for (pass, start) in [(Pass::FromWish, wish.get()), (Pass::FromLowest, 1)] {
+        let (first, next) = match tx.taken_runs.get(&(slot, pass)) {
+            Some(run) if run.contains(&start) => (*run.start(), run.end().checked_add(1)),
+            _ => (start, Some(start)),
+        };
+        let Some(next) = next else { continue };
+        let Some(free) = first_gap(tx, slot, next)? else {
+            continue;
+        };
+        if free > first {
+            tx.taken_runs.insert((slot, pass), first..=free - 1);
+        }
+        if u64::from(free) <= capacity || u64::from(start) > capacity {
+            return Handle::new(free).ok_or(full);
+        }
+    }
+    Err(full)
+}
+
+/// The lowest free handle that is not below `from`.
+fn first_gap(tx: &Tx<'_>, slot: SlotId, from: u32) -> Result<Option<u32>> {
+    tx.with(|connection| {
+        let mut handles = connection.prepare_cached(
+            "SELECT handle FROM objects WHERE slot = ?1 AND handle BETWEEN ?2 AND 4294967295 ORDER BY handle",
+        )?;
+        let mut expected = Some(from);
+        let mut rows = handles.query((slot.0, from))?;
+        while let Some(row) = rows.next()? {
+            // A value that is no whole number takes no handle.
+            let Ok(taken) = cells::number::<u32>(row, 0) else {
+                continue;
+            };
+            match expected {
+                Some(free) if taken == free => expected = free.checked_add(1),
+                _ => break,
+            }
+        }
+        Ok(expected)
+    })
+}
