@@ -15,6 +15,7 @@ mod console;
 mod domain;
 mod effect;
 mod files;
+#[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod grammar;
 mod guarded;
