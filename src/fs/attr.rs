@@ -1,4 +1,4 @@
-//! What a stat says of each node.
+//! The attributes of files and folders.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,24 +10,27 @@ pub use crate::object::system_time as time;
 
 /// How long the kernel may remember entries and attributes.
 pub const TTL: Duration = Duration::from_secs(1);
-/// Incoming and staging names are looked up every time: what they mean changes with a verdict.
+/// For incoming and staging names: what they mean changes with a verdict.
 pub const NO_TTL: Duration = Duration::ZERO;
-/// Until the kernel's next tick or the one after: of a file to which nothing was written.
+/// One or two of the kernel's ticks: for a file to which nothing was written.
 pub const BRIEF_TTL: Duration = Duration::from_millis(1);
 /// `st_blocks` counts these.
 const BLOCK_BYTES: u64 = 512;
 
-/// Whose the files are, and what of the modes is left.
+/// Attributes, and how long the kernel may remember them.
+pub type Seen = (FileAttr, Duration);
+
+/// The owner of files, and the permissions that others get.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner {
-    /// Owner of everything that no slot owns.
+    /// The user.
     pub uid: u32,
-    /// Its group.
+    /// The group.
     pub gid: u32,
-    /// Bits taken from every mode.
+    /// Bits that are removed from every mode.
     pub umask: u16,
-    /// Other users may come in: then the root, which shows slot numbers only, must let them through to
-    /// the slots that are theirs.
+    /// Other users may use the mount. The root then lets them through to their own slots; it shows nothing but slot
+    /// numbers.
     pub others: bool,
 }
 
@@ -41,8 +44,8 @@ impl Owner {
         }
     }
 
-    /// A regular file of `size` bytes. `st_blocks` is never 0 for an object: tools skip the data of a file
-    /// that has none.
+    /// A regular file of `size` bytes. `st_blocks` is never 0 for an object, because tools skip the data of a file without
+    /// blocks.
     pub fn file(self, node: Node, mode: u16, size: u64, time: SystemTime) -> FileAttr {
         FileAttr {
             size,

@@ -1,25 +1,27 @@
-//! What a writer has handed in so far for one file: bytes, and which of them were written.
+//! The bytes that a writer has handed in for one file, and which of them were written.
 
 use std::ops::Range;
 
 use zeroize::Zeroizing;
 
-use crate::hsm::MAX_BLOB_BYTES;
+use crate::hsm::{self, MAX_BLOB_BYTES, Stated};
 
 /// A write or truncation past the largest blob there can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
-/// The bytes of one file, in memory, at most [`MAX_BLOB_BYTES`]; with an eighth of that to know which were written,
-/// however scattered they come.
+/// The bytes of one file in memory, at most [`MAX_BLOB_BYTES`], and up to an eighth more to note which were written, in
+/// any order.
 #[derive(Clone, Default)]
 pub struct Buffer {
-    /// As long as the file; what was never written is zero.
+    /// As long as the file; bytes that were never written are zero.
     bytes: Zeroizing<Vec<u8>>,
-    /// How many from the start were written, without a gap.
+    /// How many bytes from the start were written without a gap.
     whole: usize,
-    /// A bit for each byte that was written; only there once something was written after a gap.
+    /// A bit for each byte that was written; empty until a write leaves a gap.
     scattered: Vec<u64>,
+    /// The length that the header states, once it was read.
+    stated: Option<usize>,
 }
 
 impl Buffer {
@@ -31,6 +33,9 @@ impl Buffer {
         let range = range(offset, data.len())?;
         if data.is_empty() {
             return Ok(());
+        }
+        if range.start < self.whole {
+            self.stated = None;
         }
         if self.bytes.len() < range.end {
             self.bytes.resize(range.end, 0);
@@ -47,7 +52,10 @@ impl Buffer {
     pub fn truncate(&mut self, length: u64) -> Result<(), TooLarge> {
         let length = range(length, 0)?.end;
         self.bytes.resize(length, 0);
-        self.whole = self.whole.min(length);
+        if length < self.whole {
+            self.whole = length;
+            self.stated = None;
+        }
         if !self.scattered.is_empty() {
             (length..self.scattered.len() * 64)
                 .for_each(|at| self.scattered[at / 64] &= !(1 << (at % 64)));
@@ -57,7 +65,7 @@ impl Buffer {
 
     fn mark(&mut self, new: Range<usize>) {
         if new.start > self.whole || !self.scattered.is_empty() {
-            // No longer than the file: whoever counts its bytes counts an eighth too little and no more.
+            // Never longer than the file, so it adds at most an eighth to the file's bytes.
             let words = self.bytes.len().div_ceil(64);
             self.scattered.resize(words.max(self.scattered.len()), 0);
             new.clone()
@@ -92,6 +100,18 @@ impl Buffer {
         &self.bytes[..self.whole]
     }
 
+    /// The length of the whole blob, as its header states it. The header is parsed once, unless it is written again.
+    pub fn stated_length(&mut self) -> Stated {
+        if let Some(stated) = self.stated {
+            return Stated::Bytes(stated);
+        }
+        let stated = hsm::stated_length(self.prefix());
+        if let Stated::Bytes(bytes) = stated {
+            self.stated = Some(bytes);
+        }
+        stated
+    }
+
     /// All bytes, holes as zeros.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -112,7 +132,7 @@ fn range(offset: u64, length: usize) -> Result<Range<usize>, TooLarge> {
     Ok(start..end)
 }
 
-/// Up to `size` bytes of `bytes` at `offset`; none past the end.
+/// Up to `size` bytes of `bytes` at `offset`; empty past the end.
 pub fn slice(bytes: &[u8], offset: u64, size: u64) -> &[u8] {
     let start = usize::try_from(offset)
         .unwrap_or(usize::MAX)

@@ -1,4 +1,4 @@
-//! The hidden `.slotfs` trees as one table, which lookup, getattr, open and readdir all consult.
+//! The hidden `.slotfs` trees as one table, which lookup, getattr, open and readdir all use.
 
 use fuser::FileType;
 
@@ -11,7 +11,7 @@ pub enum ControlFile {
     Clones,
     /// Counters.
     Stats,
-    /// What a slot is and who is logged in.
+    /// The state of a slot, and the role that is logged in.
     Status,
     /// The slot's objects, as a table.
     Contents,
@@ -25,9 +25,9 @@ pub enum ControlFile {
     Objects,
     /// The slot's objects by identity.
     Identities,
-    /// What was unlinked.
+    /// The objects that were unlinked.
     Trash,
-    /// The storage master key, sealed; write one to have it taken in.
+    /// The storage master key, sealed. Writing one to it imports it.
     Smk,
 }
 
@@ -43,7 +43,7 @@ pub struct Row {
     pub in_root: bool,
     /// In a slot's tree.
     pub in_slot: bool,
-    /// There for a slot that nobody is logged in to.
+    /// Visible while nobody is logged in to the slot.
     pub when_locked: bool,
 }
 
@@ -126,7 +126,7 @@ impl ControlFile {
         }
     }
 
-    /// Whether writing to it is a message.
+    /// Whether a write to it is a message.
     pub fn takes_messages(self) -> bool {
         matches!(self, Self::Login | Self::LoginCu | Self::Logout | Self::Smk)
     }

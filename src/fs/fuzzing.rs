@@ -11,10 +11,11 @@ use std::os::unix::ffi::OsStrExt;
 use fuser::INodeNo;
 
 use super::control::ControlFile;
-use super::name::{IdentityName, MOST_BYTES, Name, refuse};
+use super::name::{MOST_BYTES, Name, refuse};
 use super::node::Node;
+use super::staging::Folder;
 use crate::fuzzing::Input;
-use crate::hsm::TrashName;
+use crate::hsm::{TrashName, Wish};
 use crate::object::SlotId;
 use crate::secret::SecretBytes;
 
@@ -35,12 +36,14 @@ pub(crate) fn run(data: &[u8]) {
 /// A name means one thing, and a thing has one name; what is said of one that is refused is one line.
 fn name(bytes: &[u8]) {
     let name = OsStr::from_bytes(bytes);
-    match Name::parse(name) {
+    match Name::parse(Folder::Slot, name) {
         Name::Hidden => assert_eq!(bytes, b".slotfs"),
-        Name::New => assert_eq!(bytes, b"new"),
-        Name::Handle(handle) => assert_eq!(handle.to_string().as_bytes(), bytes),
-        Name::Staging(staging) => {
-            assert_eq!(staging, name);
+        Name::Object(Wish::Any) => assert_eq!(bytes, b"new"),
+        Name::Object(wish) => {
+            let handle = wish.handle().expect("a handle");
+            assert_eq!(handle.to_string().as_bytes(), bytes);
+        }
+        Name::Staging => {
             assert!(bytes.starts_with(b".") && bytes.len() <= MOST_BYTES);
             assert!(![&b"."[..], b"..", b".slotfs"].contains(&bytes));
         }
@@ -65,13 +68,13 @@ fn name(bytes: &[u8]) {
             );
         }
     }
-    match IdentityName::parse(name) {
-        IdentityName::Ouid(ouid) => assert_eq!(ouid.to_string().as_bytes(), bytes),
-        IdentityName::Staging(staging) => {
-            assert_eq!(staging, name);
-            assert!(bytes.starts_with(b".") && bytes.len() <= MOST_BYTES);
+    match Name::parse(Folder::Identities, name) {
+        Name::Object(wish) => {
+            assert!(matches!(wish, Wish::Identity(_)));
+            assert_eq!(wish.to_string().as_bytes(), bytes);
         }
-        IdentityName::Alias(ouid) => {
+        Name::Staging => assert!(bytes.starts_with(b".") && bytes.len() <= MOST_BYTES),
+        Name::Alias(ouid) => {
             assert!(bytes.starts_with(format!("{ouid}.").as_bytes()) && bytes.len() <= MOST_BYTES);
             assert!(
                 !name
@@ -80,7 +83,8 @@ fn name(bytes: &[u8]) {
                     .contains(char::is_control)
             );
         }
-        IdentityName::Other => {}
+        Name::Other => {}
+        Name::Hidden => panic!("it is in the slot's own folder"),
     }
     if let Some(trashed) = name
         .to_str()

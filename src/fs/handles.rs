@@ -1,15 +1,17 @@
-//! Open files.
+//! Open files. An open file belongs to the partition that it was opened in and ends with it: a descriptor never shows,
+//! nor writes to, the partition that replaces it at the slot.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use fuser::FileHandle;
 
 use super::control::ControlFile;
-use super::incoming::Incoming;
-use super::node::Node;
+use super::incoming::IncomingFile;
+use super::node::{Node, RowId};
 use super::staging::StagingFile;
+use super::{Inner, lock};
 use crate::error::{Error, IncomingError, Result};
 use crate::hsm::{ObjectFile, PartitionId, SealedBlob};
 use crate::object::SlotId;
@@ -19,37 +21,85 @@ const MOST_INCOMING: usize = 2048;
 
 /// One open file.
 pub enum OpenFile {
-    /// An object, sealed at open and served from that.
+    /// An object and its blob, which was sealed at the open.
     Object(ObjectFile, Arc<SealedBlob>),
     /// A blob coming in.
-    Incoming(Box<Mutex<Incoming>>),
+    Incoming(Arc<IncomingFile>),
     /// A staging file.
     Staging(Arc<StagingFile>),
-    /// A control file's text, as it was at open; the partition whose objects it tells of.
+    /// The text of a control file as it was at the open, and the partition whose objects it describes.
     Text(Vec<u8>, Option<PartitionId>),
-    /// A control file to write to; the result of the last message.
+    /// A control file to write to, and the result of the last message.
     Message(SlotId, ControlFile, Mutex<Result<(), i32>>),
+}
+
+impl OpenFile {
+    /// The partition that the file belongs to, if to any.
+    fn partition(&self) -> Option<PartitionId> {
+        match self {
+            Self::Object(_, blob) => Some(blob.partition()),
+            Self::Incoming(file) => Some(file.partition),
+            Self::Staging(file) => file.partition(),
+            Self::Text(_, partition) => *partition,
+            Self::Message(..) => None,
+        }
+    }
+}
+
+impl Inner {
+    /// The open file of a request that shows its content.
+    ///
+    /// # Errors
+    /// EBADF; ESTALE if its partition is gone.
+    pub(super) fn opened(&self, fh: FileHandle) -> Result<Arc<OpenFile>, i32> {
+        let open = self.files.get(fh).ok_or(libc::EBADF)?;
+        self.check_partition(&open).map_err(|error| error.errno())?;
+        Ok(open)
+    }
+
+    /// Checks that the partition of `open` still exists.
+    ///
+    /// # Errors
+    /// [`Error::Gone`], or when the store cannot be read.
+    pub(super) fn check_partition(&self, open: &OpenFile) -> Result<()> {
+        match open.partition() {
+            Some(partition) => Ok(self.hsm.check_partition(partition)?),
+            None => Ok(()),
+        }
+    }
+
+    /// The same, by what this process knows: it may miss what another process did a moment ago. For requests that show
+    /// nothing: the slot checks again when it stores what was written.
+    ///
+    /// # Errors
+    /// As [`Self::check_partition`].
+    pub(super) fn check_partition_as_known(&self, open: &OpenFile) -> Result<()> {
+        match open.partition() {
+            Some(partition) => Ok(self.hsm.check_partition_as_known(partition)?),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Every open file of a mount, by number.
 #[derive(Default)]
 pub struct OpenFiles {
     last: AtomicU64,
-    files: Mutex<HashMap<u64, Arc<OpenFile>>>,
+    files: Mutex<HashMap<FileHandle, Arc<OpenFile>>>,
     writers: Mutex<Writers>,
 }
 
-/// Who has blobs coming in.
+/// The processes that have blobs coming in.
 #[derive(Default)]
 struct Writers {
-    /// Each open file's process.
-    of: HashMap<u64, u32>,
-    /// Each process's open files, the one that was opened first in front.
-    files: BTreeMap<u32, BTreeSet<u64>>,
+    /// The process of each open file.
+    of: HashMap<FileHandle, u32>,
+    /// The open files of each process, in the order in which they were opened.
+    files: BTreeMap<u32, BTreeSet<FileHandle>>,
 }
 
 impl Writers {
-    fn remove(&mut self, file: u64) {
+    fn remove(&mut self, file: FileHandle) {
         if let Some(pid) = self.of.remove(&file)
             && let Some(files) = self.files.get_mut(&pid)
         {
@@ -62,36 +112,31 @@ impl Writers {
 }
 
 impl OpenFiles {
-    fn files(&self) -> MutexGuard<'_, HashMap<u64, Arc<OpenFile>>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Opens a file.
     pub fn add(&self, file: OpenFile) -> FileHandle {
-        let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        self.files().insert(number, Arc::new(file));
-        FileHandle(number)
+        let handle = FileHandle(self.last.fetch_add(1, Ordering::Relaxed) + 1);
+        lock(&self.files).insert(handle, Arc::new(file));
+        handle
     }
 
-    /// Opens an incoming blob of process `pid`. Where there is no room, the process that has most of them gives one
-    /// up, so that one that never finishes any keeps nobody else from writing; `dropped` is that one.
+    /// Opens a file of process `pid` for an incoming blob. If there are too many, the process with the most of them loses
+    /// one, which is passed to `dropped`: a process that never completes its blobs does not keep others from writing.
     ///
     /// # Errors
-    /// [`Error::StagingFull`], to the process that has most itself.
+    /// [`IncomingError::StagingFull`], if `pid` itself has the most.
     pub fn add_incoming(
         &self,
-        incoming: Incoming,
+        file: IncomingFile,
         pid: u32,
-        dropped: impl FnOnce(&Incoming, Error),
+        dropped: impl FnOnce(&IncomingFile, Error),
     ) -> Result<FileHandle> {
-        let slot = incoming.slot;
-        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writers = lock(&self.writers);
         if writers.of.len() >= MOST_INCOMING {
-            self.make_room(&mut writers, slot, pid, dropped)?;
+            self.make_room(&mut writers, file.slot(), pid, dropped)?;
         }
-        let handle = self.add(OpenFile::Incoming(Box::new(Mutex::new(incoming))));
-        writers.of.insert(handle.0, pid);
-        writers.files.entry(pid).or_default().insert(handle.0);
+        let handle = self.add(OpenFile::Incoming(Arc::new(file)));
+        writers.of.insert(handle, pid);
+        writers.files.entry(pid).or_default().insert(handle);
         Ok(handle)
     }
 
@@ -100,90 +145,83 @@ impl OpenFiles {
         writers: &mut Writers,
         slot: SlotId,
         pid: u32,
-        dropped: impl FnOnce(&Incoming, Error),
+        dropped: impl FnOnce(&IncomingFile, Error),
     ) -> Result<()> {
-        let full = IncomingError::StagingFull.at(slot);
         let own = writers.files.get(&pid).map_or(0, BTreeSet::len);
-        let most = writers.files.iter().max_by_key(|(_, files)| files.len());
-        let Some((_, files)) = most.filter(|(_, files)| files.len() > own) else {
-            return Err(full);
+        let most = writers.files.values().max_by_key(|files| files.len());
+        let most = most.filter(|files| files.len() > own);
+        let given_way = most.into_iter().flatten().find_map(|handle| {
+            let file = self.incoming(*handle)?;
+            let why = file.lock().give_way()?;
+            Some((*handle, file, why))
+        });
+        let Some((handle, file, why)) = given_way else {
+            return Err(IncomingError::StagingFull.at(slot));
         };
-        let files: Vec<u64> = files.iter().copied().collect();
-        for file in files {
-            let Some(open) = self.get(FileHandle(file)) else {
-                continue;
-            };
-            if let OpenFile::Incoming(incoming) = &*open {
-                let mut incoming = lock(incoming);
-                let why = incoming.give_way();
-                if let Some(why) = why {
-                    writers.remove(file);
-                    dropped(&incoming, why);
-                    return Ok(());
-                }
-            }
-        }
-        Err(full)
+        writers.remove(handle);
+        dropped(&file, why);
+        Ok(())
     }
 
     /// An open file.
     pub fn get(&self, handle: FileHandle) -> Option<Arc<OpenFile>> {
-        self.files().get(&handle.0).cloned()
+        lock(&self.files).get(&handle).cloned()
+    }
+
+    /// An open file that a blob comes in by.
+    pub fn incoming(&self, handle: FileHandle) -> Option<Arc<IncomingFile>> {
+        match &**lock(&self.files).get(&handle)? {
+            OpenFile::Incoming(file) => Some(Arc::clone(file)),
+            _ => None,
+        }
     }
 
     /// Closes a file.
     pub fn remove(&self, handle: FileHandle) -> Option<Arc<OpenFile>> {
-        let file = self.files().remove(&handle.0)?;
+        let file = lock(&self.files).remove(&handle)?;
         if matches!(*file, OpenFile::Incoming(_)) {
-            let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
-            writers.remove(handle.0);
+            lock(&self.writers).remove(handle);
         }
         Some(file)
     }
 
-    /// Tells the open file that process `pid` just opened over `node` that it was with O_TRUNC; whether
-    /// there is one.
+    /// Tells the open file that process `pid` just opened over `node` that the open was with O_TRUNC. Returns whether
+    /// there is such a file.
     pub fn opened_with_trunc(&self, node: Node, pid: u32) -> bool {
-        let mut numbers: Vec<(u64, Arc<OpenFile>)> = self
-            .files()
-            .iter()
-            .map(|(number, file)| (*number, Arc::clone(file)))
-            .collect();
-        numbers.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
-        numbers.iter().any(|(_, file)| match &**file {
-            OpenFile::Incoming(incoming) => lock(incoming).opened_with_trunc(node, pid),
-            _ => false,
-        })
+        let writers = lock(&self.writers);
+        let latest_first = writers.files.get(&pid).into_iter().flatten().rev();
+        latest_first
+            .filter_map(|handle| self.incoming(*handle))
+            .any(|file| file.lock().opened_with_trunc(node, pid))
     }
 
-    /// The staging file that `is` the one, as somebody opened it: it may be removed by now.
+    /// The open staging file that `is` accepts; it may be removed by now.
     pub fn opened_staging(&self, is: impl Fn(&StagingFile) -> bool) -> Option<Arc<StagingFile>> {
-        self.files().values().find_map(|file| match &**file {
+        lock(&self.files).values().find_map(|file| match &**file {
             OpenFile::Staging(staging) if is(staging) => Some(Arc::clone(staging)),
             _ => None,
         })
     }
 
-    /// The object of row `id` as somebody opened it, and the partition that it was in: it may be destroyed by now.
-    pub fn opened_object(&self, id: i64) -> Option<(ObjectFile, PartitionId)> {
-        self.files().values().find_map(|file| match &**file {
-            OpenFile::Object(object, blob) if object.id == id => Some((*object, blob.partition())),
+    /// The object of a row that is open for reading, as it was at the open, and its partition; it may be destroyed by now.
+    pub fn opened_object(&self, row: RowId) -> Option<(ObjectFile, PartitionId)> {
+        lock(&self.files).values().find_map(|file| match &**file {
+            OpenFile::Object(object, blob) if RowId::of(object) == row => {
+                Some((*object, blob.partition()))
+            }
             _ => None,
         })
     }
 
     /// The rows of the objects of `slot` that are open for reading.
-    pub fn opened_rows(&self, slot: SlotId) -> Vec<i64> {
-        let files = self.files();
+    pub fn opened_rows(&self, slot: SlotId) -> Vec<RowId> {
+        let files = lock(&self.files);
         let rows = files.values().filter_map(|file| match &**file {
-            OpenFile::Object(object, blob) if blob.partition().slot == slot => Some(object.id),
+            OpenFile::Object(object, blob) if blob.partition().slot == slot => {
+                Some(RowId::of(object))
+            }
             _ => None,
         });
         rows.collect()
     }
-}
-
-/// Locks an incoming blob.
-pub fn lock(incoming: &Mutex<Incoming>) -> MutexGuard<'_, Incoming> {
-    incoming.lock().unwrap_or_else(PoisonError::into_inner)
 }

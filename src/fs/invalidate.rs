@@ -4,30 +4,60 @@ use std::sync::{Arc, OnceLock};
 
 use fuser::Notifier;
 
-use super::node::Node;
+use super::Inner;
+use super::node::{Node, RowId};
+use crate::object::SlotId;
 
-/// Sends invalidations: of attributes, never of names. For a name the kernel waits, and cannot be interrupted, for the
-/// folder's lock, which a request may hold that only this daemon can answer: killed while it waits, the daemon could
-/// not end, nor could the mount, nor whoever made that request. An inode without attributes serves as well: asked for
-/// them, who is there no more is ESTALE, and the kernel then looks the name up again.
+/// Sends invalidations of attributes, never of names. To invalidate a name, the kernel waits for the folder's lock and
+/// cannot be interrupted. A request that only this daemon can answer may hold that lock; if the daemon were killed then,
+/// neither the daemon nor the mount nor the waiting process could end. Invalid attributes are enough: the kernel asks for
+/// them, gets ESTALE if the inode is gone, and then looks the name up again.
 #[derive(Clone, Default)]
 pub struct Invalidator {
     notifier: Arc<OnceLock<Notifier>>,
 }
 
 impl Invalidator {
-    /// The mount's own notifier, once there is a mount; nothing is sent before.
+    /// Sets the mount's notifier; nothing is sent before.
     pub fn connect(&self, notifier: Notifier) {
-        // Set once, by the one who mounts.
+        // `daemon` calls this once.
         let _ = self.notifier.set(notifier);
     }
 
-    /// Forgets the attributes of `node`. An offset below 0 leaves pages alone, so this never waits on a lock.
-    pub fn attributes(&self, node: Node) {
+    fn attributes(&self, node: Node) {
+        // With an offset below 0 the kernel keeps its pages, so this never waits for a lock.
         if let Some(notifier) = self.notifier.get()
             && let Err(why) = notifier.inval_inode(node.ino(), -1, 0)
         {
             log::debug!("attributes were not invalidated: {why}");
+        }
+    }
+}
+
+impl Inner {
+    /// The blobs of a slot changed: with the size that the kernel remembers, a copy would be cut short.
+    pub(super) fn slot_changed(&self, slot: SlotId) {
+        if self.hsm.partition(slot).session().is_err() {
+            self.staging.clear(slot);
+            self.aliases.clear(slot);
+        }
+        self.forget_objects(self.rows(slot));
+        // Objects that are open may have been removed.
+        self.forget_objects(self.files.opened_rows(slot));
+        self.invalidator.attributes(Node::Slot(slot));
+    }
+
+    /// The rows of the objects of a slot; none if nobody is logged in.
+    pub(super) fn rows(&self, slot: SlotId) -> Vec<RowId> {
+        let ids = self.hsm.partition(slot).object_ids().unwrap_or_default();
+        ids.into_iter().map(RowId).collect()
+    }
+
+    /// Makes the kernel ask again for the attributes of these objects, under both of their names.
+    pub(super) fn forget_objects(&self, rows: impl IntoIterator<Item = RowId>) {
+        for row in rows {
+            self.invalidator.attributes(Node::Object(row));
+            self.invalidator.attributes(Node::Identity(row));
         }
     }
 }

@@ -1,43 +1,44 @@
-//! Listings, and how much space there is.
+//! Listings of folders, and how much space there is.
 
 use std::ffi::OsString;
-use std::time::Duration;
 
-use fuser::FileAttr;
-
-use super::Inner;
-use super::attr::{NO_TTL, TTL};
+use super::asker::Visitor;
+use super::attr::{NO_TTL, Seen, TTL, time};
 use super::control::ControlFile;
-use super::entrance::Visitor;
-use super::handles::{OpenFile, lock};
-use super::node::Node;
+use super::node::{Node, RowId, StagingId};
 use super::staging::{Folder, Place};
+use super::{Inner, unsupported};
 use crate::error::{Error, Result};
-use crate::hsm::{self, DamagedRow, ObjectFile, Read, Session, TrashName};
-use crate::object::SlotId;
+use crate::hsm::{self, ObjectFile, Read, Session, TrashName};
+use crate::object::{Handle, SlotId};
 
-/// What statfs counts in.
+/// The unit of statfs.
 pub const BLOCK_BYTES: u32 = 512;
 /// Entries fetched for one readdir: a little more than fit into its reply of 4 KiB to 128 KiB.
 const AT_ONCE: usize = 512;
-/// Offsets of handles: the handle plus this.
+/// The offset of an object is its handle plus this.
 const FIRST_HANDLE: u64 = 2;
-/// Offsets of staging files: their number plus this, past every handle.
+/// The offset of a staging file is its number plus this, past every handle.
 const FIRST_STAGING: u64 = 1 << 33;
 
 /// One entry of a listing.
 pub struct Listed {
     /// Its name.
     pub name: OsString,
-    /// Where the listing goes on after it.
+    /// The offset at which the listing goes on.
     pub next: u64,
     /// Its attributes.
-    pub attr: FileAttr,
-    /// How long those may be remembered.
-    pub ttl: Duration,
+    pub seen: Seen,
 }
 
-/// What statfs says.
+impl Listed {
+    fn new(name: impl Into<OsString>, next: u64, seen: Seen) -> Self {
+        let name = name.into();
+        Self { name, next, seen }
+    }
+}
+
+/// What statfs answers.
 #[derive(Default)]
 pub struct Space {
     /// Capacity, in blocks.
@@ -50,9 +51,12 @@ pub struct Space {
     pub files_free: u64,
 }
 
+fn offset_of(handle: Handle) -> u64 {
+    FIRST_HANDLE + u64::from(handle.get())
+}
+
 impl Inner {
-    /// Whether a folder may be listed. A locked slot must not look empty: rsync --delete would erase a
-    /// backup of it.
+    /// Whether a folder may be listed. A locked slot must not look empty, or `rsync --delete` would erase a backup of it.
     pub fn opendir(&self, node: Node) -> Result<()> {
         match node {
             Node::Slot(slot)
@@ -64,11 +68,37 @@ impl Inner {
         }
     }
 
-    /// The entries of a folder after `offset`. Offsets are stable: they come from handles and numbers, not
-    /// from positions, so entries that come and go disturb nothing.
+    /// The entries of a folder after `offset`. Offsets come from handles and numbers, not from positions, so entries that
+    /// come and go do not change them.
     pub fn list(&self, node: Node, offset: u64) -> Result<Vec<Listed>> {
         let mut entries = Vec::new();
-        let parent = match node {
+        for (next, name, of) in [(1, ".", node), (2, "..", self.parent(node)?)] {
+            if offset < next {
+                entries.push(Listed::new(name, next, self.getattr(of)?));
+            }
+        }
+        if let Some(place) = self.place(node)? {
+            self.list_place(place, offset, &mut entries)?;
+            return Ok(entries);
+        }
+        match node {
+            Node::Root => self.list_slots(offset, &mut entries)?,
+            Node::Control(slot, ControlFile::Folder) => {
+                self.list_control(slot, offset, &mut entries)?;
+            }
+            Node::Control(Some(slot), ControlFile::Objects) => {
+                self.list_attributes(slot, offset, &mut entries)?;
+            }
+            Node::Control(Some(slot), ControlFile::Trash) => {
+                self.list_trash(slot, offset, &mut entries)?;
+            }
+            _ => return unsupported("readdir"),
+        }
+        Ok(entries)
+    }
+
+    fn parent(&self, folder: Node) -> Result<Node> {
+        Ok(match folder {
             Node::Control(Some(slot), ControlFile::Folder) => Node::Slot(slot),
             Node::Control(
                 slot,
@@ -82,164 +112,89 @@ impl Inner {
                 None => return Err(Error::Gone),
             },
             _ => Node::Root,
-        };
-        for (at, name, of) in [(1, ".", node), (2, "..", parent)] {
-            if offset < at {
-                let (attr, ttl) = self.getattr(of)?;
-                entries.push(Listed {
-                    name: name.into(),
-                    next: at,
-                    attr,
-                    ttl,
-                });
-            }
-        }
-        match node {
-            Node::Root => self.list_slots(offset, &mut entries)?,
-            Node::Slot(slot) => self.list_slot(slot, offset, &mut entries)?,
-            Node::StagingFolder(id) => {
-                let place = self.folder(id)?;
-                let session = self.hsm.partition(place.slot).session()?;
-                self.list_staged(&session, place, offset, &mut entries);
-            }
-            Node::Control(slot, ControlFile::Folder) => {
-                self.list_control(slot, offset, &mut entries)?;
-            }
-            Node::Control(Some(slot), ControlFile::Objects) => {
-                self.list_attributes(slot, offset, &mut entries)?;
-            }
-            Node::Control(Some(slot), ControlFile::Identities) => {
-                self.list_identities(slot, offset, &mut entries)?;
-            }
-            Node::Control(Some(slot), ControlFile::Trash) => {
-                self.list_trash(slot, offset, &mut entries)?;
-            }
-            _ => return Err(Error::NotSupported { what: "readdir" }),
-        }
-        Ok(entries)
+        })
     }
 
     fn list_slots(&self, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
         for listed in self.hsm.slots()? {
-            // A slot without a number has no name; 'slot list' and 'store check' tell of it.
+            // A slot without a number has no name; 'slot list' and 'store check' show it.
             let Some(slot) = listed.slot else { continue };
             let next = FIRST_HANDLE + 1 + u64::from(slot.0);
             if next > offset {
-                let (attr, ttl) = self.getattr(Node::Slot(slot))?;
-                entries.push(Listed {
-                    name: slot.to_string().into(),
-                    next,
-                    attr,
-                    ttl,
-                });
+                let seen = self.getattr(Node::Slot(slot))?;
+                entries.push(Listed::new(slot.to_string(), next, seen));
             }
         }
         Ok(())
     }
 
-    fn list_slot(&self, slot: SlotId, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
+    /// A folder with objects and staging files: objects first, in the order of handles, by identity too.
+    fn list_place(&self, place: Place, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
+        let Place { slot, folder } = place;
         let session = self.hsm.partition(slot).session()?;
+        if let Folder::Staging(_) = folder {
+            self.list_staged(&session, place, offset, entries);
+            return Ok(());
+        }
         let objects = self.handles_after(slot, offset)?;
         let all = objects.len() < AT_ONCE;
-        entries.extend(objects.into_iter().filter_map(|object| match object {
-            Ok(object) => Some(Listed {
-                name: object.handle.to_string().into(),
-                next: FIRST_HANDLE + u64::from(object.handle.get()),
-                attr: self.object_attr(&session, &object, Node::Object(object.id)),
-                ttl: TTL,
-            }),
-            Err(row) => {
-                let name = row.handle.map(|handle| handle.to_string());
-                self.listed_damaged(&session, &row, name, Node::Object(row.id))
-            }
+        entries.extend(objects.into_iter().filter_map(|object| {
+            let (handle, ouid, seen) = match object {
+                Ok(object) => {
+                    let node = folder.object(RowId::of(&object));
+                    let attr = self.object_attr(&session, &object, node);
+                    (object.handle, Some(object.ouid), (attr, TTL))
+                }
+                // A damaged object can be seen and removed where it has a name, and not read.
+                Err(row) if row.has_inode() => {
+                    let attr = self.damaged_attr(&session, folder.object(RowId(row.id)));
+                    (row.handle?, row.ouid, (attr, NO_TTL))
+                }
+                Err(_) => return None,
+            };
+            let name = match folder {
+                Folder::Identities => ouid?.to_string(),
+                _ => handle.to_string(),
+            };
+            Some(Listed::new(name, offset_of(handle), seen))
         }));
         if all {
-            let folder = Folder::Slot;
-            self.list_staged(&session, Place { slot, folder }, offset, entries);
-            // What can be listed is listed first: an error takes the place of the end.
+            self.list_staged(&session, place, offset, entries);
+            // An error takes the place of the end: first everything that can be listed is listed.
             if entries.is_empty() {
+                if folder == Folder::Identities {
+                    self.hsm.partition(slot).check_identities()?;
+                }
                 self.hsm.partition(slot).check_listing()?;
             }
         }
         Ok(())
     }
 
-    /// A damaged object can be seen and removed where it has a name, and not read.
-    fn listed_damaged(
-        &self,
-        session: &Session,
-        row: &DamagedRow,
-        name: Option<String>,
-        node: Node,
-    ) -> Option<Listed> {
-        let handle = row.handle?;
-        row.has_inode().then_some(())?;
-        Some(Listed {
-            name: name?.into(),
-            next: FIRST_HANDLE + u64::from(handle.get()),
-            attr: self.damaged_attr(session, node),
-            ttl: NO_TTL,
-        })
-    }
-
-    /// In the order of handles too: an offset has no room for an identity.
-    fn list_identities(&self, slot: SlotId, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
-        let session = self.hsm.partition(slot).session()?;
-        let objects = self.handles_after(slot, offset)?;
-        let all = objects.len() < AT_ONCE;
-        entries.extend(objects.into_iter().filter_map(|object| match object {
-            Ok(object) => Some(Listed {
-                name: object.ouid.to_string().into(),
-                next: FIRST_HANDLE + u64::from(object.handle.get()),
-                attr: self.object_attr(&session, &object, Node::Identity(object.id)),
-                ttl: TTL,
-            }),
-            Err(row) => {
-                let name = row.ouid.map(|ouid| ouid.to_string());
-                self.listed_damaged(&session, &row, name, Node::Identity(row.id))
-            }
-        }));
-        if all {
-            let folder = Folder::Identities;
-            self.list_staged(&session, Place { slot, folder }, offset, entries);
-            if entries.is_empty() {
-                self.hsm.partition(slot).check_identities()?;
-                self.hsm.partition(slot).check_listing()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// In the order of rows, whose numbers are offsets as they are.
+    /// The trash, in the order of rows, which are its offsets.
     fn list_trash(&self, slot: SlotId, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
         let session = self.hsm.partition(slot).session()?;
         let after = offset.saturating_sub(FIRST_HANDLE).cast_signed();
         let mut nameless = None;
         for trashed in self.hsm.partition(slot).list_trash(after, AT_ONCE)? {
             let (name, id, attr) = match trashed {
-                Ok(trashed) => (
-                    trashed.name,
-                    trashed.object.id,
-                    self.trashed_attr(&session, &trashed),
-                ),
+                Ok(trashed) => {
+                    let attr = self.trashed_attr(&session, &trashed);
+                    (trashed.name, trashed.object.id, attr)
+                }
                 Err(row) => match (row.handle, row.nth) {
-                    (Some(handle), Some(nth)) if nth > 0 && row.has_inode() => (
-                        TrashName { handle, nth },
-                        row.id,
-                        self.damaged_attr(&session, Node::Trashed(row.id)),
-                    ),
+                    (Some(handle), Some(nth)) if nth > 0 && row.has_inode() => {
+                        let attr = self.damaged_attr(&session, Node::Trashed(RowId(row.id)));
+                        (TrashName { handle, nth }, row.id, attr)
+                    }
                     _ => {
                         nameless.get_or_insert(row);
                         continue;
                     }
                 },
             };
-            entries.push(Listed {
-                name: name.to_string().into(),
-                next: FIRST_HANDLE + id.cast_unsigned(),
-                attr,
-                ttl: NO_TTL,
-            });
+            let next = FIRST_HANDLE + id.cast_unsigned();
+            entries.push(Listed::new(name.to_string(), next, (attr, NO_TTL)));
         }
         match nameless {
             Some(row) if entries.is_empty() => Err(hsm::Error::ObjectDamaged(row).into()),
@@ -249,13 +204,10 @@ impl Inner {
 
     fn list_staged(&self, session: &Session, place: Place, offset: u64, entries: &mut Vec<Listed>) {
         let after = offset.saturating_sub(FIRST_STAGING);
-        for (name, staged) in self.staging.list(place, after) {
-            entries.push(Listed {
-                name,
-                next: FIRST_STAGING + staged.id(),
-                attr: self.staging_attr(session, place, &staged),
-                ttl: NO_TTL,
-            });
+        for (name, staged) in self.staging.list(place, StagingId(after)) {
+            let attr = self.staging_attr(session, place, &staged);
+            let next = FIRST_STAGING + staged.id().0;
+            entries.push(Listed::new(name, next, (attr, NO_TTL)));
         }
     }
 
@@ -280,13 +232,8 @@ impl Inner {
             let next = FIRST_HANDLE + 1 + u64::from(row.file.id());
             let locked = slot.is_some_and(|slot| self.hsm.partition(slot).session().is_err());
             if next > offset && (row.when_locked || !locked) {
-                let (attr, ttl) = self.getattr(Node::Control(slot, row.file))?;
-                entries.push(Listed {
-                    name: row.name.into(),
-                    next,
-                    attr,
-                    ttl,
-                });
+                let seen = self.getattr(Node::Control(slot, row.file))?;
+                entries.push(Listed::new(row.name, next, seen));
             }
         }
         Ok(())
@@ -294,64 +241,55 @@ impl Inner {
 
     fn list_attributes(&self, slot: SlotId, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
         let session = self.hsm.partition(slot).session()?;
-        // Those of a damaged one cannot be read; it is listed beside its blob.
+        // The attributes of a damaged object cannot be read; it is listed beside its blob only.
         for object in self.handles_after(slot, offset)?.into_iter().flatten() {
-            let mut attr = self.object_attr(&session, &object, Node::Attributes(object.id));
-            attr.perm &= !0o222;
-            attr.size = 0;
-            attr.blocks = 0;
-            entries.push(Listed {
-                name: OsString::from(object.handle.to_string()),
-                next: FIRST_HANDLE + u64::from(object.handle.get()),
-                attr,
-                ttl: NO_TTL,
-            });
+            let node = Node::Attributes(RowId::of(&object));
+            let owner = self.owner.of_slot(session.row());
+            let attr = owner.file(node, 0o444, 0, time(object.created_secs));
+            let name = object.handle.to_string();
+            entries.push(Listed::new(name, offset_of(object.handle), (attr, NO_TTL)));
         }
         Ok(())
     }
 
-    /// The capacity of a slot, or of all of them together: of those that `visitor` may enter. How full the others are is
-    /// none of their business; a slot that they may not enter looks as the root does.
+    /// The capacity of a slot, or of all slots together that `visitor` may enter. `visitor` must not learn how full the
+    /// others are: a slot that `visitor` may not enter looks like the root.
     pub fn space(&self, node: Node, visitor: &Visitor) -> Result<Space> {
         let staged = self.staged(node).map(|(place, _)| place.slot);
         let slot = staged.or_else(|| match node {
             Node::Slot(slot) | Node::Control(Some(slot), _) => Some(slot),
-            Node::Object(id) | Node::Identity(id) | Node::Attributes(id) => {
-                self.hsm.find_by_id(id).ok().map(|object| object.slot)
+            Node::Object(row) | Node::Identity(row) | Node::Attributes(row) => {
+                self.hsm.find_by_id(row.0).ok().map(|object| object.slot)
             }
-            Node::Trashed(id) => {
-                let trashed = self.hsm.find_trashed_by_id(id).ok();
+            Node::Trashed(row) => {
+                let trashed = self.hsm.find_trashed_by_id(row.0).ok();
                 trashed.map(|trashed| trashed.object.slot)
             }
             Node::Alias(id) => self.aliases.slot(id),
-            Node::Incoming(file) => self.files.get(fuser::FileHandle(file)).and_then(|open| {
-                let OpenFile::Incoming(incoming) = &*open else {
-                    return None;
-                };
-                Some(lock(incoming).slot)
-            }),
+            Node::Incoming(handle) => self.files.incoming(handle).map(|file| file.slot()),
             Node::Root | Node::Control(None, _) | Node::Staging(_) | Node::StagingFolder(_) => None,
         });
         let slot = slot.filter(|slot| self.may_enter(*slot, visitor));
         let mut space = Space::default();
         for listed in self.hsm.slots()? {
-            if slot.is_some_and(|slot| Some(slot) != listed.slot) {
-                continue;
-            }
-            if listed
-                .slot
-                .is_none_or(|slot| !self.may_enter(slot, visitor))
-            {
-                continue;
-            }
-            let row = match listed.row {
-                Ok(row) => row,
-                // Of all together, those that can be read.
-                Err(error) if slot.is_none() && error.is_damage() => continue,
-                Err(error) => return Err(error.into()),
+            let counts = match slot {
+                Some(slot) => listed.slot == Some(slot),
+                None => listed
+                    .slot
+                    .is_some_and(|slot| self.may_enter(slot, visitor)),
             };
-            let (objects, bytes) = match self.hsm.partition(row.slot).usage() {
-                Ok(usage) => usage,
+            if !counts {
+                continue;
+            }
+            let used = listed.row.and_then(|row| {
+                self.hsm
+                    .partition(row.slot)
+                    .usage()
+                    .map(|usage| (row, usage))
+            });
+            let (row, (objects, bytes)) = match used {
+                Ok(used) => used,
+                // The sum of all slots leaves out those that cannot be read.
                 Err(error) if slot.is_none() && error.is_damage() => continue,
                 Err(error) => return Err(error.into()),
             };

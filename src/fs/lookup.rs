@@ -1,30 +1,34 @@
 //! Names to nodes, nodes to attributes.
 
 use std::ffi::OsStr;
-use std::time::Duration;
 
-use fuser::{FileAttr, FileType};
+use fuser::{FileAttr, FileHandle, FileType};
 
 use super::Inner;
-use super::attr::{BRIEF_TTL, NO_TTL, Owner, TTL, time};
+use super::attr::{BRIEF_TTL, NO_TTL, Owner, Seen, TTL, time};
 use super::control::ControlFile;
-use super::handles::{OpenFile, lock};
-use super::name::{IdentityName, Name};
-use super::node::Node;
+use super::name::{HIDDEN, Name};
+use super::node::{Node, RowId, StagingId};
 use super::staging::{Folder, Place, Staged, StagingFile};
 use crate::error::{Error, Result};
-use crate::hsm::{self, ObjectFile, Session, TrashFile, TrashName};
+use crate::hsm::{self, ObjectFile, Session, TrashFile, Wish};
 use crate::object::{Handle, SlotId};
 
-/// Attributes and how long they may be remembered.
-pub(super) type Seen = (FileAttr, Duration);
+/// `name` as something that has a textual form.
+pub(super) fn parse<T: std::str::FromStr>(name: &OsStr) -> Result<T> {
+    let parsed = name.to_str().and_then(|name| name.parse().ok());
+    parsed.ok_or(Error::NoSuchFile)
+}
 
 impl Inner {
     /// The entry `name` of a folder.
     pub fn lookup(&self, parent: Node, name: &OsStr) -> Result<Seen> {
+        if let Some(place) = self.place(parent)? {
+            return self.lookup_at(place, name);
+        }
         match parent {
-            Node::Root => self.lookup_in_root(name),
-            Node::Slot(slot) => self.lookup_in_slot(slot, name),
+            Node::Root if name == HIDDEN => self.getattr(Node::Control(None, ControlFile::Folder)),
+            Node::Root => self.getattr(Node::Slot(parse(name)?)),
             Node::Control(slot, ControlFile::Folder) => {
                 let file = name
                     .to_str()
@@ -33,48 +37,31 @@ impl Inner {
                 self.getattr(Node::Control(slot, file))
             }
             Node::Control(Some(slot), ControlFile::Objects) => {
-                let handle: Handle = name
-                    .to_str()
-                    .and_then(|name| name.parse().ok())
-                    .ok_or(Error::NoSuchFile)?;
-                let object = self.hsm.partition(slot).find(handle)?;
-                self.getattr(Node::Attributes(object.id))
+                let object = self.hsm.partition(slot).find(parse::<Handle>(name)?)?;
+                self.getattr(Node::Attributes(RowId::of(&object)))
             }
-            Node::StagingFolder(id) => self.lookup_staged(self.folder(id)?, name),
-            Node::Control(Some(slot), ControlFile::Identities) => match IdentityName::parse(name) {
-                IdentityName::Ouid(ouid) => {
-                    let session = self.hsm.partition(slot).session()?;
-                    let found = self.hsm.partition(slot).find_by_ouid(ouid);
-                    self.found_attr(&session, found, Node::Identity)
-                }
-                IdentityName::Staging(name) => {
-                    let folder = Folder::Identities;
-                    self.lookup_staged(Place { slot, folder }, &name)
-                }
-                IdentityName::Alias(_) => {
-                    let folder = Folder::Identities;
-                    self.lookup_alias(Place { slot, folder }, name)
-                }
-                IdentityName::Other => {
-                    self.hsm.partition(slot).session()?;
-                    Err(Error::NoSuchFile)
-                }
-            },
             Node::Control(Some(slot), ControlFile::Trash) => {
                 let session = self.hsm.partition(slot).session()?;
-                let name: Option<TrashName> = name.to_str().and_then(|name| name.parse().ok());
-                let trashed = self
-                    .hsm
-                    .partition(slot)
-                    .find_trashed(name.ok_or(Error::NoSuchFile)?);
-                self.found_trashed_attr(&session, trashed)
+                let trashed = self.hsm.partition(slot).find_trashed(parse(name)?);
+                self.trashed_seen(&session, trashed)
             }
             _ => Err(Error::NoSuchFile),
         }
     }
 
+    /// The place of the names in a folder, if objects, aliases and staging files can have such names.
+    pub(super) fn place(&self, parent: Node) -> Result<Option<Place>> {
+        let (slot, folder) = match parent {
+            Node::Slot(slot) => (slot, Folder::Slot),
+            Node::Control(Some(slot), ControlFile::Identities) => (slot, Folder::Identities),
+            Node::StagingFolder(id) => return self.folder(id).map(Some),
+            _ => return Ok(None),
+        };
+        Ok(Some(Place { slot, folder }))
+    }
+
     /// The inside of a staging folder.
-    pub(super) fn folder(&self, id: u64) -> Result<Place> {
+    pub(super) fn folder(&self, id: StagingId) -> Result<Place> {
         match self.staging.by_id(id) {
             Some((Place { slot, .. }, Staged::Folder(..))) => Ok(Place {
                 slot,
@@ -84,120 +71,72 @@ impl Inner {
         }
     }
 
-    pub(super) fn lookup_staged(&self, place: Place, name: &OsStr) -> Result<Seen> {
-        let session = self.hsm.partition(place.slot).session()?;
-        let staged = self.staging.find(place, name).ok_or(Error::NoSuchFile)?;
-        Ok((self.staging_attr(&session, place, &staged), NO_TTL))
-    }
-
-    fn lookup_in_root(&self, name: &OsStr) -> Result<Seen> {
-        let name = name.to_str().ok_or(Error::NoSuchFile)?;
-        if name == super::name::HIDDEN {
-            return self.getattr(Node::Control(None, ControlFile::Folder));
-        }
-        let slot: SlotId = name.parse().map_err(|_| Error::NoSuchFile)?;
-        self.getattr(Node::Slot(slot))
-    }
-
-    fn lookup_in_slot(&self, slot: SlotId, name: &OsStr) -> Result<Seen> {
-        match Name::parse(name) {
+    fn lookup_at(&self, place: Place, name: &OsStr) -> Result<Seen> {
+        let slot = place.slot;
+        match Name::parse(place.folder, name) {
             Name::Hidden => self.getattr(Node::Control(Some(slot), ControlFile::Folder)),
-            Name::Handle(handle) => {
+            Name::Object(wish) => {
                 let session = self.hsm.partition(slot).session()?;
-                let found = self.hsm.partition(slot).find(handle);
-                self.found_attr(&session, found, Node::Object)
+                match self.named(slot, wish) {
+                    Ok(object) => {
+                        let node = place.folder.object(RowId::of(&object));
+                        Ok((self.object_attr(&session, &object, node), TTL))
+                    }
+                    // It has a file, so that it can be removed.
+                    Err(Error::Hsm(hsm::Error::ObjectDamaged(row))) if row.has_inode() => {
+                        let node = place.folder.object(RowId(row.id));
+                        Ok((self.damaged_attr(&session, node), NO_TTL))
+                    }
+                    Err(error) => Err(error),
+                }
             }
-            Name::Staging(name) => {
-                let folder = Folder::Slot;
-                self.lookup_staged(Place { slot, folder }, &name)
-            }
-            Name::Alias(_) => {
-                let folder = Folder::Slot;
-                self.lookup_alias(Place { slot, folder }, name)
-            }
-            Name::New | Name::Other => {
+            Name::Staging => self.lookup_staged(place, name),
+            Name::Alias(_) => self.lookup_alias(place, name),
+            Name::Other => {
                 self.hsm.partition(slot).session()?;
                 Err(Error::NoSuchFile)
             }
         }
     }
 
-    /// What a stat of `node` says.
+    /// The object of that name.
+    pub(super) fn named(&self, slot: SlotId, wish: Wish) -> Result<ObjectFile> {
+        match wish {
+            Wish::Handle(handle) => Ok(self.hsm.partition(slot).find(handle)?),
+            Wish::Identity(ouid) => Ok(self.hsm.partition(slot).find_by_ouid(ouid)?),
+            Wish::Any => Err(Error::NoSuchFile),
+        }
+    }
+
+    pub(super) fn lookup_staged(&self, place: Place, name: &OsStr) -> Result<Seen> {
+        let session = self.hsm.partition(place.slot).session()?;
+        let staged = self.staging.find(place, name).ok_or(Error::NoSuchFile)?;
+        Ok((self.staging_attr(&session, place, &staged), NO_TTL))
+    }
+
+    /// The attributes of `node`.
     pub fn getattr(&self, node: Node) -> Result<Seen> {
-        let store_time = time(self.hsm.created_secs());
         if let Some((place, staged)) = self.staged(node) {
             let session = self.hsm.partition(place.slot).session()?;
             let mut attr = self.staging_attr(&session, place, &staged);
             attr.ino = node.ino();
             return Ok((attr, NO_TTL));
         }
+        let store_time = time(self.hsm.created_secs());
         match node {
             Node::Root => Ok((self.owner.root_folder(store_time), TTL)),
             Node::Slot(slot) => {
                 let owner = match self.slot_owner(slot) {
-                    // It can be seen by the mount's owner, and not entered.
+                    // The mount's owner sees it and cannot enter it.
                     Err(Error::Hsm(error)) if error.is_slot_damaged() => self.owner,
                     owner => owner?,
                 };
                 Ok((owner.folder(node, 0o777, store_time), TTL))
             }
-            Node::Control(slot, file) => {
-                let owner = match slot {
-                    Some(slot) => self.slot_owner(slot)?,
-                    None => self.owner,
-                };
-                if let Some(slot) = slot
-                    && !file.row().when_locked
-                {
-                    self.hsm.partition(slot).session()?;
-                }
-                let mode = file.row().mode;
-                Ok(match (file.kind(), slot) {
-                    (FileType::Directory, _) => (owner.folder(node, mode, store_time), TTL),
-                    (_, Some(slot)) if file == ControlFile::Smk => {
-                        // A V0 slot has none.
-                        let smk = self
-                            .hsm
-                            .partition(slot)
-                            .smk_file()?
-                            .ok_or(Error::NoSuchFile)?;
-                        (
-                            owner.file(node, mode, smk.size, time(smk.time_secs)),
-                            NO_TTL,
-                        )
-                    }
-                    // Its length is known only to who reads it, as in /proc.
-                    _ => (owner.file(node, mode, 0, store_time), NO_TTL),
-                })
-            }
+            Node::Control(slot, file) => self.control_attr(node, slot, file),
             Node::Alias(id) => self.alias_attr(id),
-            Node::Object(id) | Node::Identity(id) => {
-                let object = match self.hsm.find_by_id(id) {
-                    // Destroyed, yet open: a descriptor still has attributes.
-                    Err(hsm::Error::Gone) => match self.files.opened_object(id) {
-                        Some((object, partition)) => {
-                            self.hsm.check_partition(partition)?;
-                            object
-                        }
-                        None => {
-                            let file = self
-                                .files
-                                .opened_staging(|file| file.row == Some(id))
-                                .ok_or(Error::Gone)?;
-                            return Ok((self.opened_attr(node, &file)?, NO_TTL));
-                        }
-                    },
-                    Err(hsm::Error::ObjectDamaged(row)) => {
-                        let slot = row.slot.ok_or(Error::Gone)?;
-                        let session = self.hsm.partition(slot).session()?;
-                        return Ok((self.damaged_attr(&session, node), NO_TTL));
-                    }
-                    found => found?,
-                };
-                let session = self.hsm.partition(object.slot).session()?;
-                Ok((self.object_attr(&session, &object, node), TTL))
-            }
-            Node::Trashed(id) => {
+            Node::Object(row) | Node::Identity(row) => self.object_seen(node, row),
+            Node::Trashed(RowId(id)) => {
                 let trashed = self.hsm.find_trashed_by_id(id);
                 let slot = match &trashed {
                     Ok(trashed) => Some(trashed.object.slot),
@@ -205,42 +144,89 @@ impl Inner {
                     Err(_) => None,
                 };
                 match slot {
-                    Some(slot) => {
-                        self.found_trashed_attr(&*self.hsm.partition(slot).session()?, trashed)
-                    }
+                    Some(slot) => self.trashed_seen(&*self.hsm.partition(slot).session()?, trashed),
                     None => Err(trashed.err().map_or(Error::Gone, Error::from)),
                 }
             }
-            Node::Attributes(id) => {
+            Node::Attributes(RowId(id)) => {
                 let object = self.hsm.find_by_id(id)?;
                 let owner = self.slot_owner(object.slot)?;
                 let attr = owner.file(node, 0o444, 0, time(object.created_secs));
                 Ok((attr, NO_TTL))
             }
-            Node::Incoming(file) => {
-                let open = self.files.get(fuser::FileHandle(file)).ok_or(Error::Gone)?;
-                self.check_belongs_as_known(&open)?;
-                let OpenFile::Incoming(incoming) = &*open else {
-                    return Err(Error::Gone);
-                };
-                let (slot, size) = {
-                    let incoming = lock(incoming);
-                    (incoming.slot, incoming.len())
-                };
-                let owner = self.slot_owner(slot)?;
-                let attr = owner.file(node, 0o666, size as u64, store_time);
-                // Who makes a file asks at once, and twice.
-                let ttl = if size == 0 { BRIEF_TTL } else { NO_TTL };
-                Ok((attr, ttl))
-            }
+            Node::Incoming(handle) => self.incoming_attr(handle),
             Node::Staging(id) | Node::StagingFolder(id) => {
-                let file = self
-                    .files
-                    .opened_staging(|file| file.id == id)
-                    .ok_or(Error::Gone)?;
-                Ok((self.opened_attr(node, &file)?, NO_TTL))
+                self.open_staging_attr(node, |file| file.id == id)
             }
         }
+    }
+
+    fn control_attr(&self, node: Node, slot: Option<SlotId>, file: ControlFile) -> Result<Seen> {
+        let row = file.row();
+        let owner = match slot {
+            Some(slot) => self.slot_owner(slot)?,
+            None => self.owner,
+        };
+        if let Some(slot) = slot
+            && !row.when_locked
+        {
+            self.hsm.partition(slot).session()?;
+        }
+        let store_time = time(self.hsm.created_secs());
+        if file.kind() == FileType::Directory {
+            return Ok((owner.folder(node, row.mode, store_time), TTL));
+        }
+        let (size, time) = match slot {
+            Some(slot) if file == ControlFile::Smk => {
+                // A V0 slot has none.
+                let smk = self
+                    .hsm
+                    .partition(slot)
+                    .smk_file()?
+                    .ok_or(Error::NoSuchFile)?;
+                (smk.size, time(smk.time_secs))
+            }
+            // As in /proc, the length is known only after reading.
+            _ => (0, store_time),
+        };
+        Ok((owner.file(node, row.mode, size, time), NO_TTL))
+    }
+
+    fn object_seen(&self, node: Node, row: RowId) -> Result<Seen> {
+        let object = match self.hsm.find_by_id(row.0) {
+            // Destroyed and still open: a descriptor has attributes.
+            Err(hsm::Error::Gone) => match self.opened_object(row)? {
+                Some(object) => object,
+                None => return self.open_staging_attr(node, |file| file.row == Some(row)),
+            },
+            Err(hsm::Error::ObjectDamaged(row)) => {
+                let session = self.hsm.partition(row.slot.ok_or(Error::Gone)?).session()?;
+                return Ok((self.damaged_attr(&session, node), NO_TTL));
+            }
+            found => found?,
+        };
+        let session = self.hsm.partition(object.slot).session()?;
+        Ok((self.object_attr(&session, &object, node), TTL))
+    }
+
+    /// The object of a row as it was when it was opened for reading, if it is open.
+    pub(super) fn opened_object(&self, row: RowId) -> Result<Option<ObjectFile>> {
+        let Some((object, partition)) = self.files.opened_object(row) else {
+            return Ok(None);
+        };
+        self.hsm.check_partition(partition)?;
+        Ok(Some(object))
+    }
+
+    pub(super) fn incoming_attr(&self, handle: FileHandle) -> Result<Seen> {
+        let file = self.files.incoming(handle).ok_or(Error::Gone)?;
+        self.hsm.check_partition_as_known(file.partition)?;
+        let size = file.lock().len() as u64;
+        let owner = self.slot_owner(file.slot())?;
+        let time = time(self.hsm.created_secs());
+        let attr = owner.file(Node::Incoming(handle), 0o666, size, time);
+        // A program that creates a file asks for its attributes at once, and twice.
+        Ok((attr, if size == 0 { BRIEF_TTL } else { NO_TTL }))
     }
 
     /// What is staged under the inode of `node`.
@@ -252,13 +238,15 @@ impl Inner {
         }
     }
 
-    /// Of a staging file that is removed or published, yet open: a descriptor still has attributes.
-    fn opened_attr(&self, node: Node, file: &StagingFile) -> Result<FileAttr> {
+    /// The attributes of an open staging file that is removed or published: its descriptor still has them.
+    fn open_staging_attr(&self, node: Node, is: impl Fn(&StagingFile) -> bool) -> Result<Seen> {
+        let file = self.files.opened_staging(is).ok_or(Error::Gone)?;
         if let Some(partition) = file.partition() {
             self.hsm.check_partition(partition)?;
         }
         let time = time(self.hsm.created_secs());
-        Ok(self.owner.file(node, 0o666, file.len() as u64, time))
+        let attr = self.owner.file(node, 0o666, file.len() as u64, time);
+        Ok((attr, NO_TTL))
     }
 
     fn slot_owner(&self, slot: SlotId) -> Result<Owner> {
@@ -268,68 +256,46 @@ impl Inner {
         })
     }
 
-    /// The object as a file; `node` tells by which of its names it was reached.
+    /// The attributes of an object; `node` tells by which of its names it was reached.
     pub(super) fn object_attr(
         &self,
         session: &Session,
         object: &ObjectFile,
         node: Node,
     ) -> FileAttr {
-        // Who reads it through the page cache reads as far as this says.
+        // A reader reads through the page cache as far as this size.
         let read = match node {
-            Node::Object(id) | Node::Identity(id) => self.seals.size(id),
+            Node::Object(row) | Node::Identity(row) => self.seals.size(row),
             _ => None,
         };
-        self.owner.of_slot(session.row()).file(
-            node,
-            0o666,
-            read.unwrap_or(object.size),
-            time(object.created_secs),
-        )
+        let (size, time) = (read.unwrap_or(object.size), time(object.created_secs));
+        let owner = self.owner.of_slot(session.row());
+        owner.file(node, 0o666, size, time)
     }
 
-    /// What was looked up; a damaged object has a file too, so that it can be removed.
-    fn found_attr(
-        &self,
-        session: &Session,
-        found: hsm::Result<ObjectFile>,
-        node: fn(i64) -> Node,
-    ) -> Result<Seen> {
-        match found {
-            Ok(object) => Ok((self.object_attr(session, &object, node(object.id)), TTL)),
+    /// The attributes of an object in the trash; a damaged one has them too, so that it can be removed.
+    fn trashed_seen(&self, session: &Session, found: hsm::Result<TrashFile>) -> Result<Seen> {
+        let attr = match found {
+            Ok(trashed) => self.trashed_attr(session, &trashed),
             Err(hsm::Error::ObjectDamaged(row)) if row.has_inode() => {
-                Ok((self.damaged_attr(session, node(row.id)), NO_TTL))
+                self.damaged_attr(session, Node::Trashed(RowId(row.id)))
             }
-            Err(error) => Err(error.into()),
-        }
+            Err(error) => return Err(error.into()),
+        };
+        Ok((attr, NO_TTL))
     }
 
-    fn found_trashed_attr(&self, session: &Session, found: hsm::Result<TrashFile>) -> Result<Seen> {
-        match found {
-            Ok(trashed) => Ok((self.trashed_attr(session, &trashed), NO_TTL)),
-            Err(hsm::Error::ObjectDamaged(row)) if row.has_inode() => {
-                let node = Node::Trashed(row.id);
-                Ok((self.damaged_attr(session, node), NO_TTL))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Of an object whose size or time cannot be read. Not of size 0: tools take that for an empty file, and do not
-    /// try to read it.
+    /// The attributes of an object whose size or time cannot be read. The size is not 0, because tools do not try to read
+    /// an empty file.
     pub(super) fn damaged_attr(&self, session: &Session, node: Node) -> FileAttr {
         let owner = self.owner.of_slot(session.row());
-        owner.file(
-            node,
-            0o666,
-            session.blob_bytes(1),
-            time(self.hsm.created_secs()),
-        )
+        let time = time(self.hsm.created_secs());
+        owner.file(node, 0o666, session.blob_bytes(1), time)
     }
 
-    /// Its status changed when it was removed: `ls -lc` shows since when it is here.
+    /// An object's status changed when it was removed: `ls -lc` shows since when it is in the trash.
     pub(super) fn trashed_attr(&self, session: &Session, trashed: &TrashFile) -> FileAttr {
-        let node = Node::Trashed(trashed.object.id);
+        let node = Node::Trashed(RowId::of(&trashed.object));
         FileAttr {
             ctime: time(trashed.trashed_secs),
             ..self.object_attr(session, &trashed.object, node)
@@ -346,10 +312,9 @@ impl Inner {
         let time = time(self.hsm.created_secs());
         match staged {
             Staged::File(file) => {
-                let node = match (file.row, place.folder) {
-                    (Some(row), Folder::Identities) => Node::Identity(row),
-                    (Some(row), _) => Node::Object(row),
-                    (None, _) => Node::Staging(file.id),
+                let node = match file.row {
+                    Some(row) => place.folder.object(row),
+                    None => Node::Staging(file.id),
                 };
                 owner.file(node, 0o666, file.len() as u64, time)
             }

@@ -1,30 +1,30 @@
-//! Messages written to control files: one write is one message, its result is the verdict.
+//! Messages written to control files: one write is one message, and its result is the verdict.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::thread;
 
-use super::Inner;
 use super::control::ControlFile;
 use super::handles::OpenFile;
 use super::stats::Stats;
+use super::{Answer, Inner, lock};
 use crate::error::{Error, Result};
 use crate::hsm::Presented;
 use crate::object::SlotId;
 use crate::object::partition::Role;
 use crate::secret::SecretBytes;
 
-/// What a message has done, on a thread of its own.
+/// What a message makes happen, on a thread of its own.
 type Act = fn(&Inner, SlotId, &SecretBytes) -> Result<()>;
 
 impl Inner {
-    /// Takes a message.
+    /// Acts on a message and answers with its result.
     pub fn message(
         self: &Arc<Self>,
         open: Arc<OpenFile>,
         slot: SlotId,
         file: ControlFile,
         data: &[u8],
-        answer: Box<dyn FnOnce(Result<(), i32>) + Send>,
+        answer: impl Answer,
     ) {
         let act: Act = match file {
             ControlFile::Login => |inner, slot, shown| inner.log_in(slot, Role::Co, shown),
@@ -34,34 +34,27 @@ impl Inner {
                 self.logout(slot);
                 return finish(&open, Ok(()), answer);
             }
-            ControlFile::Folder
-            | ControlFile::Clones
-            | ControlFile::Stats
-            | ControlFile::Status
-            | ControlFile::Contents
-            | ControlFile::Objects
-            | ControlFile::Identities
-            | ControlFile::Trash => {
+            _ => {
                 let refused = Error::NotSupported { what: "write" };
                 return finish(&open, Err(refused), answer);
             }
         };
         let message = SecretBytes::from(data);
         let inner = Arc::clone(self);
-        // Argon2 never runs on an event loop, nor a change of the whole slot.
+        // Neither Argon2 nor a change of the whole slot may hold up an event loop.
         let started = thread::Builder::new()
             .name("message".into())
             .spawn(move || {
                 finish(&open, act(&inner, slot, &message), answer);
             });
         if let Err(why) = started {
-            log::error!("slot {slot}: no thread to take a message on: {why}");
+            log::error!("slot {slot}: no thread could be started for a message: {why}");
         }
     }
 
-    /// A key share that is not the last one is taken and no login yet.
+    /// A key share that is not the last one is accepted and is no login yet.
     fn log_in(&self, slot: SlotId, role: Role, message: &SecretBytes) -> Result<()> {
-        // However the last login ended: its aliases ended with it.
+        // The aliases of the last login ended with it.
         if self.hsm.partition(slot).session().is_err() {
             self.aliases.clear(slot);
         }
@@ -83,27 +76,23 @@ impl Inner {
     }
 
     pub(super) fn logout(&self, slot: SlotId) {
-        // Ids first: afterwards they cannot be listed, and the kernel must forget what it knows of them.
-        let ids = self.hsm.partition(slot).object_ids().unwrap_or_default();
+        // Rows cannot be listed after the logout, and the kernel must forget what it knows of them.
+        let rows = self.rows(slot);
         self.hsm.partition(slot).logout();
         self.staging.clear(slot);
         self.aliases.clear(slot);
-        self.forget_objects(&ids);
+        self.forget_objects(rows);
     }
 }
 
-/// Remembers the result for FLUSH, then answers.
-fn finish(
-    open: &OpenFile,
-    outcome: Result<(), Error>,
-    answer: Box<dyn FnOnce(Result<(), i32>) + Send>,
-) {
+/// Stores the result for FLUSH, then answers.
+fn finish(open: &OpenFile, outcome: Result<()>, answer: impl Answer) {
     let outcome = outcome.map_err(|error| {
         log::log!(error.outcome().level, "{error}");
         error.errno()
     });
     if let OpenFile::Message(_, _, result) = open {
-        *result.lock().unwrap_or_else(PoisonError::into_inner) = outcome;
+        *lock(result) = outcome;
     }
     answer(outcome);
 }

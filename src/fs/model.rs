@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use fuser::{FileHandle, OpenFlags, RenameFlags};
+use fuser::{FileHandle, RenameFlags};
 use proptest::prelude::*;
 
 use super::attr::Owner;
@@ -12,6 +12,7 @@ use super::control::ControlFile;
 use super::incoming::Ends;
 use super::invalidate::Invalidator;
 use super::node::Node;
+use super::open::Opener;
 use super::{Inner, SlotFs};
 use crate::credential::Secret;
 use crate::domain::{DomainKey, new_key_file};
@@ -216,6 +217,10 @@ fn answer<T: Send + 'static>(call: impl FnOnce(Box<dyn FnOnce(T) + Send>)) -> T 
     receiver.recv().unwrap()
 }
 
+fn by(flags: i32) -> Opener {
+    Opener { flags, pid: PID }
+}
+
 fn errno<T>(outcome: Result<T, Error>) -> Verdict {
     outcome.map(drop).map_err(|error| error.errno())
 }
@@ -236,7 +241,7 @@ impl World {
             };
         match self.look(parent, name) {
             Ok(node) => {
-                let (fh, _) = self.inner.open(node, OpenFlags(flags), PID)?;
+                let (fh, _) = self.inner.open(node, by(flags))?;
                 if way == Way::Trunc {
                     answer(|done| self.inner.truncate(node, None, 0, PID, done)).unwrap();
                 }
@@ -244,14 +249,14 @@ impl World {
             }
             Err(error) if error.errno() == libc::ENOENT => {
                 let name = OsStr::new(name);
-                Ok(self.inner.create(parent, name, flags, PID)?.1)
+                Ok(self.inner.create(parent, name, by(flags))?.1)
             }
             Err(error) => Err(error),
         }
     }
 
     fn write(&self, fh: FileHandle, offset: u64, data: &[u8]) -> Verdict {
-        answer(|done| self.inner.write(fh, offset, data, done))
+        answer(|done| self.inner.write(None, fh, offset, data, done))
     }
 
     fn flush(&self, fh: FileHandle, ends: Ends) -> Verdict {
@@ -273,7 +278,7 @@ impl World {
 
     fn read(&self, parent: Node, name: &str) -> Result<Vec<u8>, i32> {
         let node = self.look(parent, name).map_err(|error| error.errno())?;
-        let opened = self.inner.open(node, OpenFlags(libc::O_RDONLY), PID);
+        let opened = self.inner.open(node, by(libc::O_RDONLY));
         let (fh, _) = opened.map_err(|error| error.errno())?;
         let bytes = self.inner.read(fh, 0, 1 << 20);
         self.inner.release(fh);
@@ -383,7 +388,7 @@ fn perform(world: &World, model: &mut Model, open: &mut Vec<FileHandle>, request
             let Some(file) = pick(file, open.len()) else {
                 return;
             };
-            let node = Node::Incoming(open[file].0);
+            let node = Node::Incoming(open[file]);
             let said = answer(|done| world.inner.truncate(node, Some(open[file]), 0, PID, done));
             assert_eq!(said, model.cut(file), "{request:?}");
         }
@@ -475,10 +480,7 @@ fn perform(world: &World, model: &mut Model, open: &mut Vec<FileHandle>, request
                 return;
             };
             let object = model.slots[slot as usize].objects[&handle];
-            let (from, _) = world
-                .inner
-                .open(node, OpenFlags(libc::O_RDONLY), PID)
-                .unwrap();
+            let (from, _) = world.inner.open(node, by(libc::O_RDONLY)).unwrap();
             let fh = world
                 .open(folder(to), &wish.to_string(), Way::Trunc)
                 .unwrap();

@@ -1,63 +1,78 @@
-//! Names in a slot directory, parsed once at the edge (docs/mount.md, "Names").
+//! Names in the folders of a slot, parsed once at the edge (docs/mount.md, "Names").
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 
+use super::staging::Folder;
 use crate::error::{IncomingError, Result};
 use crate::hsm::Wish;
-use crate::object::{Handle, Ouid, SlotId};
+use crate::object::SlotId;
 
 /// The hidden tree, of the mount and of each slot.
 pub const HIDDEN: &str = ".slotfs";
 /// NAME_MAX.
 pub const MOST_BYTES: usize = 255;
 
-/// What a name in a slot directory means.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a name in a folder means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
     /// `.slotfs`
     Hidden,
-    /// A handle.
-    Handle(Handle),
-    /// `new`: any free handle, for writing only.
-    New,
-    /// A staging name: starts with a dot.
-    Staging(OsString),
-    /// An alias, and the handle that it asks for.
+    /// An object: a handle, or an identity in `.slotfs/ouid`. `new` stands for any free handle, for writing only.
+    Object(Wish),
+    /// A staging name: starts with a dot. In a staging folder, any name.
+    Staging,
+    /// An alias, and what it asks for.
     Alias(Wish),
-    /// Nothing a slot can hold.
+    /// Nothing that the folder can hold.
     Other,
 }
 
 impl Name {
-    /// Parses a file name.
-    pub fn parse(name: &OsStr) -> Self {
+    /// Parses a file name in `folder`.
+    pub fn parse(folder: Folder, name: &OsStr) -> Self {
         let bytes = name.as_encoded_bytes();
-        if bytes.len() > MOST_BYTES {
-            return Self::Other;
-        }
-        if let Some(handle) = name.to_str().and_then(|name| name.parse().ok()) {
-            return Self::Handle(handle);
-        }
-        match bytes {
-            b".slotfs" => Self::Hidden,
-            b"new" => Self::New,
-            // The kernel keeps these two to itself; whoever else sent one would not mean a file.
-            b"." | b".." => Self::Other,
-            [b'.', _, ..] => Self::Staging(name.to_owned()),
-            _ => alias(name).map_or(Self::Other, |name| Self::Alias(wish_of(name))),
+        match (folder, bytes) {
+            (Folder::Staging(_), _) => Self::Staging,
+            (_, _) if bytes.len() > MOST_BYTES => Self::Other,
+            (Folder::Slot, b".slotfs") => Self::Hidden,
+            (Folder::Slot, b"new") => Self::Object(Wish::Any),
+            // The kernel never sends these two.
+            (_, b"." | b"..") => Self::Other,
+            (_, [b'.', _, ..]) => Self::Staging,
+            (Folder::Slot, _) => of_handle(name.to_str().unwrap_or_default()),
+            (Folder::Identities, _) => of_identity(name.to_str().unwrap_or_default()),
         }
     }
 }
 
-/// `name`, if it can be an alias: what a person or a tool may call a file and read in a log. Digits alone are no alias,
-/// or a mistyped handle would be taken for one.
-fn alias(name: &OsStr) -> Option<&str> {
-    let name = name.to_str()?;
-    let digits = name.bytes().all(|byte| byte.is_ascii_digit());
-    (!digits && !name.contains(char::is_control)).then_some(name)
+/// A handle or an alias.
+fn of_handle(name: &str) -> Name {
+    match name.parse() {
+        Ok(handle) => Name::Object(Wish::Handle(handle)),
+        Err(_) if can_be_alias(name) => Name::Alias(wish_of(name)),
+        Err(_) => Name::Other,
+    }
 }
 
-/// What an alias asks for: `124.part` and `124~` for handle 124, any other name for any free one.
+/// An identity, or an alias: an identity, a dot and anything.
+fn of_identity(name: &str) -> Name {
+    if let Ok(ouid) = name.parse() {
+        return Name::Object(Wish::Identity(ouid));
+    }
+    let start = name.split_once('.').map(|(start, _)| start.parse());
+    match start {
+        Some(Ok(ouid)) if can_be_alias(name) => Name::Alias(Wish::Identity(ouid)),
+        _ => Name::Other,
+    }
+}
+
+/// Whether a person or a tool may call a file this and read it in a log. A name of digits only is no alias: it is more
+/// likely a mistyped handle.
+fn can_be_alias(name: &str) -> bool {
+    !name.bytes().all(|byte| byte.is_ascii_digit()) && !name.contains(char::is_control)
+}
+
+/// What an alias asks for: `124.part` and `124~` for handle 124, any other name for any free handle.
 fn wish_of(alias: &str) -> Wish {
     let start = match (alias.split_once('.'), alias.strip_suffix('~')) {
         (Some((start, _)), _) | (None, Some(start)) => start,
@@ -66,46 +81,18 @@ fn wish_of(alias: &str) -> Wish {
     start.parse().map_or(Wish::Any, Wish::Handle)
 }
 
-/// What a name in `.slotfs/ouid` means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IdentityName {
-    /// An object's identity.
-    Ouid(Ouid),
-    /// A staging name: starts with a dot.
-    Staging(OsString),
-    /// An alias: an identity, a dot and anything.
-    Alias(Ouid),
-    /// Nothing that can be there.
-    Other,
-}
-
-impl IdentityName {
-    /// Parses a file name.
-    pub fn parse(name: &OsStr) -> Self {
-        if let Some(ouid) = name.to_str().and_then(|name| name.parse().ok()) {
-            return Self::Ouid(ouid);
-        }
-        match name.as_encoded_bytes() {
-            bytes if bytes.len() > MOST_BYTES => Self::Other,
-            b"." | b".." => Self::Other,
-            [b'.', _, ..] => Self::Staging(name.to_owned()),
-            _ => alias(name)
-                .and_then(|name| name.split_once('.')?.0.parse().ok())
-                .map_or(Self::Other, Self::Alias),
-        }
-    }
-}
-
+/// Refuses a name, which is quoted and escaped so that it cannot forge a line of a log.
+///
 /// # Errors
-/// [`Error::BadName`], the name quoted and escaped so that it can forge no line of a log.
+/// [`IncomingError::BadName`], always.
 pub fn refuse<T>(slot: SlotId, name: &OsStr) -> Result<T> {
     Err(IncomingError::BadName(format!("{name:?}")).at(slot))
 }
 
-/// The same for what a rename was to make: the name may be one that can be written to.
+/// Refuses a name as the target of a rename; it may be a name that can be written to.
 ///
 /// # Errors
-/// [`Error::BadName`]
+/// [`IncomingError::BadName`], always.
 pub fn refuse_target<T>(slot: SlotId, name: &OsStr) -> Result<T> {
     let name = format!("as the target of this rename, {name:?}");
     Err(IncomingError::BadName(name).at(slot))
@@ -114,19 +101,20 @@ pub fn refuse_target<T>(slot: SlotId, name: &OsStr) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::Handle;
 
     #[test]
     fn an_identity_has_one_name() {
         let hex = "00112233445566778899aabbccddeeff";
-        let parse = |name: &str| IdentityName::parse(OsStr::new(name));
-        let IdentityName::Ouid(ouid) = parse(hex) else {
+        let parse = |name: &str| Name::parse(Folder::Identities, OsStr::new(name));
+        let Name::Object(Wish::Identity(ouid)) = parse(hex) else {
             panic!("{hex} is an identity");
         };
         assert_eq!(ouid.to_string(), hex);
-        assert_eq!(parse(".x"), IdentityName::Staging(".x".into()));
+        assert_eq!(parse(".x"), Name::Staging);
         let upper = hex.to_uppercase();
         let part = format!("{hex}.part");
-        assert_eq!(parse(&part), IdentityName::Alias(ouid));
+        assert_eq!(parse(&part), Name::Alias(Wish::Identity(ouid)));
         let long = format!(".{}", "x".repeat(255));
         let tilde = format!("{hex}~");
         let control = format!("{hex}.\n");
@@ -145,19 +133,20 @@ mod tests {
             &control,
             &upper_part,
         ] {
-            assert_eq!(parse(other), IdentityName::Other, "{other:?}");
+            assert_eq!(parse(other), Name::Other, "{other:?}");
         }
     }
 
     #[test]
     fn names_mean_one_thing_each() {
-        let parse = |name: &str| Name::parse(OsStr::new(name));
-        assert_eq!(parse("124"), Name::Handle(Handle::new(124).unwrap()));
+        let parse = |name: &str| Name::parse(Folder::Slot, OsStr::new(name));
+        let wish = Wish::Handle(Handle::new(124).unwrap());
+        assert_eq!(parse("124"), Name::Object(wish));
         assert_eq!(parse(".slotfs"), Name::Hidden);
-        assert_eq!(parse("new"), Name::New);
-        assert_eq!(parse(".124.Xy3"), Name::Staging(".124.Xy3".into()));
+        assert_eq!(parse("new"), Name::Object(Wish::Any));
+        assert_eq!(parse(".124.Xy3"), Name::Staging);
         let long = format!(".{}", "x".repeat(254));
-        assert_eq!(parse(&long), Name::Staging(long.clone().into()));
+        assert_eq!(parse(&long), Name::Staging);
         let longer = format!("{long}x");
         let digits = "9".repeat(255);
         let too_long = "x".repeat(256);
@@ -181,7 +170,7 @@ mod tests {
 
     #[test]
     fn an_alias_asks_for_the_handle_that_it_starts_with() {
-        let parse = |name: &str| Name::parse(OsStr::new(name));
+        let parse = |name: &str| Name::parse(Folder::Slot, OsStr::new(name));
         let asks = Name::Alias(Wish::Handle(Handle::new(124).unwrap()));
         for name in [
             "124.ee61fb1f.partial",

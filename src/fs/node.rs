@@ -1,9 +1,29 @@
-//! Inode numbers: what each names. Nothing is kept in memory for an inode but what its number says.
+//! Inode numbers and what each one names. Nothing is kept in memory for an inode: its number says everything.
 
-use fuser::INodeNo;
+use fuser::{FileHandle, INodeNo};
 
 use super::control::ControlFile;
+use crate::hsm::ObjectFile;
 use crate::object::SlotId;
+
+/// The row of an object in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RowId(pub i64);
+
+impl RowId {
+    /// The row of `object`.
+    pub fn of(object: &ObjectFile) -> Self {
+        Self(object.id)
+    }
+}
+
+/// The number of an alias, in the order in which they were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AliasId(pub u64);
+
+/// The number of a staging file or folder, in the order in which they were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StagingId(pub u64);
 
 /// What an inode is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,35 +35,35 @@ pub enum Node {
     /// A file or folder of a `.slotfs` tree: of a slot, or of the whole mount.
     Control(Option<SlotId>, ControlFile),
     /// An object, by its row.
-    Object(i64),
+    Object(RowId),
     /// An object's attributes in `.slotfs/objects`, by its row.
-    Attributes(i64),
+    Attributes(RowId),
     /// An incoming blob, by its open file.
-    Incoming(u64),
-    /// A staging file for which no row is reserved; one that has a row is [`Self::Object`], or [`Self::Identity`]
-    /// in `.slotfs/ouid`, before it is one.
-    Staging(u64),
+    Incoming(FileHandle),
+    /// A staging file for which no row is reserved. One with a row has the inode of its later object, [`Self::Object`] or,
+    /// in `.slotfs/ouid`, [`Self::Identity`].
+    Staging(StagingId),
     /// A folder of staging files.
-    StagingFolder(u64),
-    /// An object in `.slotfs/ouid`, by its row: another inode, since what is written to it has another meaning.
-    Identity(i64),
+    StagingFolder(StagingId),
+    /// An object in `.slotfs/ouid`, by its row: another inode, because a write to it means something else.
+    Identity(RowId),
     /// An object in `.slotfs/trash`, by its row.
-    Trashed(i64),
-    /// An object under an alias, by the alias. With the object's own inode the kernel would answer a rename to the
-    /// object's handle by itself, and the alias would stay.
-    Alias(u64),
+    Trashed(RowId),
+    /// An object under an alias. With the object's own inode, the kernel would answer a rename to the object's handle
+    /// itself, and the alias would stay.
+    Alias(AliasId),
 }
 
-/// A number's low bits; its high ones say what kind of node it is.
+/// The low bits of an inode number are an id; the high bits say what kind of node it is.
 const BITS: u32 = 48;
 const LOW: u64 = (1 << BITS) - 1;
 
 impl Node {
-    /// The node of an inode number, if it can be one of ours.
+    /// The node of an inode number; `None` if this daemon gives out no such number.
     pub fn of(ino: INodeNo) -> Option<Self> {
         let low = ino.0 & LOW;
-        let row = low.cast_signed();
-        // A slot's control file: slot number over the table's index.
+        let row = RowId(low.cast_signed());
+        // A slot's control file: the slot's number above the index in the table.
         let slot = || u32::try_from(low >> 8).ok().map(SlotId);
         let control = || ControlFile::from_id((low & 0xff) as u8);
         Some(match ino.0 >> BITS {
@@ -53,31 +73,31 @@ impl Node {
             3 => Self::Control(Some(slot()?), control()?),
             4 => Self::Object(row),
             5 => Self::Attributes(row),
-            6 => Self::Incoming(low),
-            7 => Self::Staging(low),
-            8 => Self::StagingFolder(low),
+            6 => Self::Incoming(FileHandle(low)),
+            7 => Self::Staging(StagingId(low)),
+            8 => Self::StagingFolder(StagingId(low)),
             9 => Self::Identity(row),
             10 => Self::Trashed(row),
-            11 => Self::Alias(low),
+            11 => Self::Alias(AliasId(low)),
             _ => return None,
         })
     }
 
-    /// Its inode number. Row ids and open files are counted up from 1 and never come near 2^48.
+    /// The inode number. Ids count up from 1 and never come near 2^48.
     pub fn ino(self) -> INodeNo {
         let (kind, low) = match self {
             Self::Root => return INodeNo::ROOT,
             Self::Slot(slot) => (1, u64::from(slot.0)),
             Self::Control(None, file) => (2, u64::from(file.id())),
             Self::Control(Some(slot), file) => (3, u64::from(slot.0) << 8 | u64::from(file.id())),
-            Self::Object(row) => (4, row.cast_unsigned()),
-            Self::Attributes(row) => (5, row.cast_unsigned()),
-            Self::Incoming(file) => (6, file),
-            Self::Staging(file) => (7, file),
-            Self::StagingFolder(folder) => (8, folder),
-            Self::Identity(row) => (9, row.cast_unsigned()),
-            Self::Trashed(row) => (10, row.cast_unsigned()),
-            Self::Alias(alias) => (11, alias),
+            Self::Object(row) => (4, row.0.cast_unsigned()),
+            Self::Attributes(row) => (5, row.0.cast_unsigned()),
+            Self::Incoming(file) => (6, file.0),
+            Self::Staging(file) => (7, file.0),
+            Self::StagingFolder(folder) => (8, folder.0),
+            Self::Identity(row) => (9, row.0.cast_unsigned()),
+            Self::Trashed(row) => (10, row.0.cast_unsigned()),
+            Self::Alias(alias) => (11, alias.0),
         };
         INodeNo(kind << BITS | (low & LOW))
     }
@@ -95,14 +115,14 @@ mod tests {
             Node::Slot(SlotId(u32::MAX)),
             Node::Control(None, ControlFile::Stats),
             Node::Control(Some(SlotId(u32::MAX)), ControlFile::Login),
-            Node::Object(1),
-            Node::Attributes(1 << 40),
-            Node::Incoming(7),
-            Node::Staging(9),
-            Node::StagingFolder(9),
-            Node::Identity(1),
-            Node::Trashed(1 << 40),
-            Node::Alias(1 << 40),
+            Node::Object(RowId(1)),
+            Node::Attributes(RowId(1 << 40)),
+            Node::Incoming(FileHandle(7)),
+            Node::Staging(StagingId(9)),
+            Node::StagingFolder(StagingId(9)),
+            Node::Identity(RowId(1)),
+            Node::Trashed(RowId(1 << 40)),
+            Node::Alias(AliasId(1 << 40)),
         ] {
             assert_eq!(Node::of(node.ino()), Some(node), "{node:?}");
         }

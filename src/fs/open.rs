@@ -1,131 +1,149 @@
 //! Opening, reading and closing.
 
 use std::ffi::OsStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt::Write;
+use std::sync::{Arc, Mutex};
 
-use fuser::{FileAttr, FileHandle, FopenFlags, OpenAccMode, OpenFlags};
+use fuser::{FileAttr, FileHandle, FopenFlags};
 
-use super::Inner;
-use super::buffer;
 use super::control::ControlFile;
-use super::handles::{OpenFile, lock};
-use super::incoming::{Incoming, VerdictAt};
-use super::name::{self, IdentityName, Name};
-use super::node::Node;
-use super::staging::{Folder, Place, Staged};
-use super::text;
+use super::handles::OpenFile;
+use super::incoming::{Incoming, IncomingFile, VerdictAt};
+use super::name::{self, Name};
+use super::node::{Node, RowId};
+use super::staging::{Place, Refused, Staged};
+use super::{Inner, buffer, text, unsupported};
 use crate::error::{Error, Result};
 use crate::hsm::Wish;
 use crate::object::{SlotId, show};
 
-/// Reads and writes pass the page cache by: what is read is this open's own snapshot, what is written is
-/// answered by the slot and by nobody else. Only sendfile(2) and splice(2) still read through it; an open
-/// without FOPEN_KEEP_CACHE empties it first.
+/// Reads and writes bypass the page cache: what is read is this open's own snapshot, and only the slot answers a write.
+/// sendfile(2) and splice(2) still read through the cache; an open without FOPEN_KEEP_CACHE empties it first.
 pub const DIRECT: FopenFlags = FopenFlags::FOPEN_DIRECT_IO;
 
-/// Closing what was only read has nothing to tell.
+/// The close of a file that was only read has no result.
 const ONLY_READ: FopenFlags = FopenFlags::FOPEN_NOFLUSH;
 
+/// How a program opens a file.
+#[derive(Clone, Copy)]
+pub struct Opener {
+    /// The flags of open(2).
+    pub flags: i32,
+    /// The process.
+    pub pid: u32,
+}
+
+impl Opener {
+    /// Whether the flags contain `flag`.
+    pub(super) fn has(self, flag: i32) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn writes(self) -> bool {
+        matches!(self.flags & libc::O_ACCMODE, libc::O_WRONLY | libc::O_RDWR)
+    }
+
+    /// A new incoming blob, whose verdict comes where the program looks for errors (docs/mount.md, "Where the verdict is
+    /// given"). A program that appends writes in order, like one that truncates.
+    pub(super) fn incoming(self, slot: SlotId, exclusive: bool) -> Incoming {
+        let at_write = self.has(libc::O_EXCL | libc::O_TRUNC | libc::O_APPEND);
+        let verdict_at = match at_write {
+            true => VerdictAt::Write,
+            false => VerdictAt::Close,
+        };
+        Incoming::new(slot, verdict_at, exclusive)
+    }
+}
+
 impl Inner {
-    /// Opens what exists; how the kernel is to treat it.
-    pub fn open(&self, node: Node, flags: OpenFlags, pid: u32) -> Result<(FileHandle, FopenFlags)> {
+    /// Opens a file that exists; returns how the kernel is to treat it.
+    pub fn open(&self, node: Node, by: Opener) -> Result<(FileHandle, FopenFlags)> {
         if let Some((place, Staged::File(file))) = self.staged(node) {
             self.hsm.partition(place.slot).session()?;
             file.opened();
             return Ok((self.files.add(OpenFile::Staging(file)), DIRECT));
         }
+        let reads = !by.writes();
         match node {
-            Node::Object(id) | Node::Identity(id) if flags.acc_mode() == OpenAccMode::O_RDONLY => {
-                let opened = self.seals.open(&self.hsm, id)?;
-                let file = OpenFile::Object(opened.object, opened.blob);
-                // Through the page cache, where all who read it read the same: it saves the request that finds the end.
-                let how = match opened.shared {
-                    true => ONLY_READ,
-                    false => ONLY_READ | DIRECT,
-                };
-                Ok((self.files.add(file), how))
+            Node::Object(row) | Node::Identity(row) if reads => {
+                let (fh, shared) = self.open_object(row)?;
+                // Through the page cache, if all readers read the same: this saves the request that finds the end.
+                Ok((
+                    fh,
+                    if shared {
+                        ONLY_READ
+                    } else {
+                        ONLY_READ | DIRECT
+                    },
+                ))
             }
-            Node::Alias(id) if flags.acc_mode() == OpenAccMode::O_RDONLY => {
-                // It may lead to another object at any time: past the page cache, which would mix them.
-                let Some((_, row)) = self.aliases.target(id) else {
+            // It may lead to another object at any time, and the page cache would mix the two.
+            Node::Alias(id) if reads => match self.aliases.target(id) {
+                Some((_, row)) => Ok((self.open_object(row)?.0, ONLY_READ | DIRECT)),
+                None => {
                     self.aliases.by_id(id).ok_or(Error::Gone)?;
-                    return Ok((self.files.add(OpenFile::Text(Vec::new(), None)), DIRECT));
-                };
-                let opened = self.seals.open(&self.hsm, row)?;
-                let file = OpenFile::Object(opened.object, opened.blob);
-                Ok((self.files.add(file), ONLY_READ | DIRECT))
-            }
-            _ => self.open_direct(node, flags, pid).map(|fh| (fh, DIRECT)),
+                    Ok((self.files.add(OpenFile::Text(Vec::new(), None)), DIRECT))
+                }
+            },
+            _ => Ok((self.open_direct(node, by)?, DIRECT)),
         }
     }
 
-    fn open_direct(&self, node: Node, flags: OpenFlags, pid: u32) -> Result<FileHandle> {
-        let writes = flags.acc_mode() != OpenAccMode::O_RDONLY;
+    /// Opens an object for reading; returns whether all its readers read the same bytes.
+    fn open_object(&self, row: RowId) -> Result<(FileHandle, bool)> {
+        let (object, blob, shared) = self.seals.open(&self.hsm, row)?;
+        Ok((self.files.add(OpenFile::Object(object, blob)), shared))
+    }
+
+    fn open_direct(&self, node: Node, by: Opener) -> Result<FileHandle> {
         match node {
-            Node::Object(id) | Node::Identity(id) => {
+            Node::Object(RowId(id)) | Node::Identity(RowId(id)) => {
                 let object = self.hsm.find_by_id(id)?;
-                self.hsm.partition(object.slot).may_write()?;
                 let wish = match node {
                     Node::Identity(_) => Wish::Identity(object.ouid),
                     _ => Wish::Handle(object.handle),
                 };
-                let incoming = Incoming::new(object.slot, wish, verdict_at(flags.0), false);
-                let appends = flags.0 & libc::O_APPEND != 0;
-                let incoming = incoming.over_object(object.size, appends);
-                self.add_incoming(incoming.over(node, pid), pid)
+                let incoming = by
+                    .incoming(object.slot, false)
+                    .over_object(object.size, by.has(libc::O_APPEND))
+                    .over(node, by.pid);
+                self.add_incoming(wish, incoming, by)
             }
-            Node::Alias(id) => self.open_alias(id, flags, pid),
-            Node::Incoming(file) => self.reopen_incoming(file, flags, pid, writes),
+            Node::Alias(id) => self.open_alias(id, by),
+            Node::Incoming(file) => self.reopen_incoming(file, by),
             Node::Staging(_) => Err(Error::Gone),
-            // Neither read nor cloned: out of the trash there is only mv.
-            Node::Trashed(_) => Err(Error::NotSupported {
-                what: "opening what is in the trash",
-            }),
-            Node::Control(slot, file) => self.open_control(slot, file, writes),
-            Node::Attributes(_) if writes => Err(Error::NotSupported { what: "write" }),
-            Node::Attributes(id) => {
+            // An object in the trash can be neither read nor cloned, only moved back.
+            Node::Trashed(_) => unsupported("opening what is in the trash"),
+            Node::Control(slot, file) => self.open_control(slot, file, by.writes()),
+            Node::Attributes(_) if by.writes() => unsupported("write"),
+            Node::Attributes(RowId(id)) => {
                 let (file, object) = self.hsm.open_object(id)?;
                 let partition = self.hsm.partition(file.slot).id()?;
                 let mut text = String::new();
                 for (name, value) in show::attributes(&object) {
-                    text.push_str(&format!("{name}: {value}\n"));
+                    // Writing to a String does not fail.
+                    let _ = writeln!(text, "{name}: {value}");
                 }
                 let text = OpenFile::Text(text.into_bytes(), Some(partition));
                 Ok(self.files.add(text))
             }
-            Node::Root | Node::Slot(_) | Node::StagingFolder(_) => {
-                Err(Error::NotSupported { what: "open" })
-            }
+            Node::Root | Node::Slot(_) | Node::StagingFolder(_) => unsupported("open"),
         }
     }
 
-    /// By way of /proc/self/fd, or of an alias: another incoming blob for the same name, as private as the first.
-    fn reopen_incoming(
-        &self,
-        file: u64,
-        flags: OpenFlags,
-        pid: u32,
-        writes: bool,
-    ) -> Result<FileHandle> {
-        let open = self.files.get(FileHandle(file)).ok_or(Error::Gone)?;
-        match &*open {
-            OpenFile::Incoming(incoming) if writes => {
-                let (slot, wish, alias) = {
-                    let incoming = lock(incoming);
-                    let alias = incoming.alias.as_ref().map(|(id, _)| *id);
-                    (incoming.slot, incoming.wish, alias)
-                };
-                self.hsm.partition(slot).may_write()?;
-                let again = Incoming::new(slot, wish, verdict_at(flags.0), false);
-                let file = self.add_incoming(again.over(Node::Incoming(file), pid), pid)?;
-                match alias {
-                    Some(id) => self.reopen_alias(id, file),
-                    None => Ok(file),
-                }
-            }
-            _ => Err(Error::NotSupported {
-                what: "reading a blob that is coming in",
-            }),
+    /// An open by way of /proc/self/fd, or of an alias: another incoming blob for the same name, as private as the first.
+    fn reopen_incoming(&self, handle: FileHandle, by: Opener) -> Result<FileHandle> {
+        let first = self.files.incoming(handle).ok_or(Error::Gone)?;
+        if !by.writes() {
+            return unsupported("reading a blob that is coming in");
+        }
+        let again = by.incoming(first.slot(), false);
+        let again = again.over(Node::Incoming(handle), by.pid);
+        let file = self.add_incoming(first.wish, again, by)?;
+        match first.alias_id().and_then(|id| self.aliases.by_id(id)) {
+            Some(alias) => self.write_alias((alias.place, &alias.name, alias.wish), file, false),
+            // An alias that has ended is not made again.
+            None => Ok(file),
         }
     }
 
@@ -139,14 +157,14 @@ impl Inner {
             Some(slot) if writes && file.takes_messages() => {
                 self.hsm.partition(slot).row()?;
                 if file == ControlFile::Smk {
-                    self.hsm.partition(slot).may_write()?;
+                    self.may_write(slot)?;
                 }
                 let message = OpenFile::Message(slot, file, Mutex::new(Ok(())));
                 Ok(self.files.add(message))
             }
-            _ if writes => Err(Error::NotSupported { what: "write" }),
+            _ if writes => unsupported("write"),
             _ => {
-                // Before the text: one that is of another partition then is never shown.
+                // Before the text: if the text is of a later partition, it is never shown.
                 let partition = match file {
                     ControlFile::Contents | ControlFile::Smk => {
                         slot.and_then(|slot| self.hsm.partition(slot).id().ok())
@@ -159,109 +177,76 @@ impl Inner {
         }
     }
 
-    /// Opens what does not exist yet.
-    pub fn create(
-        &self,
-        parent: Node,
-        name: &OsStr,
-        flags: i32,
-        pid: u32,
-    ) -> Result<(FileAttr, FileHandle)> {
-        let (slot, wish) = match parent {
-            Node::Slot(slot) => {
-                self.hsm.partition(slot).session()?;
-                let folder = Folder::Slot;
-                match Name::parse(name) {
-                    Name::Handle(handle) => (slot, Wish::Handle(handle)),
-                    Name::New => (slot, Wish::Any),
-                    Name::Staging(name) => {
-                        return self.create_staged(Place { slot, folder }, &name, flags, pid);
-                    }
-                    Name::Alias(wish) => {
-                        return self.create_alias((Place { slot, folder }, name), wish, flags, pid);
-                    }
-                    Name::Hidden => return Err(Error::NotSupported { what: "create" }),
-                    Name::Other => return name::refuse(slot, name),
-                }
-            }
-            Node::Control(Some(slot), ControlFile::Identities) => {
-                self.hsm.partition(slot).session()?;
-                let folder = Folder::Identities;
-                match IdentityName::parse(name) {
-                    IdentityName::Ouid(ouid) => (slot, Wish::Identity(ouid)),
-                    IdentityName::Staging(name) => {
-                        return self.create_staged(Place { slot, folder }, &name, flags, pid);
-                    }
-                    IdentityName::Alias(ouid) => {
-                        let alias = (Place { slot, folder }, name);
-                        return self.create_alias(alias, Wish::Identity(ouid), flags, pid);
-                    }
-                    IdentityName::Other => return name::refuse(slot, name),
-                }
-            }
-            Node::StagingFolder(id) => {
-                return self.create_staged(self.folder(id)?, name, flags, pid);
-            }
-            _ => return Err(Error::NotSupported { what: "create" }),
+    /// Creates a file and opens it.
+    pub fn create(&self, parent: Node, name: &OsStr, by: Opener) -> Result<(FileAttr, FileHandle)> {
+        let Some(place) = self.place(parent)? else {
+            return unsupported("create");
         };
-        let fh = self.open_incoming(slot, wish, flags, pid)?;
-        let (attr, _) = self.getattr(Node::Incoming(fh.0))?;
-        Ok((attr, fh))
+        let slot = place.slot;
+        self.hsm.partition(slot).session()?;
+        match Name::parse(place.folder, name) {
+            Name::Object(wish) => {
+                let incoming = by.incoming(slot, by.has(libc::O_EXCL));
+                let handle = self.add_incoming(wish, incoming, by)?;
+                Ok((self.incoming_attr(handle)?.0, handle))
+            }
+            Name::Staging => self.create_staged(place, name, by),
+            Name::Alias(wish) => self.create_alias((place, name), wish, by),
+            Name::Hidden => unsupported("create"),
+            Name::Other => name::refuse(slot, name),
+        }
     }
 
     pub(super) fn create_staged(
         &self,
         place: Place,
         name: &OsStr,
-        flags: i32,
-        pid: u32,
+        by: Opener,
     ) -> Result<(FileAttr, FileHandle)> {
-        self.hsm.partition(place.slot).may_write()?;
+        let slot = place.slot;
+        self.may_write(slot)?;
         if name.len() > name::MOST_BYTES {
-            return name::refuse(place.slot, name);
+            return name::refuse(slot, name);
         }
-        let file = self
-            .staging
-            .create(place, name, pid, self.hsm.reserve_row())?;
-        // Logged out meanwhile: what is staged was forgotten before this was there to be forgotten.
-        if let Err(error) = self.hsm.partition(place.slot).may_write() {
+        let row = self.hsm.reserve_row().map(RowId);
+        let file = self.staging.create(place, name, by.pid, row)?;
+        // A logout meanwhile removed the staging files before this one was there.
+        if let Err(error) = self.may_write(slot) {
             self.staging.remove_file(place, name, &file);
-            return Err(error.into());
+            return Err(error);
         }
-        if flags & libc::O_TRUNC != 0 {
-            self.staging
-                .truncate(&file, 0)
-                .map_err(|why| why.error(place.slot))?;
+        if by.has(libc::O_TRUNC) {
+            let cut = self.staging.truncate(&file, 0);
+            cut.map_err(|why| why.error(slot))?;
         }
         file.opened();
-        let session = self.hsm.partition(place.slot).session()?;
+        let session = self.hsm.partition(slot).session()?;
         let attr = self.staging_attr(&session, place, &Staged::File(Arc::clone(&file)));
         Ok((attr, self.files.add(OpenFile::Staging(file))))
     }
 
-    fn open_incoming(&self, slot: SlotId, wish: Wish, flags: i32, pid: u32) -> Result<FileHandle> {
-        self.hsm.partition(slot).may_write()?;
-        let exclusive = flags & libc::O_EXCL != 0;
-        let incoming = Incoming::new(slot, wish, verdict_at(flags), exclusive);
-        self.add_incoming(incoming, pid)
-    }
-
-    pub(super) fn add_incoming(&self, incoming: Incoming, pid: u32) -> Result<FileHandle> {
-        let partition = self.hsm.partition(incoming.slot).id()?;
-        let incoming = incoming.belonging_to(partition);
-        self.files.add_incoming(incoming, pid, |dropped, why| {
-            self.note_refusal(dropped.slot, &dropped.called(), dropped.source(), &why);
+    pub(super) fn add_incoming(
+        &self,
+        wish: Wish,
+        incoming: Incoming,
+        by: Opener,
+    ) -> Result<FileHandle> {
+        let slot = incoming.slot();
+        self.may_write(slot)?;
+        let partition = self.hsm.partition(slot).id()?;
+        let file = IncomingFile::new(partition, wish, incoming);
+        self.files.add_incoming(file, by.pid, |dropped, why| {
+            self.note_refused_file(dropped, dropped.lock().origin(), &why);
         })
     }
 
     /// Reads from an open file.
     pub fn read(&self, fh: FileHandle, offset: u64, size: u64) -> Result<Vec<u8>, i32> {
-        let open = self.opened(fh)?;
-        match &*open {
+        match &*self.opened(fh)? {
             OpenFile::Object(_, blob) => Ok(buffer::slice(blob.bytes(), offset, size).to_vec()),
             OpenFile::Text(text, _) => Ok(buffer::slice(text, offset, size).to_vec()),
-            OpenFile::Incoming(incoming) => lock(incoming).read(offset, size).map(<[u8]>::to_vec),
-            OpenFile::Staging(file) => file.read(offset, size).map_err(|why| why.errno()),
+            OpenFile::Incoming(file) => file.lock().read(offset, size).map(<[u8]>::to_vec),
+            OpenFile::Staging(file) => file.read(offset, size).map_err(Refused::errno),
             OpenFile::Message(..) => Err(libc::EBADF),
         }
     }
@@ -272,45 +257,30 @@ impl Inner {
             return;
         };
         match &*open {
-            OpenFile::Incoming(incoming) => {
-                let belongs = self.check_belongs_as_known(&open);
-                let incoming = lock(incoming);
-                let (slot, name) = (incoming.slot, incoming.called());
-                if let Err(why) = belongs {
-                    // A store that is lost was told of, once and loudly.
+            OpenFile::Incoming(file) => {
+                let gone = self.hsm.check_partition_as_known(file.partition).err();
+                let incoming = file.lock();
+                let (slot, name) = (file.slot(), file.name());
+                if let Some(why) = gone {
+                    // A lost store was reported once, as an error.
                     log::info!("slot {slot}: {name} was not stored: {why}");
                 } else if let Some(why) = incoming.release() {
-                    self.note_refusal(slot, &name, incoming.source(), &why);
+                    self.note_refused_file(file, incoming.origin(), &why);
                 } else if incoming.left_nothing() {
-                    // By O_TRUNC, as busybox cp and shells do, an empty file cannot be told from nothing.
+                    // After O_TRUNC, as busybox cp and shells use it, an empty file looks the same as none.
                     log::info!("slot {slot}: {name} was opened and closed, nothing was written");
                 }
-                if let Some((id, _)) = &incoming.alias {
-                    self.aliases.closed(*id, fh.0, incoming.left_nothing());
+                if let Some(id) = file.alias_id() {
+                    self.aliases.closed(id, fh, incoming.left_nothing());
                 }
             }
             OpenFile::Staging(file) => file.closed(),
             OpenFile::Object(object, _) => {
-                let id = object.id;
+                let row = RowId::of(object);
                 drop(open);
-                self.seals.tidy(id);
+                self.seals.tidy(row);
             }
             OpenFile::Text(..) | OpenFile::Message(..) => {}
         }
-    }
-
-    /// The result of the last message, for FLUSH to repeat.
-    pub(super) fn message_result(result: &Mutex<Result<(), i32>>) -> Result<(), i32> {
-        *result.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Where who opens a handle with `flags` looks for errors (docs/mount.md, "Where the verdict is given"). What appends writes in order and
-/// is as good as what truncates.
-pub(super) fn verdict_at(flags: i32) -> VerdictAt {
-    if flags & (libc::O_EXCL | libc::O_TRUNC | libc::O_APPEND) == 0 {
-        VerdictAt::Close
-    } else {
-        VerdictAt::Write
     }
 }

@@ -1,46 +1,45 @@
 //! Renaming and removing.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::sync::Arc;
 
 use fuser::RenameFlags;
 
-use super::Inner;
 use super::control::ControlFile;
-use super::name::{self, IdentityName, Name};
-use super::node::Node;
+use super::lookup::parse;
+use super::name::{self, Name};
+use super::node::{Node, RowId};
 use super::staging::{Folder, Place, Staged};
 use super::stats::Stats;
+use super::{Done, Inner, for_hsm, unsupported};
 use crate::error::{Error, Result};
-use crate::fs::{Done, told};
-use crate::hsm::{self, Arrived, ObjectFile, Removed, SlotFault, Source, TrashName, Wish};
-use crate::object::SlotId;
+use crate::hsm::{self, Arrived, ObjectFile, SlotFault, Source, TrashFile, TrashName, Wish};
+use crate::object::{Handle, SlotId};
 
-/// A name and where it stands: what renaming and removing work on.
-pub(super) enum Spot {
+/// A name and its folder: what renaming and removing work on.
+#[derive(Clone, Copy)]
+pub(super) enum Spot<'a> {
     /// A staging file or folder.
-    Staged(Place, OsString),
+    Staged(Place, &'a OsStr),
     /// An object, or what would be one: in the slot's own folder or in `.slotfs/ouid`, as the wish says.
     Object(SlotId, Wish),
     /// An object in the trash.
     Trashed(SlotId, TrashName),
     /// An alias.
-    Alias(Place, OsString),
-    /// What no slot can hold.
+    Alias(Place, &'a OsStr),
+    /// A name that no slot can hold.
     Other(SlotId),
 }
 
-impl Spot {
-    pub(super) fn slot(&self) -> SlotId {
+impl Spot<'_> {
+    pub(super) fn slot(self) -> SlotId {
         match self {
             Self::Staged(place, _) | Self::Alias(place, _) => place.slot,
-            Self::Object(slot, _) | Self::Trashed(slot, _) | Self::Other(slot) => *slot,
+            Self::Object(slot, _) | Self::Trashed(slot, _) | Self::Other(slot) => slot,
         }
     }
-}
 
-impl Spot {
-    /// The spot as what a rename is to make. Nothing is renamed to an alias, or `cp --backup`, editors and
+    /// The spot as the target of a rename. Nothing is renamed to an alias, or `cp --backup`, editors and
     /// `mv .slotfs/trash/124.2 .` would take an object's name away.
     fn into_target(self) -> Self {
         match self {
@@ -57,249 +56,230 @@ impl Spot {
 }
 
 impl Inner {
-    /// An alias, or a temporary file of rsync that is named like one.
-    fn alias_spot(&self, place: Place, name: &OsStr) -> Spot {
-        match self.staging.find(place, name) {
-            Some(_) => Spot::Staged(place, name.to_owned()),
-            None => Spot::Alias(place, name.to_owned()),
+    fn spot<'a>(&self, parent: Node, name: &'a OsStr, what: &'static str) -> Result<Spot<'a>> {
+        if let Some(place) = self.place(parent)? {
+            let slot = place.slot;
+            return Ok(match Name::parse(place.folder, name) {
+                Name::Object(Wish::Any) | Name::Other => Spot::Other(slot),
+                Name::Object(wish) => Spot::Object(slot, wish),
+                Name::Staging => Spot::Staged(place, name),
+                // A temporary file of rsync may have a name like an alias.
+                Name::Alias(_) if self.staging.find(place, name).is_some() => {
+                    Spot::Staged(place, name)
+                }
+                Name::Alias(_) => Spot::Alias(place, name),
+                Name::Hidden => return unsupported(what),
+            });
         }
-    }
-
-    fn spot(&self, parent: Node, name: &OsStr, what: &'static str) -> Result<Spot> {
         match parent {
-            Node::Slot(slot) => match Name::parse(name) {
-                Name::Handle(handle) => Ok(Spot::Object(slot, Wish::Handle(handle))),
-                Name::Staging(name) => {
-                    let folder = Folder::Slot;
-                    Ok(Spot::Staged(Place { slot, folder }, name))
-                }
-                Name::Alias(_) => {
-                    let folder = Folder::Slot;
-                    Ok(self.alias_spot(Place { slot, folder }, name))
-                }
-                Name::Hidden => Err(Error::NotSupported { what }),
-                Name::New | Name::Other => Ok(Spot::Other(slot)),
-            },
-            Node::Control(Some(slot), ControlFile::Identities) => match IdentityName::parse(name) {
-                IdentityName::Ouid(ouid) => Ok(Spot::Object(slot, Wish::Identity(ouid))),
-                IdentityName::Staging(name) => {
-                    let folder = Folder::Identities;
-                    Ok(Spot::Staged(Place { slot, folder }, name))
-                }
-                IdentityName::Alias(_) => {
-                    let folder = Folder::Identities;
-                    Ok(self.alias_spot(Place { slot, folder }, name))
-                }
-                IdentityName::Other => Ok(Spot::Other(slot)),
-            },
             Node::Control(Some(slot), ControlFile::Trash) => {
-                let trashed = name.to_str().and_then(|name| name.parse().ok());
-                Ok(trashed.map_or(Spot::Other(slot), |name| Spot::Trashed(slot, name)))
+                Ok(parse(name).map_or(Spot::Other(slot), |name| Spot::Trashed(slot, name)))
             }
-            Node::StagingFolder(id) => Ok(Spot::Staged(self.folder(id)?, name.to_owned())),
-            _ => Err(Error::NotSupported { what }),
+            _ => unsupported(what),
         }
     }
 
-    /// mkdir(2): staging folders only.
+    /// Checks that the role that is logged in to a slot may write.
+    pub(super) fn may_write(&self, slot: SlotId) -> Result<()> {
+        Ok(self.hsm.partition(slot).may_write()?)
+    }
+
+    /// The place and name of a staging folder to make or remove.
+    fn folder_spot<'a>(
+        &self,
+        parent: Node,
+        name: &'a OsStr,
+        what: &'static str,
+    ) -> Result<(Place, &'a OsStr)> {
+        match self.spot(parent, name, what)? {
+            Spot::Staged(place, name) if !matches!(place.folder, Folder::Staging(_)) => {
+                self.may_write(place.slot)?;
+                Ok((place, name))
+            }
+            _ => unsupported(what),
+        }
+    }
+
+    /// mkdir(2), of a staging folder.
     pub fn mkdir(&self, parent: Node, name: &OsStr, pid: u32) -> Result<Node> {
-        match self.spot(parent, name, "mkdir")? {
-            Spot::Staged(place, name) if !matches!(place.folder, Folder::Staging(_)) => {
-                self.hsm.partition(place.slot).may_write()?;
-                let id = self.staging.create_folder(place, &name, pid)?;
-                Ok(Node::StagingFolder(id))
-            }
-            _ => Err(Error::NotSupported { what: "mkdir" }),
-        }
+        let (place, name) = self.folder_spot(parent, name, "mkdir")?;
+        let id = self.staging.create_folder(place, name, pid)?;
+        Ok(Node::StagingFolder(id))
     }
 
-    /// rmdir(2): staging folders only.
+    /// rmdir(2), of a staging folder.
     pub fn rmdir(&self, parent: Node, name: &OsStr) -> Result<()> {
-        match self.spot(parent, name, "rmdir")? {
-            Spot::Staged(place, name) if !matches!(place.folder, Folder::Staging(_)) => {
-                self.hsm.partition(place.slot).may_write()?;
-                self.staging.remove_folder(place, &name)
-            }
-            _ => Err(Error::NotSupported { what: "rmdir" }),
-        }
+        let (place, name) = self.folder_spot(parent, name, "rmdir")?;
+        self.staging.remove_folder(place, name)
     }
 
-    /// unlink(2): an object goes to the trash, what is in the trash for good.
+    /// unlink(2): an object goes to the trash, an object in the trash is destroyed.
     pub fn unlink(self: &Arc<Self>, parent: Node, name: &OsStr, done: impl Done<()>) {
-        let spot = self.spot(parent, name, "unlink").and_then(|spot| {
-            self.hsm.partition(spot.slot()).may_write()?;
-            Ok(spot)
-        });
+        let spot = or_answer!(done, self.spot(parent, name, "unlink"));
+        or_answer!(done, self.may_write(spot.slot()));
         match spot {
-            Ok(Spot::Object(slot, wish)) => self.unlink_object(slot, wish, done),
-            Ok(Spot::Trashed(slot, name)) => match self.hsm.partition(slot).find_trashed(name) {
-                Ok(trashed) => self.hsm.destroy_trashed(&trashed, told(done)),
+            Spot::Object(slot, wish) => self.unlink_object(slot, wish, done),
+            Spot::Trashed(slot, name) => match self.hsm.partition(slot).find_trashed(name) {
                 Err(hsm::Error::ObjectDamaged(row)) => {
-                    self.hsm.partition(slot).destroy_damaged(row, told(done));
+                    self.hsm.partition(slot).destroy_damaged(row, for_hsm(done));
                 }
-                Err(error) => done(Err(error.into())),
+                trashed => {
+                    let trashed = or_answer!(done, trashed);
+                    self.hsm.destroy_trashed(&trashed, for_hsm(done));
+                }
             },
-            Ok(Spot::Staged(place, name)) => done(self.staging.remove(place, &name)),
-            Ok(Spot::Alias(place, name)) => self.unlink_alias(place, &name, done),
-            Ok(Spot::Other(_)) => done(Err(Error::NoSuchFile)),
-            Err(error) => done(Err(error)),
+            Spot::Staged(place, name) => done(self.staging.remove(place, name)),
+            Spot::Alias(place, name) => self.unlink_alias(place, name, done),
+            Spot::Other(_) => done(Err(Error::NoSuchFile)),
         }
     }
 
     fn unlink_object(self: &Arc<Self>, slot: SlotId, wish: Wish, done: impl Done<()>) {
-        let inner = Arc::clone(self);
         let object = match self.named(slot, wish) {
-            Ok(object) => object,
-            // The trash keeps what can come back whole.
+            // The trash keeps only objects that can be restored.
             Err(Error::Hsm(hsm::Error::ObjectDamaged(row))) => {
-                let id = row.id;
+                let inner = Arc::clone(self);
+                let id = RowId(row.id);
                 let destroyed = move |outcome| {
-                    inner.forget_objects(&[id]);
+                    inner.forget_objects([id]);
                     done(outcome);
                 };
                 return self
                     .hsm
                     .partition(slot)
-                    .destroy_damaged(row, told(destroyed));
+                    .destroy_damaged(row, for_hsm(destroyed));
             }
-            Err(error) => return done(Err(error)),
+            object => or_answer!(done, object),
         };
-        let removed = move |outcome: Result<Removed>| {
-            if outcome.is_ok() {
-                inner.aliases.left(object.id);
-                inner.forget_objects(&[object.id]);
-            }
-            done(outcome.map(drop));
-        };
+        let removed = self.after_removal(RowId::of(&object), done);
         self.hsm
             .partition(slot)
-            .remove(object.handle, told(removed));
+            .remove(object.handle, for_hsm(removed));
     }
 
-    /// The object of that name.
-    fn named(&self, slot: SlotId, wish: Wish) -> Result<ObjectFile> {
-        match wish {
-            Wish::Handle(handle) => Ok(self.hsm.partition(slot).find(handle)?),
-            Wish::Identity(ouid) => Ok(self.hsm.partition(slot).find_by_ouid(ouid)?),
-            Wish::Any => Err(Error::NoSuchFile),
+    /// What follows the removal of the object in `row`: its aliases end, and the kernel asks for it again.
+    pub(super) fn after_removal<T>(
+        self: &Arc<Self>,
+        row: RowId,
+        done: impl Done<()>,
+    ) -> impl Done<T> {
+        let inner = Arc::clone(self);
+        move |outcome: Result<T>| {
+            if outcome.is_ok() {
+                inner.aliases.left(row);
+                inner.forget_objects([row]);
+            }
+            done(outcome.map(drop));
         }
     }
 
-    /// renameat2(2). The kernel gives the new name the old one's inode. That of a staging file becomes its object's; that of
-    /// a moved object is that of no object when this is done: what the kernel remembers of it is forgotten, so it asks, is
-    /// told ESTALE and looks the name up.
+    /// renameat2(2). The kernel gives the new name the inode of the old one. The inode of a staging file becomes its
+    /// object's. The inode of a moved object then belongs to no object: its attributes are invalidated, so the kernel asks
+    /// for them, gets ESTALE and looks the name up again.
     pub fn rename(
         self: &Arc<Self>,
         (from, name): (Node, &OsStr),
-        (to_node, newname): (Node, &OsStr),
+        (to, newname): (Node, &OsStr),
         flags: RenameFlags,
         done: impl Done<()>,
     ) {
-        let spots = (|| {
-            let from = self.spot(from, name, "rename")?;
-            let to = self.spot(to_node, newname, "rename")?.into_target();
-            self.hsm.partition(from.slot()).may_write()?;
-            self.hsm.partition(to.slot()).may_write()?;
-            if !flags.difference(RenameFlags::RENAME_NOREPLACE).is_empty() {
-                return name::refuse(to.slot(), newname);
-            }
-            Ok((from, to))
-        })();
+        let from = or_answer!(done, self.spot(from, name, "rename"));
+        let to = or_answer!(done, self.spot(to, newname, "rename")).into_target();
+        or_answer!(done, self.may_write(from.slot()));
+        or_answer!(done, self.may_write(to.slot()));
+        if !flags.difference(RenameFlags::RENAME_NOREPLACE).is_empty() {
+            return done(name::refuse(to.slot(), newname));
+        }
         let keep_existing = flags.contains(RenameFlags::RENAME_NOREPLACE);
-        match spots {
-            Err(error) => done(Err(error)),
-            // The names of staging files are not remembered in the first place.
-            Ok((Spot::Staged(from, name), Spot::Staged(to, newname))) => {
-                done(
-                    self.staging
-                        .rename((from, &name), (to, &newname), keep_existing),
-                );
+        match (from, to) {
+            // The kernel does not remember the names of staging files.
+            (Spot::Staged(from, name), Spot::Staged(to, newname)) => {
+                let renamed = self
+                    .staging
+                    .rename((from, name), (to, newname), keep_existing);
+                done(renamed);
             }
-            Ok((Spot::Staged(from, name), Spot::Object(to, wish))) => {
-                self.publish((from, &name), (to, wish), keep_existing, done);
+            (Spot::Staged(from, name), Spot::Object(to, wish)) => {
+                self.publish((from, name), (to, wish), keep_existing, done);
             }
-            Ok((Spot::Object(from, was), Spot::Object(to, wish))) => {
+            (Spot::Object(from, was), Spot::Object(to, wish)) => {
                 self.rename_object((from, was), (to, wish), done);
             }
-            Ok((Spot::Object(from, was), Spot::Trashed(to, name))) if from == to => {
-                self.throw_away(from, was, name, done);
+            (Spot::Object(from, was), Spot::Trashed(to, name)) if from == to => {
+                self.move_to_trash(from, was, name, done);
             }
-            Ok((Spot::Trashed(from, name), Spot::Object(to, wish))) if from == to => {
-                self.bring_back(from, name, wish, done);
+            (Spot::Trashed(from, name), Spot::Object(to, wish)) if from == to => {
+                self.restore(from, name, wish, done);
             }
-            Ok((Spot::Trashed(from, name), Spot::Trashed(to, new)))
-                if (from, name) == (to, new) =>
-            {
+            (Spot::Trashed(from, name), Spot::Trashed(to, new)) if (from, name) == (to, new) => {
                 let there = self.hsm.partition(from).find_trashed(name);
                 done(there.map(drop).map_err(Error::from));
             }
-            Ok((Spot::Alias(place, name), to)) => {
-                let to = (to, newname.to_owned());
-                self.rename_alias((place, name), to, keep_existing, done);
+            (Spot::Alias(place, name), to) => {
+                self.rename_alias((place, name), (to, newname), keep_existing, done);
             }
-            // The trash is no way out of a slot, nor into it.
-            Ok((Spot::Trashed(..), Spot::Object(..)) | (Spot::Object(..), Spot::Trashed(..))) => {
-                done(Err(Error::NotSupported {
-                    what: "moving between a trash and another slot",
-                }));
+            // Objects neither leave a slot through its trash nor enter another slot's trash.
+            (Spot::Trashed(..), Spot::Object(..)) | (Spot::Object(..), Spot::Trashed(..)) => {
+                done(unsupported("moving between a trash and another slot"));
             }
-            Ok((Spot::Other(_), _)) => done(Err(Error::NoSuchFile)),
-            Ok((_, to)) => done(name::refuse_target(to.slot(), newname)),
+            (Spot::Other(_), _) => done(Err(Error::NoSuchFile)),
+            (_, to) => done(name::refuse_target(to.slot(), newname)),
         }
     }
 
-    /// `mv 124 .slotfs/trash/`: as rm does, whatever number it gets there.
-    fn throw_away(self: &Arc<Self>, slot: SlotId, was: Wish, name: TrashName, done: impl Done<()>) {
-        match self.named(slot, was) {
-            Ok(object) if object.handle == name.handle => self.unlink_object(slot, was, done),
-            Ok(_) => done(name::refuse(slot, OsStr::new(&name.to_string()))),
-            Err(error) => done(Err(error)),
-        }
-    }
-
-    /// `mv .slotfs/trash/124 124`. By identity, it gets its old handle where that is free.
-    fn bring_back(
+    /// `mv 124 .slotfs/trash/`: as rm does, whatever number the object gets in the trash.
+    fn move_to_trash(
         self: &Arc<Self>,
+        slot: SlotId,
+        was: Wish,
+        name: TrashName,
+        done: impl Done<()>,
+    ) {
+        let object = or_answer!(done, self.named(slot, was));
+        match object.handle == name.handle {
+            true => self.unlink_object(slot, was, done),
+            false => done(name::refuse(slot, OsStr::new(&name.to_string()))),
+        }
+    }
+
+    /// `mv .slotfs/trash/124 124`. By identity, the object gets its old handle if that is free.
+    fn restore(self: &Arc<Self>, slot: SlotId, name: TrashName, wish: Wish, done: impl Done<()>) {
+        let (trashed, want) = or_answer!(done, self.find_to_restore(slot, name, wish));
+        let inner = Arc::clone(self);
+        let row = RowId::of(&trashed.object);
+        let restored = move |outcome: Result<Arrived>| {
+            if let Ok(arrived) = &outcome {
+                // The aliases that it had before do not come back with it.
+                inner.aliases.left(row);
+                inner.aliases.named(slot, arrived.handle);
+            }
+            done(outcome.map(drop));
+        };
+        self.hsm.restore(&trashed, want, for_hsm(restored));
+    }
+
+    /// An object in the trash, and the handle that it is to get, if not just any.
+    fn find_to_restore(
+        &self,
         slot: SlotId,
         name: TrashName,
         wish: Wish,
-        done: impl Done<()>,
-    ) {
-        let found = self
-            .hsm
-            .partition(slot)
-            .find_trashed(name)
-            .and_then(|trashed| {
-                wish.check(slot, trashed.object.ouid)?;
-                let want = match wish {
-                    Wish::Handle(handle) => Some(handle),
-                    _ => match self.hsm.partition(slot).find(name.handle) {
-                        Err(error) if error.is_no_such_object() => Some(name.handle),
-                        // Also where the one that has it is damaged.
-                        _ => None,
-                    },
-                };
-                Ok((trashed, want))
-            });
-        match found {
-            Ok((trashed, want)) => {
-                let inner = Arc::clone(self);
-                let restored = move |outcome: Result<Arrived>| {
-                    if let Ok(arrived) = &outcome {
-                        // Aliases from before it left do not come back with it.
-                        inner.aliases.left(trashed.object.id);
-                        inner.aliases.named(slot, arrived.handle);
-                    }
-                    done(outcome.map(drop));
-                };
-                self.hsm.restore(&trashed, want, told(restored));
-            }
-            Err(error) => done(Err(error.into())),
-        }
+    ) -> Result<(TrashFile, Option<Handle>)> {
+        let trashed = self.hsm.partition(slot).find_trashed(name)?;
+        wish.check(slot, trashed.object.ouid)?;
+        let want = match wish {
+            Wish::Handle(handle) => Some(handle),
+            _ => match self.hsm.partition(slot).find(name.handle) {
+                Err(error) if error.is_no_such_object() => Some(name.handle),
+                // Taken, perhaps by a damaged object.
+                _ => None,
+            },
+        };
+        Ok((trashed, want))
     }
 
-    /// A staging file becomes an object: the verdict. A failing one stays for its owner to unlink; but one
-    /// in a staging folder has no owner left (rsync --delay-updates), so it goes.
+    /// A staging file becomes an object: the verdict. A refused file stays for its owner to unlink; but in a staging folder
+    /// no owner would unlink it (rsync --delay-updates), so there it is removed.
     fn publish(
         self: &Arc<Self>,
         (from, name): (Place, &OsStr),
@@ -307,14 +287,11 @@ impl Inner {
         keep_existing: bool,
         done: impl Done<()>,
     ) {
-        // Before the file is looked for: it is of this partition, or gone.
-        let partition = match self.hsm.partition(to).id() {
-            Ok(partition) => partition,
-            Err(error) => return done(Err(error.into())),
-        };
+        // Before the search for the file: a file that is found then belongs to this partition.
+        let partition = or_answer!(done, self.hsm.partition(to).id());
         let file = match self.staging.find(from, name) {
             Some(Staged::File(file)) => file,
-            Some(Staged::Folder(..)) => return done(Err(Error::NotSupported { what: "rename" })),
+            Some(Staged::Folder(..)) => return done(unsupported("rename")),
             None => return done(Err(Error::NoSuchFile)),
         };
         if keep_existing {
@@ -335,20 +312,19 @@ impl Inner {
                 let why = why.error(to);
                 Stats::count(&self.stats.verdicts_bad);
                 self.staging.discard(from, name, &file);
-                self.note_refusal(to, &wish.to_string(), None, &why);
+                self.hsm
+                    .partition(to)
+                    .note_refusal(&wish.to_string(), None, &why.reason());
                 return done(Err(why));
             }
         };
         let inner = Arc::clone(self);
         let name = name.to_owned();
-        let row = file.take_row();
+        let row = file.take_row().map(|row| row.0);
         let wish = (wish, wish.to_string());
         self.hsm
             .import(partition, row, wish, blob, None, move |outcome| {
-                Stats::count(match outcome {
-                    Ok(_) => &inner.stats.verdicts_good,
-                    Err(_) => &inner.stats.verdicts_bad,
-                });
+                inner.count_verdict(&outcome);
                 match &outcome {
                     Ok(arrived) => {
                         inner.aliases.named(to, arrived.handle);
@@ -369,39 +345,28 @@ impl Inner {
         (to, wish): (SlotId, Wish),
         done: impl Done<()>,
     ) {
-        let object = match self.named(from, was) {
-            Ok(object) => object,
-            Err(error) => return done(Err(error)),
-        };
-        if from == to {
-            return match wish {
-                Wish::Handle(handle) if handle == object.handle => {
-                    self.aliases.named(from, handle);
-                    done(Ok(()));
-                }
-                Wish::Handle(handle) => {
-                    let inner = Arc::clone(self);
-                    let renumbered = move |outcome: Result<()>| {
-                        if outcome.is_ok() {
-                            inner.aliases.named(from, object.handle);
-                            inner.forget_objects(&[object.id]);
-                        }
-                        done(outcome);
-                    };
-                    self.hsm
-                        .partition(from)
-                        .renumber(object.handle, handle, told(renumbered));
-                }
-                _ => {
-                    let outcome = wish.check(to, object.ouid);
+        let object = or_answer!(done, self.named(from, was));
+        match wish {
+            _ if from != to => self.move_found(object, to, wish, done),
+            Wish::Handle(handle) if handle != object.handle => {
+                let inner = Arc::clone(self);
+                let renumbered = move |outcome: Result<()>| {
                     if outcome.is_ok() {
-                        self.aliases.named(from, object.handle);
+                        inner.aliases.named(from, object.handle);
+                        inner.forget_objects([RowId::of(&object)]);
                     }
-                    done(outcome.map_err(Error::from));
-                }
-            };
+                    done(outcome);
+                };
+                self.hsm
+                    .partition(from)
+                    .renumber(object.handle, handle, for_hsm(renumbered));
+            }
+            _ => {
+                or_answer!(done, wish.check(to, object.ouid));
+                self.aliases.named(from, object.handle);
+                done(Ok(()));
+            }
         }
-        self.move_found(object, to, wish, done);
     }
 
     /// An object goes to another slot.
@@ -418,14 +383,12 @@ impl Inner {
             handle: object.handle,
         };
         self.hsm.move_object(source, to, wish, move |outcome| {
-            Stats::count(match outcome {
-                Ok(_) => &inner.stats.verdicts_good,
-                Err(_) => &inner.stats.verdicts_bad,
-            });
+            inner.count_verdict(&outcome);
             if let Ok(arrived) = &outcome {
-                inner.aliases.left(object.id);
+                let row = RowId::of(&object);
+                inner.aliases.left(row);
                 inner.aliases.named(to, arrived.handle);
-                inner.forget_objects(&[object.id]);
+                inner.forget_objects([row]);
             }
             done(outcome.map(drop).map_err(Error::from));
         });

@@ -1,47 +1,57 @@
-//! Staging files: names that start with a dot, held in memory until they are renamed to a handle. And
-//! staging folders, for tools that collect such files in one (`rsync --delay-updates`, `--partial-dir`).
+//! Staging files: names that start with a dot, held in memory until they are renamed to a handle. And staging folders,
+//! for tools that collect such files in a folder (`rsync --delay-updates`, `--partial-dir`).
 
-use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
-use super::name;
+use super::node::{Node, RowId, StagingId};
+use super::{lock, name, unsupported};
 use crate::error::{Error, IncomingError, Result};
 use crate::hsm::{Hsm, PartitionId};
 use crate::object::SlotId;
 
 mod file;
 mod room;
+mod table;
+#[cfg(test)]
+mod tests;
 
-use file::LONGEST_IDLE;
 pub use file::{Refused, StagingFile};
 #[cfg(feature = "fuzzing")]
 pub use room::Limit;
 pub use room::Limits;
 use room::{LIMITS, Ledger, Room};
+use table::Table;
 
-/// How long to go on without looking for what was left behind.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
-
-/// Where a staging name stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// The folder that a staging file or an alias stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The slot.
     pub slot: SlotId,
-    /// The folder.
+    /// The folder of the slot.
     pub folder: Folder,
 }
 
-/// A folder of a slot that has staging names in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A folder of a slot that can have staging names in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Folder {
     /// The slot's own.
     Slot,
     /// `.slotfs/ouid`
     Identities,
-    /// A staging folder, by number.
-    Staging(u64),
+    /// A staging folder.
+    Staging(StagingId),
+}
+
+impl Folder {
+    /// The node of an object in this folder.
+    pub fn object(self, row: RowId) -> Node {
+        match self {
+            Self::Identities => Node::Identity(row),
+            Self::Slot | Self::Staging(_) => Node::Object(row),
+        }
+    }
 }
 
 /// A file or a folder.
@@ -49,8 +59,8 @@ pub enum Folder {
 pub enum Staged {
     /// A file.
     File(Arc<StagingFile>),
-    /// A folder, by number.
-    Folder(u64, Arc<Made>),
+    /// A folder.
+    Folder(StagingId, Arc<Made>),
 }
 
 /// When a folder was made, and its room.
@@ -60,8 +70,8 @@ pub struct Made {
 }
 
 impl Staged {
-    /// The row that its object is to have.
-    fn row(&self) -> Option<i64> {
+    /// The row that is reserved for the object.
+    fn row(&self) -> Option<RowId> {
         match self {
             Self::File(file) => file.row,
             Self::Folder(..) => None,
@@ -69,7 +79,7 @@ impl Staged {
     }
 
     /// Its number.
-    pub fn id(&self) -> u64 {
+    pub fn id(&self) -> StagingId {
         match self {
             Self::File(file) => file.id,
             Self::Folder(id, _) => *id,
@@ -77,139 +87,18 @@ impl Staged {
     }
 }
 
-/// Everything staged on a mount. What was taken in stays until its owner renames or removes it, its time ends or its
-/// slot is logged out of; what does not fit is refused at once.
+/// Everything staged on a mount. An accepted file stays until its owner renames or removes it, until it expires, or until
+/// the slot is logged out. What does not fit is refused at once.
 pub struct Staging {
     table: Mutex<Table>,
     ledger: Arc<Ledger>,
-    /// Asked for the partition that is logged in to at a slot: what was staged in another one is gone.
+    /// Gives the partition at a slot, if anybody is logged in: files of another partition are removed.
     partition: Box<dyn Fn(SlotId) -> Option<PartitionId> + Send + Sync>,
 }
 
 impl Default for Staging {
     fn default() -> Self {
         Self::with_limits(LIMITS)
-    }
-}
-
-type Key = (Place, OsString);
-
-#[derive(Default)]
-struct Table {
-    last_id: u64,
-    entries: BTreeMap<Key, Staged>,
-    /// The same by number.
-    names: HashMap<u64, Key>,
-    /// The numbers of those that have a row reserved.
-    rows: HashMap<i64, u64>,
-    /// The partition whose the entries of each slot are.
-    partitions: HashMap<SlotId, PartitionId>,
-    swept: Option<Instant>,
-}
-
-impl Table {
-    fn insert(&mut self, key: Key, staged: Staged) {
-        self.names.insert(staged.id(), key.clone());
-        if let Some(row) = staged.row() {
-            self.rows.insert(row, staged.id());
-        }
-        if let Some(old) = self.entries.insert(key, staged) {
-            self.forget(&old);
-        }
-    }
-
-    fn forget(&mut self, staged: &Staged) {
-        self.names.remove(&staged.id());
-        if let Some(row) = staged.row() {
-            self.rows.remove(&row);
-        }
-    }
-
-    fn remove(&mut self, key: &Key) -> Option<Staged> {
-        let staged = self.entries.remove(key)?;
-        self.forget(&staged);
-        Some(staged)
-    }
-
-    fn retain(&mut self, keep: impl Fn(&Key, &Staged) -> bool) {
-        let (names, rows) = (&mut self.names, &mut self.rows);
-        self.entries.retain(|key, staged| {
-            let keep = keep(key, staged);
-            if !keep {
-                names.remove(&staged.id());
-                if let Some(row) = staged.row() {
-                    rows.remove(&row);
-                }
-            }
-            keep
-        });
-    }
-
-    /// The partition at `slot` is `partition` now, where anybody is logged in.
-    fn enter(&mut self, slot: SlotId, partition: Option<PartitionId>) {
-        if let Some(now) = partition
-            && let Some(before) = self.partitions.insert(slot, now)
-            && before != now
-        {
-            self.clear(slot);
-        }
-    }
-
-    fn clear(&mut self, slot: SlotId) {
-        self.retain(|(place, _), _| place.slot != slot);
-    }
-
-    /// What stands at `place`.
-    fn at(&self, place: Place) -> impl Iterator<Item = (&OsString, &Staged)> {
-        self.entries
-            .range((place, OsString::new())..)
-            .take_while(move |((at, _), _)| *at == place)
-            .map(|((_, name), staged)| (name, staged))
-    }
-
-    fn is_empty_folder(&self, slot: SlotId, id: u64) -> bool {
-        let folder = Folder::Staging(id);
-        self.at(Place { slot, folder }).next().is_none()
-    }
-
-    /// Forgets what was left behind: files first, then the folders that this emptied.
-    fn sweep(&mut self) {
-        self.swept = Some(Instant::now());
-        self.retain(|_, staged| match staged {
-            Staged::File(file) => !file.is_abandoned(),
-            Staged::Folder(..) => true,
-        });
-        let old: Vec<Key> = self
-            .entries
-            .iter()
-            .filter_map(|(key, staged)| match staged {
-                Staged::Folder(id, made)
-                    if made.at.elapsed() > LONGEST_IDLE
-                        && self.is_empty_folder(key.0.slot, *id) =>
-                {
-                    Some(key.clone())
-                }
-                _ => None,
-            })
-            .collect();
-        for key in old {
-            self.remove(&key);
-        }
-    }
-
-    /// The same, but not all the time: whoever is refused may try again at once, and often.
-    /// Whether it was done.
-    fn sweep_now_and_then(&mut self) -> bool {
-        let due = self.swept.is_none_or(|at| at.elapsed() > SWEEP_EVERY);
-        if due {
-            self.sweep();
-        }
-        due
-    }
-
-    fn next_id(&mut self) -> u64 {
-        self.last_id += 1;
-        self.last_id
     }
 }
 
@@ -223,7 +112,7 @@ impl Staging {
         }
     }
 
-    /// Of the slots of `hsm`.
+    /// For the slots of `hsm`.
     pub fn of(hsm: Arc<Hsm>) -> Self {
         Self {
             partition: Box::new(move |slot| hsm.partition(slot).id().ok()),
@@ -231,32 +120,25 @@ impl Staging {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The table, with nothing in it of a partition that `slot` had before.
+    /// The table, without the files of a partition that `slot` had before.
     fn table_of(&self, slot: SlotId) -> MutexGuard<'_, Table> {
-        let mut table = self.table();
+        let mut table = lock(&self.table);
         let partition = (self.partition)(slot);
         table.enter(slot, partition);
         table
     }
 
-    /// What has a number, and the place it stands in.
-    fn numbered(&self, id: impl Fn(&Table) -> Option<u64>) -> Option<(Place, Staged)> {
-        let mut table = self.table();
-        let find = |table: &Table| {
-            let key = table.names.get(&id(table)?)?;
-            Some((key.0, table.entries.get(key)?.clone()))
-        };
-        let slot = find(&table)?.0.slot;
+    /// What `get` finds, and its place, unless it belongs to a partition that its slot had before.
+    fn current(&self, get: impl Fn(&Table) -> Option<(Place, &Staged)>) -> Option<(Place, Staged)> {
+        let mut table = lock(&self.table);
+        let slot = get(&table)?.0.slot;
         let partition = (self.partition)(slot);
         table.enter(slot, partition);
-        find(&table)
+        let (place, staged) = get(&table)?;
+        Some((place, staged.clone()))
     }
 
-    /// Takes `data` at `offset` of `file`, all of it or nothing; or remembers that the file is larger than any blob.
+    /// Writes all of `data` at `offset` of `file`, or nothing. A file that gets larger than any blob loses its content.
     ///
     /// # Errors
     /// [`Refused::NoRoom`], [`Refused::Published`]
@@ -264,7 +146,7 @@ impl Staging {
         self.with_room(file, || file.write(offset, data))
     }
 
-    /// Cuts or lengthens `file`; an empty one starts anew.
+    /// Cuts or lengthens `file`. Cut to nothing, it starts anew.
     ///
     /// # Errors
     /// As [`Self::write`].
@@ -272,19 +154,19 @@ impl Staging {
         self.with_room(file, || file.truncate(length))
     }
 
-    /// Does `act`, once more when what was left behind might have been in its way.
+    /// Calls `change`, and again if there was no room and abandoned files may have been removed.
     fn with_room(
         &self,
         file: &StagingFile,
-        act: impl Fn() -> Result<(), Refused>,
+        change: impl Fn() -> Result<(), Refused>,
     ) -> Result<(), Refused> {
-        let done = act();
+        let done = change();
         if done != Err(Refused::NoRoom) {
             return done;
         }
-        let swept = self.table().sweep_now_and_then();
-        let done = act();
-        // Not at each of the writes that a tool may go on with.
+        let swept = lock(&self.table).sweep_if_due();
+        let done = change();
+        // A tool may go on with many writes: not every one is logged.
         if let (Err(why @ Refused::NoRoom), true) = (done, swept) {
             log::warn!("{}", why.error(file.slot()));
         }
@@ -292,69 +174,63 @@ impl Staging {
     }
 
     /// Room for one more file or folder.
-    ///
-    /// # Errors
-    /// [`Error::StagingFull`]
     fn room(&self, table: &mut Table, slot: SlotId, pid: u32) -> Result<Room> {
         Room::for_entry(&self.ledger, slot, pid)
             .or_else(|| {
-                table.sweep_now_and_then();
+                table.sweep_if_due();
                 Room::for_entry(&self.ledger, slot, pid)
             })
             .ok_or(IncomingError::StagingFull.at(slot))
     }
 
-    /// What `name` is, if anything.
+    /// The file or folder `name`.
     pub fn find(&self, place: Place, name: &OsStr) -> Option<Staged> {
-        let table = self.table_of(place.slot);
-        table.entries.get(&(place, name.to_owned())).cloned()
+        self.table_of(place.slot).get(place, name).cloned()
     }
 
-    /// What has number `id`, and the place it stands in.
-    pub fn by_id(&self, id: u64) -> Option<(Place, Staged)> {
-        self.numbered(|_| Some(id))
+    /// The file or folder with that number, and its place.
+    pub fn by_id(&self, id: StagingId) -> Option<(Place, Staged)> {
+        self.current(|table| table.by_id(id))
     }
 
-    /// The same by the row that its object is to have.
-    pub fn by_row(&self, row: i64) -> Option<(Place, Staged)> {
-        self.numbered(|table| table.rows.get(&row).copied())
+    /// The file whose object is to have `row`, and its place.
+    pub fn by_row(&self, row: RowId) -> Option<(Place, Staged)> {
+        self.current(|table| table.by_row(row))
     }
 
-    /// A new file `name`, or the one that is there; its object is to have `row`.
+    /// A new file `name` whose object is to have `row`, or the file that is there.
     ///
     /// # Errors
-    /// [`Error::StagingFull`], [`Error::NameTaken`] by a folder.
+    /// [`IncomingError::StagingFull`], [`IncomingError::NameTaken`] by a folder.
     pub fn create(
         &self,
         place: Place,
         name: &OsStr,
         pid: u32,
-        row: Option<i64>,
+        row: Option<RowId>,
     ) -> Result<Arc<StagingFile>> {
         let slot = place.slot;
         let mut table = self.table_of(slot);
-        let key = (place, name.to_owned());
-        match table.entries.get(&key) {
+        match table.get(place, name) {
             Some(Staged::File(file)) => return Ok(Arc::clone(file)),
             Some(Staged::Folder(..)) => return Err(IncomingError::NameTaken.at(slot)),
             None => {}
         }
         let room = self.room(&mut table, slot, pid)?;
-        let partition = table.partitions.get(&slot).copied();
+        let partition = table.partition(slot);
         let file = Arc::new(StagingFile::new(table.next_id(), row, room, partition));
-        table.insert(key, Staged::File(Arc::clone(&file)));
+        table.insert(place, name, Staged::File(Arc::clone(&file)));
         Ok(file)
     }
 
-    /// A new folder `name`; its number.
+    /// Makes a folder and returns its number.
     ///
     /// # Errors
-    /// [`Error::StagingFull`], [`Error::NameTaken`]
-    pub fn create_folder(&self, place: Place, name: &OsStr, pid: u32) -> Result<u64> {
+    /// [`IncomingError::StagingFull`], [`IncomingError::NameTaken`]
+    pub fn create_folder(&self, place: Place, name: &OsStr, pid: u32) -> Result<StagingId> {
         let slot = place.slot;
         let mut table = self.table_of(slot);
-        let key = (place, name.to_owned());
-        if table.entries.contains_key(&key) {
+        if table.get(place, name).is_some() {
             return Err(IncomingError::NameTaken.at(slot));
         }
         let made = Made {
@@ -362,23 +238,22 @@ impl Staging {
             _room: self.room(&mut table, slot, pid)?,
         };
         let id = table.next_id();
-        table.insert(key, Staged::Folder(id, Arc::new(made)));
+        table.insert(place, name, Staged::Folder(id, Arc::new(made)));
         Ok(id)
     }
 
     /// Removes the file `name`.
     ///
     /// # Errors
-    /// [`Error::NoSuchFile`]
+    /// [`Error::NoSuchFile`]; [`Error::NotSupported`] for a folder.
     pub fn remove(&self, place: Place, name: &OsStr) -> Result<()> {
         let mut table = self.table_of(place.slot);
-        let key = (place, name.to_owned());
-        match table.entries.get(&key) {
+        match table.get(place, name) {
             Some(Staged::File(_)) => {
-                table.remove(&key);
+                table.remove(place, name);
                 Ok(())
             }
-            Some(Staged::Folder(..)) => Err(Error::NotSupported { what: "unlink" }),
+            Some(Staged::Folder(..)) => unsupported("unlink"),
             None => Err(Error::NoSuchFile),
         }
     }
@@ -386,313 +261,95 @@ impl Staging {
     /// Removes the folder `name`.
     ///
     /// # Errors
-    /// [`Error::NotEmpty`], [`Error::NoSuchFile`]
+    /// [`IncomingError::NotEmpty`], [`Error::NoSuchFile`]; [`Error::NotSupported`] for a file.
     pub fn remove_folder(&self, place: Place, name: &OsStr) -> Result<()> {
         let slot = place.slot;
         let mut table = self.table_of(slot);
-        let key = (place, name.to_owned());
-        match table.entries.get(&key) {
+        match table.get(place, name) {
             Some(Staged::Folder(id, _)) if table.is_empty_folder(slot, *id) => {
-                table.remove(&key);
+                table.remove(place, name);
                 Ok(())
             }
             Some(Staged::Folder(..)) => Err(IncomingError::NotEmpty.at(slot)),
-            Some(Staged::File(_)) => Err(Error::NotSupported { what: "rmdir" }),
+            Some(Staged::File(_)) => unsupported("rmdir"),
             None => Err(Error::NoSuchFile),
         }
     }
 
     /// Removes `name` if it still is `file`.
     pub fn remove_file(&self, place: Place, name: &OsStr, file: &StagingFile) {
-        let mut table = self.table();
-        let key = (place, name.to_owned());
+        let mut table = lock(&self.table);
         if table
-            .entries
-            .get(&key)
+            .get(place, name)
             .is_some_and(|there| there.id() == file.id)
         {
-            table.remove(&key);
+            table.remove(place, name);
         }
     }
 
-    /// Forgets a refused `file` that stands in a staging folder, and the folder with the last one.
+    /// Removes a refused `file` if it is in a staging folder, and the folder with its last file.
     pub fn discard(&self, place: Place, name: &OsStr, file: &StagingFile) {
         let Folder::Staging(folder) = place.folder else {
             return;
         };
         self.remove_file(place, name, file);
-        let mut table = self.table();
-        if table.is_empty_folder(place.slot, folder)
-            && let Some(key) = table.names.get(&folder).cloned()
-        {
-            table.remove(&key);
+        let mut table = lock(&self.table);
+        if table.is_empty_folder(place.slot, folder) {
+            table.remove_by_id(folder);
         }
     }
 
-    /// Renames a file, over another unless `keep_existing`. Folders stay where they are.
+    /// Renames a file, over another unless `keep_existing`. Folders cannot be renamed.
     ///
     /// # Errors
-    /// [`Error::BadName`], [`Error::NoSuchFile`], [`Error::NameTaken`], [`Error::NotSupported`] for a folder,
-    /// [`Error::StagingFull`] when it goes to another slot.
+    /// [`IncomingError::BadName`], [`Error::NoSuchFile`], [`IncomingError::NameTaken`], [`Error::NotSupported`] for a
+    /// folder, [`IncomingError::StagingFull`] if the other slot has no room.
     pub fn rename(
         &self,
-        from: (Place, &OsStr),
-        to: (Place, &OsStr),
+        (from, name): (Place, &OsStr),
+        (to, newname): (Place, &OsStr),
         keep_existing: bool,
     ) -> Result<()> {
-        // In a staging folder any name will do, but none that no other filesystem could hold.
-        if to.1.len() > name::MOST_BYTES {
-            return name::refuse(to.0.slot, to.1);
+        let slot = to.slot;
+        // A staging folder takes any name that other filesystems could hold.
+        if newname.len() > name::MOST_BYTES {
+            return name::refuse(slot, newname);
         }
-        let mut table = self.table_of(from.0.slot);
-        let partition = (self.partition)(to.0.slot);
-        table.enter(to.0.slot, partition);
-        let (from, to) = ((from.0, from.1.to_owned()), (to.0, to.1.to_owned()));
+        let mut table = self.table_of(from.slot);
+        let partition = (self.partition)(slot);
+        table.enter(slot, partition);
         let what = "renaming a staging folder";
-        match (table.entries.get(&from), table.entries.get(&to)) {
+        match (table.get(from, name), table.get(to, newname)) {
             (None, _) => return Err(Error::NoSuchFile),
-            (Some(Staged::Folder(..)), _) => return Err(Error::NotSupported { what }),
-            (_, Some(Staged::Folder(..))) => return Err(IncomingError::NameTaken.at(to.0.slot)),
-            (_, Some(_)) if keep_existing => return Err(IncomingError::NameTaken.at(to.0.slot)),
-            (Some(Staged::File(file)), _) if !file.move_to(to.0.slot, partition) => {
-                return Err(IncomingError::StagingFull.at(to.0.slot));
+            (Some(Staged::Folder(..)), _) => return unsupported(what),
+            (_, Some(Staged::Folder(..))) => return Err(IncomingError::NameTaken.at(slot)),
+            (_, Some(_)) if keep_existing => return Err(IncomingError::NameTaken.at(slot)),
+            (Some(Staged::File(file)), _) if !file.move_to(slot, partition) => {
+                return Err(IncomingError::StagingFull.at(slot));
             }
             _ => {}
         }
-        if let Some(file) = table.remove(&from) {
-            table.insert(to, file);
+        if let Some(file) = table.remove(from, name) {
+            table.insert(to, newname, file);
         }
         Ok(())
     }
 
-    /// What is at `place` with numbers above `after`, by number, with names.
-    pub fn list(&self, place: Place, after: u64) -> Vec<(OsString, Staged)> {
+    /// The files and folders at `place` with numbers above `after`, by number.
+    pub fn list(&self, place: Place, after: StagingId) -> Vec<(OsString, Staged)> {
         let mut table = self.table_of(place.slot);
         table.sweep();
         let mut staged: Vec<_> = table
             .at(place)
             .filter(|(_, staged)| staged.id() > after)
-            .map(|(name, staged)| (name.clone(), staged.clone()))
+            .map(|(name, staged)| (name.to_owned(), staged.clone()))
             .collect();
         staged.sort_unstable_by_key(|(_, staged)| staged.id());
         staged
     }
 
-    /// Forgets everything of a slot that was logged out of.
+    /// Removes everything of a slot that was logged out of.
     pub fn clear(&self, slot: SlotId) {
-        self.table().clear(slot);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HERE: Place = Place {
-        slot: SlotId(1),
-        folder: Folder::Slot,
-    };
-    const ELSEWHERE: Place = Place {
-        slot: SlotId(2),
-        folder: Folder::Slot,
-    };
-
-    /// A file of `size` bytes that process `pid` makes, or why not.
-    fn stage(
-        staging: &Staging,
-        place: Place,
-        name: &str,
-        pid: u32,
-        size: usize,
-    ) -> Result<Arc<StagingFile>, i32> {
-        let file = staging
-            .create(place, OsStr::new(name), pid, None)
-            .map_err(|why| why.errno())?;
-        staging
-            .write(&file, 0, &vec![7; size])
-            .map_err(Refused::errno)?;
-        Ok(file)
-    }
-
-    #[test]
-    fn files_are_found_renamed_and_bounded() {
-        let staging = Staging::default();
-        let name = OsStr::new(".a");
-        let file = staging.create(HERE, name, 1, None).unwrap();
-        staging.write(&file, 0, b"abc").unwrap();
-        assert_eq!(file.read(1, 9), Ok(b"bc".to_vec()));
-        assert_eq!(staging.by_id(file.id).unwrap().1.id(), file.id);
-        let other = OsStr::new(".b");
-        staging.rename((HERE, name), (HERE, other), true).unwrap();
-        assert!(staging.find(HERE, name).is_none());
-        staging.create(HERE, name, 1, None).unwrap();
-        let kept = staging.rename((HERE, name), (HERE, other), true);
-        assert!(matches!(
-            kept,
-            Err(Error::Incoming {
-                why: IncomingError::NameTaken,
-                ..
-            })
-        ));
-        assert_eq!(staging.list(HERE, 0).len(), 2);
-        for n in 2..LIMITS.entries.slot {
-            let name = format!(".{n}");
-            staging.create(HERE, OsStr::new(&name), 1, None).unwrap();
-        }
-        let full = staging.create(HERE, OsStr::new(".full"), 1, None);
-        assert!(matches!(
-            full,
-            Err(Error::Incoming {
-                why: IncomingError::StagingFull,
-                ..
-            })
-        ));
-        let full = staging.create_folder(HERE, OsStr::new(".full"), 1);
-        assert!(matches!(
-            full,
-            Err(Error::Incoming {
-                why: IncomingError::StagingFull,
-                ..
-            })
-        ));
-        // Those that are there still take what fits, and other processes and slots have room.
-        staging.write(&file, 3, b"def").unwrap();
-        staging
-            .create(HERE, OsStr::new(".another"), 2, None)
-            .unwrap();
-        staging.create(ELSEWHERE, name, 1, None).unwrap();
-        assert_eq!(staging.list(HERE, 0).len(), LIMITS.entries.slot + 1);
-        staging.clear(HERE.slot);
-        assert!(staging.list(HERE, 0).is_empty());
-        staging.create(HERE, OsStr::new(".full"), 1, None).unwrap();
-    }
-
-    #[test]
-    fn a_folder_goes_only_when_it_is_empty() {
-        let staging = Staging::default();
-        let name = OsStr::new(".~tmp~");
-        let inside = Place {
-            folder: Folder::Staging(staging.create_folder(HERE, name, 1).unwrap()),
-            ..HERE
-        };
-        staging.create(inside, OsStr::new("124"), 1, None).unwrap();
-        let kept = staging.remove_folder(HERE, name);
-        assert!(matches!(
-            kept,
-            Err(Error::Incoming {
-                why: IncomingError::NotEmpty,
-                ..
-            })
-        ));
-        staging.remove(inside, OsStr::new("124")).unwrap();
-        staging.remove_folder(HERE, name).unwrap();
-        assert!(staging.list(HERE, 0).is_empty());
-        assert!(staging.ledger.is_empty());
-    }
-
-    #[test]
-    fn too_much_is_remembered_until_it_is_emptied() {
-        let staging = Staging::default();
-        let file = stage(&staging, HERE, ".a", 1, 100).unwrap();
-        staging.write(&file, 1 << 30, b"x").unwrap();
-        assert_eq!(file.bytes(), Err(Refused::TooLarge));
-        staging.write(&file, 0, b"x").unwrap();
-        staging.truncate(&file, 10).unwrap();
-        assert_eq!(file.bytes(), Err(Refused::TooLarge));
-        staging.truncate(&file, 0).unwrap();
-        assert_eq!(file.bytes(), Ok(Vec::new()));
-        file.published();
-        assert_eq!(staging.write(&file, 0, b"x"), Err(Refused::Published));
-    }
-
-    /// "what was accepted is kept until its owner renames or removes it": by the process that filled the room and
-    /// by others, whatever anybody asks for.
-    #[test]
-    fn what_was_taken_in_is_kept_and_what_does_not_fit_is_refused() {
-        let staging = Staging::default();
-        let files: Vec<_> = (0..2_000)
-            .map_while(|n| stage(&staging, HERE, &format!(".{n}"), 1, 60_000).ok())
-            .collect();
-        assert_eq!(files.len(), LIMITS.bytes.slot / 60_000);
-        let rest = LIMITS.bytes.slot % 60_000;
-        stage(&staging, HERE, ".rest", 1, rest).unwrap();
-        let last = OsStr::new(".another").to_owned();
-        let another = staging.create(HERE, &last, 1, None).unwrap();
-        let full = staging.write(&another, 0, &[7; 60_000]);
-        assert_eq!(full, Err(Refused::NoRoom));
-        assert_eq!(staging.truncate(&another, 60_000), Err(Refused::NoRoom));
-        assert_eq!(another.bytes(), Ok(Vec::new()));
-        // A write that fails leaves what was there, and one that needs no more room succeeds.
-        assert_eq!(
-            staging.write(&files[0], 59_990, &[8; 5_000]),
-            Err(Refused::NoRoom)
-        );
-        staging.write(&files[0], 59_990, &[7; 10]).unwrap();
-        for pid in 2..100 {
-            let name = format!(".of {pid}");
-            let _ = stage(&staging, HERE, &name, pid, 60_000);
-            staging.remove(HERE, OsStr::new(&name)).unwrap();
-        }
-        for file in &files {
-            assert_eq!(file.bytes(), Ok(vec![7; 60_000]));
-        }
-        // What is removed makes room once nobody has it open any more.
-        staging.remove(HERE, OsStr::new(".0")).unwrap();
-        assert_eq!(
-            staging.write(&another, 0, &[7; 60_000]),
-            Err(Refused::NoRoom)
-        );
-        drop(files);
-        staging.write(&another, 0, &[7; 60_000]).unwrap();
-        staging.clear(HERE.slot);
-        drop(another);
-        assert!(staging.ledger.is_empty());
-    }
-
-    #[test]
-    fn a_full_slot_leaves_the_others_their_room() {
-        let staging = Staging::default();
-        let mut kept = Vec::new();
-        for slot in 0..4 {
-            let place = Place {
-                slot: SlotId(slot),
-                ..HERE
-            };
-            let before = kept.len();
-            kept.extend(
-                (0..2_000).map_while(|n| stage(&staging, place, &format!(".{n}"), 1, 60_000).ok()),
-            );
-            assert_eq!(kept.len() - before, LIMITS.bytes.slot / 60_000);
-        }
-        // Nor does a rename to another slot go past its limit.
-        let (from, to) = (OsStr::new(".0"), OsStr::new(".renamed"));
-        let moved = staging.rename((HERE, from), (ELSEWHERE, to), false);
-        assert!(
-            matches!(moved, Err(Error::Incoming { slot, why: IncomingError::StagingFull }) if slot == ELSEWHERE.slot)
-        );
-        assert!(staging.find(HERE, from).is_some());
-        staging.clear(ELSEWHERE.slot);
-        kept.clear();
-        staging
-            .rename((HERE, from), (ELSEWHERE, to), false)
-            .unwrap();
-        assert!(staging.find(ELSEWHERE, to).is_some());
-    }
-
-    /// A process that fills its slot leaves room for what others write and rename one after the other, as rsync does.
-    #[test]
-    fn who_fills_a_slot_does_not_keep_others_from_writing() {
-        let staging = Staging::default();
-        let full = vec![1; crate::hsm::MAX_BLOB_BYTES];
-        let hogs: Vec<_> = (0..2_000)
-            .map_while(|n| stage(&staging, HERE, &format!(".{n}"), 1, full.len()).ok())
-            .collect();
-        for n in 0..100 {
-            let name = format!(".other{n}");
-            let other = stage(&staging, HERE, &name, 2, full.len()).unwrap();
-            assert!(other.bytes().is_ok());
-            staging.remove(HERE, OsStr::new(&name)).unwrap();
-        }
-        assert!(hogs.iter().all(|hog| hog.bytes().is_ok()));
+        lock(&self.table).clear(slot);
     }
 }

@@ -1,10 +1,11 @@
-//! What the control files say.
+//! The content of the control files.
 
 use std::fmt::Write;
 
 use super::control::ControlFile;
 use super::stats::Stats;
-use crate::error::{Error, Result};
+use super::unsupported;
+use crate::error::Result;
 use crate::hsm::Hsm;
 use crate::object::pkcs11::{class_name, key_type_name};
 use crate::object::{SlotId, show};
@@ -12,7 +13,7 @@ use crate::object::{SlotId, show};
 /// The content of a control file of `slot`, or of the mount.
 ///
 /// # Errors
-/// [`Error::NotLoggedIn`], [`Error::NoSuchSlot`], or when the store cannot be read.
+/// When nobody is logged in, there is no such slot, or the store cannot be read.
 pub fn content(
     hsm: &Hsm,
     stats: &Stats,
@@ -25,7 +26,7 @@ pub fn content(
         (ControlFile::Stats, None) => stats.text(hsm),
         (ControlFile::Status, Some(slot)) => status(hsm, slot)?,
         (ControlFile::Contents, Some(slot)) => contents(hsm, slot)?,
-        _ => return Err(Error::NotSupported { what: "read" }),
+        _ => return unsupported("read"),
     };
     Ok(text.into_bytes())
 }
@@ -86,22 +87,18 @@ fn contents(hsm: &Hsm, slot: SlotId) -> Result<String> {
     hsm.partition(slot).contents(|row| {
         let handle = row.handle.map_or("-".to_owned(), |it| it.to_string());
         let ouid = row.ouid.map_or("-".to_owned(), |it| it.to_string());
-        let _ = match row.object {
-            Ok(object) => writeln!(
-                text,
-                "{:<10}  {:<11}  {:<14}  {}  {}",
-                handle,
+        let (class, key_type, label) = match &row.object {
+            Ok(object) => (
                 class_name(object.class),
                 key_type_name(object.key_type),
-                ouid,
-                show::escape(object.label())
+                show::escape(object.label()),
             ),
-            Err(error) => writeln!(
-                text,
-                "{handle:<10}  {:<11}  {:<14}  {ouid:<32}  {error}",
-                "damaged", "-"
-            ),
+            Err(error) => ("damaged".into(), "-".into(), error.to_string()),
         };
+        let _ = writeln!(
+            text,
+            "{handle:<10}  {class:<11}  {key_type:<14}  {ouid:<32}  {label}"
+        );
     })?;
     Ok(text)
 }

@@ -1,170 +1,136 @@
-//! Writing: what brings a verdict, and how it is answered.
+//! Writing to open files: the requests that bring a verdict, and their answers.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use fuser::FileHandle;
 
-use super::Inner;
-use super::asker;
-use super::buffer;
-use super::handles::{OpenFile, lock};
-use super::incoming::{Ends, Incoming, Step};
-use super::node::Node;
-use super::staging::Staged;
+use super::handles::OpenFile;
+use super::incoming::{Ends, IncomingFile, Step};
+use super::node::{Node, RowId};
+use super::staging::{Refused, Staged};
 use super::stats::Stats;
-use crate::error::Error;
+use super::{Answer, Inner, OrErrno, asker, buffer, lock, unsupported};
+use crate::error::{Error, Result};
 use crate::hsm::{self, Arrived, Origin, Source};
 
-/// Called once with the outcome of a request: on the event loop, or by the committer.
-type Answer = Box<dyn FnOnce(Result<(), i32>) + Send>;
+/// A request on an incoming blob.
+#[derive(Clone, Copy)]
+enum Operation {
+    /// Also copy_file_range, where `origin` is the object that the data comes from.
+    Write { origin: Option<Origin>, offset: u64 },
+    /// ftruncate
+    Truncate { length: u64, pid: u32 },
+    /// FLUSH or fsync
+    Flush { pid: u32, ends: Ends },
+}
 
 impl Inner {
-    /// write(2)
+    /// write(2), or with an `origin` copy_file_range(2) from that object.
     pub fn write(
-        self: &Arc<Self>,
-        fh: FileHandle,
-        offset: u64,
-        data: &[u8],
-        answer: impl FnOnce(Result<(), i32>) + Send + 'static,
-    ) {
-        self.write_from(None, fh, offset, data, answer);
-    }
-
-    fn write_from(
         self: &Arc<Self>,
         origin: Option<Origin>,
         fh: FileHandle,
         offset: u64,
         data: &[u8],
-        answer: impl FnOnce(Result<(), i32>) + Send + 'static,
+        answer: impl Answer,
     ) {
-        let open = match self.opened_for_writing(fh) {
-            Ok(open) => open,
-            Err(errno) => return answer(Err(errno)),
-        };
+        let open = or_answer!(answer, self.files.get(fh).ok_or(libc::EBADF));
+        if let OpenFile::Incoming(file) = &*open {
+            return self.perform(file, Operation::Write { origin, offset }, data, answer);
+        }
+        or_answer!(answer, self.check_partition_as_known(&open).errno());
         match &*open {
-            OpenFile::Incoming(incoming) => {
-                lock(incoming).comes_from(origin);
-                self.write_incoming(&open, offset, data, Box::new(answer));
-            }
             OpenFile::Staging(file) => {
                 let written = self.staging.write(file, offset, data);
-                answer(written.map_err(|why| why.errno()));
+                answer(written.map_err(Refused::errno));
             }
             OpenFile::Message(slot, file, _) => {
                 let (slot, file) = (*slot, *file);
-                self.message(Arc::clone(&open), slot, file, data, Box::new(answer));
+                self.message(open, slot, file, data, answer);
             }
-            OpenFile::Object(..) | OpenFile::Text(..) => answer(Err(libc::EBADF)),
+            _ => answer(Err(libc::EBADF)),
         }
     }
 
-    /// copy_file_range(2) within the mount: how many bytes were copied.
+    /// copy_file_range(2) within the mount; answers how many bytes were copied.
     pub fn copy(
         self: &Arc<Self>,
         (fh_in, offset_in): (FileHandle, u64),
         (fh_out, offset_out): (FileHandle, u64),
         length: u64,
         pid: u32,
-        answer: impl FnOnce(Result<u32, i32>) + Send + 'static,
+        answer: impl Answer<u32>,
     ) {
-        let from = match self.opened(fh_in) {
-            Ok(open) => open,
-            Err(errno) => return answer(Err(errno)),
-        };
+        let from = or_answer!(answer, self.opened(fh_in));
         let staged;
         let (data, origin) = match &*from {
-            OpenFile::Object(object, blob) => (
-                buffer::slice(blob.bytes(), offset_in, length),
-                Some(Origin {
-                    place: Source {
-                        slot: object.slot,
-                        handle: object.handle,
-                    },
-                    ouid: object.ouid,
-                }),
-            ),
-            OpenFile::Staging(file) => match file.read(offset_in, length) {
-                Ok(bytes) => {
-                    staged = bytes;
-                    (staged.as_slice(), None)
-                }
-                Err(why) => return answer(Err(why.errno())),
-            },
-            // Not a refusal: the caller then reads and writes instead.
+            OpenFile::Object(object, blob) => {
+                let place = Source {
+                    slot: object.slot,
+                    handle: object.handle,
+                };
+                let ouid = object.ouid;
+                let data = buffer::slice(blob.bytes(), offset_in, length);
+                (data, Some(Origin { place, ouid }))
+            }
+            OpenFile::Staging(file) => {
+                staged = or_answer!(answer, file.read(offset_in, length).map_err(Refused::errno));
+                (staged.as_slice(), None)
+            }
+            // The caller then reads and writes instead.
             _ => return answer(Err(libc::EOPNOTSUPP)),
         };
-        let to = self.files.get(fh_out);
-        // No blob is longer than u32 can say.
+        let to = self.files.incoming(fh_out);
+        // A blob is shorter than u32::MAX.
         let copied = data.len() as u32;
-        self.write_from(origin, fh_out, offset_out, data, move |outcome| {
-            if let (Err(_), Some(OpenFile::Incoming(incoming))) = (outcome, to.as_deref()) {
-                lock(incoming).told(pid);
+        self.write(origin, fh_out, offset_out, data, move |outcome| {
+            if let (Err(_), Some(file)) = (outcome, to) {
+                file.lock().rejection_seen_by(pid);
             }
             answer(outcome.map(|()| copied));
         });
     }
 
-    /// ftruncate(2); truncate(2) of a path has no open file to cut.
+    /// ftruncate(2), or with no open file truncate(2).
     pub fn truncate(
         self: &Arc<Self>,
         node: Node,
         fh: Option<FileHandle>,
         length: u64,
         pid: u32,
-        answer: impl FnOnce(Result<(), i32>) + Send + 'static,
+        answer: impl Answer,
     ) {
         let Some(fh) = fh else {
-            return answer(
-                self.truncate_by_inode(node, length, pid)
-                    .map_err(|why| why.errno()),
-            );
+            return answer(self.truncate_by_inode(node, length, pid).errno());
         };
-        let open = match self.opened_for_writing(fh) {
-            Ok(open) => open,
-            Err(errno) => return answer(Err(errno)),
-        };
+        let open = or_answer!(answer, self.files.get(fh).ok_or(libc::EBADF));
+        if let OpenFile::Incoming(file) = &*open {
+            let rejected = Arc::clone(file);
+            let answer = move |outcome: Result<(), i32>| {
+                if outcome.is_err() && asker::goes_on_after_ftruncate(pid) {
+                    rejected.lock().rejection_seen_by(pid);
+                }
+                answer(outcome);
+            };
+            return self.perform(file, Operation::Truncate { length, pid }, &[], answer);
+        }
+        or_answer!(answer, self.check_partition_as_known(&open).errno());
         match &*open {
-            OpenFile::Incoming(incoming) => {
-                let step = {
-                    let mut incoming = lock(incoming);
-                    let step = incoming.truncate(length);
-                    // Its close would end the whole run; this ends one file.
-                    match incoming.is_left_unfinished(&step) && asker::goes_on_after_ftruncate(pid)
-                    {
-                        true => incoming.refuse_unfinished(),
-                        false => step,
-                    }
-                };
-                let again = Arc::clone(self);
-                let file = Arc::clone(&open);
-                let answer = Box::new(move |outcome: Result<(), i32>| {
-                    if let (Err(_), OpenFile::Incoming(incoming)) = (outcome, &*file)
-                        && asker::goes_on_after_ftruncate(pid)
-                    {
-                        lock(incoming).told(pid);
-                    }
-                    answer(outcome);
-                });
-                self.take(&open, step, answer, move |answer| {
-                    again.truncate(node, Some(fh), length, pid, answer);
-                });
-            }
             OpenFile::Staging(file) => {
                 let cut = self.staging.truncate(file, length);
-                answer(cut.map_err(|why| why.errno()));
+                answer(cut.map_err(Refused::errno));
             }
             // `> login` truncates before it writes.
             OpenFile::Message(..) => answer(Ok(())),
-            OpenFile::Object(..) | OpenFile::Text(..) => answer(Err(libc::EBADF)),
+            _ => answer(Err(libc::EBADF)),
         }
     }
 
-    /// O_TRUNC, which comes as a request of its own after the open, or truncate(2) of a path.
+    /// truncate(2) of a path, or O_TRUNC, which comes in a request of its own after the open.
     ///
-    /// The kernel could send O_TRUNC with the open (FUSE_ATOMIC_O_TRUNC), but would then take the object
-    /// itself for empty, and another process's sendfile(2) of it would copy nothing.
-    fn truncate_by_inode(&self, node: Node, length: u64, pid: u32) -> Result<(), Error> {
+    /// The kernel could send O_TRUNC with the open (FUSE_ATOMIC_O_TRUNC). It would then take the object itself for empty,
+    /// and another process's sendfile(2) of the object would copy nothing.
+    fn truncate_by_inode(&self, node: Node, length: u64, pid: u32) -> Result<()> {
         if let Some((place, Staged::File(file))) = self.staged(node) {
             let cut = self.staging.truncate(&file, length);
             return cut.map_err(|why| why.error(place.slot));
@@ -176,7 +142,9 @@ impl Inner {
                 Ok(())
             }
             Node::Staging(_) => Err(Error::Gone),
-            Node::Object(id) | Node::Identity(id) if self.hsm.find_by_id(id)?.size == length => {
+            Node::Object(RowId(id)) | Node::Identity(RowId(id))
+                if self.hsm.find_by_id(id)?.size == length =>
+            {
                 Ok(())
             }
             // A blob that is coming in has nothing to lose yet.
@@ -186,179 +154,137 @@ impl Inner {
             }
             // `> login` truncates before it writes.
             Node::Control(..) if length == 0 => Ok(()),
-            _ => Err(Error::NotSupported { what: "truncate" }),
+            _ => unsupported("truncate"),
         }
     }
 
     /// FLUSH and fsync.
-    pub fn flush(
-        self: &Arc<Self>,
-        fh: FileHandle,
-        pid: u32,
-        ends: Ends,
-        answer: impl FnOnce(Result<(), i32>) + Send + 'static,
-    ) {
-        let open = match self.files.get(fh) {
-            Some(open) => open,
-            None => return answer(Ok(())),
+    pub fn flush(self: &Arc<Self>, fh: FileHandle, pid: u32, ends: Ends, answer: impl Answer) {
+        let Some(open) = self.files.get(fh) else {
+            return answer(Ok(()));
         };
-        // A blob that is stored was checked when it was committed. For anything else, this may be the last request that can
-        // notice that the partition is gone.
-        let checked = match &*open {
-            OpenFile::Incoming(incoming) if lock(incoming).is_stored() => {
-                self.check_belongs_as_known(&open)
-            }
-            _ => self.check_belongs(&open),
-        };
-        if let Err(error) = checked {
-            return answer(Err(error.errno()));
+        if let OpenFile::Incoming(file) = &*open {
+            return self.perform(file, Operation::Flush { pid, ends }, &[], answer);
         }
+        or_answer!(answer, self.check_partition(&open).errno());
         match &*open {
-            OpenFile::Incoming(incoming) => {
-                let step = lock(incoming).flush(pid, ends);
-                let again = Arc::clone(self);
-                self.take(&open, step, Box::new(answer), move |answer| {
-                    again.flush(fh, pid, ends, answer);
-                });
-            }
-            OpenFile::Message(_, _, result) => answer(Self::message_result(result)),
-            OpenFile::Staging(_) | OpenFile::Object(..) | OpenFile::Text(..) => answer(Ok(())),
+            OpenFile::Message(_, _, result) => answer(*lock(result)),
+            _ => answer(Ok(())),
         }
     }
 
-    fn write_incoming(
+    /// Performs an operation and answers it. `data` is what a write writes. If a verdict is under way, the operation waits
+    /// for it and starts again.
+    fn perform(
         self: &Arc<Self>,
-        open: &Arc<OpenFile>,
-        offset: u64,
+        file: &Arc<IncomingFile>,
+        operation: Operation,
         data: &[u8],
-        answer: Answer,
+        answer: impl Answer,
     ) {
-        let OpenFile::Incoming(incoming) = &**open else {
-            return answer(Err(libc::EBADF));
+        or_answer!(answer, self.check_before(file, operation).errno());
+        let mut incoming = file.lock();
+        let step = match operation {
+            Operation::Write { origin, offset } => {
+                incoming.comes_from(origin);
+                incoming.write(offset, data)
+            }
+            Operation::Truncate { length, pid } => match incoming.truncate(length) {
+                // A refusal at the close would end the whole run; here it ends one file.
+                step if incoming.is_left_unfinished(&step)
+                    && asker::goes_on_after_ftruncate(pid) =>
+                {
+                    incoming.refuse_unfinished()
+                }
+                step => step,
+            },
+            Operation::Flush { pid, ends } => incoming.flush(pid, ends),
         };
-        let step = lock(incoming).write(offset, data);
-        let (again, file, data) = match step {
-            // Only a write that has to wait keeps its data.
-            Step::Wait => (Arc::clone(self), Arc::clone(open), data.to_vec()),
-            _ => (Arc::clone(self), Arc::clone(open), Vec::new()),
-        };
-        self.take(open, step, answer, move |answer| {
-            again.write_incoming(&file, offset, &data, answer);
-        });
-    }
-
-    /// Does what a step says. `again` repeats the request once a verdict that is under way has come.
-    fn take(
-        self: &Arc<Self>,
-        open: &Arc<OpenFile>,
-        step: Step,
-        answer: Answer,
-        again: impl FnOnce(Answer) + Send + 'static,
-    ) {
-        let OpenFile::Incoming(incoming) = &**open else {
-            return answer(Err(libc::EBADF));
-        };
+        if matches!(step, Step::Wait) {
+            let (inner, file, data) = (Arc::clone(self), Arc::clone(file), data.to_vec());
+            let again = move || inner.perform(&file, operation, &data, answer);
+            return incoming.wait(Box::new(again));
+        }
+        let origin = incoming.origin();
+        drop(incoming);
         match step {
-            Step::Done => answer(Ok(())),
+            Step::Done | Step::Wait => answer(Ok(())),
             Step::Fail(errno) => answer(Err(errno)),
             Step::Refuse(why) => {
-                if let Err(gone) = self.check_belongs(open) {
-                    return answer(Err(gone.errno()));
-                }
+                or_answer!(answer, self.hsm.check_partition(file.partition).errno());
                 Stats::count(&self.stats.verdicts_bad);
-                answer(Err(self.note(incoming, why)));
+                self.note_refused_file(file, origin, &why);
+                answer(Err(why.errno()));
             }
-            Step::Wait => {
-                let mut guard = lock(incoming);
-                if guard.is_deciding() {
-                    guard.wait(Box::new(move |_| again(answer)));
-                } else {
-                    // The verdict came between the step and now.
-                    drop(guard);
-                    again(answer);
-                }
-            }
-            Step::Judge(blob) => self.judge(Arc::clone(open), blob, answer),
+            Step::Submit(blob) => self.submit(file, blob, origin, answer),
         }
     }
 
-    /// Writes a refusal down; its errno.
-    fn note(&self, incoming: &Mutex<Incoming>, why: Error) -> i32 {
-        let (slot, name, source) = {
-            let incoming = lock(incoming);
-            (incoming.slot, incoming.called(), incoming.source())
-        };
-        self.note_refusal(slot, &name, source, &why);
-        why.errno()
+    /// Checks that the partition of `file` still exists, for `operation`. For a close or fsync of what is not stored, this
+    /// may be the last request that can notice that the partition is gone; for the others, the slot checks again when it
+    /// stores the blob.
+    fn check_before(&self, file: &IncomingFile, operation: Operation) -> hsm::Result<()> {
+        match operation {
+            Operation::Flush { .. } if !file.lock().is_stored() => {
+                self.hsm.check_partition(file.partition)
+            }
+            _ => self.hsm.check_partition_as_known(file.partition),
+        }
     }
 
-    /// Hands the blob to the slot. The committer answers the writer, then whoever waited.
-    fn judge(self: &Arc<Self>, open: Arc<OpenFile>, blob: Vec<u8>, answer: Answer) {
-        let OpenFile::Incoming(incoming) = &*open else {
-            return answer(Err(libc::EBADF));
-        };
-        let (slot, wish, partition, origin, alias) = {
-            let incoming = lock(incoming);
-            let alias = incoming.alias.as_ref().map(|(id, _)| *id);
-            let wish = (incoming.wish, incoming.called());
-            let partition = incoming.partition();
-            (incoming.slot, wish, partition, incoming.origin(), alias)
-        };
-        // All that are open have one.
-        let Some(partition) = partition else {
-            return answer(Err(libc::EBADF));
-        };
-        // An alias must know for sure which object is its own.
+    /// Hands the blob to the slot. The committer answers the writer and then the requests that wait.
+    fn submit(
+        self: &Arc<Self>,
+        file: &Arc<IncomingFile>,
+        blob: Vec<u8>,
+        origin: Option<Origin>,
+        answer: impl Answer,
+    ) {
+        let alias = file.alias_id();
+        // With a row of its own, an alias knows for sure which object it leads to.
         let row = alias.and_then(|_| self.hsm.reserve_row());
         let verdict = Verdict {
             inner: Arc::clone(self),
-            open: Arc::clone(&open),
+            file: Arc::clone(file),
             answer: Some(answer),
         };
         let done = move |outcome: hsm::Result<Arrived>| {
+            let mut verdict = verdict;
             if let Ok(arrived) = &outcome {
+                let slot = verdict.file.slot();
                 verdict.inner.arrived(slot, alias, row, arrived);
             }
-            verdict.give(outcome.map(drop).map_err(|error| error.outcome().errno));
+            verdict.give(outcome.map(drop).errno());
         };
-        self.hsm.import(partition, row, wish, blob, origin, done);
+        let wish = (file.wish, file.name());
+        self.hsm
+            .import(file.partition, row, wish, blob, origin, done);
     }
 }
 
-/// A verdict that is awaited. It is given even when the one who should give it is gone: the writer, and
-/// whoever else waits, then hears EIO and does not wait for ever.
-struct Verdict {
+/// A verdict that is awaited. If the slot never gives it, the writer and the requests that wait get EIO.
+struct Verdict<A: Answer> {
     inner: Arc<Inner>,
-    open: Arc<OpenFile>,
-    answer: Option<Answer>,
+    file: Arc<IncomingFile>,
+    answer: Option<A>,
 }
 
-impl Verdict {
-    fn give(mut self, verdict: Result<(), i32>) {
-        self.tell(verdict);
-    }
-
-    fn tell(&mut self, verdict: Result<(), i32>) {
+impl<A: Answer> Verdict<A> {
+    fn give(&mut self, verdict: Result<(), i32>) {
         let Some(answer) = self.answer.take() else {
             return;
         };
-        Stats::count(match verdict {
-            Ok(()) => &self.inner.stats.verdicts_good,
-            Err(_) => &self.inner.stats.verdicts_bad,
-        });
-        let waiters = match &*self.open {
-            OpenFile::Incoming(incoming) => lock(incoming).decided(verdict),
-            _ => Vec::new(),
-        };
+        self.inner.count_verdict(&verdict);
+        let waiters = self.file.lock().decided(verdict);
         answer(verdict);
         for waiter in waiters {
-            waiter(verdict);
+            waiter();
         }
     }
 }
 
-impl Drop for Verdict {
+impl<A: Answer> Drop for Verdict<A> {
     fn drop(&mut self) {
-        self.tell(Err(libc::EIO));
+        self.give(Err(libc::EIO));
     }
 }

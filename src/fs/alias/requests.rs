@@ -1,35 +1,30 @@
-//! What requests do with aliases.
+//! The requests on aliases.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::sync::Arc;
 
-use fuser::{FileAttr, FileHandle, OpenFlags};
+use fuser::{FileAttr, FileHandle};
 
 use super::Alias;
 use crate::error::{Error, IncomingError, Result};
-use crate::fs::Inner;
-use crate::fs::asker;
-use crate::fs::attr::{NO_TTL, time};
-use crate::fs::handles::{OpenFile, lock};
-use crate::fs::incoming::{Ends, Incoming};
-use crate::fs::lookup::Seen;
-use crate::fs::name;
-use crate::fs::node::Node;
-use crate::fs::open::verdict_at;
+use crate::fs::attr::{NO_TTL, Seen, time};
+use crate::fs::incoming::Ends;
+use crate::fs::node::{AliasId, Node, RowId};
+use crate::fs::open::Opener;
 use crate::fs::rename::Spot;
 use crate::fs::staging::Place;
-use crate::fs::{Done, told};
-use crate::hsm::{self, Arrived, ObjectFile, Removed, SlotFault, Wish, cut_short};
+use crate::fs::{Done, Inner, asker, for_hsm, name, unsupported};
+use crate::hsm::{self, Arrived, ObjectFile, SlotFault, Wish, cut_short};
 use crate::object::{Handle, SlotId};
 
 /// What an alias leads to.
 enum Found {
     /// An object.
-    Stored(Alias, ObjectFile),
+    Stored(AliasId, ObjectFile),
     /// Nothing yet; this open file writes to it.
-    Coming(Alias, FileHandle),
+    Coming(AliasId, FileHandle),
     /// Nothing, and nobody writes to it.
-    Placeholder(Alias),
+    Placeholder(AliasId),
 }
 
 impl Inner {
@@ -37,52 +32,50 @@ impl Inner {
         let Some(alias) = self.aliases.find(place, name) else {
             return Ok(None);
         };
+        let Alias { id, writers, .. } = alias;
         if let Some(row) = alias.row {
-            match self.hsm.find_by_id(row) {
+            match self.hsm.find_by_id(row.0) {
                 Ok(object) if object.slot == place.slot => {
-                    return Ok(Some(Found::Stored(alias, object)));
+                    return Ok(Some(Found::Stored(id, object)));
                 }
                 // Another process removed it.
                 Ok(_) | Err(hsm::Error::Gone) => self.aliases.left(row),
                 Err(error) => return Err(error.into()),
             }
         }
-        // The latest one: its writer is the most likely to ask.
-        let coming = alias.writers.iter().rev().map(|file| FileHandle(*file));
-        let mut coming = coming.filter(|file| self.is_coming(*file));
+        // The latest one, because its writer is the most likely to ask.
+        let mut coming = writers.into_iter().rev().filter(|handle| {
+            let file = self.files.incoming(*handle);
+            file.is_some_and(|file| file.lock().is_coming())
+        });
         Ok(match coming.next() {
-            Some(file) => Some(Found::Coming(alias, file)),
-            None => alias.placeholder.then_some(Found::Placeholder(alias)),
+            Some(handle) => Some(Found::Coming(id, handle)),
+            None => alias.placeholder.then_some(Found::Placeholder(id)),
         })
     }
 
-    fn is_coming(&self, file: FileHandle) -> bool {
-        match self.files.get(file).as_deref() {
-            Some(OpenFile::Incoming(incoming)) => lock(incoming).is_coming(),
-            _ => false,
-        }
+    /// As [`Self::find_alias`], of an alias that must be there.
+    fn existing_alias(&self, place: Place, name: &OsStr) -> Result<Found> {
+        self.find_alias(place, name)?.ok_or(Error::NoSuchFile)
     }
 
-    /// lookup(2) of an alias, or of a temporary file of rsync that is named like one. Nothing of it may be remembered:
-    /// the next rename ends it.
+    /// A lookup of an alias, or of a temporary file of rsync with a name like an alias. The kernel may remember nothing of
+    /// it, because the next rename ends it.
     pub(in crate::fs) fn lookup_alias(&self, place: Place, name: &OsStr) -> Result<Seen> {
         let session = self.hsm.partition(place.slot).session()?;
         match self.find_alias(place, name)? {
-            Some(Found::Stored(alias, object)) => {
-                let node = Node::Alias(alias.id);
+            Some(Found::Stored(id, object)) => {
+                let node = Node::Alias(id);
                 Ok((self.object_attr(&session, &object, node), NO_TTL))
             }
-            Some(Found::Coming(_, file)) => {
-                let (attr, _) = self.getattr(Node::Incoming(file.0))?;
-                Ok((attr, NO_TTL))
-            }
-            Some(Found::Placeholder(alias)) => self.alias_attr(alias.id),
+            Some(Found::Coming(_, handle)) => Ok((self.incoming_attr(handle)?.0, NO_TTL)),
+            Some(Found::Placeholder(id)) => self.alias_attr(id),
             None => self.lookup_staged(place, name),
         }
     }
 
-    /// The object that an alias leads to, or led to when it ended: a descriptor still has attributes.
-    pub(in crate::fs) fn alias_attr(&self, id: u64) -> Result<Seen> {
+    /// The attributes of the object that an alias leads to, or led to when it ended: a descriptor still has attributes.
+    pub(in crate::fs) fn alias_attr(&self, id: AliasId) -> Result<Seen> {
         let Some((_, row)) = self.aliases.target(id) else {
             let alias = self.aliases.by_id(id).ok_or(Error::Gone)?;
             let session = self.hsm.partition(alias.place.slot).session()?;
@@ -90,93 +83,67 @@ impl Inner {
             let time = time(self.hsm.created_secs());
             return Ok((owner.file(Node::Alias(id), 0o666, 0, time), NO_TTL));
         };
-        let object = match self.hsm.find_by_id(row) {
-            Err(hsm::Error::Gone) => {
-                let (object, partition) = self.files.opened_object(row).ok_or(Error::Gone)?;
-                self.hsm.check_partition(partition)?;
-                object
-            }
+        let object = match self.hsm.find_by_id(row.0) {
+            Err(hsm::Error::Gone) => self.opened_object(row)?.ok_or(Error::Gone)?,
             found => found?,
         };
         let session = self.hsm.partition(object.slot).session()?;
         Ok((self.object_attr(&session, &object, Node::Alias(id)), NO_TTL))
     }
 
-    /// Creates an alias: it comes to exist with the verdict.
+    /// Creates an alias; it exists from the verdict on.
     pub(in crate::fs) fn create_alias(
         &self,
         (place, name): (Place, &OsStr),
         wish: Wish,
-        flags: i32,
-        pid: u32,
+        by: Opener,
     ) -> Result<(FileAttr, FileHandle)> {
-        self.hsm.partition(place.slot).may_write()?;
-        if asker::makes_temporary(pid, flags) {
-            return self.create_staged(place, name, flags, pid);
+        self.may_write(place.slot)?;
+        if asker::makes_temporary(by) {
+            return self.create_staged(place, name, by);
         }
-        let exclusive = flags & libc::O_EXCL != 0;
+        let exclusive = by.has(libc::O_EXCL);
         if exclusive && self.find_alias(place, name)?.is_some() {
             return Err(IncomingError::NameTaken.at(place.slot));
         }
-        // mktemp(1) and Java's createTempFile close it and have others open it by its name.
-        let placeholder = exclusive && flags & libc::O_ACCMODE == libc::O_RDWR;
-        let how = (verdict_at(flags), exclusive && !placeholder);
-        let incoming = Incoming::new(place.slot, wish, how.0, how.1);
-        let file = self.add_incoming(incoming, pid)?;
-        self.write_alias((place, name, wish), file, placeholder)?;
-        let (attr, _) = self.getattr(Node::Incoming(file.0))?;
-        Ok((attr, file))
+        // mktemp(1) and Java's createTempFile close it, and other programs open it by its name.
+        let placeholder = exclusive && by.flags & libc::O_ACCMODE == libc::O_RDWR;
+        let incoming = by.incoming(place.slot, exclusive && !placeholder);
+        let handle = self.add_incoming(wish, incoming, by)?;
+        self.write_alias((place, name, wish), handle, placeholder)?;
+        Ok((self.incoming_attr(handle)?.0, handle))
     }
 
-    /// Opens an alias for writing. What it leads to is not touched.
-    pub(in crate::fs) fn open_alias(
-        &self,
-        id: u64,
-        flags: OpenFlags,
-        pid: u32,
-    ) -> Result<FileHandle> {
+    /// Opens an alias for writing. The object that it leads to is not touched.
+    pub(in crate::fs) fn open_alias(&self, id: AliasId, by: Opener) -> Result<FileHandle> {
         let alias = self.aliases.by_id(id).ok_or(Error::Gone)?;
-        let slot = alias.place.slot;
-        self.hsm.partition(slot).may_write()?;
-        let incoming = Incoming::new(slot, alias.wish, verdict_at(flags.0), false);
-        let file = self.add_incoming(incoming.over(Node::Alias(id), pid), pid)?;
+        let incoming = by.incoming(alias.place.slot, false);
+        let incoming = incoming.over(Node::Alias(id), by.pid);
+        let file = self.add_incoming(alias.wish, incoming, by)?;
         self.write_alias((alias.place, &alias.name, alias.wish), file, false)
     }
 
-    /// Opens what comes in under an alias once more; a name that is gone since is not made again.
-    pub(in crate::fs) fn reopen_alias(&self, id: u64, file: FileHandle) -> Result<FileHandle> {
-        match self.aliases.by_id(id) {
-            Some(alias) => self.write_alias((alias.place, &alias.name, alias.wish), file, false),
-            None => Ok(file),
-        }
-    }
-
-    fn write_alias(
+    /// Makes `file` a writer of an alias, or closes it if that is not possible.
+    pub(in crate::fs) fn write_alias(
         &self,
         alias: (Place, &OsStr, Wish),
         file: FileHandle,
         placeholder: bool,
     ) -> Result<FileHandle> {
-        match self.aliases.open(alias, file.0, placeholder) {
-            Ok(id) => {
-                // Before anybody knows the open file's number.
-                if let Some(OpenFile::Incoming(incoming)) = self.files.get(file).as_deref() {
-                    lock(incoming).alias = Some((id, alias.1.to_owned()));
-                }
-                Ok(file)
-            }
-            Err(error) => {
-                self.files.remove(file);
-                Err(error)
-            }
+        let opened = self.aliases.open(alias, file, placeholder);
+        let id = opened.inspect_err(|_| drop(self.files.remove(file)))?;
+        // Nobody else knows the open file's number yet.
+        if let Some(incoming) = self.files.incoming(file) {
+            let _ = incoming.alias.set((id, alias.1.to_owned()));
         }
+        Ok(file)
     }
 
-    /// A blob was stored, or found there. `row` was reserved for it.
+    /// A blob was stored, or its object was there already. `row` was reserved for it.
     pub(in crate::fs) fn arrived(
         &self,
         slot: SlotId,
-        alias: Option<u64>,
+        alias: Option<AliasId>,
         row: Option<i64>,
         arrived: &Arrived,
     ) {
@@ -197,111 +164,85 @@ impl Inner {
         }
     }
 
-    /// unlink(2). The object goes with its alias only if it is there by this alias alone: what a tool takes for its own
-    /// half-written file. Any other is somebody else's.
+    /// unlink(2). The object is removed with its alias only if nothing but the alias needs it: to the tool, it is its own
+    /// half-written file.
     pub(in crate::fs) fn unlink_alias(
         self: &Arc<Self>,
         place: Place,
         name: &OsStr,
         done: impl Done<()>,
     ) {
-        match self.find_alias(place, name) {
-            Ok(Some(Found::Stored(alias, object))) if self.aliases.owns(alias.id, &object) => {
+        match or_answer!(done, self.existing_alias(place, name)) {
+            Found::Stored(id, object) if self.aliases.owns(id, &object) => {
                 self.remove_found(object, done);
             }
-            Ok(Some(
-                Found::Stored(alias, _) | Found::Coming(alias, _) | Found::Placeholder(alias),
-            )) => {
-                self.aliases.end(alias.id);
+            Found::Stored(id, _) | Found::Coming(id, _) | Found::Placeholder(id) => {
+                self.aliases.end(id);
                 done(Ok(()));
             }
-            Ok(None) => done(Err(Error::NoSuchFile)),
-            Err(error) => done(Err(error)),
         }
     }
 
     fn remove_found(self: &Arc<Self>, object: ObjectFile, done: impl Done<()>) {
-        let inner = Arc::clone(self);
-        let removed = move |outcome: Result<Removed>| {
-            if outcome.is_ok() {
-                inner.aliases.left(object.id);
-                inner.forget_objects(&[object.id]);
-            }
-            done(outcome.map(drop));
-        };
-        self.hsm.remove_found(&object, false, told(removed));
+        let removed = self.after_removal(RowId::of(&object), done);
+        self.hsm.remove_found(&object, false, for_hsm(removed));
     }
 
-    /// rename(2) of an alias. Where nothing is stored under it yet, this is when its verdict is due.
+    /// rename(2) of an alias. If nothing is stored under it yet, this asks for the verdict.
     pub(in crate::fs) fn rename_alias(
         self: &Arc<Self>,
-        (place, name): (Place, OsString),
-        to: (Spot, OsString),
+        (place, name): (Place, &OsStr),
+        (to, newname): (Spot<'_>, &OsStr),
         keep_existing: bool,
         done: impl Done<()>,
     ) {
-        if !matches!(to.0, Spot::Object(..) | Spot::Trashed(..)) {
-            return done(name::refuse_target(to.0.slot(), &to.1));
-        }
-        match self.find_alias(place, &name) {
-            Ok(Some(Found::Stored(alias, object))) => {
-                self.rename_stored((&alias, object), to.0, keep_existing, done);
-            }
-            Ok(Some(Found::Coming(_, file))) => {
-                let inner = Arc::clone(self);
+        let to = match to {
+            Spot::Object(slot, wish) => Spot::Object(slot, wish),
+            Spot::Trashed(slot, name) => Spot::Trashed(slot, name),
+            _ => return done(name::refuse_target(to.slot(), newname)),
+        };
+        match or_answer!(done, self.existing_alias(place, name)) {
+            Found::Coming(_, file) => {
+                let (inner, name) = (Arc::clone(self), name.to_owned());
                 self.flush(file, 0, Ends::Close, move |_| {
-                    match inner.find_alias(place, &name) {
-                        Ok(Some(Found::Stored(alias, object))) => {
-                            inner.rename_stored((&alias, object), to.0, keep_existing, done);
-                        }
-                        Ok(Some(Found::Coming(_, file))) => done(Err(inner.unfinished(file))),
-                        Ok(Some(Found::Placeholder(_))) => {
-                            done(Err(cut_short(place.slot, &[]).into()))
-                        }
-                        Ok(None) => done(Err(Error::NoSuchFile)),
-                        Err(error) => done(Err(error)),
-                    }
+                    let found = or_answer!(done, inner.existing_alias(place, &name));
+                    inner.rename_found(found, place.slot, to, keep_existing, done);
                 });
             }
-            Ok(Some(Found::Placeholder(_))) => done(Err(cut_short(place.slot, &[]).into())),
-            Ok(None) => done(Err(Error::NoSuchFile)),
-            Err(error) => done(Err(error)),
+            found => self.rename_found(found, place.slot, to, keep_existing, done),
         }
     }
 
-    fn unfinished(&self, file: FileHandle) -> Error {
-        let open = self.files.get(file);
-        let why = match open.as_deref() {
-            Some(OpenFile::Incoming(incoming)) => lock(incoming).release(),
-            _ => None,
-        };
-        why.unwrap_or(Error::NoSuchFile)
-    }
-
-    fn rename_stored(
+    fn rename_found(
         self: &Arc<Self>,
-        (alias, object): (&Alias, ObjectFile),
-        to: Spot,
+        found: Found,
+        slot: SlotId,
+        to: Spot<'_>,
         keep_existing: bool,
         done: impl Done<()>,
     ) {
-        let slot = object.slot;
+        let (id, object) = match found {
+            Found::Stored(id, object) => (id, object),
+            Found::Coming(_, file) => {
+                let file = self.files.incoming(file);
+                let why = file.and_then(|file| file.lock().release());
+                return done(Err(why.unwrap_or(Error::NoSuchFile)));
+            }
+            Found::Placeholder(_) => return done(Err(cut_short(slot, &[]).into())),
+        };
         match to {
             Spot::Object(to, wish) if to != slot => self.move_found(object, to, wish, done),
             Spot::Object(_, Wish::Handle(handle)) => {
-                self.settle((alias.id, object), handle, keep_existing, done);
+                self.renumber_alias((id, object), handle, keep_existing, done);
             }
             Spot::Object(_, wish) => {
-                let outcome = match (wish.check(slot, object.ouid), keep_existing) {
-                    (Err(error), _) => Err(error.into()),
-                    (Ok(()), true) => Err(IncomingError::NameTaken.at(slot)),
-                    (Ok(()), false) => Ok(()),
-                };
-                if outcome.is_ok() {
-                    self.aliases.named(slot, object.handle);
-                    self.aliases.end(alias.id);
+                or_answer!(done, wish.check(slot, object.ouid));
+                if keep_existing {
+                    return done(Err(IncomingError::NameTaken.at(slot)));
                 }
-                done(outcome);
+                self.aliases.named(slot, object.handle);
+                self.aliases.end(id);
+                done(Ok(()));
             }
             Spot::Trashed(to, name) if (to, name.handle) == (slot, object.handle) => {
                 self.remove_found(object, done);
@@ -309,16 +250,14 @@ impl Inner {
             Spot::Trashed(to, name) if to == slot => {
                 done(name::refuse(slot, OsStr::new(&name.to_string())));
             }
-            _ => done(Err(Error::NotSupported {
-                what: "moving between a trash and another slot",
-            })),
+            _ => done(unsupported("moving between a trash and another slot")),
         }
     }
 
     /// The alias `id` of `object` is renamed to `handle`: the object gets that handle if it is free, and the alias ends.
-    fn settle(
+    fn renumber_alias(
         self: &Arc<Self>,
-        (id, object): (u64, ObjectFile),
+        (id, object): (AliasId, ObjectFile),
         handle: Handle,
         keep_existing: bool,
         done: impl Done<()>,
@@ -327,7 +266,7 @@ impl Inner {
         let inner = Arc::clone(self);
         let finish = move |outcome: Result<()>| {
             let outcome = match outcome {
-                // As a write does: nothing is overwritten, and `clones` says where it is.
+                // Like a write: nothing is overwritten, and `clones` shows the object's handle.
                 Err(error) if error.is_handle_taken() && !keep_existing => {
                     inner.hsm.partition(slot).note_kept(object.handle, handle);
                     Ok(())
@@ -337,7 +276,7 @@ impl Inner {
             if outcome.is_ok() {
                 inner.aliases.named(slot, object.handle);
                 inner.aliases.end(id);
-                inner.forget_objects(&[object.id]);
+                inner.forget_objects([RowId::of(&object)]);
             }
             done(outcome);
         };
@@ -350,7 +289,7 @@ impl Inner {
             Err(error) if error.is_no_such_object() => {
                 self.hsm
                     .partition(slot)
-                    .renumber(object.handle, handle, told(finish));
+                    .renumber(object.handle, handle, for_hsm(finish));
             }
             Err(error) => finish(Err(error.into())),
         }

@@ -18,9 +18,9 @@ fn object(id: i64, handle: u32) -> ObjectFile {
     }
 }
 
-fn open(aliases: &Aliases, name: &str, file: u64) -> u64 {
+fn open(aliases: &Aliases, name: &str, file: u64) -> AliasId {
     let alias = (HERE, OsStr::new(name), Wish::Any);
-    aliases.open(alias, file, false).unwrap()
+    aliases.open(alias, FileHandle(file), false).unwrap()
 }
 
 fn is_there(aliases: &Aliases, name: &str) -> bool {
@@ -28,10 +28,10 @@ fn is_there(aliases: &Aliases, name: &str) -> bool {
 }
 
 /// Opened, stored and closed.
-fn stored(aliases: &Aliases, name: &str, it: &ObjectFile) -> u64 {
+fn stored(aliases: &Aliases, name: &str, it: &ObjectFile) -> AliasId {
     let id = open(aliases, name, 1);
     aliases.leads_to(id, it, true);
-    aliases.closed(id, 1, false);
+    aliases.closed(id, FileHandle(1), false);
     id
 }
 
@@ -40,9 +40,9 @@ fn an_alias_of_nothing_goes_with_its_last_writer() {
     let aliases = Aliases::default();
     let id = open(&aliases, "a", 1);
     assert_eq!(open(&aliases, "a", 2), id);
-    aliases.closed(id, 1, false);
+    aliases.closed(id, FileHandle(1), false);
     assert!(is_there(&aliases, "a"));
-    aliases.closed(id, 2, false);
+    aliases.closed(id, FileHandle(2), false);
     assert!(!is_there(&aliases, "a"));
     aliases.leads_to(id, &object(1, 1), true);
     assert!(!is_there(&aliases, "a"), "a verdict brings no name back");
@@ -69,7 +69,7 @@ fn an_object_is_owned_until_something_else_names_it() {
     assert!(!aliases.owns(other, &two));
     assert_eq!(
         aliases.target(other),
-        Some((one.slot, 2)),
+        Some((one.slot, RowId(2))),
         "for descriptors"
     );
 }
@@ -81,17 +81,17 @@ fn aliases_end_with_their_object() {
     let closed = stored(&aliases, "a", &it);
     let written = stored(&aliases, "b", &it);
     open(&aliases, "b", 9);
-    aliases.left(it.id);
+    aliases.left(RowId::of(&it));
     assert!(!is_there(&aliases, "a"));
     assert!(is_there(&aliases, "b"), "it is being written to");
     assert!(!aliases.owns(closed, &it) && !aliases.owns(written, &it));
-    aliases.closed(written, 9, false);
+    aliases.closed(written, FileHandle(9), false);
     assert!(!is_there(&aliases, "b"));
     let id = stored(&aliases, "a", &it);
     aliases.clear(HERE.slot);
     assert!(!is_there(&aliases, "a") && aliases.target(id).is_none());
-    let table = aliases.table();
-    assert!(table.rows.is_empty() && table.owners.is_empty() && table.names.is_empty());
+    let table = lock(&aliases.0);
+    assert!(table.rows.is_empty() && table.owners.is_empty() && table.places.is_empty());
     assert_eq!(table.of_slot.get(&HERE.slot), Some(&0));
 }
 
@@ -100,7 +100,7 @@ fn an_alias_ends_when_nobody_uses_it_for_an_hour() {
     let aliases = Aliases::default();
     stored(&aliases, "closed", &object(1, 1));
     open(&aliases, "open", 7);
-    let mut table = aliases.table();
+    let mut table = lock(&aliases.0);
     let later = |secs| Instant::now() + LONGEST_IDLE + Duration::from_secs(secs);
     assert!(table.find(HERE, OsStr::new("open"), later(60)).is_some());
     let almost = Instant::now() + LONGEST_IDLE.saturating_sub(Duration::from_secs(60));
@@ -123,13 +123,17 @@ fn a_full_table_forgets_the_oldest_that_is_closed() {
     // What another slot has is its own.
     let slot = SlotId(2);
     let there = (Place { slot, ..HERE }, OsStr::new("x"), Wish::Any);
-    aliases.open(there, 1, false).unwrap();
+    aliases.open(there, FileHandle(1), false).unwrap();
     assert!(is_there(&aliases, "2"));
     let full = Aliases::default();
     for n in 0..MOST_OF_A_SLOT {
         open(&full, &n.to_string(), n as u64);
     }
-    let more = full.open((HERE, OsStr::new("x"), Wish::Any), 1 << 40, false);
+    let more = full.open(
+        (HERE, OsStr::new("x"), Wish::Any),
+        FileHandle(1 << 40),
+        false,
+    );
     assert!(matches!(more, Err(crate::error::Error::Incoming { .. })));
 }
 
@@ -138,17 +142,17 @@ fn a_placeholder_stays_until_it_is_opened_again() {
     let aliases = Aliases::default();
     let make = |file| {
         aliases
-            .open((HERE, OsStr::new("a"), Wish::Any), file, true)
+            .open((HERE, OsStr::new("a"), Wish::Any), FileHandle(file), true)
             .unwrap()
     };
     let id = make(1);
-    aliases.closed(id, 1, true);
+    aliases.closed(id, FileHandle(1), true);
     assert!(is_there(&aliases, "a"));
     open(&aliases, "a", 2);
-    aliases.closed(id, 2, true);
+    aliases.closed(id, FileHandle(2), true);
     assert!(!is_there(&aliases, "a"));
     // One that something was written to is no placeholder.
     let id = make(3);
-    aliases.closed(id, 3, false);
+    aliases.closed(id, FileHandle(3), false);
     assert!(!is_there(&aliases, "a"));
 }

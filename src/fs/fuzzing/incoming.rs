@@ -1,12 +1,12 @@
 //! Requests on one open file under a handle name, in any order, against what docs/mount.md says of them.
 
 use super::super::incoming::{Ends, Incoming, Step, VerdictAt};
-use super::super::node::Node;
+use super::super::node::{Node, RowId};
 use crate::fuzzing::Input;
-use crate::hsm::{MAX_BLOB_BYTES, Stated, Wish, stated_length};
+use crate::hsm::{MAX_BLOB_BYTES, Stated, stated_length};
 use crate::object::SlotId;
 
-const OVER: Node = Node::Object(7);
+const OVER: Node = Node::Object(RowId(7));
 /// The size of what it was opened over.
 const SIZE: u64 = 100;
 const OPENER: u32 = 1;
@@ -91,7 +91,7 @@ impl Model {
     /// largest blob.
     fn after(&mut self, step: &Step, overflow: bool) {
         match (self.state, step) {
-            (State::Filling, Step::Judge(blob)) => {
+            (State::Filling, Step::Submit(blob)) => {
                 assert!(self.is_complete(), "only what is complete is judged");
                 assert_eq!(*blob, self.content());
                 self.state = State::Deciding;
@@ -127,7 +127,7 @@ pub(super) fn run(input: &mut Input<'_>) {
         true => VerdictAt::Write,
         false => VerdictAt::Close,
     };
-    let mut file = Incoming::new(SlotId(0), Wish::Any, verdict_at, exclusive);
+    let mut file = Incoming::new(SlotId(0), verdict_at, exclusive);
     let appends = !exclusive && input.flag();
     if !exclusive {
         file = file.over(OVER, OPENER).over_object(SIZE, appends);
@@ -181,7 +181,7 @@ pub(super) fn run(input: &mut Input<'_>) {
             }
             _ => {
                 let pid = 1 + u32::from(input.byte() % 2);
-                file.told(pid);
+                file.rejection_seen_by(pid);
                 if matches!(model.state, State::Rejected(_)) {
                     told = Some(pid);
                 }
@@ -231,7 +231,7 @@ fn write(file: &mut Incoming, model: &mut Model, at: u64, data: &[u8], told: &mu
                 assert!(!overflow && !(asks && (model.is_complete() || model.cannot_be_a_blob())));
             }
             assert!(
-                asks || !matches!(step, Step::Judge(_)),
+                asks || !matches!(step, Step::Submit(_)),
                 "not before it ends"
             );
         }
@@ -299,7 +299,8 @@ fn flush(file: &mut Incoming, model: &mut Model, input: &mut Input<'_>, told: &m
     }
     if let (State::Filling, Step::Done) = (model.state, &step) {
         let nothing = !model.is_written() && !model.exclusive && !model.only_resizes();
-        assert!(nothing || (ends == Ends::Sync && !model.is_complete()));
+        let unfinished = !model.is_complete() && !model.cannot_be_a_blob();
+        assert!(nothing || (ends == Ends::Sync && unfinished));
     }
     model.after(&step, false);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
+use super::super::node::StagingId;
 use super::super::staging::{Folder, Limit, Limits, Place, Refused, Staged, Staging, StagingFile};
 use crate::fuzzing::Input;
 use crate::hsm::MAX_BLOB_BYTES;
@@ -34,7 +35,7 @@ const LIMITS: Limits = Limits {
 #[derive(Clone)]
 enum Entry {
     File(Arc<StagingFile>),
-    Folder(u64),
+    Folder(StagingId),
 }
 
 #[derive(Default)]
@@ -42,13 +43,13 @@ struct Model {
     entries: BTreeMap<(Place, OsString), Entry>,
     /// Content by number: `Err` after it went past the largest blob. It is that of the open file, whatever its name
     /// is by now.
-    contents: BTreeMap<u64, Content>,
+    contents: BTreeMap<StagingId, Content>,
     /// Who made each, by number.
-    makers: BTreeMap<u64, u32>,
+    makers: BTreeMap<StagingId, u32>,
 }
 
 impl Entry {
-    fn id(&self) -> u64 {
+    fn id(&self) -> StagingId {
         match self {
             Self::File(file) => file.id,
             Self::Folder(id) => *id,
@@ -122,7 +123,7 @@ fn outside(place: Place) -> Place {
 fn key(model: &Model, input: &mut Input<'_>) -> (Place, OsString) {
     let choice = input.byte();
     let slot = SlotId(u32::from(choice & 1));
-    let folders: Vec<u64> = model
+    let folders: Vec<StagingId> = model
         .entries
         .iter()
         .filter_map(|((place, _), entry)| match entry {
@@ -306,7 +307,7 @@ fn compare(staging: &Staging, model: &Model) {
     );
     let mut found = 0;
     for place in places {
-        for (name, staged) in staging.list(place, 0) {
+        for (name, staged) in staging.list(place, StagingId(0)) {
             found += 1;
             let expected = model
                 .entries

@@ -1,58 +1,60 @@
-//! One staging file: what was written to it so far, or why that is lost.
+//! One staging file: its content so far, or why the content is lost.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::room::Room;
 use crate::error::{Error, IncomingError, Result};
 use crate::fs::buffer::{Buffer, TooLarge};
+use crate::fs::lock;
+use crate::fs::node::{RowId, StagingId};
 use crate::hsm::{MAX_BLOB_BYTES, PartitionId};
 use crate::object::SlotId;
 
-/// What nobody has open is forgotten after this long.
+/// A file that nobody has open is removed after this long.
 pub(super) const LONGEST_IDLE: Duration = Duration::from_secs(3600);
 
 /// One staging file.
 pub struct StagingFile {
-    /// Its number: in the order in which they were made.
-    pub id: u64,
-    /// The row that its object is to have. Its inode is that object's from the first: a rename gives the new name the
-    /// old one's inode, which then need not be looked up again.
-    pub row: Option<i64>,
-    /// Whether the row was asked for.
+    /// Its number.
+    pub id: StagingId,
+    /// The row that is reserved for its object. The file has that object's inode from the first: a rename gives the new name
+    /// the old one's inode, so the kernel need not look it up again.
+    pub row: Option<RowId>,
+    /// Whether [`Self::take_row`] gave the row away.
     row_taken: AtomicBool,
     content: Mutex<Content>,
-    /// How many have it open.
+    /// How often it is open.
     open: AtomicUsize,
 }
 
 struct Content {
     buffer: Buffer,
     room: Room,
-    /// The partition at the slot whose it is.
+    /// The partition that it belongs to.
     partition: Option<PartitionId>,
-    /// A write went past the largest blob, and what was there is lost. Said at the rename and nowhere else: rsync
-    /// takes an error of write for the end of its whole run, and no file of that size could become an object.
+    /// A write went past the largest blob, and the content is lost. Only the rename fails: an error of write would end
+    /// rsync's whole run, and no file of that size could become an object.
     too_large: bool,
-    /// It has become an object: what is written now would be lost.
+    /// It has become an object, so later writes would be lost.
     published: bool,
     touched: Instant,
 }
 
-/// Why a staging file takes or gives nothing.
+/// Why a staging file cannot be written or read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It went past the largest blob.
+    /// It became larger than any blob.
     TooLarge,
-    /// There is no room for this write; what was written before stays.
+    /// There is no room for this write; the content stays as it was.
     NoRoom,
-    /// It is an object by now.
+    /// It has become an object.
     Published,
 }
 
 impl Refused {
-    /// What a request on an open file is answered with.
+    /// The answer to a request on the open file.
     pub fn errno(self) -> i32 {
         match self {
             Self::TooLarge => libc::EFBIG,
@@ -74,8 +76,8 @@ impl Refused {
 impl StagingFile {
     /// An empty one.
     pub(super) fn new(
-        id: u64,
-        row: Option<i64>,
+        id: StagingId,
+        row: Option<RowId>,
         room: Room,
         partition: Option<PartitionId>,
     ) -> Self {
@@ -95,10 +97,6 @@ impl StagingFile {
         }
     }
 
-    fn content(&self) -> MutexGuard<'_, Content> {
-        self.content.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// # Errors
     /// [`Refused::NoRoom`], [`Refused::Published`]
     pub(super) fn write(&self, offset: u64, data: &[u8]) -> Result<(), Refused> {
@@ -116,18 +114,18 @@ impl StagingFile {
     pub(super) fn truncate(&self, length: u64) -> Result<(), Refused> {
         let end = usize::try_from(length).unwrap_or(usize::MAX);
         if end == 0 {
-            self.content().too_large = false;
+            lock(&self.content).too_large = false;
         }
         self.change(end, |buffer| buffer.truncate(length))
     }
 
-    /// Makes a change that reaches up to `end`.
+    /// Makes a change to the bytes before `end`.
     fn change(
         &self,
         end: usize,
         change: impl FnOnce(&mut Buffer) -> Result<(), TooLarge>,
     ) -> Result<(), Refused> {
-        let mut content = self.content();
+        let mut content = lock(&self.content);
         content.touched = Instant::now();
         if content.published {
             return Err(Refused::Published);
@@ -148,19 +146,19 @@ impl StagingFile {
         Ok(())
     }
 
-    /// The slot that it takes room of.
+    /// The slot whose room it uses.
     pub(super) fn slot(&self) -> SlotId {
-        self.content().room.slot()
+        lock(&self.content).room.slot()
     }
 
-    /// The partition that it is of.
+    /// The partition that it belongs to.
     pub fn partition(&self) -> Option<PartitionId> {
-        self.content().partition
+        lock(&self.content).partition
     }
 
-    /// Moves it to another slot and its partition; `false` when that has no room for it.
+    /// Moves it to another slot and its partition; `false` if the slot has no room for it.
     pub(super) fn move_to(&self, slot: SlotId, partition: Option<PartitionId>) -> bool {
-        let mut content = self.content();
+        let mut content = lock(&self.content);
         let moved = content.room.move_to(slot);
         if moved {
             content.partition = partition;
@@ -170,7 +168,7 @@ impl StagingFile {
 
     /// Bytes in it.
     pub fn len(&self) -> usize {
-        self.content().buffer.len()
+        lock(&self.content).buffer.len()
     }
 
     /// Up to `size` bytes at `offset`.
@@ -178,7 +176,7 @@ impl StagingFile {
     /// # Errors
     /// [`Refused::TooLarge`]
     pub fn read(&self, offset: u64, size: u64) -> Result<Vec<u8>, Refused> {
-        let content = self.content();
+        let content = lock(&self.content);
         match content.too_large {
             false => Ok(content.buffer.read(offset, size).to_vec()),
             true => Err(Refused::TooLarge),
@@ -193,28 +191,29 @@ impl StagingFile {
         self.read(0, u64::MAX)
     }
 
-    /// The row that its object is to have, said once: no two objects have one.
-    pub fn take_row(&self) -> Option<i64> {
+    /// The row that is reserved for its object, for the first call only: no two objects have the same row.
+    pub fn take_row(&self) -> Option<RowId> {
         self.row
             .filter(|_| !self.row_taken.swap(true, Ordering::Relaxed))
     }
 
-    /// Marks it as an object that is stored.
+    /// Notes that its object is stored.
     pub fn published(&self) {
-        self.content().published = true;
+        lock(&self.content).published = true;
     }
 
-    /// Counts one who opened it.
+    /// Counts an open.
     pub fn opened(&self) {
         self.open.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts one who closed it.
+    /// Counts a close.
     pub fn closed(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(super) fn is_abandoned(&self) -> bool {
-        self.open.load(Ordering::Relaxed) == 0 && self.content().touched.elapsed() > LONGEST_IDLE
+        self.open.load(Ordering::Relaxed) == 0
+            && lock(&self.content).touched.elapsed() > LONGEST_IDLE
     }
 }

@@ -1,9 +1,12 @@
-//! How much room staging files have. Each slot has its own, so that one slot cannot fill it for the others, and all
-//! slots together have a bound.
+//! The room that staging files have. Each slot has its own limit, so that one slot cannot use up the room of the others,
+//! and all slots together have a limit.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex};
 
+use crate::fs::lock;
 use crate::object::SlotId;
 
 /// The most of one thing that may be held.
@@ -11,8 +14,8 @@ use crate::object::SlotId;
 pub struct Limit {
     /// In one slot.
     pub slot: usize,
-    /// Beyond that, for processes that hold no more than `little` of the slot. A process that fills its slot
-    /// leaves this to the others.
+    /// Beyond that, for processes that hold no more than `little` in the slot. A process that fills the slot cannot use
+    /// it.
     pub spare: usize,
     /// See `spare`.
     pub little: usize,
@@ -25,13 +28,13 @@ pub struct Limit {
 /// The limits of a mount.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Of content.
+    /// On content.
     pub bytes: Limit,
-    /// Of files and folders.
+    /// On files and folders.
     pub entries: Limit,
 }
 
-/// What a mount has.
+/// The limits of every mount.
 pub const LIMITS: Limits = Limits {
     bytes: Limit {
         slot: 64 << 20,
@@ -50,7 +53,7 @@ pub const LIMITS: Limits = Limits {
 };
 
 impl Limit {
-    /// Whether `more` fits beside what the slot, the process in that slot, and all slots hold.
+    /// Whether `more` fits, if the slot, the process in that slot, and all slots together hold this much.
     fn fits(self, more: usize, slot: usize, process: usize, mount: usize) -> bool {
         let slot = slot.saturating_add(more);
         let little = process.saturating_add(more) <= self.little;
@@ -77,7 +80,7 @@ impl Held {
     }
 }
 
-/// Who holds how much.
+/// How much each slot and process holds.
 pub(super) struct Ledger {
     limits: Limits,
     books: Mutex<Books>,
@@ -98,63 +101,55 @@ impl Ledger {
         }
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn take(&self, slot: SlotId, pid: u32, bytes: usize, entries: usize) -> bool {
-        let mut books = self.books();
-        let in_slot = books.slots.get(&slot).copied().unwrap_or_default();
-        let process = books
-            .processes
-            .get(&(slot, pid))
-            .copied()
-            .unwrap_or_default();
-        let all = books.mount;
+        let mut books = lock(&self.books);
+        let Books {
+            mount,
+            slots,
+            processes,
+        } = &mut *books;
+        let in_slot = slots.get(&slot).copied().unwrap_or_default();
+        let own = processes.get(&(slot, pid)).copied().unwrap_or_default();
         let Limits {
-            bytes: most_bytes,
-            entries: most_entries,
+            bytes: of_bytes,
+            entries: of_entries,
         } = self.limits;
-        let fits = (bytes == 0 || most_bytes.fits(bytes, in_slot.bytes, process.bytes, all.bytes))
+        let fits = (bytes == 0 || of_bytes.fits(bytes, in_slot.bytes, own.bytes, mount.bytes))
             && (entries == 0
-                || most_entries.fits(entries, in_slot.entries, process.entries, all.entries));
+                || of_entries.fits(entries, in_slot.entries, own.entries, mount.entries));
         if fits {
-            books.mount.add(bytes, entries);
-            books.slots.entry(slot).or_default().add(bytes, entries);
-            books
-                .processes
-                .entry((slot, pid))
-                .or_default()
-                .add(bytes, entries);
+            mount.add(bytes, entries);
+            slots.entry(slot).or_default().add(bytes, entries);
+            let own = processes.entry((slot, pid)).or_default();
+            own.add(bytes, entries);
         }
         fits
     }
 
     fn give_back(&self, slot: SlotId, pid: u32, bytes: usize, entries: usize) {
-        let mut books = self.books();
+        let mut books = lock(&self.books);
         books.mount.subtract(bytes, entries);
-        if let Some(held) = books.slots.get_mut(&slot) {
-            held.subtract(bytes, entries);
-            if *held == Held::default() {
-                books.slots.remove(&slot);
-            }
-        }
-        if let Some(held) = books.processes.get_mut(&(slot, pid)) {
-            held.subtract(bytes, entries);
-            if *held == Held::default() {
-                books.processes.remove(&(slot, pid));
-            }
-        }
+        give_back(&mut books.slots, slot, bytes, entries);
+        give_back(&mut books.processes, (slot, pid), bytes, entries);
     }
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        let books = self.books();
+        let books = lock(&self.books);
         books.mount == Held::default() && books.slots.is_empty() && books.processes.is_empty()
     }
 }
 
-/// The room of one file or folder; given back when this is dropped.
+fn give_back<K: Eq + Hash>(held: &mut HashMap<K, Held>, key: K, bytes: usize, entries: usize) {
+    if let Entry::Occupied(mut held) = held.entry(key) {
+        held.get_mut().subtract(bytes, entries);
+        if *held.get() == Held::default() {
+            held.remove();
+        }
+    }
+}
+
+/// The room of one file or folder, which `drop` gives back.
 pub(super) struct Room {
     ledger: Arc<Ledger>,
     slot: SlotId,
@@ -163,7 +158,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Room for one more that `pid` makes in `slot`, if there is any.
+    /// Room for one more file or folder of `pid` in `slot`, if there is any.
     pub(super) fn for_entry(ledger: &Arc<Ledger>, slot: SlotId, pid: u32) -> Option<Self> {
         ledger.take(slot, pid, 0, 1).then(|| Self {
             ledger: Arc::clone(ledger),
@@ -173,12 +168,12 @@ impl Room {
         })
     }
 
-    /// The slot that it is of.
+    /// The slot whose room it is.
     pub(super) fn slot(&self) -> SlotId {
         self.slot
     }
 
-    /// Holds room for `bytes` from now on; `false` when there is not so much, and nothing has changed.
+    /// Changes the size to `bytes`; `false`, and no change, if there is not so much room.
     pub(super) fn resize(&mut self, bytes: usize) -> bool {
         let done = match bytes.checked_sub(self.bytes) {
             Some(0) => true,
@@ -195,7 +190,7 @@ impl Room {
         done
     }
 
-    /// Takes the room from another slot from now on; `false` when it has not so much, and nothing has changed.
+    /// Moves the room to another slot; `false`, and no change, if that slot has not so much.
     pub(super) fn move_to(&mut self, slot: SlotId) -> bool {
         if slot == self.slot {
             return true;

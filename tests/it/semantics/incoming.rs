@@ -300,6 +300,30 @@ fn an_empty_file() {
     }
 }
 
+/// "fsync of bytes that cannot become a blob, or of a complete blob | the verdict", opened without O_TRUNC too.
+#[test]
+fn a_sync_gives_the_verdict_on_a_bad_blob() {
+    let hsm = two_slots(1);
+    hsm.mount.announce_rejections();
+    let good = hsm.blob(0, 1);
+    let too_long = [good.as_slice(), b"x"].concat();
+    for bad in [spoiled(&good), too_long, b"no blob at all".to_vec()] {
+        let file = open_plain(&hsm.file(1, 1)).unwrap();
+        file.write_all_at(&bad, 0).unwrap();
+        assert_errno!(file.sync_all(), EACCES);
+        assert_errno!(file.sync_data(), EACCES);
+        assert_errno!(close(file), EACCES);
+        assert!(hsm.list(1).is_empty());
+    }
+    let file = open_plain(&hsm.file(1, 1)).unwrap();
+    file.write_all_at(&good[..100], 0).unwrap();
+    file.sync_all().unwrap();
+    file.write_all_at(&good[100..], 100).unwrap();
+    file.sync_all().unwrap();
+    close(file).unwrap();
+    assert_eq!(hsm.blob(1, 1), good);
+}
+
 /// "FLUSH or last close of an incomplete blob | a blob cut short: EACCES at FLUSH; it may still be completed
 /// while the file stays open".
 #[test]
