@@ -36,6 +36,7 @@ impl PasswordFile {
     }
 
     /// As it is written on a command line, for [`crate::fuzzing`].
+    #[cfg(feature = "fuzzing")]
     pub(super) fn spelled(&self) -> String {
         format!(
             "{}:{}={}",
