@@ -1,10 +1,9 @@
 //! Changing a partition: its header sealed anew with all that it names, in one transaction.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::header::{Header, domain_aad, header_aad, smk_aad};
-use super::{Hsm, Partition, Session};
-use super::{Result, SlotError, SlotFault};
+use super::{Hsm, Partition, Result, Session, SlotError, SlotFault};
 use slotfs_object::partition::Role;
 use slotfs_object::sealed::SealedRow;
 use slotfs_object::secret::Key;
@@ -29,6 +28,20 @@ pub(super) struct Change {
 }
 
 impl Hsm {
+    /// Changes the partition by `edit`, and goes on with the login over the partition as it then is.
+    ///
+    /// # Errors
+    /// Those of `edit`; [`SlotFault::Changed`] when another process was first. Then nothing was done.
+    pub(super) fn amend(
+        &self,
+        session: &Session,
+        edit: impl FnOnce(&mut Change) -> Result<()>,
+    ) -> Result<Changed> {
+        let mut change = self.change_of(session)?;
+        edit(&mut change)?;
+        self.commit_change(session, change)
+    }
+
     /// The partition as `session` sees it, to be changed.
     pub(super) fn change_of(&self, session: &Session) -> Result<Change> {
         let slot = session.slot();
@@ -37,13 +50,12 @@ impl Hsm {
             self.refresh()?;
             return Err(SlotFault::Changed.at(slot).into());
         }
+        let Header { domains, smks, .. } = session.header();
         let place = |named: &[i64], id| named.iter().position(|it| *it == id);
-        let named = &session.header().domains;
-        keys.domains.retain(|domain| named.contains(&domain.id));
-        keys.domains.sort_by_key(|domain| place(named, domain.id));
-        let named = &session.header().smks;
-        keys.smks.retain(|smk| named.contains(&smk.id));
-        keys.smks.sort_by_key(|smk| place(named, smk.id));
+        keys.domains.retain(|domain| domains.contains(&domain.id));
+        keys.domains.sort_by_key(|domain| place(domains, domain.id));
+        keys.smks.retain(|smk| smks.contains(&smk.id));
+        keys.smks.sort_by_key(|smk| place(smks, smk.id));
         let mut credentials = self.store.credentials(slot)?;
         credentials.retain(|credential| session.names_credential(credential.id));
         Ok(Change {
@@ -58,10 +70,9 @@ impl Hsm {
     /// Makes the change, and goes on with the login over the partition as it then is.
     ///
     /// # Errors
-    /// [`Error::SlotChanged`] when another process was first: nothing was done.
+    /// [`SlotFault::Changed`] when another process was first: nothing was done.
     pub(super) fn commit_change(&self, session: &Session, mut change: Change) -> Result<Changed> {
-        let slot = session.slot();
-        let from = session.row().as_version();
+        let (slot, from) = (session.slot(), session.row().as_version());
         let header = Header {
             generation: session.row().generation + 1,
             credentials: change.credentials.iter().map(|it| it.id).collect(),
@@ -69,17 +80,13 @@ impl Hsm {
             smks: change.keys.smks.iter().map(|it| it.id).collect(),
         };
         change.row.generation = header.generation;
-        change.row.header =
-            change
-                .slot_key
-                .seal(Purpose::Header, &header_aad(&change.row), &header.encode())?;
+        let aad = header_aad(&change.row);
+        change.row.header = change
+            .slot_key
+            .seal(Purpose::Header, &aad, &header.encode())?;
         // What was sealed must open: a header that does not would shut everybody out.
-        let after = Session::open(
-            change.row.clone(),
-            session.role(),
-            change.slot_key,
-            &change.keys,
-        )?;
+        let (row, role) = (change.row.clone(), session.role());
+        let after = Session::open(row, role, change.slot_key, &change.keys)?;
         let outcome = self.store.change_slot(SlotChange {
             from,
             row: change.row,
@@ -91,11 +98,8 @@ impl Hsm {
             self.refresh()?;
         }
         let changed = outcome?;
-        let _not_while_refreshing = self
-            .refreshing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // Who is logged in as somebody else is looked after by the next refresh.
+        let _not_while_refreshing = self.lock_refreshing();
+        // The next refresh takes care of a session of another role.
         if let Ok(there) = self.partition(slot).session()
             && there.role() == after.role()
             && there.row().as_version() == from
@@ -108,6 +112,18 @@ impl Hsm {
         }
         slotfs_object::secret::wipe_stack();
         Ok(changed)
+    }
+}
+
+impl Change {
+    /// A domain's row for the partition as it is to be.
+    pub fn seal_domain(&self, label: &str, key: &DomainKey) -> Result<DomainRow> {
+        seal_domain(&self.slot_key, self.row.serial, label, key)
+    }
+
+    /// A storage master key's row for the partition as it is to be.
+    pub fn seal_smk(&self, smk: &Key) -> Result<SmkRow> {
+        seal_smk(&self.slot_key, self.row.serial, smk)
     }
 }
 

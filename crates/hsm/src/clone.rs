@@ -2,17 +2,18 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::done::go_on;
 use super::journal::Subject;
 use super::objects::{put, seal_for_cloning};
 use super::whereabouts::Whereabouts;
-use super::{Arrived, Done, Hsm, Origin, Partition, PartitionId, Policies, Session, Source, Wish};
-use super::{Error, Result, SlotError};
+use super::{Arrived, Done, Error, Hsm, Origin, PartitionId, Policies, Result, Session, SlotError};
+use super::{Source, Wish};
 use slotfs_object::codec::{self, PayloadFault};
 use slotfs_object::pkcs11::class_name;
 use slotfs_object::secret::SecretBytes;
 use slotfs_object::{Object, SlotId};
 use slotfs_seal::blob::Fault;
-use slotfs_store::{Move, Put, Stored};
+use slotfs_store::{self as store, Move, Stored};
 
 impl Hsm {
     /// A row for an object that is to come, and for no other ever; `None` where the store cannot be written.
@@ -38,95 +39,79 @@ impl Hsm {
         done: impl Done<Arrived>,
     ) {
         let slot = partition.slot;
-        let session = self
-            .partition(slot)
-            .writer()
-            .map_err(|error| self.gone_or(partition, error));
+        let session = self.partition(slot).writer();
+        let session = session.map_err(|error| self.gone_or(partition, error));
         let verified = session.and_then(|session| {
             if partition != session.partition() {
                 return Err(Error::Gone);
             }
-            let opened = verify(&session, &blob)?;
-            wish.check(slot, opened.0.ouid)?;
-            Ok((session, opened))
+            let (object, payload) = verify(&session, &blob)?;
+            wish.check(slot, object.ouid)?;
+            Ok((session, object, payload))
+        });
+        let (session, object, payload) = match verified {
+            Ok(verified) => verified,
+            Err(error) => {
+                let known = origin.map(|origin| Subject::Known(origin.place));
+                let outcome = Err(error);
+                let subject = known.unwrap_or(Subject::Name(name));
+                self.journal.record(&subject, slot, &outcome);
+                return done(outcome);
+            }
+        };
+        let fingerprint = self.fingerprints.of(&payload);
+        let Whereabouts { source, others } = match origin {
+            // All of its bytes were read from there, so its content is the same.
+            Some(origin) if origin.ouid == object.ouid => Whereabouts {
+                source: Some(origin.place),
+                others: Vec::new(),
+            },
+            _ => self.whereabouts(object.ouid, (&payload, fingerprint), slot),
+        };
+        let subject = source.map_or(Subject::Identity(object.ouid), Subject::Known);
+        let want = match wish {
+            // As a clone does.
+            Wish::Identity(_) => source.map(|source| source.handle),
+            wish => wish.handle(),
+        };
+        // Where it is stored is known only in the transaction.
+        let stored_row = Arc::new(OnceLock::new());
+        let mut put = put(&session, &object, payload, want);
+        let (seal, sealed_for) = (put.seal, Arc::clone(&stored_row));
+        put.id = row;
+        put.seal = Box::new(move |place| {
+            let _ = sealed_for.set(place.id);
+            seal(place)
         });
         let hsm = Arc::clone(self);
-        match verified {
-            Ok((session, (object, payload))) => {
-                let fingerprint = self.fingerprints.of(&payload);
-                // All of its bytes were read from there, so its content is the same.
-                let read_from = origin
-                    .filter(|origin| origin.ouid == object.ouid)
-                    .map(|origin| origin.place);
-                let Whereabouts { source, others } = match read_from {
-                    Some(place) => Whereabouts {
-                        source: Some(place),
-                        others: Vec::new(),
-                    },
-                    None => self.whereabouts(object.ouid, (&payload, fingerprint), slot),
-                };
-                let known = source;
-                let subject = known.map_or(Subject::Identity(object.ouid), Subject::Known);
-                let want = match wish {
-                    Wish::Handle(handle) => Some(handle),
-                    Wish::Any => None,
-                    // As a clone does.
-                    Wish::Identity(_) => known.map(|source| source.handle),
-                };
-                // Where it is stored is known only in the transaction.
-                let stored_row = Arc::new(OnceLock::new());
-                let put = put(&session, &object, payload, want);
-                let (seal, sealed_for) = (put.seal, Arc::clone(&stored_row));
-                let put = Put {
-                    id: row,
-                    seal: Box::new(move |place| {
-                        let _ = sealed_for.set(place.id);
-                        seal(place)
-                    }),
-                    ..put
-                };
-                self.store.put(put, move |stored| match stored {
-                    // Its domains may be others by now: verified once more, with those.
-                    Err(error) if error.is_changed() && hsm.refresh().is_ok() => {
-                        hsm.import(partition, row, (wish, name), blob, origin, done);
-                    }
-                    stored => {
-                        let stored = stored.map_err(|error| hsm.gone_or(partition, error.into()));
-                        if let (Ok(Stored::New(_)), Some(row)) = (&stored, stored_row.get()) {
-                            hsm.fingerprints.keep(*row, fingerprint);
-                        }
-                        let outcome = stored.map(Arrived::from);
-                        hsm.journal.record(&subject, slot, &outcome);
-                        if let Ok(arrived) = &outcome {
-                            hsm.partition(slot).tell_clashes(arrived.handle, &others);
-                        }
-                        done(outcome);
-                    }
-                });
+        self.store.put(put, move |stored| match stored {
+            // The slot's domains may be others by now: the blob is verified once more, with those.
+            Err(error) if error.is_changed() && hsm.refresh().is_ok() => {
+                hsm.import(partition, row, (wish, name), blob, origin, done);
             }
-            Err(error) => {
-                let subject = match origin {
-                    Some(origin) => Subject::Known(origin.place),
-                    None => Subject::Name(name),
-                };
-                let outcome = Err(error);
-                self.journal.record(&subject, slot, &outcome);
+            stored => {
+                let stored = stored.map_err(|error| hsm.gone_or(partition, error.into()));
+                if let (Ok(Stored::New(_)), Some(row)) = (&stored, stored_row.get()) {
+                    hsm.fingerprints.keep(*row, fingerprint);
+                }
+                let outcome = stored.map(Arrived::from);
+                hsm.journal.record(&subject, slot, &outcome);
+                if let Ok(arrived) = &outcome {
+                    hsm.partition(slot).tell_clashes(arrived.handle, &others);
+                }
                 done(outcome);
             }
-        }
+        });
     }
 
     /// [`Error::Gone`] in the place of "not logged in" where the partition that the object was for is gone: its login ended
     /// with it.
     fn gone_or(&self, partition: PartitionId, error: Error) -> Error {
-        match &error {
-            Error::Slot {
-                why: SlotError::NotLoggedIn,
-                ..
-            } if self.refresh().is_ok() => self
-                .check_partition_as_known(partition)
-                .err()
-                .unwrap_or(error),
+        match error.slot_error() {
+            Some(SlotError::NotLoggedIn) if self.refresh().is_ok() => {
+                let checked = self.check_partition_as_known(partition);
+                checked.err().unwrap_or(error)
+            }
             _ => error,
         }
     }
@@ -134,8 +119,8 @@ impl Hsm {
     /// Moves the object `from` to another slot as `wish` says, in one transaction: both the clone and the
     /// removal, or neither.
     ///
-    /// Calls `done` as [`Self::import`] does, with [`Error::HandleTaken`] when another object has the handle, and
-    /// [`Error::NoSuchObject`].
+    /// Calls `done` as [`Self::import`] does, with [`SlotFault::HandleTaken`] when another object has the handle, and
+    /// [`SlotError::NoSuchObject`].
     pub fn move_object(
         self: &Arc<Self>,
         from: Source,
@@ -152,12 +137,12 @@ impl Hsm {
             }
             done(outcome);
         };
-        match self.prepare_move(from, to, wish) {
-            Ok(it) => self.store.move_object(it, move |stored| {
+        go_on(self.prepare_move(from, to, wish), finish, |it, finish| {
+            let finish = |stored: store::Result<Stored>| {
                 finish(stored.map(Arrived::from).map_err(Error::from))
-            }),
-            Err(error) => finish(Err(error)),
-        }
+            };
+            self.store.move_object(it, finish);
+        });
     }
 
     /// Seals with the source's domains, opens with the target's: a move is a clone in every rule.
@@ -182,15 +167,6 @@ impl Hsm {
     }
 }
 
-impl Partition<'_> {
-    /// Writes down that a blob written as `name` was refused before it could be verified.
-    pub fn note_refusal(&self, name: &str, source: Option<Source>, why: &dyn std::fmt::Display) {
-        let slot = self.slot;
-        let subject = source.map_or_else(|| Subject::Name(name.to_owned()), Subject::Known);
-        self.hsm.journal.note_refusal(&subject, slot, why);
-    }
-}
-
 /// Opens a blob with the slot's own keys and decodes what it holds: all of docs/format.md, "The sealed blob", "To open a blob".
 pub(super) fn verify(session: &Session, blob: &[u8]) -> Result<(Object, SecretBytes)> {
     let slot = session.slot();
@@ -208,7 +184,7 @@ pub(super) fn verify(session: &Session, blob: &[u8]) -> Result<(Object, SecretBy
 /// Whether the slot `to` takes in objects of `class`.
 ///
 /// # Errors
-/// [`Error::PolicyRefuses`]
+/// [`SlotError::PolicyRefuses`]
 pub(super) fn check_taken_in(to: SlotId, policies: Policies, class: u32) -> Result<()> {
     if policies.allow_cloning(class) {
         return Ok(());

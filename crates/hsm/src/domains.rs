@@ -3,11 +3,9 @@
 
 use thiserror::Error as ThisError;
 
-use super::amend::seal_domain;
 use super::init::is_label;
 use super::session::Domain;
-use super::{Error, Result, SlotError};
-use super::{Partition, Session};
+use super::{Error, Partition, Result, Session, SlotError};
 use slotfs_object::SlotId;
 use slotfs_object::partition::Role;
 use slotfs_seal::blob::MAX_STANZAS;
@@ -46,21 +44,12 @@ impl Partition<'_> {
     /// # Errors
     /// When the store cannot be read.
     pub fn domain_labels(&self) -> Result<Vec<String>> {
-        let slot = self.slot;
         if let Ok(session) = self.session() {
-            return Ok(session
-                .domains()
-                .iter()
-                .map(|it| it.label.clone())
-                .collect());
+            let domains = session.domains().iter();
+            return Ok(domains.map(|it| it.label.clone()).collect());
         }
-        let mut labels: Vec<String> = self
-            .hsm
-            .store
-            .domains(slot)?
-            .into_iter()
-            .map(|row| row.label)
-            .collect();
+        let rows = self.hsm.store.domains(self.slot)?.into_iter();
+        let mut labels: Vec<String> = rows.map(|row| row.label).collect();
         labels.sort();
         Ok(labels)
     }
@@ -68,7 +57,7 @@ impl Partition<'_> {
     /// Gives a slot another domain, which is then its primary one where `primary` says so.
     ///
     /// # Errors
-    /// [`Error::Domain`], [`Error::RoleNeeded`], [`Error::SlotChanged`].
+    /// [`SlotError::Domain`], [`SlotError::RoleNeeded`], [`SlotFault::Changed`].
     pub fn add_domain(&self, key: &DomainKey, label: &str, primary: bool) -> Result<()> {
         let slot = self.slot;
         let session = self.officer(&[Role::Po])?;
@@ -84,15 +73,12 @@ impl Partition<'_> {
         if there.len() >= MAX_STANZAS {
             return fault(DomainFault::Full);
         }
-        let mut change = self.hsm.change_of(&session)?;
-        let row = seal_domain(session.slot_key(), session.row().serial, label, key)?;
-        let at = if primary {
-            0
-        } else {
-            change.keys.domains.len()
-        };
-        change.keys.domains.insert(at, row);
-        self.hsm.commit_change(&session, change)?;
+        self.hsm.amend(&session, |change| {
+            let row = change.seal_domain(label, key)?;
+            let domains = &mut change.keys.domains;
+            domains.insert(if primary { 0 } else { domains.len() }, row);
+            Ok(())
+        })?;
         log::info!("slot {slot}: a domain was added");
         Ok(())
     }
@@ -105,15 +91,17 @@ impl Partition<'_> {
         let slot = self.slot;
         let session = self.officer(&[Role::Po])?;
         let (at, _) = find(&session, label)?;
-        let mut change = self.hsm.change_of(&session)?;
-        if change.keys.domains.len() == 1 {
-            return Err(fault(slot, label, DomainFault::Last));
-        }
-        if at == 0 {
-            return Err(fault(slot, label, DomainFault::Primary));
-        }
-        change.keys.domains.remove(at);
-        self.hsm.commit_change(&session, change)?;
+        self.hsm.amend(&session, |change| {
+            let domains = &mut change.keys.domains;
+            match (domains.len(), at) {
+                (1, _) => Err(fault(slot, label, DomainFault::Last)),
+                (_, 0) => Err(fault(slot, label, DomainFault::Primary)),
+                _ => {
+                    domains.remove(at);
+                    Ok(())
+                }
+            }
+        })?;
         log::info!("slot {slot}: a domain was deleted");
         Ok(())
     }
@@ -126,20 +114,19 @@ impl Partition<'_> {
         let slot = self.slot;
         let session = self.officer(&[Role::Po])?;
         let (at, domain) = find(&session, label)?;
-        let mut change = self.hsm.change_of(&session)?;
-        if let Some(new) = new_label.filter(|new| *new != label) {
-            check_label(slot, new)?;
-            if session.domains().iter().any(|other| other.label == new) {
-                return Err(fault(slot, new, DomainFault::LabelTaken));
+        self.hsm.amend(&session, |change| {
+            if let Some(new) = new_label.filter(|new| *new != label) {
+                check_label(slot, new)?;
+                if session.domains().iter().any(|other| other.label == new) {
+                    return Err(fault(slot, new, DomainFault::LabelTaken));
+                }
+                change.keys.domains[at] = change.seal_domain(new, &domain.key)?;
             }
-            change.keys.domains[at] =
-                seal_domain(session.slot_key(), session.row().serial, new, &domain.key)?;
-        }
-        if primary {
-            let row = change.keys.domains.remove(at);
-            change.keys.domains.insert(0, row);
-        }
-        self.hsm.commit_change(&session, change)?;
+            if primary {
+                change.keys.domains[..=at].rotate_right(1);
+            }
+            Ok(())
+        })?;
         log::info!("slot {slot}: a domain was changed");
         Ok(())
     }
@@ -148,20 +135,16 @@ impl Partition<'_> {
 /// # Errors
 /// [`DomainFault::BadLabel`] unless it has 1 to 32 printable characters.
 pub(super) fn check_label(slot: SlotId, label: &str) -> Result<()> {
-    if is_label(label) {
-        Ok(())
-    } else {
-        Err(fault(slot, label, DomainFault::BadLabel))
+    match is_label(label) {
+        true => Ok(()),
+        false => Err(fault(slot, label, DomainFault::BadLabel)),
     }
 }
 
 fn find<'a>(session: &'a Session, label: &str) -> Result<(usize, &'a Domain)> {
-    session
-        .domains()
-        .iter()
-        .enumerate()
-        .find(|(_, domain)| domain.label == label)
-        .ok_or_else(|| fault(session.slot(), label, DomainFault::NoSuchLabel))
+    let mut domains = session.domains().iter().enumerate();
+    let found = domains.find(|(_, domain)| domain.label == label);
+    found.ok_or_else(|| fault(session.slot(), label, DomainFault::NoSuchLabel))
 }
 
 fn fault(slot: SlotId, label: &str, why: DomainFault) -> Error {

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Hsm, Partition};
-use super::{Result, SlotError};
+use super::login::check_method;
+use super::{Hsm, Partition, Result, SlotError};
 use slotfs_object::SlotId;
 use slotfs_object::partition::{Role, SlotKind};
 use slotfs_object::sealed::{Method, Quorum, ShareSet};
 use slotfs_object::secret::SecretBytes;
 use slotfs_seal::credential::{KeyShare, QuorumSecret, Secret, ShareFault};
+use slotfs_store::SlotRow;
 
 /// How long some shares wait for the others, unless said otherwise.
 const FORGET_AFTER: Duration = Duration::from_secs(5 * 60);
@@ -39,7 +40,7 @@ impl Gathering {
     /// Takes the share in `text`; what they make, once they are enough. `name` is what errors call it.
     ///
     /// # Errors
-    /// [`Error::ShareRefused`]: that share is forgotten, the others stay.
+    /// [`SlotError::ShareRefused`]: that share is forgotten, the others stay.
     pub fn add(&mut self, name: &str, text: &[u8]) -> Result<Option<Secret>> {
         let (slot, role) = (self.slot, self.role);
         let refused = |share: String, why| SlotError::ShareRefused { role, share, why }.at(slot);
@@ -71,9 +72,11 @@ pub enum Presented {
     },
 }
 
+type Sets = HashMap<(SlotId, Role), (Gathering, Instant)>;
+
 /// The shares that are waiting for others, with the time of the last one.
 pub(super) struct Gathered {
-    sets: Mutex<HashMap<(SlotId, Role), (Gathering, Instant)>>,
+    sets: Mutex<Sets>,
     forget_after_millis: AtomicU64,
 }
 
@@ -91,7 +94,7 @@ fn millis(time: Duration) -> u64 {
 }
 
 impl Gathered {
-    fn sets(&self) -> MutexGuard<'_, HashMap<(SlotId, Role), (Gathering, Instant)>> {
+    fn sets(&self) -> MutexGuard<'_, Sets> {
         self.sets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -139,20 +142,21 @@ impl Partition<'_> {
     /// Begins to gather key shares of `role`.
     ///
     /// # Errors
-    /// [`Error::OtherAuthentication`] where it has a password, [`Error::RoleMissing`], [`Error::NoSuchSlot`].
+    /// [`SlotError::OtherAuthentication`] where it has a password, [`SlotError::RoleMissing`], [`SlotFault::Missing`].
     pub fn gather(&self, role: Role) -> Result<Gathering> {
         let slot = self.slot;
-        let row = self.row()?;
-        match self.credential_of(role)?.credential.method {
+        let SlotRow { serial, kind, .. } = self.row()?;
+        let stored = self.credential_of(role)?;
+        match &stored.credential.method {
             Method::Quorum(set) => Ok(Gathering {
                 slot,
                 role,
-                serial: row.serial,
-                set,
+                serial,
+                set: set.clone(),
                 shares: Vec::new(),
             }),
             Method::Password(_) => {
-                let kind = self.login_kind(role)?;
+                check_method(slot, kind, &stored)?;
                 Err(SlotError::OtherAuthentication(kind).at(slot))
             }
         }
@@ -201,16 +205,13 @@ impl Partition<'_> {
     pub fn waiting_shares(&self) -> Vec<(Role, usize, usize)> {
         let slot = self.slot;
         self.hsm.gathered.forget_old();
-        let mut waiting: Vec<_> = self
-            .hsm
-            .gathered
-            .sets()
-            .iter()
-            .filter(|((of, _), (gathering, _))| *of == slot && gathering.have() > 0)
-            .map(|((_, role), (gathering, _))| {
-                (*role, gathering.have(), gathering.quorum().m().into())
-            })
-            .collect();
+        let mut waiting = Vec::new();
+        for ((of, role), (gathering, _)) in self.hsm.gathered.sets().iter() {
+            let (have, need) = (gathering.have(), gathering.quorum().m());
+            if *of == slot && have > 0 {
+                waiting.push((*role, have, need.into()));
+            }
+        }
         waiting.sort_unstable();
         waiting
     }

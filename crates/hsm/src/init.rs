@@ -1,18 +1,15 @@
 //! Making a partition.
 
-use slotfs_object::now_secs;
 use std::ops::RangeInclusive;
 
 use super::amend::{no_header, seal_domain, seal_smk};
 use super::header::{Header, header_aad};
 use super::policy::Policies;
-use super::{Error, Result, SlotError};
-use super::{Hsm, PartitionMark};
-use slotfs_object::SlotId;
-use slotfs_object::partition::PartitionVersion;
-use slotfs_object::partition::{Role, SlotKind};
+use super::{Error, Hsm, PartitionMark, Result, SlotError};
+use slotfs_object::partition::{PartitionVersion, Role, SlotKind};
 use slotfs_object::sealed::KdfParams;
 use slotfs_object::secret::{Key, SecretBytes};
+use slotfs_object::{SlotId, now_secs};
 use slotfs_seal::credential::{self, Binding, KdfError, PASSWORD_BYTES, Purpose, Secret, SlotKey};
 use slotfs_seal::domain::DomainKey;
 use slotfs_store::{CredentialRow, KeyRows, NewSlot, SlotRow};
@@ -64,7 +61,7 @@ impl Hsm {
     /// Makes a partition.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a label or password outside the limits, [`Error::SlotExists`], or what the disk says.
+    /// [`SlotError::Malformed`] for a label or password outside the limits, [`SlotFault::Exists`], or what the disk says.
     pub fn init_partition(&self, new: NewPartition) -> Result<()> {
         check_label(new.slot, &new.label)?;
         super::domains::check_label(new.slot, &new.domain_label)?;
@@ -72,23 +69,15 @@ impl Hsm {
         check_secret(new.slot, kind, &new.secret)?;
         let slot_key = SlotKey::random()?;
         let serial = new.serial;
-        let mut credentials = Vec::new();
-        for role in [Role::Po, Role::Co] {
-            let id = random_id()?;
-            let binding = Binding { serial, role, id };
-            let credential = credential::wrap(&new.secret, &slot_key, binding)
-                .map_err(|error| kdf_error(new.slot, error))?;
-            credentials.push(CredentialRow {
-                id,
-                role,
-                credential,
-                failures: 0,
-            });
-        }
+        let credential = |role| new_credential(new.slot, serial, role, &new.secret, &slot_key);
+        let credentials = vec![credential(Role::Po)?, credential(Role::Co)?];
         let domain = seal_domain(&slot_key, serial, &new.domain_label, &new.domain)?;
-        let smks = match new.v1 {
-            true => vec![seal_smk(&slot_key, serial, &Key::random()?)?],
-            false => Vec::new(),
+        let (version, smks) = match new.v1 {
+            true => {
+                let smk = seal_smk(&slot_key, serial, &Key::random()?)?;
+                (PartitionVersion::V1, vec![smk])
+            }
+            false => (PartitionVersion::V0, Vec::new()),
         };
         let header = Header {
             generation: 1,
@@ -101,10 +90,7 @@ impl Hsm {
             serial,
             label: new.label,
             kind,
-            version: match new.v1 {
-                true => PartitionVersion::V1,
-                false => PartitionVersion::V0,
-            },
+            version,
             capacity_objects: new.capacity_objects,
             capacity_bytes: CAPACITY_BYTES,
             retention_secs: new.retention_secs,
@@ -128,27 +114,38 @@ impl Hsm {
     }
 }
 
-/// The error of a password that could not be wrapped.
-pub(super) fn kdf_error(slot: SlotId, error: KdfError) -> Error {
-    match error {
+/// A credential's row, for a place of its own: `secret` opens the slot key.
+pub(super) fn new_credential(
+    slot: SlotId,
+    serial: u64,
+    role: Role,
+    secret: &Secret,
+    slot_key: &SlotKey,
+) -> Result<CredentialRow> {
+    let id = random_id()?;
+    let kib = KdfParams::NEW.memory_kib;
+    let wrapped = credential::wrap(secret, slot_key, Binding { serial, role, id });
+    let credential = wrapped.map_err(|error| match error {
         KdfError::Random(error) => error.into(),
-        KdfError::Memory => {
-            let kib = KdfParams::NEW.memory_kib;
-            SlotError::NoMemory { kib }.at(slot)
-        }
+        KdfError::Memory => SlotError::NoMemory { kib }.at(slot),
         KdfError::Cost => {
             Error::slot_damaged(slot, "it asks for an Argon2 cost that is not accepted")
         }
-    }
+    })?;
+    Ok(CredentialRow {
+        id,
+        role,
+        credential,
+        failures: 0,
+    })
 }
 
 /// # Errors
-/// [`Error::Usage`] unless the label has 1 to 32 printable characters.
+/// [`SlotError::Malformed`] unless the label has 1 to 32 printable characters.
 pub fn check_label(slot: SlotId, label: &str) -> Result<()> {
-    if is_label(label) {
-        Ok(())
-    } else {
-        Err(SlotError::Malformed("a label has 1 to 32 printable characters").at(slot))
+    match is_label(label) {
+        true => Ok(()),
+        false => Err(SlotError::Malformed("a label has 1 to 32 printable characters").at(slot)),
     }
 }
 
@@ -158,17 +155,16 @@ pub(super) fn is_label(label: &str) -> bool {
 }
 
 /// # Errors
-/// [`Error::Usage`] unless the password has 8 to 255 bytes.
+/// [`SlotError::Malformed`] unless the password has 8 to 255 bytes.
 pub fn check_password(slot: SlotId, password: &SecretBytes) -> Result<()> {
-    if PASSWORD_BYTES.contains(&password.bytes().len()) {
-        Ok(())
-    } else {
-        Err(SlotError::Malformed("a password has 8 to 255 bytes").at(slot))
+    match PASSWORD_BYTES.contains(&password.bytes().len()) {
+        true => Ok(()),
+        false => Err(SlotError::Malformed("a password has 8 to 255 bytes").at(slot)),
     }
 }
 
 /// # Errors
-/// [`Error::OtherAuthentication`] for what another kind of slot takes, else as [`check_password`].
+/// [`SlotError::OtherAuthentication`] for what another kind of slot takes, else as [`check_password`].
 pub(super) fn check_secret(slot: SlotId, kind: SlotKind, secret: &Secret) -> Result<()> {
     match secret {
         _ if secret.kind() != kind => Err(SlotError::OtherAuthentication(kind).at(slot)),

@@ -7,6 +7,7 @@ use slotfs_object::partition::SlotKind;
 
 /// Logins that may fail in a row, at most and at least, before a role locks.
 const FAILED_LOGINS: std::ops::RangeInclusive<u32> = 1..=10;
+const FAILED_LOGINS_NAME: &str = "Max failed user logins allowed";
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,45 +79,44 @@ impl Policy {
         }
     }
 
+    /// lunacm's number of it, and its words for it and for the capability behind it.
+    fn in_lunacm(self) -> (u32, &'static str, &'static str) {
+        match self {
+            Self::PrivateKeyCloning => {
+                (0, "Allow private key cloning", "Enable private key cloning")
+            }
+            Self::PrivateKeyWrapping => (
+                1,
+                "Allow private key wrapping",
+                "Enable private key wrapping",
+            ),
+            Self::SecretKeyCloning => (4, "Allow secret key cloning", "Enable secret key cloning"),
+            Self::SecretKeyWrapping => {
+                (5, "Allow secret key wrapping", "Enable secret key wrapping")
+            }
+            Self::FailedLogins => (20, FAILED_LOGINS_NAME, FAILED_LOGINS_NAME),
+        }
+    }
+
     /// lunacm's number of it.
     pub fn number(self) -> u32 {
-        match self {
-            Self::PrivateKeyCloning => 0,
-            Self::PrivateKeyWrapping => 1,
-            Self::SecretKeyCloning => 4,
-            Self::SecretKeyWrapping => 5,
-            Self::FailedLogins => 20,
-        }
+        self.in_lunacm().0
     }
 
     /// The policy of that number.
     pub fn from_number(number: u32) -> Option<Self> {
-        Self::all(SlotKind::Password)
-            .iter()
-            .copied()
-            .find(|it| it.number() == number)
+        let mut all = Self::all(SlotKind::Password).iter().copied();
+        all.find(|it| it.number() == number)
     }
 
     /// lunacm's words for it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::PrivateKeyCloning => "Allow private key cloning",
-            Self::PrivateKeyWrapping => "Allow private key wrapping",
-            Self::SecretKeyCloning => "Allow secret key cloning",
-            Self::SecretKeyWrapping => "Allow secret key wrapping",
-            Self::FailedLogins => "Max failed user logins allowed",
-        }
+        self.in_lunacm().1
     }
 
     /// lunacm's words for the capability behind it.
     pub fn capability_name(self) -> &'static str {
-        match self {
-            Self::PrivateKeyCloning => "Enable private key cloning",
-            Self::PrivateKeyWrapping => "Enable private key wrapping",
-            Self::SecretKeyCloning => "Enable secret key cloning",
-            Self::SecretKeyWrapping => "Enable secret key wrapping",
-            Self::FailedLogins => "Max failed user logins allowed",
-        }
+        self.in_lunacm().2
     }
 
     /// What every slot is capable of: keys leave it by cloning, and are never wrapped.

@@ -1,6 +1,8 @@
 //! A slot that is logged in to: its keys, and what they open.
 
-use super::{Error, Result};
+use super::header::{self, Header, domain_aad, header_aad, object_aad, smk_aad};
+use super::policy::Policies;
+use super::{Error, PartitionId, Result};
 use slotfs_object::SlotId;
 use slotfs_object::partition::Role;
 use slotfs_object::sealed::SealedRow;
@@ -8,11 +10,7 @@ use slotfs_object::secret::{Key, SecretBytes};
 use slotfs_seal::blob::{self, Fault, Kind, Root, blob_bytes};
 use slotfs_seal::credential::{Purpose, SlotKey};
 use slotfs_seal::domain::DomainKey;
-use slotfs_store::{self as store, KeyRows, Place, SlotRow};
-
-use super::PartitionId;
-use super::header::{self, Header, domain_aad, header_aad, object_aad, smk_aad};
-use super::policy::Policies;
+use slotfs_store::{self as store, KeyRows, Place, SlotRow, SmkRow};
 
 /// One of the slot's domains.
 pub struct Domain {
@@ -72,25 +70,24 @@ impl Session {
             .ok_or_else(does_not_open)?;
         // Sealed with the slot's own key, so a later build did it.
         if let Some(version) = plain.bytes().first().filter(|it| **it > header::VERSION) {
-            return Err(damaged(&format!(
-                "its header has version {version}, this build knows {}",
-                header::VERSION
-            )));
+            let known = header::VERSION;
+            let what = format!("its header has version {version}, this build knows {known}");
+            return Err(damaged(&what));
         }
         let header = Header::decode(plain.bytes())
             .filter(|header| header.generation == row.generation)
             .ok_or_else(does_not_open)?;
+        let open_key = |purpose, aad: &[u8], sealed| {
+            let plain = slot_key.open(purpose, aad, sealed)?;
+            Key::from_slice(plain.bytes())
+        };
         let mut domains = Vec::with_capacity(header.domains.len());
         for id in &header.domains {
-            let stored = keys
-                .domains
-                .iter()
-                .find(|domain| domain.id == *id)
-                .ok_or_else(|| damaged("a domain that its header names is missing"))?;
+            let stored = keys.domains.iter().find(|domain| domain.id == *id);
+            let stored =
+                stored.ok_or_else(|| damaged("a domain that its header names is missing"))?;
             let aad = domain_aad(row.serial, stored.kind, stored.id, &stored.label);
-            let key = slot_key
-                .open(Purpose::Domain, &aad, &stored.sealed)
-                .and_then(|plain| Key::from_slice(plain.bytes()))
+            let key = open_key(Purpose::Domain, &aad, &stored.sealed)
                 .ok_or_else(|| damaged("one of its domains does not open"))?;
             domains.push(Domain {
                 label: stored.label.clone(),
@@ -100,41 +97,29 @@ impl Session {
         if domains.is_empty() {
             return Err(damaged("it has no domain"));
         }
-        let roots = domains
-            .iter()
-            .map(|domain| Root::of_domain(domain.key.key()))
-            .collect();
         let mut smks = Vec::with_capacity(header.smks.len());
         for id in &header.smks {
-            let stored =
-                keys.smks.iter().find(|smk| smk.id == *id).ok_or_else(|| {
-                    damaged("a storage master key that its header names is missing")
-                })?;
-            let key = slot_key
-                .open(
-                    Purpose::Smk,
-                    &smk_aad(row.serial, stored.id),
-                    &stored.sealed,
-                )
-                .and_then(|plain| Key::from_slice(plain.bytes()))
+            let stored = keys.smks.iter().find(|smk| smk.id == *id);
+            let SmkRow { id, sealed } = stored
+                .ok_or_else(|| damaged("a storage master key that its header names is missing"))?;
+            let key = open_key(Purpose::Smk, &smk_aad(row.serial, *id), sealed)
                 .ok_or_else(|| damaged("one of its storage master keys does not open"))?;
             smks.push(Smk { key });
         }
         if smks.is_empty() == row.is_v1() {
-            return Err(damaged(
-                "its version and its storage master keys do not fit",
-            ));
+            let what = "its version and its storage master keys do not fit";
+            return Err(damaged(what));
         }
-        let smk_roots = smks.iter().map(|smk| Root::of_smk(&smk.key)).collect();
+        let of_domain = |domain: &Domain| Root::of_domain(domain.key.key());
         Ok(Self {
             row,
             role,
             slot_key,
             header,
+            roots: domains.iter().map(of_domain).collect(),
             domains,
-            roots,
+            smk_roots: smks.iter().map(|smk| Root::of_smk(&smk.key)).collect(),
             smks,
-            smk_roots,
         })
     }
 
@@ -145,10 +130,8 @@ impl Session {
 
     /// The partition.
     pub fn partition(&self) -> PartitionId {
-        PartitionId {
-            slot: self.row.slot,
-            serial: self.row.serial,
-        }
+        let SlotRow { slot, serial, .. } = self.row;
+        PartitionId { slot, serial }
     }
 
     /// All of the slot that is in clear.
@@ -257,13 +240,12 @@ impl Session {
     /// [`Error::Damaged`], naming slot and handle: never a wrong payload.
     pub(super) fn open_row(&self, place: Place, row: &SealedRow) -> store::Result<SecretBytes> {
         let aad = object_aad(self.row.serial, place);
-        self.slot_key
-            .open(Purpose::Object, &aad, row)
-            .ok_or_else(|| {
-                store::Error::Damaged(format!(
-                    "slot {}, object {} (row {}): it does not open, its row was changed or moved",
-                    self.row.slot, place.handle, place.id
-                ))
-            })
+        let opened = self.slot_key.open(Purpose::Object, &aad, row);
+        opened.ok_or_else(|| {
+            store::Error::Damaged(format!(
+                "slot {}, object {} (row {}): it does not open, its row was changed or moved",
+                self.row.slot, place.handle, place.id
+            ))
+        })
     }
 }

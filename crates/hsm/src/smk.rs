@@ -3,12 +3,9 @@
 
 use thiserror::Error as ThisError;
 
-use super::amend::seal_smk;
-use super::{Error, Result, SlotError};
-use super::{Hsm, Partition, Session};
+use super::{Error, Hsm, Partition, Result, Session, SlotError, reason};
 use slotfs_object::SlotId;
-use slotfs_object::partition::PartitionVersion;
-use slotfs_object::partition::Role;
+use slotfs_object::partition::{PartitionVersion, Role};
 use slotfs_object::secret::{KEY_BYTES, Key, SecretBytes};
 use slotfs_seal::blob::{self, Fault, Kind, blob_bytes};
 
@@ -55,15 +52,16 @@ fn time_of(fingerprint: [u8; 8]) -> u64 {
 }
 
 impl Hsm {
-    fn push_smk(&self, session: &std::sync::Arc<Session>, key: &Key) -> Result<()> {
+    fn push_smk(&self, session: &Session, key: &Key) -> Result<()> {
         let slot = session.slot();
         if session.smks().len() >= MOST_SMKS {
             return Err(fault(slot, SmkFault::Full));
         }
-        let mut change = self.change_of(session)?;
-        let row = seal_smk(session.slot_key(), session.row().serial, key)?;
-        change.keys.smks.insert(0, row);
-        self.commit_change(session, change)?;
+        self.amend(session, |change| {
+            let row = change.seal_smk(key)?;
+            change.keys.smks.insert(0, row);
+            Ok(())
+        })?;
         log::info!("slot {slot}: it has another storage master key");
         Ok(())
     }
@@ -73,7 +71,7 @@ impl Partition<'_> {
     /// The active storage master key of a slot, sealed under its domains.
     ///
     /// # Errors
-    /// [`Error::NotLoggedIn`], [`Error::RoleNeeded`], [`Error::Smk`] for a V0 slot.
+    /// [`SlotError::NotLoggedIn`], [`SlotError::RoleNeeded`], [`SlotError::Smk`] for a V0 slot.
     pub fn seal_smk(&self) -> Result<Vec<u8>> {
         let slot = self.slot;
         let session = self.reader()?;
@@ -81,16 +79,15 @@ impl Partition<'_> {
         let mut payload = SecretBytes::new(vec![PAYLOAD_VERSION; PAYLOAD_BYTES]);
         payload.bytes_mut()[1..].copy_from_slice(smk.key().bytes());
         blob::seal(Kind::Smk, session.roots(), payload.bytes()).map_err(|why| {
-            Error::Damaged(format!(
-                "slot {slot}: its storage master key cannot be sealed: {why}"
-            ))
+            let what = format!("slot {slot}: its storage master key cannot be sealed: {why}");
+            Error::Damaged(what)
         })
     }
 
     /// What [`Self::seal_smk`] gives, as a file; `None` for a V0 slot.
     ///
     /// # Errors
-    /// [`Error::NotLoggedIn`]
+    /// [`SlotError::NotLoggedIn`]
     pub fn smk_file(&self) -> Result<Option<SmkFile>> {
         let session = self.session()?;
         let stanzas = session.domains().len();
@@ -104,26 +101,16 @@ impl Partition<'_> {
     /// from then on. Whether it is new here; one that is there already changes nothing.
     ///
     /// # Errors
-    /// [`Error::Unverified`], [`Error::PayloadVersion`], [`Error::Smk`], [`Error::NotLoggedIn`], [`Error::ReadOnly`].
+    /// [`SlotError::Unverified`], [`SlotError::PayloadVersion`], [`SlotError::Smk`], [`SlotError::NotLoggedIn`], [`SlotError::ReadOnly`].
     pub fn import_smk(&self, blob: &[u8]) -> Result<bool> {
         let (hsm, slot) = (self.hsm, self.slot);
         let outcome = hsm.again_if_changed(|| self.try_import_smk(blob));
-        match &outcome {
-            Ok(new) => hsm.journal.note(
-                slot,
-                match new {
-                    true => format!("The storage master key of slot {slot} is now another"),
-                    false => format!("The storage master key was on slot {slot} already"),
-                },
-            ),
-            Err(error) => hsm.journal.note(
-                slot,
-                format!(
-                    "A storage master key for slot {slot} was not taken: {}",
-                    super::reason(error)
-                ),
-            ),
-        }
+        let line = match outcome.as_ref().map_err(reason) {
+            Ok(true) => format!("The storage master key of slot {slot} is now another"),
+            Ok(false) => format!("The storage master key was on slot {slot} already"),
+            Err(why) => format!("A storage master key for slot {slot} was not taken: {why}"),
+        };
+        hsm.journal.note(slot, line);
         outcome
     }
 
@@ -143,7 +130,7 @@ impl Partition<'_> {
     /// Whether `to` has the active storage master key of `from`.
     ///
     /// # Errors
-    /// [`Error::NotLoggedIn`] for either slot, [`Error::Smk`] for a V0 slot.
+    /// [`SlotError::NotLoggedIn`] for either slot, [`SlotError::Smk`] for a V0 slot.
     pub fn has_smk_of(&self, from: SlotId) -> Result<bool> {
         let (source, target) = (self.hsm.partition(from).reader()?, self.reader()?);
         let smk = source.smks().first().ok_or(fault(from, SmkFault::None))?;
@@ -156,7 +143,7 @@ impl Partition<'_> {
     /// Gives a V1 slot a new storage master key, which is the active one from then on. co's or po's.
     ///
     /// # Errors
-    /// [`Error::Smk`], [`Error::RoleNeeded`], [`Error::SlotChanged`].
+    /// [`SlotError::Smk`], [`SlotError::RoleNeeded`], [`SlotFault::Changed`].
     pub fn new_smk(&self) -> Result<()> {
         let session = self.officer(&[Role::Co, Role::Po])?;
         if !session.row().is_v1() {
@@ -172,18 +159,17 @@ impl Partition<'_> {
     pub fn delete_smk(&self, fingerprint: [u8; 8]) -> Result<()> {
         let slot = self.slot;
         let session = self.officer(&[Role::Co, Role::Po])?;
-        let at = session
-            .smks()
-            .iter()
-            .position(|smk| smk.fingerprint() == fingerprint);
-        let mut change = self.hsm.change_of(&session)?;
-        match at {
-            _ if !session.row().is_v1() => return Err(fault(slot, SmkFault::None)),
-            None => return Err(fault(slot, SmkFault::NoSuchKey)),
-            Some(0) => return Err(fault(slot, SmkFault::Active)),
-            Some(at) => drop(change.keys.smks.remove(at)),
-        }
-        self.hsm.commit_change(&session, change)?;
+        let mut smks = session.smks().iter();
+        let at = smks.position(|smk| smk.fingerprint() == fingerprint);
+        self.hsm.amend(&session, |change| match at {
+            _ if !session.row().is_v1() => Err(fault(slot, SmkFault::None)),
+            None => Err(fault(slot, SmkFault::NoSuchKey)),
+            Some(0) => Err(fault(slot, SmkFault::Active)),
+            Some(at) => {
+                change.keys.smks.remove(at);
+                Ok(())
+            }
+        })?;
         log::info!("slot {slot}: a storage master key was deleted");
         Ok(())
     }
@@ -198,11 +184,11 @@ impl Partition<'_> {
         if session.row().is_v1() {
             return Err(fault(slot, SmkFault::V1Already));
         }
-        let mut change = self.hsm.change_of(&session)?;
-        change.row.version = PartitionVersion::V1;
-        let smk = seal_smk(session.slot_key(), session.row().serial, &Key::random()?)?;
-        change.keys.smks.push(smk);
-        self.hsm.commit_change(&session, change)?;
+        self.hsm.amend(&session, |change| {
+            change.row.version = PartitionVersion::V1;
+            change.keys.smks.push(change.seal_smk(&Key::random()?)?);
+            Ok(())
+        })?;
         log::info!("slot {slot}: it is V1 now");
         Ok(())
     }

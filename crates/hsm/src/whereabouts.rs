@@ -69,14 +69,12 @@ impl Hsm {
         (payload, fingerprint): (&SecretBytes, Fingerprint),
         except: SlotId,
     ) -> Whereabouts {
-        let mut slots: Vec<SlotId> = self
-            .sessions
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .filter(|session| session.slot() != except && session.role() != Role::Po)
-            .map(|session| session.slot())
-            .collect();
+        let mut slots: Vec<SlotId> = Vec::new();
+        for session in self.sessions().values() {
+            if session.slot() != except && session.role() != Role::Po {
+                slots.push(session.slot());
+            }
+        }
         slots.sort_unstable();
         let mut found = Whereabouts::default();
         // What cannot be read is no source, and no other object.
@@ -89,11 +87,8 @@ impl Hsm {
                 continue;
             }
             match self.store.by_id(row) {
-                Ok(Some(entry)) if same => {
-                    found.source = Some(Source {
-                        slot: entry.slot,
-                        handle: entry.handle,
-                    });
+                Ok(Some(Entry { slot, handle, .. })) if same => {
+                    found.source = Some(Source { slot, handle });
                 }
                 Ok(Some(entry)) => found.others.push(entry),
                 Ok(None) | Err(_) => {}
@@ -131,21 +126,19 @@ impl Partition<'_> {
                 true => (other, &new),
                 false => (&new, other),
             };
-            self.hsm.journal.warn(
-                slot,
-                format!(
-                    "Handle {handle} on slot {slot} (row {}) has the identity {} of handle {} on slot {} (row {}), with other content: handle {} on slot {} was here first, by its row {} before {}; compare the two before you remove either",
-                    new.id,
-                    new.ouid,
-                    other.handle,
-                    other.slot,
-                    other.id,
-                    first.handle,
-                    first.slot,
-                    first.id,
-                    second.id,
-                ),
+            let line = format!(
+                "Handle {handle} on slot {slot} (row {}) has the identity {} of handle {} on slot {} (row {}), with other content: handle {} on slot {} was here first, by its row {} before {}; compare the two before you remove either",
+                new.id,
+                new.ouid,
+                other.handle,
+                other.slot,
+                other.id,
+                first.handle,
+                first.slot,
+                first.id,
+                second.id,
             );
+            self.hsm.journal.warn(slot, line);
         }
     }
 }

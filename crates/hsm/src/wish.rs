@@ -28,7 +28,7 @@ impl Wish {
     /// Whether an object of identity `ouid` may come in under this name.
     ///
     /// # Errors
-    /// [`Error::OtherIdentity`]
+    /// [`SlotError::OtherIdentity`]
     pub fn check(self, slot: SlotId, ouid: Ouid) -> Result<()> {
         match self {
             Self::Identity(named) if named != ouid => {
