@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::header::{Header, domain_aad, header_aad, smk_aad};
-use super::{Hsm, Partition, Result, Session, SlotError, SlotFault};
+use super::init::random_id;
+use super::{Error, Hsm, Partition, Result, Session, SlotError, SlotFault};
 use slotfs_object::partition::Role;
-use slotfs_object::sealed::SealedRow;
+use slotfs_object::sealed::KdfParams;
 use slotfs_object::secret::Key;
-use slotfs_seal::credential::{Purpose, SlotKey};
+use slotfs_seal::credential::{self, Binding, KdfError, Purpose, Secret, SlotKey};
 use slotfs_seal::domain::DomainKey;
 use slotfs_store::{
     Changed, CredentialRow, DomainRow, KeyRows, Objects, SlotChange, SlotRow, SmkRow,
@@ -50,7 +51,7 @@ impl Hsm {
             self.refresh()?;
             return Err(SlotFault::Changed.at(slot).into());
         }
-        let Header { domains, smks, .. } = session.header();
+        let Header { domains, smks, .. } = &session.header;
         let place = |named: &[i64], id| named.iter().position(|it| *it == id);
         keys.domains.retain(|domain| domains.contains(&domain.id));
         keys.domains.sort_by_key(|domain| place(domains, domain.id));
@@ -62,7 +63,7 @@ impl Hsm {
             row,
             credentials,
             keys,
-            slot_key: session.slot_key().clone(),
+            slot_key: session.slot_key.clone(),
             objects: Objects::Keep,
         })
     }
@@ -73,17 +74,7 @@ impl Hsm {
     /// [`SlotFault::Changed`] when another process was first: nothing was done.
     pub(super) fn commit_change(&self, session: &Session, mut change: Change) -> Result<Changed> {
         let (slot, from) = (session.slot(), session.row().as_version());
-        let header = Header {
-            generation: session.row().generation + 1,
-            credentials: change.credentials.iter().map(|it| it.id).collect(),
-            domains: change.keys.domains.iter().map(|it| it.id).collect(),
-            smks: change.keys.smks.iter().map(|it| it.id).collect(),
-        };
-        change.row.generation = header.generation;
-        let aad = header_aad(&change.row);
-        change.row.header = change
-            .slot_key
-            .seal(Purpose::Header, &aad, &header.encode())?;
+        change.seal_header(session.row().generation + 1)?;
         // What was sealed must open: a header that does not would shut everybody out.
         let (row, role) = (change.row.clone(), session.role());
         let after = Session::open(row, role, change.slot_key, &change.keys)?;
@@ -116,14 +107,64 @@ impl Hsm {
 }
 
 impl Change {
-    /// A domain's row for the partition as it is to be.
-    pub fn seal_domain(&self, label: &str, key: &DomainKey) -> Result<DomainRow> {
-        seal_domain(&self.slot_key, self.row.serial, label, key)
+    /// Gives a role a credential: `secret` opens the slot key that the partition is to have.
+    pub fn give(&mut self, role: Role, secret: &Secret) -> Result<()> {
+        let SlotRow { slot, serial, .. } = self.row;
+        let id = random_id()?;
+        let kib = KdfParams::NEW.memory_kib;
+        let wrapped = credential::wrap(secret, &self.slot_key, Binding { serial, role, id });
+        let credential = wrapped.map_err(|error| match error {
+            KdfError::Random(error) => error.into(),
+            KdfError::Memory => SlotError::NoMemory { kib }.at(slot),
+            KdfError::Cost => {
+                Error::slot_damaged(slot, "it asks for an Argon2 cost that is not accepted")
+            }
+        })?;
+        self.credentials.push(CredentialRow {
+            id,
+            role,
+            credential,
+            failures: 0,
+        });
+        Ok(())
     }
 
-    /// A storage master key's row for the partition as it is to be.
+    /// A domain's row, sealed for a place of its own.
+    pub fn seal_domain(&self, label: &str, key: &DomainKey) -> Result<DomainRow> {
+        let (id, kind) = (random_id()?, key.kind());
+        let aad = domain_aad(self.row.serial, kind, id, label);
+        Ok(DomainRow {
+            id,
+            kind,
+            label: label.to_owned(),
+            sealed: self
+                .slot_key
+                .seal(Purpose::Domain, &aad, key.key().bytes())?,
+        })
+    }
+
+    /// A storage master key's row, sealed for a place of its own.
     pub fn seal_smk(&self, smk: &Key) -> Result<SmkRow> {
-        seal_smk(&self.slot_key, self.row.serial, smk)
+        let id = random_id()?;
+        let aad = smk_aad(self.row.serial, id);
+        let sealed = self.slot_key.seal(Purpose::Smk, &aad, smk.bytes())?;
+        Ok(SmkRow { id, sealed })
+    }
+
+    /// Seals the header, after everything that it names is in place.
+    pub fn seal_header(&mut self, generation: u64) -> Result<()> {
+        let header = Header {
+            generation,
+            credentials: self.credentials.iter().map(|it| it.id).collect(),
+            domains: self.keys.domains.iter().map(|it| it.id).collect(),
+            smks: self.keys.smks.iter().map(|it| it.id).collect(),
+        };
+        self.row.generation = generation;
+        let aad = header_aad(&self.row);
+        self.row.header = self
+            .slot_key
+            .seal(Purpose::Header, &aad, &header.encode())?;
+        Ok(())
     }
 }
 
@@ -141,36 +182,4 @@ impl Partition<'_> {
             _ => Ok(session),
         }
     }
-}
-
-/// A domain's row, sealed for a place of its own.
-pub(super) fn seal_domain(
-    slot_key: &SlotKey,
-    serial: u64,
-    label: &str,
-    key: &DomainKey,
-) -> Result<DomainRow> {
-    let id = super::init::random_id()?;
-    let kind = key.kind();
-    let aad = domain_aad(serial, kind, id, label);
-    Ok(DomainRow {
-        id,
-        kind,
-        label: label.to_owned(),
-        sealed: slot_key.seal(Purpose::Domain, &aad, key.key().bytes())?,
-    })
-}
-
-/// A storage master key's row, sealed for a place of its own.
-pub(super) fn seal_smk(slot_key: &SlotKey, serial: u64, smk: &Key) -> Result<SmkRow> {
-    let id = super::init::random_id()?;
-    Ok(SmkRow {
-        id,
-        sealed: slot_key.seal(Purpose::Smk, &smk_aad(serial, id), smk.bytes())?,
-    })
-}
-
-/// A row that nothing is sealed in yet.
-pub(super) fn no_header() -> SealedRow {
-    SealedRow::stored(Vec::new())
 }

@@ -1,19 +1,64 @@
 //! The clone: a blob comes in, is opened with the slot's own domains, and only then exists.
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use super::Source;
 use super::done::go_on;
 use super::journal::Subject;
 use super::objects::{put, seal_for_cloning};
 use super::whereabouts::Whereabouts;
 use super::{Arrived, Done, Error, Hsm, Origin, PartitionId, Policies, Result, Session, SlotError};
-use super::{Source, Wish};
 use slotfs_object::codec::{self, PayloadFault};
 use slotfs_object::pkcs11::class_name;
 use slotfs_object::secret::SecretBytes;
-use slotfs_object::{Object, SlotId};
+use slotfs_object::{Handle, Object, Ouid, SlotId};
 use slotfs_seal::blob::Fault;
 use slotfs_store::{self as store, Move, Stored};
+
+/// The name that a blob is written under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// This handle, or the next free one.
+    Handle(Handle),
+    /// Any handle.
+    Any,
+    /// Any handle, but only the object of this identity.
+    Identity(Ouid),
+}
+
+impl Wish {
+    /// The handle, when one was named.
+    pub fn handle(self) -> Option<Handle> {
+        match self {
+            Self::Handle(handle) => Some(handle),
+            Self::Any | Self::Identity(_) => None,
+        }
+    }
+
+    /// Whether an object of identity `ouid` may come in under this name.
+    ///
+    /// # Errors
+    /// [`SlotError::OtherIdentity`]
+    pub fn check(self, slot: SlotId, ouid: Ouid) -> Result<()> {
+        match self {
+            Self::Identity(named) if named != ouid => {
+                Err(SlotError::OtherIdentity { ouid, named }.at(slot))
+            }
+            Self::Handle(_) | Self::Any | Self::Identity(_) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handle(handle) => handle.fmt(f),
+            Self::Any => f.write_str("new"),
+            Self::Identity(ouid) => ouid.fmt(f),
+        }
+    }
+}
 
 impl Hsm {
     /// A row for an object that is to come, and for no other ever; `None` where the store cannot be written.
@@ -119,7 +164,7 @@ impl Hsm {
     /// Moves the object `from` to another slot as `wish` says, in one transaction: both the clone and the
     /// removal, or neither.
     ///
-    /// Calls `done` as [`Self::import`] does, with [`SlotFault::HandleTaken`] when another object has the handle, and
+    /// Calls `done` as [`Self::import`] does, with [`SlotFault::HandleTaken`](super::SlotFault::HandleTaken) when another object has the handle, and
     /// [`SlotError::NoSuchObject`].
     pub fn move_object(
         self: &Arc<Self>,

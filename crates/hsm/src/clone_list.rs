@@ -113,7 +113,7 @@ impl Partition<'_> {
     /// Clones the objects of `which` to the slot `to`, in their order; `each` is called with what became of some of
     /// them, once that is durable. Asked between batches, `stop` ends the list there.
     ///
-    /// What becomes of one object is what [`Hsm::import`] of its blob under its own handle gives.
+    /// What becomes of one object is what [`Hsm::import`](super::Hsm::import) of its blob under its own handle gives.
     ///
     /// # Errors
     /// What keeps the whole list from going on: [`SlotError::NotLoggedIn`], [`SlotError::RoleNeeded`],

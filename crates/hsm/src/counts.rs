@@ -9,7 +9,7 @@ impl Partition<'_> {
     /// Objects and payload bytes in a slot.
     ///
     /// # Errors
-    /// [`SlotFault::Missing`], or when the store cannot be read.
+    /// [`SlotFault::Missing`](super::SlotFault::Missing), or when the store cannot be read.
     pub fn usage(&self) -> Result<(u64, u64)> {
         Ok(self.hsm.store.usage(self.slot)?)
     }
@@ -50,7 +50,7 @@ impl Partition<'_> {
     /// Whether as many objects can be listed as there are.
     ///
     /// # Errors
-    /// [`Error::Damaged`], [`SlotFault::Damaged`]
+    /// [`Error::Damaged`], [`SlotFault::Damaged`](super::SlotFault::Damaged)
     pub fn check_count(&self) -> Result<()> {
         let slot = self.slot;
         let (listed, kept) = self.hsm.store.count_listed(slot)?;
@@ -73,7 +73,7 @@ impl Partition<'_> {
     /// Whether the trash holds as many objects as were counted.
     ///
     /// # Errors
-    /// [`Error::Damaged`], [`SlotFault::Damaged`]
+    /// [`Error::Damaged`], [`SlotFault::Damaged`](super::SlotFault::Damaged)
     pub fn check_trash_count(&self) -> Result<()> {
         let slot = self.slot;
         let counted = self.hsm.store.count_trash(slot)?;

@@ -57,7 +57,7 @@ impl Partition<'_> {
     /// Gives a slot another domain, which is then its primary one where `primary` says so.
     ///
     /// # Errors
-    /// [`SlotError::Domain`], [`SlotError::RoleNeeded`], [`SlotFault::Changed`].
+    /// [`SlotError::Domain`], [`SlotError::RoleNeeded`], [`SlotFault::Changed`](super::SlotFault::Changed).
     pub fn add_domain(&self, key: &DomainKey, label: &str, primary: bool) -> Result<()> {
         let slot = self.slot;
         let session = self.officer(&[Role::Po])?;

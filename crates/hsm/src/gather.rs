@@ -1,7 +1,6 @@
 //! Key shares presented one by one, until they are enough (docs/kinds.md, "Quorum").
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -75,27 +74,20 @@ pub enum Presented {
 type Sets = HashMap<(SlotId, Role), (Gathering, Instant)>;
 
 /// The shares that are waiting for others, with the time of the last one.
+#[derive(Default)]
 pub(super) struct Gathered {
     sets: Mutex<Sets>,
-    forget_after_millis: AtomicU64,
-}
-
-impl Default for Gathered {
-    fn default() -> Self {
-        Self {
-            sets: Mutex::default(),
-            forget_after_millis: AtomicU64::new(millis(FORGET_AFTER)),
-        }
-    }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    forget_after: Mutex<Option<Duration>>,
 }
 
 impl Gathered {
     fn sets(&self) -> MutexGuard<'_, Sets> {
         self.sets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget_after(&self) -> MutexGuard<'_, Option<Duration>> {
+        let forget_after = self.forget_after.lock();
+        forget_after.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets the shares for `slot`.
@@ -110,7 +102,7 @@ impl Gathered {
 
     /// Forgets the shares that have waited too long.
     fn forget_old(&self) {
-        let limit = Duration::from_millis(self.forget_after_millis.load(Ordering::Relaxed));
+        let limit = self.forget_after().unwrap_or(FORGET_AFTER);
         self.sets().retain(|(slot, role), (gathering, last)| {
             let fresh = last.elapsed() < limit;
             let have = gathering.have();
@@ -132,9 +124,7 @@ impl Hsm {
 
     /// Sets how long some shares wait for the others.
     pub fn forget_shares_after(&self, time: Duration) {
-        self.gathered
-            .forget_after_millis
-            .store(millis(time), Ordering::Relaxed);
+        *self.gathered.forget_after() = Some(time);
     }
 }
 
@@ -142,7 +132,7 @@ impl Partition<'_> {
     /// Begins to gather key shares of `role`.
     ///
     /// # Errors
-    /// [`SlotError::OtherAuthentication`] where it has a password, [`SlotError::RoleMissing`], [`SlotFault::Missing`].
+    /// [`SlotError::OtherAuthentication`] where it has a password, [`SlotError::RoleMissing`], [`SlotFault::Missing`](super::SlotFault::Missing).
     pub fn gather(&self, role: Role) -> Result<Gathering> {
         let slot = self.slot;
         let SlotRow { serial, kind, .. } = self.row()?;

@@ -2,17 +2,16 @@
 
 use std::ops::RangeInclusive;
 
-use super::amend::{no_header, seal_domain, seal_smk};
-use super::header::{Header, header_aad};
+use super::amend::Change;
 use super::policy::Policies;
-use super::{Error, Hsm, PartitionMark, Result, SlotError};
+use super::{Hsm, PartitionMark, Result, SlotError};
 use slotfs_object::partition::{PartitionVersion, Role, SlotKind};
-use slotfs_object::sealed::KdfParams;
+use slotfs_object::sealed::SealedRow;
 use slotfs_object::secret::{Key, SecretBytes};
 use slotfs_object::{SlotId, now_secs};
-use slotfs_seal::credential::{self, Binding, KdfError, PASSWORD_BYTES, Purpose, Secret, SlotKey};
+use slotfs_seal::credential::{PASSWORD_BYTES, Secret, SlotKey};
 use slotfs_seal::domain::DomainKey;
-use slotfs_store::{CredentialRow, KeyRows, NewSlot, SlotRow};
+use slotfs_store::{KeyRows, NewSlot, Objects, SlotRow};
 
 /// Characters in a partition's label.
 const LABEL_CHARS: RangeInclusive<usize> = 1..=32;
@@ -61,36 +60,21 @@ impl Hsm {
     /// Makes a partition.
     ///
     /// # Errors
-    /// [`SlotError::Malformed`] for a label or password outside the limits, [`SlotFault::Exists`], or what the disk says.
+    /// [`SlotError::Malformed`] for a label or password outside the limits, [`SlotFault::Exists`](super::SlotFault::Exists), or what the disk says.
     pub fn init_partition(&self, new: NewPartition) -> Result<()> {
         check_label(new.slot, &new.label)?;
         super::domains::check_label(new.slot, &new.domain_label)?;
         let kind = new.secret.kind();
         check_secret(new.slot, kind, &new.secret)?;
-        let slot_key = SlotKey::random()?;
-        let serial = new.serial;
-        let credential = |role| new_credential(new.slot, serial, role, &new.secret, &slot_key);
-        let credentials = vec![credential(Role::Po)?, credential(Role::Co)?];
-        let domain = seal_domain(&slot_key, serial, &new.domain_label, &new.domain)?;
-        let (version, smks) = match new.v1 {
-            true => {
-                let smk = seal_smk(&slot_key, serial, &Key::random()?)?;
-                (PartitionVersion::V1, vec![smk])
-            }
-            false => (PartitionVersion::V0, Vec::new()),
-        };
-        let header = Header {
-            generation: 1,
-            credentials: credentials.iter().map(|credential| credential.id).collect(),
-            domains: vec![domain.id],
-            smks: smks.iter().map(|smk| smk.id).collect(),
-        };
-        let mut row = SlotRow {
+        let row = SlotRow {
             slot: new.slot,
-            serial,
+            serial: new.serial,
             label: new.label,
             kind,
-            version,
+            version: match new.v1 {
+                true => PartitionVersion::V1,
+                false => PartitionVersion::V0,
+            },
             capacity_objects: new.capacity_objects,
             capacity_bytes: CAPACITY_BYTES,
             retention_secs: new.retention_secs,
@@ -98,46 +82,35 @@ impl Hsm {
             uid: new.uid,
             gid: new.gid,
             created_secs: now_secs(),
-            generation: header.generation,
-            header: no_header(),
+            generation: 0,
+            header: SealedRow::stored(Vec::new()),
         };
-        row.header = slot_key.seal(Purpose::Header, &header_aad(&row), &header.encode())?;
-        Ok(self.store.create_slot(NewSlot {
+        let mut partition = Change {
             row,
-            credentials,
+            credentials: Vec::new(),
             keys: KeyRows {
-                domains: vec![domain],
-                smks,
+                domains: Vec::new(),
+                smks: Vec::new(),
             },
+            slot_key: SlotKey::random()?,
+            objects: Objects::Keep,
+        };
+        partition.give(Role::Po, &new.secret)?;
+        partition.give(Role::Co, &new.secret)?;
+        let domain = partition.seal_domain(&new.domain_label, &new.domain)?;
+        partition.keys.domains.push(domain);
+        if new.v1 {
+            let smk = partition.seal_smk(&Key::random()?)?;
+            partition.keys.smks.push(smk);
+        }
+        partition.seal_header(1)?;
+        Ok(self.store.create_slot(NewSlot {
+            row: partition.row,
+            credentials: partition.credentials,
+            keys: partition.keys,
             replaces: new.replaces,
         })?)
     }
-}
-
-/// A credential's row, for a place of its own: `secret` opens the slot key.
-pub(super) fn new_credential(
-    slot: SlotId,
-    serial: u64,
-    role: Role,
-    secret: &Secret,
-    slot_key: &SlotKey,
-) -> Result<CredentialRow> {
-    let id = random_id()?;
-    let kib = KdfParams::NEW.memory_kib;
-    let wrapped = credential::wrap(secret, slot_key, Binding { serial, role, id });
-    let credential = wrapped.map_err(|error| match error {
-        KdfError::Random(error) => error.into(),
-        KdfError::Memory => SlotError::NoMemory { kib }.at(slot),
-        KdfError::Cost => {
-            Error::slot_damaged(slot, "it asks for an Argon2 cost that is not accepted")
-        }
-    })?;
-    Ok(CredentialRow {
-        id,
-        role,
-        credential,
-        failures: 0,
-    })
 }
 
 /// # Errors

@@ -46,10 +46,10 @@ mod smk;
 mod trash;
 mod trash_name;
 mod whereabouts;
-mod wish;
 
 pub use add_list::Added;
 pub use check::{CheckedSlot, Finding};
+pub use clone::Wish;
 pub use clone_list::Selection;
 pub use domains::DomainFault;
 pub use done::{Done, wait};
@@ -71,7 +71,6 @@ pub use slotfs_store::{
 pub use smk::{SmkFault, SmkFile};
 pub use trash::{Removed, TrashFile};
 pub use trash_name::TrashName;
-pub use wish::Wish;
 
 /// The largest blob there can be, bytes.
 pub const MAX_BLOB_BYTES: usize = blob::MAX_BLOB_BYTES;

@@ -122,7 +122,7 @@ impl Partition<'_> {
     /// Destroys a partition that is too damaged for a login. It needs none: `partition init` would do the same.
     ///
     /// # Errors
-    /// [`SlotFault::Changed`] when another partition is there than `marked`, or what the disk says.
+    /// [`SlotFault::Changed`](super::SlotFault::Changed) when another partition is there than `marked`, or what the disk says.
     pub fn delete_damaged(&self, marked: PartitionMark) -> Result<()> {
         let slot = self.slot;
         self.hsm.store.delete_marked_slot(slot, marked)?;

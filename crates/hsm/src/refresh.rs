@@ -58,7 +58,7 @@ impl Hsm {
     /// Whether the store's files are still those that were opened; if not, every slot is logged out, and stays so.
     ///
     /// # Errors
-    /// [`StoreFault::Lost`], or when the files cannot be looked at.
+    /// [`StoreFault::Lost`](super::StoreFault::Lost), or when the files cannot be looked at.
     pub fn check_store(&self) -> Result<()> {
         let checked = self.store.check_identity_for_reading().map_err(Error::from);
         if checked.as_ref().is_err_and(Error::is_store_lost) {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::amend::Change;
 use super::header::object_aad;
-use super::init::{check_secret, new_credential};
+use super::init::check_secret;
 use super::{Partition, Result, Session, SlotError};
 use slotfs_object::SlotId;
 use slotfs_object::partition::Role;
 use slotfs_object::sealed::{Method, Quorum};
 use slotfs_seal::credential::{Purpose, Secret, SlotKey};
-use slotfs_store::{Objects, Reseal, SlotRow};
+use slotfs_store::{Objects, Reseal};
 
 /// What anybody can see of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Partition<'_> {
     /// Every role of a slot, po first.
     ///
     /// # Errors
-    /// [`SlotFault::Missing`], or when the store cannot be read.
+    /// [`SlotFault::Missing`](super::SlotFault::Missing), or when the store cannot be read.
     pub fn roles(&self) -> Result<Vec<RoleState>> {
         let most = self.row()?.policies.failed_logins;
         let credentials = self.hsm.store.credentials(self.slot)?;
@@ -99,7 +99,7 @@ impl Partition<'_> {
     ///
     /// # Errors
     /// As [`Self::login`] with the old secret, which counts as a login; [`SlotError::Malformed`] for a new password
-    /// outside the limits; [`SlotFault::Changed`], [`Error::Damaged`].
+    /// outside the limits; [`SlotFault::Changed`](super::SlotFault::Changed), [`Error::Damaged`](super::Error::Damaged).
     pub fn change_secret(
         &self,
         role: Role,
@@ -148,7 +148,7 @@ impl Partition<'_> {
     ///
     /// # Errors
     /// As [`Self::change_secret`]; [`SlotError::Malformed`] for po, whom nobody can reset; [`SlotError::RoleMissing`];
-    /// [`Error::Damaged`].
+    /// [`Error::Damaged`](super::Error::Damaged).
     pub fn reset_secret(
         &self,
         role: Role,
@@ -174,16 +174,6 @@ impl Partition<'_> {
         let damaged = changed.damaged;
         log::info!("slot {slot}: the credential of {role} was reset");
         Ok(Reset { lost, damaged })
-    }
-}
-
-impl Change {
-    /// Gives a role a credential, under the slot key that the partition is to have.
-    fn give(&mut self, role: Role, secret: &Secret) -> Result<()> {
-        let SlotRow { slot, serial, .. } = self.row;
-        let credential = new_credential(slot, serial, role, secret, &self.slot_key)?;
-        self.credentials.push(credential);
-        Ok(())
     }
 }
 
@@ -219,7 +209,7 @@ fn rekey(session: &Arc<Session>, change: &mut Change, leave_damaged: bool) -> Re
     let domains = domains.map(|it| change.seal_domain(&it.label, &it.key));
     change.keys.domains = domains.collect::<Result<_>>()?;
     let smks = session.smks().iter();
-    let smks = smks.map(|it| change.seal_smk(it.key()));
+    let smks = smks.map(|it| change.seal_smk(&it.key));
     change.keys.smks = smks.collect::<Result<_>>()?;
     change.objects = Objects::Reseal {
         reseal: reseal(session, &change.slot_key),

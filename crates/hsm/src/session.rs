@@ -31,25 +31,23 @@ impl Domain {
 pub struct Session {
     row: SlotRow,
     role: Role,
-    slot_key: SlotKey,
-    header: Header,
+    /// What everything at rest is sealed under.
+    pub(super) slot_key: SlotKey,
+    /// What the sealed header says.
+    pub(super) header: Header,
     domains: Vec<Domain>,
-    roots: Vec<Root>,
+    /// The domains, as blobs are sealed under them.
+    pub(super) roots: Vec<Root>,
     smks: Vec<Smk>,
     smk_roots: Vec<Root>,
 }
 
 /// A storage master key: what a V1 slot seals its objects under.
 pub struct Smk {
-    key: Key,
+    pub(super) key: Key,
 }
 
 impl Smk {
-    /// The key.
-    pub(super) fn key(&self) -> &Key {
-        &self.key
-    }
-
     /// Names it to those who are logged in.
     pub fn fingerprint(&self) -> [u8; 8] {
         Root::of_smk(&self.key).fingerprint()
@@ -149,11 +147,6 @@ impl Session {
         &self.domains
     }
 
-    /// Those domains, as blobs are sealed under them.
-    pub(super) fn roots(&self) -> &[Root] {
-        &self.roots
-    }
-
     /// The slot's storage master keys, the active one first; none in a V0 slot.
     pub fn smks(&self) -> &[Smk] {
         &self.smks
@@ -192,16 +185,6 @@ impl Session {
     /// What the slot allows.
     pub fn policies(&self) -> Policies {
         self.row.policies
-    }
-
-    /// The key that everything is sealed under.
-    pub(super) fn slot_key(&self) -> &SlotKey {
-        &self.slot_key
-    }
-
-    /// What the sealed header says.
-    pub(super) fn header(&self) -> &Header {
-        &self.header
     }
 
     /// Whether the header names this credential.

@@ -77,8 +77,8 @@ impl Partition<'_> {
         let session = self.reader()?;
         let smk = session.smks().first().ok_or(fault(slot, SmkFault::None))?;
         let mut payload = SecretBytes::new(vec![PAYLOAD_VERSION; PAYLOAD_BYTES]);
-        payload.bytes_mut()[1..].copy_from_slice(smk.key().bytes());
-        blob::seal(Kind::Smk, session.roots(), payload.bytes()).map_err(|why| {
+        payload.bytes_mut()[1..].copy_from_slice(smk.key.bytes());
+        blob::seal(Kind::Smk, &session.roots, payload.bytes()).map_err(|why| {
             let what = format!("slot {slot}: its storage master key cannot be sealed: {why}");
             Error::Damaged(what)
         })
@@ -120,7 +120,7 @@ impl Partition<'_> {
             return Err(fault(self.slot, SmkFault::None));
         }
         let key = verify(&session, blob)?;
-        if session.smks().iter().any(|smk| *smk.key() == key) {
+        if session.smks().iter().any(|smk| smk.key == key) {
             return Ok(false);
         }
         self.hsm.push_smk(&session, &key)?;
@@ -137,13 +137,13 @@ impl Partition<'_> {
         if !target.row().is_v1() {
             return Err(fault(self.slot, SmkFault::None));
         }
-        Ok(target.smks().iter().any(|there| there.key() == smk.key()))
+        Ok(target.smks().iter().any(|there| there.key == smk.key))
     }
 
     /// Gives a V1 slot a new storage master key, which is the active one from then on. co's or po's.
     ///
     /// # Errors
-    /// [`SlotError::Smk`], [`SlotError::RoleNeeded`], [`SlotFault::Changed`].
+    /// [`SlotError::Smk`], [`SlotError::RoleNeeded`], [`SlotFault::Changed`](super::SlotFault::Changed).
     pub fn new_smk(&self) -> Result<()> {
         let session = self.officer(&[Role::Co, Role::Po])?;
         if !session.row().is_v1() {
@@ -198,7 +198,7 @@ impl Partition<'_> {
 fn verify(session: &Session, blob: &[u8]) -> Result<Key> {
     let slot = session.slot();
     let refused = |why| SlotError::Unverified(why).at(slot);
-    let payload = blob::open(Kind::Smk, session.roots(), blob).map_err(refused)?;
+    let payload = blob::open(Kind::Smk, &session.roots, blob).map_err(refused)?;
     match payload.bytes().split_first() {
         Some((&PAYLOAD_VERSION, key)) => {
             Key::from_slice(key).ok_or_else(|| refused(Fault::Malformed))

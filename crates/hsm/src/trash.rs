@@ -54,7 +54,7 @@ impl Hsm {
     /// Removes the object that was found before, as long as its handle still names it: another object that
     /// has the handle by now is none of this. `destroy`: not to the trash.
     ///
-    /// Calls `done` as [`Self::remove`] does.
+    /// Calls `done` as [`Self::remove`](super::Partition::remove) does.
     pub fn remove_found(&self, found: &ObjectFile, destroy: bool, done: impl Done<Removed>) {
         let (slot, handle) = (found.slot, found.handle);
         let entry = match self.partition(slot).entry(handle) {
@@ -103,7 +103,7 @@ impl Hsm {
     /// The damaged object in row `id`, for it to be destroyed.
     ///
     /// # Errors
-    /// [`SlotFault::NotDamaged`] for a whole one, [`Error::Gone`].
+    /// [`SlotFault::NotDamaged`](super::SlotFault::NotDamaged) for a whole one, [`Error::Gone`].
     pub fn damaged_row(&self, id: i64) -> Result<DamagedRow> {
         Ok(self.store.damaged_row(id)?)
     }
@@ -120,7 +120,7 @@ impl Hsm {
     /// Brings an object back from the trash, under `want` or any free handle. It has its row, its identity and its
     /// content again; where the slot holds the same object by now, it just leaves the trash.
     ///
-    /// Calls `done` with [`SlotFault::HandleTaken`], [`SlotFault::IdentityClash`], [`SlotFault::Full`], [`Error::Gone`],
+    /// Calls `done` with [`SlotFault::HandleTaken`](super::SlotFault::HandleTaken), [`SlotFault::IdentityClash`](super::SlotFault::IdentityClash), [`SlotFault::Full`](super::SlotFault::Full), [`Error::Gone`],
     /// [`SlotError::ReadOnly`], or what the disk says.
     pub fn restore(&self, it: &TrashFile, want: Option<Handle>, done: impl Done<Arrived>) {
         let (found, slot, ouid) = (it.found, it.object.slot, it.object.ouid);
@@ -184,7 +184,7 @@ impl Hsm {
 impl Partition<'_> {
     /// Removes the object `handle`: to the trash, or for good where the slot keeps none.
     ///
-    /// Calls `done` with [`SlotError::NoSuchObject`], [`SlotError::ReadOnly`], [`SlotFault::TrashFull`], or what the disk says.
+    /// Calls `done` with [`SlotError::NoSuchObject`], [`SlotError::ReadOnly`], [`SlotFault::TrashFull`](super::SlotFault::TrashFull), or what the disk says.
     pub fn remove(&self, handle: Handle, done: impl Done<Removed>) {
         self.hsm.remove_entry(self.entry(handle), false, done);
     }

@@ -24,7 +24,7 @@ impl Check<'_> {
         let session = self.session(slot);
         // Where the slot changed between the two reads, the process that changed it opened it before it wrote it.
         let session = session.filter(|session| Some(session.row().as_version()) == version);
-        let header = session.as_ref().map(|session| session.header());
+        let header = session.as_ref().map(|session| &session.header);
         let named = header.map(|it| it.credentials.as_slice());
         self.parts(slot, "credential", &parts.credentials, named);
         let named = header.map(|it| it.domains.as_slice());
