@@ -6,10 +6,7 @@ use std::ops::ControlFlow;
 use super::batch::{FIRST, MOST_BYTES_AT_ONCE, MOST_TRIES, settle_all};
 use super::done::{Answer, answer};
 use super::objects::{payload_of, put};
-use super::{Arrived, Error, Partition, Result};
-use slotfs_object::secret::SecretBytes;
-use slotfs_object::{Object, SlotId};
-use slotfs_store::{self as store, Stored};
+use super::{Arrived, Error, Object, Partition, Result, SecretBytes, SlotId, Stored, store};
 
 /// Objects that belong together, and where each of them is or why none is.
 pub struct Added {

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use super::header::{Header, domain_aad, header_aad, smk_aad};
 use super::init::random_id;
-use super::{Error, Hsm, Partition, Result, Session, SlotError, SlotFault};
-use slotfs_object::partition::Role;
-use slotfs_object::sealed::KdfParams;
-use slotfs_object::secret::Key;
-use slotfs_seal::credential::{self, Binding, KdfError, Purpose, Secret, SlotKey};
-use slotfs_seal::domain::DomainKey;
-use slotfs_store::{
-    Changed, CredentialRow, DomainRow, KeyRows, Objects, SlotChange, SlotRow, SmkRow,
+use super::{
+    Error, Hsm, Key, Partition, Result, Role, Secret, Session, SlotError, SlotFault, SlotRow,
 };
+use slotfs_object::sealed::KdfParams;
+use slotfs_seal::credential::{self, Binding, KdfError, Purpose, SlotKey};
+use slotfs_seal::domain::DomainKey;
+use slotfs_store::{Changed, CredentialRow, DomainRow, KeyRows, Objects, SlotChange, SmkRow};
 
 /// A partition as it is to be. Nothing of it counts before [`Hsm::commit_change`].
 pub(super) struct Change {

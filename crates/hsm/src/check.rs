@@ -5,10 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Error, Hsm, Result, Session, SlotFault};
-use slotfs_object::SlotId;
-use slotfs_object::partition::Role;
-use slotfs_store as store;
+use super::{Error, Hsm, Result, Role, Session, SlotFault, SlotId, store};
 
 mod objects;
 mod slot;

@@ -3,18 +3,18 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use super::Source;
 use super::done::go_on;
 use super::journal::Subject;
 use super::objects::{put, seal_for_cloning};
 use super::whereabouts::Whereabouts;
-use super::{Arrived, Done, Error, Hsm, Origin, PartitionId, Policies, Result, Session, SlotError};
+use super::{
+    Arrived, Done, Error, Handle, Hsm, Object, Origin, Ouid, PartitionId, Policies, Result,
+    SecretBytes, Session, SlotError, SlotId, Source, Stored, store,
+};
 use slotfs_object::codec::{self, PayloadFault};
 use slotfs_object::pkcs11::class_name;
-use slotfs_object::secret::SecretBytes;
-use slotfs_object::{Handle, Object, Ouid, SlotId};
 use slotfs_seal::blob::Fault;
-use slotfs_store::{self as store, Move, Stored};
+use slotfs_store::Move;
 
 /// The name that a blob is written under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

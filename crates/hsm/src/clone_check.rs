@@ -2,10 +2,10 @@
 
 use super::clone::check_taken_in;
 use super::objects::check_policy;
-use super::{Arrived, Error, Partition, Result, Selection, Session, SlotError, SlotFault};
-use slotfs_object::sealed::SealedRow;
-use slotfs_object::{Handle, SlotId};
-use slotfs_store::{self as store, Entry};
+use super::{
+    Arrived, Entry, Error, Handle, Partition, Result, SealedRow, Selection, Session, SlotError,
+    SlotFault, SlotId, store,
+};
 
 impl Partition<'_> {
     /// Calls `each` with every object of `which` that cannot be cloned to the slot `to`: because of a policy at either

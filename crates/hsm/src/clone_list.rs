@@ -8,10 +8,10 @@ use super::batch::{FIRST, MOST_BYTES_AT_ONCE, MOST_TRIES, settle_all};
 use super::clone::verify;
 use super::done::{Answer, answer};
 use super::objects::{put, seal_for_cloning};
-use super::{Arrived, Error, Partition, Result, SlotError};
-use slotfs_object::sealed::SealedRow;
-use slotfs_object::{Handle, SlotId};
-use slotfs_store::{self as store, Entry, Put, Read, Stored};
+use super::{
+    Arrived, Entry, Error, Handle, Partition, Result, SealedRow, SlotError, SlotId, Stored, store,
+};
+use slotfs_store::{Put, Read};
 
 /// Objects in one transaction: enough to share an fsync and the pages of the index of OUIDs, which are random;
 /// few enough to stop soon after Ctrl-C.

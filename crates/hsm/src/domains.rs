@@ -5,9 +5,7 @@ use thiserror::Error as ThisError;
 
 use super::init::is_label;
 use super::session::Domain;
-use super::{Error, Partition, Result, Session, SlotError};
-use slotfs_object::SlotId;
-use slotfs_object::partition::Role;
+use super::{Error, Partition, Result, Role, Session, SlotError, SlotId};
 use slotfs_seal::blob::MAX_STANZAS;
 use slotfs_seal::domain::DomainKey;
 

@@ -2,12 +2,12 @@
 
 use thiserror::Error as ThisError;
 
-use super::{DomainFault, PolicyFault, SmkFault};
-use slotfs_object::partition::{Role, SlotKind};
-use slotfs_object::{Handle, Ouid, SlotId};
+use super::{
+    DamagedRow, DomainFault, Handle, Ouid, PolicyFault, Role, SlotId, SlotKind, SmkFault, store,
+};
 use slotfs_seal::blob::Fault;
 use slotfs_seal::credential::ShareFault;
-use slotfs_store::{self as store, DamagedRow, SlotFault, StoreFault};
+use slotfs_store::{SlotFault, StoreFault};
 
 mod outcome;
 

@@ -5,13 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::login::check_method;
-use super::{Hsm, Partition, Result, SlotError};
-use slotfs_object::SlotId;
-use slotfs_object::partition::{Role, SlotKind};
+use super::{
+    Hsm, Partition, Result, Role, Secret, SecretBytes, SlotError, SlotId, SlotKind, SlotRow,
+};
 use slotfs_object::sealed::{Method, Quorum, ShareSet};
-use slotfs_object::secret::SecretBytes;
-use slotfs_seal::credential::{KeyShare, QuorumSecret, Secret, ShareFault};
-use slotfs_store::SlotRow;
+use slotfs_seal::credential::{KeyShare, QuorumSecret, ShareFault};
 
 /// How long some shares wait for the others, unless said otherwise.
 const FORGET_AFTER: Duration = Duration::from_secs(5 * 60);

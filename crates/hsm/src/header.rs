@@ -1,7 +1,8 @@
 //! The slot header and what rows are sealed for: the associated data of docs/format.md, "Sealed rows".
 
+use super::SlotRow;
 use slotfs_object::partition::DomainKind;
-use slotfs_store::{Place, SlotRow};
+use slotfs_store::Place;
 
 /// The header's first byte. Version 1 had no storage master keys.
 pub const VERSION: u8 = 2;

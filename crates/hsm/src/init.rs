@@ -4,14 +4,14 @@ use std::ops::RangeInclusive;
 
 use super::amend::Change;
 use super::policy::Policies;
-use super::{Hsm, PartitionMark, Result, SlotError};
-use slotfs_object::partition::{PartitionVersion, Role, SlotKind};
-use slotfs_object::sealed::SealedRow;
-use slotfs_object::secret::{Key, SecretBytes};
-use slotfs_object::{SlotId, now_secs};
-use slotfs_seal::credential::{PASSWORD_BYTES, Secret, SlotKey};
+use super::{
+    Hsm, Key, PartitionMark, Result, Role, SealedRow, Secret, SecretBytes, SlotError, SlotId,
+    SlotKind, SlotRow, now_secs,
+};
+use slotfs_object::partition::PartitionVersion;
+use slotfs_seal::credential::{PASSWORD_BYTES, SlotKey};
 use slotfs_seal::domain::DomainKey;
-use slotfs_store::{KeyRows, NewSlot, Objects, SlotRow};
+use slotfs_store::{KeyRows, NewSlot, Objects};
 
 /// Characters in a partition's label.
 const LABEL_CHARS: RangeInclusive<usize> = 1..=32;

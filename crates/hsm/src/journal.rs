@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Arrived, Error, Partition, Result};
-use slotfs_object::{Handle, Ouid, SlotId};
+use super::{Arrived, Error, Handle, Ouid, Partition, Result, SlotId};
 
 /// Verdicts kept; older ones are in the log.
 const MOST_KEPT: usize = 10_000;

@@ -11,10 +11,14 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use slotfs_object::partition::Role;
-use slotfs_object::{Handle, Object, SlotId};
+// What most modules use comes to them from here.
+use slotfs_object::partition::{Role, SlotKind};
+use slotfs_object::sealed::SealedRow;
+use slotfs_object::secret::{Key, SecretBytes};
+use slotfs_object::{Handle, Object, Ouid, SlotId, codec, now_secs};
 use slotfs_seal::blob;
-use slotfs_store::{CommitStats, Store};
+use slotfs_seal::credential::Secret;
+use slotfs_store::{self as store, CommitStats, Entry, Store, Stored};
 
 mod add_list;
 mod amend;
@@ -302,7 +306,7 @@ pub fn too_long(slot: SlotId) -> Error {
 
 /// Decodes a payload that a slot's own rows held: any fault in it is damage.
 fn decode_own(slot: SlotId, handle: Handle, payload: &[u8]) -> Result<Object> {
-    slotfs_object::codec::decode(payload).map_err(|why| {
+    codec::decode(payload).map_err(|why| {
         Error::Damaged(format!(
             "slot {slot}, object {handle}: its payload does not decode: {why:?}"
         ))

@@ -1,10 +1,10 @@
 //! Logging in and out, and what a login needs.
 
-use super::{Error, Hsm, Partition, Result, Session, SlotError, SlotFault};
-use slotfs_object::SlotId;
-use slotfs_object::partition::{Role, SlotKind};
+use super::{
+    Error, Hsm, Partition, Result, Role, Secret, Session, SlotError, SlotFault, SlotId, SlotKind,
+};
 use slotfs_object::sealed::Method;
-use slotfs_seal::credential::{self, Binding, CredentialError, KdfError, Secret};
+use slotfs_seal::credential::{self, Binding, CredentialError, KdfError};
 use slotfs_store::CredentialRow;
 
 impl Hsm {

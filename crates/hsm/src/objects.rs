@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::done::go_on;
-use super::{Arrived, DamagedRow, Done, Hsm, Partition, PartitionId, Read, Session, decode_own};
-use super::{Error, Result, SlotError, SlotFault};
+use super::{
+    Arrived, DamagedRow, Done, Entry, Error, Handle, Hsm, Object, Ouid, Partition, PartitionId,
+    Read, Result, SealedRow, SecretBytes, Session, SlotError, SlotFault, SlotId, Stored, codec,
+    decode_own, store,
+};
 use slotfs_object::pkcs11::class_name;
-use slotfs_object::sealed::SealedRow;
-use slotfs_object::secret::SecretBytes;
-use slotfs_object::{Handle, Object, Ouid, SlotId, codec};
-use slotfs_store::{self as store, Entry, Put, SlotVersion, Stored};
+use slotfs_store::{Put, SlotVersion};
 
 /// An object as a file: what a stat needs, and no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

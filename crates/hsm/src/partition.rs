@@ -2,10 +2,8 @@
 
 use super::amend::Change;
 use super::policy::Policy;
-use super::{Error, Hsm, Partition, PartitionMark, Result, SlotError};
-use slotfs_object::SlotId;
-use slotfs_object::partition::Role;
-use slotfs_store::{Objects, SlotRow};
+use super::{Error, Hsm, Partition, PartitionMark, Result, Role, SlotError, SlotId, SlotRow};
+use slotfs_store::Objects;
 
 /// One partition, told from those that were at its slot before and those that will be there after it. Files that are
 /// open outlive a partition; the slot does too.

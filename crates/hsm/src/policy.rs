@@ -2,8 +2,9 @@
 
 use thiserror::Error as ThisError;
 
+use super::SlotKind;
+
 pub use slotfs_object::partition::Policies;
-use slotfs_object::partition::SlotKind;
 
 /// Logins that may fail in a row, at most and at least, before a role locks.
 const FAILED_LOGINS: std::ops::RangeInclusive<u32> = 1..=10;

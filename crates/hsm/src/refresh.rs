@@ -3,8 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use super::{Error, Hsm, Result, Session, SlotFault};
-use slotfs_object::SlotId;
+use super::{Error, Hsm, Result, Session, SlotFault, SlotId};
 use slotfs_store::FRESH_FOR;
 
 impl Hsm {

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use super::amend::Change;
 use super::header::object_aad;
 use super::init::check_secret;
-use super::{Partition, Result, Session, SlotError};
-use slotfs_object::SlotId;
-use slotfs_object::partition::Role;
+use super::{Partition, Result, Role, Secret, Session, SlotError, SlotId};
 use slotfs_object::sealed::{Method, Quorum};
-use slotfs_seal::credential::{Purpose, Secret, SlotKey};
+use slotfs_seal::credential::{Purpose, SlotKey};
 use slotfs_store::{Objects, Reseal};
 
 /// What anybody can see of a role.

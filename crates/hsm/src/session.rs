@@ -2,15 +2,13 @@
 
 use super::header::{self, Header, domain_aad, header_aad, object_aad, smk_aad};
 use super::policy::Policies;
-use super::{Error, PartitionId, Result};
-use slotfs_object::SlotId;
-use slotfs_object::partition::Role;
-use slotfs_object::sealed::SealedRow;
-use slotfs_object::secret::{Key, SecretBytes};
+use super::{
+    Error, Key, PartitionId, Result, Role, SealedRow, SecretBytes, SlotId, SlotRow, store,
+};
 use slotfs_seal::blob::{self, Fault, Kind, Root, blob_bytes};
 use slotfs_seal::credential::{Purpose, SlotKey};
 use slotfs_seal::domain::DomainKey;
-use slotfs_store::{self as store, KeyRows, Place, SlotRow, SmkRow};
+use slotfs_store::{KeyRows, Place, SmkRow};
 
 /// One of the slot's domains.
 pub struct Domain {

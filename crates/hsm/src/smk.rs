@@ -3,10 +3,11 @@
 
 use thiserror::Error as ThisError;
 
-use super::{Error, Hsm, Partition, Result, Session, SlotError, reason};
-use slotfs_object::SlotId;
-use slotfs_object::partition::{PartitionVersion, Role};
-use slotfs_object::secret::{KEY_BYTES, Key, SecretBytes};
+use super::{
+    Error, Hsm, Key, Partition, Result, Role, SecretBytes, Session, SlotError, SlotId, reason,
+};
+use slotfs_object::partition::PartitionVersion;
+use slotfs_object::secret::KEY_BYTES;
 use slotfs_seal::blob::{self, Fault, Kind, blob_bytes};
 
 /// The most that a slot keeps.

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use super::done::go_on;
 use super::objects::put;
-use super::{Arrived, DamagedRow, Done, Error, Hsm, ObjectFile, Partition, Read, Result};
-use super::{Session, SlotError, TrashName, decode_own};
-use slotfs_object::sealed::SealedRow;
-use slotfs_object::secret::SecretBytes;
-use slotfs_object::{Handle, Object, now_secs};
-use slotfs_store::{self as store, Entry, Place, Trashed};
+use super::{
+    Arrived, DamagedRow, Done, Entry, Error, Handle, Hsm, Object, ObjectFile, Partition, Read,
+    Result, SealedRow, SecretBytes, Session, SlotError, TrashName, decode_own, now_secs, store,
+};
+use slotfs_store::{Place, Trashed};
 
 /// What became of an object that was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,11 +8,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Hsm, Partition, Source};
-use slotfs_object::partition::Role;
-use slotfs_object::secret::SecretBytes;
-use slotfs_object::{Handle, Ouid, SlotId};
-use slotfs_store::Entry;
+use super::{Entry, Handle, Hsm, Ouid, Partition, Role, SecretBytes, SlotId, Source};
 
 /// Fingerprints kept; the map is begun anew when it is full.
 const MOST_KEPT: usize = 65_536;
