@@ -15,15 +15,15 @@ use slotfs_store::{Changed, CredentialRow, DomainRow, KeyRows, Objects, SlotChan
 /// A partition as it is to be. Nothing of it counts before [`Hsm::commit_change`].
 pub(super) struct Change {
     /// What is in clear; its generation and header are set when it is committed.
-    pub row: SlotRow,
+    pub(super) row: SlotRow,
     /// Every credential.
-    pub credentials: Vec<CredentialRow>,
+    pub(super) credentials: Vec<CredentialRow>,
     /// Every domain, the primary one first, and storage master key, the active one first.
-    pub keys: KeyRows,
+    pub(super) keys: KeyRows,
     /// What everything is sealed under.
-    pub slot_key: SlotKey,
+    pub(super) slot_key: SlotKey,
     /// What becomes of the objects.
-    pub objects: Objects,
+    pub(super) objects: Objects,
 }
 
 impl Hsm {
@@ -106,7 +106,7 @@ impl Hsm {
 
 impl Change {
     /// Gives a role a credential: `secret` opens the slot key that the partition is to have.
-    pub fn give(&mut self, role: Role, secret: &Secret) -> Result<()> {
+    pub(super) fn give(&mut self, role: Role, secret: &Secret) -> Result<()> {
         let SlotRow { slot, serial, .. } = self.row;
         let id = random_id()?;
         let kib = KdfParams::NEW.memory_kib;
@@ -128,7 +128,7 @@ impl Change {
     }
 
     /// A domain's row, sealed for a place of its own.
-    pub fn seal_domain(&self, label: &str, key: &DomainKey) -> Result<DomainRow> {
+    pub(super) fn seal_domain(&self, label: &str, key: &DomainKey) -> Result<DomainRow> {
         let (id, kind) = (random_id()?, key.kind());
         let aad = domain_aad(self.row.serial, kind, id, label);
         Ok(DomainRow {
@@ -142,7 +142,7 @@ impl Change {
     }
 
     /// A storage master key's row, sealed for a place of its own.
-    pub fn seal_smk(&self, smk: &Key) -> Result<SmkRow> {
+    pub(super) fn seal_smk(&self, smk: &Key) -> Result<SmkRow> {
         let id = random_id()?;
         let aad = smk_aad(self.row.serial, id);
         let sealed = self.slot_key.seal(Purpose::Smk, &aad, smk.bytes())?;
@@ -150,7 +150,7 @@ impl Change {
     }
 
     /// Seals the header, after everything that it names is in place.
-    pub fn seal_header(&mut self, generation: u64) -> Result<()> {
+    pub(super) fn seal_header(&mut self, generation: u64) -> Result<()> {
         let header = Header {
             generation,
             credentials: self.credentials.iter().map(|it| it.id).collect(),

@@ -51,7 +51,7 @@ impl Partition<'_> {
     ///
     /// # Errors
     /// [`Error::Damaged`], [`SlotFault::Damaged`](super::SlotFault::Damaged)
-    pub fn check_count(&self) -> Result<()> {
+    pub(super) fn check_count(&self) -> Result<()> {
         let slot = self.slot;
         let (listed, kept) = self.hsm.store.count_listed(slot)?;
         match kept? {

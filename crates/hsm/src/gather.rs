@@ -89,12 +89,12 @@ impl Gathered {
     }
 
     /// Forgets the shares for `slot`.
-    pub fn forget(&self, slot: SlotId) {
+    pub(super) fn forget(&self, slot: SlotId) {
         self.sets().retain(|(of, _), _| *of != slot);
     }
 
     /// Forgets all shares.
-    pub fn forget_all(&self) {
+    pub(super) fn forget_all(&self) {
         self.sets().clear();
     }
 

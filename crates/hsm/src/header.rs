@@ -5,26 +5,26 @@ use slotfs_object::partition::DomainKind;
 use slotfs_store::Place;
 
 /// The header's first byte. Version 1 had no storage master keys.
-pub const VERSION: u8 = 2;
+pub(super) const VERSION: u8 = 2;
 const WITHOUT_SMKS: u8 = 1;
 
 /// What the sealed header says: the rows that count. A credential or domain row that it does not name,
 /// put back from an old copy, is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
+pub(super) struct Header {
     /// Grows with every change.
-    pub generation: u64,
+    pub(super) generation: u64,
     /// The current credentials.
-    pub credentials: Vec<i64>,
+    pub(super) credentials: Vec<i64>,
     /// The current domains, the primary one first.
-    pub domains: Vec<i64>,
+    pub(super) domains: Vec<i64>,
     /// The storage master keys, the active one first.
-    pub smks: Vec<i64>,
+    pub(super) smks: Vec<i64>,
 }
 
 impl Header {
     /// version, generation, then each list with its length before it.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&self.generation.to_le_bytes());
         for ids in [&self.credentials, &self.domains, &self.smks] {
@@ -36,7 +36,7 @@ impl Header {
     }
 
     /// `None` for what [`Self::encode`] did not write.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (&version, rest) = bytes.split_first()?;
         if ![WITHOUT_SMKS, VERSION].contains(&version) {
             return None;
@@ -69,7 +69,7 @@ fn ids(bytes: &[u8]) -> Option<(Vec<i64>, &[u8])> {
 }
 
 /// All of the slot that is in clear: change any of it and the header does not open.
-pub fn header_aad(row: &SlotRow) -> Vec<u8> {
+pub(super) fn header_aad(row: &SlotRow) -> Vec<u8> {
     // An id is 32 bits, so no id is the number that stands for none.
     let id = |id: Option<u32>| id.map_or(u64::MAX, u64::from);
     let (kind, version) = (row.kind as u8, row.version as u8);
@@ -87,7 +87,7 @@ pub fn header_aad(row: &SlotRow) -> Vec<u8> {
 }
 
 /// serial, handle, OUID, row id, and what else is in clear of the object; the version is in the label.
-pub fn object_aad(serial: u64, place: Place) -> Vec<u8> {
+pub(super) fn object_aad(serial: u64, place: Place) -> Vec<u8> {
     Aad::new("object")
         .numbers([serial, place.handle.get().into()])
         .bytes(&place.ouid.0)
@@ -97,7 +97,7 @@ pub fn object_aad(serial: u64, place: Place) -> Vec<u8> {
 }
 
 /// serial, kind, row id; and the label, which is in clear beside it.
-pub fn domain_aad(serial: u64, kind: DomainKind, id: i64, label: &str) -> Vec<u8> {
+pub(super) fn domain_aad(serial: u64, kind: DomainKind, id: i64, label: &str) -> Vec<u8> {
     Aad::new("domain")
         .numbers([serial, (kind as u8).into(), id.cast_unsigned()])
         .bytes(label.as_bytes())
@@ -105,7 +105,7 @@ pub fn domain_aad(serial: u64, kind: DomainKind, id: i64, label: &str) -> Vec<u8
 }
 
 /// serial, row id.
-pub fn smk_aad(serial: u64, id: i64) -> Vec<u8> {
+pub(super) fn smk_aad(serial: u64, id: i64) -> Vec<u8> {
     Aad::new("smk").numbers([serial, id.cast_unsigned()]).0
 }
 

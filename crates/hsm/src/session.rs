@@ -57,7 +57,12 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Damaged`] when the header, or a row that it names, does not open.
-    pub fn open(row: SlotRow, role: Role, slot_key: SlotKey, keys: &KeyRows) -> Result<Self> {
+    pub(super) fn open(
+        row: SlotRow,
+        role: Role,
+        slot_key: SlotKey,
+        keys: &KeyRows,
+    ) -> Result<Self> {
         let slot = row.slot;
         let damaged = |what: &str| Error::Damaged(format!("slot {slot}: {what}"));
         let does_not_open = || damaged("its header does not open: a field in clear was changed");
@@ -120,7 +125,7 @@ impl Session {
     }
 
     /// The slot.
-    pub fn slot(&self) -> SlotId {
+    pub(super) fn slot(&self) -> SlotId {
         self.row.slot
     }
 

@@ -52,9 +52,9 @@ impl Fingerprints {
 #[derive(Default)]
 pub(super) struct Whereabouts {
     /// The same object.
-    pub source: Option<Source>,
+    pub(super) source: Option<Source>,
     /// Others that have its identity.
-    pub others: Vec<Entry>,
+    pub(super) others: Vec<Entry>,
 }
 
 impl Hsm {
