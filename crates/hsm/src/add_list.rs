@@ -60,7 +60,7 @@ impl Partition<'_> {
                 Err(error) => (None, Err(error.into())),
             })
         });
-        // What is made one at a time takes long to make: each is told before the next one.
+        // Objects that are made one at a time take long to make: each is reported before the next one.
         settle_all(handed_over, at_once == 1, |pending| {
             let added = self.settle_added(pending);
             let failed = added.iter().any(|group| group.stored.is_err());
@@ -73,7 +73,7 @@ impl Partition<'_> {
 
     /// Gives a batch to the committer.
     fn hand_over_added(&self, groups: Vec<Group>) -> Result<Pending> {
-        // What another process changed meanwhile holds from here on.
+        // Changes of other processes apply from here on.
         self.hsm.refresh()?;
         let session = self.writer()?;
         let put = |(object, payload): &(Object, SecretBytes)| {

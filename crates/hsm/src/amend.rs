@@ -1,4 +1,4 @@
-//! Changing a partition: its header sealed anew with all that it names, in one transaction.
+//! Changes a partition: seals its header again, with everything that it names, in one transaction.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use slotfs_seal::credential::{self, Binding, KdfError, Purpose, SlotKey};
 use slotfs_seal::domain::DomainKey;
 use slotfs_store::{Changed, CredentialRow, DomainRow, KeyRows, Objects, SlotChange, SmkRow};
 
-/// A partition as it is to be. Nothing of it counts before [`Hsm::commit_change`].
+/// A partition as it will be. Nothing takes effect before [`Hsm::commit_change`].
 pub(super) struct Change {
     /// What is in clear; its generation and header are set when it is committed.
     pub(super) row: SlotRow,
@@ -69,11 +69,11 @@ impl Hsm {
     /// Makes the change, and goes on with the login over the partition as it then is.
     ///
     /// # Errors
-    /// [`SlotFault::Changed`] when another process was first: nothing was done.
+    /// [`SlotFault::Changed`] when another process was first. Then nothing was done.
     pub(super) fn commit_change(&self, session: &Session, mut change: Change) -> Result<Changed> {
         let (slot, from) = (session.slot(), session.row().as_version());
         change.seal_header(session.row().generation + 1)?;
-        // What was sealed must open: a header that does not would shut everybody out.
+        // The sealed header must open: one that does not would lock everybody out.
         let (row, role) = (change.row.clone(), session.role());
         let after = Session::open(row, role, change.slot_key, &change.keys)?;
         let outcome = self.store.change_slot(SlotChange {
@@ -94,7 +94,7 @@ impl Hsm {
             && there.row().as_version() == from
         {
             self.replace(&there, Some(after));
-            // Its blobs may be others now, as when another process had done it.
+            // The blobs of its objects may have changed.
             if let Some(listener) = self.on_change.get() {
                 listener(slot);
             }

@@ -10,7 +10,7 @@ use super::{Error, Hsm, Result, Role, Session, SlotFault, SlotId, store};
 mod objects;
 mod slot;
 
-/// One thing that does not hold.
+/// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The slot it is in, when it is in one.
@@ -39,7 +39,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// How far the check of a slot got.
+/// What the check of a slot read and opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckedSlot {
     /// The slot.
@@ -60,8 +60,7 @@ impl Hsm {
     }
 
     /// Reads all of `slots` and of the store around them; opens what is in slots that co or cu is logged in to.
-    /// `found` hears of everything that does not hold. Nothing is changed, and what others change meanwhile is no
-    /// finding.
+    /// `found` is called with everything that is wrong. Nothing is changed. A change by another process is no finding.
     ///
     /// # Errors
     /// When the store cannot be read for another reason than damage.
@@ -80,7 +79,7 @@ impl Hsm {
         for &slot in slots {
             check.follow(slot)?;
         }
-        // Of every slot, whichever are asked for: one that is damaged is told in any case.
+        // A damaged slot is reported even when the caller did not ask for it.
         for slot in self.store.slot_numbers()? {
             if let Some(parts) = self.store.look_slot(slot)? {
                 check.slot(slot, &parts);
@@ -97,7 +96,7 @@ impl Hsm {
         for &slot in slots {
             check.trash(slot)?;
         }
-        // What was looked at must be what is found at the store's path now.
+        // The store's path must still lead to the files that were read.
         self.check_store()?;
         let checked = |(&slot, tally): (&SlotId, &Tally)| CheckedSlot {
             slot,

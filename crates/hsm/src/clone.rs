@@ -1,4 +1,4 @@
-//! The clone: a blob comes in, is opened with the slot's own domains, and only then exists.
+//! Clones and moves. A slot opens a blob with its own domains, and stores the object only then.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -61,19 +61,19 @@ impl fmt::Display for Wish {
 }
 
 impl Hsm {
-    /// A row for an object that is to come, and for no other ever; `None` where the store cannot be written.
+    /// A row id for an object that is to come. No other object ever gets it. `None` where the store cannot be written.
     pub fn reserve_row(&self) -> Option<i64> {
         self.store.reserve_row()
     }
 
-    /// Takes `blob` into `partition` as `wish` says, for as long as that partition is at its slot. `row` is what
-    /// [`Self::reserve_row`] gave for it, if it gave one. Where nothing opens the blob, the name beside the wish is what
-    /// it is called. `origin` is the object that it was read from, where that is known.
+    /// Takes `blob` into `partition` as `wish` says, while that partition is at its slot. `row` comes from
+    /// [`Self::reserve_row`]. The journal uses the name beside the wish for a blob that does not open. `origin` is the
+    /// object that the blob was read from, where that is known.
     ///
     /// Calls `done` with where the object now is, or with [`Error::Gone`] when another partition is there,
     /// [`SlotError::Unverified`], [`SlotError::PayloadVersion`], [`SlotError::OtherIdentity`],
     /// [`SlotFault::IdentityClash`](super::SlotFault), [`SlotError::PolicyRefuses`], [`SlotError::NotLoggedIn`],
-    /// [`SlotError::ReadOnly`], or what the disk says. Nothing is stored unless the object is.
+    /// [`SlotError::ReadOnly`], or when the store cannot be written. Nothing is stored unless the object is.
     pub fn import(
         self: &Arc<Self>,
         partition: PartitionId,
@@ -149,8 +149,8 @@ impl Hsm {
         });
     }
 
-    /// [`Error::Gone`] in the place of "not logged in" where the partition that the object was for is gone: its login ended
-    /// with it.
+    /// Replaces "not logged in" by [`Error::Gone`] where the partition that the object was for is gone: the login ended
+    /// with the partition.
     fn gone_or(&self, partition: PartitionId, error: Error) -> Error {
         match error.slot_error() {
             Some(SlotError::NotLoggedIn) if self.refresh().is_ok() => {
@@ -164,8 +164,8 @@ impl Hsm {
     /// Moves the object `from` to another slot as `wish` says, in one transaction: both the clone and the
     /// removal, or neither.
     ///
-    /// Calls `done` as [`Self::import`] does, with [`SlotFault::HandleTaken`](super::SlotFault::HandleTaken) when another object has the handle, and
-    /// [`SlotError::NoSuchObject`].
+    /// Calls `done` as [`Self::import`] does, with [`SlotFault::HandleTaken`](super::SlotFault::HandleTaken) when
+    /// another object has the handle, and [`SlotError::NoSuchObject`].
     pub fn move_object(
         self: &Arc<Self>,
         from: Source,
@@ -175,7 +175,7 @@ impl Hsm {
     ) {
         let hsm = Arc::clone(self);
         let finish = move |outcome: Result<Arrived>| {
-            // A source that is not there is no verdict.
+            // A missing source is not a verdict on a blob.
             let found = |error: &Error| !error.is_no_such_object() && !matches!(error, Error::Gone);
             if outcome.as_ref().err().is_none_or(found) {
                 hsm.journal.record(&Subject::Known(from), to, &outcome);
@@ -190,7 +190,7 @@ impl Hsm {
         });
     }
 
-    /// Seals with the source's domains, opens with the target's: a move is a clone in every rule.
+    /// Seals with the source's domains and opens with the target's: every rule of a clone holds for a move.
     fn prepare_move(&self, from: Source, to: SlotId, wish: Wish) -> Result<Move> {
         let source = self.partition(from.slot).writer()?;
         let target = self.partition(to).writer()?;
@@ -212,7 +212,7 @@ impl Hsm {
     }
 }
 
-/// Opens a blob with the slot's own keys and decodes what it holds: all of docs/format.md, "The sealed blob", "To open a blob".
+/// Opens a blob with the slot's own keys and decodes its payload: docs/format.md, "To open a blob".
 pub(super) fn verify(session: &Session, blob: &[u8]) -> Result<(Object, SecretBytes)> {
     let slot = session.slot();
     let refused = |why| SlotError::Unverified(why).at(slot);

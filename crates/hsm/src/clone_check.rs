@@ -27,7 +27,7 @@ impl Partition<'_> {
         let restricted = session.policies().restrict_cloning() || theirs.restrict_cloning();
         let not_for_v0 = session.row().is_v1() && !target.is_v1();
         if matches!(which, Selection::All) && !restricted && !not_for_v0 {
-            // What is there, and not what is counted: what is wrong with the count is told once all are cloned.
+            // The number of objects that can be listed. A wrong count is reported after all are cloned.
             return match hsm.store.count_listed(self.slot)? {
                 (0, _) => self.check_count().map(|()| (0, 0)),
                 (listed, _) => Ok((listed, 0)),
@@ -95,7 +95,7 @@ impl Partition<'_> {
         Ok(())
     }
 
-    /// Where the second object is, which has the identity of the first, if both are the same.
+    /// Two objects of one identity: where the second one is, if both have the same content.
     fn compare(
         &self,
         (source, (entry, sealed)): (&Session, (Entry, SealedRow)),

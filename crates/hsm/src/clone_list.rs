@@ -86,7 +86,7 @@ impl Partition<'_> {
         let rows = store.list_sealed(self.slot, after, most, MOST_BYTES_AT_ONCE)?;
         let found = |row: Read<(Entry, SealedRow)>| match row {
             Ok((entry, sealed)) => Some((entry.handle, Ok((entry, sealed)))),
-            // All have a handle: it is what they are listed by.
+            // Each has a handle, since the list is by handle.
             Err(row) => Some((row.handle?, Err(Error::ObjectDamaged(row)))),
         };
         Ok(rows.into_iter().filter_map(found).collect())
@@ -143,7 +143,7 @@ impl Partition<'_> {
     /// verified to the committer.
     fn hand_over(&self, to: SlotId, rows: Vec<Found>) -> Result<Pending> {
         let hsm = self.hsm;
-        // What another process forbids meanwhile is forbidden from here on.
+        // Changes of other processes apply from here on: one may forbid a clone.
         hsm.refresh()?;
         let (source, target) = (self.reader()?, hsm.partition(to).writer()?);
         let mut objects = Vec::with_capacity(rows.len());
@@ -198,7 +198,7 @@ fn cloned(
         .collect()
 }
 
-/// One reason for a whole batch; what was refused before keeps its own.
+/// The whole batch failed for one reason. Objects that were refused before keep their own.
 fn all_failed(objects: Vec<(Handle, Option<Error>)>, error: &Error) -> Cloned {
     let why = |refused: Option<Error>| refused.unwrap_or_else(|| error.clone());
     let failed = |(handle, refused)| (handle, Err(why(refused)));

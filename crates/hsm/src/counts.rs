@@ -17,7 +17,7 @@ impl Partition<'_> {
     /// Whether a listing by handle that has come to its end was whole.
     ///
     /// # Errors
-    /// [`Error::ObjectDamaged`] of one that has no handle, else as [`Self::check_count`].
+    /// [`Error::ObjectDamaged`] of one that has no handle, else [`Error::Damaged`] when fewer can be listed than there are.
     pub fn check_listing(&self) -> Result<()> {
         self.check_names(NameColumn::Handle)
     }

@@ -27,7 +27,7 @@ pub enum DomainFault {
     /// The same secret under another label.
     #[error("it has that domain already, under another label")]
     Duplicate,
-    /// A slot is never without.
+    /// A slot always has one.
     #[error("it is the only domain, and a slot has at least one")]
     Last,
     /// The primary one.
@@ -36,8 +36,8 @@ pub enum DomainFault {
 }
 
 impl Partition<'_> {
-    /// What the domains of a slot are called, in clear: those of one that is logged in to, the primary one
-    /// first; else by label, and not known to be the ones that count.
+    /// The labels of a slot's domains. With a login: the current domains, the primary one first. Without one: what the
+    /// rows say in clear, sorted, which may be wrong.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -52,7 +52,7 @@ impl Partition<'_> {
         Ok(labels)
     }
 
-    /// Gives a slot another domain, which is then its primary one where `primary` says so.
+    /// Gives a slot another domain; with `primary`, it becomes the primary one.
     ///
     /// # Errors
     /// [`SlotError::Domain`], [`SlotError::RoleNeeded`], [`SlotFault::Changed`](super::SlotFault::Changed).
@@ -81,10 +81,10 @@ impl Partition<'_> {
         Ok(())
     }
 
-    /// Takes a domain from a slot: what only it opens, the slot takes in no more.
+    /// Deletes a domain of a slot, which then refuses blobs that only this domain opens.
     ///
     /// # Errors
-    /// As [`Self::add_domain`]; the primary domain and the last one stay.
+    /// As [`Self::add_domain`]; the primary domain and the last one cannot be deleted.
     pub fn delete_domain(&self, label: &str) -> Result<()> {
         let slot = self.slot;
         let session = self.officer(&[Role::Po])?;

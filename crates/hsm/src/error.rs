@@ -1,4 +1,4 @@
-//! Why the HSM did not do what it was asked, and what that is called by each who meets it.
+//! Why the HSM refused or failed, and what that becomes for the kernel, for commands and for the log.
 
 use thiserror::Error as ThisError;
 
@@ -27,7 +27,7 @@ pub enum Error {
     /// One object's row cannot be used.
     #[error("store damaged: {0}")]
     ObjectDamaged(DamagedRow),
-    /// Content of the store does not hold that belongs to no single slot.
+    /// The store is damaged outside of any single slot.
     #[error("store damaged: {0}")]
     Damaged(String),
     /// The object was destroyed, or its partition was.
@@ -44,7 +44,7 @@ pub enum Error {
     ObjectRefused(String),
 }
 
-/// What is wrong with one slot, or with an object that it has or was to take.
+/// What is wrong with one slot, or with an object in it or on its way to it.
 #[derive(Clone, Debug, ThisError)]
 pub enum SlotError {
     /// What the store says of it.
@@ -143,8 +143,8 @@ pub enum SlotError {
     /// A policy of the source forbids it.
     #[error("policy forbids cloning a {0}")]
     PolicyForbids(String),
-    /// A policy of the target forbids it. A refusal of its own: at EPERM for a verdict, tools would retry another way
-    /// instead of reporting it.
+    /// A policy of the target forbids it. Its errno is not EPERM: after that, tools try another way and do not report
+    /// the refusal.
     #[error("policy forbids taking in a {0}")]
     PolicyRefuses(String),
     /// Objects of a V1 slot, which a V0 slot cannot open.
@@ -190,7 +190,7 @@ impl SlotError {
 impl From<SlotFault> for SlotError {
     fn from(why: SlotFault) -> Self {
         match why {
-            // The login was one to the partition that is not there any more.
+            // The login was to the partition that was replaced.
             SlotFault::Replaced => Self::NotLoggedIn,
             why => Self::Stored(why),
         }
@@ -270,22 +270,22 @@ impl Error {
         matches!(self.store_fault(), Some(StoreFault::Lost(_)))
     }
 
-    /// Whether the rows of one slot hold what slotfs does not write.
+    /// Whether the rows of one slot are damaged.
     pub fn is_slot_damaged(&self) -> bool {
         matches!(self.slot_fault(), Some(SlotFault::Damaged(_)))
     }
 
-    /// Whether a part of the store is to blame that slotfs did not leave so.
+    /// Whether a part of the store is damaged.
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Damaged(_) | Self::ObjectDamaged(_)) || self.is_slot_damaged()
     }
 
-    /// Whether it is about one blob: the journal writes those down, whoever gives them.
+    /// Whether it is a verdict on one blob, which the journal records.
     pub fn is_verdict(&self) -> bool {
         self.is_final() || self.slot_fault() == Some(&SlotFault::Full)
     }
 
-    /// Whether the same bytes would fail again: what was staged of them is of no use.
+    /// Whether the same bytes would fail again, so that staged bytes are of no use.
     pub fn is_final(&self) -> bool {
         match self.slot_error() {
             Some(SlotError::Stored(fault)) => matches!(fault, SlotFault::IdentityClash { .. }),

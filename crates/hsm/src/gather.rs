@@ -34,10 +34,10 @@ impl Gathering {
         self.shares.len()
     }
 
-    /// Takes the share in `text`; what they make, once they are enough. `name` is what errors call it.
+    /// Adds the share in `text`; gives the secret once there are enough. Errors call the share `name`.
     ///
     /// # Errors
-    /// [`SlotError::ShareRefused`]: that share is forgotten, the others stay.
+    /// [`SlotError::ShareRefused`]; the other shares are kept.
     pub fn add(&mut self, name: &str, text: &[u8]) -> Result<Option<Secret>> {
         let (slot, role) = (self.slot, self.role);
         let refused = |share: String, why| SlotError::ShareRefused { role, share, why }.at(slot);
@@ -130,7 +130,8 @@ impl Partition<'_> {
     /// Begins to gather key shares of `role`.
     ///
     /// # Errors
-    /// [`SlotError::OtherAuthentication`] where it has a password, [`SlotError::RoleMissing`], [`SlotFault::Missing`](super::SlotFault::Missing).
+    /// [`SlotError::OtherAuthentication`] where it has a password, [`SlotError::RoleMissing`],
+    /// [`SlotFault::Missing`](super::SlotFault::Missing).
     pub fn gather(&self, role: Role) -> Result<Gathering> {
         let slot = self.slot;
         let SlotRow { serial, kind, .. } = self.row()?;
@@ -150,14 +151,14 @@ impl Partition<'_> {
         }
     }
 
-    /// Takes what was written to a login file: a password, which logs in, or a key share, the last of which does.
+    /// Takes what was written to a login file: a password, or a key share. The last key share that is needed logs in.
     ///
     /// # Errors
     /// As [`Self::login`] and [`Gathering::add`].
     pub fn present(&self, role: Role, message: &SecretBytes) -> Result<Presented> {
         let slot = self.slot;
         let kind = self.login_kind(role)?;
-        // A share is no guess at a password, and a password no share with a mistake in it.
+        // A key share must not count as a wrong password, nor a password as a bad share.
         if KeyShare::looks_like(message.bytes()) != (kind == SlotKind::Quorum) {
             return Err(SlotError::OtherAuthentication(kind).at(slot));
         }
@@ -170,7 +171,7 @@ impl Partition<'_> {
         let now = self.gather(role)?;
         let secret = {
             let mut sets = self.hsm.gathered.sets();
-            // Issued again, or the partition made anew, since the first of them came: of no use any more.
+            // Shares that came before they were issued again, or before the partition was initialised again, are useless.
             sets.retain(|(of, whose), (there, _)| {
                 (*of, *whose) != (slot, role)
                     || (there.serial, &there.set) == (now.serial, &now.set)

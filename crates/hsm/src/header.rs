@@ -68,9 +68,9 @@ fn ids(bytes: &[u8]) -> Option<(Vec<i64>, &[u8])> {
     Some((ids, rest))
 }
 
-/// All of the slot that is in clear: change any of it and the header does not open.
+/// Every field of the slot that is in clear. When one of them is changed, the header does not open.
 pub(super) fn header_aad(row: &SlotRow) -> Vec<u8> {
-    // An id is 32 bits, so no id is the number that stands for none.
+    // Ids have 32 bits, so none of them equals the number for "no id".
     let id = |id: Option<u32>| id.map_or(u64::MAX, u64::from);
     let (kind, version) = (row.kind as u8, row.version as u8);
     let capacity = [row.capacity_objects, row.capacity_bytes];
@@ -109,7 +109,7 @@ pub(super) fn smk_aad(serial: u64, id: i64) -> Vec<u8> {
     Aad::new("smk").numbers([serial, id.cast_unsigned()]).0
 }
 
-/// Fixed-width numbers and length-prefixed bytes: no two lists of fields read the same.
+/// Fixed-width numbers and length-prefixed bytes, so that two different lists of fields never give the same bytes.
 struct Aad(Vec<u8>);
 
 impl Aad {

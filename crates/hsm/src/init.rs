@@ -40,7 +40,7 @@ pub struct NewPartition {
     pub domain: DomainKey,
     /// What that is called, 1 to 32 characters.
     pub domain_label: String,
-    /// Of po and co alike, until they are separated; it says which kind of slot it is.
+    /// The first secret of both po and co. Its kind is the slot's kind.
     pub secret: Secret,
     /// How long removed objects are in the trash, seconds.
     pub retention_secs: u64,
@@ -60,7 +60,8 @@ impl Hsm {
     /// Makes a partition.
     ///
     /// # Errors
-    /// [`SlotError::Malformed`] for a label or password outside the limits, [`SlotFault::Exists`](super::SlotFault::Exists), or what the disk says.
+    /// [`SlotError::Malformed`] for a label or password outside the limits,
+    /// [`SlotFault::Exists`](super::SlotFault::Exists), or when the store cannot be written.
     pub fn init_partition(&self, new: NewPartition) -> Result<()> {
         check_label(new.slot, &new.label)?;
         super::domains::check_label(new.slot, &new.domain_label)?;
@@ -160,7 +161,7 @@ fn random_u64() -> Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// Row ids of credentials and domains are random: an id never comes back for another row.
+/// Row ids of credentials and domains are random, so that no id is used twice.
 pub(super) fn random_id() -> Result<i64> {
     Ok((random_u64()? >> 1).cast_signed())
 }

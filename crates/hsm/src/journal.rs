@@ -23,7 +23,7 @@ pub struct Source {
 pub struct Origin {
     /// Where it was when it was opened.
     pub place: Source,
-    /// Its identity: whoever copies may yet write something else.
+    /// Its identity, since the program that copies may write other bytes.
     pub ouid: Ouid,
 }
 

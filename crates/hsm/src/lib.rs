@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-// What most modules use comes to them from here.
+// Most modules take these names from here.
 use slotfs_object::partition::{Role, SlotKind};
 use slotfs_object::sealed::SealedRow;
 use slotfs_object::secret::{Key, SecretBytes};
@@ -83,7 +83,7 @@ pub const MAX_BLOB_BYTES: usize = blob::MAX_BLOB_BYTES;
 pub struct Hsm {
     store: Store,
     sessions: RwLock<HashMap<SlotId, Arc<Session>>>,
-    /// Who is told of slots that other processes changed.
+    /// The listener for slots that other processes changed.
     on_change: OnceLock<OnChange>,
     /// Held while sessions are compared with the store, so that no request runs ahead of the comparison.
     refreshing: Mutex<()>,
@@ -104,14 +104,14 @@ pub struct ListedSlot {
     pub row: Result<SlotRow>,
 }
 
-/// One partition of an HSM: what can be asked of it, and done to it.
+/// One partition of an HSM, and the place for one.
 #[derive(Clone, Copy)]
 pub struct Partition<'a> {
     hsm: &'a Hsm,
     slot: SlotId,
 }
 
-/// Called with a slot whose objects' blobs may be others now.
+/// Called with a slot whose objects' blobs may have changed.
 type OnChange = Box<dyn Fn(SlotId) + Send + Sync>;
 
 /// Where an object now is.
@@ -304,7 +304,7 @@ pub fn too_long(slot: SlotId) -> Error {
     SlotError::Unverified(blob::Fault::TooLong).at(slot)
 }
 
-/// Decodes a payload that a slot's own rows held: any fault in it is damage.
+/// Decodes a payload from a slot's own rows, where any fault is damage.
 fn decode_own(slot: SlotId, handle: Handle, payload: &[u8]) -> Result<Object> {
     codec::decode(payload).map_err(|why| {
         Error::Damaged(format!(

@@ -28,9 +28,9 @@ impl Hsm {
 impl Partition<'_> {
     /// Logs `role` in. Takes as long as its Argon2id, so never call it on an event loop.
     ///
-    /// An attempt with a password is counted durably before it is checked: whoever cuts the power gains no guess.
-    /// One with key shares is not counted: nobody guesses 256 random bits, and a count would let whoever reaches
-    /// the login lock the others out.
+    /// An attempt with a password is counted durably before it is checked, so that cutting the power gains no guess.
+    /// An attempt with key shares is not counted: nobody guesses 256 random bits, and a count would let an attacker lock
+    /// the role.
     ///
     /// # Errors
     /// [`SlotError::PasswordWrong`], [`SlotError::RoleLocked`], [`SlotError::RoleMissing`], [`SlotFault::Missing`],
@@ -60,8 +60,8 @@ impl Partition<'_> {
         if let Some(kib) = credential::lacks_memory(&stored.credential) {
             return Err(SlotError::NoMemory { kib }.at(slot));
         }
-        // Read from clear text that is only authenticated once logged in: a planted high number buys
-        // guesses that the file's owner could make at home anyway.
+        // This number is in clear and is authenticated only after the login. A higher one gives an attacker guesses
+        // that a copy of the file gives anyway.
         let most = row.policies.failed_logins;
         let failures = match kind {
             SlotKind::Password => self.count_attempt(role, stored.id, stored.failures, most)?,
@@ -70,8 +70,8 @@ impl Partition<'_> {
         let (serial, id) = (row.serial, stored.id);
         let binding = Binding { serial, role, id };
         let unwrapped = credential::open(&stored.credential, secret, binding);
-        // Nothing was guessed, as on a machine short of memory, or the password was the right one, of a damaged slot:
-        // neither may lock anybody out.
+        // Either Argon2 failed and nothing was guessed, or the password was right and the slot is damaged. Neither may
+        // lock the role.
         if let Err(CredentialError::Kdf(_) | CredentialError::Damaged) = unwrapped {
             hsm.uncount_attempt(stored.id)?;
         }
@@ -84,7 +84,7 @@ impl Partition<'_> {
                 SlotError::PasswordWrong { role, left }.at(slot)
             }
             CredentialError::Damaged => damaged("was changed or moved"),
-            // Issued again since they were checked one by one.
+            // The shares were issued again after they were checked one by one.
             CredentialError::OtherMethod => SlotFault::Changed.at(slot).into(),
             CredentialError::Kdf(KdfError::Cost) => {
                 damaged("asks for an Argon2 cost that is not accepted")
@@ -104,9 +104,9 @@ impl Partition<'_> {
             opened => opened,
         };
         if opened.is_err() {
-            // Again the right one.
+            // The password was right here too.
             hsm.uncount_attempt(stored.id)?;
-            // Parts do not fit together where they were read before and after a change.
+            // Rows that were read before and after a change do not fit together.
             if hsm.store.slot(slot)?.as_version() != version {
                 return Err(SlotFault::Changed.at(slot).into());
             }
@@ -125,7 +125,7 @@ impl Partition<'_> {
         there.ok_or(SlotError::RoleMissing(role).at(self.slot))
     }
 
-    /// A read-only store cannot count, so there only what was counted before locks.
+    /// A read-only store cannot count; there, only earlier attempts can lock the role.
     fn count_attempt(&self, role: Role, credential: i64, failures: u32, most: u32) -> Result<u32> {
         let (store, slot) = (&self.hsm.store, self.slot);
         let counted = match store.is_read_only() {
@@ -141,7 +141,7 @@ impl Partition<'_> {
             .any(|it| it.id == credential)
         {
             true => Err(SlotError::RoleLocked(role).at(slot)),
-            // Replaced since it was read: that is no lock.
+            // The credential was replaced after it was read: that is no lock.
             false => Err(SlotFault::Changed.at(slot).into()),
         }
     }

@@ -106,7 +106,7 @@ impl Hsm {
     /// [`SlotError::PolicyForbids`], [`SlotError::NotLoggedIn`], [`Error::Gone`], [`Error::Damaged`]
     pub fn seal(&self, id: i64) -> Result<(ObjectFile, SealedBlob)> {
         let (session, entry, payload) = self.open_by_id(id)?;
-        // Whoever reads a blob may write it to another slot.
+        // The reader of a blob may write it to another slot.
         self.fingerprints.keep(id, self.fingerprints.of(&payload));
         let blob = SealedBlob {
             slot: session.row().as_version(),
@@ -142,8 +142,8 @@ impl Hsm {
         Ok((session, entry, payload))
     }
 
-    /// Opens a row; one that does not open because it was sealed anew since, as by a reset password, is not
-    /// damaged but [`SlotFault::Changed`].
+    /// Opens a row. A row that does not open because the slot was sealed again, as after a password reset, is
+    /// [`SlotFault::Changed`] and not damaged.
     pub(super) fn open_entry(
         &self,
         session: &Session,
@@ -159,8 +159,8 @@ impl Hsm {
         })
     }
 
-    /// The object that `handle` names now: what is done to it is checked against this row again when it
-    /// is done, so that nothing is done to another one.
+    /// The object that `handle` names now. The store compares the row again when it changes the object, so that no
+    /// other object is changed.
     pub(super) fn open_by_handle(
         &self,
         session: &Session,
@@ -283,7 +283,8 @@ impl Partition<'_> {
 
     /// Gives the object `from` another handle in its slot.
     ///
-    /// Calls `done` with [`SlotError::NoSuchObject`], [`SlotFault::HandleTaken`], [`SlotError::ReadOnly`], or what the disk says.
+    /// Calls `done` with [`SlotError::NoSuchObject`], [`SlotFault::HandleTaken`], [`SlotError::ReadOnly`], or when the
+    /// store cannot be written.
     pub fn renumber(&self, from: Handle, to: Handle, done: impl Done<()>) {
         let opened = self.writer().and_then(|session| {
             let (entry, payload) = self.hsm.open_by_handle(&session, from)?;
@@ -362,7 +363,7 @@ pub(super) fn put(
         ouid: object.ouid,
         // The codec keeps payloads at 64 KiB.
         payload_bytes: payload.bytes().len() as u32,
-        // As SQLite can keep it: the row is bound to this number.
+        // The largest number that SQLite stores; the sealed row is bound to it.
         created_secs: object.created_secs.min(i64::MAX as u64),
         seal: Box::new(move |place| Ok(sealer.seal_row(place, &sealed)?)),
         same: Box::new(move |place, row| {

@@ -84,7 +84,7 @@ impl Partition<'_> {
     /// Destroys every object of a slot, and what is in its trash; how many objects there were. The crypto officer's.
     ///
     /// # Errors
-    /// [`SlotError::NotLoggedIn`], [`SlotError::RoleNeeded`], [`SlotError::ReadOnly`], or what the disk says.
+    /// [`SlotError::NotLoggedIn`], [`SlotError::RoleNeeded`], [`SlotError::ReadOnly`], or when the store cannot be written.
     pub fn clear(&self) -> Result<u64> {
         let slot = self.slot;
         self.writer()?;
@@ -120,7 +120,8 @@ impl Partition<'_> {
     /// Destroys a partition that is too damaged for a login. It needs none: `partition init` would do the same.
     ///
     /// # Errors
-    /// [`SlotFault::Changed`](super::SlotFault::Changed) when another partition is there than `marked`, or what the disk says.
+    /// [`SlotFault::Changed`](super::SlotFault::Changed) when another partition is there than `marked`, or when the
+    /// store cannot be written.
     pub fn delete_damaged(&self, marked: PartitionMark) -> Result<()> {
         let slot = self.slot;
         self.hsm.store.delete_marked_slot(slot, marked)?;

@@ -20,14 +20,14 @@ impl Hsm {
         self.refresh()
     }
 
-    /// Since this was opened, and a while: the first request is never in time.
+    /// Since the HSM was opened, plus the limit, so that the first request always compares.
     fn microseconds(&self) -> u64 {
         let passed = self.opened.elapsed() + FRESH_FOR;
         u64::try_from(passed.as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Has `listener` called with each slot that another process changed, before any request can see its
-    /// objects' new blobs. There is one listener; a second is not heard.
+    /// Calls `listener` with each slot that another process changed, before any request can see the new blobs of its
+    /// objects. There is only one listener: a second one is ignored.
     pub fn on_change(&self, listener: impl Fn(SlotId) + Send + Sync + 'static) {
         // Set once, by the one who mounts.
         let _ = self.on_change.set(Box::new(listener));
@@ -40,7 +40,7 @@ impl Hsm {
     /// When the store cannot be read.
     pub fn refresh(&self) -> Result<()> {
         let _one_at_a_time = self.lock_refreshing();
-        // What is committed from now on may be missed.
+        // The comparison below may miss later commits.
         let now = self.microseconds();
         self.check_store()?;
         self.store.if_slots_changed(|| self.take_in())?;
@@ -83,7 +83,7 @@ impl Hsm {
                 Some(Ok(now)) if now.serial == then.serial => {
                     self.replace(&session, self.reopen(&session)?)
                 }
-                // It alone: the others go on.
+                // Only this slot: the others stay logged in.
                 Some(Err(damaged)) => {
                     log::error!("slot {slot}: logged out: {damaged}");
                     self.replace(&session, None);
@@ -128,7 +128,7 @@ impl Hsm {
         }
     }
 
-    /// Begins a session, over the slot as it is now and not as it was before Argon2 ran.
+    /// Begins a session with the slot as it is now, not as it was before Argon2 ran.
     ///
     /// # Errors
     /// [`SlotFault::Changed`] when the slot was initialised again meanwhile.
@@ -139,7 +139,7 @@ impl Hsm {
         let (row, keys) = self.store.slot_with_keys(slot)?;
         let session = match row.as_version() {
             now if now == then => session,
-            // A key that opens it no more is an old one, as after a reset that came while this was logging in.
+            // The key no longer opens the slot, as after a reset during this login.
             now if now.serial == then.serial => match session.reopen(row, &keys) {
                 Err(error) if error.is_damage() => return Err(SlotFault::Changed.at(slot).into()),
                 reopened => reopened?,

@@ -89,11 +89,12 @@ impl Partition<'_> {
         Ok(())
     }
 
-    /// Gives a role another password, or new key shares. Who is logged in stays so.
+    /// Gives a role another password, or new key shares. Sessions stay.
     ///
-    /// New shares are for every role that has the old ones. Where no role has others the slot gets another key too,
-    /// and every row is sealed anew, so that the old shares open nothing, not even with an old copy of the credential;
-    /// an object that does not open could never again, so then nothing is done, unless `force` leaves it behind.
+    /// Every role that has the old shares gets the new ones. Where no role has other shares, the slot also gets another
+    /// key and every row is sealed again, so that the old shares open nothing, not even with an old copy of the
+    /// credential. An object that does not open then would never open again: nothing is done, unless `force` leaves it
+    /// behind.
     ///
     /// # Errors
     /// As [`Self::login`] with the old secret, which counts as a login; [`SlotError::Malformed`] for a new password
@@ -138,11 +139,10 @@ impl Partition<'_> {
         })
     }
 
-    /// Gives a role, locked or not, another password or other key shares by po, whose own are asked for again: the slot gets
-    /// another slot key and every row is sealed anew, so that the old password opens nothing any more, not even
-    /// with an old copy of its credential. Roles beside po and this one lose theirs, as nobody else can
-    /// wrap the new key for them. An object that does not open could never again: then nothing is done, unless
-    /// `force` leaves it behind.
+    /// Lets po give a role, locked or not, another password or other key shares; po's own secret is needed again. The
+    /// slot gets another key and every row is sealed again, so that the old password opens nothing, not even with an old
+    /// copy of its credential. The third role loses its secret, since nobody here can wrap the new key for it. An object
+    /// that does not open then would never open again: nothing is done, unless `force` leaves it behind.
     ///
     /// # Errors
     /// As [`Self::change_secret`]; [`SlotError::Malformed`] for po, whom nobody can reset; [`SlotError::RoleMissing`];
@@ -183,7 +183,7 @@ pub fn makers(role: Role) -> &'static [Role] {
     }
 }
 
-/// Those of `there` whose password a reset of `role` takes away: for whom nobody can wrap the new key.
+/// The roles of `there` that lose their password when `role` is reset: nobody can wrap the new key for them.
 pub fn lost_by_reset(there: impl Iterator<Item = Role>, role: Role) -> Vec<Role> {
     there.filter(|it| ![Role::Po, role].contains(it)).collect()
 }

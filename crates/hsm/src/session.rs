@@ -12,20 +12,20 @@ use slotfs_store::{KeyRows, Place, SmkRow};
 
 /// One of the slot's domains.
 pub struct Domain {
-    /// Names it to people.
+    /// Its name.
     pub label: String,
     /// Its key.
     pub key: DomainKey,
 }
 
 impl Domain {
-    /// Names the key itself, to those who are logged in: two slots that show the same one can clone.
+    /// Identifies the key, for users who are logged in: two slots that show the same fingerprint can clone.
     pub fn fingerprint(&self) -> [u8; 8] {
         Root::of_domain(self.key.key()).fingerprint()
     }
 }
 
-/// Who is logged in to a slot, with the keys that this gives. Dropping it wipes them.
+/// A login to a slot, with the keys that it opens. Dropping it wipes them.
 pub struct Session {
     row: SlotRow,
     role: Role,
@@ -46,7 +46,7 @@ pub struct Smk {
 }
 
 impl Smk {
-    /// Names it to those who are logged in.
+    /// Identifies it, for users who are logged in.
     pub fn fingerprint(&self) -> [u8; 8] {
         Root::of_smk(&self.key).fingerprint()
     }
@@ -69,7 +69,7 @@ impl Session {
         let plain = slot_key
             .open(Purpose::Header, &header_aad(&row), &row.header)
             .ok_or_else(does_not_open)?;
-        // Sealed with the slot's own key, so a later build did it.
+        // It is sealed with the slot's own key, so a later version of slotfs wrote it.
         if let Some(version) = plain.bytes().first().filter(|it| **it > header::VERSION) {
             let known = header::VERSION;
             let what = format!("its header has version {version}, this build knows {known}");

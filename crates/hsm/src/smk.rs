@@ -32,7 +32,7 @@ pub enum SmkFault {
     /// Another fingerprint is meant.
     #[error("it has no storage master key of that fingerprint")]
     NoSuchKey,
-    /// A slot is never without.
+    /// A slot always has one.
     #[error("that storage master key is the active one")]
     Active,
 }
@@ -42,8 +42,8 @@ pub enum SmkFault {
 pub struct SmkFile {
     /// Its blob's exact size, bytes.
     pub size: u64,
-    /// Seconds since 1970: the same for the same key, and another for all but one in 700,000,000 others. rsync takes a file of the same size and
-    /// time for the same file, and would say that it copied what it did not.
+    /// Seconds since 1970: the same for the same key, and almost always different for different keys. rsync skips a file
+    /// of the same size and time, so two keys must not share theirs.
     pub time_secs: u64,
 }
 
@@ -102,7 +102,8 @@ impl Partition<'_> {
     /// from then on. Whether it is new here; one that is there already changes nothing.
     ///
     /// # Errors
-    /// [`SlotError::Unverified`], [`SlotError::PayloadVersion`], [`SlotError::Smk`], [`SlotError::NotLoggedIn`], [`SlotError::ReadOnly`].
+    /// [`SlotError::Unverified`], [`SlotError::PayloadVersion`], [`SlotError::Smk`], [`SlotError::NotLoggedIn`],
+    /// [`SlotError::ReadOnly`].
     pub fn import_smk(&self, blob: &[u8]) -> Result<bool> {
         let (hsm, slot) = (self.hsm, self.slot);
         let outcome = hsm.again_if_changed(|| self.try_import_smk(blob));
@@ -141,7 +142,7 @@ impl Partition<'_> {
         Ok(target.smks().iter().any(|there| there.key == smk.key))
     }
 
-    /// Gives a V1 slot a new storage master key, which is the active one from then on. co's or po's.
+    /// Gives a V1 slot a new storage master key, which is the active one from then on. For co or po.
     ///
     /// # Errors
     /// [`SlotError::Smk`], [`SlotError::RoleNeeded`], [`SlotFault::Changed`](super::SlotFault::Changed).
@@ -153,7 +154,7 @@ impl Partition<'_> {
         self.hsm.push_smk(&session, &Key::random()?)
     }
 
-    /// Takes a storage master key from a slot: what only it opens, the slot takes in no more. co's or po's.
+    /// Deletes a storage master key of a slot, which then refuses blobs that only this key opens. For co or po.
     ///
     /// # Errors
     /// As [`Self::new_smk`].
@@ -175,7 +176,7 @@ impl Partition<'_> {
         Ok(())
     }
 
-    /// Makes a V1 slot of a V0 slot, with a storage master key of its own. Its objects stay as they are. po's.
+    /// Turns a V0 slot into a V1 slot, with a new storage master key. Its objects stay as they are. For po.
     ///
     /// # Errors
     /// As [`Self::new_smk`].

@@ -34,7 +34,7 @@ pub struct TrashFile {
 }
 
 impl TrashFile {
-    /// `None` for one whose time has come: it is as good as destroyed.
+    /// `None` for an object whose retention has passed: it counts as destroyed.
     fn of(session: &Session, found: Trashed) -> Option<Self> {
         let (entry, trashed_secs) = (&found.entry, found.trashed_secs);
         let until_secs = trashed_secs.saturating_add(session.row().retention_secs);
@@ -50,8 +50,8 @@ impl TrashFile {
 }
 
 impl Hsm {
-    /// Removes the object that was found before, as long as its handle still names it: another object that
-    /// has the handle by now is none of this. `destroy`: not to the trash.
+    /// Removes the object that was found before, while its handle still names it. Another object that has the handle by
+    /// now is not touched. With `destroy` it does not go to the trash.
     ///
     /// Calls `done` as [`Self::remove`](super::Partition::remove) does.
     pub fn remove_found(&self, found: &ObjectFile, destroy: bool, done: impl Done<Removed>) {
@@ -107,7 +107,7 @@ impl Hsm {
         Ok(self.store.damaged_row(id)?)
     }
 
-    /// The object in the trash, opened, for who lists it: no blob of it is ever sealed.
+    /// The object in the trash, opened for a listing. No blob of it is ever sealed.
     ///
     /// # Errors
     /// [`Error::Gone`], [`SlotError::NotLoggedIn`], [`Error::Damaged`]
@@ -116,11 +116,12 @@ impl Hsm {
         decode_own(session.slot(), it.object.handle, payload.bytes())
     }
 
-    /// Brings an object back from the trash, under `want` or any free handle. It has its row, its identity and its
-    /// content again; where the slot holds the same object by now, it just leaves the trash.
+    /// Restores an object from the trash, under `want` or any free handle, with its row, identity and content. Where the
+    /// slot holds the same object by now, the one in the trash is just dropped.
     ///
-    /// Calls `done` with [`SlotFault::HandleTaken`](super::SlotFault::HandleTaken), [`SlotFault::IdentityClash`](super::SlotFault::IdentityClash), [`SlotFault::Full`](super::SlotFault::Full), [`Error::Gone`],
-    /// [`SlotError::ReadOnly`], or what the disk says.
+    /// Calls `done` with [`SlotFault::HandleTaken`](super::SlotFault::HandleTaken),
+    /// [`SlotFault::IdentityClash`](super::SlotFault::IdentityClash), [`SlotFault::Full`](super::SlotFault::Full),
+    /// [`Error::Gone`], [`SlotError::ReadOnly`], or when the store cannot be written.
     pub fn restore(&self, it: &TrashFile, want: Option<Handle>, done: impl Done<Arrived>) {
         let (found, slot, ouid) = (it.found, it.object.slot, it.object.ouid);
         let prepared = self.partition(slot).writer().and_then(|session| {
@@ -143,7 +144,7 @@ impl Hsm {
 
     /// Destroys what is in the trash.
     ///
-    /// Calls `done` with [`Error::Gone`], [`SlotError::ReadOnly`], or what the disk says.
+    /// Calls `done` with [`Error::Gone`], [`SlotError::ReadOnly`], or when the store cannot be written.
     pub fn destroy_trashed(&self, it: &TrashFile, done: impl Done<()>) {
         let (found, it) = (it.found, it.object);
         let (slot, handle, ouid) = (it.slot, it.handle, it.ouid);
@@ -158,10 +159,10 @@ impl Hsm {
         });
     }
 
-    /// Destroys what is in the trash of any slot past its retention; nobody needs to be logged in for that.
+    /// Destroys the objects in the trash of every slot whose retention has passed. This needs no login.
     ///
     /// # Errors
-    /// What the disk says.
+    /// When the store cannot be written.
     pub fn empty_expired_trash(&self) -> Result<()> {
         if self.is_read_only() || !self.store.has_expired()? {
             return Ok(());
@@ -181,9 +182,10 @@ impl Hsm {
 }
 
 impl Partition<'_> {
-    /// Removes the object `handle`: to the trash, or for good where the slot keeps none.
+    /// Removes the object `handle`: to the trash, or for good where the slot has no retention.
     ///
-    /// Calls `done` with [`SlotError::NoSuchObject`], [`SlotError::ReadOnly`], [`SlotFault::TrashFull`](super::SlotFault::TrashFull), or what the disk says.
+    /// Calls `done` with [`SlotError::NoSuchObject`], [`SlotError::ReadOnly`],
+    /// [`SlotFault::TrashFull`](super::SlotFault::TrashFull), or when the store cannot be written.
     pub fn remove(&self, handle: Handle, done: impl Done<Removed>) {
         self.hsm.remove_entry(self.entry(handle), false, done);
     }
@@ -217,17 +219,16 @@ impl Partition<'_> {
                 None => return Ok(Vec::new()),
             };
             let kept: Vec<_> = found.into_iter().filter_map(file).collect();
-            // A page of which all has expired is not the end.
+            // A page whose objects have all expired is not the end.
             if !kept.is_empty() {
                 return Ok(kept);
             }
         }
     }
 
-    /// Destroys a damaged object at once: nothing of it can go to the trash. `slot` is the one that is logged in to; a
-    /// row of another one is none of this, a row of no slot at all is.
+    /// Destroys a damaged object at once: it cannot go to the trash. It must be in this slot, or in no slot at all.
     ///
-    /// Calls `done` with [`Error::Gone`] when its row is another by now, [`SlotError::ReadOnly`], or what the disk says.
+    /// Calls `done` with [`Error::Gone`] when its row is another by now, [`SlotError::ReadOnly`], or when the store cannot be written.
     pub fn destroy_damaged(&self, found: DamagedRow, done: impl Done<()>) {
         let (hsm, slot) = (self.hsm, self.slot);
         let session = self.writer().and_then(|session| match found.slot {

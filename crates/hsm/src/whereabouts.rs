@@ -1,8 +1,8 @@
-//! Where an object that comes in is already: for telling where a blob came from, and that another object has its
-//! identity.
+//! Finds the slots that hold an incoming object already, to report where a blob came from and that another object has
+//! its identity.
 //!
-//! Whoever holds a domain's key can seal any content under any identity. So an identity alone names no source: the content
-//! has to be the same.
+//! A holder of a domain's key can seal any content under any identity. So an identity alone does not prove the source:
+//! the content must be the same.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -10,14 +10,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Entry, Handle, Hsm, Ouid, Partition, Role, SecretBytes, SlotId, Source};
 
-/// Fingerprints kept; the map is begun anew when it is full.
+/// Fingerprints kept; the map is emptied when it is full.
 const MOST_KEPT: usize = 65_536;
 
-/// Of a payload, under a key of this process alone: nobody outside can make two payloads with the same one.
+/// A hash of a payload under a key that only this process has, so that nobody can make two payloads collide.
 pub(super) type Fingerprint = u64;
 
-/// Fingerprints of objects that were read here, by row: a row's content never changes. They save opening the source
-/// of a copy once more.
+/// Fingerprints of objects that were read here, by row, whose content never changes. With them the source of a copy need
+/// not be opened again.
 #[derive(Default)]
 pub(super) struct Fingerprints {
     key: RandomState,
@@ -73,7 +73,7 @@ impl Hsm {
         }
         slots.sort_unstable();
         let mut found = Whereabouts::default();
-        // What cannot be read is no source, and no other object.
+        // Rows that cannot be read are left out.
         for row in self.store.rows_with_ouid(&slots, ouid).unwrap_or_default() {
             let Some(same) = self.holds(row, payload, fingerprint) else {
                 continue;
@@ -107,8 +107,8 @@ impl Hsm {
 }
 
 impl Partition<'_> {
-    /// Tells loudly that an object now in `slot` has the identity of others with other content, and which of them was
-    /// here first. By row: whoever forges an object writes its date too.
+    /// Warns that an object now in the slot has the identity of others with other content, and says which of them was
+    /// here first. The row decides, since a forger can choose the date.
     pub(super) fn tell_clashes(&self, handle: Handle, others: &[Entry]) {
         let slot = self.slot;
         if others.is_empty() {

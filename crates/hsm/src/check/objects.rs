@@ -38,9 +38,9 @@ impl Check<'_> {
         }
     }
 
-    /// What is in the trash opens as well: it is to come back whole.
+    /// Objects in the trash must open too, so that they can be restored.
     pub(super) fn trash(&mut self, slot: SlotId) -> Result<()> {
-        // A store that was not opened for writing since there is a trash has none yet: that is no finding.
+        // A store of an earlier version, never opened for writing since, has no count yet: that is no finding.
         let wrong = match self.hsm.store.count_trash(slot)? {
             Ok((Some(Ok(kept)), there)) if kept != there => Some(format!(
                 "it counts {kept} objects in its trash, but has {there}"
@@ -76,7 +76,7 @@ impl Check<'_> {
     fn trashed(&mut self, slot: SlotId, row: &ObjectRow) -> Result<()> {
         let opened = match (self.session(slot), row.entry()) {
             (Some(session), Some((entry, sealed))) => match examine(&session, &entry, &sealed) {
-                // Sealed anew since, as by a reset password: then all of it was, in one transaction.
+                // The slot was sealed again meanwhile, as after a password reset.
                 Err(_) if !self.is_of_now(&session)? => None,
                 outcome => outcome.err(),
             },
@@ -88,7 +88,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// The rows after `after` cannot be read: finds out which these are and where reading goes on. `None` at the end.
+    /// The rows after `after` cannot be read: finds them, and the row where reading continues. `None` at the end.
     fn behind(&mut self, after: i64, why: &str) -> Result<Option<i64>> {
         let (mut stride, mut next) = (1_i64, None);
         // slotfs numbers rows from 1; other rows below end with the first stride.
@@ -137,7 +137,7 @@ impl Check<'_> {
                 .map(SlotId)
                 .filter(|slot| self.tallies.contains_key(slot))
             else {
-                // Another slot than was asked for, or one of the orphans.
+                // In a slot that was not asked for, or an orphan.
                 return Ok(());
             };
             let opened = match (self.session(slot), row.entry()) {
@@ -190,7 +190,7 @@ impl Check<'_> {
     }
 }
 
-/// Opens an object as a reader of its file would have it opened, and takes it in again as a clone of itself.
+/// Opens an object as a reader of its file does, then seals it as a blob and opens that.
 fn examine(session: &Session, entry: &Entry, sealed: &SealedRow) -> Seen<()> {
     let payload = session
         .open_row(entry.place(), sealed)
