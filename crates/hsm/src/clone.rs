@@ -3,13 +3,13 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use super::done::go_on;
+use super::done::{go_on, pass_on};
 use super::journal::Subject;
 use super::objects::{put, seal_for_cloning};
 use super::whereabouts::Whereabouts;
 use super::{
     Arrived, Done, Error, Handle, Hsm, Object, Origin, Ouid, PartitionId, Policies, Result,
-    SecretBytes, Session, SlotError, SlotId, Source, Stored, store,
+    SecretBytes, Session, SlotError, SlotId, Source, Stored,
 };
 use slotfs_object::codec::{self, PayloadFault};
 use slotfs_object::pkcs11::class_name;
@@ -183,10 +183,7 @@ impl Hsm {
             done(outcome);
         };
         go_on(self.prepare_move(from, to, wish), finish, |it, finish| {
-            let finish = |stored: store::Result<Stored>| {
-                finish(stored.map(Arrived::from).map_err(Error::from))
-            };
-            self.store.move_object(it, finish);
+            self.store.move_object(it, pass_on(finish));
         });
     }
 

@@ -133,10 +133,8 @@ impl Partition<'_> {
 /// # Errors
 /// [`DomainFault::BadLabel`] unless it has 1 to 32 printable characters.
 pub(super) fn check_label(slot: SlotId, label: &str) -> Result<()> {
-    match is_label(label) {
-        true => Ok(()),
-        false => Err(fault(slot, label, DomainFault::BadLabel)),
-    }
+    let bad = || fault(slot, label, DomainFault::BadLabel);
+    is_label(label).then_some(()).ok_or_else(bad)
 }
 
 fn find<'a>(session: &'a Session, label: &str) -> Result<(usize, &'a Domain)> {

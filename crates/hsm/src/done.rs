@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{self, Receiver};
 
-use super::{Error, Result};
+use super::{Error, Result, store};
 
 /// How the outcome of such a call is passed on.
 pub trait Done<T>: FnOnce(Result<T>) + Send + 'static {}
@@ -40,6 +40,11 @@ pub fn wait<T: Send + 'static>(call: impl FnOnce(Box<dyn FnOnce(Result<T>) + Sen
     let (done, answer) = answer();
     call(Box::new(done));
     answer.wait()
+}
+
+/// A callback for the store that passes its outcome on to `done`.
+pub(super) fn pass_on<T, U: From<T>>(done: impl Done<U>) -> impl FnOnce(store::Result<T>) + Send {
+    |outcome| done(outcome.map(U::from).map_err(Error::from))
 }
 
 /// Continues with what was prepared, or answers why it was not.

@@ -218,18 +218,18 @@ impl Error {
 
     /// What is wrong with a slot, where this is about one.
     pub fn slot_error(&self) -> Option<&SlotError> {
-        match self {
-            Self::Slot { why, .. } => Some(why),
-            _ => None,
-        }
+        let Self::Slot { why, .. } = self else {
+            return None;
+        };
+        Some(why)
     }
 
     /// What the store says is wrong with a slot.
     pub fn slot_fault(&self) -> Option<&SlotFault> {
-        match self.slot_error() {
-            Some(SlotError::Stored(fault)) => Some(fault),
-            _ => None,
-        }
+        let SlotError::Stored(fault) = self.slot_error()? else {
+            return None;
+        };
+        Some(fault)
     }
 
     /// What is wrong with the store as a whole.

@@ -117,10 +117,8 @@ impl Hsm {
 /// # Errors
 /// [`SlotError::Malformed`] unless the label has 1 to 32 printable characters.
 pub fn check_label(slot: SlotId, label: &str) -> Result<()> {
-    match is_label(label) {
-        true => Ok(()),
-        false => Err(SlotError::Malformed("a label has 1 to 32 printable characters").at(slot)),
-    }
+    let bad = SlotError::Malformed("a label has 1 to 32 printable characters");
+    is_label(label).then_some(()).ok_or(bad.at(slot))
 }
 
 /// Whether it names a partition, or one of its domains.
@@ -131,10 +129,9 @@ pub(super) fn is_label(label: &str) -> bool {
 /// # Errors
 /// [`SlotError::Malformed`] unless the password has 8 to 255 bytes.
 pub fn check_password(slot: SlotId, password: &SecretBytes) -> Result<()> {
-    match PASSWORD_BYTES.contains(&password.bytes().len()) {
-        true => Ok(()),
-        false => Err(SlotError::Malformed("a password has 8 to 255 bytes").at(slot)),
-    }
+    let bad = SlotError::Malformed("a password has 8 to 255 bytes");
+    let fits = PASSWORD_BYTES.contains(&password.bytes().len());
+    fits.then_some(()).ok_or(bad.at(slot))
 }
 
 /// # Errors

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::done::go_on;
+use super::done::{go_on, pass_on};
 use super::{
     Arrived, DamagedRow, Done, Entry, Error, Handle, Hsm, Object, Ouid, Partition, PartitionId,
     Read, Result, SealedRow, SecretBytes, Session, SlotError, SlotFault, SlotId, Stored, codec,
@@ -293,8 +293,8 @@ impl Partition<'_> {
         go_on(opened, done, |(session, entry, payload), done| {
             let version = session.row().as_version();
             let seal = Box::new(move |place| Ok(session.seal_row(place, &payload)?));
-            let done = |outcome: store::Result<()>| done(outcome.map_err(Error::from));
-            self.hsm.store.renumber(entry, version, to, seal, done);
+            let store = &self.hsm.store;
+            store.renumber(entry, version, to, seal, pass_on(done));
         });
     }
 

@@ -65,10 +65,7 @@ impl Hsm {
                 row => row?.serial,
             },
         };
-        match now == partition.serial {
-            true => Ok(()),
-            false => Err(Error::Gone),
-        }
+        (now == partition.serial).then_some(()).ok_or(Error::Gone)
     }
 }
 

@@ -82,19 +82,16 @@ impl Policy {
 
     /// lunacm's number of it, and its words for it and for the capability behind it.
     fn in_lunacm(self) -> (u32, &'static str, &'static str) {
+        macro_rules! switch {
+            ($number:literal, $what:literal) => {
+                ($number, concat!("Allow ", $what), concat!("Enable ", $what))
+            };
+        }
         match self {
-            Self::PrivateKeyCloning => {
-                (0, "Allow private key cloning", "Enable private key cloning")
-            }
-            Self::PrivateKeyWrapping => (
-                1,
-                "Allow private key wrapping",
-                "Enable private key wrapping",
-            ),
-            Self::SecretKeyCloning => (4, "Allow secret key cloning", "Enable secret key cloning"),
-            Self::SecretKeyWrapping => {
-                (5, "Allow secret key wrapping", "Enable secret key wrapping")
-            }
+            Self::PrivateKeyCloning => switch!(0, "private key cloning"),
+            Self::PrivateKeyWrapping => switch!(1, "private key wrapping"),
+            Self::SecretKeyCloning => switch!(4, "secret key cloning"),
+            Self::SecretKeyWrapping => switch!(5, "secret key wrapping"),
             Self::FailedLogins => (20, FAILED_LOGINS_NAME, FAILED_LOGINS_NAME),
         }
     }
