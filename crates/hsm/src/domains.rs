@@ -13,22 +13,22 @@ use slotfs_seal::domain::DomainKey;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
 pub enum DomainFault {
     /// It has three.
-    #[error("it has {MAX_STANZAS} domains, and that is the most")]
+    #[error("the slot already has {MAX_STANZAS} domains, the maximum")]
     Full,
     /// Another label is meant.
-    #[error("it has no domain of that label")]
+    #[error("the slot has no domain with that label")]
     NoSuchLabel,
     /// The label names another one.
-    #[error("it has a domain of that label")]
+    #[error("the slot already has a domain with that label")]
     LabelTaken,
     /// Not a label.
     #[error("a domain label has 1 to 32 printable characters")]
     BadLabel,
     /// The same secret under another label.
-    #[error("it has that domain already, under another label")]
+    #[error("the slot already has this domain, under another label")]
     Duplicate,
     /// A slot always has one.
-    #[error("it is the only domain, and a slot has at least one")]
+    #[error("it is the only domain, and a slot needs at least one")]
     Last,
     /// The primary one.
     #[error("it is the primary domain")]

@@ -27,10 +27,10 @@ pub enum SmkFault {
     #[error("it is V1 already")]
     V1Already,
     /// The ring is full.
-    #[error("it has {MOST_SMKS} storage master keys, and that is the most")]
+    #[error("it already has {MOST_SMKS} storage master keys, the maximum")]
     Full,
     /// Another fingerprint is meant.
-    #[error("it has no storage master key of that fingerprint")]
+    #[error("it has no storage master key with that fingerprint")]
     NoSuchKey,
     /// A slot always has one.
     #[error("that storage master key is the active one")]
