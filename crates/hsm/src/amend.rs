@@ -1,34 +1,46 @@
-//! Changing a partition: its header sealed anew with all that it names, in one transaction.
+//! Changes a partition: seals its header again, with everything that it names, in one transaction.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::header::{Header, domain_aad, header_aad, smk_aad};
-use super::{Hsm, Partition, Session};
-use super::{Result, SlotError, SlotFault};
-use slotfs_object::partition::Role;
-use slotfs_object::sealed::SealedRow;
-use slotfs_object::secret::Key;
-use slotfs_seal::credential::{Purpose, SlotKey};
-use slotfs_seal::domain::DomainKey;
-use slotfs_store::{
-    Changed, CredentialRow, DomainRow, KeyRows, Objects, SlotChange, SlotRow, SmkRow,
+use super::init::random_id;
+use super::{
+    Error, Hsm, Key, Partition, Result, Role, Secret, Session, SlotError, SlotFault, SlotRow,
 };
+use slotfs_object::sealed::KdfParams;
+use slotfs_seal::credential::{self, Binding, KdfError, Purpose, SlotKey};
+use slotfs_seal::domain::DomainKey;
+use slotfs_store::{Changed, CredentialRow, DomainRow, KeyRows, Objects, SlotChange, SmkRow};
 
-/// A partition as it is to be. Nothing of it counts before [`Hsm::commit_change`].
+/// A partition as it will be. Nothing takes effect before [`Hsm::commit_change`].
 pub(super) struct Change {
     /// What is in clear; its generation and header are set when it is committed.
-    pub row: SlotRow,
+    pub(super) row: SlotRow,
     /// Every credential.
-    pub credentials: Vec<CredentialRow>,
+    pub(super) credentials: Vec<CredentialRow>,
     /// Every domain, the primary one first, and storage master key, the active one first.
-    pub keys: KeyRows,
+    pub(super) keys: KeyRows,
     /// What everything is sealed under.
-    pub slot_key: SlotKey,
+    pub(super) slot_key: SlotKey,
     /// What becomes of the objects.
-    pub objects: Objects,
+    pub(super) objects: Objects,
 }
 
 impl Hsm {
+    /// Changes the partition by `edit`, and goes on with the login over the partition as it then is.
+    ///
+    /// # Errors
+    /// Those of `edit`; [`SlotFault::Changed`] when another process was first. Then nothing was done.
+    pub(super) fn amend(
+        &self,
+        session: &Session,
+        edit: impl FnOnce(&mut Change) -> Result<()>,
+    ) -> Result<Changed> {
+        let mut change = self.change_of(session)?;
+        edit(&mut change)?;
+        self.commit_change(session, change)
+    }
+
     /// The partition as `session` sees it, to be changed.
     pub(super) fn change_of(&self, session: &Session) -> Result<Change> {
         let slot = session.slot();
@@ -37,20 +49,19 @@ impl Hsm {
             self.refresh()?;
             return Err(SlotFault::Changed.at(slot).into());
         }
+        let Header { domains, smks, .. } = &session.header;
         let place = |named: &[i64], id| named.iter().position(|it| *it == id);
-        let named = &session.header().domains;
-        keys.domains.retain(|domain| named.contains(&domain.id));
-        keys.domains.sort_by_key(|domain| place(named, domain.id));
-        let named = &session.header().smks;
-        keys.smks.retain(|smk| named.contains(&smk.id));
-        keys.smks.sort_by_key(|smk| place(named, smk.id));
+        keys.domains.retain(|domain| domains.contains(&domain.id));
+        keys.domains.sort_by_key(|domain| place(domains, domain.id));
+        keys.smks.retain(|smk| smks.contains(&smk.id));
+        keys.smks.sort_by_key(|smk| place(smks, smk.id));
         let mut credentials = self.store.credentials(slot)?;
         credentials.retain(|credential| session.names_credential(credential.id));
         Ok(Change {
             row,
             credentials,
             keys,
-            slot_key: session.slot_key().clone(),
+            slot_key: session.slot_key.clone(),
             objects: Objects::Keep,
         })
     }
@@ -58,28 +69,13 @@ impl Hsm {
     /// Makes the change, and goes on with the login over the partition as it then is.
     ///
     /// # Errors
-    /// [`Error::SlotChanged`] when another process was first: nothing was done.
+    /// [`SlotFault::Changed`] when another process was first. Then nothing was done.
     pub(super) fn commit_change(&self, session: &Session, mut change: Change) -> Result<Changed> {
-        let slot = session.slot();
-        let from = session.row().as_version();
-        let header = Header {
-            generation: session.row().generation + 1,
-            credentials: change.credentials.iter().map(|it| it.id).collect(),
-            domains: change.keys.domains.iter().map(|it| it.id).collect(),
-            smks: change.keys.smks.iter().map(|it| it.id).collect(),
-        };
-        change.row.generation = header.generation;
-        change.row.header =
-            change
-                .slot_key
-                .seal(Purpose::Header, &header_aad(&change.row), &header.encode())?;
-        // What was sealed must open: a header that does not would shut everybody out.
-        let after = Session::open(
-            change.row.clone(),
-            session.role(),
-            change.slot_key,
-            &change.keys,
-        )?;
+        let (slot, from) = (session.slot(), session.row().as_version());
+        change.seal_header(session.row().generation + 1)?;
+        // The sealed header must open: one that does not would lock everybody out.
+        let (row, role) = (change.row.clone(), session.role());
+        let after = Session::open(row, role, change.slot_key, &change.keys)?;
         let outcome = self.store.change_slot(SlotChange {
             from,
             row: change.row,
@@ -91,23 +87,82 @@ impl Hsm {
             self.refresh()?;
         }
         let changed = outcome?;
-        let _not_while_refreshing = self
-            .refreshing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // Who is logged in as somebody else is looked after by the next refresh.
+        let _not_while_refreshing = self.lock_refreshing();
+        // The next refresh takes care of a session of another role.
         if let Ok(there) = self.partition(slot).session()
             && there.role() == after.role()
             && there.row().as_version() == from
         {
             self.replace(&there, Some(after));
-            // Its blobs may be others now, as when another process had done it.
+            // The blobs of its objects may have changed.
             if let Some(listener) = self.on_change.get() {
                 listener(slot);
             }
         }
         slotfs_object::secret::wipe_stack();
         Ok(changed)
+    }
+}
+
+impl Change {
+    /// Gives a role a credential: `secret` opens the slot key that the partition is to have.
+    pub(super) fn give(&mut self, role: Role, secret: &Secret) -> Result<()> {
+        let SlotRow { slot, serial, .. } = self.row;
+        let id = random_id()?;
+        let kib = KdfParams::NEW.memory_kib;
+        let wrapped = credential::wrap(secret, &self.slot_key, Binding { serial, role, id });
+        let credential = wrapped.map_err(|error| match error {
+            KdfError::Random(error) => error.into(),
+            KdfError::Memory => SlotError::NoMemory { kib }.at(slot),
+            KdfError::Cost => {
+                Error::slot_damaged(slot, "it asks for an Argon2 cost that is not accepted")
+            }
+        })?;
+        self.credentials.push(CredentialRow {
+            id,
+            role,
+            credential,
+            failures: 0,
+        });
+        Ok(())
+    }
+
+    /// A domain's row, sealed for a place of its own.
+    pub(super) fn seal_domain(&self, label: &str, key: &DomainKey) -> Result<DomainRow> {
+        let (id, kind) = (random_id()?, key.kind());
+        let aad = domain_aad(self.row.serial, kind, id, label);
+        Ok(DomainRow {
+            id,
+            kind,
+            label: label.to_owned(),
+            sealed: self
+                .slot_key
+                .seal(Purpose::Domain, &aad, key.key().bytes())?,
+        })
+    }
+
+    /// A storage master key's row, sealed for a place of its own.
+    pub(super) fn seal_smk(&self, smk: &Key) -> Result<SmkRow> {
+        let id = random_id()?;
+        let aad = smk_aad(self.row.serial, id);
+        let sealed = self.slot_key.seal(Purpose::Smk, &aad, smk.bytes())?;
+        Ok(SmkRow { id, sealed })
+    }
+
+    /// Seals the header, after everything that it names is in place.
+    pub(super) fn seal_header(&mut self, generation: u64) -> Result<()> {
+        let header = Header {
+            generation,
+            credentials: self.credentials.iter().map(|it| it.id).collect(),
+            domains: self.keys.domains.iter().map(|it| it.id).collect(),
+            smks: self.keys.smks.iter().map(|it| it.id).collect(),
+        };
+        self.row.generation = generation;
+        let aad = header_aad(&self.row);
+        self.row.header = self
+            .slot_key
+            .seal(Purpose::Header, &aad, &header.encode())?;
+        Ok(())
     }
 }
 
@@ -125,36 +180,4 @@ impl Partition<'_> {
             _ => Ok(session),
         }
     }
-}
-
-/// A domain's row, sealed for a place of its own.
-pub(super) fn seal_domain(
-    slot_key: &SlotKey,
-    serial: u64,
-    label: &str,
-    key: &DomainKey,
-) -> Result<DomainRow> {
-    let id = super::init::random_id()?;
-    let kind = key.kind();
-    let aad = domain_aad(serial, kind, id, label);
-    Ok(DomainRow {
-        id,
-        kind,
-        label: label.to_owned(),
-        sealed: slot_key.seal(Purpose::Domain, &aad, key.key().bytes())?,
-    })
-}
-
-/// A storage master key's row, sealed for a place of its own.
-pub(super) fn seal_smk(slot_key: &SlotKey, serial: u64, smk: &Key) -> Result<SmkRow> {
-    let id = super::init::random_id()?;
-    Ok(SmkRow {
-        id,
-        sealed: slot_key.seal(Purpose::Smk, &smk_aad(serial, id), smk.bytes())?,
-    })
-}
-
-/// A row that nothing is sealed in yet.
-pub(super) fn no_header() -> SealedRow {
-    SealedRow::stored(Vec::new())
 }

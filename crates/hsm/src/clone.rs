@@ -1,33 +1,79 @@
-//! The clone: a blob comes in, is opened with the slot's own domains, and only then exists.
+//! Clones and moves. A slot opens a blob with its own domains, and stores the object only then.
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use super::done::{go_on, pass_on};
 use super::journal::Subject;
 use super::objects::{put, seal_for_cloning};
 use super::whereabouts::Whereabouts;
-use super::{Arrived, Done, Hsm, Origin, Partition, PartitionId, Policies, Session, Source, Wish};
-use super::{Error, Result, SlotError};
+use super::{
+    Arrived, Done, Error, Handle, Hsm, Object, Origin, Ouid, PartitionId, Policies, Result,
+    SecretBytes, Session, SlotError, SlotId, Source, Stored,
+};
 use slotfs_object::codec::{self, PayloadFault};
 use slotfs_object::pkcs11::class_name;
-use slotfs_object::secret::SecretBytes;
-use slotfs_object::{Object, SlotId};
 use slotfs_seal::blob::Fault;
-use slotfs_store::{Move, Put, Stored};
+use slotfs_store::Move;
+
+/// The name that a blob is written under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// This handle, or the next free one.
+    Handle(Handle),
+    /// Any handle.
+    Any,
+    /// Any handle, but only the object of this identity.
+    Identity(Ouid),
+}
+
+impl Wish {
+    /// The handle, when one was named.
+    pub fn handle(self) -> Option<Handle> {
+        match self {
+            Self::Handle(handle) => Some(handle),
+            Self::Any | Self::Identity(_) => None,
+        }
+    }
+
+    /// Whether an object of identity `ouid` may come in under this name.
+    ///
+    /// # Errors
+    /// [`SlotError::OtherIdentity`]
+    pub fn check(self, slot: SlotId, ouid: Ouid) -> Result<()> {
+        match self {
+            Self::Identity(named) if named != ouid => {
+                Err(SlotError::OtherIdentity { ouid, named }.at(slot))
+            }
+            Self::Handle(_) | Self::Any | Self::Identity(_) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handle(handle) => handle.fmt(f),
+            Self::Any => f.write_str("new"),
+            Self::Identity(ouid) => ouid.fmt(f),
+        }
+    }
+}
 
 impl Hsm {
-    /// A row for an object that is to come, and for no other ever; `None` where the store cannot be written.
+    /// A row id for an object that is to come. No other object ever gets it. `None` where the store cannot be written.
     pub fn reserve_row(&self) -> Option<i64> {
         self.store.reserve_row()
     }
 
-    /// Takes `blob` into `partition` as `wish` says, for as long as that partition is at its slot. `row` is what
-    /// [`Self::reserve_row`] gave for it, if it gave one. Where nothing opens the blob, the name beside the wish is what
-    /// it is called. `origin` is the object that it was read from, where that is known.
+    /// Takes `blob` into `partition` as `wish` says, while that partition is at its slot. `row` comes from
+    /// [`Self::reserve_row`]. The journal uses the name beside the wish for a blob that does not open. `origin` is the
+    /// object that the blob was read from, where that is known.
     ///
     /// Calls `done` with where the object now is, or with [`Error::Gone`] when another partition is there,
     /// [`SlotError::Unverified`], [`SlotError::PayloadVersion`], [`SlotError::OtherIdentity`],
     /// [`SlotFault::IdentityClash`](super::SlotFault), [`SlotError::PolicyRefuses`], [`SlotError::NotLoggedIn`],
-    /// [`SlotError::ReadOnly`], or what the disk says. Nothing is stored unless the object is.
+    /// [`SlotError::ReadOnly`], or when the store cannot be written. Nothing is stored unless the object is.
     pub fn import(
         self: &Arc<Self>,
         partition: PartitionId,
@@ -38,95 +84,79 @@ impl Hsm {
         done: impl Done<Arrived>,
     ) {
         let slot = partition.slot;
-        let session = self
-            .partition(slot)
-            .writer()
-            .map_err(|error| self.gone_or(partition, error));
+        let session = self.partition(slot).writer();
+        let session = session.map_err(|error| self.gone_or(partition, error));
         let verified = session.and_then(|session| {
             if partition != session.partition() {
                 return Err(Error::Gone);
             }
-            let opened = verify(&session, &blob)?;
-            wish.check(slot, opened.0.ouid)?;
-            Ok((session, opened))
+            let (object, payload) = verify(&session, &blob)?;
+            wish.check(slot, object.ouid)?;
+            Ok((session, object, payload))
+        });
+        let (session, object, payload) = match verified {
+            Ok(verified) => verified,
+            Err(error) => {
+                let known = origin.map(|origin| Subject::Known(origin.place));
+                let outcome = Err(error);
+                let subject = known.unwrap_or(Subject::Name(name));
+                self.journal.record(&subject, slot, &outcome);
+                return done(outcome);
+            }
+        };
+        let fingerprint = self.fingerprints.of(&payload);
+        let Whereabouts { source, others } = match origin {
+            // All of its bytes were read from there, so its content is the same.
+            Some(origin) if origin.ouid == object.ouid => Whereabouts {
+                source: Some(origin.place),
+                others: Vec::new(),
+            },
+            _ => self.whereabouts(object.ouid, (&payload, fingerprint), slot),
+        };
+        let subject = source.map_or(Subject::Identity(object.ouid), Subject::Known);
+        let want = match wish {
+            // As a clone does.
+            Wish::Identity(_) => source.map(|source| source.handle),
+            wish => wish.handle(),
+        };
+        // Where it is stored is known only in the transaction.
+        let stored_row = Arc::new(OnceLock::new());
+        let mut put = put(&session, &object, payload, want);
+        let (seal, sealed_for) = (put.seal, Arc::clone(&stored_row));
+        put.id = row;
+        put.seal = Box::new(move |place| {
+            let _ = sealed_for.set(place.id);
+            seal(place)
         });
         let hsm = Arc::clone(self);
-        match verified {
-            Ok((session, (object, payload))) => {
-                let fingerprint = self.fingerprints.of(&payload);
-                // All of its bytes were read from there, so its content is the same.
-                let read_from = origin
-                    .filter(|origin| origin.ouid == object.ouid)
-                    .map(|origin| origin.place);
-                let Whereabouts { source, others } = match read_from {
-                    Some(place) => Whereabouts {
-                        source: Some(place),
-                        others: Vec::new(),
-                    },
-                    None => self.whereabouts(object.ouid, (&payload, fingerprint), slot),
-                };
-                let known = source;
-                let subject = known.map_or(Subject::Identity(object.ouid), Subject::Known);
-                let want = match wish {
-                    Wish::Handle(handle) => Some(handle),
-                    Wish::Any => None,
-                    // As a clone does.
-                    Wish::Identity(_) => known.map(|source| source.handle),
-                };
-                // Where it is stored is known only in the transaction.
-                let stored_row = Arc::new(OnceLock::new());
-                let put = put(&session, &object, payload, want);
-                let (seal, sealed_for) = (put.seal, Arc::clone(&stored_row));
-                let put = Put {
-                    id: row,
-                    seal: Box::new(move |place| {
-                        let _ = sealed_for.set(place.id);
-                        seal(place)
-                    }),
-                    ..put
-                };
-                self.store.put(put, move |stored| match stored {
-                    // Its domains may be others by now: verified once more, with those.
-                    Err(error) if error.is_changed() && hsm.refresh().is_ok() => {
-                        hsm.import(partition, row, (wish, name), blob, origin, done);
-                    }
-                    stored => {
-                        let stored = stored.map_err(|error| hsm.gone_or(partition, error.into()));
-                        if let (Ok(Stored::New(_)), Some(row)) = (&stored, stored_row.get()) {
-                            hsm.fingerprints.keep(*row, fingerprint);
-                        }
-                        let outcome = stored.map(Arrived::from);
-                        hsm.journal.record(&subject, slot, &outcome);
-                        if let Ok(arrived) = &outcome {
-                            hsm.partition(slot).tell_clashes(arrived.handle, &others);
-                        }
-                        done(outcome);
-                    }
-                });
+        self.store.put(put, move |stored| match stored {
+            // The slot's domains may be others by now: the blob is verified once more, with those.
+            Err(error) if error.is_changed() && hsm.refresh().is_ok() => {
+                hsm.import(partition, row, (wish, name), blob, origin, done);
             }
-            Err(error) => {
-                let subject = match origin {
-                    Some(origin) => Subject::Known(origin.place),
-                    None => Subject::Name(name),
-                };
-                let outcome = Err(error);
-                self.journal.record(&subject, slot, &outcome);
+            stored => {
+                let stored = stored.map_err(|error| hsm.gone_or(partition, error.into()));
+                if let (Ok(Stored::New(_)), Some(row)) = (&stored, stored_row.get()) {
+                    hsm.fingerprints.keep(*row, fingerprint);
+                }
+                let outcome = stored.map(Arrived::from);
+                hsm.journal.record(&subject, slot, &outcome);
+                if let Ok(arrived) = &outcome {
+                    hsm.partition(slot).tell_clashes(arrived.handle, &others);
+                }
                 done(outcome);
             }
-        }
+        });
     }
 
-    /// [`Error::Gone`] in the place of "not logged in" where the partition that the object was for is gone: its login ended
-    /// with it.
+    /// Replaces "not logged in" by [`Error::Gone`] where the partition that the object was for is gone: the login ended
+    /// with the partition.
     fn gone_or(&self, partition: PartitionId, error: Error) -> Error {
-        match &error {
-            Error::Slot {
-                why: SlotError::NotLoggedIn,
-                ..
-            } if self.refresh().is_ok() => self
-                .check_partition_as_known(partition)
-                .err()
-                .unwrap_or(error),
+        match error.slot_error() {
+            Some(SlotError::NotLoggedIn) if self.refresh().is_ok() => {
+                let checked = self.check_partition_as_known(partition);
+                checked.err().unwrap_or(error)
+            }
             _ => error,
         }
     }
@@ -134,8 +164,8 @@ impl Hsm {
     /// Moves the object `from` to another slot as `wish` says, in one transaction: both the clone and the
     /// removal, or neither.
     ///
-    /// Calls `done` as [`Self::import`] does, with [`Error::HandleTaken`] when another object has the handle, and
-    /// [`Error::NoSuchObject`].
+    /// Calls `done` as [`Self::import`] does, with [`SlotFault::HandleTaken`](super::SlotFault::HandleTaken) when
+    /// another object has the handle, and [`SlotError::NoSuchObject`].
     pub fn move_object(
         self: &Arc<Self>,
         from: Source,
@@ -145,22 +175,19 @@ impl Hsm {
     ) {
         let hsm = Arc::clone(self);
         let finish = move |outcome: Result<Arrived>| {
-            // A source that is not there is no verdict.
+            // A missing source is not a verdict on a blob.
             let found = |error: &Error| !error.is_no_such_object() && !matches!(error, Error::Gone);
             if outcome.as_ref().err().is_none_or(found) {
                 hsm.journal.record(&Subject::Known(from), to, &outcome);
             }
             done(outcome);
         };
-        match self.prepare_move(from, to, wish) {
-            Ok(it) => self.store.move_object(it, move |stored| {
-                finish(stored.map(Arrived::from).map_err(Error::from))
-            }),
-            Err(error) => finish(Err(error)),
-        }
+        go_on(self.prepare_move(from, to, wish), finish, |it, finish| {
+            self.store.move_object(it, pass_on(finish));
+        });
     }
 
-    /// Seals with the source's domains, opens with the target's: a move is a clone in every rule.
+    /// Seals with the source's domains and opens with the target's: every rule of a clone holds for a move.
     fn prepare_move(&self, from: Source, to: SlotId, wish: Wish) -> Result<Move> {
         let source = self.partition(from.slot).writer()?;
         let target = self.partition(to).writer()?;
@@ -182,16 +209,7 @@ impl Hsm {
     }
 }
 
-impl Partition<'_> {
-    /// Writes down that a blob written as `name` was refused before it could be verified.
-    pub fn note_refusal(&self, name: &str, source: Option<Source>, why: &dyn std::fmt::Display) {
-        let slot = self.slot;
-        let subject = source.map_or_else(|| Subject::Name(name.to_owned()), Subject::Known);
-        self.hsm.journal.note_refusal(&subject, slot, why);
-    }
-}
-
-/// Opens a blob with the slot's own keys and decodes what it holds: all of docs/format.md, "The sealed blob", "To open a blob".
+/// Opens a blob with the slot's own keys and decodes its payload: docs/format.md, "To open a blob".
 pub(super) fn verify(session: &Session, blob: &[u8]) -> Result<(Object, SecretBytes)> {
     let slot = session.slot();
     let refused = |why| SlotError::Unverified(why).at(slot);
@@ -208,7 +226,7 @@ pub(super) fn verify(session: &Session, blob: &[u8]) -> Result<(Object, SecretBy
 /// Whether the slot `to` takes in objects of `class`.
 ///
 /// # Errors
-/// [`Error::PolicyRefuses`]
+/// [`SlotError::PolicyRefuses`]
 pub(super) fn check_taken_in(to: SlotId, policies: Policies, class: u32) -> Result<()> {
     if policies.allow_cloning(class) {
         return Ok(());

@@ -3,13 +3,9 @@
 
 use thiserror::Error as ThisError;
 
-use super::amend::seal_domain;
 use super::init::is_label;
 use super::session::Domain;
-use super::{Error, Result, SlotError};
-use super::{Partition, Session};
-use slotfs_object::SlotId;
-use slotfs_object::partition::Role;
+use super::{Error, Partition, Result, Role, Session, SlotError, SlotId};
 use slotfs_seal::blob::MAX_STANZAS;
 use slotfs_seal::domain::DomainKey;
 
@@ -17,22 +13,22 @@ use slotfs_seal::domain::DomainKey;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
 pub enum DomainFault {
     /// It has three.
-    #[error("it has {MAX_STANZAS} domains, and that is the most")]
+    #[error("the slot already has {MAX_STANZAS} domains, the maximum")]
     Full,
     /// Another label is meant.
-    #[error("it has no domain of that label")]
+    #[error("the slot has no domain with that label")]
     NoSuchLabel,
     /// The label names another one.
-    #[error("it has a domain of that label")]
+    #[error("the slot already has a domain with that label")]
     LabelTaken,
     /// Not a label.
     #[error("a domain label has 1 to 32 printable characters")]
     BadLabel,
     /// The same secret under another label.
-    #[error("it has that domain already, under another label")]
+    #[error("the slot already has this domain, under another label")]
     Duplicate,
-    /// A slot is never without.
-    #[error("it is the only domain, and a slot has at least one")]
+    /// A slot always has one.
+    #[error("it is the only domain, and a slot needs at least one")]
     Last,
     /// The primary one.
     #[error("it is the primary domain")]
@@ -40,35 +36,26 @@ pub enum DomainFault {
 }
 
 impl Partition<'_> {
-    /// What the domains of a slot are called, in clear: those of one that is logged in to, the primary one
-    /// first; else by label, and not known to be the ones that count.
+    /// The labels of a slot's domains. With a login: the current domains, the primary one first. Without one: what the
+    /// rows say in clear, sorted, which may be wrong.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn domain_labels(&self) -> Result<Vec<String>> {
-        let slot = self.slot;
         if let Ok(session) = self.session() {
-            return Ok(session
-                .domains()
-                .iter()
-                .map(|it| it.label.clone())
-                .collect());
+            let domains = session.domains().iter();
+            return Ok(domains.map(|it| it.label.clone()).collect());
         }
-        let mut labels: Vec<String> = self
-            .hsm
-            .store
-            .domains(slot)?
-            .into_iter()
-            .map(|row| row.label)
-            .collect();
+        let rows = self.hsm.store.domains(self.slot)?.into_iter();
+        let mut labels: Vec<String> = rows.map(|row| row.label).collect();
         labels.sort();
         Ok(labels)
     }
 
-    /// Gives a slot another domain, which is then its primary one where `primary` says so.
+    /// Gives a slot another domain; with `primary`, it becomes the primary one.
     ///
     /// # Errors
-    /// [`Error::Domain`], [`Error::RoleNeeded`], [`Error::SlotChanged`].
+    /// [`SlotError::Domain`], [`SlotError::RoleNeeded`], [`SlotFault::Changed`](super::SlotFault::Changed).
     pub fn add_domain(&self, key: &DomainKey, label: &str, primary: bool) -> Result<()> {
         let slot = self.slot;
         let session = self.officer(&[Role::Po])?;
@@ -84,36 +71,35 @@ impl Partition<'_> {
         if there.len() >= MAX_STANZAS {
             return fault(DomainFault::Full);
         }
-        let mut change = self.hsm.change_of(&session)?;
-        let row = seal_domain(session.slot_key(), session.row().serial, label, key)?;
-        let at = if primary {
-            0
-        } else {
-            change.keys.domains.len()
-        };
-        change.keys.domains.insert(at, row);
-        self.hsm.commit_change(&session, change)?;
+        self.hsm.amend(&session, |change| {
+            let row = change.seal_domain(label, key)?;
+            let domains = &mut change.keys.domains;
+            domains.insert(if primary { 0 } else { domains.len() }, row);
+            Ok(())
+        })?;
         log::info!("slot {slot}: a domain was added");
         Ok(())
     }
 
-    /// Takes a domain from a slot: what only it opens, the slot takes in no more.
+    /// Deletes a domain of a slot, which then refuses blobs that only this domain opens.
     ///
     /// # Errors
-    /// As [`Self::add_domain`]; the primary domain and the last one stay.
+    /// As [`Self::add_domain`]; the primary domain and the last one cannot be deleted.
     pub fn delete_domain(&self, label: &str) -> Result<()> {
         let slot = self.slot;
         let session = self.officer(&[Role::Po])?;
         let (at, _) = find(&session, label)?;
-        let mut change = self.hsm.change_of(&session)?;
-        if change.keys.domains.len() == 1 {
-            return Err(fault(slot, label, DomainFault::Last));
-        }
-        if at == 0 {
-            return Err(fault(slot, label, DomainFault::Primary));
-        }
-        change.keys.domains.remove(at);
-        self.hsm.commit_change(&session, change)?;
+        self.hsm.amend(&session, |change| {
+            let domains = &mut change.keys.domains;
+            match (domains.len(), at) {
+                (1, _) => Err(fault(slot, label, DomainFault::Last)),
+                (_, 0) => Err(fault(slot, label, DomainFault::Primary)),
+                _ => {
+                    domains.remove(at);
+                    Ok(())
+                }
+            }
+        })?;
         log::info!("slot {slot}: a domain was deleted");
         Ok(())
     }
@@ -126,20 +112,19 @@ impl Partition<'_> {
         let slot = self.slot;
         let session = self.officer(&[Role::Po])?;
         let (at, domain) = find(&session, label)?;
-        let mut change = self.hsm.change_of(&session)?;
-        if let Some(new) = new_label.filter(|new| *new != label) {
-            check_label(slot, new)?;
-            if session.domains().iter().any(|other| other.label == new) {
-                return Err(fault(slot, new, DomainFault::LabelTaken));
+        self.hsm.amend(&session, |change| {
+            if let Some(new) = new_label.filter(|new| *new != label) {
+                check_label(slot, new)?;
+                if session.domains().iter().any(|other| other.label == new) {
+                    return Err(fault(slot, new, DomainFault::LabelTaken));
+                }
+                change.keys.domains[at] = change.seal_domain(new, &domain.key)?;
             }
-            change.keys.domains[at] =
-                seal_domain(session.slot_key(), session.row().serial, new, &domain.key)?;
-        }
-        if primary {
-            let row = change.keys.domains.remove(at);
-            change.keys.domains.insert(0, row);
-        }
-        self.hsm.commit_change(&session, change)?;
+            if primary {
+                change.keys.domains[..=at].rotate_right(1);
+            }
+            Ok(())
+        })?;
         log::info!("slot {slot}: a domain was changed");
         Ok(())
     }
@@ -148,20 +133,14 @@ impl Partition<'_> {
 /// # Errors
 /// [`DomainFault::BadLabel`] unless it has 1 to 32 printable characters.
 pub(super) fn check_label(slot: SlotId, label: &str) -> Result<()> {
-    if is_label(label) {
-        Ok(())
-    } else {
-        Err(fault(slot, label, DomainFault::BadLabel))
-    }
+    let bad = || fault(slot, label, DomainFault::BadLabel);
+    is_label(label).then_some(()).ok_or_else(bad)
 }
 
 fn find<'a>(session: &'a Session, label: &str) -> Result<(usize, &'a Domain)> {
-    session
-        .domains()
-        .iter()
-        .enumerate()
-        .find(|(_, domain)| domain.label == label)
-        .ok_or_else(|| fault(session.slot(), label, DomainFault::NoSuchLabel))
+    let mut domains = session.domains().iter().enumerate();
+    let found = domains.find(|(_, domain)| domain.label == label);
+    found.ok_or_else(|| fault(session.slot(), label, DomainFault::NoSuchLabel))
 }
 
 fn fault(slot: SlotId, label: &str, why: DomainFault) -> Error {

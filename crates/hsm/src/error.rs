@@ -1,13 +1,13 @@
-//! Why the HSM did not do what it was asked, and what that is called by each who meets it.
+//! Why the HSM refused or failed, and what that becomes for the kernel, for commands and for the log.
 
 use thiserror::Error as ThisError;
 
-use super::{DomainFault, PolicyFault, SmkFault};
-use slotfs_object::partition::{Role, SlotKind};
-use slotfs_object::{Handle, Ouid, SlotId};
+use super::{
+    DamagedRow, DomainFault, Handle, Ouid, PolicyFault, Role, SlotId, SlotKind, SmkFault, store,
+};
 use slotfs_seal::blob::Fault;
 use slotfs_seal::credential::ShareFault;
-use slotfs_store::{self as store, DamagedRow, SlotFault, StoreFault};
+use slotfs_store::{SlotFault, StoreFault};
 
 mod outcome;
 
@@ -27,7 +27,7 @@ pub enum Error {
     /// One object's row cannot be used.
     #[error("store damaged: {0}")]
     ObjectDamaged(DamagedRow),
-    /// Content of the store does not hold that belongs to no single slot.
+    /// The store is damaged outside of any single slot.
     #[error("store damaged: {0}")]
     Damaged(String),
     /// The object was destroyed, or its partition was.
@@ -44,7 +44,7 @@ pub enum Error {
     ObjectRefused(String),
 }
 
-/// What is wrong with one slot, or with an object that it has or was to take.
+/// What is wrong with one slot, or with an object in it or on its way to it.
 #[derive(Clone, Debug, ThisError)]
 pub enum SlotError {
     /// What the store says of it.
@@ -143,8 +143,8 @@ pub enum SlotError {
     /// A policy of the source forbids it.
     #[error("policy forbids cloning a {0}")]
     PolicyForbids(String),
-    /// A policy of the target forbids it. A refusal of its own: at EPERM for a verdict, tools would retry another way
-    /// instead of reporting it.
+    /// A policy of the target forbids it. Its errno is not EPERM: after that, tools try another way and do not report
+    /// the refusal.
     #[error("policy forbids taking in a {0}")]
     PolicyRefuses(String),
     /// Objects of a V1 slot, which a V0 slot cannot open.
@@ -190,7 +190,7 @@ impl SlotError {
 impl From<SlotFault> for SlotError {
     fn from(why: SlotFault) -> Self {
         match why {
-            // The login was one to the partition that is not there any more.
+            // The login was to the partition that was replaced.
             SlotFault::Replaced => Self::NotLoggedIn,
             why => Self::Stored(why),
         }
@@ -218,18 +218,18 @@ impl Error {
 
     /// What is wrong with a slot, where this is about one.
     pub fn slot_error(&self) -> Option<&SlotError> {
-        match self {
-            Self::Slot { why, .. } => Some(why),
-            _ => None,
-        }
+        let Self::Slot { why, .. } = self else {
+            return None;
+        };
+        Some(why)
     }
 
     /// What the store says is wrong with a slot.
     pub fn slot_fault(&self) -> Option<&SlotFault> {
-        match self.slot_error() {
-            Some(SlotError::Stored(fault)) => Some(fault),
-            _ => None,
-        }
+        let SlotError::Stored(fault) = self.slot_error()? else {
+            return None;
+        };
+        Some(fault)
     }
 
     /// What is wrong with the store as a whole.
@@ -270,22 +270,22 @@ impl Error {
         matches!(self.store_fault(), Some(StoreFault::Lost(_)))
     }
 
-    /// Whether the rows of one slot hold what slotfs does not write.
+    /// Whether the rows of one slot are damaged.
     pub fn is_slot_damaged(&self) -> bool {
         matches!(self.slot_fault(), Some(SlotFault::Damaged(_)))
     }
 
-    /// Whether a part of the store is to blame that slotfs did not leave so.
+    /// Whether a part of the store is damaged.
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Damaged(_) | Self::ObjectDamaged(_)) || self.is_slot_damaged()
     }
 
-    /// Whether it is about one blob: the journal writes those down, whoever gives them.
+    /// Whether it is a verdict on one blob, which the journal records.
     pub fn is_verdict(&self) -> bool {
         self.is_final() || self.slot_fault() == Some(&SlotFault::Full)
     }
 
-    /// Whether the same bytes would fail again: what was staged of them is of no use.
+    /// Whether the same bytes would fail again, so that staged bytes are of no use.
     pub fn is_final(&self) -> bool {
         match self.slot_error() {
             Some(SlotError::Stored(fault)) => matches!(fault, SlotFault::IdentityClash { .. }),

@@ -1,17 +1,15 @@
 //! Key shares presented one by one, until they are enough (docs/kinds.md, "Quorum").
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Hsm, Partition};
-use super::{Result, SlotError};
-use slotfs_object::SlotId;
-use slotfs_object::partition::{Role, SlotKind};
+use super::login::check_method;
+use super::{
+    Hsm, Partition, Result, Role, Secret, SecretBytes, SlotError, SlotId, SlotKind, SlotRow,
+};
 use slotfs_object::sealed::{Method, Quorum, ShareSet};
-use slotfs_object::secret::SecretBytes;
-use slotfs_seal::credential::{KeyShare, QuorumSecret, Secret, ShareFault};
+use slotfs_seal::credential::{KeyShare, QuorumSecret, ShareFault};
 
 /// How long some shares wait for the others, unless said otherwise.
 const FORGET_AFTER: Duration = Duration::from_secs(5 * 60);
@@ -36,10 +34,10 @@ impl Gathering {
         self.shares.len()
     }
 
-    /// Takes the share in `text`; what they make, once they are enough. `name` is what errors call it.
+    /// Adds the share in `text`; gives the secret once there are enough. Errors call the share `name`.
     ///
     /// # Errors
-    /// [`Error::ShareRefused`]: that share is forgotten, the others stay.
+    /// [`SlotError::ShareRefused`]; the other shares are kept.
     pub fn add(&mut self, name: &str, text: &[u8]) -> Result<Option<Secret>> {
         let (slot, role) = (self.slot, self.role);
         let refused = |share: String, why| SlotError::ShareRefused { role, share, why }.at(slot);
@@ -71,43 +69,38 @@ pub enum Presented {
     },
 }
 
+type Sets = HashMap<(SlotId, Role), (Gathering, Instant)>;
+
 /// The shares that are waiting for others, with the time of the last one.
+#[derive(Default)]
 pub(super) struct Gathered {
-    sets: Mutex<HashMap<(SlotId, Role), (Gathering, Instant)>>,
-    forget_after_millis: AtomicU64,
-}
-
-impl Default for Gathered {
-    fn default() -> Self {
-        Self {
-            sets: Mutex::default(),
-            forget_after_millis: AtomicU64::new(millis(FORGET_AFTER)),
-        }
-    }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    sets: Mutex<Sets>,
+    forget_after: Mutex<Option<Duration>>,
 }
 
 impl Gathered {
-    fn sets(&self) -> MutexGuard<'_, HashMap<(SlotId, Role), (Gathering, Instant)>> {
+    fn sets(&self) -> MutexGuard<'_, Sets> {
         self.sets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn forget_after(&self) -> MutexGuard<'_, Option<Duration>> {
+        let forget_after = self.forget_after.lock();
+        forget_after.unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Forgets the shares for `slot`.
-    pub fn forget(&self, slot: SlotId) {
+    pub(super) fn forget(&self, slot: SlotId) {
         self.sets().retain(|(of, _), _| *of != slot);
     }
 
     /// Forgets all shares.
-    pub fn forget_all(&self) {
+    pub(super) fn forget_all(&self) {
         self.sets().clear();
     }
 
     /// Forgets the shares that have waited too long.
     fn forget_old(&self) {
-        let limit = Duration::from_millis(self.forget_after_millis.load(Ordering::Relaxed));
+        let limit = self.forget_after().unwrap_or(FORGET_AFTER);
         self.sets().retain(|(slot, role), (gathering, last)| {
             let fresh = last.elapsed() < limit;
             let have = gathering.have();
@@ -129,9 +122,7 @@ impl Hsm {
 
     /// Sets how long some shares wait for the others.
     pub fn forget_shares_after(&self, time: Duration) {
-        self.gathered
-            .forget_after_millis
-            .store(millis(time), Ordering::Relaxed);
+        *self.gathered.forget_after() = Some(time);
     }
 }
 
@@ -139,33 +130,35 @@ impl Partition<'_> {
     /// Begins to gather key shares of `role`.
     ///
     /// # Errors
-    /// [`Error::OtherAuthentication`] where it has a password, [`Error::RoleMissing`], [`Error::NoSuchSlot`].
+    /// [`SlotError::OtherAuthentication`] where it has a password, [`SlotError::RoleMissing`],
+    /// [`SlotFault::Missing`](super::SlotFault::Missing).
     pub fn gather(&self, role: Role) -> Result<Gathering> {
         let slot = self.slot;
-        let row = self.row()?;
-        match self.credential_of(role)?.credential.method {
+        let SlotRow { serial, kind, .. } = self.row()?;
+        let stored = self.credential_of(role)?;
+        match &stored.credential.method {
             Method::Quorum(set) => Ok(Gathering {
                 slot,
                 role,
-                serial: row.serial,
-                set,
+                serial,
+                set: set.clone(),
                 shares: Vec::new(),
             }),
             Method::Password(_) => {
-                let kind = self.login_kind(role)?;
+                check_method(slot, kind, &stored)?;
                 Err(SlotError::OtherAuthentication(kind).at(slot))
             }
         }
     }
 
-    /// Takes what was written to a login file: a password, which logs in, or a key share, the last of which does.
+    /// Takes what was written to a login file: a password, or a key share. The last key share that is needed logs in.
     ///
     /// # Errors
     /// As [`Self::login`] and [`Gathering::add`].
     pub fn present(&self, role: Role, message: &SecretBytes) -> Result<Presented> {
         let slot = self.slot;
         let kind = self.login_kind(role)?;
-        // A share is no guess at a password, and a password no share with a mistake in it.
+        // A key share must not count as a wrong password, nor a password as a bad share.
         if KeyShare::looks_like(message.bytes()) != (kind == SlotKind::Quorum) {
             return Err(SlotError::OtherAuthentication(kind).at(slot));
         }
@@ -178,7 +171,7 @@ impl Partition<'_> {
         let now = self.gather(role)?;
         let secret = {
             let mut sets = self.hsm.gathered.sets();
-            // Issued again, or the partition made anew, since the first of them came: of no use any more.
+            // Shares that came before they were issued again, or before the partition was initialised again, are useless.
             sets.retain(|(of, whose), (there, _)| {
                 (*of, *whose) != (slot, role)
                     || (there.serial, &there.set) == (now.serial, &now.set)
@@ -201,16 +194,13 @@ impl Partition<'_> {
     pub fn waiting_shares(&self) -> Vec<(Role, usize, usize)> {
         let slot = self.slot;
         self.hsm.gathered.forget_old();
-        let mut waiting: Vec<_> = self
-            .hsm
-            .gathered
-            .sets()
-            .iter()
-            .filter(|((of, _), (gathering, _))| *of == slot && gathering.have() > 0)
-            .map(|((_, role), (gathering, _))| {
-                (*role, gathering.have(), gathering.quorum().m().into())
-            })
-            .collect();
+        let mut waiting = Vec::new();
+        for ((of, role), (gathering, _)) in self.hsm.gathered.sets().iter() {
+            let (have, need) = (gathering.have(), gathering.quorum().m());
+            if *of == slot && have > 0 {
+                waiting.push((*role, have, need.into()));
+            }
+        }
         waiting.sort_unstable();
         waiting
     }

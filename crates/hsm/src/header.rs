@@ -1,29 +1,30 @@
 //! The slot header and what rows are sealed for: the associated data of docs/format.md, "Sealed rows".
 
+use super::SlotRow;
 use slotfs_object::partition::DomainKind;
-use slotfs_store::{Place, SlotRow};
+use slotfs_store::Place;
 
 /// The header's first byte. Version 1 had no storage master keys.
-pub const VERSION: u8 = 2;
+pub(super) const VERSION: u8 = 2;
 const WITHOUT_SMKS: u8 = 1;
 
 /// What the sealed header says: the rows that count. A credential or domain row that it does not name,
 /// put back from an old copy, is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
+pub(super) struct Header {
     /// Grows with every change.
-    pub generation: u64,
+    pub(super) generation: u64,
     /// The current credentials.
-    pub credentials: Vec<i64>,
+    pub(super) credentials: Vec<i64>,
     /// The current domains, the primary one first.
-    pub domains: Vec<i64>,
+    pub(super) domains: Vec<i64>,
     /// The storage master keys, the active one first.
-    pub smks: Vec<i64>,
+    pub(super) smks: Vec<i64>,
 }
 
 impl Header {
     /// version, generation, then each list with its length before it.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&self.generation.to_le_bytes());
         for ids in [&self.credentials, &self.domains, &self.smks] {
@@ -35,7 +36,7 @@ impl Header {
     }
 
     /// `None` for what [`Self::encode`] did not write.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (&version, rest) = bytes.split_first()?;
         if ![WITHOUT_SMKS, VERSION].contains(&version) {
             return None;
@@ -67,58 +68,48 @@ fn ids(bytes: &[u8]) -> Option<(Vec<i64>, &[u8])> {
     Some((ids, rest))
 }
 
-/// All of the slot that is in clear: change any of it and the header does not open.
-pub fn header_aad(row: &SlotRow) -> Vec<u8> {
-    let mut aad = Aad::new("header");
-    aad.number(row.slot.0.into());
-    aad.number(row.serial);
-    aad.bytes(row.label.as_bytes());
-    aad.number((row.kind as u8).into());
-    aad.number((row.version as u8).into());
-    aad.number(row.capacity_objects);
-    aad.number(row.capacity_bytes);
-    aad.number(row.retention_secs);
-    aad.bytes(row.policies.to_stored().as_bytes());
-    for id in [row.uid, row.gid] {
-        // An id is 32 bits, so no id is the number that stands for none.
-        aad.number(id.map_or(u64::MAX, u64::from));
-    }
-    aad.number(row.created_secs);
-    aad.number(row.generation);
-    aad.0
+/// Every field of the slot that is in clear. When one of them is changed, the header does not open.
+pub(super) fn header_aad(row: &SlotRow) -> Vec<u8> {
+    // Ids have 32 bits, so none of them equals the number for "no id".
+    let id = |id: Option<u32>| id.map_or(u64::MAX, u64::from);
+    let (kind, version) = (row.kind as u8, row.version as u8);
+    let capacity = [row.capacity_objects, row.capacity_bytes];
+    Aad::new("header")
+        .numbers([row.slot.0.into(), row.serial])
+        .bytes(row.label.as_bytes())
+        .numbers([kind.into(), version.into()])
+        .numbers(capacity)
+        .numbers([row.retention_secs])
+        .bytes(row.policies.to_stored().as_bytes())
+        .numbers([id(row.uid), id(row.gid)])
+        .numbers([row.created_secs, row.generation])
+        .0
 }
 
 /// serial, handle, OUID, row id, and what else is in clear of the object; the version is in the label.
-pub fn object_aad(serial: u64, place: Place) -> Vec<u8> {
-    let mut aad = Aad::new("object");
-    aad.number(serial);
-    aad.number(place.handle.get().into());
-    aad.bytes(&place.ouid.0);
-    aad.number(place.id.cast_unsigned());
-    aad.number(place.payload_bytes.into());
-    aad.number(place.created_secs);
-    aad.0
+pub(super) fn object_aad(serial: u64, place: Place) -> Vec<u8> {
+    Aad::new("object")
+        .numbers([serial, place.handle.get().into()])
+        .bytes(&place.ouid.0)
+        .numbers([place.id.cast_unsigned(), place.payload_bytes.into()])
+        .numbers([place.created_secs])
+        .0
 }
 
 /// serial, kind, row id; and the label, which is in clear beside it.
-pub fn domain_aad(serial: u64, kind: DomainKind, id: i64, label: &str) -> Vec<u8> {
-    let mut aad = Aad::new("domain");
-    aad.number(serial);
-    aad.number((kind as u8).into());
-    aad.number(id.cast_unsigned());
-    aad.bytes(label.as_bytes());
-    aad.0
+pub(super) fn domain_aad(serial: u64, kind: DomainKind, id: i64, label: &str) -> Vec<u8> {
+    Aad::new("domain")
+        .numbers([serial, (kind as u8).into(), id.cast_unsigned()])
+        .bytes(label.as_bytes())
+        .0
 }
 
 /// serial, row id.
-pub fn smk_aad(serial: u64, id: i64) -> Vec<u8> {
-    let mut aad = Aad::new("smk");
-    aad.number(serial);
-    aad.number(id.cast_unsigned());
-    aad.0
+pub(super) fn smk_aad(serial: u64, id: i64) -> Vec<u8> {
+    Aad::new("smk").numbers([serial, id.cast_unsigned()]).0
 }
 
-/// Fixed-width numbers and length-prefixed bytes: no two lists of fields read the same.
+/// Fixed-width numbers and length-prefixed bytes, so that two different lists of fields never give the same bytes.
 struct Aad(Vec<u8>);
 
 impl Aad {
@@ -126,13 +117,16 @@ impl Aad {
         Self(format!("slotfs 1 {what}\0").into_bytes())
     }
 
-    fn number(&mut self, number: u64) {
-        self.0.extend_from_slice(&number.to_le_bytes());
+    fn numbers<const N: usize>(mut self, numbers: [u64; N]) -> Self {
+        self.0
+            .extend(numbers.iter().flat_map(|it| it.to_le_bytes()));
+        self
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.number(bytes.len() as u64);
-        self.0.extend_from_slice(bytes);
+    fn bytes(self, bytes: &[u8]) -> Self {
+        let mut aad = self.numbers([bytes.len() as u64]);
+        aad.0.extend_from_slice(bytes);
+        aad
     }
 }
 

@@ -1,21 +1,17 @@
 //! Making a partition.
 
-use slotfs_object::now_secs;
 use std::ops::RangeInclusive;
 
-use super::amend::{no_header, seal_domain, seal_smk};
-use super::header::{Header, header_aad};
+use super::amend::Change;
 use super::policy::Policies;
-use super::{Error, Result, SlotError};
-use super::{Hsm, PartitionMark};
-use slotfs_object::SlotId;
+use super::{
+    Hsm, Key, PartitionMark, Result, Role, SealedRow, Secret, SecretBytes, SlotError, SlotId,
+    SlotKind, SlotRow, now_secs,
+};
 use slotfs_object::partition::PartitionVersion;
-use slotfs_object::partition::{Role, SlotKind};
-use slotfs_object::sealed::KdfParams;
-use slotfs_object::secret::{Key, SecretBytes};
-use slotfs_seal::credential::{self, Binding, KdfError, PASSWORD_BYTES, Purpose, Secret, SlotKey};
+use slotfs_seal::credential::{PASSWORD_BYTES, SlotKey};
 use slotfs_seal::domain::DomainKey;
-use slotfs_store::{CredentialRow, KeyRows, NewSlot, SlotRow};
+use slotfs_store::{KeyRows, NewSlot, Objects};
 
 /// Characters in a partition's label.
 const LABEL_CHARS: RangeInclusive<usize> = 1..=32;
@@ -44,7 +40,7 @@ pub struct NewPartition {
     pub domain: DomainKey,
     /// What that is called, 1 to 32 characters.
     pub domain_label: String,
-    /// Of po and co alike, until they are separated; it says which kind of slot it is.
+    /// The first secret of both po and co. Its kind is the slot's kind.
     pub secret: Secret,
     /// How long removed objects are in the trash, seconds.
     pub retention_secs: u64,
@@ -64,41 +60,16 @@ impl Hsm {
     /// Makes a partition.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a label or password outside the limits, [`Error::SlotExists`], or what the disk says.
+    /// [`SlotError::Malformed`] for a label or password outside the limits,
+    /// [`SlotFault::Exists`](super::SlotFault::Exists), or when the store cannot be written.
     pub fn init_partition(&self, new: NewPartition) -> Result<()> {
         check_label(new.slot, &new.label)?;
         super::domains::check_label(new.slot, &new.domain_label)?;
         let kind = new.secret.kind();
         check_secret(new.slot, kind, &new.secret)?;
-        let slot_key = SlotKey::random()?;
-        let serial = new.serial;
-        let mut credentials = Vec::new();
-        for role in [Role::Po, Role::Co] {
-            let id = random_id()?;
-            let binding = Binding { serial, role, id };
-            let credential = credential::wrap(&new.secret, &slot_key, binding)
-                .map_err(|error| kdf_error(new.slot, error))?;
-            credentials.push(CredentialRow {
-                id,
-                role,
-                credential,
-                failures: 0,
-            });
-        }
-        let domain = seal_domain(&slot_key, serial, &new.domain_label, &new.domain)?;
-        let smks = match new.v1 {
-            true => vec![seal_smk(&slot_key, serial, &Key::random()?)?],
-            false => Vec::new(),
-        };
-        let header = Header {
-            generation: 1,
-            credentials: credentials.iter().map(|credential| credential.id).collect(),
-            domains: vec![domain.id],
-            smks: smks.iter().map(|smk| smk.id).collect(),
-        };
-        let mut row = SlotRow {
+        let row = SlotRow {
             slot: new.slot,
-            serial,
+            serial: new.serial,
             label: new.label,
             kind,
             version: match new.v1 {
@@ -112,44 +83,42 @@ impl Hsm {
             uid: new.uid,
             gid: new.gid,
             created_secs: now_secs(),
-            generation: header.generation,
-            header: no_header(),
+            generation: 0,
+            header: SealedRow::stored(Vec::new()),
         };
-        row.header = slot_key.seal(Purpose::Header, &header_aad(&row), &header.encode())?;
-        Ok(self.store.create_slot(NewSlot {
+        let mut partition = Change {
             row,
-            credentials,
+            credentials: Vec::new(),
             keys: KeyRows {
-                domains: vec![domain],
-                smks,
+                domains: Vec::new(),
+                smks: Vec::new(),
             },
+            slot_key: SlotKey::random()?,
+            objects: Objects::Keep,
+        };
+        partition.give(Role::Po, &new.secret)?;
+        partition.give(Role::Co, &new.secret)?;
+        let domain = partition.seal_domain(&new.domain_label, &new.domain)?;
+        partition.keys.domains.push(domain);
+        if new.v1 {
+            let smk = partition.seal_smk(&Key::random()?)?;
+            partition.keys.smks.push(smk);
+        }
+        partition.seal_header(1)?;
+        Ok(self.store.create_slot(NewSlot {
+            row: partition.row,
+            credentials: partition.credentials,
+            keys: partition.keys,
             replaces: new.replaces,
         })?)
     }
 }
 
-/// The error of a password that could not be wrapped.
-pub(super) fn kdf_error(slot: SlotId, error: KdfError) -> Error {
-    match error {
-        KdfError::Random(error) => error.into(),
-        KdfError::Memory => {
-            let kib = KdfParams::NEW.memory_kib;
-            SlotError::NoMemory { kib }.at(slot)
-        }
-        KdfError::Cost => {
-            Error::slot_damaged(slot, "it asks for an Argon2 cost that is not accepted")
-        }
-    }
-}
-
 /// # Errors
-/// [`Error::Usage`] unless the label has 1 to 32 printable characters.
+/// [`SlotError::Malformed`] unless the label has 1 to 32 printable characters.
 pub fn check_label(slot: SlotId, label: &str) -> Result<()> {
-    if is_label(label) {
-        Ok(())
-    } else {
-        Err(SlotError::Malformed("a label has 1 to 32 printable characters").at(slot))
-    }
+    let bad = SlotError::Malformed("a label has 1 to 32 printable characters");
+    is_label(label).then_some(()).ok_or(bad.at(slot))
 }
 
 /// Whether it names a partition, or one of its domains.
@@ -158,17 +127,15 @@ pub(super) fn is_label(label: &str) -> bool {
 }
 
 /// # Errors
-/// [`Error::Usage`] unless the password has 8 to 255 bytes.
+/// [`SlotError::Malformed`] unless the password has 8 to 255 bytes.
 pub fn check_password(slot: SlotId, password: &SecretBytes) -> Result<()> {
-    if PASSWORD_BYTES.contains(&password.bytes().len()) {
-        Ok(())
-    } else {
-        Err(SlotError::Malformed("a password has 8 to 255 bytes").at(slot))
-    }
+    let bad = SlotError::Malformed("a password has 8 to 255 bytes");
+    let fits = PASSWORD_BYTES.contains(&password.bytes().len());
+    fits.then_some(()).ok_or(bad.at(slot))
 }
 
 /// # Errors
-/// [`Error::OtherAuthentication`] for what another kind of slot takes, else as [`check_password`].
+/// [`SlotError::OtherAuthentication`] for what another kind of slot takes, else as [`check_password`].
 pub(super) fn check_secret(slot: SlotId, kind: SlotKind, secret: &Secret) -> Result<()> {
     match secret {
         _ if secret.kind() != kind => Err(SlotError::OtherAuthentication(kind).at(slot)),
@@ -191,7 +158,7 @@ fn random_u64() -> Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// Row ids of credentials and domains are random: an id never comes back for another row.
+/// Row ids of credentials and domains are random, so that no id is used twice.
 pub(super) fn random_id() -> Result<i64> {
     Ok((random_u64()? >> 1).cast_signed())
 }

@@ -4,10 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Error, Result};
-use slotfs_object::{Handle, Ouid, SlotId};
-
-use super::Arrived;
+use super::{Arrived, Error, Handle, Ouid, Partition, Result, SlotId};
 
 /// Verdicts kept; older ones are in the log.
 const MOST_KEPT: usize = 10_000;
@@ -26,7 +23,7 @@ pub struct Source {
 pub struct Origin {
     /// Where it was when it was opened.
     pub place: Source,
-    /// Its identity: whoever copies may yet write something else.
+    /// Its identity, since the program that copies may write other bytes.
     pub ouid: Ouid,
 }
 
@@ -65,11 +62,6 @@ impl Journal {
         self.keep(slot, line);
     }
 
-    /// Writes down that a blob was refused before the slot's keys were asked.
-    pub(super) fn note_refusal(&self, subject: &Subject, slot: SlotId, why: &dyn fmt::Display) {
-        self.warn(slot, refused(subject, slot, why));
-    }
-
     /// Writes down what became of something else than an object.
     pub(super) fn note(&self, slot: SlotId, line: String) {
         log::info!("{line}");
@@ -104,6 +96,24 @@ impl Journal {
     }
 }
 
+impl Partition<'_> {
+    /// Writes down that the object `handle` keeps its handle, because another one has the handle `wanted`.
+    pub fn note_kept(&self, handle: Handle, wanted: Handle) {
+        let slot = self.slot;
+        let line = format!(
+            "Handle {handle} on slot {slot} is still handle {handle}: another object has handle {wanted}"
+        );
+        self.hsm.journal.note(slot, line);
+    }
+
+    /// Writes down that a blob written as `name` was refused before it could be verified.
+    pub fn note_refusal(&self, name: &str, source: Option<Source>, why: &dyn fmt::Display) {
+        let subject = source.map_or_else(|| Subject::Name(name.to_owned()), Subject::Known);
+        let line = refused(&subject, self.slot, why);
+        self.hsm.journal.warn(self.slot, line);
+    }
+}
+
 /// What became of an object that was to be cloned from `source` to `slot`, in one line.
 pub fn verdict_line(source: Source, slot: SlotId, outcome: Result<&Arrived, &Error>) -> String {
     verdict(&Subject::Known(source), slot, outcome)
@@ -111,14 +121,10 @@ pub fn verdict_line(source: Source, slot: SlotId, outcome: Result<&Arrived, &Err
 
 fn verdict(subject: &Subject, slot: SlotId, outcome: Result<&Arrived, &Error>) -> String {
     match outcome {
-        Ok(Arrived {
-            handle,
-            already: false,
-        }) => format!("{subject} is now handle {handle} on slot {slot}"),
-        Ok(Arrived {
-            handle,
-            already: true,
-        }) => format!("{subject} is already handle {handle} on slot {slot}"),
+        Ok(Arrived { handle, already }) => {
+            let how = if *already { "already" } else { "now" };
+            format!("{subject} is {how} handle {handle} on slot {slot}")
+        }
         Err(error) => refused(subject, slot, &reason(error)),
     }
 }

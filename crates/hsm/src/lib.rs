@@ -1,40 +1,45 @@
-//! Every rule: what may be logged in to, read, taken in, moved, destroyed. The one composer of blobs,
-//! credentials and the store; it knows nothing of files or of the kernel.
+//! Every rule: who may log in, and which objects may be read, taken in, moved and destroyed. Only this crate combines
+//! blobs, credentials and the store. It knows nothing of files or of the kernel.
 //!
-//! Calls that write take a `done`, which runs when the outcome is durable, or refused before that: on the caller's
-//! thread or on that of another who writes, so the caller holds no lock that it takes. [`wait`] turns one into a
-//! blocking call.
+//! Calls that write take a `done`. It runs once the outcome is durable, or the call was refused before that. It runs on
+//! the caller's thread or on that of another writer, so the caller must not hold a lock that `done` takes. [`wait`]
+//! turns such a call into a blocking one.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use slotfs_object::partition::Role;
-use slotfs_object::{Handle, Object, SlotId};
+// Most modules take these names from here.
+use slotfs_object::partition::{Role, SlotKind};
+use slotfs_object::sealed::SealedRow;
+use slotfs_object::secret::{Key, SecretBytes};
+use slotfs_object::{Handle, Object, Ouid, SlotId, codec, now_secs};
 use slotfs_seal::blob;
-use slotfs_store::{self as store, CommitStats, Store};
+use slotfs_seal::credential::Secret;
+use slotfs_store::{self as store, CommitStats, Entry, Store, Stored};
 
 mod add_list;
 mod amend;
+mod batch;
 mod check;
 mod clone;
+mod clone_check;
 mod clone_list;
+mod counts;
 mod domains;
+mod done;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod gather;
 mod header;
 mod init;
-mod inspect;
 mod journal;
-mod kept;
 mod login;
 mod objects;
 mod partition;
-mod partition_id;
 #[cfg(test)]
 mod plans;
 mod policy;
@@ -42,16 +47,16 @@ mod refresh;
 mod roles;
 mod session;
 mod smk;
-mod stretch;
 mod trash;
 mod trash_name;
 mod whereabouts;
-mod wish;
 
 pub use add_list::Added;
 pub use check::{CheckedSlot, Finding};
+pub use clone::Wish;
 pub use clone_list::Selection;
 pub use domains::DomainFault;
+pub use done::{Done, wait};
 pub use error::{Error, Outcome, Result, ResultCode, SlotError, code, exit};
 pub use gather::{Gathering, Presented};
 pub use init::{
@@ -60,8 +65,7 @@ pub use init::{
 };
 pub use journal::{Journal, Origin, Source, reason, verdict_line};
 pub use objects::{ContentsRow, ObjectFile, SealedBlob};
-pub use partition::Settings;
-pub use partition_id::PartitionId;
+pub use partition::{PartitionId, Settings};
 pub use policy::{Capability, Policies, Policy, PolicyFault};
 pub use roles::{Reissued, Reset, RoleState, check_resettable, lost_by_reset, makers};
 pub use session::{Session, Smk};
@@ -71,7 +75,6 @@ pub use slotfs_store::{
 pub use smk::{SmkFault, SmkFile};
 pub use trash::{Removed, TrashFile};
 pub use trash_name::TrashName;
-pub use wish::Wish;
 
 /// The largest blob there can be, bytes.
 pub const MAX_BLOB_BYTES: usize = blob::MAX_BLOB_BYTES;
@@ -80,7 +83,7 @@ pub const MAX_BLOB_BYTES: usize = blob::MAX_BLOB_BYTES;
 pub struct Hsm {
     store: Store,
     sessions: RwLock<HashMap<SlotId, Arc<Session>>>,
-    /// Who is told of slots that other processes changed.
+    /// The listener for slots that other processes changed.
     on_change: OnceLock<OnChange>,
     /// Held while sessions are compared with the store, so that no request runs ahead of the comparison.
     refreshing: Mutex<()>,
@@ -101,19 +104,15 @@ pub struct ListedSlot {
     pub row: Result<SlotRow>,
 }
 
-/// One partition of an HSM: what can be asked of it, and done to it.
+/// One partition of an HSM, and the place for one.
 #[derive(Clone, Copy)]
 pub struct Partition<'a> {
     hsm: &'a Hsm,
     slot: SlotId,
 }
 
-/// Called with a slot whose objects' blobs may be others now.
+/// Called with a slot whose objects' blobs may have changed.
 type OnChange = Box<dyn Fn(SlotId) + Send + Sync>;
-
-/// How a `done` is called.
-pub trait Done<T>: FnOnce(Result<T>) + Send + 'static {}
-impl<T, F: FnOnce(Result<T>) + Send + 'static> Done<T> for F {}
 
 /// Where an object now is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,8 +154,17 @@ impl Hsm {
         })
     }
 
-    /// The partition in `slot`, or the place for one: whether it is there, each act finds out by itself, since another
-    /// process may make or delete it at any time.
+    fn sessions(&self) -> RwLockReadGuard<'_, HashMap<SlotId, Arc<Session>>> {
+        self.sessions.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sessions_mut(&self) -> RwLockWriteGuard<'_, HashMap<SlotId, Arc<Session>>> {
+        let sessions = self.sessions.write();
+        sessions.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The partition in `slot`, or the place for one. Each call finds out whether it is there, since another process may
+    /// make or delete it at any time.
     pub fn partition(&self, slot: SlotId) -> Partition<'_> {
         Partition { hsm: self, slot }
     }
@@ -191,12 +199,11 @@ impl Hsm {
     /// # Errors
     /// When the store cannot be read.
     pub fn slots(&self) -> Result<Vec<ListedSlot>> {
-        let slots = self.store.slots()?;
-        let listed = |listed: store::ListedSlot| ListedSlot {
-            slot: listed.slot,
-            row: listed.row.map_err(Error::from),
-        };
-        Ok(slots.into_iter().map(listed).collect())
+        let listed = self.store.slots()?.into_iter().map(|it| ListedSlot {
+            slot: it.slot,
+            row: it.row.map_err(Error::from),
+        });
+        Ok(listed.collect())
     }
 }
 
@@ -204,45 +211,28 @@ impl Partition<'_> {
     /// One slot.
     ///
     /// # Errors
-    /// [`Error::NoSuchSlot`], or when the store cannot be read.
+    /// [`SlotFault::Missing`], or when the store cannot be read.
     pub fn row(&self) -> Result<SlotRow> {
         Ok(self.hsm.store.slot(self.slot)?)
     }
 
-    /// Objects and payload bytes in a slot.
+    /// Who is logged in to the slot.
     ///
     /// # Errors
-    /// [`Error::NoSuchSlot`], or when the store cannot be read.
-    pub fn usage(&self) -> Result<(u64, u64)> {
-        Ok(self.hsm.store.usage(self.slot)?)
-    }
-
-    /// Who is logged in to `slot`.
-    ///
-    /// # Errors
-    /// [`Error::NotLoggedIn`], [`Error::StoreLost`]; [`Error::SlotDamaged`] where nobody can be.
+    /// [`SlotError::NotLoggedIn`]; [`StoreFault::Lost`]; [`SlotFault::Damaged`] where nobody can log in.
     pub fn session(&self) -> Result<Arc<Session>> {
-        let (hsm, slot) = (self.hsm, self.slot);
-        hsm.store.not_lost()?;
-        let session = hsm
-            .sessions
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&slot)
-            .cloned();
-        session.ok_or_else(|| match hsm.store.slot(slot) {
-            Err(store::Error::Slot {
-                why: damaged @ SlotFault::Damaged(_),
-                ..
-            }) => damaged.at(slot).into(),
-            _ => SlotError::NotLoggedIn.at(slot),
+        self.hsm.store.not_lost()?;
+        let session = self.hsm.sessions().get(&self.slot).cloned();
+        session.ok_or_else(|| match self.row() {
+            Err(error) if error.is_slot_damaged() => error,
+            _ => SlotError::NotLoggedIn.at(self.slot),
         })
     }
 
     /// Whether the role that is logged in, and the store, take writes.
     ///
     /// # Errors
-    /// [`Error::NotLoggedIn`], [`Error::ReadOnly`]
+    /// [`SlotError::NotLoggedIn`], [`SlotError::ReadOnly`]
     pub fn may_write(&self) -> Result<()> {
         self.writer().map(drop)
     }
@@ -258,12 +248,10 @@ impl Partition<'_> {
     /// The session, if its role may read objects.
     fn reader(&self) -> Result<Arc<Session>> {
         let session = self.session()?;
-        match session.role() {
+        let (role, needed) = (session.role(), Role::Co);
+        match role {
             Role::Co | Role::Cu => Ok(session),
-            role @ Role::Po => {
-                let needed = Role::Co;
-                Err(SlotError::RoleNeeded { role, needed }.at(self.slot))
-            }
+            Role::Po => Err(SlotError::RoleNeeded { role, needed }.at(self.slot)),
         }
     }
 
@@ -277,21 +265,6 @@ impl Partition<'_> {
         };
         Err(SlotError::ReadOnly(why).at(self.slot))
     }
-}
-
-/// Makes a blocking call of one that takes a `done`.
-///
-/// # Errors
-/// The call's own, or that its answer never came.
-pub fn wait<T: Send + 'static>(call: impl FnOnce(Box<dyn FnOnce(Result<T>) + Send>)) -> Result<T> {
-    let (sender, receiver) = mpsc::sync_channel(1);
-    call(Box::new(move |outcome| {
-        // Whoever called is waiting below.
-        let _ = sender.send(outcome);
-    }));
-    receiver
-        .recv()
-        .unwrap_or_else(|_| Err(Error::Damaged("the committer stopped".into())))
 }
 
 /// What the bytes at the start of a blob say of it.
@@ -317,12 +290,10 @@ pub fn stated_length(start: &[u8]) -> Stated {
 /// The error of a blob that ends before it is complete: `start` is all there is without a gap.
 pub fn cut_short(slot: SlotId, start: &[u8]) -> Error {
     let have = start.len();
+    let cut_short = |want| blob::Fault::CutShort { have, want };
     let why = match stated_length(start) {
-        Stated::Bytes(want) => blob::Fault::CutShort { have, want },
-        Stated::Unknown => blob::Fault::CutShort {
-            have,
-            want: blob::HEADER_BYTES,
-        },
+        Stated::Bytes(want) => cut_short(want),
+        Stated::Unknown => cut_short(blob::HEADER_BYTES),
         Stated::NotABlob(why) => why,
     };
     SlotError::Unverified(why).at(slot)
@@ -333,9 +304,9 @@ pub fn too_long(slot: SlotId) -> Error {
     SlotError::Unverified(blob::Fault::TooLong).at(slot)
 }
 
-/// Decodes a payload that a slot's own rows held: any fault in it is damage.
+/// Decodes a payload from a slot's own rows, where any fault is damage.
 fn decode_own(slot: SlotId, handle: Handle, payload: &[u8]) -> Result<Object> {
-    slotfs_object::codec::decode(payload).map_err(|why| {
+    codec::decode(payload).map_err(|why| {
         Error::Damaged(format!(
             "slot {slot}, object {handle}: its payload does not decode: {why:?}"
         ))

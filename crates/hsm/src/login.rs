@@ -1,12 +1,10 @@
-//! Logging in and out.
+//! Logging in and out, and what a login needs.
 
-use std::sync::PoisonError;
-
-use super::inspect::check_method;
-use super::{Error, Result, SlotError, SlotFault};
-use super::{Hsm, Partition, Session};
-use slotfs_object::partition::{Role, SlotKind};
-use slotfs_seal::credential::{self, Binding, CredentialError, KdfError, Secret};
+use super::{
+    Error, Hsm, Partition, Result, Role, Secret, Session, SlotError, SlotFault, SlotId, SlotKind,
+};
+use slotfs_object::sealed::Method;
+use slotfs_seal::credential::{self, Binding, CredentialError, KdfError};
 use slotfs_store::CredentialRow;
 
 impl Hsm {
@@ -19,10 +17,7 @@ impl Hsm {
 
     /// Logs out of every slot; whether anybody was logged in.
     pub fn logout_all(&self) -> bool {
-        let mut sessions = self
-            .sessions
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.sessions_mut();
         let was = !sessions.is_empty();
         sessions.clear();
         self.fingerprints.forget();
@@ -31,15 +26,15 @@ impl Hsm {
 }
 
 impl Partition<'_> {
-    /// Logs `role` in to `slot`. Takes as long as its Argon2id, so never call it on an event loop.
+    /// Logs `role` in. Takes as long as its Argon2id, so never call it on an event loop.
     ///
-    /// An attempt with a password is counted durably before it is checked: whoever cuts the power gains no guess.
-    /// One with key shares is not counted: nobody guesses 256 random bits, and a count would let whoever reaches
-    /// the login lock the others out.
+    /// An attempt with a password is counted durably before it is checked, so that cutting the power gains no guess.
+    /// An attempt with key shares is not counted: nobody guesses 256 random bits, and a count would let an attacker lock
+    /// the role.
     ///
     /// # Errors
-    /// [`Error::PasswordWrong`], [`Error::RoleLocked`], [`Error::RoleMissing`], [`Error::NoSuchSlot`],
-    /// [`Error::OtherAuthentication`], [`Error::SlotChanged`], [`Error::Damaged`].
+    /// [`SlotError::PasswordWrong`], [`SlotError::RoleLocked`], [`SlotError::RoleMissing`], [`SlotFault::Missing`],
+    /// [`SlotError::OtherAuthentication`], [`SlotFault::Changed`], [`Error::Damaged`].
     pub fn login(&self, role: Role, secret: &Secret) -> Result<()> {
         let slot = self.slot;
         let session = self.authenticate(role, secret)?;
@@ -65,25 +60,19 @@ impl Partition<'_> {
         if let Some(kib) = credential::lacks_memory(&stored.credential) {
             return Err(SlotError::NoMemory { kib }.at(slot));
         }
-        // Read from clear text that is only authenticated once logged in: a planted high number buys
-        // guesses that the file's owner could make at home anyway.
+        // This number is in clear and is authenticated only after the login. A higher one gives an attacker guesses
+        // that a copy of the file gives anyway.
         let most = row.policies.failed_logins;
         let failures = match kind {
             SlotKind::Password => self.count_attempt(role, stored.id, stored.failures, most)?,
             SlotKind::Quorum => 0,
         };
-        let binding = Binding {
-            serial: row.serial,
-            role,
-            id: stored.id,
-        };
+        let (serial, id) = (row.serial, stored.id);
+        let binding = Binding { serial, role, id };
         let unwrapped = credential::open(&stored.credential, secret, binding);
-        if let Err(CredentialError::Kdf(_)) = unwrapped {
-            // Nothing was guessed: a machine short of memory must not lock anybody out.
-            hsm.uncount_attempt(stored.id)?;
-        }
-        if let Err(CredentialError::Damaged) = unwrapped {
-            // The password was the right one: looking at a damaged slot must not lock anybody out.
+        // Either Argon2 failed and nothing was guessed, or the password was right and the slot is damaged. Neither may
+        // lock the role.
+        if let Err(CredentialError::Kdf(_) | CredentialError::Damaged) = unwrapped {
             hsm.uncount_attempt(stored.id)?;
         }
         let damaged =
@@ -95,7 +84,7 @@ impl Partition<'_> {
                 SlotError::PasswordWrong { role, left }.at(slot)
             }
             CredentialError::Damaged => damaged("was changed or moved"),
-            // Issued again since they were checked one by one.
+            // The shares were issued again after they were checked one by one.
             CredentialError::OtherMethod => SlotFault::Changed.at(slot).into(),
             CredentialError::Kdf(KdfError::Cost) => {
                 damaged("asks for an Argon2 cost that is not accepted")
@@ -108,77 +97,125 @@ impl Partition<'_> {
         })?;
         let version = row.as_version();
         let (_, keys) = hsm.store.slot_with_keys(slot)?;
-        let opened = Session::open(row, role, slot_key, &keys).and_then(|session| {
-            match session.names_credential(stored.id) {
-                true => Ok(session),
-                false => Err(damaged("is not the current one")),
+        let opened = match Session::open(row, role, slot_key, &keys) {
+            Ok(session) if !session.names_credential(stored.id) => {
+                Err(damaged("is not the current one"))
             }
-        });
-        let session = match opened {
-            Ok(session) => session,
-            Err(error) => {
-                // Again the right one.
-                hsm.uncount_attempt(stored.id)?;
-                // Parts that do not fit together because they were read before and after a change.
-                if hsm.store.slot(slot)?.as_version() != version {
-                    return Err(SlotFault::Changed.at(slot).into());
-                }
-                return Err(error);
-            }
+            opened => opened,
         };
+        if opened.is_err() {
+            // The password was right here too.
+            hsm.uncount_attempt(stored.id)?;
+            // Rows that were read before and after a change do not fit together.
+            if hsm.store.slot(slot)?.as_version() != version {
+                return Err(SlotFault::Changed.at(slot).into());
+            }
+        }
+        let session = opened?;
         if !hsm.store.is_read_only() {
             hsm.store.clear_failures(stored.id)?;
         }
         Ok(session)
     }
 
-    /// What `role` logs in to `slot` by, as it is at rest.
+    /// The credential of `role`, as it is at rest.
     pub(super) fn credential_of(&self, role: Role) -> Result<CredentialRow> {
-        self.hsm
-            .store
-            .credentials(self.slot)?
-            .into_iter()
-            .find(|credential| credential.role == role)
-            .ok_or(SlotError::RoleMissing(role).at(self.slot))
+        let mut credentials = self.hsm.store.credentials(self.slot)?.into_iter();
+        let there = credentials.find(|credential| credential.role == role);
+        there.ok_or(SlotError::RoleMissing(role).at(self.slot))
     }
 
-    /// A read-only store cannot count, so there only what was counted before locks.
+    /// A read-only store cannot count; there, only earlier attempts can lock the role.
     fn count_attempt(&self, role: Role, credential: i64, failures: u32, most: u32) -> Result<u32> {
-        let (hsm, slot) = (self.hsm, self.slot);
-        let counted = if hsm.store.is_read_only() {
-            (failures < most).then_some(failures + 1)
-        } else {
-            hsm.store.count_failure(credential, most)?
+        let (store, slot) = (&self.hsm.store, self.slot);
+        let counted = match store.is_read_only() {
+            true => (failures < most).then_some(failures + 1),
+            false => store.count_failure(credential, most)?,
         };
-        match counted {
-            Some(failures) => Ok(failures),
-            // Replaced since it was read: that is no lock.
-            None if !hsm
-                .store
-                .credentials(slot)?
-                .iter()
-                .any(|it| it.id == credential) =>
-            {
-                Err(SlotFault::Changed.at(slot).into())
-            }
-            None => Err(SlotError::RoleLocked(role).at(slot)),
+        if let Some(failures) = counted {
+            return Ok(failures);
+        }
+        match store
+            .credentials(slot)?
+            .iter()
+            .any(|it| it.id == credential)
+        {
+            true => Err(SlotError::RoleLocked(role).at(slot)),
+            // The credential was replaced after it was read: that is no lock.
+            false => Err(SlotFault::Changed.at(slot).into()),
         }
     }
 
-    /// Logs out of `slot` and wipes its keys once no request uses them; whether anybody was logged in.
+    /// Logs out, and wipes the slot's keys once no request uses them; whether anybody was logged in.
     pub fn logout(&self) -> bool {
-        let (hsm, slot) = (self.hsm, self.slot);
-        let was = hsm
-            .sessions
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&slot)
-            .is_some();
-        hsm.gathered.forget(slot);
-        hsm.fingerprints.forget();
+        let was = self.hsm.sessions_mut().remove(&self.slot).is_some();
+        self.hsm.gathered.forget(self.slot);
+        self.hsm.fingerprints.forget();
         if was {
-            log::info!("slot {slot}: logged out");
+            log::info!("slot {}: logged out", self.slot);
         }
         was
     }
+
+    /// Whether the rows that a login needs are there, can be read and fit together. What is sealed in them is not looked
+    /// at.
+    ///
+    /// # Errors
+    /// [`SlotFault::Damaged`], [`SlotFault::Missing`], or when the store cannot be read.
+    pub fn inspect(&self) -> Result<()> {
+        let slot = self.slot;
+        let (row, keys) = self.hsm.store.slot_with_keys(slot)?;
+        if keys.domains.is_empty() {
+            return Err(Error::slot_damaged(slot, "it has no domain"));
+        }
+        if row.is_v1() && keys.smks.is_empty() {
+            return Err(Error::slot_damaged(slot, "it has no storage master key"));
+        }
+        let credentials = self.hsm.store.credentials(slot)?;
+        if credentials.iter().all(|it| it.role != Role::Po) {
+            return Err(Error::slot_damaged(slot, "it has no credential of po"));
+        }
+        let mut credentials = credentials.iter();
+        credentials.try_for_each(|it| check_method(slot, row.kind, it))
+    }
+
+    /// How `role` logs in. Where the slot's kind and the role's credential contradict each other, neither a password nor
+    /// key shares can be right, so that is an error of its own.
+    ///
+    /// # Errors
+    /// [`SlotFault::Damaged`], [`SlotFault::Missing`], or when the store cannot be read. A role without a credential is
+    /// no error here: its login reports that.
+    pub fn login_kind(&self, role: Role) -> Result<SlotKind> {
+        let kind = self.row()?.kind;
+        match self.credential_of(role) {
+            Ok(row) => check_method(self.slot, kind, &row)?,
+            Err(error) if matches!(error.slot_error(), Some(SlotError::RoleMissing(_))) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(kind)
+    }
+
+    /// `secret` with its Argon2id done for the login of `role`, ahead of it. Nothing is checked or counted: that is the
+    /// login's, which also says what is wrong where this could not be done.
+    pub fn stretch(&self, role: Role, secret: &Secret) -> Secret {
+        let stored = self.credential_of(role).ok();
+        stored
+            .and_then(|stored| credential::stretch(&stored.credential, secret).ok())
+            .unwrap_or_else(|| secret.clone())
+    }
+}
+
+/// Whether the credential in `row` is one for a slot of this kind.
+pub(super) fn check_method(slot: SlotId, kind: SlotKind, row: &CredentialRow) -> Result<()> {
+    let role = row.role;
+    let asks_for = match row.credential.method {
+        Method::Password(_) => SlotKind::Password,
+        Method::Quorum(_) => SlotKind::Quorum,
+    };
+    if asks_for == kind {
+        return Ok(());
+    }
+    let what =
+        format!("it is a {kind} slot, but the credential of {role} is one of a {asks_for} slot");
+    Err(Error::slot_damaged(slot, what))
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Arrived, DamagedRow, Done, Hsm, Partition, PartitionId, Read, Session, decode_own};
-use super::{Error, Result, SlotError, SlotFault};
-use slotfs_object::codec;
+use super::done::{go_on, pass_on};
+use super::{
+    Arrived, DamagedRow, Done, Entry, Error, Handle, Hsm, Object, Ouid, Partition, PartitionId,
+    Read, Result, SealedRow, SecretBytes, Session, SlotError, SlotFault, SlotId, Stored, codec,
+    decode_own, store,
+};
 use slotfs_object::pkcs11::class_name;
-use slotfs_object::sealed::SealedRow;
-use slotfs_object::secret::SecretBytes;
-use slotfs_object::{Handle, Object, Ouid, SlotId};
-use slotfs_store::{self as store, Entry, NameColumn, Put, SlotVersion};
+use slotfs_store::{Put, SlotVersion};
 
 /// An object as a file: what a stat needs, and no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +56,8 @@ impl std::fmt::Debug for SealedBlob {
 impl SealedBlob {
     /// The partition that gave it.
     pub fn partition(&self) -> PartitionId {
-        PartitionId {
-            slot: self.slot.slot,
-            serial: self.slot.serial,
-        }
+        let SlotVersion { slot, serial, .. } = self.slot;
+        PartitionId { slot, serial }
     }
 
     /// The blob.
@@ -95,7 +93,7 @@ impl Hsm {
     /// The object in row `id`.
     ///
     /// # Errors
-    /// [`Error::Gone`], [`Error::NotLoggedIn`]
+    /// [`Error::Gone`], [`SlotError::NotLoggedIn`]
     pub fn find_by_id(&self, id: i64) -> Result<ObjectFile> {
         let entry = self.store.by_id(id)?.ok_or(Error::Gone)?;
         let session = self.partition(entry.slot).session()?;
@@ -105,10 +103,10 @@ impl Hsm {
     /// The sealed blob of the object in row `id`, and the object as a file.
     ///
     /// # Errors
-    /// [`Error::PolicyForbids`], [`Error::NotLoggedIn`], [`Error::Gone`], [`Error::Damaged`]
+    /// [`SlotError::PolicyForbids`], [`SlotError::NotLoggedIn`], [`Error::Gone`], [`Error::Damaged`]
     pub fn seal(&self, id: i64) -> Result<(ObjectFile, SealedBlob)> {
         let (session, entry, payload) = self.open_by_id(id)?;
-        // Whoever reads a blob may write it to another slot.
+        // The reader of a blob may write it to another slot.
         self.fingerprints.keep(id, self.fingerprints.of(&payload));
         let blob = SealedBlob {
             slot: session.row().as_version(),
@@ -144,33 +142,31 @@ impl Hsm {
         Ok((session, entry, payload))
     }
 
-    /// Opens a row; one that does not open because it was sealed anew since, as by a reset password, is not
-    /// damaged but [`Error::SlotChanged`].
+    /// Opens a row. A row that does not open because the slot was sealed again, as after a password reset, is
+    /// [`SlotFault::Changed`] and not damaged.
     pub(super) fn open_entry(
         &self,
         session: &Session,
         entry: &Entry,
         row: &SealedRow,
     ) -> Result<SecretBytes> {
-        session
-            .open_row(entry.place(), row)
-            .map_err(|error| match self.store.slot(entry.slot) {
-                Ok(now) if now.as_version() != session.row().as_version() => {
-                    SlotFault::Changed.at(entry.slot).into()
-                }
-                _ => error.into(),
-            })
+        let opened = session.open_row(entry.place(), row);
+        opened.map_err(|error| match self.store.slot(entry.slot) {
+            Ok(now) if now.as_version() != session.row().as_version() => {
+                SlotFault::Changed.at(entry.slot).into()
+            }
+            _ => error.into(),
+        })
     }
 
-    /// The object that `handle` names now: what is done to it is checked against this row again when it
-    /// is done, so that nothing is done to another one.
+    /// The object that `handle` names now. The store compares the row again when it changes the object, so that no
+    /// other object is changed.
     pub(super) fn open_by_handle(
         &self,
         session: &Session,
         handle: Handle,
     ) -> Result<(Entry, SecretBytes)> {
-        let slot = session.slot();
-        let named = self.partition(slot).entry(handle)?;
+        let named = self.partition(session.slot()).entry(handle)?;
         let (entry, row) = self.store.sealed(named.id)?.ok_or(Error::Gone)?;
         if entry != named {
             return Err(Error::Gone);
@@ -184,7 +180,7 @@ impl Partition<'_> {
     /// The object under `handle`.
     ///
     /// # Errors
-    /// [`Error::NotLoggedIn`], [`Error::NoSuchObject`]
+    /// [`SlotError::NotLoggedIn`], [`SlotError::NoSuchObject`]
     pub fn find(&self, handle: Handle) -> Result<ObjectFile> {
         let session = self.session()?;
         let entry = self.entry(handle)?;
@@ -194,106 +190,29 @@ impl Partition<'_> {
     /// The object of identity `ouid`.
     ///
     /// # Errors
-    /// [`Error::NotLoggedIn`], [`Error::NoSuchFile`]
+    /// [`SlotError::NotLoggedIn`], [`SlotError::NoSuchIdentity`]
     pub fn find_by_ouid(&self, ouid: Ouid) -> Result<ObjectFile> {
         let session = self.session()?;
-        let entry = self
-            .hsm
-            .store
-            .by_ouid(self.slot, ouid)?
-            .ok_or(SlotError::NoSuchIdentity(ouid).at(self.slot))?;
+        let entry = self.hsm.store.by_ouid(self.slot, ouid)?;
+        let entry = entry.ok_or(SlotError::NoSuchIdentity(ouid).at(self.slot))?;
         Ok(ObjectFile::of(&session, &entry))
     }
 
     /// Up to `most` objects with handles above `after`, ascending; a damaged one has its handle too.
     ///
     /// # Errors
-    /// [`Error::NotLoggedIn`]
+    /// [`SlotError::NotLoggedIn`]
     pub fn list(&self, after: u32, most: usize) -> Result<Vec<Read<ObjectFile>>> {
         let session = self.session()?;
-        let entries = self.hsm.store.list(self.slot, after, most)?;
-        Ok(entries
-            .into_iter()
-            .map(|entry| entry.map(|entry| ObjectFile::of(&session, &entry)))
-            .collect())
-    }
-
-    /// Whether a listing by handle that has come to its end was whole.
-    ///
-    /// # Errors
-    /// [`Error::ObjectDamaged`] of one that has no handle, else as [`Self::check_count`].
-    pub fn check_listing(&self) -> Result<()> {
-        self.check_names(NameColumn::Handle)
-    }
-
-    /// The same of a listing by identity.
-    ///
-    /// # Errors
-    /// As [`Self::check_listing`].
-    pub fn check_identities(&self) -> Result<()> {
-        self.check_names(NameColumn::Ouid)
-    }
-
-    fn check_names(&self, name: NameColumn) -> Result<()> {
-        match self.hsm.store.nameless(self.slot, name)?.into_iter().next() {
-            Some(nameless) => Err(Error::ObjectDamaged(nameless)),
-            None => self.check_count(),
-        }
-    }
-
-    /// The objects of a slot that have no handle: they can be destroyed by their row, and nothing else.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn without_handle(&self) -> Result<Vec<DamagedRow>> {
-        let mut nameless = self.hsm.store.nameless(self.slot, NameColumn::Handle)?;
-        nameless.retain(|row| row.handle.is_none());
-        Ok(nameless)
-    }
-
-    /// Whether as many objects can be listed as there are.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`], [`Error::SlotDamaged`]
-    pub fn check_count(&self) -> Result<()> {
-        let slot = self.slot;
-        let (listed, kept) = self.hsm.store.count_listed(slot)?;
-        match kept? {
-            kept if listed == kept => Ok(()),
-            kept => Err(Error::Damaged(format!(
-                "slot {slot} counts {kept} objects, but {listed} can be listed; 'slotfs store check -repair' puts a wrong count right"
-            ))),
-        }
-    }
-
-    /// Whether the trash holds as many objects as were counted.
-    ///
-    /// # Errors
-    /// [`Error::SlotDamaged`]
-    pub fn check_trash_count(&self) -> Result<()> {
-        let slot = self.slot;
-        let (kept, there) = self
-            .hsm
-            .store
-            .count_trash(slot)?
-            .map_err(|what| Error::slot_damaged(slot, what))?;
-        let kept = match kept {
-            Some(Ok(kept)) if kept == there => return Ok(()),
-            // A store from before there was a trash, looked at only.
-            None if there == 0 => return Ok(()),
-            Some(Ok(kept)) => format!("counts {kept} objects in its trash"),
-            Some(Err(what)) => format!("has a damaged count of its trash ({what})"),
-            None => "has no count of its trash".to_owned(),
-        };
-        Err(Error::Damaged(format!(
-            "slot {slot} {kept}, but {there} are there; 'slotfs store check -repair' puts a wrong count right"
-        )))
+        let entries = self.hsm.store.list(self.slot, after, most)?.into_iter();
+        let file = |entry| ObjectFile::of(&session, &entry);
+        Ok(entries.map(|entry| entry.map(file)).collect())
     }
 
     /// The object under `handle`, opened.
     ///
     /// # Errors
-    /// [`Error::NoSuchObject`], [`Error::NotLoggedIn`], [`Error::Damaged`]
+    /// [`SlotError::NoSuchObject`], [`SlotError::NotLoggedIn`], [`Error::Damaged`]
     pub fn object(&self, handle: Handle) -> Result<Object> {
         match self.hsm.open_object(self.find(handle)?.id) {
             Ok((_, object)) => Ok(object),
@@ -306,41 +225,30 @@ impl Partition<'_> {
     /// Every object of a slot, by handle; `each` sees one at a time.
     ///
     /// # Errors
-    /// [`Error::NotLoggedIn`], or when the store cannot be read. A damaged row is an error in its row.
+    /// [`SlotError::NotLoggedIn`], or when the store cannot be read. A damaged row is an error in its row.
     pub fn contents(&self, mut each: impl FnMut(ContentsRow)) -> Result<()> {
         const AT_ONCE: usize = 256;
         let mut after = 0;
         loop {
-            let entries = {
-                self.reader()?;
-                self.hsm.store.list(self.slot, after, AT_ONCE)?
-            };
-            let Some(last) = entries.last() else {
-                break;
-            };
-            after = match last {
-                Ok(entry) => entry.handle.get(),
-                Err(row) => row.handle.map_or(u32::MAX, Handle::get),
+            self.reader()?;
+            let entries = self.hsm.store.list(self.slot, after, AT_ONCE)?;
+            after = match entries.last() {
+                Some(Ok(entry)) => entry.handle.get(),
+                Some(Err(row)) => row.handle.map_or(u32::MAX, Handle::get),
+                None => break,
             };
             for entry in entries {
-                let entry = match entry {
-                    Ok(entry) => entry,
-                    Err(row) => {
-                        each(ContentsRow::damaged(row));
-                        continue;
-                    }
-                };
-                let object = match self.hsm.open_object(entry.id) {
+                match entry.map(|entry| (entry, self.hsm.open_object(entry.id))) {
                     // Destroyed since it was listed.
-                    Err(Error::Gone) => continue,
-                    outcome => outcome.map(|(_, object)| object),
-                };
-                each(ContentsRow {
-                    row: entry.id,
-                    handle: Some(entry.handle),
-                    ouid: Some(entry.ouid),
-                    object,
-                });
+                    Ok((_, Err(Error::Gone))) => {}
+                    Ok((entry, opened)) => each(ContentsRow {
+                        row: entry.id,
+                        handle: Some(entry.handle),
+                        ouid: Some(entry.ouid),
+                        object: opened.map(|(_, object)| object),
+                    }),
+                    Err(row) => each(ContentsRow::damaged(row)),
+                }
             }
         }
         for row in self.without_handle()? {
@@ -358,48 +266,41 @@ impl Partition<'_> {
 
     /// Stores new objects that belong together under free handles: all of them or none.
     pub fn add_all(&self, objects: &[Object], done: impl Done<Vec<Arrived>>) {
-        let slot = self.slot;
-        let puts = || {
-            let session = self.writer()?;
-            objects
-                .iter()
-                .map(|object| Ok(put(&session, object, payload_of(slot, object)?, None)))
-                .collect::<Result<Vec<_>>>()
-        };
-        match puts() {
-            Ok(puts) => self.hsm.store.put_all(puts, |stored| {
-                let arrived = stored.map(|all| all.into_iter().map(Arrived::from).collect());
-                done(arrived.map_err(Error::from));
-            }),
-            Err(error) => done(Err(error)),
-        }
+        let puts = self.writer().and_then(|session| {
+            let put = |object| {
+                let payload = payload_of(self.slot, object)?;
+                Ok(put(&session, object, payload, None))
+            };
+            objects.iter().map(put).collect::<Result<_>>()
+        });
+        go_on(puts, done, |puts, done| {
+            let arrived = |all: Vec<Stored>| all.into_iter().map(Arrived::from).collect();
+            let done =
+                move |stored: store::Result<_>| done(stored.map(arrived).map_err(Error::from));
+            self.hsm.store.put_all(puts, done);
+        });
     }
 
     /// Gives the object `from` another handle in its slot.
     ///
-    /// Calls `done` with [`Error::NoSuchObject`], [`Error::HandleTaken`], [`Error::ReadOnly`], or what the disk says.
+    /// Calls `done` with [`SlotError::NoSuchObject`], [`SlotFault::HandleTaken`], [`SlotError::ReadOnly`], or when the
+    /// store cannot be written.
     pub fn renumber(&self, from: Handle, to: Handle, done: impl Done<()>) {
-        let hsm = self.hsm;
         let opened = self.writer().and_then(|session| {
-            let (entry, payload) = hsm.open_by_handle(&session, from)?;
+            let (entry, payload) = self.hsm.open_by_handle(&session, from)?;
             Ok((session, entry, payload))
         });
-        match opened {
-            Ok((session, entry, payload)) => {
-                let version = session.row().as_version();
-                let seal = Box::new(move |place| Ok(session.seal_row(place, &payload)?));
-                let done = |outcome: store::Result<()>| done(outcome.map_err(Error::from));
-                hsm.store.renumber(entry, version, to, seal, done);
-            }
-            Err(error) => done(Err(error)),
-        }
+        go_on(opened, done, |(session, entry, payload), done| {
+            let version = session.row().as_version();
+            let seal = Box::new(move |place| Ok(session.seal_row(place, &payload)?));
+            let store = &self.hsm.store;
+            store.renumber(entry, version, to, seal, pass_on(done));
+        });
     }
 
     pub(super) fn entry(&self, handle: Handle) -> Result<Entry> {
-        self.hsm
-            .store
-            .by_handle(self.slot, handle)?
-            .ok_or(SlotError::NoSuchObject(handle).at(self.slot))
+        let entry = self.hsm.store.by_handle(self.slot, handle)?;
+        entry.ok_or(SlotError::NoSuchObject(handle).at(self.slot))
     }
 }
 
@@ -414,9 +315,8 @@ pub(super) fn seal_for_cloning(
         check_policy(session, handle, payload)?;
     }
     session.seal_blob(payload.bytes()).map_err(|why| {
-        Error::Damaged(format!(
-            "slot {slot}, object {handle}: it cannot be sealed: {why}"
-        ))
+        let what = format!("slot {slot}, object {handle}: it cannot be sealed: {why}");
+        Error::Damaged(what)
     })
 }
 
@@ -441,9 +341,8 @@ pub(super) fn check_policy(
 pub(super) fn payload_of(slot: SlotId, object: &Object) -> Result<SecretBytes> {
     codec::encode(object).ok_or_else(|| {
         let most = codec::MAX_PAYLOAD_BYTES;
-        Error::ObjectRefused(format!(
-            "slot {slot}: an object holds at most {most} bytes in all"
-        ))
+        let what = format!("slot {slot}: an object holds at most {most} bytes in all");
+        Error::ObjectRefused(what)
     })
 }
 
@@ -464,7 +363,7 @@ pub(super) fn put(
         ouid: object.ouid,
         // The codec keeps payloads at 64 KiB.
         payload_bytes: payload.bytes().len() as u32,
-        // As SQLite can keep it: the row is bound to this number.
+        // The largest number that SQLite stores; the sealed row is bound to it.
         created_secs: object.created_secs.min(i64::MAX as u64),
         seal: Box::new(move |place| Ok(sealer.seal_row(place, &sealed)?)),
         same: Box::new(move |place, row| {
@@ -474,11 +373,11 @@ pub(super) fn put(
     }
 }
 
-impl From<slotfs_store::Stored> for Arrived {
-    fn from(stored: slotfs_store::Stored) -> Self {
+impl From<Stored> for Arrived {
+    fn from(stored: Stored) -> Self {
         Self {
             handle: stored.handle(),
-            already: matches!(stored, slotfs_store::Stored::Already(_)),
+            already: matches!(stored, Stored::Already(_)),
         }
     }
 }

@@ -1,12 +1,19 @@
-//! A partition as a whole: emptied, deleted, its policies changed.
+//! A partition as a whole: told from others, emptied, deleted, its settings and policies changed.
 
-use std::sync::PoisonError;
-
+use super::amend::Change;
 use super::policy::Policy;
-use super::{Hsm, Partition, PartitionMark};
-use super::{Result, SlotError};
-use slotfs_object::partition::Role;
-use slotfs_store::{Objects, SlotRow};
+use super::{Error, Hsm, Partition, PartitionMark, Result, Role, SlotError, SlotId, SlotRow};
+use slotfs_store::Objects;
+
+/// One partition, told from those that were at its slot before and those that will be there after it. Files that are
+/// open outlive a partition; the slot does too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionId {
+    /// Where it is.
+    pub slot: SlotId,
+    /// Its serial.
+    pub serial: u64,
+}
 
 /// What to change of a partition; `None` leaves it as it is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,7 +27,7 @@ pub struct Settings {
 }
 
 impl Hsm {
-    /// Does `act` once more, over the slot as it then is, when another process changed it meanwhile.
+    /// Repeats `act` once, with the slot as it then is, when another process changed the slot meanwhile.
     ///
     /// # Errors
     /// Those of `act`.
@@ -33,13 +40,48 @@ impl Hsm {
             outcome => outcome,
         }
     }
+
+    /// Whether `partition` is still at its slot, whoever is logged in. Takes in first what other processes did.
+    ///
+    /// # Errors
+    /// [`Error::Gone`], or when the store cannot be read.
+    pub fn check_partition(&self, partition: PartitionId) -> Result<()> {
+        self.refresh_unless_fresh()?;
+        self.check_partition_as_known(partition)
+    }
+
+    /// Whether `partition` is still at its slot, as far as this process knows: it may not have taken in yet what others
+    /// did.
+    ///
+    /// # Errors
+    /// As [`Self::check_partition`].
+    pub fn check_partition_as_known(&self, partition: PartitionId) -> Result<()> {
+        self.store.not_lost()?;
+        let there = self.partition(partition.slot);
+        let now = match there.id() {
+            Ok(now) => now.serial,
+            Err(_) => match there.row() {
+                Err(error) if error.is_no_such_slot() => return Err(Error::Gone),
+                row => row?.serial,
+            },
+        };
+        (now == partition.serial).then_some(()).ok_or(Error::Gone)
+    }
 }
 
 impl Partition<'_> {
+    /// The partition that is logged in to.
+    ///
+    /// # Errors
+    /// [`SlotError::NotLoggedIn`]
+    pub fn id(&self) -> Result<PartitionId> {
+        Ok(self.session()?.partition())
+    }
+
     /// Destroys every object of a slot, and what is in its trash; how many objects there were. The crypto officer's.
     ///
     /// # Errors
-    /// [`Error::NotLoggedIn`], [`Error::RoleNeeded`], [`Error::ReadOnly`], or what the disk says.
+    /// [`SlotError::NotLoggedIn`], [`SlotError::RoleNeeded`], [`SlotError::ReadOnly`], or when the store cannot be written.
     pub fn clear(&self) -> Result<u64> {
         let slot = self.slot;
         self.writer()?;
@@ -54,16 +96,12 @@ impl Partition<'_> {
     /// Destroys a partition with everything in it; how many objects there were. The partition officer's.
     ///
     /// # Errors
-    /// As [`Self::clear_partition`].
+    /// As [`Self::clear`].
     pub fn delete(&self) -> Result<u64> {
         let slot = self.slot;
         let session = self.officer(&[Role::Po])?;
         let objects = self.hsm.store.delete_slot(session.row().as_version())?;
-        self.hsm
-            .sessions
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&slot);
+        self.hsm.sessions_mut().remove(&slot);
         log::info!("slot {slot}: its partition was deleted, with {objects} objects");
         Ok(objects)
     }
@@ -76,11 +114,11 @@ impl Partition<'_> {
         Ok(self.hsm.store.mark(self.slot)?)
     }
 
-    /// Destroys a partition that is too damaged for anybody to log in to. Nobody has to: `partition init` would do the
-    /// same.
+    /// Destroys a partition that is too damaged for a login. It needs none: `partition init` would do the same.
     ///
     /// # Errors
-    /// [`Error::SlotChanged`] when another partition is there than `marked`, or what the disk says.
+    /// [`SlotFault::Changed`](super::SlotFault::Changed) when another partition is there than `marked`, or when the
+    /// store cannot be written.
     pub fn delete_damaged(&self, marked: PartitionMark) -> Result<()> {
         let slot = self.slot;
         self.hsm.store.delete_marked_slot(slot, marked)?;
@@ -91,16 +129,16 @@ impl Partition<'_> {
     /// Changes settings; the partition as it is then. The partition officer's.
     ///
     /// # Errors
-    /// As [`Self::clear_partition`].
+    /// As [`Self::clear`].
     pub fn set(&self, settings: Settings) -> Result<SlotRow> {
         let slot = self.slot;
         let session = self.officer(&[Role::Po])?;
-        let mut change = self.hsm.change_of(&session)?;
-        let row = &mut change.row;
-        row.retention_secs = settings.retention_secs.unwrap_or(row.retention_secs);
-        row.uid = settings.uid.unwrap_or(row.uid);
-        row.gid = settings.gid.unwrap_or(row.gid);
-        self.hsm.commit_change(&session, change)?;
+        self.hsm.amend(&session, |Change { row, .. }| {
+            row.retention_secs = settings.retention_secs.unwrap_or(row.retention_secs);
+            row.uid = settings.uid.unwrap_or(row.uid);
+            row.gid = settings.gid.unwrap_or(row.gid);
+            Ok(())
+        })?;
         let row = self.row()?;
         log::info!(
             "slot {slot}: removed objects are kept for {} s; uid {:?}, gid {:?}",
@@ -115,28 +153,29 @@ impl Partition<'_> {
     /// officer's.
     ///
     /// # Errors
-    /// [`Error::Policy`] for a value that a policy does not take here, else as [`Self::clear_partition`].
+    /// [`SlotError::Policy`] for a value that a policy does not take here, else as [`Self::clear`].
     pub fn change_policies(&self, changes: &[(Policy, u32)]) -> Result<u64> {
         let slot = self.slot;
         let session = self.officer(&[Role::Po])?;
-        let kind = session.row().kind;
-        let before = session.policies();
-        let mut after = before;
-        let mut change = self.hsm.change_of(&session)?;
-        for (policy, value) in changes {
-            after = policy.set(after, *value, kind).map_err(|why| {
-                let policy = policy.number();
-                SlotError::Policy { policy, why }.at(slot)
-            })?;
-            if policy.is_destructive(before, *value) {
-                change.objects = Objects::Destroy;
+        let (kind, before) = (session.row().kind, session.policies());
+        let changed = self.hsm.amend(&session, |change| {
+            change.row.policies = before;
+            for &(policy, value) in changes {
+                let set = policy.set(change.row.policies, value, kind);
+                let policy_fault = |why| SlotError::Policy {
+                    policy: policy.number(),
+                    why,
+                };
+                change.row.policies = set.map_err(|why| policy_fault(why).at(slot))?;
+                if policy.is_destructive(before, value) {
+                    change.objects = Objects::Destroy;
+                }
             }
-        }
-        change.row.policies = after;
-        let destroyed = self.hsm.commit_change(&session, change)?.destroyed;
+            Ok(())
+        })?;
         for (policy, value) in changes {
             log::info!("slot {slot}: policy {} is now {value}", policy.number());
         }
-        Ok(destroyed)
+        Ok(changed.destroyed)
     }
 }

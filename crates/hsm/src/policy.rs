@@ -2,11 +2,13 @@
 
 use thiserror::Error as ThisError;
 
+use super::SlotKind;
+
 pub use slotfs_object::partition::Policies;
-use slotfs_object::partition::SlotKind;
 
 /// Logins that may fail in a row, at most and at least, before a role locks.
 const FAILED_LOGINS: std::ops::RangeInclusive<u32> = 1..=10;
+const FAILED_LOGINS_NAME: &str = "Max failed user logins allowed";
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,45 +80,41 @@ impl Policy {
         }
     }
 
+    /// lunacm's number of it, and its words for it and for the capability behind it.
+    fn in_lunacm(self) -> (u32, &'static str, &'static str) {
+        macro_rules! switch {
+            ($number:literal, $what:literal) => {
+                ($number, concat!("Allow ", $what), concat!("Enable ", $what))
+            };
+        }
+        match self {
+            Self::PrivateKeyCloning => switch!(0, "private key cloning"),
+            Self::PrivateKeyWrapping => switch!(1, "private key wrapping"),
+            Self::SecretKeyCloning => switch!(4, "secret key cloning"),
+            Self::SecretKeyWrapping => switch!(5, "secret key wrapping"),
+            Self::FailedLogins => (20, FAILED_LOGINS_NAME, FAILED_LOGINS_NAME),
+        }
+    }
+
     /// lunacm's number of it.
     pub fn number(self) -> u32 {
-        match self {
-            Self::PrivateKeyCloning => 0,
-            Self::PrivateKeyWrapping => 1,
-            Self::SecretKeyCloning => 4,
-            Self::SecretKeyWrapping => 5,
-            Self::FailedLogins => 20,
-        }
+        self.in_lunacm().0
     }
 
     /// The policy of that number.
     pub fn from_number(number: u32) -> Option<Self> {
-        Self::all(SlotKind::Password)
-            .iter()
-            .copied()
-            .find(|it| it.number() == number)
+        let mut all = Self::all(SlotKind::Password).iter().copied();
+        all.find(|it| it.number() == number)
     }
 
     /// lunacm's words for it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::PrivateKeyCloning => "Allow private key cloning",
-            Self::PrivateKeyWrapping => "Allow private key wrapping",
-            Self::SecretKeyCloning => "Allow secret key cloning",
-            Self::SecretKeyWrapping => "Allow secret key wrapping",
-            Self::FailedLogins => "Max failed user logins allowed",
-        }
+        self.in_lunacm().1
     }
 
     /// lunacm's words for the capability behind it.
     pub fn capability_name(self) -> &'static str {
-        match self {
-            Self::PrivateKeyCloning => "Enable private key cloning",
-            Self::PrivateKeyWrapping => "Enable private key wrapping",
-            Self::SecretKeyCloning => "Enable secret key cloning",
-            Self::SecretKeyWrapping => "Enable secret key wrapping",
-            Self::FailedLogins => "Max failed user logins allowed",
-        }
+        self.in_lunacm().2
     }
 
     /// What every slot is capable of: keys leave it by cloning, and are never wrapped.

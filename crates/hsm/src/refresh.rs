@@ -1,11 +1,9 @@
 //! Noticing what other processes did to a slot that is logged in to here.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
-use super::{Error, Result, SlotFault};
-use super::{Hsm, Session};
-use slotfs_object::SlotId;
+use super::{Error, Hsm, Result, Session, SlotFault, SlotId};
 use slotfs_store::FRESH_FOR;
 
 impl Hsm {
@@ -22,14 +20,14 @@ impl Hsm {
         self.refresh()
     }
 
-    /// Since this was opened, and a while: the first request is never in time.
+    /// Since the HSM was opened, plus the limit, so that the first request always compares.
     fn microseconds(&self) -> u64 {
         let passed = self.opened.elapsed() + FRESH_FOR;
         u64::try_from(passed.as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Has `listener` called with each slot that another process changed, before any request can see its
-    /// objects' new blobs. There is one listener; a second is not heard.
+    /// Calls `listener` with each slot that another process changed, before any request can see the new blobs of its
+    /// objects. There is only one listener: a second one is ignored.
     pub fn on_change(&self, listener: impl Fn(SlotId) + Send + Sync + 'static) {
         // Set once, by the one who mounts.
         let _ = self.on_change.set(Box::new(listener));
@@ -41,11 +39,8 @@ impl Hsm {
     /// # Errors
     /// When the store cannot be read.
     pub fn refresh(&self) -> Result<()> {
-        let _one_at_a_time = self
-            .refreshing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // What is committed from now on may be missed.
+        let _one_at_a_time = self.lock_refreshing();
+        // The comparison below may miss later commits.
         let now = self.microseconds();
         self.check_store()?;
         self.store.if_slots_changed(|| self.take_in())?;
@@ -53,10 +48,16 @@ impl Hsm {
         Ok(())
     }
 
+    /// Keeps every comparison of sessions with the store away while it is held.
+    pub(super) fn lock_refreshing(&self) -> MutexGuard<'_, ()> {
+        let refreshing = self.refreshing.lock();
+        refreshing.unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether the store's files are still those that were opened; if not, every slot is logged out, and stays so.
     ///
     /// # Errors
-    /// [`Error::StoreLost`], or when the files cannot be looked at.
+    /// [`StoreFault::Lost`](super::StoreFault::Lost), or when the files cannot be looked at.
     pub fn check_store(&self) -> Result<()> {
         let checked = self.store.check_identity_for_reading().map_err(Error::from);
         if checked.as_ref().is_err_and(Error::is_store_lost) {
@@ -73,13 +74,7 @@ impl Hsm {
 
     fn take_in(&self) -> Result<()> {
         let now = self.store.slot_versions()?;
-        let sessions: Vec<Arc<Session>> = self
-            .sessions
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect();
+        let sessions: Vec<Arc<Session>> = self.sessions().values().cloned().collect();
         for session in sessions {
             let (slot, then) = (session.slot(), session.row().as_version());
             let now = now.iter().find(|(number, _)| *number == slot);
@@ -88,7 +83,7 @@ impl Hsm {
                 Some(Ok(now)) if now.serial == then.serial => {
                     self.replace(&session, self.reopen(&session)?)
                 }
-                // It alone: the others go on.
+                // Only this slot: the others stay logged in.
                 Some(Err(damaged)) => {
                     log::error!("slot {slot}: logged out: {damaged}");
                     self.replace(&session, None);
@@ -108,12 +103,8 @@ impl Hsm {
     /// The same login over the slot as it is now; `None` when its key no longer opens it.
     fn reopen(&self, session: &Session) -> Result<Option<Session>> {
         let slot = session.slot();
-        let reopened = self
-            .store
-            .slot_with_keys(slot)
-            .map_err(Error::from)
-            .and_then(|(row, keys)| session.reopen(row, &keys));
-        match reopened {
+        let now = self.store.slot_with_keys(slot).map_err(Error::from);
+        match now.and_then(|(row, keys)| session.reopen(row, &keys)) {
             Ok(reopened) => Ok(Some(reopened)),
             Err(error) if error.is_damage() => {
                 log::warn!(
@@ -128,10 +119,7 @@ impl Hsm {
     /// Puts `new` in the place of `old`, unless somebody logged in or out meanwhile.
     pub(super) fn replace(&self, old: &Arc<Session>, new: Option<Session>) {
         let slot = old.slot();
-        let mut sessions = self
-            .sessions
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.sessions_mut();
         if sessions.get(&slot).is_some_and(|now| Arc::ptr_eq(now, old)) {
             match new {
                 Some(new) => sessions.insert(slot, Arc::new(new)),
@@ -140,31 +128,25 @@ impl Hsm {
         }
     }
 
-    /// Begins a session, over the slot as it is now and not as it was before Argon2 ran.
+    /// Begins a session with the slot as it is now, not as it was before Argon2 ran.
     ///
     /// # Errors
-    /// [`Error::SlotChanged`] when the slot was initialised again meanwhile.
+    /// [`SlotFault::Changed`] when the slot was initialised again meanwhile.
     pub(super) fn install(&self, session: Session) -> Result<()> {
-        let _not_while_refreshing = self
-            .refreshing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _not_while_refreshing = self.lock_refreshing();
         self.store.not_lost()?;
         let (slot, then) = (session.slot(), session.row().as_version());
         let (row, keys) = self.store.slot_with_keys(slot)?;
         let session = match row.as_version() {
             now if now == then => session,
-            // A key that opens it no more is an old one, as after a reset that came while this was logging in.
+            // The key no longer opens the slot, as after a reset during this login.
             now if now.serial == then.serial => match session.reopen(row, &keys) {
                 Err(error) if error.is_damage() => return Err(SlotFault::Changed.at(slot).into()),
                 reopened => reopened?,
             },
             _ => return Err(SlotFault::Changed.at(slot).into()),
         };
-        self.sessions
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(slot, Arc::new(session));
+        self.sessions_mut().insert(slot, Arc::new(session));
         slotfs_object::secret::wipe_stack();
         Ok(())
     }

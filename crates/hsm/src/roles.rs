@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use super::amend::{Change, seal_domain, seal_smk};
-use super::init::{check_secret, random_id};
-use super::{Partition, Session};
-use super::{Result, SlotError};
-use slotfs_object::SlotId;
-use slotfs_object::partition::Role;
+use super::amend::Change;
+use super::header::object_aad;
+use super::init::check_secret;
+use super::{Partition, Result, Role, Secret, Session, SlotError, SlotId};
 use slotfs_object::sealed::{Method, Quorum};
-use slotfs_seal::credential::{self, Binding, Secret, SlotKey};
-use slotfs_store::{CredentialRow, Objects};
+use slotfs_seal::credential::{Purpose, SlotKey};
+use slotfs_store::{Objects, Reseal};
 
 /// What anybody can see of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,60 +49,56 @@ impl Partition<'_> {
     /// Every role of a slot, po first.
     ///
     /// # Errors
-    /// [`Error::NoSuchSlot`], or when the store cannot be read.
+    /// [`SlotFault::Missing`](super::SlotFault::Missing), or when the store cannot be read.
     pub fn roles(&self) -> Result<Vec<RoleState>> {
-        let row = self.hsm.store.slot(self.slot)?;
-        let most = row.policies.failed_logins;
+        let most = self.row()?.policies.failed_logins;
         let credentials = self.hsm.store.credentials(self.slot)?;
-        Ok(Role::ALL
-            .into_iter()
-            .map(|role| {
-                let there = credentials.iter().find(|it| it.role == role);
-                let failures = there.map_or(0, |it| it.failures);
-                RoleState {
-                    role,
-                    initialized: there.is_some(),
-                    locked: there.is_some() && failures >= most,
-                    failures,
-                    quorum: there.and_then(|it| match &it.credential.method {
-                        Method::Quorum(set) => Some(set.quorum),
-                        Method::Password(_) => None,
-                    }),
-                }
-            })
-            .collect())
+        let state = |role| {
+            let there = credentials.iter().find(|it| it.role == role);
+            let failures = there.map_or(0, |it| it.failures);
+            RoleState {
+                role,
+                initialized: there.is_some(),
+                locked: there.is_some() && failures >= most,
+                failures,
+                quorum: there.and_then(|it| match &it.credential.method {
+                    Method::Quorum(set) => Some(set.quorum),
+                    Method::Password(_) => None,
+                }),
+            }
+        };
+        Ok(Role::ALL.into_iter().map(state).collect())
     }
 
     /// Gives a role that has none its password or key shares: co is made by po, cu by co or po.
     ///
     /// # Errors
-    /// [`Error::RoleExists`], [`Error::RoleNeeded`], [`Error::Usage`] for a password outside the limits,
-    /// [`Error::OtherAuthentication`].
+    /// [`SlotError::RoleExists`], [`SlotError::RoleNeeded`], [`SlotError::Malformed`] for a password outside the limits,
+    /// [`SlotError::OtherAuthentication`].
     pub fn init_role(&self, role: Role, secret: &Secret) -> Result<()> {
         let slot = self.slot;
         let session = self.officer(makers(role))?;
         check_secret(slot, session.row().kind, secret)?;
-        let mut change = self.hsm.change_of(&session)?;
-        if change.credentials.iter().any(|it| it.role == role) {
-            return Err(SlotError::RoleExists(role).at(slot));
-        }
-        let serial = session.row().serial;
-        let credential = self.credential(serial, role, secret, &change.slot_key)?;
-        change.credentials.push(credential);
-        self.hsm.commit_change(&session, change)?;
+        self.hsm.amend(&session, |change| {
+            if change.credentials.iter().any(|it| it.role == role) {
+                return Err(SlotError::RoleExists(role).at(slot));
+            }
+            change.give(role, secret)
+        })?;
         log::info!("slot {slot}: {role} was initialized");
         Ok(())
     }
 
-    /// Gives a role another password, or new key shares. Who is logged in stays so.
+    /// Gives a role another password, or new key shares. Sessions stay.
     ///
-    /// New shares are for every role that has the old ones. Where no role has others the slot gets another key too,
-    /// and every row is sealed anew, so that the old shares open nothing, not even with an old copy of the credential;
-    /// an object that does not open could never again, so then nothing is done, unless `force` leaves it behind.
+    /// Every role that has the old shares gets the new ones. Where no role has other shares, the slot also gets another
+    /// key and every row is sealed again, so that the old shares open nothing, not even with an old copy of the
+    /// credential. An object that does not open then would never open again: nothing is done, unless `force` leaves it
+    /// behind.
     ///
     /// # Errors
-    /// As [`Self::login`] with the old secret, which counts as a login; [`Error::Usage`] for a new password
-    /// outside the limits; [`Error::SlotChanged`], [`Error::Damaged`].
+    /// As [`Self::login`] with the old secret, which counts as a login; [`SlotError::Malformed`] for a new password
+    /// outside the limits; [`SlotFault::Changed`](super::SlotFault::Changed), [`Error::Damaged`](super::Error::Damaged).
     pub fn change_secret(
         &self,
         role: Role,
@@ -120,21 +114,19 @@ impl Partition<'_> {
             (Secret::Quorum(old), Method::Quorum(set)) => old.set() == set,
             _ => false,
         };
-        let roles: Vec<Role> = change
-            .credentials
-            .iter()
-            .filter(|it| it.role == role || same(&it.credential.method))
-            .map(|it| it.role)
-            .collect();
+        let mut roles: Vec<Role> = Vec::new();
+        for it in &change.credentials {
+            if it.role == role || same(&it.credential.method) {
+                roles.push(it.role);
+            }
+        }
         let rekeyed = matches!(old, Secret::Quorum(_)) && roles.len() == change.credentials.len();
         change.credentials.retain(|it| !roles.contains(&it.role));
         if rekeyed {
             rekey(&session, &mut change, force)?;
         }
-        let serial = session.row().serial;
         for role in &roles {
-            let credential = self.credential(serial, *role, new, &change.slot_key)?;
-            change.credentials.push(credential);
+            change.give(*role, new)?;
         }
         let damaged = self.hsm.commit_change(&session, change)?.damaged;
         for role in &roles {
@@ -147,15 +139,14 @@ impl Partition<'_> {
         })
     }
 
-    /// Gives a role, locked or not, another password or other key shares by po, whose own are asked for again: the slot gets
-    /// another slot key and every row is sealed anew, so that the old password opens nothing any more, not even
-    /// with an old copy of its credential. Roles beside po and this one lose theirs, as nobody else can
-    /// wrap the new key for them. An object that does not open could never again: then nothing is done, unless
-    /// `force` leaves it behind.
+    /// Lets po give a role, locked or not, another password or other key shares; po's own secret is needed again. The
+    /// slot gets another key and every row is sealed again, so that the old password opens nothing, not even with an old
+    /// copy of its credential. The third role loses its secret, since nobody here can wrap the new key for it. An object
+    /// that does not open then would never open again: nothing is done, unless `force` leaves it behind.
     ///
     /// # Errors
-    /// As [`Self::change_secret`]; [`Error::Usage`] for po, whom nobody can reset; [`Error::RoleMissing`];
-    /// [`Error::Damaged`].
+    /// As [`Self::change_secret`]; [`SlotError::Malformed`] for po, whom nobody can reset; [`SlotError::RoleMissing`];
+    /// [`Error::Damaged`](super::Error::Damaged).
     pub fn reset_secret(
         &self,
         role: Role,
@@ -167,39 +158,20 @@ impl Partition<'_> {
         check_resettable(slot, role)?;
         check_secret(slot, self.row()?.kind, new)?;
         let session = Arc::new(self.authenticate(Role::Po, po_secret)?);
-        let mut change = self.hsm.change_of(&session)?;
-        if !change.credentials.iter().any(|it| it.role == role) {
-            return Err(SlotError::RoleMissing(role).at(slot));
-        }
-        let lost = lost_by_reset(change.credentials.iter().map(|it| it.role), role);
-        rekey(&session, &mut change, force)?;
-        let serial = session.row().serial;
-        change.credentials = vec![
-            self.credential(serial, Role::Po, po_secret, &change.slot_key)?,
-            self.credential(serial, role, new, &change.slot_key)?,
-        ];
-        let damaged = self.hsm.commit_change(&session, change)?.damaged;
+        let mut lost = Vec::new();
+        let changed = self.hsm.amend(&session, |change| {
+            if !change.credentials.iter().any(|it| it.role == role) {
+                return Err(SlotError::RoleMissing(role).at(slot));
+            }
+            lost = lost_by_reset(change.credentials.iter().map(|it| it.role), role);
+            rekey(&session, change, force)?;
+            change.credentials.clear();
+            change.give(Role::Po, po_secret)?;
+            change.give(role, new)
+        })?;
+        let damaged = changed.damaged;
         log::info!("slot {slot}: the credential of {role} was reset");
         Ok(Reset { lost, damaged })
-    }
-
-    fn credential(
-        &self,
-        serial: u64,
-        role: Role,
-        secret: &Secret,
-        slot_key: &SlotKey,
-    ) -> Result<CredentialRow> {
-        let id = random_id()?;
-        let binding = Binding { serial, role, id };
-        let credential = credential::wrap(secret, slot_key, binding)
-            .map_err(|error| super::init::kdf_error(self.slot, error))?;
-        Ok(CredentialRow {
-            id,
-            role,
-            credential,
-            failures: 0,
-        })
     }
 }
 
@@ -211,13 +183,13 @@ pub fn makers(role: Role) -> &'static [Role] {
     }
 }
 
-/// Those of `there` whose password a reset of `role` takes away: for whom nobody can wrap the new key.
+/// The roles of `there` that lose their password when `role` is reset: nobody can wrap the new key for them.
 pub fn lost_by_reset(there: impl Iterator<Item = Role>, role: Role) -> Vec<Role> {
     there.filter(|it| ![Role::Po, role].contains(it)).collect()
 }
 
 /// # Errors
-/// [`Error::Usage`] for po, whom nobody can reset.
+/// [`SlotError::Malformed`] for po, whom nobody can reset.
 pub fn check_resettable(slot: SlotId, role: Role) -> Result<()> {
     match role {
         Role::Co | Role::Cu => Ok(()),
@@ -230,39 +202,35 @@ pub fn check_resettable(slot: SlotId, role: Role) -> Result<()> {
 
 /// Gives the slot another key, for everything but its credentials.
 fn rekey(session: &Arc<Session>, change: &mut Change, leave_damaged: bool) -> Result<()> {
-    let slot_key = SlotKey::random()?;
-    let serial = session.row().serial;
-    change.keys.domains = session
-        .domains()
-        .iter()
-        .map(|it| seal_domain(&slot_key, serial, &it.label, &it.key))
-        .collect::<Result<_>>()?;
-    change.keys.smks = session
-        .smks()
-        .iter()
-        .map(|it| seal_smk(&slot_key, serial, it.key()))
-        .collect::<Result<_>>()?;
+    change.slot_key = SlotKey::random()?;
+    let domains = session.domains().iter();
+    let domains = domains.map(|it| change.seal_domain(&it.label, &it.key));
+    change.keys.domains = domains.collect::<Result<_>>()?;
+    let smks = session.smks().iter();
+    let smks = smks.map(|it| change.seal_smk(&it.key));
+    change.keys.smks = smks.collect::<Result<_>>()?;
     change.objects = Objects::Reseal {
-        reseal: reseal(session, &slot_key),
+        reseal: reseal(session, &change.slot_key),
         leave_damaged,
     };
-    change.slot_key = slot_key;
     Ok(())
 }
 
 /// From one slot key to another; `None` for a row that does not open.
-fn reseal(session: &Arc<Session>, slot_key: &SlotKey) -> slotfs_store::Reseal {
+fn reseal(session: &Arc<Session>, slot_key: &SlotKey) -> Reseal {
     let (session, slot_key) = (Arc::clone(session), slot_key.clone());
-    Box::new(move |place, row| {
-        let payload = match session.open_row(place, row) {
-            Ok(payload) => payload,
-            Err(error) => {
-                log::error!("{error}");
-                return Ok(None);
-            }
-        };
-        let aad = super::header::object_aad(session.row().serial, place);
-        let purpose = slotfs_seal::credential::Purpose::Object;
-        Ok(Some(slot_key.seal(purpose, &aad, payload.bytes())?))
+    Box::new(move |place, row| match session.open_row(place, row) {
+        Ok(payload) => {
+            let aad = object_aad(session.row().serial, place);
+            Ok(Some(slot_key.seal(
+                Purpose::Object,
+                &aad,
+                payload.bytes(),
+            )?))
+        }
+        Err(error) => {
+            log::error!("{error}");
+            Ok(None)
+        }
     })
 }

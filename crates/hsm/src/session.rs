@@ -1,58 +1,52 @@
 //! A slot that is logged in to: its keys, and what they open.
 
-use super::{Error, Result};
-use slotfs_object::SlotId;
-use slotfs_object::partition::Role;
-use slotfs_object::sealed::SealedRow;
-use slotfs_object::secret::{Key, SecretBytes};
+use super::header::{self, Header, domain_aad, header_aad, object_aad, smk_aad};
+use super::policy::Policies;
+use super::{
+    Error, Key, PartitionId, Result, Role, SealedRow, SecretBytes, SlotId, SlotRow, store,
+};
 use slotfs_seal::blob::{self, Fault, Kind, Root, blob_bytes};
 use slotfs_seal::credential::{Purpose, SlotKey};
 use slotfs_seal::domain::DomainKey;
-use slotfs_store::{self as store, KeyRows, Place, SlotRow};
-
-use super::PartitionId;
-use super::header::{self, Header, domain_aad, header_aad, object_aad, smk_aad};
-use super::policy::Policies;
+use slotfs_store::{KeyRows, Place, SmkRow};
 
 /// One of the slot's domains.
 pub struct Domain {
-    /// Names it to people.
+    /// Its name.
     pub label: String,
     /// Its key.
     pub key: DomainKey,
 }
 
 impl Domain {
-    /// Names the key itself, to those who are logged in: two slots that show the same one can clone.
+    /// Identifies the key, for users who are logged in: two slots that show the same fingerprint can clone.
     pub fn fingerprint(&self) -> [u8; 8] {
         Root::of_domain(self.key.key()).fingerprint()
     }
 }
 
-/// Who is logged in to a slot, with the keys that this gives. Dropping it wipes them.
+/// A login to a slot, with the keys that it opens. Dropping it wipes them.
 pub struct Session {
     row: SlotRow,
     role: Role,
-    slot_key: SlotKey,
-    header: Header,
+    /// What everything at rest is sealed under.
+    pub(super) slot_key: SlotKey,
+    /// What the sealed header says.
+    pub(super) header: Header,
     domains: Vec<Domain>,
-    roots: Vec<Root>,
+    /// The domains, as blobs are sealed under them.
+    pub(super) roots: Vec<Root>,
     smks: Vec<Smk>,
     smk_roots: Vec<Root>,
 }
 
 /// A storage master key: what a V1 slot seals its objects under.
 pub struct Smk {
-    key: Key,
+    pub(super) key: Key,
 }
 
 impl Smk {
-    /// The key.
-    pub(super) fn key(&self) -> &Key {
-        &self.key
-    }
-
-    /// Names it to those who are logged in.
+    /// Identifies it, for users who are logged in.
     pub fn fingerprint(&self) -> [u8; 8] {
         Root::of_smk(&self.key).fingerprint()
     }
@@ -63,34 +57,38 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Damaged`] when the header, or a row that it names, does not open.
-    pub fn open(row: SlotRow, role: Role, slot_key: SlotKey, keys: &KeyRows) -> Result<Self> {
+    pub(super) fn open(
+        row: SlotRow,
+        role: Role,
+        slot_key: SlotKey,
+        keys: &KeyRows,
+    ) -> Result<Self> {
         let slot = row.slot;
         let damaged = |what: &str| Error::Damaged(format!("slot {slot}: {what}"));
         let does_not_open = || damaged("its header does not open: a field in clear was changed");
         let plain = slot_key
             .open(Purpose::Header, &header_aad(&row), &row.header)
             .ok_or_else(does_not_open)?;
-        // Sealed with the slot's own key, so a later build did it.
+        // It is sealed with the slot's own key, so a later version of slotfs wrote it.
         if let Some(version) = plain.bytes().first().filter(|it| **it > header::VERSION) {
-            return Err(damaged(&format!(
-                "its header has version {version}, this build knows {}",
-                header::VERSION
-            )));
+            let known = header::VERSION;
+            let what = format!("its header has version {version}, this build knows {known}");
+            return Err(damaged(&what));
         }
         let header = Header::decode(plain.bytes())
             .filter(|header| header.generation == row.generation)
             .ok_or_else(does_not_open)?;
+        let open_key = |purpose, aad: &[u8], sealed| {
+            let plain = slot_key.open(purpose, aad, sealed)?;
+            Key::from_slice(plain.bytes())
+        };
         let mut domains = Vec::with_capacity(header.domains.len());
         for id in &header.domains {
-            let stored = keys
-                .domains
-                .iter()
-                .find(|domain| domain.id == *id)
-                .ok_or_else(|| damaged("a domain that its header names is missing"))?;
+            let stored = keys.domains.iter().find(|domain| domain.id == *id);
+            let stored =
+                stored.ok_or_else(|| damaged("a domain that its header names is missing"))?;
             let aad = domain_aad(row.serial, stored.kind, stored.id, &stored.label);
-            let key = slot_key
-                .open(Purpose::Domain, &aad, &stored.sealed)
-                .and_then(|plain| Key::from_slice(plain.bytes()))
+            let key = open_key(Purpose::Domain, &aad, &stored.sealed)
                 .ok_or_else(|| damaged("one of its domains does not open"))?;
             domains.push(Domain {
                 label: stored.label.clone(),
@@ -100,55 +98,41 @@ impl Session {
         if domains.is_empty() {
             return Err(damaged("it has no domain"));
         }
-        let roots = domains
-            .iter()
-            .map(|domain| Root::of_domain(domain.key.key()))
-            .collect();
         let mut smks = Vec::with_capacity(header.smks.len());
         for id in &header.smks {
-            let stored =
-                keys.smks.iter().find(|smk| smk.id == *id).ok_or_else(|| {
-                    damaged("a storage master key that its header names is missing")
-                })?;
-            let key = slot_key
-                .open(
-                    Purpose::Smk,
-                    &smk_aad(row.serial, stored.id),
-                    &stored.sealed,
-                )
-                .and_then(|plain| Key::from_slice(plain.bytes()))
+            let stored = keys.smks.iter().find(|smk| smk.id == *id);
+            let SmkRow { id, sealed } = stored
+                .ok_or_else(|| damaged("a storage master key that its header names is missing"))?;
+            let key = open_key(Purpose::Smk, &smk_aad(row.serial, *id), sealed)
                 .ok_or_else(|| damaged("one of its storage master keys does not open"))?;
             smks.push(Smk { key });
         }
         if smks.is_empty() == row.is_v1() {
-            return Err(damaged(
-                "its version and its storage master keys do not fit",
-            ));
+            let what = "its version and its storage master keys do not fit";
+            return Err(damaged(what));
         }
-        let smk_roots = smks.iter().map(|smk| Root::of_smk(&smk.key)).collect();
+        let of_domain = |domain: &Domain| Root::of_domain(domain.key.key());
         Ok(Self {
             row,
             role,
             slot_key,
             header,
+            roots: domains.iter().map(of_domain).collect(),
             domains,
-            roots,
+            smk_roots: smks.iter().map(|smk| Root::of_smk(&smk.key)).collect(),
             smks,
-            smk_roots,
         })
     }
 
     /// The slot.
-    pub fn slot(&self) -> SlotId {
+    pub(super) fn slot(&self) -> SlotId {
         self.row.slot
     }
 
     /// The partition.
     pub fn partition(&self) -> PartitionId {
-        PartitionId {
-            slot: self.row.slot,
-            serial: self.row.serial,
-        }
+        let SlotRow { slot, serial, .. } = self.row;
+        PartitionId { slot, serial }
     }
 
     /// All of the slot that is in clear.
@@ -164,11 +148,6 @@ impl Session {
     /// The slot's domains, the primary one first.
     pub fn domains(&self) -> &[Domain] {
         &self.domains
-    }
-
-    /// Those domains, as blobs are sealed under them.
-    pub(super) fn roots(&self) -> &[Root] {
-        &self.roots
     }
 
     /// The slot's storage master keys, the active one first; none in a V0 slot.
@@ -211,16 +190,6 @@ impl Session {
         self.row.policies
     }
 
-    /// The key that everything is sealed under.
-    pub(super) fn slot_key(&self) -> &SlotKey {
-        &self.slot_key
-    }
-
-    /// What the sealed header says.
-    pub(super) fn header(&self) -> &Header {
-        &self.header
-    }
-
     /// Whether the header names this credential.
     pub(super) fn names_credential(&self, id: i64) -> bool {
         self.header.credentials.contains(&id)
@@ -257,13 +226,12 @@ impl Session {
     /// [`Error::Damaged`], naming slot and handle: never a wrong payload.
     pub(super) fn open_row(&self, place: Place, row: &SealedRow) -> store::Result<SecretBytes> {
         let aad = object_aad(self.row.serial, place);
-        self.slot_key
-            .open(Purpose::Object, &aad, row)
-            .ok_or_else(|| {
-                store::Error::Damaged(format!(
-                    "slot {}, object {} (row {}): it does not open, its row was changed or moved",
-                    self.row.slot, place.handle, place.id
-                ))
-            })
+        let opened = self.slot_key.open(Purpose::Object, &aad, row);
+        opened.ok_or_else(|| {
+            store::Error::Damaged(format!(
+                "slot {}, object {} (row {}): it does not open, its row was changed or moved",
+                self.row.slot, place.handle, place.id
+            ))
+        })
     }
 }

@@ -3,13 +3,11 @@
 
 use thiserror::Error as ThisError;
 
-use super::amend::seal_smk;
-use super::{Error, Result, SlotError};
-use super::{Hsm, Partition, Session};
-use slotfs_object::SlotId;
+use super::{
+    Error, Hsm, Key, Partition, Result, Role, SecretBytes, Session, SlotError, SlotId, reason,
+};
 use slotfs_object::partition::PartitionVersion;
-use slotfs_object::partition::Role;
-use slotfs_object::secret::{KEY_BYTES, Key, SecretBytes};
+use slotfs_object::secret::KEY_BYTES;
 use slotfs_seal::blob::{self, Fault, Kind, blob_bytes};
 
 /// The most that a slot keeps.
@@ -29,12 +27,12 @@ pub enum SmkFault {
     #[error("it is V1 already")]
     V1Already,
     /// The ring is full.
-    #[error("it has {MOST_SMKS} storage master keys, and that is the most")]
+    #[error("it already has {MOST_SMKS} storage master keys, the maximum")]
     Full,
     /// Another fingerprint is meant.
-    #[error("it has no storage master key of that fingerprint")]
+    #[error("it has no storage master key with that fingerprint")]
     NoSuchKey,
-    /// A slot is never without.
+    /// A slot always has one.
     #[error("that storage master key is the active one")]
     Active,
 }
@@ -44,8 +42,8 @@ pub enum SmkFault {
 pub struct SmkFile {
     /// Its blob's exact size, bytes.
     pub size: u64,
-    /// Seconds since 1970: the same for the same key, and another for all but one in 700,000,000 others. rsync takes a file of the same size and
-    /// time for the same file, and would say that it copied what it did not.
+    /// Seconds since 1970: the same for the same key, and almost always different for different keys. rsync skips a file
+    /// of the same size and time, so two keys must not share theirs.
     pub time_secs: u64,
 }
 
@@ -55,15 +53,16 @@ fn time_of(fingerprint: [u8; 8]) -> u64 {
 }
 
 impl Hsm {
-    fn push_smk(&self, session: &std::sync::Arc<Session>, key: &Key) -> Result<()> {
+    fn push_smk(&self, session: &Session, key: &Key) -> Result<()> {
         let slot = session.slot();
         if session.smks().len() >= MOST_SMKS {
             return Err(fault(slot, SmkFault::Full));
         }
-        let mut change = self.change_of(session)?;
-        let row = seal_smk(session.slot_key(), session.row().serial, key)?;
-        change.keys.smks.insert(0, row);
-        self.commit_change(session, change)?;
+        self.amend(session, |change| {
+            let row = change.seal_smk(key)?;
+            change.keys.smks.insert(0, row);
+            Ok(())
+        })?;
         log::info!("slot {slot}: it has another storage master key");
         Ok(())
     }
@@ -73,24 +72,23 @@ impl Partition<'_> {
     /// The active storage master key of a slot, sealed under its domains.
     ///
     /// # Errors
-    /// [`Error::NotLoggedIn`], [`Error::RoleNeeded`], [`Error::Smk`] for a V0 slot.
+    /// [`SlotError::NotLoggedIn`], [`SlotError::RoleNeeded`], [`SlotError::Smk`] for a V0 slot.
     pub fn seal_smk(&self) -> Result<Vec<u8>> {
         let slot = self.slot;
         let session = self.reader()?;
         let smk = session.smks().first().ok_or(fault(slot, SmkFault::None))?;
         let mut payload = SecretBytes::new(vec![PAYLOAD_VERSION; PAYLOAD_BYTES]);
-        payload.bytes_mut()[1..].copy_from_slice(smk.key().bytes());
-        blob::seal(Kind::Smk, session.roots(), payload.bytes()).map_err(|why| {
-            Error::Damaged(format!(
-                "slot {slot}: its storage master key cannot be sealed: {why}"
-            ))
+        payload.bytes_mut()[1..].copy_from_slice(smk.key.bytes());
+        blob::seal(Kind::Smk, &session.roots, payload.bytes()).map_err(|why| {
+            let what = format!("slot {slot}: its storage master key cannot be sealed: {why}");
+            Error::Damaged(what)
         })
     }
 
     /// What [`Self::seal_smk`] gives, as a file; `None` for a V0 slot.
     ///
     /// # Errors
-    /// [`Error::NotLoggedIn`]
+    /// [`SlotError::NotLoggedIn`]
     pub fn smk_file(&self) -> Result<Option<SmkFile>> {
         let session = self.session()?;
         let stanzas = session.domains().len();
@@ -104,26 +102,17 @@ impl Partition<'_> {
     /// from then on. Whether it is new here; one that is there already changes nothing.
     ///
     /// # Errors
-    /// [`Error::Unverified`], [`Error::PayloadVersion`], [`Error::Smk`], [`Error::NotLoggedIn`], [`Error::ReadOnly`].
+    /// [`SlotError::Unverified`], [`SlotError::PayloadVersion`], [`SlotError::Smk`], [`SlotError::NotLoggedIn`],
+    /// [`SlotError::ReadOnly`].
     pub fn import_smk(&self, blob: &[u8]) -> Result<bool> {
         let (hsm, slot) = (self.hsm, self.slot);
         let outcome = hsm.again_if_changed(|| self.try_import_smk(blob));
-        match &outcome {
-            Ok(new) => hsm.journal.note(
-                slot,
-                match new {
-                    true => format!("The storage master key of slot {slot} is now another"),
-                    false => format!("The storage master key was on slot {slot} already"),
-                },
-            ),
-            Err(error) => hsm.journal.note(
-                slot,
-                format!(
-                    "A storage master key for slot {slot} was not taken: {}",
-                    super::reason(error)
-                ),
-            ),
-        }
+        let line = match outcome.as_ref().map_err(reason) {
+            Ok(true) => format!("The storage master key of slot {slot} is now another"),
+            Ok(false) => format!("The storage master key was on slot {slot} already"),
+            Err(why) => format!("A storage master key for slot {slot} was not taken: {why}"),
+        };
+        hsm.journal.note(slot, line);
         outcome
     }
 
@@ -133,7 +122,7 @@ impl Partition<'_> {
             return Err(fault(self.slot, SmkFault::None));
         }
         let key = verify(&session, blob)?;
-        if session.smks().iter().any(|smk| *smk.key() == key) {
+        if session.smks().iter().any(|smk| smk.key == key) {
             return Ok(false);
         }
         self.hsm.push_smk(&session, &key)?;
@@ -143,20 +132,20 @@ impl Partition<'_> {
     /// Whether `to` has the active storage master key of `from`.
     ///
     /// # Errors
-    /// [`Error::NotLoggedIn`] for either slot, [`Error::Smk`] for a V0 slot.
+    /// [`SlotError::NotLoggedIn`] for either slot, [`SlotError::Smk`] for a V0 slot.
     pub fn has_smk_of(&self, from: SlotId) -> Result<bool> {
         let (source, target) = (self.hsm.partition(from).reader()?, self.reader()?);
         let smk = source.smks().first().ok_or(fault(from, SmkFault::None))?;
         if !target.row().is_v1() {
             return Err(fault(self.slot, SmkFault::None));
         }
-        Ok(target.smks().iter().any(|there| there.key() == smk.key()))
+        Ok(target.smks().iter().any(|there| there.key == smk.key))
     }
 
-    /// Gives a V1 slot a new storage master key, which is the active one from then on. co's or po's.
+    /// Gives a V1 slot a new storage master key, which is the active one from then on. For co or po.
     ///
     /// # Errors
-    /// [`Error::Smk`], [`Error::RoleNeeded`], [`Error::SlotChanged`].
+    /// [`SlotError::Smk`], [`SlotError::RoleNeeded`], [`SlotFault::Changed`](super::SlotFault::Changed).
     pub fn new_smk(&self) -> Result<()> {
         let session = self.officer(&[Role::Co, Role::Po])?;
         if !session.row().is_v1() {
@@ -165,30 +154,29 @@ impl Partition<'_> {
         self.hsm.push_smk(&session, &Key::random()?)
     }
 
-    /// Takes a storage master key from a slot: what only it opens, the slot takes in no more. co's or po's.
+    /// Deletes a storage master key of a slot, which then refuses blobs that only this key opens. For co or po.
     ///
     /// # Errors
     /// As [`Self::new_smk`].
     pub fn delete_smk(&self, fingerprint: [u8; 8]) -> Result<()> {
         let slot = self.slot;
         let session = self.officer(&[Role::Co, Role::Po])?;
-        let at = session
-            .smks()
-            .iter()
-            .position(|smk| smk.fingerprint() == fingerprint);
-        let mut change = self.hsm.change_of(&session)?;
-        match at {
-            _ if !session.row().is_v1() => return Err(fault(slot, SmkFault::None)),
-            None => return Err(fault(slot, SmkFault::NoSuchKey)),
-            Some(0) => return Err(fault(slot, SmkFault::Active)),
-            Some(at) => drop(change.keys.smks.remove(at)),
-        }
-        self.hsm.commit_change(&session, change)?;
+        let mut smks = session.smks().iter();
+        let at = smks.position(|smk| smk.fingerprint() == fingerprint);
+        self.hsm.amend(&session, |change| match at {
+            _ if !session.row().is_v1() => Err(fault(slot, SmkFault::None)),
+            None => Err(fault(slot, SmkFault::NoSuchKey)),
+            Some(0) => Err(fault(slot, SmkFault::Active)),
+            Some(at) => {
+                change.keys.smks.remove(at);
+                Ok(())
+            }
+        })?;
         log::info!("slot {slot}: a storage master key was deleted");
         Ok(())
     }
 
-    /// Makes a V1 slot of a V0 slot, with a storage master key of its own. Its objects stay as they are. po's.
+    /// Turns a V0 slot into a V1 slot, with a new storage master key. Its objects stay as they are. For po.
     ///
     /// # Errors
     /// As [`Self::new_smk`].
@@ -198,11 +186,11 @@ impl Partition<'_> {
         if session.row().is_v1() {
             return Err(fault(slot, SmkFault::V1Already));
         }
-        let mut change = self.hsm.change_of(&session)?;
-        change.row.version = PartitionVersion::V1;
-        let smk = seal_smk(session.slot_key(), session.row().serial, &Key::random()?)?;
-        change.keys.smks.push(smk);
-        self.hsm.commit_change(&session, change)?;
+        self.hsm.amend(&session, |change| {
+            change.row.version = PartitionVersion::V1;
+            change.keys.smks.push(change.seal_smk(&Key::random()?)?);
+            Ok(())
+        })?;
         log::info!("slot {slot}: it is V1 now");
         Ok(())
     }
@@ -212,7 +200,7 @@ impl Partition<'_> {
 fn verify(session: &Session, blob: &[u8]) -> Result<Key> {
     let slot = session.slot();
     let refused = |why| SlotError::Unverified(why).at(slot);
-    let payload = blob::open(Kind::Smk, session.roots(), blob).map_err(refused)?;
+    let payload = blob::open(Kind::Smk, &session.roots, blob).map_err(refused)?;
     match payload.bytes().split_first() {
         Some((&PAYLOAD_VERSION, key)) => {
             Key::from_slice(key).ok_or_else(|| refused(Fault::Malformed))

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use slotfs_object::Handle;
 
-/// The handle that the object had; from the second of one handle on, a point and which one it is.
+/// The handle that the object had. From the second object with one handle on, a point and its number follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TrashName {
     /// The handle.
@@ -20,7 +20,7 @@ impl FromStr for TrashName {
     fn from_str(text: &str) -> Result<Self, String> {
         let parse = || {
             let (handle, nth) = match text.split_once('.') {
-                // Counted as handles are: canonical, so that each has one name.
+                // Parsed like a handle, so that each object has exactly one name.
                 Some((handle, nth)) => (handle, nth.parse::<Handle>().ok()?.get()),
                 None => (text, 1),
             };

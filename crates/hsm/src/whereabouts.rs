@@ -1,27 +1,23 @@
-//! Where an object that comes in is already: for telling where a blob came from, and that another object has its
-//! identity.
+//! Finds the slots that hold an incoming object already, to report where a blob came from and that another object has
+//! its identity.
 //!
-//! Whoever holds a domain's key can seal any content under any identity. So an identity alone names no source: the content
-//! has to be the same.
+//! A holder of a domain's key can seal any content under any identity. So an identity alone does not prove the source:
+//! the content must be the same.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Hsm, Partition, Source};
-use slotfs_object::partition::Role;
-use slotfs_object::secret::SecretBytes;
-use slotfs_object::{Handle, Ouid, SlotId};
-use slotfs_store::Entry;
+use super::{Entry, Handle, Hsm, Ouid, Partition, Role, SecretBytes, SlotId, Source};
 
-/// Fingerprints kept; the map is begun anew when it is full.
+/// Fingerprints kept; the map is emptied when it is full.
 const MOST_KEPT: usize = 65_536;
 
-/// Of a payload, under a key of this process alone: nobody outside can make two payloads with the same one.
+/// A hash of a payload under a key that only this process has, so that nobody can make two payloads collide.
 pub(super) type Fingerprint = u64;
 
-/// Fingerprints of objects that were read here, by row: a row's content never changes. They save opening the source
-/// of a copy once more.
+/// Fingerprints of objects that were read here, by row, whose content never changes. With them the source of a copy need
+/// not be opened again.
 #[derive(Default)]
 pub(super) struct Fingerprints {
     key: RandomState,
@@ -56,9 +52,9 @@ impl Fingerprints {
 #[derive(Default)]
 pub(super) struct Whereabouts {
     /// The same object.
-    pub source: Option<Source>,
+    pub(super) source: Option<Source>,
     /// Others that have its identity.
-    pub others: Vec<Entry>,
+    pub(super) others: Vec<Entry>,
 }
 
 impl Hsm {
@@ -69,17 +65,15 @@ impl Hsm {
         (payload, fingerprint): (&SecretBytes, Fingerprint),
         except: SlotId,
     ) -> Whereabouts {
-        let mut slots: Vec<SlotId> = self
-            .sessions
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .filter(|session| session.slot() != except && session.role() != Role::Po)
-            .map(|session| session.slot())
-            .collect();
+        let mut slots: Vec<SlotId> = Vec::new();
+        for session in self.sessions().values() {
+            if session.slot() != except && session.role() != Role::Po {
+                slots.push(session.slot());
+            }
+        }
         slots.sort_unstable();
         let mut found = Whereabouts::default();
-        // What cannot be read is no source, and no other object.
+        // Rows that cannot be read are left out.
         for row in self.store.rows_with_ouid(&slots, ouid).unwrap_or_default() {
             let Some(same) = self.holds(row, payload, fingerprint) else {
                 continue;
@@ -89,11 +83,8 @@ impl Hsm {
                 continue;
             }
             match self.store.by_id(row) {
-                Ok(Some(entry)) if same => {
-                    found.source = Some(Source {
-                        slot: entry.slot,
-                        handle: entry.handle,
-                    });
+                Ok(Some(Entry { slot, handle, .. })) if same => {
+                    found.source = Some(Source { slot, handle });
                 }
                 Ok(Some(entry)) => found.others.push(entry),
                 Ok(None) | Err(_) => {}
@@ -116,8 +107,8 @@ impl Hsm {
 }
 
 impl Partition<'_> {
-    /// Tells loudly that an object now in `slot` has the identity of others with other content, and which of them was
-    /// here first. By row: whoever forges an object writes its date too.
+    /// Warns that an object now in the slot has the identity of others with other content, and says which of them was
+    /// here first. The row decides, since a forger can choose the date.
     pub(super) fn tell_clashes(&self, handle: Handle, others: &[Entry]) {
         let slot = self.slot;
         if others.is_empty() {
@@ -131,21 +122,19 @@ impl Partition<'_> {
                 true => (other, &new),
                 false => (&new, other),
             };
-            self.hsm.journal.warn(
-                slot,
-                format!(
-                    "Handle {handle} on slot {slot} (row {}) has the identity {} of handle {} on slot {} (row {}), with other content: handle {} on slot {} was here first, by its row {} before {}; compare the two before you remove either",
-                    new.id,
-                    new.ouid,
-                    other.handle,
-                    other.slot,
-                    other.id,
-                    first.handle,
-                    first.slot,
-                    first.id,
-                    second.id,
-                ),
+            let line = format!(
+                "Handle {handle} on slot {slot} (row {}) has the identity {} of handle {} on slot {} (row {}), with other content: handle {} on slot {} was here first, by its row {} before {}; compare the two before you remove either",
+                new.id,
+                new.ouid,
+                other.handle,
+                other.slot,
+                other.id,
+                first.handle,
+                first.slot,
+                first.id,
+                second.id,
             );
+            self.hsm.journal.warn(slot, line);
         }
     }
 }

@@ -1,5 +1,10 @@
-//! What an error becomes for each who meets it: one row for each, so that none is forgotten in one of four places.
+//! What each error becomes for the kernel, for commands, for scripts and for the log: one row for each error, so that
+//! none of the four is forgotten.
 
+use libc::{
+    EACCES, EALREADY, EBUSY, EEXIST, EINTR, EINVAL, EIO, EKEYREJECTED, EKEYREVOKED, ENOENT,
+};
+use libc::{ENOKEY, ENOMEM, ENOSPC, EPERM, EPROTONOSUPPORT, EROFS, ESTALE};
 use log::Level;
 
 use super::{Error, SlotError};
@@ -89,7 +94,7 @@ pub mod exit {
     pub const INTERRUPTED: u8 = 130;
 }
 
-/// What an error becomes for each who meets it.
+/// What an error becomes for each reader of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// For the kernel, which hands it to the program that asked.
@@ -115,109 +120,94 @@ impl Outcome {
 
     /// The everyday answer to a request: a warning for each would hide the others.
     pub const fn quiet(errno: i32, code: ResultCode) -> Self {
-        Self {
-            level: Level::Debug,
-            ..Self::refused(errno, code)
-        }
+        Self::refused(errno, code).at(Level::Debug)
     }
 
     /// The login failed, or there is none.
     const fn login(errno: i32, code: ResultCode) -> Self {
-        Self {
-            exit: exit::LOGIN,
-            ..Self::refused(errno, code)
-        }
+        Self::refused(errno, code).exits(exit::LOGIN)
+    }
+
+    const fn exits(self, exit: u8) -> Self {
+        Self { exit, ..self }
+    }
+
+    const fn at(self, level: Level) -> Self {
+        Self { level, ..self }
     }
 
     /// What the user gave has a form that is not taken.
-    pub const USAGE: Self = Self {
-        exit: exit::USAGE,
-        ..Self::refused(libc::EINVAL, code::ARGUMENTS_BAD)
-    };
+    pub const USAGE: Self = Self::refused(EINVAL, code::ARGUMENTS_BAD).exits(exit::USAGE);
 
     /// The store cannot be used, or not all of it.
-    const STORE: Self = Self {
-        errno: libc::EIO,
-        code: code::DEVICE_ERROR,
-        exit: exit::STORE,
-        level: Level::Error,
-    };
+    const STORE: Self = Self::refused(EIO, code::DEVICE_ERROR)
+        .exits(exit::STORE)
+        .at(Level::Error);
+
+    const GONE: Self = Self::quiet(ESTALE, code::OBJECT_HANDLE_INVALID);
+    const NO_RANDOM: Self = Self::refused(EIO, code::RANDOM_NO_RNG).at(Level::Error);
+    const NOT_ALLOWED: Self = Self::refused(EPERM, code::OPERATION_NOT_ALLOWED);
+    const FULL: Self = Self::refused(ENOSPC, code::CONTAINER_OBJECT_STORAGE_FULL);
 }
 
 impl Error {
-    /// What it becomes for each who meets it.
+    /// What it becomes for each reader of it.
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Slot { why, .. } => why.outcome(),
             Self::ObjectDamaged(_) | Self::Damaged(_) => Outcome::STORE,
-            Self::Gone => Outcome::quiet(libc::ESTALE, code::OBJECT_HANDLE_INVALID),
+            Self::Gone => Outcome::GONE,
             Self::Store(error) => of_store(error),
-            Self::Random(_) => Outcome {
-                level: Level::Error,
-                ..Outcome::refused(libc::EIO, code::RANDOM_NO_RNG)
-            },
-            Self::ObjectRefused(_) => Outcome::refused(libc::EINVAL, code::TEMPLATE_INCONSISTENT),
+            Self::Random(_) => Outcome::NO_RANDOM,
+            Self::ObjectRefused(_) => Outcome::refused(EINVAL, code::TEMPLATE_INCONSISTENT),
         }
     }
 }
 
 impl SlotError {
     fn outcome(&self) -> Outcome {
-        let refused = Outcome::refused;
-        let login = Outcome::login;
+        use PolicyFault::{Dependency, Incapable, NotASwitch, OutOfRange};
+        let (refused, login) = (Outcome::refused, Outcome::login);
         match self {
             Self::Stored(fault) => of_slot(fault),
-            Self::NotLoggedIn => Outcome {
-                level: Level::Debug,
-                ..login(libc::ENOKEY, code::USER_NOT_LOGGED_IN)
+            Self::NotLoggedIn => login(ENOKEY, code::USER_NOT_LOGGED_IN).at(Level::Debug),
+            Self::AlreadyLoggedIn { role, wanted } => match role == wanted {
+                true => login(EBUSY, code::USER_ALREADY_LOGGED_IN),
+                false => login(EBUSY, code::USER_ANOTHER_ALREADY_LOGGED_IN),
             },
-            Self::AlreadyLoggedIn { role, wanted } if role == wanted => {
-                login(libc::EBUSY, code::USER_ALREADY_LOGGED_IN)
+            Self::RoleNeeded { .. } => login(EACCES, code::USER_NOT_LOGGED_IN),
+            Self::ShareRefused { why, .. } if *why == ShareFault::Repeated => {
+                login(EALREADY, code::PIN_INCORRECT)
             }
-            Self::AlreadyLoggedIn { .. } => {
-                login(libc::EBUSY, code::USER_ANOTHER_ALREADY_LOGGED_IN)
-            }
-            Self::RoleNeeded { .. } => login(libc::EACCES, code::USER_NOT_LOGGED_IN),
-            Self::ShareRefused {
-                why: ShareFault::Repeated,
-                ..
-            } => login(libc::EALREADY, code::PIN_INCORRECT),
             Self::PasswordWrong { .. }
             | Self::ShareRefused { .. }
-            | Self::OtherAuthentication(_) => login(libc::EKEYREJECTED, code::PIN_INCORRECT),
-            Self::SharesMissing { .. } => login(libc::EKEYREJECTED, code::USER_NOT_LOGGED_IN),
-            Self::RoleLocked(_) => login(libc::EKEYREVOKED, code::USER_LOCKED_OUT),
-            Self::RoleMissing(_) => login(libc::EKEYREJECTED, code::USER_PIN_NOT_INITIALIZED),
-            Self::RoleExists(_) => refused(libc::EEXIST, code::OPERATION_NOT_ALLOWED),
-            Self::NoMemory { .. } => Outcome {
-                level: Level::Error,
-                ..login(libc::ENOMEM, code::HOST_MEMORY)
-            },
+            | Self::OtherAuthentication(_) => login(EKEYREJECTED, code::PIN_INCORRECT),
+            Self::SharesMissing { .. } => login(EKEYREJECTED, code::USER_NOT_LOGGED_IN),
+            Self::RoleLocked(_) => login(EKEYREVOKED, code::USER_LOCKED_OUT),
+            Self::RoleMissing(_) => login(EKEYREJECTED, code::USER_PIN_NOT_INITIALIZED),
+            Self::RoleExists(_) => refused(EEXIST, code::OPERATION_NOT_ALLOWED),
+            Self::NoMemory { .. } => login(ENOMEM, code::HOST_MEMORY).at(Level::Error),
             Self::Malformed(_) => Outcome::USAGE,
-            Self::ReadOnly(_) => refused(libc::EROFS, code::TOKEN_WRITE_PROTECTED),
+            Self::ReadOnly(_) => refused(EROFS, code::TOKEN_WRITE_PROTECTED),
             Self::Policy { why, .. } => match why {
-                PolicyFault::Dependency => refused(libc::EPERM, code::CONFIG_FAILS_DEPENDENCIES),
-                PolicyFault::Incapable => refused(libc::EPERM, code::OPERATION_NOT_ALLOWED),
-                PolicyFault::NotASwitch | PolicyFault::OutOfRange => Outcome::USAGE,
+                Dependency => refused(EPERM, code::CONFIG_FAILS_DEPENDENCIES),
+                Incapable => Outcome::NOT_ALLOWED,
+                NotASwitch | OutOfRange => Outcome::USAGE,
             },
-            Self::Domain { why, .. } => refused(libc::EINVAL, of_domain(*why)),
-            Self::Smk(why) => match why {
-                SmkFault::Full => refused(libc::ENOSPC, code::CONTAINER_OBJECT_STORAGE_FULL),
-                SmkFault::NoSuchKey => refused(libc::EPERM, code::SMK_ID_NOT_FOUND),
-                SmkFault::None | SmkFault::V1Already | SmkFault::Active => {
-                    refused(libc::EPERM, code::OPERATION_NOT_ALLOWED)
-                }
-            },
-            Self::PolicyForbids(_) => refused(libc::EPERM, code::OPERATION_NOT_ALLOWED),
-            Self::PolicyRefuses(_) => refused(libc::EACCES, code::OPERATION_NOT_ALLOWED),
-            Self::NotForV0 { .. } => refused(libc::EACCES, code::SIM_VERSION_UNSUPPORTED),
-            Self::Unverified(Fault::NoSmk) => refused(libc::EACCES, code::SMK_ID_NOT_FOUND),
+            Self::Domain { why, .. } => refused(EINVAL, of_domain(*why)),
+            Self::Smk(SmkFault::Full) => Outcome::FULL,
+            Self::Smk(SmkFault::NoSuchKey) => refused(EPERM, code::SMK_ID_NOT_FOUND),
+            Self::Smk(SmkFault::None | SmkFault::V1Already | SmkFault::Active)
+            | Self::PolicyForbids(_) => Outcome::NOT_ALLOWED,
+            Self::PolicyRefuses(_) => refused(EACCES, code::OPERATION_NOT_ALLOWED),
+            Self::NotForV0 { .. } => refused(EACCES, code::SIM_VERSION_UNSUPPORTED),
+            Self::Unverified(Fault::NoSmk) => refused(EACCES, code::SMK_ID_NOT_FOUND),
             Self::Unverified(_) | Self::OtherIdentity { .. } => {
-                refused(libc::EACCES, code::FAILED_TO_CLONE_AN_OBJECT)
+                refused(EACCES, code::FAILED_TO_CLONE_AN_OBJECT)
             }
-            Self::PayloadVersion(_) => refused(libc::EPROTONOSUPPORT, code::OBJECT_TYPE_INVALID),
+            Self::PayloadVersion(_) => refused(EPROTONOSUPPORT, code::OBJECT_TYPE_INVALID),
             Self::NoSuchObject(_) | Self::NoSuchIdentity(_) | Self::NotInTrash(_) => {
-                Outcome::quiet(libc::ENOENT, code::OBJECT_HANDLE_INVALID)
+                Outcome::quiet(ENOENT, code::OBJECT_HANDLE_INVALID)
             }
         }
     }
@@ -236,19 +226,17 @@ fn of_domain(why: DomainFault) -> ResultCode {
 }
 
 fn of_slot(fault: &SlotFault) -> Outcome {
-    let refused = Outcome::refused;
+    let (refused, quiet) = (Outcome::refused, Outcome::quiet);
     match fault {
-        SlotFault::Missing => Outcome::quiet(libc::ENOENT, code::SLOT_ID_INVALID),
-        SlotFault::Exists => refused(libc::EEXIST, code::FUNCTION_CANCELED),
+        SlotFault::Missing => quiet(ENOENT, code::SLOT_ID_INVALID),
+        SlotFault::Exists => refused(EEXIST, code::FUNCTION_CANCELED),
         // Above the store this is NotLoggedIn.
-        SlotFault::Replaced => Outcome::login(libc::ENOKEY, code::USER_NOT_LOGGED_IN),
-        SlotFault::Changed => refused(libc::EBUSY, code::FUNCTION_FAILED),
-        SlotFault::Full | SlotFault::TrashFull => {
-            refused(libc::ENOSPC, code::CONTAINER_OBJECT_STORAGE_FULL)
-        }
-        SlotFault::HandleTaken(_) => Outcome::quiet(libc::EEXIST, code::OBJECT_ALREADY_EXISTS),
-        SlotFault::IdentityClash { .. } => refused(libc::EEXIST, code::OBJECT_ALREADY_EXISTS),
-        SlotFault::NotDamaged { .. } => refused(libc::EINVAL, code::OBJECT_HANDLE_INVALID),
+        SlotFault::Replaced => Outcome::login(ENOKEY, code::USER_NOT_LOGGED_IN),
+        SlotFault::Changed => refused(EBUSY, code::FUNCTION_FAILED),
+        SlotFault::Full | SlotFault::TrashFull => Outcome::FULL,
+        SlotFault::HandleTaken(_) => quiet(EEXIST, code::OBJECT_ALREADY_EXISTS),
+        SlotFault::IdentityClash { .. } => refused(EEXIST, code::OBJECT_ALREADY_EXISTS),
+        SlotFault::NotDamaged { .. } => refused(EINVAL, code::OBJECT_HANDLE_INVALID),
         SlotFault::Damaged(_) => Outcome::STORE,
     }
 }
@@ -257,38 +245,25 @@ fn of_store(error: &store::Error) -> Outcome {
     let refused = Outcome::refused;
     match error {
         store::Error::Store { why, .. } => match why {
-            StoreFault::DiskFull => Outcome {
-                errno: libc::ENOSPC,
-                code: code::HSM_STORAGE_FULL,
-                ..Outcome::STORE
-            },
-            StoreFault::ReadOnly => Outcome {
-                exit: exit::STORE,
-                ..refused(libc::EROFS, code::TOKEN_WRITE_PROTECTED)
-            },
-            // Said once, loudly, when it is found out; then every request fails with it.
-            StoreFault::Lost(_) => Outcome {
-                level: Level::Debug,
-                ..Outcome::STORE
-            },
+            StoreFault::DiskFull => refused(ENOSPC, code::HSM_STORAGE_FULL)
+                .exits(exit::STORE)
+                .at(Level::Error),
+            StoreFault::ReadOnly => refused(EROFS, code::TOKEN_WRITE_PROTECTED).exits(exit::STORE),
+            // Told once, loudly, when it is found out; then every request fails with it.
+            StoreFault::Lost(_) => Outcome::STORE.at(Level::Debug),
             StoreFault::ForeignSchema(_) | StoreFault::Failed(_) => Outcome::STORE,
         },
-        store::Error::File { source, .. } => refused(
-            source.raw_os_error().unwrap_or(libc::EIO),
-            code::FUNCTION_FAILED,
-        ),
+        store::Error::File { source, .. } => {
+            refused(source.raw_os_error().unwrap_or(EIO), code::FUNCTION_FAILED)
+        }
         store::Error::Target { .. } => Outcome::USAGE,
-        store::Error::TargetExists(_) => refused(libc::EPERM, code::FUNCTION_CANCELED),
-        store::Error::Stopped(_) => Outcome {
-            exit: exit::INTERRUPTED,
-            ..refused(libc::EINTR, code::FUNCTION_CANCELED)
-        },
+        store::Error::TargetExists(_) => refused(EPERM, code::FUNCTION_CANCELED),
+        store::Error::Stopped(_) => {
+            refused(EINTR, code::FUNCTION_CANCELED).exits(exit::INTERRUPTED)
+        }
         store::Error::Slot { why, .. } => of_slot(why),
         store::Error::Object(_) | store::Error::Damaged(_) => Outcome::STORE,
-        store::Error::Gone => Outcome::quiet(libc::ESTALE, code::OBJECT_HANDLE_INVALID),
-        store::Error::Random(_) => Outcome {
-            level: Level::Error,
-            ..refused(libc::EIO, code::RANDOM_NO_RNG)
-        },
+        store::Error::Gone => Outcome::GONE,
+        store::Error::Random(_) => Outcome::NO_RANDOM,
     }
 }

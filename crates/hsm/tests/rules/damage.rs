@@ -1,0 +1,184 @@
+//! Stores that somebody changed by hand, and files that are no store.
+
+use rusqlite::Connection;
+use slotfs_hsm::{Access, Error, Hsm, Policies, Policy, StoreError};
+use slotfs_object::SlotId;
+use slotfs_object::partition::Role;
+
+use crate::fixture::{Fixture, domain, handle, password, text};
+
+#[test]
+fn a_field_in_clear_that_was_changed_is_noticed_at_login() {
+    for change in [
+        "UPDATE slots SET label = 'other'",
+        "UPDATE slots SET serial = serial + 1",
+        "UPDATE slots SET capacity_objects = 1000000",
+        "UPDATE slots SET policies = '0:1,4:1,20:1000'",
+        "UPDATE slots SET uid = 1000",
+        "UPDATE slots SET generation = generation + 1",
+        "UPDATE slots SET retention_secs = 0",
+        "UPDATE domains SET label = 'other'",
+        "UPDATE domains SET kind = 3 - kind",
+        "DELETE FROM domains",
+        "UPDATE credentials SET id = id + 1 WHERE role = 2",
+    ] {
+        let fixture = Fixture::quick(1).tamper(change);
+        let login = fixture.login(0, Role::Co);
+        assert!(matches!(login, Err(error) if error.is_damage()), "{change}");
+        assert!(
+            fixture.hsm.partition(SlotId(0)).session().is_err(),
+            "{change}"
+        );
+    }
+}
+
+#[test]
+fn a_damaged_row_fails_alone_and_is_named() {
+    let fixture = Fixture::quick(1);
+    for _ in 0..3 {
+        fixture.add_key(SlotId(0));
+    }
+    let fixture = fixture.tamper(
+        "UPDATE objects SET sealed = (SELECT sealed FROM objects WHERE handle = 1) WHERE handle = 2",
+    );
+    fixture.login(0, Role::Co).unwrap();
+    assert!(fixture.seal(SlotId(0), handle(1)).is_ok());
+    assert!(fixture.seal(SlotId(0), handle(3)).is_ok());
+    let damaged = fixture.seal(SlotId(0), handle(2)).unwrap_err();
+    assert_eq!(damaged.outcome().errno, libc::EIO);
+    assert!(damaged.to_string().contains("slot 0, object 2"));
+
+    // Under another handle, identity or slot a row does not open either.
+    for change in [
+        "UPDATE objects SET handle = 9 WHERE handle = 3",
+        "UPDATE objects SET ouid = zeroblob(16) WHERE handle = 3",
+        "UPDATE objects SET payload_bytes = 50 WHERE handle = 3",
+        "UPDATE objects SET created_secs = 0 WHERE handle = 3",
+    ] {
+        let fixture = Fixture::quick(1);
+        for _ in 0..3 {
+            fixture.add_key(SlotId(0));
+        }
+        let fixture = fixture.tamper(change);
+        fixture.login(0, Role::Co).unwrap();
+        let object = fixture.hsm.partition(SlotId(0)).list(2, 1).unwrap()[0]
+            .clone()
+            .unwrap();
+        let damaged = fixture.hsm.seal(object.id).unwrap_err();
+        assert!(damaged.is_damage(), "{change}");
+    }
+}
+
+#[test]
+fn a_listing_that_is_not_whole_is_an_error() {
+    let fixture = Fixture::quick(1);
+    for _ in 0..3 {
+        fixture.add_key(SlotId(0));
+    }
+    fixture.hsm.partition(SlotId(0)).check_listing().unwrap();
+    // As when the index by handle lost an entry.
+    let fixture = fixture.tamper("UPDATE usage SET objects = 4");
+    fixture.login(0, Role::Co).unwrap();
+    let damaged = fixture
+        .hsm
+        .partition(SlotId(0))
+        .check_listing()
+        .unwrap_err();
+    assert_eq!(damaged.outcome().errno, libc::EIO);
+    let contents = fixture.hsm.partition(SlotId(0)).contents(|_| {});
+    assert!(matches!(contents, Err(error) if error.is_damage()));
+}
+
+#[test]
+fn stores_that_are_none_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |name: &str| Hsm::open(&folder.path().join(name), Access::ReadWrite).err();
+    let refused = |name: &str| matches!(open(name), Some(Error::Store(StoreError::Store { path, .. })) if path.ends_with(name));
+
+    assert!(refused("missing.db"));
+    std::fs::write(
+        folder.path().join("text.db"),
+        "not a database, but long enough to be read as one".repeat(99),
+    )
+    .unwrap();
+    assert!(refused("text.db"));
+    let other = Connection::open(folder.path().join("other.db")).unwrap();
+    other.execute_batch("CREATE TABLE t (x)").unwrap();
+    assert!(refused("other.db"));
+    std::fs::create_dir(folder.path().join("folder.db")).unwrap();
+    assert!(refused("folder.db"));
+    std::fs::write(folder.path().join("empty.db"), "").unwrap();
+    assert!(refused("empty.db"));
+    assert_eq!(std::fs::read(folder.path().join("empty.db")).unwrap(), b"");
+
+    let fixture = Fixture::quick(1);
+    let path = fixture.path();
+    let Fixture { hsm, .. } = &fixture;
+    let _ = hsm;
+    let future = Connection::open(&path).unwrap();
+    future.execute_batch("PRAGMA user_version = 4").unwrap();
+    let error = Hsm::open(&path, Access::ReadWrite).err().unwrap();
+    assert!(error.to_string().contains("schema version 4"), "{error}");
+}
+
+/// A password that was changed, a domain that was deleted, a policy that was tightened: their old rows put
+/// back open nothing.
+#[test]
+fn what_a_header_no_longer_names_is_not_used() {
+    let copy = |table: &str| format!("CREATE TABLE old AS SELECT * FROM {table};");
+    let new = text("another horse");
+
+    let fixture = Fixture::new(&[Policies::default()]).tamper(&copy("credentials"));
+    let hsm = &fixture.hsm;
+    hsm.partition(SlotId(0))
+        .change_secret(Role::Co, &password(), &new, false)
+        .unwrap();
+    let fixture =
+        fixture.tamper("DELETE FROM credentials; INSERT INTO credentials SELECT * FROM old;");
+    let refused = fixture.login(0, Role::Co).unwrap_err();
+    assert!(
+        refused.is_damage() && refused.to_string().contains("not the current one"),
+        "{refused}"
+    );
+
+    let fixture = Fixture::quick(1);
+    fixture.login(0, Role::Po).unwrap();
+    fixture
+        .hsm
+        .partition(SlotId(0))
+        .add_domain(&domain(), "second", false)
+        .unwrap();
+    let fixture = fixture.tamper(&copy("domains"));
+    fixture.login(0, Role::Po).unwrap();
+    fixture
+        .hsm
+        .partition(SlotId(0))
+        .delete_domain("second")
+        .unwrap();
+    let fixture = fixture.tamper("INSERT OR IGNORE INTO domains SELECT * FROM old;");
+    fixture.login(0, Role::Po).unwrap();
+    let session = fixture.hsm.partition(SlotId(0)).session().unwrap();
+    assert_eq!(session.domains().len(), 1);
+    // Nor does the row come back with the next change.
+    fixture
+        .hsm
+        .partition(SlotId(0))
+        .change_domain("primary", Some("first"), false)
+        .unwrap();
+    let labels = fixture.hsm.partition(SlotId(0)).domain_labels().unwrap();
+    assert_eq!(labels, ["first"]);
+
+    let fixture = Fixture::quick(1).tamper(&copy("slots"));
+    fixture.login(0, Role::Po).unwrap();
+    let policy = Policy::PrivateKeyCloning;
+    fixture
+        .hsm
+        .partition(SlotId(0))
+        .change_policies(&[(policy, 0)])
+        .unwrap();
+    let fixture = fixture.tamper(
+        "UPDATE slots SET policies = (SELECT policies FROM old WHERE old.slot = slots.slot);",
+    );
+    let refused = fixture.login(0, Role::Po).unwrap_err();
+    assert!(refused.is_damage(), "{refused}");
+}

@@ -1,0 +1,16 @@
+//! The rules, with a real store and no mount: within seconds after a change. What tools see of them is in the tests of the
+//! root package.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod clone;
+mod damage;
+mod domains;
+mod fixture;
+mod lists;
+mod login;
+mod policies;
+mod roles;
+mod shares;
+mod smk;
+mod trash;
