@@ -1,4 +1,4 @@
-//! The filesystem over one HSM. [`fuse`] decodes the kernel's requests; every rule is in [`crate::hsm`].
+//! The filesystem over one HSM. `fuse` decodes the kernel's requests; every rule is in [`crate::hsm`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

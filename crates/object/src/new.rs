@@ -1,4 +1,4 @@
-//! New secret keys and data objects. [`super::import`] makes objects of key files.
+//! New secret keys and data objects. `slotfs-keyfile` makes objects of key files.
 
 use super::pkcs11::{
     CKA_DECRYPT, CKA_DERIVE, CKA_ENCRYPT, CKA_SIGN, CKA_UNWRAP, CKA_VALUE, CKA_VALUE_LEN,

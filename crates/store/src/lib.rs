@@ -238,7 +238,7 @@ impl Store {
     /// The same before a read: a check within the last 2 ms counts.
     ///
     /// # Errors
-    /// Those of [`Self::check_identity`].
+    /// [`Error::Store`] when they are others, or cannot be looked at.
     pub fn check_identity_for_reading(&self) -> Result<()> {
         self.completing(self.identity.check_unless_just_checked())
     }
