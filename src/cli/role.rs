@@ -204,11 +204,7 @@ fn of_role(slot: SlotId, role: Role) -> Answer {
 
 fn list(console: &Console<'_>, slot: SlotArg) -> Result<Answer> {
     let (hsm, slot) = console.partition_to_read(slot, &[])?;
-    let logged_in = hsm
-        .partition(slot)
-        .session()
-        .ok()
-        .map(|session| session.role());
+    let logged_in = hsm.partition(slot).role();
     let mut rows = Rows::new(&["Role", "State", "Failed Logins", "Logged In"]);
     for state in hsm.partition(slot).roles()? {
         let role = state.role.to_string();

@@ -216,6 +216,12 @@ impl Partition<'_> {
         Ok(self.hsm.store.slot(self.slot)?)
     }
 
+    /// The role that is logged in, if there is one. The store is not asked.
+    pub fn role(&self) -> Option<Role> {
+        let sessions = self.hsm.sessions();
+        sessions.get(&self.slot).map(|session| session.role())
+    }
+
     /// Who is logged in to the slot.
     ///
     /// # Errors

@@ -17,11 +17,7 @@ pub(crate) fn show(console: &Console<'_>, slot: SlotArg) -> Result<Answer> {
     let trashed = hsm.partition(slot).trash_count()?;
     let domains = hsm.partition(slot).domain_labels()?;
     let roles = hsm.partition(slot).roles()?;
-    let logged_in = hsm
-        .partition(slot)
-        .session()
-        .ok()
-        .map(|session| session.role().to_string());
+    let logged_in = hsm.partition(slot).role().map(|role| role.to_string());
     let escaped: Vec<String> = domains.iter().map(|label| show::escape(label)).collect();
     let retention = Retention(row.retention_secs);
     let before = [

@@ -73,20 +73,12 @@ impl<'a> Target<'a> {
     /// # Errors
     /// [`Error::RoleNeeded`] when another role than co is logged in, else as [`Hsm::login`].
     pub(crate) fn log_in(hsm: &'a Hsm, slot: SlotId, secret: &Secret) -> Result<Self> {
-        let before = hsm
-            .partition(slot)
-            .session()
-            .ok()
-            .map(|session| session.role());
+        let before = hsm.partition(slot).role();
         if let Some(role) = before
             && role != Role::Co
         {
-            return Err(SlotError::RoleNeeded {
-                role,
-                needed: Role::Co,
-            }
-            .at(slot)
-            .into());
+            let needed = Role::Co;
+            return Err(SlotError::RoleNeeded { role, needed }.at(slot).into());
         }
         hsm.partition(slot).login(Role::Co, secret)?;
         Ok(Self {
