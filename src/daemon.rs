@@ -35,11 +35,11 @@ mod options;
 mod own;
 mod table;
 
-pub use hand_over::{receive_logins, start};
+pub(crate) use hand_over::{receive_logins, start};
 pub use inherited::Inherited;
-pub use limits::lacking;
-pub use mountpoint::{check as check_mountpoint, umount};
-pub use options::MountOptions;
+pub(crate) use limits::lacking;
+pub(crate) use mountpoint::{check as check_mountpoint, umount};
+pub(crate) use options::MountOptions;
 
 use own::{OwnMount, Unmounted};
 
@@ -52,26 +52,26 @@ const LAST_REQUESTS: Duration = Duration::from_secs(5);
 const UNTIL_READY: Duration = Duration::from_secs(60);
 
 /// A mount to be made.
-pub struct Plan {
+pub(crate) struct Plan {
     /// The store, absolute.
-    pub store: PathBuf,
+    pub(crate) store: PathBuf,
     /// Where.
-    pub mountpoint: PathBuf,
+    pub(crate) mountpoint: PathBuf,
     /// What `-o` said.
-    pub options: MountOptions,
+    pub(crate) options: MountOptions,
     /// The same as it was said.
-    pub options_text: String,
+    pub(crate) options_text: String,
     /// Where to log.
-    pub log_file: Option<PathBuf>,
+    pub(crate) log_file: Option<PathBuf>,
     /// Who to log in before it is ready, with a password, or with one of the key shares that it takes.
-    pub logins: Vec<(SlotId, Role, SecretBytes)>,
+    pub(crate) logins: Vec<(SlotId, Role, SecretBytes)>,
     /// Descriptors that the caller left open, closed before the mount is ready.
-    pub inherited: Inherited,
+    pub(crate) inherited: Inherited,
 }
 
 /// Where the daemon runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ground {
+pub(crate) enum Ground {
     /// On a terminal, or under a supervisor.
     Fore,
     /// Started by [`start`].
@@ -121,7 +121,7 @@ enum Event {
 ///
 /// # Errors
 /// Whatever keeps it from being ready: [`Error::Mount`], login errors, store errors.
-pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
+pub(crate) fn serve(plan: Plan, ground: Ground) -> Result<()> {
     // Before any thread: all of them inherit the mask, and one waits for the signals.
     let signals = SigSet::from_iter(ENDING);
     signals.thread_block().map_err(system("block signals"))?;

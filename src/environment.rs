@@ -11,18 +11,18 @@ fn absolute(name: &str) -> Option<PathBuf> {
 }
 
 /// The folder that `name` names.
-pub fn folder(name: &str) -> Option<PathBuf> {
+pub(crate) fn folder(name: &str) -> Option<PathBuf> {
     std::env::var_os(name)
         .filter(|value| !value.is_empty())
         .map(PathBuf::from)
 }
 
 /// The folder that the XDG variable `name` names, else `beside` in the user's home.
-pub fn xdg(name: &str, beside: impl AsRef<Path>) -> Option<PathBuf> {
+pub(crate) fn xdg(name: &str, beside: impl AsRef<Path>) -> Option<PathBuf> {
     absolute(name).or_else(|| absolute("HOME").map(|home| home.join(beside)))
 }
 
 /// Whether `name` is set to what [`xdg`] cannot use.
-pub fn is_unusable(name: impl AsRef<OsStr>) -> bool {
+pub(crate) fn is_unusable(name: impl AsRef<OsStr>) -> bool {
     std::env::var_os(name).is_some_and(|value| !Path::new(&value).is_absolute())
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use log::Level;
 use thiserror::Error as ThisError;
 
+pub(crate) use crate::hsm::exit;
 use crate::hsm::{self, Outcome, code};
-pub use crate::hsm::{ResultCode, exit};
 use crate::keyfile::export::ExportError;
 use crate::object::attributes::AttributeError;
 use crate::object::{Handle, SlotId};
@@ -17,7 +17,7 @@ mod hint;
 
 /// What went wrong. Names slot and object; never holds a secret, nor the content of an object.
 #[derive(Debug, ThisError)]
-pub enum Error {
+pub(crate) enum Error {
     /// The HSM did not do it.
     #[error(transparent)]
     Hsm(hsm::Error),
@@ -150,7 +150,7 @@ pub enum Error {
 
 /// What is wrong with a file that is on its way into a slot.
 #[derive(Debug, ThisError)]
-pub enum IncomingError {
+pub(crate) enum IncomingError {
     /// The name is in use.
     #[error("the name is taken")]
     NameTaken,
@@ -170,7 +170,7 @@ pub enum IncomingError {
 
 impl IncomingError {
     /// The error that says this of `slot`.
-    pub fn at(self, slot: SlotId) -> Error {
+    pub(crate) fn at(self, slot: SlotId) -> Error {
         Error::Incoming { slot, why: self }
     }
 
@@ -204,7 +204,7 @@ impl From<getrandom::Error> for Error {
 
 impl Error {
     /// What it becomes for each who meets it.
-    pub fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         let refused = Outcome::refused;
         match self {
             Self::Hsm(error) => error.outcome(),
@@ -245,12 +245,12 @@ impl Error {
     }
 
     /// The errno that the kernel hands to the program that asked.
-    pub fn errno(&self) -> i32 {
+    pub(crate) fn errno(&self) -> i32 {
         self.outcome().errno
     }
 
     /// The error without the slot it starts with, for a line that names the slot already.
-    pub fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         match self {
             Self::Hsm(error) => hsm::reason(error),
             Self::Incoming { why, .. } => why.to_string(),
@@ -259,7 +259,7 @@ impl Error {
     }
 
     /// Whether it is about one blob: the journal writes those down, whoever gives them.
-    pub fn is_verdict(&self) -> bool {
+    pub(crate) fn is_verdict(&self) -> bool {
         match self {
             Self::Hsm(error) => error.is_verdict(),
             Self::Incoming { why, .. } => matches!(why, IncomingError::TooLarge),
@@ -268,22 +268,22 @@ impl Error {
     }
 
     /// Whether an object was to get a handle that another one has.
-    pub fn is_handle_taken(&self) -> bool {
+    pub(crate) fn is_handle_taken(&self) -> bool {
         self.hsm().is_some_and(hsm::Error::is_handle_taken)
     }
 
     /// Whether another process changed the slot while this was under way.
-    pub fn is_changed(&self) -> bool {
+    pub(crate) fn is_changed(&self) -> bool {
         self.hsm().is_some_and(hsm::Error::is_changed)
     }
 
     /// Whether a part of the store is to blame that slotfs did not leave so.
-    pub fn is_damage(&self) -> bool {
+    pub(crate) fn is_damage(&self) -> bool {
         self.hsm().is_some_and(hsm::Error::is_damage)
     }
 
     /// What the HSM said, where it was the HSM.
-    pub fn hsm(&self) -> Option<&hsm::Error> {
+    pub(crate) fn hsm(&self) -> Option<&hsm::Error> {
         match self {
             Self::Hsm(error) => Some(error),
             _ => None,
@@ -306,4 +306,4 @@ fn of_attribute(why: &AttributeError) -> Outcome {
 }
 
 /// What everything that can fail returns.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;

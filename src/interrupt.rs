@@ -8,14 +8,14 @@ use signal_hook::{SigId, flag, low_level};
 
 /// Watches for SIGINT while it lives. The first is only noted; a second ends the process, as it would
 /// have. Afterwards, and until the next watch, SIGINT does nothing.
-pub struct Interrupt {
+pub(crate) struct Interrupt {
     pressed: Arc<AtomicBool>,
     ids: Vec<SigId>,
 }
 
 impl Interrupt {
     /// Begins to watch. Where the system lets nobody watch, SIGINT goes on to end the process.
-    pub fn watch() -> Self {
+    pub(crate) fn watch() -> Self {
         let pressed = Arc::new(AtomicBool::new(false));
         // In this order: the first SIGINT finds the flag not set yet.
         let ids = [
@@ -29,7 +29,7 @@ impl Interrupt {
     }
 
     /// Whether Ctrl-C was pressed since.
-    pub fn pressed(&self) -> bool {
+    pub(crate) fn pressed(&self) -> bool {
         self.pressed.load(Ordering::Relaxed)
     }
 }
@@ -43,7 +43,7 @@ impl Drop for Interrupt {
 }
 
 /// From now on SIGINT does not end the process, unless a watch has it do so.
-pub fn survive() {
+pub(crate) fn survive() {
     // Where that is refused Ctrl-C ends the shell, and every slot is logged out.
     let _ = flag::register(SIGINT, Arc::default());
 }

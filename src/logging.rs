@@ -15,7 +15,7 @@ const VARIABLE: &str = "SLOTFS_LOG";
 
 /// Logs of a command: warnings, to standard error, a line of words for each. What `$SLOTFS_LOG` asks for beside them
 /// has a time and a place.
-pub fn for_command() {
+pub(crate) fn for_command() {
     let mut builder = builder("warn");
     builder.format(|line, record| {
         let text = record.args().to_string();
@@ -33,7 +33,7 @@ pub fn for_command() {
 }
 
 /// Logs of a daemon: every verdict, to `file` or standard error.
-pub fn for_daemon(file: Option<File>) {
+pub(crate) fn for_daemon(file: Option<File>) {
     let mut builder = builder("warn,slotfs=info");
     if let Some(file) = file {
         builder.target(Target::Pipe(Box::new(log_file::LogFile::new(file))));

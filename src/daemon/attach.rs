@@ -21,7 +21,7 @@ const DEVICE: &str = "/dev/fuse";
 ///
 /// # Errors
 /// [`Error::Mount`], with what to do.
-pub fn attach(path: &Path, options: &MountOptions) -> Result<(File, OwnMount)> {
+pub(crate) fn attach(path: &Path, options: &MountOptions) -> Result<(File, OwnMount)> {
     let failed = |why: io::Error| Error::Mount {
         what: format!("cannot mount at {}: {why}", shown::path(path)),
         hint: hint(&why),

@@ -82,7 +82,7 @@ fn spawn(prepare: impl Fn(&mut Command) -> io::Result<()>) -> Result<std::proces
 ///
 /// # Errors
 /// [`Error::Mount`] with what the helper says.
-pub fn unmount(path: &Path, options: &[&str]) -> Result<()> {
+pub(crate) fn unmount(path: &Path, options: &[&str]) -> Result<()> {
     let child = spawn(|command| {
         command
             .args(options)
@@ -102,7 +102,7 @@ pub fn unmount(path: &Path, options: &[&str]) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Mount`] with what the helper says.
-pub fn mount(path: &Path, options: &str) -> Result<File> {
+pub(crate) fn mount(path: &Path, options: &str) -> Result<File> {
     let (ours, theirs) = UnixStream::pair().map_err(|why| not_run(&why))?;
     let child = spawn(|command| {
         command

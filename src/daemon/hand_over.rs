@@ -25,7 +25,7 @@ const READY: &str = "ready\n";
 ///
 /// # Errors
 /// [`Error::Daemon`] when it failed; it has said why.
-pub fn start(plan: &Plan) -> Result<()> {
+pub(crate) fn start(plan: &Plan) -> Result<()> {
     let before = table::read().unwrap_or_default();
     let program = std::env::current_exe().map_err(|why| failed("find slotfs itself", &why))?;
     let mut command = Command::new(program);
@@ -117,7 +117,7 @@ fn logins_text(plan: &Plan) -> Zeroizing<String> {
 ///
 /// # Errors
 /// [`Error::Usage`] when it was not [`start`] that wrote it.
-pub fn receive_logins() -> Result<Vec<(SlotId, Role, SecretBytes)>> {
+pub(crate) fn receive_logins() -> Result<Vec<(SlotId, Role, SecretBytes)>> {
     let mut text = Zeroizing::new(String::with_capacity(64 * 1024));
     io::stdin()
         .read_to_string(&mut text)
@@ -135,7 +135,7 @@ pub fn receive_logins() -> Result<Vec<(SlotId, Role, SecretBytes)>> {
 }
 
 /// Leaves the caller's terminal, folder and session, then says that the mount is ready.
-pub(super) fn ready() -> Result<()> {
+pub(crate) fn ready() -> Result<()> {
     // Fails only for a group leader, which a spawned daemon is not; then it stays in its session.
     if let Err(why) = nix::unistd::setsid() {
         log::debug!("setsid: {why}");

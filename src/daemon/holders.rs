@@ -22,7 +22,7 @@ const NAMED: usize = 5;
 ///
 /// # Errors
 /// [`Error::Mount`] when it does not end: it says what holds the mount.
-pub fn wait_for_end(point: &Path, device: &str, pid: u32) -> Result<()> {
+pub(crate) fn wait_for_end(point: &Path, device: &str, pid: u32) -> Result<()> {
     let process = PathBuf::from(format!("/proc/{pid}"));
     let start = Instant::now();
     let mut held_since = None;

@@ -16,12 +16,12 @@ impl Inherited {
     }
 
     /// What [`Inherited::note`] found. Only the process that serves the mount closes them, once.
-    pub fn take() -> Self {
+    pub(crate) fn take() -> Self {
         Self(AT_START.get().cloned().unwrap_or_default())
     }
 
     /// Closes them. Password files on `/dev/fd/N` must have been read.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         for number in &self.0 {
             // Closed already is as good.
             let _ = nix::unistd::close(*number);

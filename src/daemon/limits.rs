@@ -31,7 +31,7 @@ type Limit = (Resource, &'static str, &'static str, &'static str);
 ///
 /// # Errors
 /// [`Error::Mount`], naming the limit.
-pub fn try_out() -> Result<()> {
+pub(crate) fn try_out() -> Result<()> {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // A system that refuses leaves the soft limit, which is tried next.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
@@ -105,7 +105,7 @@ fn try_threads() -> Result<()> {
 }
 
 /// The error of a resource that is not there, with the limit that may be the reason.
-pub fn lacking(what: &str, why: &io::Error) -> Error {
+pub(crate) fn lacking(what: &str, why: &io::Error) -> Error {
     Error::Mount {
         what: format!("cannot {what}: {why}"),
         hint: hint(why),
@@ -113,7 +113,7 @@ pub fn lacking(what: &str, why: &io::Error) -> Error {
 }
 
 /// What to do about an error that a limit of the process can cause.
-pub fn hint(why: &io::Error) -> Option<String> {
+pub(crate) fn hint(why: &io::Error) -> Option<String> {
     const SPACE: [Limit; 2] = [
         (Resource::RLIMIT_AS, "RLIMIT_AS", "-v", "bytes of memory"),
         (Resource::RLIMIT_DATA, "RLIMIT_DATA", "-d", "bytes of data"),
@@ -150,7 +150,7 @@ pub fn hint(why: &io::Error) -> Option<String> {
 }
 
 /// The limits that are set at all, for a process that ended before it could say why.
-pub fn set() -> String {
+pub(crate) fn set() -> String {
     let limits = [
         (Resource::RLIMIT_AS, "RLIMIT_AS"),
         (Resource::RLIMIT_DATA, "RLIMIT_DATA"),

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::File`]
-pub fn open(path: &Path) -> Result<File> {
+pub(crate) fn open(path: &Path) -> Result<File> {
     let in_the_way = |source| Error::File {
         path: path.to_owned(),
         source,
@@ -55,7 +55,7 @@ pub fn open(path: &Path) -> Result<File> {
 ///
 /// # Errors
 /// [`Error::File`] for one that was named.
-pub fn of_background(named: Option<&Path>, store: &Path) -> Result<File> {
+pub(crate) fn of_background(named: Option<&Path>, store: &Path) -> Result<File> {
     if let Some(path) = named {
         return open(path);
     }

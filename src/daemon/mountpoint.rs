@@ -22,7 +22,7 @@ fn error(what: String, hint: Option<String>) -> Error {
 ///
 /// # Errors
 /// [`Error::Mount`] when it is none, is mounted already, or was left behind by a daemon that was killed.
-pub fn check(mountpoint: &Path) -> Result<PathBuf> {
+pub(crate) fn check(mountpoint: &Path) -> Result<PathBuf> {
     let shown = shown::path(mountpoint);
     if let Ok(path) = resolve(mountpoint)
         && table::at(&path).is_some_and(|entry| entry.is_slotfs())
@@ -67,7 +67,7 @@ fn left_behind(mountpoint: &Path) -> Error {
 ///
 /// # Errors
 /// [`Error::Mount`] when nothing of ours is mounted there, or it is in use.
-pub fn umount(mountpoint: &Path) -> Result<()> {
+pub(crate) fn umount(mountpoint: &Path) -> Result<()> {
     let shown = shown::path(mountpoint);
     let path = resolve(mountpoint).map_err(|why| error(format!("{shown}: {why}"), None))?;
     let ours = || table::at(&path).filter(table::Entry::is_slotfs);
@@ -132,7 +132,7 @@ fn within<T: Send + 'static>(
 }
 
 /// Takes the mount out of sight while it is in use: it ends when the last user leaves it.
-pub(super) fn detach(path: &Path) -> Result<()> {
+pub(crate) fn detach(path: &Path) -> Result<()> {
     match umount2(path, MntFlags::MNT_DETACH) {
         Ok(()) => Ok(()),
         Err(Errno::EPERM) => fusermount::unmount(path, &["-u", "-z"]),
@@ -149,7 +149,7 @@ fn is_left_behind(why: &io::Error) -> bool {
 }
 
 /// The absolute path, also where the last part cannot be looked at because its daemon is gone or stopped.
-pub fn resolve(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     // A mountpoint is found without asking its daemon.
     let absolute = std::path::absolute(path)?;
     if let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name())
@@ -194,7 +194,7 @@ impl Daemon {
 ///
 /// # Errors
 /// [`Error::Mount`]
-pub fn must_not_hide(store: &Path, mountpoint: &Path) -> Result<()> {
+pub(crate) fn must_not_hide(store: &Path, mountpoint: &Path) -> Result<()> {
     // A store that is not there is somebody else's error.
     match store.canonicalize() {
         Ok(file) if file.starts_with(mountpoint) => Err(error(

@@ -6,19 +6,19 @@ use crate::error::{Error, Result};
 
 /// What `-o` said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MountOptions {
+pub(crate) struct MountOptions {
     /// Users other than the mounting one may use it, as far as modes allow.
-    pub allow_other: bool,
+    pub(crate) allow_other: bool,
     /// Nothing may be written.
-    pub read_only: bool,
+    pub(crate) read_only: bool,
     /// Owner of all that no slot owns.
-    pub uid: Option<u32>,
+    pub(crate) uid: Option<u32>,
     /// Its group.
-    pub gid: Option<u32>,
+    pub(crate) gid: Option<u32>,
     /// Bits taken from 0777 and 0666.
-    pub umask: u16,
+    pub(crate) umask: u16,
     /// How long some key shares wait for the others.
-    pub share_timeout: Option<Duration>,
+    pub(crate) share_timeout: Option<Duration>,
 }
 
 impl Default for MountOptions {
@@ -51,7 +51,7 @@ impl MountOptions {
     ///
     /// # Errors
     /// [`Error::Usage`], naming the option that is not one.
-    pub fn parse(lists: &[String]) -> Result<Self> {
+    pub(crate) fn parse(lists: &[String]) -> Result<Self> {
         let mut options = Self::default();
         for (number, option) in lists.iter().flat_map(|list| list.split(',')).enumerate() {
             options.set(option).ok_or_else(|| {

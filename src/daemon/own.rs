@@ -16,15 +16,15 @@ use crate::shown;
 
 /// A mount of ours, known by its ID and its device: a path or a source may be anybody's.
 #[derive(Clone, Debug)]
-pub struct OwnMount {
+pub(crate) struct OwnMount {
     /// As the kernel numbers it.
-    pub id: u64,
+    pub(crate) id: u64,
     device: String,
 }
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unmounted {
+pub(crate) enum Unmounted {
     /// It is gone now.
     Done,
     /// It was gone before.
@@ -37,7 +37,7 @@ pub enum Unmounted {
 
 impl OwnMount {
     /// Finds the mount that `fuse` serves, made at `path` since `before` was read.
-    pub fn find(path: &Path, fuse: &File, before: &[Entry]) -> Option<Self> {
+    pub(crate) fn find(path: &Path, fuse: &File, before: &[Entry]) -> Option<Self> {
         let device = table::device_of(fuse);
         let table = table::read().ok()?;
         let new = table.into_iter().rfind(|entry| match &device {
@@ -55,7 +55,7 @@ impl OwnMount {
     }
 
     /// Where it is now, while it is anywhere.
-    pub fn point(&self) -> io::Result<Option<PathBuf>> {
+    pub(crate) fn point(&self) -> io::Result<Option<PathBuf>> {
         Ok(table::read()?
             .into_iter()
             .find(|entry| self.is(entry))
@@ -73,7 +73,7 @@ impl OwnMount {
     ///
     /// # Errors
     /// [`Error::Mount`] when the system refuses.
-    pub fn unmount(&self) -> Result<Unmounted> {
+    pub(crate) fn unmount(&self) -> Result<Unmounted> {
         let unread = |why: io::Error| Error::Mount {
             what: format!("cannot read the table of mounts: {why}"),
             hint: None,
@@ -110,7 +110,7 @@ impl OwnMount {
     ///
     /// # Errors
     /// The table of mounts cannot be read or watched.
-    pub fn wait_until_gone(&self) -> io::Result<()> {
+    pub(crate) fn wait_until_gone(&self) -> io::Result<()> {
         let table = File::open("/proc/self/mountinfo")?;
         loop {
             if self.point()?.is_none() {

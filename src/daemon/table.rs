@@ -9,37 +9,37 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The source of our mounts, and the subtype of `fuse` that is their type.
-pub const SOURCE: &str = "slotfs";
+pub(crate) const SOURCE: &str = "slotfs";
 
 /// A mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Unique while the mount is there. `mount --move` keeps it.
-    pub id: u64,
+    pub(crate) id: u64,
     /// The mount that this one is mounted on.
-    pub parent: u64,
+    pub(crate) parent: u64,
     /// `major:minor`, the same in every namespace and for every bind mount of one filesystem.
-    pub device: String,
+    pub(crate) device: String,
     /// Where it is mounted.
-    pub point: PathBuf,
+    pub(crate) point: PathBuf,
     kind: Vec<u8>,
     source: Vec<u8>,
 }
 
 impl Entry {
     /// Whether a slotfs daemon made it. Daemons of earlier versions mounted with the type `fuse` alone.
-    pub fn is_slotfs(&self) -> bool {
+    pub(crate) fn is_slotfs(&self) -> bool {
         self.source == SOURCE.as_bytes() && matches!(self.kind.as_slice(), b"fuse" | b"fuse.slotfs")
     }
 }
 
 /// Every mount in the namespace of this process.
-pub fn read() -> io::Result<Vec<Entry>> {
+pub(crate) fn read() -> io::Result<Vec<Entry>> {
     of(Path::new("/proc/self"))
 }
 
 /// Every mount in the namespace of the process with that folder in /proc.
-pub fn of(process: &Path) -> io::Result<Vec<Entry>> {
+pub(crate) fn of(process: &Path) -> io::Result<Vec<Entry>> {
     Ok(parse(&std::fs::read(process.join("mountinfo"))?))
 }
 
@@ -99,7 +99,7 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 }
 
 /// What is mounted at `path`, topmost when there are several; `None` where `path` is no mountpoint.
-pub fn at(path: &Path) -> Option<Entry> {
+pub(crate) fn at(path: &Path) -> Option<Entry> {
     let table = read().ok()?;
     // The kernel follows the path itself: the order of the table says nothing once a mount was moved.
     let topmost = match id_at(path) {
@@ -131,7 +131,7 @@ fn fd_info(file: impl AsFd, name: &str) -> Option<u64> {
 }
 
 /// The device of the FUSE filesystem that `/dev/fuse`, opened, serves; older kernels do not say.
-pub fn device_of(fuse: &File) -> Option<String> {
+pub(crate) fn device_of(fuse: &File) -> Option<String> {
     let number = fd_info(fuse, "fuse_connection:")?;
     // The kernel's own dev_t has 20 bits for the minor number.
     Some(format!("{}:{}", number >> 20, number & 0xf_ffff))

@@ -12,7 +12,7 @@ use crate::shown;
 
 impl Error {
     /// What to do next, where that is not obvious from what happened.
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Hsm(error) => return of_hsm(error),
             Self::CloneFailed { hints, .. } | Self::CloneNotAttempted { hints, .. } => {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// A log that is made again when it was removed.
-pub struct LogFile {
+pub(crate) struct LogFile {
     file: File,
     /// `None` of what is no regular file.
     path: Option<PathBuf>,
@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 impl LogFile {
     /// Takes over a file that was opened for appending.
-    pub fn new(file: File) -> Self {
+    pub(crate) fn new(file: File) -> Self {
         let is_regular = file.metadata().is_ok_and(|it| it.is_file());
         let link = format!("/proc/self/fd/{}", file.as_raw_fd());
         let path = is_regular.then(|| fs::read_link(link).ok()).flatten();
