@@ -45,7 +45,7 @@ pub fn run_with_enough_stack(work: impl FnOnce() -> u8 + Send) -> u8 {
             Ok(Ok(status)) => status,
             Ok(Err(_)) => error::exit::FAILED,
             Err(why) => {
-                let why = daemon::lacking("start a thread", &why);
+                let why = daemon::resource_error("start a thread", &why);
                 let line = format!("slotfs: {why}\n");
                 // If standard error is closed, the exit status alone reports the failure.
                 let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
