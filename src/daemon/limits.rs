@@ -26,37 +26,17 @@ const DESCRIPTORS: usize = 24;
 /// Seconds of processor time between the soft limit, at which the daemon unmounts, and the hard limit, which ends it.
 const UNMOUNT_CPU_SECS: u64 = 2;
 
-type Limit = (Resource, &'static str, &'static str, &'static str);
+/// A resource, the option of `ulimit` for it, and the words for its unit.
+type Limit = (Resource, &'static str, &'static str);
 
-/// Limits of a process: the resource, its name, the option of `ulimit`, and the words for its unit.
 const LIMITS: [Limit; 7] = [
-    (Resource::RLIMIT_AS, "RLIMIT_AS", "-v", "bytes of memory"),
-    (Resource::RLIMIT_DATA, "RLIMIT_DATA", "-d", "bytes of data"),
-    (
-        Resource::RLIMIT_STACK,
-        "RLIMIT_STACK",
-        "-s",
-        "bytes of stack",
-    ),
-    (Resource::RLIMIT_NOFILE, "RLIMIT_NOFILE", "-n", "open files"),
-    (
-        Resource::RLIMIT_NPROC,
-        "RLIMIT_NPROC",
-        "-u",
-        "processes and threads",
-    ),
-    (
-        Resource::RLIMIT_FSIZE,
-        "RLIMIT_FSIZE",
-        "-f",
-        "bytes in a file",
-    ),
-    (
-        Resource::RLIMIT_MEMLOCK,
-        "RLIMIT_MEMLOCK",
-        "-l",
-        "bytes of locked memory",
-    ),
+    (Resource::RLIMIT_AS, "-v", "bytes of memory"),
+    (Resource::RLIMIT_DATA, "-d", "bytes of data"),
+    (Resource::RLIMIT_STACK, "-s", "bytes of stack"),
+    (Resource::RLIMIT_NOFILE, "-n", "open files"),
+    (Resource::RLIMIT_NPROC, "-u", "processes and threads"),
+    (Resource::RLIMIT_FSIZE, "-f", "bytes in a file"),
+    (Resource::RLIMIT_MEMLOCK, "-l", "bytes of locked memory"),
 ];
 
 /// The soft limit of `resource`, if it has one.
@@ -153,15 +133,12 @@ pub(crate) fn resource_error(what: &str, why: &io::Error) -> Error {
 
 /// The hint for an error that a limit of the process can cause.
 pub(crate) fn hint(why: &io::Error) -> Option<String> {
-    let suspects: &[Resource] = match why.raw_os_error()? {
-        libc::ENOMEM => &[Resource::RLIMIT_AS, Resource::RLIMIT_DATA],
-        libc::EMFILE => &[Resource::RLIMIT_NOFILE],
+    use Resource::{RLIMIT_AS, RLIMIT_DATA, RLIMIT_NOFILE, RLIMIT_NPROC};
+    let suspects = match why.raw_os_error()? {
+        libc::ENOMEM => &[RLIMIT_AS, RLIMIT_DATA][..],
+        libc::EMFILE => &[RLIMIT_NOFILE],
         // The C library also returns EAGAIN if there is no memory for a thread's stack.
-        libc::EAGAIN => &[
-            Resource::RLIMIT_AS,
-            Resource::RLIMIT_DATA,
-            Resource::RLIMIT_NPROC,
-        ],
+        libc::EAGAIN => &[RLIMIT_AS, RLIMIT_DATA, RLIMIT_NPROC],
         libc::ENFILE => {
             return Some("the system has too many open files: raise the sysctl fs.file-max".into());
         }
@@ -169,7 +146,9 @@ pub(crate) fn hint(why: &io::Error) -> Option<String> {
     };
     let limits: Vec<String> = soft_limits()
         .filter(|(_, (resource, ..))| suspects.contains(resource))
-        .map(|(soft, (_, name, option, unit))| format!("{soft} {unit} ({name}, ulimit {option})"))
+        .map(|(soft, (resource, option, unit))| {
+            format!("{soft} {unit} ({resource:?}, ulimit {option})")
+        })
         .collect();
     Some(match limits.is_empty() {
         true => "the system has no resources left: end other processes".into(),
@@ -183,7 +162,7 @@ pub(crate) fn hint(why: &io::Error) -> Option<String> {
 /// The soft limits of this process, for a daemon that ended without a message.
 pub(crate) fn list_limits() -> String {
     let limits: Vec<String> = soft_limits()
-        .map(|(soft, (_, name, ..))| format!("{name} {soft}"))
+        .map(|(soft, (resource, ..))| format!("{resource:?} {soft}"))
         .collect();
     limits.join(", ")
 }
