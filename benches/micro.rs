@@ -1,6 +1,6 @@
-//! The parts of a clone without a mount: the sealed blob, the store, the listing. `cargo bench --bench micro`.
+//! Measures the parts of a clone without a mount: the sealed blob, the store, the listing. `cargo bench --bench micro`.
 //!
-//! The store is on the filesystem of $TMPDIR, and `store_put` waits for its fsync: what it takes is the disk's.
+//! The store lies on the filesystem of $TMPDIR. `store_put` waits for its fsync, so it mostly measures the disk.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -55,7 +55,7 @@ fn blob_open(bencher: Bencher<'_, '_>, domains: usize) {
     bencher.bench(|| blob::open(Kind::Object, &roots, &sealed).unwrap());
 }
 
-/// Two slots of one domain; the first holds [`OBJECTS`].
+/// Two slots of one domain. The first slot holds [`OBJECTS`] objects.
 struct Fixture {
     _folder: tempfile::TempDir,
     hsm: Arc<Hsm>,
@@ -107,7 +107,7 @@ impl Fixture {
     }
 }
 
-/// One object verified, sealed for the slot, and committed.
+/// Verifies one object, seals it for the slot, and commits it.
 #[divan::bench(sample_count = 200, sample_size = 1)]
 fn store_put(bencher: Bencher<'_, '_>) {
     let fixture = Fixture::new();
@@ -132,7 +132,7 @@ fn store_put(bencher: Bencher<'_, '_>) {
         });
 }
 
-/// A handle looked up.
+/// Looks up a handle.
 #[divan::bench]
 fn store_lookup(bencher: Bencher<'_, '_>) {
     let fixture = Fixture::new();
@@ -147,7 +147,7 @@ fn store_lookup(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// An object's row read, opened, and sealed under the domain: what an open of a file does.
+/// Reads an object's row, opens it, and seals it under the domain, as an open of a file does.
 #[divan::bench]
 fn store_get(bencher: Bencher<'_, '_>) {
     let fixture = Fixture::new();
@@ -159,7 +159,7 @@ fn store_get(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// One page of a listing: 512 entries.
+/// Reads one page of a listing: 512 entries.
 #[divan::bench]
 fn readdir_512(bencher: Bencher<'_, '_>) {
     let fixture = Fixture::new();

@@ -1,6 +1,6 @@
-//! One Argon2id and nothing else: what a login cannot be faster than. Prints its seconds.
+//! Runs Argon2id once and prints the seconds that it took. A login cannot be faster.
 //!
-//! `scripts/bench` compares the login of a mount with it.
+//! `scripts/bench` compares the login on a mount with this time.
 //!
 //!     cargo run --release --example argon2id -- MEMORY_KIB PASSES LANES
 

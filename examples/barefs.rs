@@ -1,7 +1,7 @@
-//! A filesystem on fuser that keeps everything in memory and does nothing else: what the kernel and fuser cost alone.
+//! A filesystem on fuser that only keeps files in memory. It measures what the kernel and fuser cost without slotfs.
 //!
-//! `scripts/bench` compares with it. It answers the same requests, with the same options and as many event loops as
-//! slotfs, one lock around everything, no checks and no durability.
+//! `scripts/bench` compares slotfs with it. It answers the same requests with the same options and the same number of
+//! event loops. It has one lock around everything, no checks and no durability.
 //!
 //!     cargo run --release --example barefs -- MOUNTPOINT [LOOPS]
 
@@ -20,7 +20,7 @@ use fuser::{
     WriteFlags,
 };
 
-/// As slotfs has it.
+/// The number of event loops in slotfs.
 const LOOPS: usize = 4;
 const TTL: Duration = Duration::from_secs(1);
 const GENERATION: Generation = Generation(0);
@@ -30,7 +30,7 @@ enum Inode {
     Folder(Folder),
 }
 
-/// By name, and by inode number for listings: numbers only grow, and serve as offsets.
+/// Entries by name, and by inode number for listings. Inode numbers only grow, so they serve as offsets.
 #[derive(Default)]
 struct Folder {
     names: HashMap<OsString, u64>,
@@ -38,7 +38,7 @@ struct Folder {
 }
 
 impl Folder {
-    /// Whose place it takes, if any.
+    /// Inserts an entry. Returns the inode that had the name before.
     fn insert(&mut self, name: &OsStr, ino: u64) -> Option<u64> {
         let over = self.names.insert(name.to_owned(), ino);
         if let Some(over) = over {
@@ -111,7 +111,7 @@ impl Tree {
         }
     }
 
-    /// What a listing has after `offset`.
+    /// Up to 512 entries of a folder after `offset`.
     fn list(&self, ino: INodeNo, offset: u64) -> Vec<(OsString, FileAttr)> {
         let Some(Inode::Folder(entries)) = self.inodes.get(&ino.0) else {
             return Vec::new();
@@ -153,7 +153,7 @@ impl Filesystem for BareFs {
             InitFlags::FUSE_DO_READDIRPLUS | InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_PARALLEL_DIROPS,
         ] {
-            // Without it, slower; slotfs then goes without it as well.
+            // A kernel without the capability is slower, for slotfs too.
             let _ = config.add_capabilities(wanted);
         }
         let _ = config.set_max_write(128 * 1024);

@@ -1,11 +1,12 @@
-//! The daemon: mounts, says when it is ready, serves until it is told to stop, unmounts.
+//! The daemon makes the mount, reports that it is ready, serves requests until it is told to stop, and unmounts.
 //!
-//! To go to the background, `slotfs mount` runs itself again with a readiness pipe: a fork would need
-//! unsafe code, and a child that execs shares nothing with its parent but what it is handed.
+//! To run in the background, `slotfs mount` executes itself again and waits for a message on a pipe. A fork would need
+//! unsafe code; an executed child inherits only the descriptors that it is given.
 
+use std::fmt::Display;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,51 +36,50 @@ mod options;
 mod own;
 mod table;
 
-pub use hand_over::{receive_logins, start};
+pub(crate) use hand_over::{receive_logins, start};
 pub use inherited::Inherited;
-pub use limits::lacking;
-pub use mountpoint::{check as check_mountpoint, umount};
-pub use options::MountOptions;
+pub(crate) use limits::resource_error;
+pub(crate) use mountpoint::{check as check_mountpoint, umount};
+pub(crate) use options::MountOptions;
 
 use own::{OwnMount, Unmounted};
 
-/// Event-loop threads: a few more than cores, so that one that opens a blob keeps nobody waiting.
+/// Number of event-loop threads. It exceeds the usual number of cores so that a thread that opens a blob does not delay
+/// other requests.
 const EVENT_LOOPS: usize = 4;
-/// How long requests under way may take to end after a forced unmount.
-const LAST_REQUESTS: Duration = Duration::from_secs(5);
-
+/// How long running requests may take to end after a forced unmount.
+const LAST_REQUESTS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the event loops may take to start on a loaded machine.
-const UNTIL_READY: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often the daemon checks the store and purges expired trash.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A mount to be made.
-pub struct Plan {
-    /// The store, absolute.
-    pub store: PathBuf,
-    /// Where.
-    pub mountpoint: PathBuf,
-    /// What `-o` said.
-    pub options: MountOptions,
-    /// The same as it was said.
-    pub options_text: String,
-    /// Where to log.
-    pub log_file: Option<PathBuf>,
-    /// Who to log in before it is ready, with a password, or with one of the key shares that it takes.
-    pub logins: Vec<(SlotId, Role, SecretBytes)>,
-    /// Descriptors that the caller left open, closed before the mount is ready.
-    pub inherited: Inherited,
+/// What `slotfs mount` is to mount, and where.
+pub(crate) struct Plan {
+    /// The absolute path of the store.
+    pub(crate) store: PathBuf,
+    pub(crate) mountpoint: PathBuf,
+    /// The parsed options of `-o`.
+    pub(crate) options: MountOptions,
+    /// The options of `-o` as the user gave them.
+    pub(crate) options_text: String,
+    pub(crate) log_file: Option<PathBuf>,
+    /// The roles to log in before the mount is ready, each with a password or with one of the required key shares.
+    pub(crate) logins: Vec<(SlotId, Role, SecretBytes)>,
+    /// Descriptors that the caller left open. The daemon closes them before the mount is ready.
+    pub(crate) inherited: Inherited,
 }
 
-/// Where the daemon runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ground {
+pub(crate) enum Mode {
     /// On a terminal, or under a supervisor.
-    Fore,
+    Foreground,
     /// Started by [`start`].
-    Back,
+    Background,
 }
 
-/// The signals that unmount: those that ask for it, and those that would end the process and leave a dead mount.
-const ENDING: [Signal; 12] = [
+/// The signals that make the daemon unmount. By default each of them ends the process, which would leave a dead mount.
+const STOP_SIGNALS: [Signal; 12] = [
     Signal::SIGINT,
     Signal::SIGTERM,
     Signal::SIGHUP,
@@ -94,193 +94,71 @@ const ENDING: [Signal; 12] = [
     Signal::SIGIO,
 ];
 
-/// How often the daemon looks for what is past its time in the trash.
-const TRASH_EVERY: Duration = Duration::from_secs(2);
-
-fn log_in(hsm: &Hsm, logins: Vec<(SlotId, Role, SecretBytes)>) -> Result<()> {
-    for (slot, role, shown) in logins {
-        if KeyShare::looks_like(shown.bytes()) {
-            hsm.partition(slot).present(role, &shown)?;
-        } else {
-            hsm.partition(slot).login(role, &Secret::Password(shown))?;
-        }
-    }
-    Ok(())
-}
-
-/// Why the daemon stops.
+/// What the threads of the daemon report to its main thread.
 enum Event {
     Signal(Signal),
-    /// The session ended: unmounted from outside, or failed.
-    Ended(io::Result<()>),
-    /// The mount that the daemon made is gone; a bind mount or another namespace may have the filesystem still.
-    Gone,
+    /// The FUSE session ended: the filesystem was unmounted, or the session failed.
+    SessionEnded(io::Result<()>),
+    /// The mount that the daemon made is gone. A bind mount or another namespace may still hold the filesystem.
+    MountGone,
 }
 
-/// Serves a mount until it is unmounted or the process is told to stop.
+/// Serves a mount until it is unmounted or a signal stops the daemon.
 ///
 /// # Errors
-/// Whatever keeps it from being ready: [`Error::Mount`], login errors, store errors.
-pub fn serve(plan: Plan, ground: Ground) -> Result<()> {
-    // Before any thread: all of them inherit the mask, and one waits for the signals.
-    let signals = SigSet::from_iter(ENDING);
-    signals.thread_block().map_err(system("block signals"))?;
-    logging::for_daemon(match ground {
-        Ground::Fore => plan.log_file.as_deref().map(log_file::open).transpose()?,
-        Ground::Back => Some(log_file::of_background(
-            plan.log_file.as_deref(),
-            &plan.store,
-        )?),
+/// Whatever prevents the mount from becoming ready: [`Error::Mount`], login errors, store errors.
+pub(crate) fn serve(plan: Plan, mode: Mode) -> Result<()> {
+    // Block the signals before the first thread starts: every thread inherits the mask, and one thread waits for them.
+    let signals = SigSet::from_iter(STOP_SIGNALS);
+    signals.thread_block().map_err(failed("block signals"))?;
+    let log_file = plan.log_file.as_deref();
+    logging::for_daemon(match mode {
+        Mode::Foreground => log_file.map(log_file::open).transpose()?,
+        Mode::Background => Some(log_file::of_background(log_file, &plan.store)?),
     });
     plan.inherited.close();
     let mountpoint = mountpoint::check(&plan.mountpoint)?;
     mountpoint::must_not_hide(&plan.store, &mountpoint)?;
-    limits::try_out()?;
+    limits::check_resources()?;
 
-    let hsm = open(&plan)?;
-    if let Some(time) = plan.options.share_timeout {
+    let hsm = open_store(&plan)?;
+    let options = plan.options;
+    if let Some(time) = options.share_timeout {
         hsm.forget_shares_after(time);
     }
     log_in(&hsm, plan.logins)?;
 
     let invalidator = Invalidator::default();
     let owner = Owner {
-        uid: plan.options.uid.unwrap_or(nix::unistd::getuid().as_raw()),
-        gid: plan.options.gid.unwrap_or(nix::unistd::getgid().as_raw()),
-        umask: plan.options.umask,
-        others: plan.options.allow_other,
+        uid: options.uid.unwrap_or(nix::unistd::getuid().as_raw()),
+        gid: options.gid.unwrap_or(nix::unistd::getgid().as_raw()),
+        umask: options.umask,
+        others: options.allow_other,
     };
     let filesystem = SlotFs::new(Arc::clone(&hsm), owner, invalidator.clone());
-    let (device, own) = attach::attach(&mountpoint, &plan.options)?;
+    let (device, own) = attach::attach(&mountpoint, &options)?;
     filesystem.is_mounted_as(own.id);
     let (events, queue) = mpsc::channel();
-    let begun = begin(
-        filesystem,
-        device.into(),
-        &plan.options,
-        &invalidator,
-        &own,
-        &events,
-    )
-    .and_then(|()| {
-        let of_signals = events.clone();
-        start_thread("signals", move || {
-            while let Ok(signal) = signals.wait() {
-                // A closed channel means that the daemon ends already.
-                let _ = of_signals.send(Event::Signal(signal));
-            }
-        })
-    })
-    .and_then(|()| ready(&queue));
-    let mut early = match begun {
-        Ok(early) => early,
-        Err(why) => {
-            // The folder is as it was before, whatever failed; the reason is what failed first.
-            let _ = own.unmount();
-            return Err(why);
-        }
+    let daemon = Daemon {
+        hsm,
+        own,
+        queue,
+        mountpoint,
+        options,
     };
-
-    log::info!(
-        "store {} is mounted at {}",
-        shown::path(&plan.store),
-        shown::path(&mountpoint)
-    );
-    if ground == Ground::Back
-        && early.is_none()
-        && let Err(why) = hand_over::ready()
-    {
-        let _ = own.unmount();
-        return Err(why);
-    }
-
-    // Whether it was told that the store's files cannot be looked at.
-    let mut unseen = false;
-    let event = loop {
-        match early
-            .take()
-            .map_or_else(|| queue.recv_timeout(TRASH_EVERY), Ok)
-        {
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                hsm.forget_old_shares();
-                // Also while nobody asks for anything: the sooner it is told, the more can be saved.
-                match hsm.check_store() {
-                    Ok(()) => unseen = false,
-                    // It was told when it was found.
-                    Err(error) if error.is_store_lost() => continue,
-                    Err(why) => {
-                        if !std::mem::replace(&mut unseen, true) {
-                            log::warn!("{why}");
-                        }
-                        continue;
-                    }
-                }
-                if !plan.options.read_only
-                    && let Err(why) = hsm.empty_expired_trash()
-                {
-                    log::warn!("what is past its time in the trash is still there: {why}");
-                }
-            }
-            Ok(Event::Gone) => {
-                // Before the end of the session, which may be long in coming when something else holds the mount.
-                if hsm.logout_all() {
-                    log::info!(
-                        "the mount at {} is gone: every slot is logged out",
-                        shown::path(&mountpoint)
-                    );
-                }
-            }
-            event => break event,
-        }
-    };
-    let ended = match event {
-        Ok(Event::Ended(outcome)) => outcome,
-        Ok(Event::Signal(signal)) => {
-            log::info!("{signal}: unmounting {}", shown::path(&mountpoint));
-            match own.unmount()? {
-                Unmounted::Done | Unmounted::Before => {}
-                Unmounted::Detached => {
-                    log::warn!("{} is in use: detached", shown::path(&mountpoint));
-                }
-                Unmounted::Covered => log::warn!(
-                    "another mount lies on top of the one at {}, and was left alone; once that is unmounted, 'slotfs umount' clears the folder",
-                    shown::path(&mountpoint)
-                ),
-            }
-            wait_for_end(&queue, &hsm)
-        }
-        Ok(Event::Gone) | Err(_) => Ok(()),
-    };
-    hsm.logout_all();
-    log::info!("{} is unmounted", shown::path(&mountpoint));
-    ended.map_err(|why| failed("serve the mount", &why))
+    let early_event = daemon
+        .start_threads(filesystem, device, &invalidator, signals, &events)
+        .and_then(|()| daemon.wait_until_ready())
+        .and_then(|early| daemon.report_ready(&plan.store, mode, early))
+        .inspect_err(|_| {
+            // The first error is the one to report.
+            let _ = daemon.own.unmount();
+        })?;
+    let stop = daemon.wait_for_stop(early_event);
+    daemon.stop(stop)
 }
 
-/// How a session ended. A thread whose read of a request meets the unmount (files that their process left open are
-/// still being released then) gets ECONNABORTED where the others get ENODEV, and fuser takes only the latter for the end.
-fn end_of(outcome: io::Result<()>) -> io::Result<()> {
-    outcome.or_else(|why| match why.raw_os_error() {
-        Some(libc::ECONNABORTED) => Ok(()),
-        _ => Err(why),
-    })
-}
-
-/// Waits for the session after an unmount. Keys are wiped first where a detached mount may still be in use.
-fn wait_for_end(queue: &mpsc::Receiver<Event>, hsm: &Hsm) -> io::Result<()> {
-    for patience in [Duration::from_millis(200), LAST_REQUESTS] {
-        match queue.recv_timeout(patience) {
-            Ok(Event::Ended(outcome)) => return outcome,
-            // A second signal: now.
-            Ok(Event::Signal(_)) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
-            Ok(Event::Gone) | Err(mpsc::RecvTimeoutError::Timeout) => {
-                hsm.logout_all();
-            }
-        }
-    }
-    Ok(())
-}
-
-fn open(plan: &Plan) -> Result<Arc<Hsm>> {
+fn open_store(plan: &Plan) -> Result<Arc<Hsm>> {
     match Hsm::open(&plan.store, Access::ReadWrite) {
         Err(error) if error.is_read_only_store() && plan.options.read_only => {
             Ok(Hsm::open(&plan.store, Access::ReadOnly)?)
@@ -289,30 +167,201 @@ fn open(plan: &Plan) -> Result<Arc<Hsm>> {
     }
 }
 
-/// Starts the session and the watch over the mount.
-fn begin(
-    filesystem: SlotFs,
-    device: OwnedFd,
-    options: &MountOptions,
-    invalidator: &Invalidator,
-    own: &OwnMount,
-    events: &mpsc::Sender<Event>,
-) -> Result<()> {
-    let config = config(options);
-    let session = Session::from_fd(filesystem, device, config.acl, config)
-        .map_err(|why| failed("speak with the kernel over /dev/fuse", &why))?;
-    invalidator.connect(session.notifier());
-    let of_session = events.clone();
-    start_thread("session", move || {
-        // Whoever stopped listening is on the way out.
-        let _ = of_session.send(Event::Ended(end_of(session.run())));
-    })?;
-    let (own, of_watch) = (own.clone(), events.clone());
-    start_thread("watch", move || match own.wait_until_gone() {
-        Ok(()) => {
-            let _ = of_watch.send(Event::Gone);
+fn log_in(hsm: &Hsm, logins: Vec<(SlotId, Role, SecretBytes)>) -> Result<()> {
+    for (slot, role, secret) in logins {
+        if KeyShare::looks_like(secret.bytes()) {
+            hsm.partition(slot).present(role, &secret)?;
+        } else {
+            hsm.partition(slot).login(role, &Secret::Password(secret))?;
         }
-        Err(why) => log::warn!("cannot watch the table of mounts: {why}"),
+    }
+    Ok(())
+}
+
+/// A mount that exists, as the main thread sees it.
+struct Daemon {
+    hsm: Arc<Hsm>,
+    own: OwnMount,
+    queue: mpsc::Receiver<Event>,
+    mountpoint: PathBuf,
+    options: MountOptions,
+}
+
+impl Daemon {
+    /// Starts the FUSE session, the watch over the mount, and the thread that waits for signals.
+    fn start_threads(
+        &self,
+        filesystem: SlotFs,
+        device: File,
+        invalidator: &Invalidator,
+        signals: SigSet,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<()> {
+        let mut config = Config::default();
+        config.acl = match self.options.allow_other {
+            true => SessionACL::All,
+            false => SessionACL::Owner,
+        };
+        config.n_threads = Some(EVENT_LOOPS);
+        config.clone_fd = true;
+        let session = Session::from_fd(filesystem, device.into(), config.acl, config)
+            .map_err(failed("communicate with the kernel over /dev/fuse"))?;
+        invalidator.connect(session.notifier());
+
+        // A send fails only if the daemon already stops; the threads ignore that.
+        let to_main = events.clone();
+        start_thread("session", move || {
+            let _ = to_main.send(Event::SessionEnded(session_outcome(session.run())));
+        })?;
+        let (own, to_main) = (self.own.clone(), events.clone());
+        start_thread("watch", move || match own.wait_until_gone() {
+            Ok(()) => {
+                let _ = to_main.send(Event::MountGone);
+            }
+            Err(why) => log::warn!("cannot watch the mount table: {why}"),
+        })?;
+        let to_main = events.clone();
+        start_thread("signals", move || {
+            while let Ok(signal) = signals.wait() {
+                let _ = to_main.send(Event::Signal(signal));
+            }
+        })
+    }
+
+    /// Waits until every event loop runs. An unmount or a signal that arrives earlier is no error: it is returned.
+    ///
+    /// The daemon sends no request to its own mount. If it were killed while it waited for the answer, its threads would
+    /// wait for each other and the process could not end. The parent process makes that test instead.
+    fn wait_until_ready(&self) -> Result<Option<Event>> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        while running_event_loops() < EVENT_LOOPS {
+            match self.queue.recv_timeout(Duration::from_millis(2)) {
+                Ok(Event::SessionEnded(Err(why))) => {
+                    return Err(resource_error("serve the mount", &why));
+                }
+                Ok(event) => return Ok(Some(event)),
+                Err(_) if Instant::now() > deadline => {
+                    return Err(failed("start the event loops")("timed out"));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Logs that the store is mounted and tells the parent of a background daemon, unless an event already ends the mount.
+    fn report_ready(
+        &self,
+        store: &Path,
+        mode: Mode,
+        early_event: Option<Event>,
+    ) -> Result<Option<Event>> {
+        log::info!(
+            "store {} is mounted at {}",
+            shown::path(store),
+            shown::path(&self.mountpoint)
+        );
+        if mode == Mode::Background && early_event.is_none() {
+            hand_over::report_ready()?;
+        }
+        Ok(early_event)
+    }
+
+    /// Serves until a signal arrives or the session ends, and returns that event.
+    fn wait_for_stop(&self, mut early_event: Option<Event>) -> Event {
+        let mut has_warned = false;
+        loop {
+            let next = match early_event.take() {
+                Some(event) => Ok(event),
+                None => self.queue.recv_timeout(HOUSEKEEPING_INTERVAL),
+            };
+            match next {
+                Err(mpsc::RecvTimeoutError::Timeout) => self.keep_house(&mut has_warned),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Event::SessionEnded(Ok(())),
+                Ok(Event::MountGone) => {
+                    // The session may end much later if something else still holds the filesystem.
+                    if self.hsm.logout_all() {
+                        log::info!(
+                            "the mount at {} is gone: every slot is logged out",
+                            shown::path(&self.mountpoint)
+                        );
+                    }
+                }
+                Ok(event) => return event,
+            }
+        }
+    }
+
+    /// Forgets old key shares, checks the store's files and purges expired trash. A check that cannot be made is logged
+    /// once, until a check succeeds again.
+    ///
+    /// The check also runs while no request arrives: the sooner a lost store is reported, the more can be saved.
+    fn keep_house(&self, has_warned: &mut bool) {
+        self.hsm.forget_old_shares();
+        match self.hsm.check_store() {
+            Ok(()) => *has_warned = false,
+            // The HSM reported the loss when it found it.
+            Err(error) if error.is_store_lost() => return,
+            Err(why) => {
+                if !std::mem::replace(has_warned, true) {
+                    log::warn!("{why}");
+                }
+                return;
+            }
+        }
+        if !self.options.read_only
+            && let Err(why) = self.hsm.empty_expired_trash()
+        {
+            log::warn!("expired trash could not be purged: {why}");
+        }
+    }
+
+    /// Unmounts after a signal and logs every slot out.
+    fn stop(&self, event: Event) -> Result<()> {
+        let mountpoint = shown::path(&self.mountpoint);
+        let outcome = match event {
+            Event::SessionEnded(outcome) => outcome,
+            Event::MountGone => Ok(()),
+            Event::Signal(signal) => {
+                log::info!("{signal}: unmounting {mountpoint}");
+                match self.own.unmount()? {
+                    Unmounted::Done | Unmounted::Before => {}
+                    Unmounted::Detached => log::warn!("{mountpoint} is in use: detached"),
+                    Unmounted::Covered => log::warn!(
+                        "another mount lies on top of the one at {mountpoint}, which was not unmounted; unmount the other one, then run 'slotfs umount'"
+                    ),
+                }
+                self.wait_for_session()
+            }
+        };
+        self.hsm.logout_all();
+        log::info!("{mountpoint} is unmounted");
+        outcome.map_err(failed("serve the mount"))
+    }
+
+    /// Waits for the session after an unmount. If it does not end soon, a detached mount may still be in use: then every
+    /// slot is logged out, which wipes the keys, before the wait goes on.
+    fn wait_for_session(&self) -> io::Result<()> {
+        for timeout in [Duration::from_millis(200), LAST_REQUESTS_TIMEOUT] {
+            match self.queue.recv_timeout(timeout) {
+                Ok(Event::SessionEnded(outcome)) => return outcome,
+                // A second signal ends the wait.
+                Ok(Event::Signal(_)) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Ok(Event::MountGone) | Err(mpsc::RecvTimeoutError::Timeout) => {
+                    self.hsm.logout_all();
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The outcome of a session. fuser treats ENODEV as the end of a session. A thread that reads a request during the unmount
+/// can get ECONNABORTED instead, because the kernel is still releasing open files; that is the same end.
+fn session_outcome(outcome: io::Result<()>) -> io::Result<()> {
+    outcome.or_else(|why| match why.raw_os_error() {
+        Some(libc::ECONNABORTED) => Ok(()),
+        _ => Err(why),
     })
 }
 
@@ -321,29 +370,11 @@ fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> 
         .name(name.into())
         .spawn(work)
         .map(drop)
-        .map_err(|why| limits::lacking("start a thread", &why))
+        .map_err(|why| resource_error("start a thread", &why))
 }
 
-/// Waits until every event loop runs. An unmount or a signal before that is no failure: it is returned.
-fn ready(queue: &mpsc::Receiver<Event>) -> Result<Option<Event>> {
-    let deadline = Instant::now() + UNTIL_READY;
-    while event_loops() < EVENT_LOOPS {
-        match queue.recv_timeout(Duration::from_millis(2)) {
-            Ok(Event::Ended(Err(why))) => return Err(limits::lacking("serve the mount", &why)),
-            Ok(event) => return Ok(Some(event)),
-            Err(_) if Instant::now() > deadline => {
-                return Err(failed("start the event loops", &"no time was left"));
-            }
-            Err(_) => {}
-        }
-    }
-    // The parent asks for an answer. A daemon must never wait for its own mount: killed then, it could not end, because
-    // its threads would wait for each other.
-    Ok(None)
-}
-
-/// fuser's threads that run.
-fn event_loops() -> usize {
+/// Counts fuser's threads that run.
+fn running_event_loops() -> usize {
     std::fs::read_dir("/proc/self/task")
         .into_iter()
         .flatten()
@@ -354,25 +385,21 @@ fn event_loops() -> usize {
         .count()
 }
 
-fn config(options: &MountOptions) -> Config {
-    let mut config = Config::default();
-    config.acl = if options.allow_other {
-        SessionACL::All
-    } else {
-        SessionACL::Owner
-    };
-    config.n_threads = Some(EVENT_LOOPS);
-    config.clone_fd = true;
-    config
+fn mount_error(what: impl Into<String>, hint: Option<String>) -> Error {
+    let what = what.into();
+    Error::Mount { what, hint }
 }
 
-fn failed(what: &str, why: &dyn std::fmt::Display) -> Error {
-    Error::Mount {
-        what: format!("cannot {what}: {why}"),
-        hint: None,
-    }
+/// Makes the error "cannot `what`: reason".
+fn failed<E: Display>(what: &str) -> impl Fn(E) -> Error {
+    move |why| mount_error(format!("cannot {what}: {why}"), None)
 }
 
-fn system(what: &'static str) -> impl Fn(nix::errno::Errno) -> Error {
-    move |why| failed(what, &why)
+/// Opens `/dev/null` for reading and appending.
+fn open_null() -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .append(true)
+        .open("/dev/null")
+        .map_err(failed("open /dev/null"))
 }

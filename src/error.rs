@@ -1,4 +1,4 @@
-//! What a command or a request ends with when it fails, and what that becomes for each who meets it.
+//! The error of a command or a request, and the errno, result code, exit status and log level that it leads to.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use log::Level;
 use thiserror::Error as ThisError;
 
+pub(crate) use crate::hsm::exit;
 use crate::hsm::{self, Outcome, code};
-pub use crate::hsm::{ResultCode, exit};
 use crate::keyfile::export::ExportError;
 use crate::object::attributes::AttributeError;
 use crate::object::{Handle, SlotId};
@@ -15,162 +15,120 @@ use crate::shown;
 
 mod hint;
 
-/// What went wrong. Names slot and object; never holds a secret, nor the content of an object.
+/// An error of the program. It names the slot and the object. It never contains a secret or the content of an object.
 #[derive(Debug, ThisError)]
-pub enum Error {
-    /// The HSM did not do it.
+pub(crate) enum Error {
+    /// The HSM refused or failed.
     #[error(transparent)]
     Hsm(hsm::Error),
-    /// A file that is on its way into a slot.
+    /// A file that is being written into a slot.
     #[error("slot {slot}: {why}")]
-    Incoming {
-        /// The slot.
-        slot: SlotId,
-        /// What is wrong with it.
-        why: IncomingError,
-    },
-    /// A thing slots do not do.
+    Incoming { slot: SlotId, why: IncomingError },
+    /// An operation that files of a slot do not support.
     #[error("{what}: a slot cannot do that")]
-    NotSupported {
-        /// The operation.
-        what: &'static str,
-    },
-    /// No file of that name.
+    NotSupported { what: &'static str },
     #[error("no such file")]
     NoSuchFile,
-    /// The inode's object was destroyed.
+    /// The object of the inode was destroyed.
     #[error("the object is gone")]
     Gone,
-    /// An object that cannot be made.
     #[error("the object cannot be stored: {why}")]
     ObjectRefused {
-        /// Why.
         why: String,
-        /// What to do about it.
         hint: Option<&'static str>,
     },
-    /// Attributes that an object cannot be given.
     #[error(transparent)]
     Attribute(#[from] AttributeError),
-    /// An object that does not leave its slot in the clear.
+    /// An object that cannot leave its slot in the clear.
     #[error("slot {slot}: handle {handle} was not exported: {why}")]
     NotExportable {
-        /// The slot.
         slot: SlotId,
-        /// The object.
         handle: Handle,
-        /// Why.
         why: ExportError,
     },
-    /// A file the user named could not be used.
+    /// A file that the user named could not be used.
     #[error("{}: {source}", shown::path(path))]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What failed.
-        source: io::Error,
-    },
-    /// What the user gave is not usable.
+    File { path: PathBuf, source: io::Error },
+    /// The user gave something that cannot be used.
     #[error("{0}")]
     Usage(String),
-    /// The user said no, or nobody could be asked.
+    /// The user answered no, or there was no terminal to ask.
     #[error("{0}")]
     NotConfirmed(String),
     /// Some objects of a list were not cloned.
     #[error("{failed} of {of} objects of slot {from} were not cloned to slot {to}")]
     CloneFailed {
-        /// The source.
         from: SlotId,
-        /// The target.
         to: SlotId,
-        /// How many were not.
         failed: u64,
-        /// Of how many.
         of: u64,
-        /// What to do about it: a hint for each kind of reason.
+        /// A hint for each kind of reason.
         hints: Vec<String>,
     },
-    /// No object of a list can be cloned.
-    #[error("slot {slot}: none of the objects can be cloned, and nothing was done")]
+    /// No object of a list can be cloned, so none was tried.
+    #[error("slot {slot}: none of the objects can be cloned; nothing was changed")]
     CloneNotAttempted {
-        /// The source.
         slot: SlotId,
-        /// What to do about it: a hint for each kind of reason.
+        /// A hint for each kind of reason.
         hints: Vec<String>,
     },
-    /// Stopped by Ctrl-C.
+    /// Ctrl-C stopped the command.
     #[error("interrupted: {0}")]
     Interrupted(String),
     /// The mount could not be made or unmade.
     #[error("{what}")]
-    Mount {
-        /// What failed.
-        what: String,
-        /// What to do next.
-        hint: Option<String>,
-    },
-    /// The daemon that `mount` started failed and has said why.
+    Mount { what: String, hint: Option<String> },
+    /// The daemon that `mount` started failed and reported the reason itself.
     #[error("the daemon did not start")]
     Daemon {
-        /// Its exit status.
+        /// The daemon's exit status.
         status: u8,
-        /// What it wrote to standard output: a JSON document with its error.
+        /// The daemon's standard output: a JSON document with its error.
         said: String,
     },
-    /// A file with a secret that everybody can change.
+    /// A file with a secret that every user can change.
     #[error(
-        "{}: everybody can write this file, so nothing in it is trusted",
+        "{}: everybody can write this file, so slotfs does not trust its content",
         shown::path(path)
     )]
-    ExposedFile {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Some new objects are stored, and the others are not, or not all was told.
+    ExposedFile { path: PathBuf },
+    /// Some new objects are stored and the others are not, or the command could not report all of them.
     #[error("{why}; {made} of {of} were made and are on slot {slot}")]
     MadeSome {
-        /// The slot they are in.
         slot: SlotId,
-        /// How many.
         made: u64,
-        /// Of how many.
         of: u64,
-        /// What happened then.
         why: Box<Error>,
     },
-    /// A file that was not imported, or not all of it.
+    /// A file that was not imported, or only in part.
     #[error("{what}")]
     Import {
-        /// The file, and what became of it.
+        /// The file and the reason.
         what: String,
-        /// What to do next: a command for this file, where there is one.
+        /// What to do next, with a command for this file if there is one.
         hint: Option<String>,
     },
 }
 
-/// What is wrong with a file that is on its way into a slot.
+/// Why a file cannot be written into a slot.
 #[derive(Debug, ThisError)]
-pub enum IncomingError {
-    /// The name is in use.
+pub(crate) enum IncomingError {
     #[error("the name is taken")]
     NameTaken,
-    /// A folder of unfinished files is in use.
     #[error("the staging folder is not empty")]
     NotEmpty,
-    /// A file name no slot can hold, quoted and escaped.
-    #[error("{0} is not a name a slot can hold")]
+    /// The file name, quoted and escaped.
+    #[error("{0} is not a file name that a slot can hold")]
     BadName(String),
-    /// Larger than any blob.
     #[error("larger than any blob")]
     TooLarge,
-    /// No room for another unfinished file.
     #[error("too many unfinished files; finish or remove some, then retry")]
     StagingFull,
 }
 
 impl IncomingError {
-    /// The error that says this of `slot`.
-    pub fn at(self, slot: SlotId) -> Error {
+    /// The error about `slot`.
+    pub(crate) fn at(self, slot: SlotId) -> Error {
         Error::Incoming { slot, why: self }
     }
 
@@ -203,8 +161,8 @@ impl From<getrandom::Error> for Error {
 }
 
 impl Error {
-    /// What it becomes for each who meets it.
-    pub fn outcome(&self) -> Outcome {
+    /// The errno, result code, exit status and log level.
+    pub(crate) fn outcome(&self) -> Outcome {
         let refused = Outcome::refused;
         match self {
             Self::Hsm(error) => error.outcome(),
@@ -215,7 +173,7 @@ impl Error {
             Self::ObjectRefused { .. } | Self::Import { .. } => {
                 refused(libc::EINVAL, code::TEMPLATE_INCONSISTENT)
             }
-            Self::Attribute(why) => of_attribute(why),
+            Self::Attribute(why) => attribute_outcome(why),
             Self::NotExportable { .. } => refused(libc::EPERM, code::KEY_UNEXTRACTABLE),
             Self::File { source, .. } => refused(
                 source.raw_os_error().unwrap_or(libc::EIO),
@@ -244,13 +202,13 @@ impl Error {
         }
     }
 
-    /// The errno that the kernel hands to the program that asked.
-    pub fn errno(&self) -> i32 {
+    /// The errno that the kernel returns to the program.
+    pub(crate) fn errno(&self) -> i32 {
         self.outcome().errno
     }
 
-    /// The error without the slot it starts with, for a line that names the slot already.
-    pub fn reason(&self) -> String {
+    /// The message without the slot at its beginning, for a line that already names the slot.
+    pub(crate) fn reason(&self) -> String {
         match self {
             Self::Hsm(error) => hsm::reason(error),
             Self::Incoming { why, .. } => why.to_string(),
@@ -258,8 +216,8 @@ impl Error {
         }
     }
 
-    /// Whether it is about one blob: the journal writes those down, whoever gives them.
-    pub fn is_verdict(&self) -> bool {
+    /// Whether it is a verdict on one blob. The journal records every verdict.
+    pub(crate) fn is_verdict(&self) -> bool {
         match self {
             Self::Hsm(error) => error.is_verdict(),
             Self::Incoming { why, .. } => matches!(why, IncomingError::TooLarge),
@@ -267,23 +225,23 @@ impl Error {
         }
     }
 
-    /// Whether an object was to get a handle that another one has.
-    pub fn is_handle_taken(&self) -> bool {
+    /// Whether another object already has the requested handle.
+    pub(crate) fn is_handle_taken(&self) -> bool {
         self.hsm().is_some_and(hsm::Error::is_handle_taken)
     }
 
-    /// Whether another process changed the slot while this was under way.
-    pub fn is_changed(&self) -> bool {
+    /// Whether another process changed the slot during the operation.
+    pub(crate) fn is_changed(&self) -> bool {
         self.hsm().is_some_and(hsm::Error::is_changed)
     }
 
-    /// Whether a part of the store is to blame that slotfs did not leave so.
-    pub fn is_damage(&self) -> bool {
+    /// Whether a part of the store is damaged.
+    pub(crate) fn is_damage(&self) -> bool {
         self.hsm().is_some_and(hsm::Error::is_damage)
     }
 
-    /// What the HSM said, where it was the HSM.
-    pub fn hsm(&self) -> Option<&hsm::Error> {
+    /// The error of the HSM, if it came from there.
+    pub(crate) fn hsm(&self) -> Option<&hsm::Error> {
         match self {
             Self::Hsm(error) => Some(error),
             _ => None,
@@ -291,7 +249,7 @@ impl Error {
     }
 }
 
-fn of_attribute(why: &AttributeError) -> Outcome {
+fn attribute_outcome(why: &AttributeError) -> Outcome {
     let code = match why {
         AttributeError::Form(_) => return Outcome::USAGE,
         AttributeError::ReadOnly(..) => code::ATTRIBUTE_READ_ONLY,
@@ -305,5 +263,4 @@ fn of_attribute(why: &AttributeError) -> Outcome {
     Outcome::refused(libc::EINVAL, code)
 }
 
-/// What everything that can fail returns.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;

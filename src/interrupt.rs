@@ -1,4 +1,4 @@
-//! Ctrl-C as a flag to be asked, for commands that stop between one whole act and the next.
+//! Turns Ctrl-C into a flag, for commands that stop only between two complete steps.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::SIGINT;
 use signal_hook::{SigId, flag, low_level};
 
-/// Watches for SIGINT while it lives. The first is only noted; a second ends the process, as it would
-/// have. Afterwards, and until the next watch, SIGINT does nothing.
-pub struct Interrupt {
+/// Watches for SIGINT until it is dropped. The first SIGINT sets the flag; the second ends the process, as it does by
+/// default. After the drop, SIGINT does nothing until the next watch.
+pub(crate) struct Interrupt {
     pressed: Arc<AtomicBool>,
     ids: Vec<SigId>,
 }
 
 impl Interrupt {
-    /// Begins to watch. Where the system lets nobody watch, SIGINT goes on to end the process.
-    pub fn watch() -> Self {
+    /// Begins to watch. If the system refuses, SIGINT still ends the process.
+    pub(crate) fn watch() -> Self {
         let pressed = Arc::new(AtomicBool::new(false));
-        // In this order: the first SIGINT finds the flag not set yet.
+        // The order matters: at the first SIGINT, the conditional default runs before the flag is set.
         let ids = [
             flag::register_conditional_default(SIGINT, Arc::clone(&pressed)),
             flag::register(SIGINT, Arc::clone(&pressed)),
@@ -28,8 +28,8 @@ impl Interrupt {
         }
     }
 
-    /// Whether Ctrl-C was pressed since.
-    pub fn pressed(&self) -> bool {
+    /// Whether SIGINT arrived since the watch began.
+    pub(crate) fn pressed(&self) -> bool {
         self.pressed.load(Ordering::Relaxed)
     }
 }
@@ -42,8 +42,8 @@ impl Drop for Interrupt {
     }
 }
 
-/// From now on SIGINT does not end the process, unless a watch has it do so.
-pub fn survive() {
-    // Where that is refused Ctrl-C ends the shell, and every slot is logged out.
+/// Makes the process ignore SIGINT, except for the second one during a watch.
+pub(crate) fn survive() {
+    // If the system refuses, Ctrl-C ends the shell and logs every slot out.
     let _ = flag::register(SIGINT, Arc::default());
 }

@@ -1,10 +1,10 @@
-//! The program of slotfs, a software HSM whose partitions are directories, as a library: for its `main`, its tests, its
-//! benchmarks and its fuzzers.
+//! The program of slotfs, a software HSM whose partitions are directories. It is a library so that `main`, the tests, the
+//! benchmarks and the fuzz targets can share it.
 //!
-//! - [`fs`] decodes a kernel request, makes one call of the [`hsm`], and replies.
-//! - [`cli`] is the command line, `shell` the command that stays open, [`daemon`] the mount.
-//! - [`hsm`] has every rule. It and what is below it know no file, no terminal and no kernel: they are the crates below
-//!   `crates/`, which docs/architecture.md describes.
+//! - `cli` parses and runs the commands, `shell` reads commands one after the other, `daemon` makes and serves a mount.
+//! - `fs` decodes a request of the kernel, makes one call of the [`hsm`], and replies.
+//! - [`hsm`] enforces every rule. It and the crates below it contain no FUSE, no command line and no terminal;
+//!   docs/architecture.md describes them.
 
 pub use slotfs_hsm as hsm;
 pub use slotfs_keyfile as keyfile;
@@ -12,11 +12,11 @@ pub use slotfs_object as object;
 pub use slotfs_object::{codec, secret, shown};
 pub use slotfs_seal::{blob, credential, domain};
 
-pub mod cli;
-pub mod daemon;
+mod cli;
+mod daemon;
 mod environment;
-pub mod error;
-pub mod fs;
+mod error;
+mod fs;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -24,9 +24,12 @@ mod interrupt;
 mod logging;
 mod shell;
 
-/// Runs `work` on a thread with enough stack, if the limit (`ulimit -s`) leaves the main thread less than that: an overflow
-/// would end the process without a message.
-pub fn on_a_stack(work: impl FnOnce() -> u8 + Send) -> u8 {
+pub use cli::run;
+pub use daemon::Inherited;
+
+/// Runs `work` on a thread with 4 MiB of stack if the limit (`ulimit -s`) gives the main thread less: a stack overflow
+/// ends the process without a message.
+pub fn run_with_enough_stack(work: impl FnOnce() -> u8 + Send) -> u8 {
     use nix::sys::resource::{Resource, getrlimit};
     const ENOUGH: u64 = 4 * 1024 * 1024;
     let is_small = getrlimit(Resource::RLIMIT_STACK).is_ok_and(|(soft, _)| soft < ENOUGH);
@@ -42,9 +45,9 @@ pub fn on_a_stack(work: impl FnOnce() -> u8 + Send) -> u8 {
             Ok(Ok(status)) => status,
             Ok(Err(_)) => error::exit::FAILED,
             Err(why) => {
-                let why = daemon::lacking("start a thread", &why);
+                let why = daemon::resource_error("start a thread", &why);
                 let line = format!("slotfs: {why}\n");
-                // If standard error is closed, the exit status says it alone.
+                // If standard error is closed, the exit status alone reports the failure.
                 let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
                 why.outcome().exit
             }

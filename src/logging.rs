@@ -1,4 +1,4 @@
-//! The log: env_logger with `$SLOTFS_LOG`.
+//! Sets up the log of a command or a daemon: env_logger, with `$SLOTFS_LOG` as its filter.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,12 +10,12 @@ use crate::object::show;
 
 mod log_file;
 
-/// Variable with env_logger's filter syntax.
+/// The environment variable that holds the filter, in env_logger's syntax.
 const VARIABLE: &str = "SLOTFS_LOG";
 
-/// Logs of a command: warnings, to standard error, a line of words for each. What `$SLOTFS_LOG` asks for beside them
-/// has a time and a place.
-pub fn for_command() {
+/// Starts the log of a command, on standard error. A warning or an error is one line without a time. Lower levels, which
+/// only `$SLOTFS_LOG` can enable, have a time and a target.
+pub(crate) fn for_command() {
     let mut builder = builder("warn");
     builder.format(|line, record| {
         let text = record.args().to_string();
@@ -32,8 +32,8 @@ pub fn for_command() {
     init(builder);
 }
 
-/// Logs of a daemon: every verdict, to `file` or standard error.
-pub fn for_daemon(file: Option<File>) {
+/// Starts the log of a daemon, in `file` or on standard error. It contains every verdict.
+pub(crate) fn for_daemon(file: Option<File>) {
     let mut builder = builder("warn,slotfs=info");
     if let Some(file) = file {
         builder.target(Target::Pipe(Box::new(log_file::LogFile::new(file))));
@@ -45,18 +45,18 @@ fn builder(default: &str) -> Builder {
     let mut builder = Builder::from_env(Env::new().filter_or(VARIABLE, default));
     builder
         .format_timestamp_millis()
-        // At debug level fuser prints requests: nothing of a request that may carry a password is logged.
+        // At debug level fuser prints requests, and a request may contain a password.
         .filter_module("fuser", LevelFilter::Warn)
-        // At debug level rustyline prints every key.
+        // At debug level rustyline prints every key that is pressed.
         .filter_module("rustyline", LevelFilter::Warn)
-        // fuser reports each answer that an unmount overtook; nobody waits for it any more.
+        // fuser warns of each reply that comes after an unmount, when no program waits for it.
         .filter_module("fuser::reply", LevelFilter::Off)
-        // fuser warns of every unmount that somebody else did.
+        // fuser warns of every unmount that it did not make itself.
         .filter_module("fuser::session", LevelFilter::Error);
     builder
 }
 
 fn init(mut builder: Builder) {
-    // Only a second call fails, and then there is a log already.
+    // It fails only if a log exists already.
     let _ = builder.try_init();
 }

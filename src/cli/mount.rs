@@ -95,7 +95,7 @@ impl Mount {
         };
         if self.handed_over {
             plan.logins = daemon::receive_logins()?;
-            daemon::serve(plan, daemon::Ground::Back)?;
+            daemon::serve(plan, daemon::Mode::Background)?;
             return Ok(Answer::printed(Ok(())).bare());
         }
         if !self.foreground {
@@ -115,7 +115,7 @@ impl Mount {
             "store": crate::shown::path(&plan.store).to_string(),
         }));
         if self.foreground {
-            daemon::serve(plan, daemon::Ground::Fore)?;
+            daemon::serve(plan, daemon::Mode::Foreground)?;
         } else {
             daemon::start(&plan)?;
         }

@@ -1,4 +1,5 @@
-//! Makes the mount, without fuser: fuser 0.18 unmounts the path a second time when its own mount is gone already.
+//! Makes the mount without fuser: fuser 0.18 unmounts the path again after its own mount is gone, and would unmount
+//! another filesystem there.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -11,42 +12,36 @@ use nix::mount::{MsFlags, mount};
 
 use super::own::OwnMount;
 use super::table::{self, SOURCE};
-use super::{MountOptions, fusermount, limits};
-use crate::error::{Error, Result};
+use super::{MountOptions, fusermount, limits, mount_error};
+use crate::error::Result;
 use crate::shown;
 
 const DEVICE: &str = "/dev/fuse";
 
-/// Mounts at `path`, which is absolute. The kernel's requests come by the file.
+/// Mounts at the absolute `path`. The returned file delivers the kernel's requests.
 ///
 /// # Errors
-/// [`Error::Mount`], with what to do.
-pub fn attach(path: &Path, options: &MountOptions) -> Result<(File, OwnMount)> {
-    let failed = |why: io::Error| Error::Mount {
-        what: format!("cannot mount at {}: {why}", shown::path(path)),
-        hint: hint(&why),
+/// `Error::Mount` if the system refuses the mount.
+pub(crate) fn attach(path: &Path, options: &MountOptions) -> Result<(File, OwnMount)> {
+    let failed = |why: io::Error| {
+        let what = format!("cannot mount at {}: {why}", shown::path(path));
+        mount_error(what, hint(&why))
     };
     let before = table::read().map_err(failed)?;
     let device = OpenOptions::new()
         .read(true)
         .write(true)
         .open(DEVICE)
-        .map_err(|why| Error::Mount {
-            what: format!("cannot open {DEVICE}: {why}"),
-            hint: hint(&why),
-        })?;
+        .map_err(|why| mount_error(format!("cannot open {DEVICE}: {why}"), hint(&why)))?;
     let device = match mount_as_root(path, options, &device) {
         Ok(()) => device,
         Err(Errno::EPERM) => fusermount::mount(path, &helper_options(options))?,
         Err(why) => return Err(failed(why.into())),
     };
-    match OwnMount::find(path, &device, &before) {
-        Some(own) => Ok((device, own)),
-        // With the device closed the filesystem ends; `umount` clears the folder.
-        None => Err(failed(io::Error::other(
-            "the mount is not in /proc/self/mountinfo",
-        ))),
-    }
+    // Without it, closing the device ends the filesystem, and 'slotfs umount' can remove the dead mount.
+    let own = OwnMount::find(path, &device, &before)
+        .ok_or_else(|| failed(io::Error::other("the mount is not in /proc/self/mountinfo")))?;
+    Ok((device, own))
 }
 
 fn mount_as_root(path: &Path, options: &MountOptions, device: &File) -> nix::Result<()> {
@@ -68,42 +63,33 @@ fn mount_as_root(path: &Path, options: &MountOptions, device: &File) -> nix::Res
     if options.read_only {
         flags |= MsFlags::MS_RDONLY;
     }
-    mount(
-        Some(SOURCE),
-        path,
-        Some("fuse.slotfs"),
-        flags,
-        Some(data.as_str()),
-    )
+    let kind = Some("fuse.slotfs");
+    mount(Some(SOURCE), path, kind, flags, Some(data.as_str()))
 }
 
+/// The options for fusermount3. They contain no path, because a comma in a path would begin another option.
 fn helper_options(options: &MountOptions) -> String {
-    // Never a path: a comma in it would be another option.
+    let access = if options.read_only { "ro" } else { "rw" };
+    let others = if options.allow_other {
+        ",allow_other"
+    } else {
+        ""
+    };
     format!(
-        "fsname={SOURCE},subtype={SOURCE},default_permissions,nodev,nosuid,noexec,noatime,{}{}",
-        if options.read_only { "ro" } else { "rw" },
-        if options.allow_other {
-            ",allow_other"
-        } else {
-            ""
-        }
+        "fsname={SOURCE},subtype={SOURCE},default_permissions,nodev,nosuid,noexec,noatime,{access}{others}"
     )
 }
 
 fn hint(why: &io::Error) -> Option<String> {
     let is_there = std::fs::metadata(DEVICE).is_ok_and(|file| file.file_type().is_char_device());
-    if !is_there {
-        return Some(
+    let hint = match why.raw_os_error() {
+        _ if !is_there => {
             "/dev/fuse is missing: load the fuse module, or pass the device into the container"
-                .into(),
-        );
-    }
-    match why.raw_os_error() {
-        Some(libc::EACCES) => Some("the mode of /dev/fuse must let this user open it".into()),
-        Some(libc::EPERM) => {
-            Some("the container may not use /dev/fuse: allow the device (10:229) in it".into())
         }
-        Some(libc::ENODEV) => Some("load the fuse module".into()),
-        _ => limits::hint(why),
-    }
+        Some(libc::EACCES) => "the mode of /dev/fuse must let this user open it",
+        Some(libc::EPERM) => "allow the container to use the device /dev/fuse (10:229)",
+        Some(libc::ENODEV) => "load the fuse module",
+        _ => return limits::hint(why),
+    };
+    Some(hint.into())
 }

@@ -1,62 +1,60 @@
-//! fusermount3, the setuid helper that mounts and unmounts for users other than root.
+//! Runs fusermount3, the setuid helper that mounts and unmounts for users other than root.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-use super::limits;
+use super::{limits, mount_error};
 use crate::error::{Error, Result};
 
-/// The names of the helper: the caller's choice, libfuse 3, libfuse 2.
-fn commands() -> Vec<Command> {
-    let chosen = std::env::var_os("FUSERMOUNT_PATH");
-    let known = ["fusermount3", "/bin/fusermount3", "fusermount"].map(Into::into);
-    chosen
-        .map_or_else(|| known.to_vec(), |chosen| vec![chosen])
-        .into_iter()
-        .map(Command::new)
-        .collect()
-}
-
-/// Why the helper could not be run.
-fn not_run(why: &io::Error) -> Error {
-    Error::Mount {
-        what: format!("cannot run fusermount3: {why}"),
-        hint: match why.kind() {
-            io::ErrorKind::NotFound => {
-                Some("a user other than root needs fusermount3, from Debian's package fuse3".into())
-            }
-            _ => limits::hint(why),
-        },
+/// The helper that the user chose, or the helpers of libfuse 3 and libfuse 2.
+fn programs() -> Vec<OsString> {
+    match std::env::var_os("FUSERMOUNT_PATH") {
+        Some(chosen) => vec![chosen],
+        None => ["fusermount3", "/bin/fusermount3", "fusermount"]
+            .map(Into::into)
+            .to_vec(),
     }
 }
 
-/// What the helper printed when it refused.
-fn refused(said: &[u8]) -> Error {
-    let said = String::from_utf8_lossy(said).trim().to_owned();
+/// The error of a helper that could not be run.
+fn not_run(why: io::Error) -> Error {
+    let hint = match why.kind() {
+        io::ErrorKind::NotFound => Some(
+            "a user other than root needs fusermount3; Debian has it in the package fuse3".into(),
+        ),
+        _ => limits::hint(&why),
+    };
+    mount_error(format!("cannot run fusermount3: {why}"), hint)
+}
+
+/// The error of a helper that failed, from its standard error.
+fn refused(stderr: &[u8]) -> Error {
+    let said = String::from_utf8_lossy(stderr);
+    let said = said.trim();
     let hint = if said.contains("user_allow_other") {
-        Some("-o allow_other needs the line user_allow_other in /etc/fuse.conf".into())
+        Some("-o allow_other needs the line 'user_allow_other' in /etc/fuse.conf")
     } else if has_no_new_privileges() {
-        Some("this process may not gain privileges (no_new_privs), so the setuid fusermount3 cannot mount: start slotfs outside the sandbox, or as root".into())
+        Some(
+            "this process may not gain privileges (no_new_privs), so the setuid fusermount3 cannot mount: start slotfs outside the sandbox, or as root",
+        )
     } else if said.contains("/dev/fuse") {
-        Some("the mode of /dev/fuse must let this user open it".into())
+        Some("the mode of /dev/fuse must let this user open it")
     } else {
         None
     };
-    Error::Mount {
-        what: if said.is_empty() {
-            "fusermount3 failed and gave no reason".into()
-        } else {
-            said
-        },
-        hint,
-    }
+    let what = match said {
+        "" => "fusermount3 failed and gave no reason",
+        said => said,
+    };
+    mount_error(what, hint.map(Into::into))
 }
 
 fn has_no_new_privileges() -> bool {
@@ -64,66 +62,57 @@ fn has_no_new_privileges() -> bool {
         .is_ok_and(|status| status.lines().any(|line| line == "NoNewPrivs:\t1"))
 }
 
-/// Runs the first helper that is there.
-fn spawn(prepare: impl Fn(&mut Command) -> io::Result<()>) -> Result<std::process::Child> {
+/// Runs the first helper that exists.
+fn spawn(options: &[&str], path: &Path, stdin: impl Fn() -> io::Result<Stdio>) -> Result<Child> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for mut command in commands() {
-        prepare(&mut command).map_err(|why| not_run(&why))?;
+    for program in programs() {
+        let mut command = Command::new(program);
+        command.args(options).arg("--").arg(path);
+        command.env("_FUSE_COMMFD", "0");
+        command.stdin(stdin().map_err(not_run)?);
         match command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn() {
             Ok(child) => return Ok(child),
             Err(why) if why.kind() == io::ErrorKind::NotFound => last = why,
-            Err(why) => return Err(not_run(&why)),
+            Err(why) => return Err(not_run(why)),
         }
     }
-    Err(not_run(&last))
+    Err(not_run(last))
 }
 
-/// Unmounts what is at `path`: the helper takes nothing but a path.
+/// Unmounts the topmost mount at `path`; with `detach`, also a mount that is in use.
 ///
 /// # Errors
-/// [`Error::Mount`] with what the helper says.
-pub fn unmount(path: &Path, options: &[&str]) -> Result<()> {
-    let child = spawn(|command| {
-        command
-            .args(options)
-            .arg("--")
-            .arg(path)
-            .stdin(Stdio::null());
-        Ok(())
-    })?;
-    let output = child.wait_with_output().map_err(|why| not_run(&why))?;
+/// [`Error::Mount`] with the helper's message.
+pub(crate) fn unmount(path: &Path, detach: bool) -> Result<()> {
+    let options: &[&str] = if detach { &["-u", "-z"] } else { &["-u"] };
+    let child = spawn(options, path, || Ok(Stdio::null()))?;
+    let output = child.wait_with_output().map_err(not_run)?;
     if output.status.success() {
         return Ok(());
     }
     Err(refused(&output.stderr))
 }
 
-/// Mounts at `path`; `/dev/fuse`, opened by the helper, comes back over its standard input.
+/// Mounts at `path`. The helper opens `/dev/fuse` and sends the descriptor over its standard input, which is a socket.
 ///
 /// # Errors
-/// [`Error::Mount`] with what the helper says.
-pub fn mount(path: &Path, options: &str) -> Result<File> {
-    let (ours, theirs) = UnixStream::pair().map_err(|why| not_run(&why))?;
-    let child = spawn(|command| {
-        command
-            .args(["-o", options, "--"])
-            .arg(path)
-            .env("_FUSE_COMMFD", "0")
-            .stdin(OwnedFd::from(theirs.try_clone()?));
-        Ok(())
+/// [`Error::Mount`] with the helper's message.
+pub(crate) fn mount(path: &Path, options: &str) -> Result<File> {
+    let (ours, theirs) = UnixStream::pair().map_err(not_run)?;
+    let child = spawn(&["-o", options], path, || {
+        Ok(OwnedFd::from(theirs.try_clone()?).into())
     })?;
     drop(theirs);
-    let device = receive(&ours);
+    let device = receive_descriptor(&ours);
     drop(ours);
-    let output = child.wait_with_output().map_err(|why| not_run(&why))?;
-    match device {
-        Some(device) => Ok(File::from(device)),
-        None => Err(refused(&output.stderr)),
-    }
+    let output = child.wait_with_output().map_err(not_run)?;
+    device
+        .map(File::from)
+        .ok_or_else(|| refused(&output.stderr))
 }
 
-/// The descriptor that the helper sends, unless it fails before.
-fn receive(socket: &UnixStream) -> Option<OwnedFd> {
+/// Receives the descriptor; `None` if the helper ends without sending one.
+fn receive_descriptor(socket: &UnixStream) -> Option<OwnedFd> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
@@ -135,9 +124,9 @@ fn receive(socket: &UnixStream) -> Option<OwnedFd> {
             RecvFlags::CMSG_CLOEXEC,
         );
         match got {
+            Ok(_) => break,
             Err(rustix::io::Errno::INTR) => {}
             Err(_) => return None,
-            Ok(_) => break,
         }
     }
     control.drain().find_map(|message| match message {

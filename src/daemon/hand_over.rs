@@ -1,8 +1,7 @@
-//! From `slotfs mount` to the daemon it starts: passwords on its standard input, readiness on its
-//! standard output.
+//! How `slotfs mount` starts a daemon in the background: it writes the passwords to the daemon's standard input and reads
+//! from its standard output that the mount is ready.
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -12,22 +11,22 @@ use nix::errno::Errno;
 use zeroize::Zeroizing;
 
 use super::table::{self, Entry};
-use super::{Plan, failed, limits, mountpoint, system};
+use super::{Plan, failed, limits, mount_error, mountpoint, open_null};
 use crate::error::{Error, Result};
 use crate::object::SlotId;
 use crate::object::partition::Role;
 use crate::secret::SecretBytes;
 
-/// What the daemon says once it is ready.
+/// What the daemon writes to standard output when it is ready.
 const READY: &str = "ready\n";
 
-/// Starts the daemon in the background and returns when it is ready.
+/// Starts the daemon in the background and returns when the mount is ready.
 ///
 /// # Errors
-/// [`Error::Daemon`] when it failed; it has said why.
-pub fn start(plan: &Plan) -> Result<()> {
+/// [`Error::Daemon`] if the daemon failed and reported its error itself; [`Error::Mount`] if it ended without a report.
+pub(crate) fn start(plan: &Plan) -> Result<()> {
     let before = table::read().unwrap_or_default();
-    let program = std::env::current_exe().map_err(|why| failed("find slotfs itself", &why))?;
+    let program = std::env::current_exe().map_err(failed("find the slotfs program"))?;
     let mut command = Command::new(program);
     command.arg("--store").arg(&plan.store);
     command.arg("mount").arg("--handed-over").arg("--json");
@@ -44,42 +43,38 @@ pub fn start(plan: &Plan) -> Result<()> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(|why| limits::lacking("start the daemon", &why))?;
+        .map_err(|why| limits::resource_error("start the daemon", &why))?;
 
     if let Some(mut stdin) = daemon.stdin.take() {
-        // A daemon that died before it read says why by its exit status.
+        // If the daemon died before it read them, its exit status says why.
         let _ = stdin.write_all(logins_text(plan).as_bytes());
     }
     let mut said = String::new();
     if let Some(stdout) = &mut daemon.stdout {
         stdout
             .read_to_string(&mut said)
-            .map_err(|why| failed("hear from the daemon", &why))?;
+            .map_err(failed("read from the daemon"))?;
     }
     let is_ready = said == READY;
     if is_ready && answers(&plan.mountpoint) {
         return Ok(());
     }
-    let status = daemon
-        .wait()
-        .map_err(|why| failed("wait for the daemon", &why))?;
-    clear(&plan.mountpoint, &before);
-    match (
-        is_ready,
-        status.code().and_then(|code| u8::try_from(code).ok()),
-    ) {
-        (false, Some(status)) if status != 0 => Err(Error::Daemon { status, said }),
-        _ => Err(Error::Mount {
-            what: format!("the daemon ended before the mount answered ({status})"),
-            hint: Some(format!(
-                "its log may say more; these limits are set: {}",
-                limits::set()
+    let status = daemon.wait().map_err(failed("wait for the daemon"))?;
+    remove_dead_mount(&plan.mountpoint, &before);
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Err(match code.filter(|code| !is_ready && *code != 0) {
+        Some(status) => Error::Daemon { status, said },
+        None => mount_error(
+            format!("the daemon ended before the mount answered ({status})"),
+            Some(format!(
+                "the daemon's log may say more; the process has these limits: {}",
+                limits::list_limits()
             )),
-        }),
-    }
+        ),
+    })
 }
 
-/// Whether a daemon answers there, with whatever.
+/// Whether the daemon of the mount answers a request, even with an error.
 fn answers(mountpoint: &Path) -> bool {
     !matches!(
         nix::sys::statvfs::statvfs(mountpoint),
@@ -87,41 +82,38 @@ fn answers(mountpoint: &Path) -> bool {
     )
 }
 
-/// Unmounts what a daemon that died left behind.
-fn clear(mountpoint: &Path, before: &[Entry]) {
+/// Unmounts the mount that the daemon made and left behind when it died.
+fn remove_dead_mount(mountpoint: &Path, before: &[Entry]) {
     let Ok(path) = mountpoint::resolve(mountpoint) else {
         return;
     };
     let left = table::at(&path)
         .filter(|entry| entry.is_slotfs() && !before.iter().any(|old| old.device == entry.device));
     if left.is_some() && !answers(&path) {
-        // Where it fails, the error says that the daemon ended.
-        let _ = mountpoint::detach(&path);
+        // The caller reports that the daemon ended, also if this fails.
+        let _ = mountpoint::unmount_topmost(&path, true);
     }
 }
 
-/// `SLOT ROLE HEX` lines.
+/// The logins as lines `SLOT ROLE HEX`.
 fn logins_text(plan: &Plan) -> Zeroizing<String> {
-    let lines = plan.logins.iter().map(|(slot, role, password)| {
-        let password = Zeroizing::new(HEXLOWER.encode(password.bytes()));
-        Zeroizing::new(format!("{slot} {role} {}\n", *password))
-    });
     let mut text = Zeroizing::new(String::with_capacity(plan.logins.len() * 1024));
-    for line in lines {
-        text.push_str(&line);
+    for (slot, role, password) in &plan.logins {
+        let password = Zeroizing::new(HEXLOWER.encode(password.bytes()));
+        text.push_str(&Zeroizing::new(format!("{slot} {role} {}\n", *password)));
     }
     text
 }
 
-/// Reads what [`start`] wrote.
+/// Reads the logins that [`start`] wrote.
 ///
 /// # Errors
-/// [`Error::Usage`] when it was not [`start`] that wrote it.
-pub fn receive_logins() -> Result<Vec<(SlotId, Role, SecretBytes)>> {
+/// [`Error::Usage`] if standard input does not hold such lines, because something else started the daemon.
+pub(crate) fn receive_logins() -> Result<Vec<(SlotId, Role, SecretBytes)>> {
     let mut text = Zeroizing::new(String::with_capacity(64 * 1024));
     io::stdin()
         .read_to_string(&mut text)
-        .map_err(|why| failed("read the passwords", &why))?;
+        .map_err(failed("read the passwords"))?;
     text.lines()
         .map(|line| {
             let mut parts = line.splitn(3, ' ');
@@ -131,27 +123,23 @@ pub fn receive_logins() -> Result<Vec<(SlotId, Role, SecretBytes)>> {
             Some((slot, role, SecretBytes::new(password)))
         })
         .collect::<Option<_>>()
-        .ok_or_else(|| Error::Usage("--handed-over is for 'slotfs mount' alone".into()))
+        .ok_or_else(|| Error::Usage("only 'slotfs mount' itself may use --handed-over".into()))
 }
 
-/// Leaves the caller's terminal, folder and session, then says that the mount is ready.
-pub(super) fn ready() -> Result<()> {
-    // Fails only for a group leader, which a spawned daemon is not; then it stays in its session.
+/// Leaves the caller's session, folder and terminal, then tells the parent that the mount is ready.
+pub(crate) fn report_ready() -> Result<()> {
+    // It fails only for a process-group leader, which a spawned daemon is not.
     if let Err(why) = nix::unistd::setsid() {
         log::debug!("setsid: {why}");
     }
-    std::env::set_current_dir("/").map_err(|why| failed("leave the folder", &why))?;
-    let null = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null")
-        .map_err(|why| failed("open /dev/null", &why))?;
-    nix::unistd::dup2_stdin(&null).map_err(system("leave standard input"))?;
-    nix::unistd::dup2_stderr(&null).map_err(system("leave standard error"))?;
+    std::env::set_current_dir("/").map_err(failed("change the folder to /"))?;
+    let null = open_null()?;
+    nix::unistd::dup2_stdin(&null).map_err(failed("close standard input"))?;
+    nix::unistd::dup2_stderr(&null).map_err(failed("close standard error"))?;
     let mut stdout = io::stdout();
-    // A caller that is gone was not waiting.
+    // It fails if the parent has ended, which is no reason to unmount.
     let _ = stdout
         .write_all(READY.as_bytes())
         .and_then(|()| stdout.flush());
-    nix::unistd::dup2_stdout(&null).map_err(system("leave standard output"))
+    nix::unistd::dup2_stdout(&null).map_err(failed("close standard output"))
 }

@@ -1,4 +1,4 @@
-//! What still holds a mount after it was unmounted: bind mounts, and processes in other mount namespaces.
+//! Finds what still holds a filesystem after its mount was unmounted: bind mounts, and processes in other mount namespaces.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::table;
+use super::{mount_error, table};
 use crate::error::{Error, Result};
 use crate::shown;
 
-/// How long `umount` waits for the daemon to close the store.
-const DAEMON_END: Duration = Duration::from_secs(20);
-/// Who holds the mount for so long does not just happen to end.
-const HELD: Duration = Duration::from_secs(2);
-/// As many are named.
-const NAMED: usize = 5;
+/// How long `umount` waits for the daemon to close the store and end.
+const DAEMON_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long something may hold the filesystem before `umount` reports it. A process that is just ending takes less.
+const HOLDER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many holders the message names.
+const MAX_NAMED: usize = 5;
 
-/// The daemon closes the store after the kernel let the mount go.
+/// Waits for the daemon to end. It closes the store after the kernel has released the filesystem.
 ///
 /// # Errors
-/// [`Error::Mount`] when it does not end: it says what holds the mount.
-pub fn wait_for_end(point: &Path, device: &str, pid: u32) -> Result<()> {
+/// [`Error::Mount`] if the daemon does not end. The message names what holds the filesystem.
+pub(crate) fn wait_for_end(point: &Path, device: &str, pid: u32) -> Result<()> {
     let process = PathBuf::from(format!("/proc/{pid}"));
     let start = Instant::now();
     let mut held_since = None;
@@ -33,13 +33,12 @@ pub fn wait_for_end(point: &Path, device: &str, pid: u32) -> Result<()> {
             continue;
         }
         let holders = Holders::of(device);
-        if holders.named.is_empty() {
-            held_since = None;
-        } else {
-            held_since.get_or_insert_with(Instant::now);
-        }
-        let is_held = held_since.is_some_and(|since| since.elapsed() >= HELD);
-        if is_held || start.elapsed() >= DAEMON_END {
+        held_since = match holders.named.is_empty() {
+            true => None,
+            false => held_since.or_else(|| Some(Instant::now())),
+        };
+        let is_held = held_since.is_some_and(|since| since.elapsed() >= HOLDER_TIMEOUT);
+        if is_held || start.elapsed() >= DAEMON_TIMEOUT {
             return Err(holders.error(point, pid));
         }
         next_look = Instant::now() + Duration::from_millis(250);
@@ -47,7 +46,7 @@ pub fn wait_for_end(point: &Path, device: &str, pid: u32) -> Result<()> {
     Ok(())
 }
 
-/// A daemon whose parent has not reaped it has ended all the same.
+/// Whether the process has ended and only its parent has not reaped it yet.
 fn is_zombie(process: &Path) -> bool {
     std::fs::read_to_string(process.join("stat")).is_ok_and(|stat| {
         stat.rsplit_once(") ")
@@ -57,8 +56,8 @@ fn is_zombie(process: &Path) -> bool {
 
 struct Holders {
     named: Vec<String>,
-    /// Some process's mounts may not be looked at.
-    is_blind: bool,
+    /// This user may not read the mount table of some processes.
+    is_partial: bool,
 }
 
 impl Holders {
@@ -69,42 +68,41 @@ impl Holders {
             .filter(|entry| entry.device == device)
             .map(|entry| format!("the mount at {}", shown::path(&entry.point)))
             .collect();
-        let (others, is_blind) = other_namespaces(device);
+        let (others, is_partial) = other_namespaces(device);
         named.extend(others);
-        Self { named, is_blind }
+        Self { named, is_partial }
     }
 
     fn error(self, point: &Path, pid: u32) -> Error {
-        let shown = shown::path(point);
-        let mut what = format!("{shown} is unmounted here, but its daemon (process {pid}) runs on");
+        let mut what = format!(
+            "{} is unmounted, but its daemon (process {pid}) still runs",
+            shown::path(point)
+        );
         if !self.named.is_empty() {
-            let left_off = self.named.len().saturating_sub(NAMED);
-            let named = self.named[..self.named.len() - left_off].join(", ");
-            what = format!("{what}: it is still held by {named}");
-            if left_off > 0 {
-                what = format!("{what} and {left_off} more");
+            let left_out = self.named.len().saturating_sub(MAX_NAMED);
+            let named = self.named[..self.named.len() - left_out].join(", ");
+            what.push_str(&format!(": the filesystem is still held by {named}"));
+            if left_out > 0 {
+                what.push_str(&format!(" and {left_out} more"));
             }
         }
         let mut hint = String::from(
-            "the daemon has logged every slot out; it ends when what holds the mount ends or unmounts it",
+            "the daemon has logged every slot out; it ends when nothing holds the filesystem any more",
         );
-        if self.is_blind {
+        if self.is_partial {
             hint.push_str(
-                "; not every process can be looked at: as root, 'slotfs umount' sees them all",
+                "; this user may not see every process: as root, 'slotfs umount' sees them all",
             );
         }
-        Error::Mount {
-            what,
-            hint: Some(hint),
-        }
+        mount_error(what, Some(hint))
     }
 }
 
-/// One process of each other namespace that has the filesystem mounted.
+/// One process of each other namespace that has the filesystem mounted, and whether some processes could not be examined.
 fn other_namespaces(device: &str) -> (Vec<String>, bool) {
     let own = std::fs::read_link("/proc/self/ns/mnt").ok();
     let mut found: BTreeMap<OsString, String> = BTreeMap::new();
-    let mut is_blind = false;
+    let mut is_partial = false;
     for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let name = process.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
@@ -114,7 +112,7 @@ fn other_namespaces(device: &str) -> (Vec<String>, bool) {
         let namespace = match std::fs::read_link(process.join("ns/mnt")) {
             Ok(link) if Some(&link) == own.as_ref() => continue,
             Ok(link) => link.into_os_string(),
-            // Of a process that may not be asked for its namespace the mounts may still be readable.
+            // The mount table may be readable even if the namespace is not; then each process counts as its own namespace.
             Err(_) => name,
         };
         if found.contains_key(&namespace) {
@@ -135,8 +133,8 @@ fn other_namespaces(device: &str) -> (Vec<String>, bool) {
                     );
                 }
             }
-            Err(why) => is_blind |= why.kind() == io::ErrorKind::PermissionDenied,
+            Err(why) => is_partial |= why.kind() == io::ErrorKind::PermissionDenied,
         }
     }
-    (found.into_values().collect(), is_blind)
+    (found.into_values().collect(), is_partial)
 }

@@ -1,4 +1,5 @@
-//! Descriptors that a daemon inherited: a lock, a pipe that somebody reads to its end.
+//! Closes the descriptors that the daemon inherited. An inherited lock would stay held, and a process that reads an
+//! inherited pipe would wait for its end.
 
 use std::os::fd::RawFd;
 use std::sync::OnceLock;
@@ -10,20 +11,20 @@ pub struct Inherited(Vec<RawFd>);
 static AT_START: OnceLock<Vec<RawFd>> = OnceLock::new();
 
 impl Inherited {
-    /// Call it before the program opens anything of its own.
+    /// Records the open descriptors. The program calls it before it opens any file.
     pub fn note() {
         AT_START.get_or_init(open_now);
     }
 
-    /// What [`Inherited::note`] found. Only the process that serves the mount closes them, once.
-    pub fn take() -> Self {
+    /// The descriptors that [`Inherited::note`] recorded. Only the process that serves the mount closes them, once.
+    pub(crate) fn take() -> Self {
         Self(AT_START.get().cloned().unwrap_or_default())
     }
 
-    /// Closes them. Password files on `/dev/fd/N` must have been read.
-    pub fn close(&self) {
+    /// Closes them. The caller has read password files at `/dev/fd/N` before.
+    pub(crate) fn close(&self) {
         for number in &self.0 {
-            // Closed already is as good.
+            // It fails for a descriptor that is already closed.
             let _ = nix::unistd::close(*number);
         }
     }
@@ -36,7 +37,7 @@ fn open_now() -> Vec<RawFd> {
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|number| *number > 2)
         .collect();
-    // The listing's own descriptor was among them and is closed by now.
+    // The listing also named its own descriptor, which is closed now.
     open.into_iter()
         .filter(|number| std::fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_ok())
         .collect()

@@ -1,4 +1,5 @@
-//! What the event loops need, tried before the mount is made: fuser aborts or dies quietly without it.
+//! Tests before the mount is made that the process can get the resources that the event loops need. Without them, fuser
+//! aborts or ends without a message.
 
 use std::fs::File;
 use std::io;
@@ -7,64 +8,87 @@ use std::thread;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
-use super::EVENT_LOOPS;
+use super::{EVENT_LOOPS, mount_error};
 use crate::error::{Error, Result};
 
-/// fuser's buffer of one event loop: its largest write and a page.
+/// Size of fuser's buffer for one event loop: its largest write and a page.
 const LOOP_BYTES: usize = 16 * 1024 * 1024 + 4096;
-/// For answers, for the store's pages, and for what the allocator rounds up.
+/// Memory for replies and the store's pages, with room for what the allocator rounds up.
 const OTHER_BYTES: usize = 32 * 1024 * 1024;
-/// What glibc's malloc reserves of the address space for each thread that allocates (`HEAP_MAX_SIZE`). It is not memory,
-/// but RLIMIT_AS counts it.
+/// Address space that glibc's malloc reserves for each thread that allocates (`HEAP_MAX_SIZE`). It uses no memory, but
+/// RLIMIT_AS counts it.
 const ARENA_BYTES: usize = 64 * 1024 * 1024;
-/// Threads beside the event loops: the session, the signals, the watch, a login, and a few in reserve.
+/// Number of threads beside the event loops: session, signals, watch, a login, and a few in reserve.
 const OTHER_THREADS: usize = 8;
-/// Descriptors: /dev/fuse once for each event loop, pipes, the store's files, and a few requests' worth.
+/// Number of descriptors: /dev/fuse for each event loop, pipes, the store's files, and those of a few requests.
 const DESCRIPTORS: usize = 24;
 
-/// Seconds of processor time to unmount in, before the hard limit ends the process.
-const CPU_TO_END: u64 = 2;
+/// Seconds of processor time between the soft limit, at which the daemon unmounts, and the hard limit, which ends it.
+const UNMOUNT_CPU_SECS: u64 = 2;
 
-type Limit = (Resource, &'static str, &'static str, &'static str);
+/// A resource, the option of `ulimit` for it, and the words for its unit.
+type Limit = (Resource, &'static str, &'static str);
 
-/// Raises the soft limit of descriptors and tries everything that readiness promises.
+const LIMITS: [Limit; 7] = [
+    (Resource::RLIMIT_AS, "-v", "bytes of memory"),
+    (Resource::RLIMIT_DATA, "-d", "bytes of data"),
+    (Resource::RLIMIT_STACK, "-s", "bytes of stack"),
+    (Resource::RLIMIT_NOFILE, "-n", "open files"),
+    (Resource::RLIMIT_NPROC, "-u", "processes and threads"),
+    (Resource::RLIMIT_FSIZE, "-f", "bytes in a file"),
+    (Resource::RLIMIT_MEMLOCK, "-l", "bytes of locked memory"),
+];
+
+/// The soft limit of `resource`, if it has one.
+fn soft_limit(resource: Resource) -> Option<u64> {
+    let (soft, _) = getrlimit(resource).ok()?;
+    (soft != RLIM_INFINITY).then_some(soft)
+}
+
+/// The limits that are set, each with its value.
+fn soft_limits() -> impl Iterator<Item = (u64, Limit)> {
+    LIMITS
+        .into_iter()
+        .filter_map(|limit| Some((soft_limit(limit.0)?, limit)))
+}
+
+/// Raises the soft limit of descriptors, and gets every resource once that the mount will need.
 ///
 /// # Errors
-/// [`Error::Mount`], naming the limit.
-pub fn try_out() -> Result<()> {
+/// [`Error::Mount`] with the limit that is too low.
+pub(crate) fn check_resources() -> Result<()> {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // A system that refuses leaves the soft limit, which is tried next.
+        // If the system refuses, the soft limit stays; the files opened below show whether it is enough.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_CPU)
         && hard != RLIM_INFINITY
         && soft >= hard
     {
-        // SIGXCPU unmounts; SIGKILL, which comes with the hard limit, would leave a dead mount.
+        // At the soft limit, SIGXCPU makes the daemon unmount. SIGKILL at the hard limit would leave a dead mount.
         let _ = setrlimit(
             Resource::RLIMIT_CPU,
-            hard.saturating_sub(CPU_TO_END).max(1),
+            hard.saturating_sub(UNMOUNT_CPU_SECS).max(1),
             hard,
         );
     }
     let mut held = Vec::new();
     for _ in 0..DESCRIPTORS {
-        held.push(File::open("/dev/null").map_err(|why| lacking("open files", &why))?);
+        held.push(File::open("/dev/null").map_err(|why| resource_error("open files", &why))?);
     }
-    try_threads()
+    check_threads()
 }
 
-fn try_threads() -> Result<()> {
+/// Starts as many threads as the daemon needs; each allocates what an event loop allocates.
+fn check_threads() -> Result<()> {
     let gate = Arc::new(RwLock::new(()));
     let closed = gate.write();
-    let (say, hear) = mpsc::channel();
+    let (sender, results) = mpsc::channel();
     let mut threads = Vec::new();
     let mut outcome = Ok(());
-    let has_limit = getrlimit(Resource::RLIMIT_AS).is_ok_and(|(soft, _)| soft != RLIM_INFINITY);
-    let arenas = if has_limit {
-        (EVENT_LOOPS + OTHER_THREADS) * ARENA_BYTES
-    } else {
-        0
+    let arenas = match soft_limit(Resource::RLIMIT_AS) {
+        Some(_) => (EVENT_LOOPS + OTHER_THREADS) * ARENA_BYTES,
+        None => 0,
     };
     for i in 0..EVENT_LOOPS + OTHER_THREADS {
         let bytes = match i {
@@ -72,25 +96,24 @@ fn try_threads() -> Result<()> {
             _ if i < EVENT_LOOPS => LOOP_BYTES,
             _ => 4096,
         };
-        let (gate, say) = (Arc::clone(&gate), say.clone());
+        let (gate, has_memory) = (Arc::clone(&gate), sender.clone());
         let started = thread::Builder::new().spawn(move || {
             let mut buffer: Vec<u8> = Vec::new();
-            let got = buffer.try_reserve_exact(bytes).is_ok();
-            let _ = say.send(got);
-            // All at once: each thread keeps what it got until the last one has tried.
+            let _ = has_memory.send(buffer.try_reserve_exact(bytes).is_ok());
+            // Each thread keeps its memory until the last thread has tried, because the daemon needs all of it at once.
             drop(gate.read());
         });
         match started {
             Ok(thread) => threads.push(thread),
             Err(why) => {
-                outcome = Err(lacking("start the event loops", &why));
+                outcome = Err(resource_error("start the event loops", &why));
                 break;
             }
         }
     }
     for _ in &threads {
-        if outcome.is_ok() && hear.recv() != Ok(true) {
-            outcome = Err(lacking(
+        if outcome.is_ok() && results.recv() != Ok(true) {
+            outcome = Err(resource_error(
                 "get memory for the event loops",
                 &io::Error::from_raw_os_error(libc::ENOMEM),
             ));
@@ -98,74 +121,48 @@ fn try_threads() -> Result<()> {
     }
     drop(closed);
     for thread in threads {
-        // It does nothing that panics.
         let _ = thread.join();
     }
     outcome
 }
 
-/// The error of a resource that is not there, with the limit that may be the reason.
-pub fn lacking(what: &str, why: &io::Error) -> Error {
-    Error::Mount {
-        what: format!("cannot {what}: {why}"),
-        hint: hint(why),
-    }
+/// Makes the error "cannot `what`: reason", with a hint that names the limits that may be the cause.
+pub(crate) fn resource_error(what: &str, why: &io::Error) -> Error {
+    mount_error(format!("cannot {what}: {why}"), hint(why))
 }
 
-/// What to do about an error that a limit of the process can cause.
-pub fn hint(why: &io::Error) -> Option<String> {
-    const SPACE: [Limit; 2] = [
-        (Resource::RLIMIT_AS, "RLIMIT_AS", "-v", "bytes of memory"),
-        (Resource::RLIMIT_DATA, "RLIMIT_DATA", "-d", "bytes of data"),
-    ];
-    const FILES: Limit = (Resource::RLIMIT_NOFILE, "RLIMIT_NOFILE", "-n", "open files");
-    const THREADS: Limit = (
-        Resource::RLIMIT_NPROC,
-        "RLIMIT_NPROC",
-        "-u",
-        "processes and threads",
-    );
-    let limits = match why.raw_os_error()? {
-        libc::ENOMEM => SPACE.to_vec(),
-        libc::EMFILE => vec![FILES],
-        // The C library says so too of a thread whose stack has no room.
-        libc::EAGAIN => [&SPACE[..], &[THREADS]].concat(),
-        libc::ENFILE => return Some("the system has too many open files: fs.file-max".into()),
+/// The hint for an error that a limit of the process can cause.
+pub(crate) fn hint(why: &io::Error) -> Option<String> {
+    use Resource::{RLIMIT_AS, RLIMIT_DATA, RLIMIT_NOFILE, RLIMIT_NPROC};
+    let suspects = match why.raw_os_error()? {
+        libc::ENOMEM => &[RLIMIT_AS, RLIMIT_DATA][..],
+        libc::EMFILE => &[RLIMIT_NOFILE],
+        // The C library also returns EAGAIN if there is no memory for a thread's stack.
+        libc::EAGAIN => &[RLIMIT_AS, RLIMIT_DATA, RLIMIT_NPROC],
+        libc::ENFILE => {
+            return Some("the system has too many open files: raise the sysctl fs.file-max".into());
+        }
         _ => return None,
     };
-    let set: Vec<String> = limits
-        .into_iter()
-        .filter_map(|(resource, name, option, what)| {
-            let (soft, _) = getrlimit(resource).ok()?;
-            (soft != RLIM_INFINITY).then(|| format!("{soft} {what} ({name}, ulimit {option})"))
+    let limits: Vec<String> = soft_limits()
+        .filter(|(_, (resource, ..))| suspects.contains(resource))
+        .map(|(soft, (resource, option, unit))| {
+            format!("{soft} {unit} ({resource:?}, ulimit {option})")
         })
         .collect();
-    if set.is_empty() {
-        return Some("the system has no more to give: end other processes".into());
-    }
-    Some(format!(
-        "this process may have {}: raise the limit",
-        set.join(" and ")
-    ))
+    Some(match limits.is_empty() {
+        true => "the system has no resources left: end other processes".into(),
+        false => format!(
+            "this process is limited to {}: raise the limit",
+            limits.join(" and ")
+        ),
+    })
 }
 
-/// The limits that are set at all, for a process that ended before it could say why.
-pub fn set() -> String {
-    let limits = [
-        (Resource::RLIMIT_AS, "RLIMIT_AS"),
-        (Resource::RLIMIT_DATA, "RLIMIT_DATA"),
-        (Resource::RLIMIT_STACK, "RLIMIT_STACK"),
-        (Resource::RLIMIT_NOFILE, "RLIMIT_NOFILE"),
-        (Resource::RLIMIT_NPROC, "RLIMIT_NPROC"),
-        (Resource::RLIMIT_FSIZE, "RLIMIT_FSIZE"),
-        (Resource::RLIMIT_MEMLOCK, "RLIMIT_MEMLOCK"),
-    ];
-    let set: Vec<String> = limits
-        .into_iter()
-        .filter_map(|(resource, name)| {
-            let (soft, _) = getrlimit(resource).ok()?;
-            (soft != RLIM_INFINITY).then(|| format!("{name} {soft}"))
-        })
+/// The soft limits of this process, for a daemon that ended without a message.
+pub(crate) fn list_limits() -> String {
+    let limits: Vec<String> = soft_limits()
+        .map(|(soft, (resource, ..))| format!("{resource:?} {soft}"))
         .collect();
-    set.join(", ")
+    limits.join(", ")
 }

@@ -1,4 +1,4 @@
-//! The file that a daemon logs to.
+//! Opens the file that a daemon logs to.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -6,29 +6,30 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::failed;
+use super::open_null;
 use crate::error::{Error, Result};
 
-/// Opens the log at `path` for appending; `-` is standard error, also once a daemon in the background has left it.
+/// Opens the log at `path` for appending. `-` is standard error; the descriptor is duplicated, so it stays open when a
+/// daemon in the background closes its own.
 ///
-/// A log is a regular file or `/dev/null`: a symbolic link could have the daemon write to a file of its user's that
-/// somebody else chose, and a FIFO would have it wait.
+/// A log is a regular file or `/dev/null`. Through a symbolic link, another user could make the daemon write to any file
+/// of its own user; a FIFO could block the daemon.
 ///
 /// # Errors
 /// [`Error::File`]
-pub fn open(path: &Path) -> Result<File> {
-    let in_the_way = |source| Error::File {
+pub(crate) fn open(path: &Path) -> Result<File> {
+    let file_error = |source| Error::File {
         path: path.to_owned(),
         source,
     };
     if path == Path::new("-") {
         let stderr = io::stderr().as_fd().try_clone_to_owned();
-        return stderr.map(File::from).map_err(in_the_way);
+        return stderr.map(File::from).map_err(file_error);
     }
-    let is_not = |what: &str| in_the_way(io::Error::other(format!("the log cannot be {what}")));
     if path == Path::new("/dev/null") {
-        return null();
+        return open_null();
     }
+    let refused = |what: &str| file_error(io::Error::other(format!("the log cannot be {what}")));
     let file = OpenOptions::new()
         .append(true)
         .create(true)
@@ -36,32 +37,33 @@ pub fn open(path: &Path) -> Result<File> {
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)
         .map_err(|why| match why.raw_os_error() {
-            Some(libc::ELOOP) => is_not("a symbolic link"),
-            // A FIFO that nobody reads, or a socket.
-            Some(libc::ENXIO) => is_not("a FIFO, a socket or a device"),
-            _ => in_the_way(why),
+            Some(libc::ELOOP) => refused("a symbolic link"),
+            // A FIFO without a reader, or a socket.
+            Some(libc::ENXIO) => refused("a FIFO, a socket or a device"),
+            _ => file_error(why),
         })?;
-    let kind = file.metadata().map_err(in_the_way)?;
+    let kind = file.metadata().map_err(file_error)?;
     if !kind.is_file() {
-        return Err(is_not("a FIFO, a socket or a device"));
+        return Err(refused("a FIFO, a socket or a device"));
     }
     if kind.nlink() == 0 {
-        return Err(is_not("a file that was removed"));
+        return Err(refused("a file that was removed"));
     }
     Ok(file)
 }
 
-/// The background daemon's log: the file that was named, else one beside the store, else none.
+/// Opens the log of a background daemon: the file that the user named, or else the store's path with `.log` added. If the
+/// system refuses the latter, the daemon runs without a log.
 ///
 /// # Errors
-/// [`Error::File`] for one that was named.
-pub fn of_background(named: Option<&Path>, store: &Path) -> Result<File> {
+/// [`Error::File`] if the named file cannot be opened, or the other one cannot be a log.
+pub(crate) fn of_background(named: Option<&Path>, store: &Path) -> Result<File> {
     if let Some(path) = named {
         return open(path);
     }
     if !store.exists() {
-        // What is wrong with the store is said next, and is all there is to say.
-        return null();
+        // The caller reports the missing store next.
+        return open_null();
     }
     let mut beside = store.as_os_str().to_owned();
     beside.push(".log");
@@ -69,21 +71,15 @@ pub fn of_background(named: Option<&Path>, store: &Path) -> Result<File> {
         if !matches!(&error, Error::File { source, .. } if is_refusal_of_the_system(source)) {
             return Err(error);
         }
-        // Told where a person still sees it.
-        let _ = writeln!(io::stderr(), "slotfs: no log: {error}");
-        null()
+        // Standard error still goes to the caller's terminal.
+        let _ = writeln!(io::stderr(), "slotfs: running without a log: {error}");
+        open_null()
     })
 }
 
-/// A folder that this user may not write to, and a full disk, are no reason not to mount.
+/// Whether the system refused to open the log, for example in a read-only folder or on a full disk. The daemon can run
+/// without a log then.
 fn is_refusal_of_the_system(why: &io::Error) -> bool {
     why.raw_os_error()
         .is_some_and(|errno| errno != libc::EISDIR)
-}
-
-fn null() -> Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .open("/dev/null")
-        .map_err(|why| failed("open /dev/null", &why))
 }

@@ -1,4 +1,4 @@
-//! Mountpoints: fit to be mounted at, left behind by a daemon that was killed, unmounted.
+//! Checks a mountpoint before a mount, recognises a mount whose daemon was killed, and unmounts.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,173 +9,163 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 
-use super::table;
-use super::{fusermount, holders};
+use super::{fusermount, holders, mount_error, table};
 use crate::error::{Error, Result};
 use crate::shown;
 
-fn error(what: String, hint: Option<String>) -> Error {
-    Error::Mount { what, hint }
-}
-
-/// The absolute path of a folder that can be mounted at.
+/// Checks that slotfs can mount at `mountpoint` and returns its absolute path.
 ///
 /// # Errors
-/// [`Error::Mount`] when it is none, is mounted already, or was left behind by a daemon that was killed.
-pub fn check(mountpoint: &Path) -> Result<PathBuf> {
+/// [`Error::Mount`] if it is not a folder, if slotfs is mounted there already, or if a killed daemon left its mount there.
+pub(crate) fn check(mountpoint: &Path) -> Result<PathBuf> {
     let shown = shown::path(mountpoint);
     if let Ok(path) = resolve(mountpoint)
         && table::at(&path).is_some_and(|entry| entry.is_slotfs())
     {
         let asked = path.clone();
-        return Err(match within(PATIENCE, move || std::fs::metadata(&asked)) {
-            Some(Err(why)) if is_left_behind(&why) => left_behind(mountpoint),
-            Some(_) => error(
-                format!("{shown} is mounted by slotfs already"),
-                Some(format!("slotfs umount {shown}")),
-            ),
-            None => error(
-                format!("{shown} is mounted by slotfs already, and its daemon does not answer"),
-                Some(format!("slotfs umount {shown}")),
-            ),
-        });
+        let already = format!("{shown} is mounted by slotfs already");
+        let what = match with_timeout(move || std::fs::metadata(&asked)) {
+            Some(Err(why)) if is_dead(&why) => return Err(left_behind(mountpoint)),
+            Some(_) => already,
+            None => format!("{already}, and its daemon does not answer"),
+        };
+        return Err(mount_error(
+            what,
+            Some(format!("'slotfs umount {shown}' unmounts it")),
+        ));
     }
     match std::fs::metadata(mountpoint) {
-        Ok(file) if !file.is_dir() => Err(error(format!("{shown} is not a folder"), None)),
-        Ok(_) => mountpoint
-            .canonicalize()
-            .map_err(|why| error(format!("{shown}: {why}"), None)),
-        Err(why) if is_left_behind(&why) => Err(left_behind(mountpoint)),
-        Err(why) => Err(error(
+        Ok(file) if !file.is_dir() => Err(mount_error(format!("{shown} is not a folder"), None)),
+        Ok(_) => mountpoint.canonicalize().map_err(error_at(mountpoint)),
+        Err(why) if is_dead(&why) => Err(left_behind(mountpoint)),
+        Err(why) => Err(mount_error(
             format!("{shown}: {why}"),
-            Some("the mountpoint must be a folder that exists".into()),
+            Some("the mountpoint must be an existing folder".into()),
         )),
     }
+}
+
+/// Makes the error "`path`: reason".
+fn error_at(path: &Path) -> impl Fn(io::Error) -> Error {
+    move |why| mount_error(format!("{}: {why}", shown::path(path)), None)
 }
 
 fn left_behind(mountpoint: &Path) -> Error {
     let shown = shown::path(mountpoint);
-    error(
+    mount_error(
         format!("{shown} was left behind by a slotfs daemon that was killed"),
         Some(format!(
-            "slotfs umount {shown}, then mount again; nothing acknowledged was lost"
+            "run 'slotfs umount {shown}' and mount again; every acknowledged write is in the store"
         )),
     )
 }
 
-/// Unmounts a slotfs, whether its daemon lives or not, and waits for the daemon to end.
+/// Unmounts a slotfs mount, even if its daemon is gone, and waits for the daemon to end.
 ///
 /// # Errors
-/// [`Error::Mount`] when nothing of ours is mounted there, or it is in use.
-pub fn umount(mountpoint: &Path) -> Result<()> {
+/// [`Error::Mount`] if slotfs is not mounted there, or if the mount is in use.
+pub(crate) fn umount(mountpoint: &Path) -> Result<()> {
     let shown = shown::path(mountpoint);
-    let path = resolve(mountpoint).map_err(|why| error(format!("{shown}: {why}"), None))?;
-    let ours = || table::at(&path).filter(table::Entry::is_slotfs);
-    let not_ours = || error(format!("{shown} is not mounted by slotfs"), None);
-    let entry = ours().ok_or_else(not_ours)?;
+    let path = resolve(mountpoint).map_err(error_at(mountpoint))?;
+    let find = || {
+        table::at(&path)
+            .filter(table::Entry::is_slotfs)
+            .ok_or_else(|| mount_error(format!("{shown} is not mounted by slotfs"), None))
+    };
+    let entry = find()?;
     let asked = path.clone();
-    let Some(daemon) = within(PATIENCE, move || Daemon::of(&asked)) else {
-        // The request that waits for an answer keeps the mount in use: it is taken out of sight.
-        detach(&path)?;
-        return Err(error(
+    let Some(daemon) = with_timeout(move || Daemon::of(&asked)) else {
+        // The unanswered request keeps the mount in use, so an ordinary unmount would fail.
+        unmount_topmost(&path, true)?;
+        return Err(mount_error(
             format!(
-                "the daemon of {shown} does not answer; its mount is detached, and the daemon may live on"
+                "the daemon of {shown} does not answer; its mount is detached, but the daemon may still run"
             ),
-            Some(
-                "a stopped process goes on with 'kill -CONT'; 'ps -C slotfs' lists the daemons"
-                    .into(),
-            ),
+            Some("'ps -C slotfs' lists the daemons; 'kill -CONT' continues a stopped one".into()),
         ));
     };
-    match umount2(&path, MntFlags::empty()) {
-        Ok(()) => {}
-        Err(Errno::EPERM) => {
-            // The helper takes a path: looked at once more, as late as can be.
-            ours()
-                .filter(|now| now.id == entry.id)
-                .ok_or_else(not_ours)?;
-            fusermount::unmount(&path, &["-u"])?;
-        }
-        Err(Errno::EBUSY) => {
-            return Err(error(
-                format!("{shown} is in use"),
-                Some("end the programs that have files open or their current folder in it".into()),
-            ));
-        }
-        Err(why) => return Err(error(format!("{shown}: {why}"), None)),
+    // The system calls take a path, so check once more, as late as possible, that it is the same mount.
+    if find()?.id != entry.id {
+        return Err(mount_error(
+            format!("another mount was made at {shown} meanwhile"),
+            None,
+        ));
     }
+    unmount_topmost(&path, false)?;
     match daemon {
-        // A bind mount of it, or a copy in this namespace: the daemon goes on, and that is right.
+        // This was a bind mount, or a copy of the mount in this namespace: the daemon keeps serving its own mount.
         Some(daemon) if daemon.mount_id.is_some_and(|id| id != entry.id) => Ok(()),
         Some(daemon) => holders::wait_for_end(&path, &entry.device, daemon.pid),
         None => Ok(()),
     }
 }
 
-/// How long a daemon may take to answer a request, before it is taken for stopped.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a daemon may take to answer a request. After that it counts as stopped.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What `ask` says, or `None` when it says nothing for so long: a request to a daemon that is stopped waits for ever.
-fn within<T: Send + 'static>(
-    patience: Duration,
-    ask: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    let (say, hear) = mpsc::channel();
+/// Runs `request` on a thread of its own, because a request to a stopped daemon never returns. `None` if it does not
+/// return within [`ANSWER_TIMEOUT`].
+fn with_timeout<T: Send + 'static>(request: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (sender, answer) = mpsc::channel();
     thread::Builder::new()
-        .name("asking".into())
+        .name("request".into())
         .spawn(move || {
-            // Whoever stopped listening is on the way out.
-            let _ = say.send(ask());
+            // It fails only after the timeout.
+            let _ = sender.send(request());
         })
         .ok()?;
-    hear.recv_timeout(patience).ok()
+    answer.recv_timeout(ANSWER_TIMEOUT).ok()
 }
 
-/// Takes the mount out of sight while it is in use: it ends when the last user leaves it.
-pub(super) fn detach(path: &Path) -> Result<()> {
-    match umount2(path, MntFlags::MNT_DETACH) {
+/// Unmounts the topmost mount at `path`. With `detach`, a mount that is in use loses its path at once and ends when its
+/// last user leaves it.
+pub(crate) fn unmount_topmost(path: &Path, detach: bool) -> Result<()> {
+    let flags = match detach {
+        true => MntFlags::MNT_DETACH,
+        false => MntFlags::empty(),
+    };
+    let shown = shown::path(path);
+    match umount2(path, flags) {
         Ok(()) => Ok(()),
-        Err(Errno::EPERM) => fusermount::unmount(path, &["-u", "-z"]),
-        Err(why) => Err(error(format!("{}: {why}", shown::path(path)), None)),
+        Err(Errno::EPERM) => fusermount::unmount(path, detach),
+        Err(Errno::EBUSY) => Err(mount_error(
+            format!("{shown} is in use"),
+            Some("end the programs that have open files or their current folder there".into()),
+        )),
+        Err(why) => Err(mount_error(format!("cannot unmount {shown}: {why}"), None)),
     }
 }
 
-/// What the kernel says of a mount whose daemon is gone, and just while it goes.
-fn is_left_behind(why: &io::Error) -> bool {
+/// Whether the daemon of the mount is gone, or just ends: the kernel answers in its place with one of these errors.
+fn is_dead(why: &io::Error) -> bool {
     matches!(
         why.raw_os_error(),
         Some(libc::ENOTCONN | libc::ECONNABORTED)
     )
 }
 
-/// The absolute path, also where the last part cannot be looked at because its daemon is gone or stopped.
-pub fn resolve(path: &Path) -> io::Result<PathBuf> {
-    // A mountpoint is found without asking its daemon.
+/// The absolute path without symbolic links. It sends no request to a slotfs daemon at `path`, which may be gone or
+/// stopped.
+pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     let absolute = std::path::absolute(path)?;
-    if let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name())
-        && let Ok(parent) = parent.canonicalize()
-    {
-        let at = parent.join(name);
-        if table::at(&at).is_some_and(|entry| entry.is_slotfs()) {
-            return Ok(at);
-        }
+    let in_parent = match (absolute.parent(), absolute.file_name()) {
+        (Some(parent), Some(name)) => parent.canonicalize().map(|parent| parent.join(name)).ok(),
+        _ => None,
+    };
+    let is_slotfs = |path: &PathBuf| table::at(path).is_some_and(|entry| entry.is_slotfs());
+    if let Some(path) = in_parent.as_ref().filter(|path| is_slotfs(path)) {
+        return Ok(path.clone());
     }
-    match path.canonicalize() {
-        Err(why) if is_left_behind(&why) => {
-            let absolute = std::path::absolute(path)?;
-            match (absolute.parent(), absolute.file_name()) {
-                (Some(parent), Some(name)) => Ok(parent.canonicalize()?.join(name)),
-                _ => Err(why),
-            }
-        }
-        resolved => resolved,
-    }
+    path.canonicalize().or_else(|why| match in_parent {
+        Some(path) if is_dead(&why) => Ok(path),
+        _ => Err(why),
+    })
 }
 
-/// The daemon of a mount, as its `.slotfs/stats` tells it.
+/// The daemon of a mount, read from `.slotfs/stats`.
 struct Daemon {
     pid: u32,
-    /// Of the mount that it made; daemons of earlier versions do not say.
+    /// The ID of the mount that the daemon made. Daemons of earlier versions do not report it.
     mount_id: Option<u64>,
 }
 
@@ -190,20 +180,20 @@ impl Daemon {
     }
 }
 
-/// Refuses to mount over the folder that holds the store: the mount would hide it.
+/// Checks that the store does not lie below the mountpoint, where the mount would hide it.
 ///
 /// # Errors
-/// [`Error::Mount`]
-pub fn must_not_hide(store: &Path, mountpoint: &Path) -> Result<()> {
-    // A store that is not there is somebody else's error.
+/// [`Error::Mount`] if it does.
+pub(crate) fn must_not_hide(store: &Path, mountpoint: &Path) -> Result<()> {
+    // Opening the store reports a store that does not exist.
     match store.canonicalize() {
-        Ok(file) if file.starts_with(mountpoint) => Err(error(
+        Ok(file) if file.starts_with(mountpoint) => Err(mount_error(
             format!(
                 "the store {} lies in {}, and the mount would hide it",
                 shown::path(store),
                 shown::path(mountpoint)
             ),
-            Some("mount at another folder, an empty one".into()),
+            Some("mount at another, empty folder".into()),
         )),
         _ => Ok(()),
     }

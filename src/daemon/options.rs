@@ -1,28 +1,28 @@
-//! `-o`
+//! The mount options that follow `-o`.
 
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-/// What `-o` said.
+/// The parsed mount options.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MountOptions {
-    /// Users other than the mounting one may use it, as far as modes allow.
-    pub allow_other: bool,
-    /// Nothing may be written.
-    pub read_only: bool,
-    /// Owner of all that no slot owns.
-    pub uid: Option<u32>,
-    /// Its group.
-    pub gid: Option<u32>,
-    /// Bits taken from 0777 and 0666.
-    pub umask: u16,
-    /// How long some key shares wait for the others.
-    pub share_timeout: Option<Duration>,
+pub(crate) struct MountOptions {
+    /// Other users may use the mount, as far as the file modes allow.
+    pub(crate) allow_other: bool,
+    /// The mount is read-only.
+    pub(crate) read_only: bool,
+    /// The owner of files that no slot owns.
+    pub(crate) uid: Option<u32>,
+    /// The group of files that no slot owns.
+    pub(crate) gid: Option<u32>,
+    /// Permission bits removed from 0777 (folders) and 0666 (files).
+    pub(crate) umask: u16,
+    /// How long the daemon keeps key shares while others are missing.
+    pub(crate) share_timeout: Option<Duration>,
 }
 
 impl Default for MountOptions {
-    /// 0700 and 0600.
+    /// Folders have mode 0700, files 0600.
     fn default() -> Self {
         Self {
             allow_other: false,
@@ -35,7 +35,6 @@ impl Default for MountOptions {
     }
 }
 
-/// What the options are called.
 const NAMES: [&str; 7] = [
     "allow_other",
     "ro",
@@ -47,22 +46,22 @@ const NAMES: [&str; 7] = [
 ];
 
 impl MountOptions {
-    /// Parses lists with commas; a later option wins over an earlier one.
+    /// Parses comma-separated lists. A later option overrides an earlier one.
     ///
     /// # Errors
-    /// [`Error::Usage`], naming the option that is not one.
-    pub fn parse(lists: &[String]) -> Result<Self> {
+    /// [`Error::Usage`] for an unknown option or a bad value.
+    pub(crate) fn parse(lists: &[String]) -> Result<Self> {
         let mut options = Self::default();
         for (number, option) in lists.iter().flat_map(|list| list.split(',')).enumerate() {
             options.set(option).ok_or_else(|| {
-                // Never the word itself, which may be a password that was put in the wrong place.
+                // Do not print the word itself: it may be a password in the wrong place.
                 let name = option.split('=').next().unwrap_or_default();
                 let which = match NAMES.contains(&name) {
-                    true => format!("-o {name} does not take that value"),
-                    false => format!("word {} of -o is not an option", number + 1),
+                    true => format!("-o {name} does not accept that value"),
+                    false => format!("word {} after -o is not a mount option", number + 1),
                 };
                 Error::Usage(format!(
-                    "{which}; there are allow_other, ro, rw, uid=N, gid=N, umask=OCTAL, share_timeout=SECONDS"
+                    "{which}; the options are allow_other, ro, rw, uid=N, gid=N, umask=OCTAL, share_timeout=SECONDS"
                 ))
             })?;
         }

@@ -1,43 +1,41 @@
-//! The mount that this daemon made. No other is ever unmounted.
+//! The mount that this daemon made. The daemon unmounts no other mount.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::mount::{MntFlags, umount2};
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::fusermount;
+use super::failed;
+use super::mountpoint::unmount_topmost;
 use super::table::{self, Entry};
-use crate::error::{Error, Result};
-use crate::shown;
+use crate::error::Result;
 
-/// A mount of ours, known by its ID and its device: a path or a source may be anybody's.
+/// The daemon's mount, identified by its ID and its device: another mount can have the same path and the same source.
 #[derive(Clone, Debug)]
-pub struct OwnMount {
-    /// As the kernel numbers it.
-    pub id: u64,
+pub(crate) struct OwnMount {
+    /// The kernel's mount ID.
+    pub(crate) id: u64,
     device: String,
 }
 
-/// What became of it.
+/// The result of unmounting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unmounted {
-    /// It is gone now.
+pub(crate) enum Unmounted {
+    /// It was unmounted.
     Done,
-    /// It was gone before.
+    /// It was already gone.
     Before,
-    /// In use: out of sight, and gone when its last user leaves it.
+    /// It is in use. It has no path any more, and ends when its last user leaves it.
     Detached,
-    /// Another mount lies on top of it, and was left alone.
+    /// Another mount lies on top of it, so nothing was unmounted.
     Covered,
 }
 
 impl OwnMount {
-    /// Finds the mount that `fuse` serves, made at `path` since `before` was read.
-    pub fn find(path: &Path, fuse: &File, before: &[Entry]) -> Option<Self> {
+    /// Finds the mount that `fuse` serves and that was made at `path` after the table `before` was read.
+    pub(crate) fn find(path: &Path, fuse: &File, before: &[Entry]) -> Option<Self> {
         let device = table::device_of(fuse);
         let table = table::read().ok()?;
         let new = table.into_iter().rfind(|entry| match &device {
@@ -54,8 +52,8 @@ impl OwnMount {
         })
     }
 
-    /// Where it is now, while it is anywhere.
-    pub fn point(&self) -> io::Result<Option<PathBuf>> {
+    /// Its current path; `None` if it is gone from this namespace.
+    pub(crate) fn point(&self) -> io::Result<Option<PathBuf>> {
         Ok(table::read()?
             .into_iter()
             .find(|entry| self.is(entry))
@@ -66,51 +64,38 @@ impl OwnMount {
         entry.id == self.id && entry.device == self.device
     }
 
-    /// Unmounts it, if it is still there and on top.
+    /// Unmounts it if it still exists and no other mount lies on top of it. A mount that is in use is detached.
     ///
-    /// Between the look and the call lies a moment in which somebody else may mount on top; the kernel has no call that
-    /// unmounts by ID.
+    /// Another process can mount on top between the check and the system call, because the kernel cannot unmount by ID.
     ///
     /// # Errors
-    /// [`Error::Mount`] when the system refuses.
-    pub fn unmount(&self) -> Result<Unmounted> {
-        let unread = |why: io::Error| Error::Mount {
-            what: format!("cannot read the table of mounts: {why}"),
-            hint: None,
-        };
-        for (flags, options, done) in [
-            (MntFlags::empty(), &["-u"][..], Unmounted::Done),
-            (MntFlags::MNT_DETACH, &["-u", "-z"][..], Unmounted::Detached),
-        ] {
-            let Some(point) = self.point().map_err(unread)? else {
-                return Ok(Unmounted::Before);
-            };
-            if !table::at(&point).is_some_and(|entry| self.is(&entry)) {
-                return Ok(Unmounted::Covered);
-            }
-            let refused = match umount2(&point, flags) {
-                Ok(()) => return Ok(done),
-                Err(Errno::EPERM) => match fusermount::unmount(&point, options) {
-                    Ok(()) => return Ok(done),
-                    Err(error) => error,
-                },
-                Err(why) => Error::Mount {
-                    what: format!("cannot unmount {}: {why}", shown::path(&point)),
-                    hint: None,
-                },
-            };
-            if done == Unmounted::Detached {
-                return Err(refused);
-            }
+    /// `Error::Mount` if the system refuses.
+    pub(crate) fn unmount(&self) -> Result<Unmounted> {
+        match self.unmount_with(false) {
+            Err(_) => self.unmount_with(true),
+            unmounted => unmounted,
         }
-        Ok(Unmounted::Covered)
     }
 
-    /// Returns once it is gone from this namespace. Bind mounts and other namespaces may have the filesystem still.
+    fn unmount_with(&self, detach: bool) -> Result<Unmounted> {
+        let Some(point) = self.point().map_err(failed("read the mount table"))? else {
+            return Ok(Unmounted::Before);
+        };
+        if !table::at(&point).is_some_and(|entry| self.is(&entry)) {
+            return Ok(Unmounted::Covered);
+        }
+        unmount_topmost(&point, detach)?;
+        Ok(match detach {
+            true => Unmounted::Detached,
+            false => Unmounted::Done,
+        })
+    }
+
+    /// Waits until it is gone from this namespace. Bind mounts and other namespaces may still hold the filesystem.
     ///
     /// # Errors
-    /// The table of mounts cannot be read or watched.
-    pub fn wait_until_gone(&self) -> io::Result<()> {
+    /// The mount table cannot be read or watched.
+    pub(crate) fn wait_until_gone(&self) -> io::Result<()> {
         let table = File::open("/proc/self/mountinfo")?;
         loop {
             if self.point()?.is_none() {

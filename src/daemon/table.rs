@@ -1,4 +1,4 @@
-//! The kernel's table of mounts (proc(5), `mountinfo`). Every path in it is bytes.
+//! Reads the kernel's mount table (proc(5), `mountinfo`). Its paths are bytes and need not be UTF-8.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -8,38 +8,37 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The source of our mounts, and the subtype of `fuse` that is their type.
-pub const SOURCE: &str = "slotfs";
+/// The source of slotfs mounts, and the subtype in their type `fuse.slotfs`.
+pub(crate) const SOURCE: &str = "slotfs";
 
-/// A mount.
+/// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Unique while the mount is there. `mount --move` keeps it.
-    pub id: u64,
+pub(crate) struct Entry {
+    /// Unique while the mount exists. `mount --move` keeps it.
+    pub(crate) id: u64,
     /// The mount that this one is mounted on.
-    pub parent: u64,
+    pub(crate) parent: u64,
     /// `major:minor`, the same in every namespace and for every bind mount of one filesystem.
-    pub device: String,
-    /// Where it is mounted.
-    pub point: PathBuf,
+    pub(crate) device: String,
+    pub(crate) point: PathBuf,
     kind: Vec<u8>,
     source: Vec<u8>,
 }
 
 impl Entry {
-    /// Whether a slotfs daemon made it. Daemons of earlier versions mounted with the type `fuse` alone.
-    pub fn is_slotfs(&self) -> bool {
+    /// Whether a slotfs daemon made it. Daemons of earlier versions used the type `fuse`.
+    pub(crate) fn is_slotfs(&self) -> bool {
         self.source == SOURCE.as_bytes() && matches!(self.kind.as_slice(), b"fuse" | b"fuse.slotfs")
     }
 }
 
 /// Every mount in the namespace of this process.
-pub fn read() -> io::Result<Vec<Entry>> {
+pub(crate) fn read() -> io::Result<Vec<Entry>> {
     of(Path::new("/proc/self"))
 }
 
-/// Every mount in the namespace of the process with that folder in /proc.
-pub fn of(process: &Path) -> io::Result<Vec<Entry>> {
+/// Every mount in the namespace of a process, given as its folder in /proc.
+pub(crate) fn of(process: &Path) -> io::Result<Vec<Entry>> {
     Ok(parse(&std::fs::read(process.join("mountinfo"))?))
 }
 
@@ -51,7 +50,7 @@ fn parse(table: &[u8]) -> Vec<Entry> {
 }
 
 fn entry(line: &[u8]) -> Option<Entry> {
-    // ID, parent, device, root, mountpoint, options, optional fields; after "-" type, source, options.
+    // ID, parent, device, root, mountpoint, options, optional fields; then "-", type, source, options.
     let mut fields = line.split(|byte| *byte == b' ');
     let id = number(fields.next()?)?;
     let parent = number(fields.next()?)?;
@@ -72,36 +71,25 @@ fn number(field: &[u8]) -> Option<u64> {
     std::str::from_utf8(field).ok()?.parse().ok()
 }
 
-/// The table writes space, tab, newline, backslash and `#` as three octal digits.
+/// Decodes the escapes of the table: space, tab, newline, backslash and `#` are a backslash and three octal digits.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, after)) = rest.split_first() {
-        let octal = after
-            .get(..3)
-            .filter(|_| *first == b'\\')
-            .and_then(|digits| {
-                let text = std::str::from_utf8(digits).ok()?;
-                u8::from_str_radix(text, 8).ok()
-            });
-        match octal {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[3..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
+        let digits = after.get(..3).filter(|_| *first == b'\\');
+        let octal = digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        bytes.push(octal.unwrap_or(*first));
+        rest = if octal.is_some() { &after[3..] } else { after };
     }
     bytes
 }
 
-/// What is mounted at `path`, topmost when there are several; `None` where `path` is no mountpoint.
-pub fn at(path: &Path) -> Option<Entry> {
+/// The topmost mount at `path`; `None` if `path` is not a mountpoint.
+pub(crate) fn at(path: &Path) -> Option<Entry> {
     let table = read().ok()?;
-    // The kernel follows the path itself: the order of the table says nothing once a mount was moved.
+    // Ask the kernel for the mount's ID: after `mount --move`, the order of the table does not show which one is on top.
     let topmost = match id_at(path) {
         Some(id) => table.into_iter().find(|entry| entry.id == id),
         None => topmost(table, path),
@@ -109,7 +97,7 @@ pub fn at(path: &Path) -> Option<Entry> {
     topmost.filter(|entry| entry.point.as_os_str().as_bytes() == path.as_os_str().as_bytes())
 }
 
-/// The mount that `path` lies in. Asks nothing of a FUSE daemon, so a dead one is no obstacle.
+/// The ID of the mount that `path` lies in. It sends no request to a FUSE daemon, so it also works if the daemon is dead.
 fn id_at(path: &Path) -> Option<u64> {
     let place = OpenOptions::new()
         .read(true)
@@ -119,7 +107,7 @@ fn id_at(path: &Path) -> Option<u64> {
     fd_info(&place, "mnt_id:")
 }
 
-/// A number in what the kernel says of an open file.
+/// Reads a number from the kernel's information about an open file.
 fn fd_info(file: impl AsFd, name: &str) -> Option<u64> {
     let number = file.as_fd().as_raw_fd();
     let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).ok()?;
@@ -130,14 +118,14 @@ fn fd_info(file: impl AsFd, name: &str) -> Option<u64> {
         .ok()
 }
 
-/// The device of the FUSE filesystem that `/dev/fuse`, opened, serves; older kernels do not say.
-pub fn device_of(fuse: &File) -> Option<String> {
+/// The device number of the FUSE filesystem that an open `/dev/fuse` serves. Older kernels do not report it.
+pub(crate) fn device_of(fuse: &File) -> Option<String> {
     let number = fd_info(fuse, "fuse_connection:")?;
-    // The kernel's own dev_t has 20 bits for the minor number.
+    // The kernel's internal dev_t has 20 bits for the minor number.
     Some(format!("{}:{}", number >> 20, number & 0xf_ffff))
 }
 
-/// Of the mounts at `path`, the one that no other is mounted on.
+/// The mount at `path` on which no other mount lies.
 fn topmost(table: Vec<Entry>, path: &Path) -> Option<Entry> {
     let here: Vec<Entry> = table
         .into_iter()

@@ -1,4 +1,4 @@
-//! What the user can do next, in commands of slotfs, where the message alone does not say it.
+//! The hint of an error: what the user can do next, usually as a command of slotfs.
 
 use super::{Error, IncomingError};
 use crate::blob::Fault;
@@ -11,10 +11,10 @@ use crate::object::partition::{Role, SlotKind};
 use crate::shown;
 
 impl Error {
-    /// What to do next, where that is not obvious from what happened.
-    pub fn hint(&self) -> Option<String> {
+    /// What to do next, if the message does not make it obvious.
+    pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Hsm(error) => return of_hsm(error),
+            Self::Hsm(error) => return hsm_hint(error),
             Self::CloneFailed { hints, .. } | Self::CloneNotAttempted { hints, .. } => {
                 match hints.is_empty() {
                     true => "each line says why".into(),
@@ -30,9 +30,7 @@ impl Error {
             } => {
                 "clone it instead: copy its file from the mount to another slot or a backup".into()
             }
-            Self::ExposedFile { .. } => {
-                "check that its content is yours, then 'chmod 600' it".into()
-            }
+            Self::ExposedFile { .. } => "check its content, then run 'chmod 600' on it".into(),
             Self::MadeSome { why, .. } => why
                 .hint()
                 .unwrap_or_else(|| "'slotfs partition contents' lists them".into()),
@@ -59,35 +57,35 @@ impl Error {
     }
 }
 
-fn of_hsm(error: &hsm::Error) -> Option<String> {
+fn hsm_hint(error: &hsm::Error) -> Option<String> {
     Some(match error {
-        hsm::Error::Slot { slot, why } => return of_slot(*slot, why),
-        hsm::Error::ObjectDamaged(row) => of_damaged_object(row),
+        hsm::Error::Slot { slot, why } => return slot_hint(*slot, why),
+        hsm::Error::ObjectDamaged(row) => damaged_object_hint(row),
         hsm::Error::Damaged(_) => {
             "restore the store from a backup; you can first copy out the objects that still open"
                 .into()
         }
-        hsm::Error::Store(error) => return of_store(error),
+        hsm::Error::Store(error) => return store_hint(error),
         hsm::Error::Gone | hsm::Error::Random(_) => return None,
         hsm::Error::ObjectRefused(_) => {
-            "store large data encrypted elsewhere and its key here".into()
+            "encrypt large data, keep it elsewhere, and store only its key in the slot".into()
         }
     })
 }
 
-fn of_store(error: &StoreError) -> Option<String> {
+fn store_hint(error: &StoreError) -> Option<String> {
     let StoreError::Store { path, why } = error else {
         return None;
     };
     Some(match why {
         StoreFault::DiskFull => {
-            "nothing was lost; free some space, or raise the limit of file sizes (ulimit -f), and retry".into()
+            "nothing was lost; free some space, or raise the file size limit (ulimit -f), and retry".into()
         }
         StoreFault::ReadOnly => {
-            "give the store's file and its folder to the user that runs slotfs, or mount with -o ro".into()
+            "let this user write the store's file and its folder, or mount with -o ro".into()
         }
         StoreFault::Lost(_) => format!(
-            "only the results reported before took effect; unmount and end what uses the store, put its file back or restore a backup after removing {0}-wal and {0}-shm, then retry",
+            "only the results reported before took effect; unmount, and end every program that uses the store; put its file back, or remove {0}-wal and {0}-shm and restore a backup; then retry",
             shown::path(path)
         ),
         StoreFault::ForeignSchema(_) => {
@@ -97,31 +95,31 @@ fn of_store(error: &StoreError) -> Option<String> {
     })
 }
 
-fn of_slot(slot: SlotId, why: &SlotError) -> Option<String> {
+fn slot_hint(slot: SlotId, why: &SlotError) -> Option<String> {
     Some(match why {
-        SlotError::Stored(fault) => return of_fault(slot, fault),
+        SlotError::Stored(fault) => return fault_hint(slot, fault),
         SlotError::Unverified(Fault::NoDomain) => {
             "a slot accepts only blobs sealed under one of its own domains; 'slotfs partition domainlist' on both slots shows whether they share one".into()
         }
         SlotError::Unverified(Fault::NoSmk) => {
-            "the objects of a V1 slot open where its storage master key is: 'slotfs partition smkclone', or copy its .slotfs/smk first".into()
+            "this slot lacks the storage master key of the object's slot; clone it first with 'slotfs partition smkclone', or copy its .slotfs/smk".into()
         }
         SlotError::Unverified(Fault::NotForV0(_)) | SlotError::NotForV0 { .. } => {
-            "clone to a V1 slot that holds the storage master key, or make this one V1: 'slotfs partition upgrade'".into()
+            "clone to a V1 slot that holds the storage master key, or make this slot V1 with 'slotfs partition upgrade'".into()
         }
         SlotError::ShareRefused { .. } | SlotError::SharesMissing { .. } => {
-            "give other shares of the set: --share-file SLOT:ROLE=FILE, once for each".into()
+            "give other shares of the set, each with --share-file SLOT:ROLE=FILE".into()
         }
         SlotError::OtherAuthentication(SlotKind::Quorum) => {
-            format!("give --share-file {slot}:ROLE=FILE, once for each key share")
+            format!("give each key share with --share-file {slot}:ROLE=FILE")
         }
         SlotError::OtherAuthentication(SlotKind::Password) => {
             format!("give --password-file {slot}:ROLE=FILE")
         }
         SlotError::Smk(why) => match why {
-            SmkFault::None => "'slotfs partition upgrade' makes it V1".into(),
+            SmkFault::None => "'slotfs partition upgrade' makes the slot V1".into(),
             SmkFault::Full => "'slotfs partition smkdelete' removes one".into(),
-            SmkFault::NoSuchKey => "'slotfs partition smklist' shows them".into(),
+            SmkFault::NoSuchKey => "'slotfs partition smklist' lists the storage master keys".into(),
             SmkFault::Active => "'slotfs partition smknew' makes another one active".into(),
             SmkFault::V1Already => return None,
         },
@@ -141,10 +139,10 @@ fn of_slot(slot: SlotId, why: &SlotError) -> Option<String> {
             "a locked po cannot be reset; clone the objects out as co, then re-initialise the partition".into()
         }
         SlotError::RoleLocked(Role::Co) => {
-            "po can reset it: 'role resetpw -name co'; cu loses its password with it".into()
+            "po can reset it with 'role resetpw -name co'; cu then loses its password".into()
         }
         SlotError::RoleLocked(Role::Cu) => {
-            "po can reset it: 'role resetpw -name cu'; co loses its password with it".into()
+            "po can reset it with 'role resetpw -name cu'; co then loses its password".into()
         }
         SlotError::Domain { why, .. } => match why {
             DomainFault::Full => "'partition domaindelete' makes room".into(),
@@ -158,7 +156,7 @@ fn of_slot(slot: SlotId, why: &SlotError) -> Option<String> {
         SlotError::NotInTrash(_) => "'slotfs object trash' lists what is there".into(),
         SlotError::NoSuchObject(_) => "'slotfs partition contents' lists the handles".into(),
         SlotError::NoMemory { .. } => {
-            "raise the limit of address space (ulimit -v), or end other programs".into()
+            "raise the address space limit (ulimit -v), or end other programs".into()
         }
         SlotError::Unverified(_)
         | SlotError::OtherIdentity { .. }
@@ -173,10 +171,10 @@ fn of_slot(slot: SlotId, why: &SlotError) -> Option<String> {
     })
 }
 
-fn of_fault(slot: SlotId, fault: &SlotFault) -> Option<String> {
+fn fault_hint(slot: SlotId, fault: &SlotFault) -> Option<String> {
     Some(match fault {
         SlotFault::Missing => "'slotfs slot list' shows the slots of this store".into(),
-        SlotFault::Exists => "-force destroys everything in it and makes a new partition".into(),
+        SlotFault::Exists => "-force destroys the partition with everything in it and creates a new one".into(),
         SlotFault::Changed => "only the results reported above took effect; retry the rest".into(),
         SlotFault::TrashFull => format!(
             "remove objects you no longer need from {slot}/.slotfs/trash, or shorten the retention with 'partition set -retention'"
@@ -188,19 +186,19 @@ fn of_fault(slot: SlotId, fault: &SlotFault) -> Option<String> {
             format!("'slotfs object delete -handle {handle}' removes it")
         }
         SlotFault::Damaged(_) => format!(
-            "the other slots are not affected; restore a backup, or destroy this one: 'slotfs partition delete -slot {slot}'"
+            "the other slots are not affected; restore a backup, or destroy this slot with 'slotfs partition delete -slot {slot}'"
         ),
         SlotFault::Replaced | SlotFault::Full | SlotFault::HandleTaken(_) => return None,
     })
 }
 
-fn of_damaged_object(row: &DamagedRow) -> String {
-    let whose = match row.slot {
+fn damaged_object_hint(row: &DamagedRow) -> String {
+    let slot_option = match row.slot {
         Some(slot) => format!(" -slot {slot}"),
         None => String::new(),
     };
     format!(
-        "the other objects are not affected; restore a backup, or destroy this one: 'slotfs object delete -row {}{whose}'",
+        "the other objects are not affected; restore a backup, or destroy this object with 'slotfs object delete -row {}{slot_option}'",
         row.id
     )
 }

@@ -1,5 +1,5 @@
-//! The daemon's log file. It stands beside the store, so `rm store.db*` removes it together with the store, and then it
-//! is needed most.
+//! The daemon's log file. By default it lies beside the store, so `rm store.db*` removes it too, exactly when a user needs
+//! it. The daemon therefore creates it again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,47 +8,47 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// A log that is made again when it was removed.
-pub struct LogFile {
+/// A log file that is created again after it was removed.
+pub(crate) struct LogFile {
     file: File,
-    /// `None` of what is no regular file.
+    /// `None` if the log is not a regular file.
     path: Option<PathBuf>,
-    /// When it was last seen there.
-    seen: Instant,
+    /// When the path was last checked.
+    checked: Instant,
 }
 
-/// How often it is looked for. An error is never written without.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// The shortest time between two checks of the path. Before an error is written, the path is always checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 impl LogFile {
     /// Takes over a file that was opened for appending.
-    pub fn new(file: File) -> Self {
-        let is_regular = file.metadata().is_ok_and(|it| it.is_file());
+    pub(crate) fn new(file: File) -> Self {
+        let is_regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
         let link = format!("/proc/self/fd/{}", file.as_raw_fd());
         let path = is_regular.then(|| fs::read_link(link).ok()).flatten();
         Self {
             file,
             path,
-            seen: Instant::now(),
+            checked: Instant::now(),
         }
     }
 
-    fn make_again_when_removed(&mut self) {
+    fn recreate_if_removed(&mut self) {
         let Some(path) = &self.path else {
             return;
         };
-        self.seen = Instant::now();
+        self.checked = Instant::now();
         if !fs::symlink_metadata(path).is_err_and(|why| why.kind() == io::ErrorKind::NotFound) {
             return;
         }
-        let made = OpenOptions::new()
+        let created = OpenOptions::new()
             .append(true)
             .create_new(true)
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW)
             .open(path);
-        // Where its folder is gone too, nobody can be told.
-        if let Ok(file) = made {
+        // If the folder is gone too, the daemon keeps writing to the removed file.
+        if let Ok(file) = created {
             self.file = file;
         }
     }
@@ -57,8 +57,8 @@ impl LogFile {
 impl Write for LogFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let is_error = line.windows(5).any(|word| word == b"ERROR");
-        if is_error || self.seen.elapsed() > LOOK_EVERY {
-            self.make_again_when_removed();
+        if is_error || self.checked.elapsed() > CHECK_INTERVAL {
+            self.recreate_if_removed();
         }
         self.file.write(line)
     }

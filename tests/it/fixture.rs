@@ -574,7 +574,7 @@ impl Mount {
 
     /// Says that names will be tried that no slot can hold.
     pub fn announce_names(&self) {
-        self.announce("is not a name a slot can hold");
+        self.announce("is not a file name that a slot can hold");
     }
 
     /// Waits until the log says these words; announces them too.

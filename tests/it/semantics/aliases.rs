@@ -348,7 +348,7 @@ fn nothing_is_renamed_to_an_alias() {
     assert_errno!(fs::create_dir(hsm.file(1, "folder")), EPERM);
     let env: &[(&str, &Path)] = &[("A", &hsm.slot(0)), ("B", &hsm.slot(1))];
     hsm.mount
-        .logged(r#"as the target of this rename, "1~" is not a name a slot can hold"#);
+        .logged(r#"as the target of this rename, "1~" is not a file name that a slot can hold"#);
     for script in [
         "cp --backup $A/2 $B/1",
         "cp --backup=numbered $A/2 $B/1",
