@@ -79,7 +79,8 @@ fn store_hint(error: &StoreError) -> Option<String> {
     };
     Some(match why {
         StoreFault::DiskFull => {
-            "nothing was lost; free some space, or raise the file size limit (ulimit -f), and retry".into()
+            "nothing was lost; free some space, or raise the file size limit (ulimit -f), and retry"
+                .into()
         }
         StoreFault::ReadOnly => {
             "let this user write the store's file and its folder, or mount with -o ro".into()
@@ -89,7 +90,8 @@ fn store_hint(error: &StoreError) -> Option<String> {
             shown::path(path)
         ),
         StoreFault::ForeignSchema(_) => {
-            "the file's schema was altered; run 'slotfs store check', or restore an earlier backup".into()
+            "the file's schema was altered; run 'slotfs store check', or restore an earlier backup"
+                .into()
         }
         StoreFault::Failed(_) => return None,
     })
