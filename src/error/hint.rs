@@ -1,6 +1,6 @@
 //! The hint of an error: what the user can do next, usually as a command of slotfs.
 
-use super::{Error, IncomingError};
+use super::Error;
 use crate::blob::Fault;
 use crate::hsm::{
     self, DamagedRow, DomainFault, SlotError, SlotFault, SmkFault, StoreError, StoreFault,
@@ -34,15 +34,7 @@ impl Error {
             Self::MadeSome { why, .. } => why
                 .hint()
                 .unwrap_or_else(|| "'slotfs partition contents' lists them".into()),
-            Self::Incoming {
-                why:
-                    IncomingError::NameTaken
-                    | IncomingError::NotEmpty
-                    | IncomingError::BadName(_)
-                    | IncomingError::TooLarge
-                    | IncomingError::StagingFull,
-                ..
-            }
+            Self::Incoming { .. }
             | Self::NotExportable { .. }
             | Self::NotSupported { .. }
             | Self::NoSuchFile
@@ -79,7 +71,8 @@ fn store_hint(error: &StoreError) -> Option<String> {
     };
     Some(match why {
         StoreFault::DiskFull => {
-            "nothing was lost; free some space, or raise the file size limit (ulimit -f), and retry".into()
+            "nothing was lost; free some space, or raise the file size limit (ulimit -f), and retry"
+                .into()
         }
         StoreFault::ReadOnly => {
             "let this user write the store's file and its folder, or mount with -o ro".into()
@@ -89,7 +82,8 @@ fn store_hint(error: &StoreError) -> Option<String> {
             shown::path(path)
         ),
         StoreFault::ForeignSchema(_) => {
-            "the file's schema was altered; run 'slotfs store check', or restore an earlier backup".into()
+            "the file's schema was altered; run 'slotfs store check', or restore an earlier backup"
+                .into()
         }
         StoreFault::Failed(_) => return None,
     })
