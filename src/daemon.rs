@@ -79,20 +79,13 @@ pub(crate) enum Mode {
 }
 
 /// The signals that make the daemon unmount. By default each of them ends the process, which would leave a dead mount.
-const STOP_SIGNALS: [Signal; 12] = [
-    Signal::SIGINT,
-    Signal::SIGTERM,
-    Signal::SIGHUP,
-    Signal::SIGQUIT,
-    Signal::SIGXCPU,
-    Signal::SIGUSR1,
-    Signal::SIGUSR2,
-    Signal::SIGALRM,
-    Signal::SIGVTALRM,
-    Signal::SIGPROF,
-    Signal::SIGPWR,
-    Signal::SIGIO,
-];
+const STOP_SIGNALS: [Signal; 12] = {
+    use Signal::*;
+    [
+        SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXCPU, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF,
+        SIGPWR, SIGIO,
+    ]
+};
 
 /// What the threads of the daemon report to its main thread.
 enum Event {

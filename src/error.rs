@@ -164,6 +164,11 @@ impl Error {
     /// The errno, result code, exit status and log level.
     pub(crate) fn outcome(&self) -> Outcome {
         let refused = Outcome::refused;
+        let no_mount = |exit| Outcome {
+            exit,
+            level: Level::Error,
+            ..refused(libc::EIO, code::FUNCTION_FAILED)
+        };
         match self {
             Self::Hsm(error) => error.outcome(),
             Self::Incoming { why, .. } => why.outcome(),
@@ -187,16 +192,8 @@ impl Error {
                 exit: exit::INTERRUPTED,
                 ..refused(libc::EINTR, code::FUNCTION_CANCELED)
             },
-            Self::Mount { .. } => Outcome {
-                exit: exit::MOUNT,
-                level: Level::Error,
-                ..refused(libc::EIO, code::FUNCTION_FAILED)
-            },
-            Self::Daemon { status, .. } => Outcome {
-                exit: *status,
-                level: Level::Error,
-                ..refused(libc::EIO, code::FUNCTION_FAILED)
-            },
+            Self::Mount { .. } => no_mount(exit::MOUNT),
+            Self::Daemon { status, .. } => no_mount(*status),
             Self::ExposedFile { .. } => refused(libc::EACCES, code::FUNCTION_FAILED),
             Self::MadeSome { why, .. } => why.outcome(),
         }

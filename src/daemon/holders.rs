@@ -118,22 +118,22 @@ fn other_namespaces(device: &str) -> (Vec<String>, bool) {
         if found.contains_key(&namespace) {
             continue;
         }
-        match table::of(&process) {
-            Ok(table) => {
-                if let Some(entry) = table.iter().find(|entry| entry.device == device) {
-                    let command = std::fs::read(process.join("comm")).unwrap_or_default();
-                    let command = String::from_utf8_lossy(command.trim_ascii()).into_owned();
-                    found.insert(
-                        namespace,
-                        format!(
-                            "process {pid} ({}), which has it mounted at {}",
-                            shown::path(Path::new(&command)),
-                            shown::path(&entry.point)
-                        ),
-                    );
-                }
+        let table = match table::of(&process) {
+            Ok(table) => table,
+            Err(why) => {
+                is_partial |= why.kind() == io::ErrorKind::PermissionDenied;
+                continue;
             }
-            Err(why) => is_partial |= why.kind() == io::ErrorKind::PermissionDenied,
+        };
+        if let Some(entry) = table.iter().find(|entry| entry.device == device) {
+            let command = std::fs::read(process.join("comm")).unwrap_or_default();
+            let command = String::from_utf8_lossy(command.trim_ascii()).into_owned();
+            let holder = format!(
+                "process {pid} ({}), which has it mounted at {}",
+                shown::path(Path::new(&command)),
+                shown::path(&entry.point)
+            );
+            found.insert(namespace, holder);
         }
     }
     (found.into_values().collect(), is_partial)

@@ -66,11 +66,8 @@ pub(crate) fn check_resources() -> Result<()> {
         && soft >= hard
     {
         // At the soft limit, SIGXCPU makes the daemon unmount. SIGKILL at the hard limit would leave a dead mount.
-        let _ = setrlimit(
-            Resource::RLIMIT_CPU,
-            hard.saturating_sub(UNMOUNT_CPU_SECS).max(1),
-            hard,
-        );
+        let soft = hard.saturating_sub(UNMOUNT_CPU_SECS).max(1);
+        let _ = setrlimit(Resource::RLIMIT_CPU, soft, hard);
     }
     let mut held = Vec::new();
     for _ in 0..DESCRIPTORS {
@@ -113,10 +110,8 @@ fn check_threads() -> Result<()> {
     }
     for _ in &threads {
         if outcome.is_ok() && results.recv() != Ok(true) {
-            outcome = Err(resource_error(
-                "get memory for the event loops",
-                &io::Error::from_raw_os_error(libc::ENOMEM),
-            ));
+            let why = io::Error::from_raw_os_error(libc::ENOMEM);
+            outcome = Err(resource_error("get memory for the event loops", &why));
         }
     }
     drop(closed);

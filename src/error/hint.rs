@@ -1,6 +1,6 @@
 //! The hint of an error: what the user can do next, usually as a command of slotfs.
 
-use super::{Error, IncomingError};
+use super::Error;
 use crate::blob::Fault;
 use crate::hsm::{
     self, DamagedRow, DomainFault, SlotError, SlotFault, SmkFault, StoreError, StoreFault,
@@ -34,15 +34,7 @@ impl Error {
             Self::MadeSome { why, .. } => why
                 .hint()
                 .unwrap_or_else(|| "'slotfs partition contents' lists them".into()),
-            Self::Incoming {
-                why:
-                    IncomingError::NameTaken
-                    | IncomingError::NotEmpty
-                    | IncomingError::BadName(_)
-                    | IncomingError::TooLarge
-                    | IncomingError::StagingFull,
-                ..
-            }
+            Self::Incoming { .. }
             | Self::NotExportable { .. }
             | Self::NotSupported { .. }
             | Self::NoSuchFile

@@ -1,4 +1,4 @@
-//! The commands: what they take, what they print, how they end.
+//! The commands: their arguments, output and exit statuses.
 
 mod clone;
 mod domains;

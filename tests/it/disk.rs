@@ -2,7 +2,7 @@
 //! store's folder. It knows what was synced and what was only written, so a test can take the power away at
 //! any request and look at what a real disk could hold afterwards; and it can fail as disks do.
 //!
-//! What it believes of a disk, no less and no more than SQLite's own documentation asks for: what `fsync`
+//! It assumes of a disk exactly what SQLite's documentation assumes: what `fsync`
 //! covered stays; a name stays when its folder was synced; anything else may stay or go, sector by sector of
 //! 512 bytes; a torn write harms no byte outside of what it wrote.
 

@@ -1,5 +1,5 @@
-//! Formats are kept for ever: what an earlier build wrote opens (tests/formats), what a later one wrote is refused
-//! by its version.
+//! Formats stay readable: this build opens the files of earlier builds (tests/formats), and refuses the files of a later
+//! build because of their version.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

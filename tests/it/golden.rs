@@ -1,4 +1,4 @@
-//! docs/commands.md, run: what commands print, to the letter.
+//! Runs docs/commands.md and compares its output to the letter.
 
 use std::fs;
 use std::path::Path;

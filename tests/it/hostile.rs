@@ -1,5 +1,5 @@
-//! Stores that somebody changed who has the file and no password. At every door: never a panic, never a hang, never
-//! a wrong blob; what does not hold is refused by name.
+//! Stores that an attacker changed who can write the file but has no password. No command and no request may panic, hang
+//! or return a wrong blob; the error names what is damaged.
 
 use std::collections::BTreeMap;
 use std::fs;

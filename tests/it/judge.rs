@@ -1,4 +1,4 @@
-//! "How it will be judged" of issue 2, to the letter.
+//! The acceptance criteria of issue 2, quoted.
 
 use std::fs;
 

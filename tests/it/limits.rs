@@ -1,4 +1,4 @@
-//! Under every limit of a process `mount` works or fails cleanly: a message, no mount, no process.
+//! Under every limit of a process, `mount` works or fails cleanly: with a message, and without a mount or a process left.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! What a user can see: real stores, real mounts, the real tools. docs/architecture.md names the pages with the contract.
+//! Tests of what a user sees: real stores, real mounts, real tools. docs/architecture.md names the pages with the contract.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod commands;

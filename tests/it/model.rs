@@ -1,5 +1,5 @@
 //! A random sequence of requests against a trivial model of docs/mount.md: after each of them the
-//! answer and the listing of every slot must be the model's. A failure prints its seed and its history.
+//! answer and the listing of every slot must match the model. A failure prints its seed and its history.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

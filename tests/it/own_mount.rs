@@ -1,6 +1,6 @@
-//! Only the daemon's own mount is ever unmounted; what holds it longer is named; paths are bytes.
+//! The daemon unmounts only its own mount; `umount` names what still holds it; paths are bytes.
 //!
-//! Each test runs in a mount namespace of its own: what it mounts is nobody else's business.
+//! Each test runs in a mount namespace of its own, so its mounts are invisible to other tests.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! docs/security.md names the tests that hold each promise: they are there.
+//! docs/security.md names the tests of each promise. These tests exist.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,5 @@
-//! The store's files are removed, replaced or written over while they are in use: nothing is said to be stored that is
-//! not in the store at its path afterwards (docs/crashes.md).
+//! The store's files are removed, replaced or overwritten while they are in use. slotfs reports an object as stored only
+//! if the store at its path holds it afterwards (docs/crashes.md).
 
 use std::fs::{self, File};
 use std::io::Write;

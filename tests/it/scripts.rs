@@ -1,4 +1,4 @@
-//! The scripts in `scripts/`, without what takes minutes.
+//! The scripts in `scripts/`, without the parts that take minutes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Tools that know nothing of slotfs. For each: every object of a matching slot arrives and verifies;
+//! Ordinary tools that do not know slotfs. For each: every object of a matching slot arrives and verifies;
 //! with one bad blob among good ones, exactly that one fails and the tool says so.
 
 mod archive;

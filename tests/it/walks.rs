@@ -1,4 +1,4 @@
-//! The walks of docs/backup.md, each as it stands there, in an empty folder.
+//! Runs each script of docs/backup.md unchanged, in an empty folder.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! Who may: a second user of the machine, the roles at every door, attempts counted in all processes together.
+//! Permissions: a second user of the machine, the roles in every interface, and login attempts, which all processes count
+//! together.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
