@@ -80,7 +80,7 @@ pub(crate) fn flush() -> io::Result<()> {
     if CLOSED.load(Ordering::Relaxed) {
         return Ok(());
     }
-    // Without a descriptor to spare there is nobody to ask.
+    // If no descriptor is free, the terminal cannot be asked.
     let Ok(copy) = io::stdout().as_fd().try_clone_to_owned() else {
         return Ok(());
     };
