@@ -80,7 +80,7 @@ pub(crate) fn flush() -> io::Result<()> {
     if CLOSED.load(Ordering::Relaxed) {
         return Ok(());
     }
-    // If no descriptor is free, the terminal cannot be asked.
+    // Without a free descriptor, the stream cannot be checked.
     let Ok(copy) = io::stdout().as_fd().try_clone_to_owned() else {
         return Ok(());
     };
