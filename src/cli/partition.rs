@@ -148,7 +148,7 @@ fn contents(console: &Console<'_>, slot: SlotArg) -> Result<Answer> {
             "label": label, "ouid": ouid,
         });
         if let Err(error) = &row.object {
-            facts["row"] = row.row.into();
+            facts["row"] = row.row.0.into();
             facts["damage"] = error.to_string().into();
         }
         let cells: [&dyn Display; 5] = [

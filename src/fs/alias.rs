@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use fuser::FileHandle;
 
 use super::lock;
-use super::node::{AliasId, RowId};
+use super::node::AliasId;
 use super::staging::Place;
 use crate::error::{IncomingError, Result};
 use crate::hsm::{ObjectFile, Wish};
-use crate::object::{Handle, SlotId};
+use crate::object::{Handle, RowId, SlotId};
 
 mod requests;
 #[cfg(test)]
@@ -227,7 +227,7 @@ impl Aliases {
         let Some(alias) = table.aliases.get_mut(&id) else {
             return;
         };
-        let row = RowId::of(object);
+        let row = object.id;
         alias.row = Some(row);
         alias.placeholder = false;
         alias.used = Instant::now();

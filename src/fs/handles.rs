@@ -9,12 +9,12 @@ use fuser::FileHandle;
 
 use super::control::ControlFile;
 use super::incoming::IncomingFile;
-use super::node::{Node, RowId};
+use super::node::Node;
 use super::staging::StagingFile;
 use super::{Inner, lock};
 use crate::error::{Error, IncomingError, Result};
 use crate::hsm::{ObjectFile, PartitionId, SealedBlob};
-use crate::object::SlotId;
+use crate::object::{RowId, SlotId};
 
 /// The most blobs coming in at once, of all processes: each may hold 72 KiB.
 const MOST_INCOMING: usize = 2048;
@@ -206,9 +206,7 @@ impl OpenFiles {
     /// The object of a row that is open for reading, as it was at the open, and its partition; it may be destroyed by now.
     pub fn opened_object(&self, row: RowId) -> Option<(ObjectFile, PartitionId)> {
         lock(&self.files).values().find_map(|file| match &**file {
-            OpenFile::Object(object, blob) if RowId::of(object) == row => {
-                Some((*object, blob.partition()))
-            }
+            OpenFile::Object(object, blob) if object.id == row => Some((*object, blob.partition())),
             _ => None,
         })
     }
@@ -217,9 +215,7 @@ impl OpenFiles {
     pub fn opened_rows(&self, slot: SlotId) -> Vec<RowId> {
         let files = lock(&self.files);
         let rows = files.values().filter_map(|file| match &**file {
-            OpenFile::Object(object, blob) if blob.partition().slot == slot => {
-                Some(RowId::of(object))
-            }
+            OpenFile::Object(object, blob) if blob.partition().slot == slot => Some(object.id),
             _ => None,
         });
         rows.collect()

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use fuser::Notifier;
 
 use super::Inner;
-use super::node::{Node, RowId};
-use crate::object::SlotId;
+use super::node::Node;
+use crate::object::{RowId, SlotId};
 
 /// Sends invalidations of attributes, never of names. To invalidate a name, the kernel waits for the folder's lock and
 /// cannot be interrupted. A request that only this daemon can answer may hold that lock; if the daemon were killed then,
@@ -49,8 +49,7 @@ impl Inner {
 
     /// The rows of the objects of a slot; none if nobody is logged in.
     pub(super) fn rows(&self, slot: SlotId) -> Vec<RowId> {
-        let ids = self.hsm.partition(slot).object_ids().unwrap_or_default();
-        ids.into_iter().map(RowId).collect()
+        self.hsm.partition(slot).object_ids().unwrap_or_default()
     }
 
     /// Makes the kernel ask again for the attributes of these objects, under both of their names.

@@ -5,12 +5,12 @@ use std::ffi::OsString;
 use super::asker::Visitor;
 use super::attr::{NO_TTL, Seen, TTL, time};
 use super::control::ControlFile;
-use super::node::{Node, RowId, StagingId};
+use super::node::{Node, StagingId};
 use super::staging::{Folder, Place};
 use super::{Inner, unsupported};
 use crate::error::{Error, Result};
 use crate::hsm::{self, ObjectFile, Read, Session, TrashName};
-use crate::object::{Handle, SlotId};
+use crate::object::{Handle, RowId, SlotId};
 
 /// The unit of statfs.
 pub const BLOCK_BYTES: u32 = 512;
@@ -141,13 +141,13 @@ impl Inner {
         entries.extend(objects.into_iter().filter_map(|object| {
             let (handle, ouid, seen) = match object {
                 Ok(object) => {
-                    let node = folder.object(RowId::of(&object));
+                    let node = folder.object(object.id);
                     let attr = self.object_attr(&session, &object, node);
                     (object.handle, Some(object.ouid), (attr, TTL))
                 }
                 // A damaged object can be seen and removed where it has a name, and not read.
                 Err(row) if row.has_inode() => {
-                    let attr = self.damaged_attr(&session, folder.object(RowId(row.id)));
+                    let attr = self.damaged_attr(&session, folder.object(row.id));
                     (row.handle?, row.ouid, (attr, NO_TTL))
                 }
                 Err(_) => return None,
@@ -174,7 +174,7 @@ impl Inner {
     /// The trash, in the order of rows, which are its offsets.
     fn list_trash(&self, slot: SlotId, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
         let session = self.hsm.partition(slot).session()?;
-        let after = offset.saturating_sub(FIRST_HANDLE).cast_signed();
+        let after = RowId(offset.saturating_sub(FIRST_HANDLE).cast_signed());
         let mut nameless = None;
         for trashed in self.hsm.partition(slot).list_trash(after, AT_ONCE)? {
             let (name, id, attr) = match trashed {
@@ -184,7 +184,7 @@ impl Inner {
                 }
                 Err(row) => match (row.handle, row.nth) {
                     (Some(handle), Some(nth)) if nth > 0 && row.has_inode() => {
-                        let attr = self.damaged_attr(&session, Node::Trashed(RowId(row.id)));
+                        let attr = self.damaged_attr(&session, Node::Trashed(row.id));
                         (TrashName { handle, nth }, row.id, attr)
                     }
                     _ => {
@@ -193,7 +193,7 @@ impl Inner {
                     }
                 },
             };
-            let next = FIRST_HANDLE + id.cast_unsigned();
+            let next = FIRST_HANDLE + id.0.cast_unsigned();
             entries.push(Listed::new(name.to_string(), next, (attr, NO_TTL)));
         }
         match nameless {
@@ -243,7 +243,7 @@ impl Inner {
         let session = self.hsm.partition(slot).session()?;
         // The attributes of a damaged object cannot be read; it is listed beside its blob only.
         for object in self.handles_after(slot, offset)?.into_iter().flatten() {
-            let node = Node::Attributes(RowId::of(&object));
+            let node = Node::Attributes(object.id);
             let owner = self.owner.of_slot(session.row());
             let attr = owner.file(node, 0o444, 0, time(object.created_secs));
             let name = object.handle.to_string();
@@ -259,10 +259,10 @@ impl Inner {
         let slot = staged.or_else(|| match node {
             Node::Slot(slot) | Node::Control(Some(slot), _) => Some(slot),
             Node::Object(row) | Node::Identity(row) | Node::Attributes(row) => {
-                self.hsm.find_by_id(row.0).ok().map(|object| object.slot)
+                self.hsm.find_by_id(row).ok().map(|object| object.slot)
             }
             Node::Trashed(row) => {
-                let trashed = self.hsm.find_trashed_by_id(row.0).ok();
+                let trashed = self.hsm.find_trashed_by_id(row).ok();
                 trashed.map(|trashed| trashed.object.slot)
             }
             Node::Alias(id) => self.aliases.slot(id),

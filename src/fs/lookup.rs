@@ -8,11 +8,11 @@ use super::Inner;
 use super::attr::{BRIEF_TTL, NO_TTL, Owner, Seen, TTL, time};
 use super::control::ControlFile;
 use super::name::{HIDDEN, Name};
-use super::node::{Node, RowId, StagingId};
+use super::node::{Node, StagingId};
 use super::staging::{Folder, Place, Staged, StagingFile};
 use crate::error::{Error, Result};
 use crate::hsm::{self, ObjectFile, Session, TrashFile, Wish};
-use crate::object::{Handle, SlotId};
+use crate::object::{Handle, RowId, SlotId};
 
 /// `name` as something that has a textual form.
 pub(super) fn parse<T: std::str::FromStr>(name: &OsStr) -> Result<T> {
@@ -38,7 +38,7 @@ impl Inner {
             }
             Node::Control(Some(slot), ControlFile::Objects) => {
                 let object = self.hsm.partition(slot).find(parse::<Handle>(name)?)?;
-                self.getattr(Node::Attributes(RowId::of(&object)))
+                self.getattr(Node::Attributes(object.id))
             }
             Node::Control(Some(slot), ControlFile::Trash) => {
                 let session = self.hsm.partition(slot).session()?;
@@ -79,12 +79,12 @@ impl Inner {
                 let session = self.hsm.partition(slot).session()?;
                 match self.named(slot, wish) {
                     Ok(object) => {
-                        let node = place.folder.object(RowId::of(&object));
+                        let node = place.folder.object(object.id);
                         Ok((self.object_attr(&session, &object, node), TTL))
                     }
                     // It has a file, so that it can be removed.
                     Err(Error::Hsm(hsm::Error::ObjectDamaged(row))) if row.has_inode() => {
-                        let node = place.folder.object(RowId(row.id));
+                        let node = place.folder.object(row.id);
                         Ok((self.damaged_attr(&session, node), NO_TTL))
                     }
                     Err(error) => Err(error),
@@ -136,7 +136,7 @@ impl Inner {
             Node::Control(slot, file) => self.control_attr(node, slot, file),
             Node::Alias(id) => self.alias_attr(id),
             Node::Object(row) | Node::Identity(row) => self.object_seen(node, row),
-            Node::Trashed(RowId(id)) => {
+            Node::Trashed(id) => {
                 let trashed = self.hsm.find_trashed_by_id(id);
                 let slot = match &trashed {
                     Ok(trashed) => Some(trashed.object.slot),
@@ -148,7 +148,7 @@ impl Inner {
                     None => Err(trashed.err().map_or(Error::Gone, Error::from)),
                 }
             }
-            Node::Attributes(RowId(id)) => {
+            Node::Attributes(id) => {
                 let object = self.hsm.find_by_id(id)?;
                 let owner = self.slot_owner(object.slot)?;
                 let attr = owner.file(node, 0o444, 0, time(object.created_secs));
@@ -193,7 +193,7 @@ impl Inner {
     }
 
     fn object_seen(&self, node: Node, row: RowId) -> Result<Seen> {
-        let object = match self.hsm.find_by_id(row.0) {
+        let object = match self.hsm.find_by_id(row) {
             // Destroyed and still open: a descriptor has attributes.
             Err(hsm::Error::Gone) => match self.opened_object(row)? {
                 Some(object) => object,
@@ -278,7 +278,7 @@ impl Inner {
         let attr = match found {
             Ok(trashed) => self.trashed_attr(session, &trashed),
             Err(hsm::Error::ObjectDamaged(row)) if row.has_inode() => {
-                self.damaged_attr(session, Node::Trashed(RowId(row.id)))
+                self.damaged_attr(session, Node::Trashed(row.id))
             }
             Err(error) => return Err(error.into()),
         };
@@ -295,7 +295,7 @@ impl Inner {
 
     /// An object's status changed when it was removed: `ls -lc` shows since when it is in the trash.
     pub(super) fn trashed_attr(&self, session: &Session, trashed: &TrashFile) -> FileAttr {
-        let node = Node::Trashed(RowId::of(&trashed.object));
+        let node = Node::Trashed(trashed.object.id);
         FileAttr {
             ctime: time(trashed.trashed_secs),
             ..self.object_attr(session, &trashed.object, node)

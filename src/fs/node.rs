@@ -3,19 +3,7 @@
 use fuser::{FileHandle, INodeNo};
 
 use super::control::ControlFile;
-use crate::hsm::ObjectFile;
-use crate::object::SlotId;
-
-/// The row of an object in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RowId(pub i64);
-
-impl RowId {
-    /// The row of `object`.
-    pub fn of(object: &ObjectFile) -> Self {
-        Self(object.id)
-    }
-}
+use crate::object::{RowId, SlotId};
 
 /// The number of an alias, in the order in which they were made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

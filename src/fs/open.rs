@@ -10,12 +10,12 @@ use super::control::ControlFile;
 use super::handles::OpenFile;
 use super::incoming::{Incoming, IncomingFile, VerdictAt};
 use super::name::{self, Name};
-use super::node::{Node, RowId};
+use super::node::Node;
 use super::staging::{Place, Refused, Staged};
 use super::{Inner, buffer, text, unsupported};
 use crate::error::{Error, Result};
 use crate::hsm::Wish;
-use crate::object::{SlotId, show};
+use crate::object::{RowId, SlotId, show};
 
 /// Reads and writes bypass the page cache: what is read is this open's own snapshot, and only the slot answers a write.
 /// sendfile(2) and splice(2) still read through the cache; an open without FOPEN_KEEP_CACHE empties it first.
@@ -97,7 +97,7 @@ impl Inner {
 
     fn open_direct(&self, node: Node, by: Opener) -> Result<FileHandle> {
         match node {
-            Node::Object(RowId(id)) | Node::Identity(RowId(id)) => {
+            Node::Object(id) | Node::Identity(id) => {
                 let object = self.hsm.find_by_id(id)?;
                 let wish = match node {
                     Node::Identity(_) => Wish::Identity(object.ouid),
@@ -116,7 +116,7 @@ impl Inner {
             Node::Trashed(_) => unsupported("opening what is in the trash"),
             Node::Control(slot, file) => self.open_control(slot, file, by.writes()),
             Node::Attributes(_) if by.writes() => unsupported("write"),
-            Node::Attributes(RowId(id)) => {
+            Node::Attributes(id) => {
                 let (file, object) = self.hsm.open_object(id)?;
                 let partition = self.hsm.partition(file.slot).id()?;
                 let mut text = String::new();
@@ -208,7 +208,7 @@ impl Inner {
         if name.len() > name::MOST_BYTES {
             return name::refuse(slot, name);
         }
-        let row = self.hsm.reserve_row().map(RowId);
+        let row = self.hsm.reserve_row();
         let file = self.staging.create(place, name, by.pid, row)?;
         // A logout meanwhile removed the staging files before this one was there.
         if let Err(error) = self.may_write(slot) {
@@ -276,7 +276,7 @@ impl Inner {
             }
             OpenFile::Staging(file) => file.closed(),
             OpenFile::Object(object, _) => {
-                let row = RowId::of(object);
+                let row = object.id;
                 drop(open);
                 self.seals.tidy(row);
             }

@@ -8,13 +8,13 @@ use fuser::RenameFlags;
 use super::control::ControlFile;
 use super::lookup::parse;
 use super::name::{self, Name};
-use super::node::{Node, RowId};
+use super::node::Node;
 use super::staging::{Folder, Place, Staged};
 use super::stats::Stats;
 use super::{Done, Inner, for_hsm, unsupported};
 use crate::error::{Error, Result};
 use crate::hsm::{self, Arrived, ObjectFile, SlotFault, Source, TrashFile, TrashName, Wish};
-use crate::object::{Handle, SlotId};
+use crate::object::{Handle, RowId, SlotId};
 
 /// A name and its folder: what renaming and removing work on.
 #[derive(Clone, Copy)]
@@ -139,7 +139,7 @@ impl Inner {
             // The trash keeps only objects that can be restored.
             Err(Error::Hsm(hsm::Error::ObjectDamaged(row))) => {
                 let inner = Arc::clone(self);
-                let id = RowId(row.id);
+                let id = row.id;
                 let destroyed = move |outcome| {
                     inner.forget_objects([id]);
                     done(outcome);
@@ -151,7 +151,7 @@ impl Inner {
             }
             object => or_answer!(done, object),
         };
-        let removed = self.after_removal(RowId::of(&object), done);
+        let removed = self.after_removal(object.id, done);
         self.hsm
             .partition(slot)
             .remove(object.handle, for_hsm(removed));
@@ -246,7 +246,7 @@ impl Inner {
     fn restore(self: &Arc<Self>, slot: SlotId, name: TrashName, wish: Wish, done: impl Done<()>) {
         let (trashed, want) = or_answer!(done, self.find_to_restore(slot, name, wish));
         let inner = Arc::clone(self);
-        let row = RowId::of(&trashed.object);
+        let row = trashed.object.id;
         let restored = move |outcome: Result<Arrived>| {
             if let Ok(arrived) = &outcome {
                 // The aliases that it had before do not come back with it.
@@ -320,7 +320,7 @@ impl Inner {
         };
         let inner = Arc::clone(self);
         let name = name.to_owned();
-        let row = file.take_row().map(|row| row.0);
+        let row = file.take_row();
         let wish = (wish, wish.to_string());
         self.hsm
             .import(partition, row, wish, blob, None, move |outcome| {
@@ -353,7 +353,7 @@ impl Inner {
                 let renumbered = move |outcome: Result<()>| {
                     if outcome.is_ok() {
                         inner.aliases.named(from, object.handle);
-                        inner.forget_objects([RowId::of(&object)]);
+                        inner.forget_objects([object.id]);
                     }
                     done(outcome);
                 };
@@ -385,7 +385,7 @@ impl Inner {
         self.hsm.move_object(source, to, wish, move |outcome| {
             inner.count_verdict(&outcome);
             if let Ok(arrived) = &outcome {
-                let row = RowId::of(&object);
+                let row = object.id;
                 inner.aliases.left(row);
                 inner.aliases.named(to, arrived.handle);
                 inner.forget_objects([row]);

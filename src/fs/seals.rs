@@ -4,11 +4,11 @@
 //! change. A reader that opens the object after that, while others still read the former blob, reads past the page cache;
 //! otherwise each would get parts of both.
 
+use crate::object::RowId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
 use super::lock;
-use super::node::RowId;
 use crate::error::Result;
 use crate::hsm::{Hsm, ObjectFile, SealedBlob};
 
@@ -24,11 +24,11 @@ impl Seals {
     /// As [`Hsm::seal`].
     pub fn open(&self, hsm: &Hsm, row: RowId) -> Result<(ObjectFile, Arc<SealedBlob>, bool)> {
         if let Some(blob) = self.find(row)
-            && let Some(object) = hsm.gives(row.0, &blob)?
+            && let Some(object) = hsm.gives(row, &blob)?
         {
             return Ok((object, blob, true));
         }
-        let (object, blob) = hsm.seal(row.0)?;
+        let (object, blob) = hsm.seal(row)?;
         let blob = Arc::new(blob);
         let mut map = lock(&self.0);
         // Another thread may have been faster. A blob that the slot no longer gives is left to its readers.

@@ -5,11 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use super::node::{Node, RowId, StagingId};
+use super::node::{Node, StagingId};
 use super::{lock, name, unsupported};
 use crate::error::{Error, IncomingError, Result};
 use crate::hsm::{Hsm, PartitionId};
-use crate::object::SlotId;
+use crate::object::{RowId, SlotId};
 
 mod file;
 mod room;

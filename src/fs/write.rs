@@ -6,7 +6,7 @@ use fuser::FileHandle;
 
 use super::handles::OpenFile;
 use super::incoming::{Ends, IncomingFile, Step};
-use super::node::{Node, RowId};
+use super::node::Node;
 use super::staging::{Refused, Staged};
 use super::stats::Stats;
 use super::{Answer, Inner, OrErrno, asker, buffer, lock, unsupported};
@@ -142,9 +142,7 @@ impl Inner {
                 Ok(())
             }
             Node::Staging(_) => Err(Error::Gone),
-            Node::Object(RowId(id)) | Node::Identity(RowId(id))
-                if self.hsm.find_by_id(id)?.size == length =>
-            {
+            Node::Object(id) | Node::Identity(id) if self.hsm.find_by_id(id)?.size == length => {
                 Ok(())
             }
             // A blob that is coming in has nothing to lose yet.

@@ -217,7 +217,13 @@ fn a_migration_leaves_a_copy_of_what_was() {
             .login(slotfs::object::partition::Role::Co, &password.into())
             .is_ok()
     );
-    assert!(looked.partition(slot).list_trash(0, 10).unwrap().is_empty());
+    assert!(
+        looked
+            .partition(slot)
+            .list_trash(slotfs::object::RowId(0), 10)
+            .unwrap()
+            .is_empty()
+    );
     drop(looked);
     assert!(fs::read(&path).unwrap() == before);
     let version = |path: &Path| -> i64 {

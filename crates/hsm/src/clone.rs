@@ -1,5 +1,6 @@
 //! Clones and moves. A slot opens a blob with its own domains, and stores the object only then.
 
+use slotfs_object::RowId;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -62,7 +63,7 @@ impl fmt::Display for Wish {
 
 impl Hsm {
     /// A row id for an object that is to come. No other object ever gets it. `None` where the store cannot be written.
-    pub fn reserve_row(&self) -> Option<i64> {
+    pub fn reserve_row(&self) -> Option<RowId> {
         self.store.reserve_row()
     }
 
@@ -77,7 +78,7 @@ impl Hsm {
     pub fn import(
         self: &Arc<Self>,
         partition: PartitionId,
-        row: Option<i64>,
+        row: Option<RowId>,
         (wish, name): (Wish, String),
         blob: Vec<u8>,
         origin: Option<Origin>,

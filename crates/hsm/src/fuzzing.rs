@@ -166,7 +166,7 @@ fn row(input: &mut Input<'_>) {
         Purpose::Smk,
     ]);
     let place = |input: &mut Input<'_>| Place {
-        id: input.u64().cast_signed(),
+        id: slotfs_object::RowId(input.u64().cast_signed()),
         handle: Handle::new(input.u32()).unwrap_or(Handle::FIRST),
         ouid: Ouid([input.byte(); 16]),
         payload_bytes: input.u32(),

@@ -91,7 +91,7 @@ pub(super) fn object_aad(serial: u64, place: Place) -> Vec<u8> {
     Aad::new("object")
         .numbers([serial, place.handle.get().into()])
         .bytes(&place.ouid.0)
-        .numbers([place.id.cast_unsigned(), place.payload_bytes.into()])
+        .numbers([place.id.0.cast_unsigned(), place.payload_bytes.into()])
         .numbers([place.created_secs])
         .0
 }

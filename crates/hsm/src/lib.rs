@@ -15,7 +15,7 @@ use std::time::Instant;
 use slotfs_object::partition::{Role, SlotKind};
 use slotfs_object::sealed::SealedRow;
 use slotfs_object::secret::{Key, SecretBytes};
-use slotfs_object::{Handle, Object, Ouid, SlotId, codec, now_secs};
+use slotfs_object::{Handle, Object, Ouid, RowId, SlotId, codec, now_secs};
 use slotfs_seal::blob;
 use slotfs_seal::credential::Secret;
 use slotfs_store::{self as store, CommitStats, Entry, Store, Stored};
@@ -247,7 +247,7 @@ impl Partition<'_> {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn object_ids(&self) -> Result<Vec<i64>> {
+    pub fn object_ids(&self) -> Result<Vec<RowId>> {
         Ok(self.hsm.store.ids(self.slot)?)
     }
 

@@ -1,5 +1,6 @@
 //! Objects of one slot: found, listed, read, made, renumbered, destroyed.
 
+use slotfs_object::RowId;
 use std::sync::Arc;
 
 use super::done::{go_on, pass_on};
@@ -15,7 +16,7 @@ use slotfs_store::{Put, SlotVersion};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjectFile {
     /// Its row: never used twice while the store lives.
-    pub id: i64,
+    pub id: RowId,
     /// The slot it is in.
     pub slot: SlotId,
     /// Its handle there.
@@ -69,7 +70,7 @@ impl SealedBlob {
 /// One line of `partition contents`.
 pub struct ContentsRow {
     /// Its row.
-    pub row: i64,
+    pub row: RowId,
     /// Its handle; `None` where that is damaged.
     pub handle: Option<Handle>,
     /// Its identity, likewise.
@@ -94,7 +95,7 @@ impl Hsm {
     ///
     /// # Errors
     /// [`Error::Gone`], [`SlotError::NotLoggedIn`]
-    pub fn find_by_id(&self, id: i64) -> Result<ObjectFile> {
+    pub fn find_by_id(&self, id: RowId) -> Result<ObjectFile> {
         let entry = self.store.by_id(id)?.ok_or(Error::Gone)?;
         let session = self.partition(entry.slot).session()?;
         Ok(ObjectFile::of(&session, &entry))
@@ -104,7 +105,7 @@ impl Hsm {
     ///
     /// # Errors
     /// [`SlotError::PolicyForbids`], [`SlotError::NotLoggedIn`], [`Error::Gone`], [`Error::Damaged`]
-    pub fn seal(&self, id: i64) -> Result<(ObjectFile, SealedBlob)> {
+    pub fn seal(&self, id: RowId) -> Result<(ObjectFile, SealedBlob)> {
         let (session, entry, payload) = self.open_by_id(id)?;
         // The reader of a blob may write it to another slot.
         self.fingerprints.keep(id, self.fingerprints.of(&payload));
@@ -119,7 +120,7 @@ impl Hsm {
     ///
     /// # Errors
     /// As [`Self::seal`].
-    pub fn gives(&self, id: i64, blob: &SealedBlob) -> Result<Option<ObjectFile>> {
+    pub fn gives(&self, id: RowId, blob: &SealedBlob) -> Result<Option<ObjectFile>> {
         let entry = self.store.by_id(id)?.ok_or(Error::Gone)?;
         let session = self.partition(entry.slot).reader()?;
         Ok((session.row().as_version() == blob.slot).then(|| ObjectFile::of(&session, &entry)))
@@ -129,13 +130,13 @@ impl Hsm {
     ///
     /// # Errors
     /// As [`Self::seal`], policy aside.
-    pub fn open_object(&self, id: i64) -> Result<(ObjectFile, Object)> {
+    pub fn open_object(&self, id: RowId) -> Result<(ObjectFile, Object)> {
         let (session, entry, payload) = self.open_by_id(id)?;
         let object = decode_own(entry.slot, entry.handle, payload.bytes())?;
         Ok((ObjectFile::of(&session, &entry), object))
     }
 
-    fn open_by_id(&self, id: i64) -> Result<(Arc<Session>, Entry, SecretBytes)> {
+    fn open_by_id(&self, id: RowId) -> Result<(Arc<Session>, Entry, SecretBytes)> {
         let (entry, row) = self.store.sealed(id)?.ok_or(Error::Gone)?;
         let session = self.partition(entry.slot).reader()?;
         let payload = self.open_entry(&session, &entry, &row)?;

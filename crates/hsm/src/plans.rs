@@ -141,7 +141,7 @@ fn everything(folder: &tempfile::TempDir) -> Arc<Hsm> {
     }
     let trash: Vec<_> = hsm
         .partition(to)
-        .list_trash(0, 100)
+        .list_trash(slotfs_object::RowId(0), 100)
         .unwrap()
         .into_iter()
         .flatten()

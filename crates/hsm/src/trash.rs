@@ -1,5 +1,6 @@
 //! Removing objects: into the trash, out of it, for good.
 
+use slotfs_object::RowId;
 use std::sync::Arc;
 
 use super::done::go_on;
@@ -93,7 +94,7 @@ impl Hsm {
     ///
     /// # Errors
     /// [`Error::Gone`], [`SlotError::NotLoggedIn`]
-    pub fn find_trashed_by_id(&self, id: i64) -> Result<TrashFile> {
+    pub fn find_trashed_by_id(&self, id: RowId) -> Result<TrashFile> {
         let found = self.store.trashed_by_id(id)?.ok_or(Error::Gone)?;
         let session = self.partition(found.entry.slot).session()?;
         TrashFile::of(&session, found).ok_or(Error::Gone)
@@ -103,7 +104,7 @@ impl Hsm {
     ///
     /// # Errors
     /// [`SlotFault::NotDamaged`](super::SlotFault::NotDamaged) for a whole one, [`Error::Gone`].
-    pub fn damaged_row(&self, id: i64) -> Result<DamagedRow> {
+    pub fn damaged_row(&self, id: RowId) -> Result<DamagedRow> {
         Ok(self.store.damaged_row(id)?)
     }
 
@@ -205,7 +206,7 @@ impl Partition<'_> {
     ///
     /// # Errors
     /// [`SlotError::NotLoggedIn`]
-    pub fn list_trash(&self, after: i64, most: usize) -> Result<Vec<Read<TrashFile>>> {
+    pub fn list_trash(&self, after: RowId, most: usize) -> Result<Vec<Read<TrashFile>>> {
         let (session, mut after) = (self.session()?, after);
         let file = |found: Read<Trashed>| match found {
             Ok(found) => TrashFile::of(&session, found).map(Ok),

@@ -4,6 +4,7 @@
 //! A holder of a domain's key can seal any content under any identity. So an identity alone does not prove the source:
 //! the content must be the same.
 
+use slotfs_object::RowId;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,11 +22,11 @@ pub(super) type Fingerprint = u64;
 #[derive(Default)]
 pub(super) struct Fingerprints {
     key: RandomState,
-    known: Mutex<HashMap<i64, Fingerprint>>,
+    known: Mutex<HashMap<RowId, Fingerprint>>,
 }
 
 impl Fingerprints {
-    fn known(&self) -> MutexGuard<'_, HashMap<i64, Fingerprint>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<RowId, Fingerprint>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -34,7 +35,7 @@ impl Fingerprints {
     }
 
     /// Keeps that of a row that was opened, or has just been committed.
-    pub(super) fn keep(&self, row: i64, fingerprint: Fingerprint) {
+    pub(super) fn keep(&self, row: RowId, fingerprint: Fingerprint) {
         let mut known = self.known();
         if known.len() >= MOST_KEPT {
             known.clear();
@@ -94,7 +95,7 @@ impl Hsm {
     }
 
     /// Whether the object in a row has this content; `None` when it does not open.
-    fn holds(&self, row: i64, payload: &SecretBytes, fingerprint: Fingerprint) -> Option<bool> {
+    fn holds(&self, row: RowId, payload: &SecretBytes, fingerprint: Fingerprint) -> Option<bool> {
         if let Some(known) = self.fingerprints.known().get(&row) {
             return Some(*known == fingerprint);
         }

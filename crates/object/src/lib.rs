@@ -86,6 +86,28 @@ fn canonical_u32(text: &str) -> Option<u32> {
     (digits && canonical).then(|| text.parse().ok()).flatten()
 }
 
+/// The row of an object in its store. A store never gives the same number to two objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowId(pub i64);
+
+impl RowId {
+    /// Below every row, for a list from the beginning. A damaged row may have any number.
+    pub const BELOW_ALL: Self = Self(i64::MIN);
+}
+
+impl fmt::Display for RowId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for RowId {
+    type Err = std::num::ParseIntError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
 /// Bytes in an OUID.
 pub const OUID_BYTES: usize = 16;
 

@@ -212,8 +212,8 @@ fn reseal_table(
         let rows: Vec<Read<(Entry, SealedRow)>> = tx.rows(&select, page, sealed_entry)?;
         let Some(last) = rows.last() else { break };
         after = match last {
-            Ok((last, _)) => last.id,
-            Err(last) => last.id,
+            Ok((last, _)) => last.id.0,
+            Err(last) => last.id.0,
         };
         for row in &rows {
             seen += 1;
@@ -222,7 +222,7 @@ fn reseal_table(
                 Err(_) => None,
             };
             match resealed {
-                Some((id, sealed)) => drop(tx.execute(&update, (id, sealed.bytes()))?),
+                Some((id, sealed)) => drop(tx.execute(&update, (id.0, sealed.bytes()))?),
                 None => damaged += 1,
             }
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use rusqlite::Row;
 
 use super::cells::{self, ROW_IDS, Seen};
-use slotfs_object::{Handle, Ouid, SlotId};
+use slotfs_object::{Handle, Ouid, RowId, SlotId};
 
 /// A value from an object's row, or the damage.
 pub type Read<T> = std::result::Result<T, DamagedRow>;
@@ -14,7 +14,7 @@ pub type Read<T> = std::result::Result<T, DamagedRow>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedRow {
     /// Row id.
-    pub id: i64,
+    pub id: RowId,
     /// Its slot, if that can be read.
     pub slot: Option<SlotId>,
     /// Its handle, if that can be read.
@@ -33,7 +33,7 @@ impl DamagedRow {
     /// For a row whose first columns are `id, slot, handle, ouid`.
     pub(super) fn of(row: &Row<'_>, what: String) -> Self {
         Self {
-            id: cells::id(row),
+            id: RowId(cells::id(row)),
             slot: cells::number(row, 1).ok().map(SlotId),
             handle: handle(row, 2).ok(),
             ouid: cells::array(row, 3).ok().map(Ouid),
@@ -53,7 +53,7 @@ impl DamagedRow {
 
     /// Whether its row id fits into an inode number.
     pub fn has_inode(&self) -> bool {
-        ROW_IDS.contains(&self.id)
+        ROW_IDS.contains(&self.id.0)
     }
 }
 

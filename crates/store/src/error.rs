@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::DamagedRow;
 use slotfs_object::shown;
-use slotfs_object::{Handle, Ouid, SlotId};
+use slotfs_object::{Handle, Ouid, RowId, SlotId};
 
 /// Why a call of the store failed. One failure can fail many writes, so it can be cloned.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -121,7 +121,7 @@ pub enum SlotFault {
         /// The object in it.
         handle: Handle,
         /// The row.
-        row: i64,
+        row: RowId,
     },
     /// A row holds a value that slotfs does not write. Names the column.
     #[error("store damaged: {0}")]

@@ -11,7 +11,7 @@ use super::slots::{NOT_COUNTED, signed, usage_row};
 use super::{DamagedRow, FRESH_FOR, Missing, Read, SlotVersion, Store, lock, query};
 use crate::{Error, Result, SlotFault};
 use slotfs_object::sealed::SealedRow;
-use slotfs_object::{Handle, Ouid, SlotId};
+use slotfs_object::{Handle, Ouid, RowId, SlotId};
 
 mod counters;
 mod damaged;
@@ -29,8 +29,8 @@ pub(super) use write::check_version;
 /// The part of an object's row that is in clear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Row id: the store never uses one twice.
-    pub id: i64,
+    /// Its row.
+    pub id: RowId,
     /// The slot it is in.
     pub slot: SlotId,
     /// Its handle there.
@@ -59,8 +59,8 @@ impl Entry {
 /// The place that a row's ciphertext is bound to, together with the slot's serial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Row id.
-    pub id: i64,
+    /// Row.
+    pub id: RowId,
     /// Handle.
     pub handle: Handle,
     /// Identity.
@@ -81,7 +81,7 @@ pub struct Put {
     /// The target, as it was when it verified the object. If it changed since, it has to verify the object again.
     pub slot: SlotVersion,
     /// Its row id, if it has one already: a reserved one, or its row in the trash.
-    pub id: Option<i64>,
+    pub id: Option<RowId>,
     /// The handle that the caller wants.
     pub want: Option<Handle>,
     /// Its identity.
@@ -125,6 +125,10 @@ impl Stored {
 }
 
 /// The range that the schema allows.
+fn row_id(row: &Row<'_>) -> rusqlite::Result<RowId> {
+    row.get(0).map(RowId)
+}
+
 pub(super) const PAYLOAD_BYTES: RangeInclusive<i64> = 1..=65536;
 
 const SELECT: &str = "SELECT id, slot, handle, ouid, payload_bytes, created_secs FROM objects";
@@ -161,7 +165,7 @@ pub(super) fn sealed_entry(row: &Row<'_>) -> Read<(Entry, SealedRow)> {
 fn entry(row: &Row<'_>) -> Read<Entry> {
     let entry = || -> Seen<Entry> {
         Ok(Entry {
-            id: cells::within(row, 0, ROW_IDS)?,
+            id: RowId(cells::within(row, 0, ROW_IDS)?),
             slot: SlotId(cells::number(row, 1)?),
             handle: super::damaged::handle(row, 2)?,
             ouid: Ouid(cells::array(row, 3)?),
@@ -212,8 +216,8 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn by_id(&self, id: i64) -> Result<Option<Entry>> {
-        self.whole_row(&format!("{SELECT} WHERE id = ?1"), [id], entry)
+    pub fn by_id(&self, id: RowId) -> Result<Option<Entry>> {
+        self.whole_row(&format!("{SELECT} WHERE id = ?1"), [id.0], entry)
     }
 
     /// The object of identity `ouid` in `slot`, if any.
@@ -230,7 +234,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn rows_with_ouid(&self, slots: &[SlotId], ouid: Ouid) -> Result<Vec<i64>> {
+    pub fn rows_with_ouid(&self, slots: &[SlotId], ouid: Ouid) -> Result<Vec<RowId>> {
         if slots.is_empty() {
             return Ok(Vec::new());
         }
@@ -240,7 +244,7 @@ impl Store {
         let text =
             format!("SELECT id FROM objects WHERE ouid = ?1 AND slot IN ({slots}) ORDER BY slot");
         self.read_short(|connection| {
-            query::rows::<_, rusqlite::Result<_>>(connection, &text, [ouid.0], |row| row.get(0))?
+            query::rows::<_, rusqlite::Result<_>>(connection, &text, [ouid.0], row_id)?
         })
     }
 
@@ -293,10 +297,10 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn ids(&self, slot: SlotId) -> Result<Vec<i64>> {
+    pub fn ids(&self, slot: SlotId) -> Result<Vec<RowId>> {
         self.read(|connection| {
             let text = "SELECT id FROM objects WHERE slot = ?1";
-            query::rows::<_, rusqlite::Result<_>>(connection, text, [slot.0], |row| row.get(0))?
+            query::rows::<_, rusqlite::Result<_>>(connection, text, [slot.0], row_id)?
         })
     }
 
@@ -304,10 +308,10 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn sealed(&self, id: i64) -> Result<Option<(Entry, SealedRow)>> {
+    pub fn sealed(&self, id: RowId) -> Result<Option<(Entry, SealedRow)>> {
         self.whole_row(
             &format!("{SELECT_SEALED} WHERE id = ?1"),
-            [id],
+            [id.0],
             sealed_entry,
         )
     }

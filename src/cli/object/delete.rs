@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::hsm::{self, DamagedRow, Hsm, ObjectFile, Removed};
 use crate::object::partition::Role;
 use crate::object::pkcs11::class_name;
-use crate::object::{Handle, SlotId, show};
+use crate::object::{Handle, RowId, SlotId, show};
 
 /// `object delete`
 #[derive(Args)]
@@ -29,7 +29,7 @@ pub(crate) struct Delete {
         value_delimiter = ',',
         allow_negative_numbers = true
     )]
-    row: Vec<i64>,
+    row: Vec<RowId>,
     /// Destroy them at once; do not keep them in the trash for the slot's retention
     #[arg(long)]
     destroy: bool,
@@ -106,7 +106,7 @@ impl Delete {
 }
 
 /// A damaged object of `slot`, or of no slot at all.
-fn by_row(hsm: &Hsm, slot: SlotId, id: i64) -> Result<DamagedRow> {
+fn by_row(hsm: &Hsm, slot: SlotId, id: RowId) -> Result<DamagedRow> {
     let row = match hsm.damaged_row(id) {
         Ok(row) => row,
         Err(hsm::Error::Gone) => {

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::hsm::{self, Arrived, DamagedRow, Hsm, TrashFile, TrashName};
 use crate::object::partition::Role;
 use crate::object::pkcs11::class_name;
-use crate::object::{Handle, SlotId, show};
+use crate::object::{Handle, RowId, SlotId, show};
 
 /// Rows asked for at a time.
 const AT_ONCE: usize = 256;
@@ -70,7 +70,7 @@ pub(crate) fn list(console: &Console<'_>, slot: SlotArg) -> Result<Answer> {
                     json!({
                         "trash": name, "handle": row.handle.map(Handle::get), "class": "damaged",
                         "label": "", "ouid": ouid, "deleted": Value::Null, "until": Value::Null,
-                        "row": row.id, "damage": row.to_string(),
+                        "row": row.id.0, "damage": row.to_string(),
                     }),
                 );
                 failures.add(hsm::Error::ObjectDamaged(row));
@@ -194,7 +194,7 @@ fn name_of(row: &DamagedRow) -> Option<String> {
 fn all(hsm: &Hsm, slot: SlotId) -> Result<Vec<Found<TrashFile>>> {
     let mut all = Vec::new();
     // A damaged row may have any number.
-    let mut after = i64::MIN;
+    let mut after = RowId::BELOW_ALL;
     loop {
         let page = hsm.partition(slot).list_trash(after, AT_ONCE)?;
         let Some(last) = page.last() else {

@@ -126,7 +126,7 @@ impl Report {
         };
         self.stream.add(
             line,
-            || json!({ "handle": null, "row": id, "error": output::error_json(&error.clone().into()) }),
+            || json!({ "handle": null, "row": id.0, "error": output::error_json(&error.clone().into()) }),
         );
         self.stream.send(self.total());
     }

@@ -9,13 +9,13 @@ use super::Alias;
 use crate::error::{Error, IncomingError, Result};
 use crate::fs::attr::{NO_TTL, Seen, time};
 use crate::fs::incoming::Ends;
-use crate::fs::node::{AliasId, Node, RowId};
+use crate::fs::node::{AliasId, Node};
 use crate::fs::open::Opener;
 use crate::fs::rename::Spot;
 use crate::fs::staging::Place;
 use crate::fs::{Done, Inner, asker, for_hsm, name, unsupported};
 use crate::hsm::{self, Arrived, ObjectFile, SlotFault, Wish, cut_short};
-use crate::object::{Handle, SlotId};
+use crate::object::{Handle, RowId, SlotId};
 
 /// What an alias leads to.
 enum Found {
@@ -34,7 +34,7 @@ impl Inner {
         };
         let Alias { id, writers, .. } = alias;
         if let Some(row) = alias.row {
-            match self.hsm.find_by_id(row.0) {
+            match self.hsm.find_by_id(row) {
                 Ok(object) if object.slot == place.slot => {
                     return Ok(Some(Found::Stored(id, object)));
                 }
@@ -83,7 +83,7 @@ impl Inner {
             let time = time(self.hsm.created_secs());
             return Ok((owner.file(Node::Alias(id), 0o666, 0, time), NO_TTL));
         };
-        let object = match self.hsm.find_by_id(row.0) {
+        let object = match self.hsm.find_by_id(row) {
             Err(hsm::Error::Gone) => self.opened_object(row)?.ok_or(Error::Gone)?,
             found => found?,
         };
@@ -144,7 +144,7 @@ impl Inner {
         &self,
         slot: SlotId,
         alias: Option<AliasId>,
-        row: Option<i64>,
+        row: Option<RowId>,
         arrived: &Arrived,
     ) {
         self.aliases.named(slot, arrived.handle);
@@ -184,7 +184,7 @@ impl Inner {
     }
 
     fn remove_found(self: &Arc<Self>, object: ObjectFile, done: impl Done<()>) {
-        let removed = self.after_removal(RowId::of(&object), done);
+        let removed = self.after_removal(object.id, done);
         self.hsm.remove_found(&object, false, for_hsm(removed));
     }
 
@@ -276,7 +276,7 @@ impl Inner {
             if outcome.is_ok() {
                 inner.aliases.named(slot, object.handle);
                 inner.aliases.end(id);
-                inner.forget_objects([RowId::of(&object)]);
+                inner.forget_objects([object.id]);
             }
             done(outcome);
         };

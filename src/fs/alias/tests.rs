@@ -1,6 +1,6 @@
 use super::*;
 use crate::fs::staging::Folder;
-use crate::object::Ouid;
+use crate::object::{Ouid, RowId};
 
 const HERE: Place = Place {
     slot: SlotId(1),
@@ -9,7 +9,7 @@ const HERE: Place = Place {
 
 fn object(id: i64, handle: u32) -> ObjectFile {
     ObjectFile {
-        id,
+        id: RowId(id),
         slot: HERE.slot,
         handle: Handle::new(handle).unwrap(),
         ouid: Ouid([7; 16]),
@@ -81,7 +81,7 @@ fn aliases_end_with_their_object() {
     let closed = stored(&aliases, "a", &it);
     let written = stored(&aliases, "b", &it);
     open(&aliases, "b", 9);
-    aliases.left(RowId::of(&it));
+    aliases.left(it.id);
     assert!(!is_there(&aliases, "a"));
     assert!(is_there(&aliases, "b"), "it is being written to");
     assert!(!aliases.owns(closed, &it) && !aliases.owns(written, &it));

@@ -1,10 +1,10 @@
 //! Requests on one open file under a handle name, in any order, against what docs/mount.md says of them.
 
 use super::super::incoming::{Ends, Incoming, Step, VerdictAt};
-use super::super::node::{Node, RowId};
+use super::super::node::Node;
 use crate::fuzzing::Input;
 use crate::hsm::{MAX_BLOB_BYTES, Stated, stated_length};
-use crate::object::SlotId;
+use crate::object::{RowId, SlotId};
 
 const OVER: Node = Node::Object(RowId(7));
 /// The size of what it was opened over.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::fs::node::RowId;
+use crate::object::RowId;
 
 const WRITER: u32 = 7;
 

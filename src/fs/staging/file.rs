@@ -8,9 +8,9 @@ use super::room::Room;
 use crate::error::{Error, IncomingError, Result};
 use crate::fs::buffer::{Buffer, TooLarge};
 use crate::fs::lock;
-use crate::fs::node::{RowId, StagingId};
+use crate::fs::node::StagingId;
 use crate::hsm::{MAX_BLOB_BYTES, PartitionId};
-use crate::object::SlotId;
+use crate::object::{RowId, SlotId};
 
 /// A file that nobody has open is removed after this long.
 pub(super) const LONGEST_IDLE: Duration = Duration::from_secs(3600);

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::file::LONGEST_IDLE;
 use super::{Folder, Place, Staged};
-use crate::fs::node::{RowId, StagingId};
+use crate::fs::node::StagingId;
 use crate::hsm::PartitionId;
-use crate::object::SlotId;
+use crate::object::{RowId, SlotId};
 
 /// The shortest time between two searches for abandoned files.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);

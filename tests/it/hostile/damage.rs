@@ -317,7 +317,7 @@ fn a_damaged_row_in_the_trash_takes_nothing_with_it() {
     let trash: Vec<_> = it
         .hsm
         .partition(BAD)
-        .list_trash(0, 10)
+        .list_trash(slotfs::object::RowId(0), 10)
         .unwrap()
         .into_iter()
         .flatten()
@@ -340,7 +340,7 @@ fn a_damaged_row_in_the_trash_takes_nothing_with_it() {
             let (whole, damaged): (Vec<_>, Vec<_>) = it
                 .hsm
                 .partition(BAD)
-                .list_trash(i64::MIN, 10)
+                .list_trash(slotfs::object::RowId::BELOW_ALL, 10)
                 .unwrap()
                 .into_iter()
                 .partition(Result::is_ok);
@@ -372,7 +372,7 @@ fn a_damaged_row_in_the_trash_takes_nothing_with_it() {
             assert_eq!(
                 it.hsm
                     .partition(BAD)
-                    .list_trash(i64::MIN, 10)
+                    .list_trash(slotfs::object::RowId::BELOW_ALL, 10)
                     .unwrap()
                     .len(),
                 1,
@@ -531,7 +531,11 @@ fn a_damaged_counter_of_rows_gives_no_row_twice() {
             .unwrap_or_else(|error| panic!("{change}: {error}"));
         let object = it.hsm.partition(GOOD).find(stored.handle).unwrap();
         assert!(!before.contains(&object.id), "{change}");
-        let trash: Vec<_> = it.hsm.partition(BAD).list_trash(0, 10).unwrap();
+        let trash: Vec<_> = it
+            .hsm
+            .partition(BAD)
+            .list_trash(slotfs::object::RowId(0), 10)
+            .unwrap();
         assert!(
             trash.iter().flatten().all(|it| it.object.id != object.id),
             "{change}"

@@ -79,7 +79,10 @@ fn cu_reads_and_never_writes() {
     assert_eq!(errno(fixture.remove(0, there)), libc::EROFS);
     assert_eq!(errno(fixture.renumber(0, there, handle(9))), libc::EROFS);
     assert_eq!(errno(fixture.slot(0).clear()), libc::EROFS);
-    let trashed = fixture.slot(0).list_trash(0, 1).unwrap()[0]
+    let trashed = fixture
+        .slot(0)
+        .list_trash(slotfs_object::RowId(0), 1)
+        .unwrap()[0]
         .clone()
         .unwrap();
     let restored = wait(|done| fixture.hsm.restore(&trashed, None, done));

@@ -53,7 +53,13 @@ fn without_retention_and_by_request_objects_are_destroyed_at_once() {
     let destroyed = wait(|done| fixture.hsm.remove_found(&found, true, done)).unwrap();
     assert_eq!(destroyed, Removed::Destroyed);
     for slot in [0, 1] {
-        assert!(fixture.slot(slot).list_trash(0, 10).unwrap().is_empty());
+        assert!(
+            fixture
+                .slot(slot)
+                .list_trash(slotfs_object::RowId(0), 10)
+                .unwrap()
+                .is_empty()
+        );
         assert_eq!(fixture.slot(slot).trash_count().unwrap(), 0);
     }
     assert_eq!(errno(fixture.remove(0, there)), libc::ENOENT);

@@ -6,7 +6,7 @@ use super::{BY_HANDLE, BY_OUID, TRASH_BY_NAME};
 use crate::cells::{self, Seen};
 use crate::{Entry, Result, Store};
 use slotfs_object::sealed::SealedRow;
-use slotfs_object::{Handle, OUID_BYTES, Ouid, SlotId};
+use slotfs_object::{Handle, OUID_BYTES, Ouid, RowId, SlotId};
 
 /// An object's row. No value in it is trusted.
 #[derive(Clone, PartialEq, Eq)]
@@ -169,7 +169,7 @@ impl ObjectRow {
     /// The row as the rest of the store reads it; `None` when that would fail.
     pub fn entry(&self) -> Option<(Entry, SealedRow)> {
         let entry = Entry {
-            id: self.id,
+            id: RowId(self.id),
             slot: SlotId(self.slot?.try_into().ok()?),
             handle: self.as_handle()?,
             ouid: Ouid(self.ouid.as_deref()?.try_into().ok()?),

@@ -1,6 +1,7 @@
 //! Destroying the row of a damaged object, by its row id.
 
 use rusqlite::Connection;
+use slotfs_object::RowId;
 
 use super::counters::without_counters;
 use super::trash;
@@ -15,7 +16,7 @@ impl Store {
     ///
     /// # Errors
     /// [`SlotFault::NotDamaged`] for a whole one, [`Error::Gone`], or when the store cannot be read.
-    pub fn damaged_row(&self, id: i64) -> Result<DamagedRow> {
+    pub fn damaged_row(&self, id: RowId) -> Result<DamagedRow> {
         let whole = match self.read(|connection| damage_of(connection, id))? {
             Some(Err(damaged)) => return Ok(damaged),
             Some(Ok(entry)) => entry,
@@ -37,9 +38,9 @@ impl Store {
 }
 
 /// The row `id` of the objects. One whose slot has no partition is damaged too.
-fn damage_of(connection: &Connection, id: i64) -> rusqlite::Result<Option<Read<Entry>>> {
+fn damage_of(connection: &Connection, id: RowId) -> rusqlite::Result<Option<Read<Entry>>> {
     let text = format!("SELECT {SEALED_COLUMNS} FROM objects WHERE id = ?1");
-    let found = query::row(connection, &text, [id], |row| {
+    let found = query::row(connection, &text, [id.0], |row| {
         let orphan = DamagedRow::of(row, "its slot has no partition".to_owned());
         sealed_entry(row).map(|(entry, _)| (entry, orphan))
     })?;
@@ -66,7 +67,7 @@ fn destroy(tx: &mut Tx<'_>, found: &DamagedRow, slot: SlotVersion) -> Result<()>
         return Err(Error::Gone);
     }
     let remove = |tx: &mut Tx<'_>| {
-        tx.execute(&format!("DELETE FROM {table} WHERE id = ?1"), [found.id])
+        tx.execute(&format!("DELETE FROM {table} WHERE id = ?1"), [found.id.0])
             .map(drop)
     };
     tx.erases = true;

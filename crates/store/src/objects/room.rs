@@ -5,7 +5,7 @@ use crate::cells::{self, Seen};
 use crate::committer::Tx;
 use crate::slots::NOT_COUNTED;
 use crate::{Result, SlotFault};
-use slotfs_object::{Handle, SlotId};
+use slotfs_object::{Handle, RowId, SlotId};
 
 #[derive(Clone, Copy)]
 pub(super) struct Room {
@@ -56,10 +56,10 @@ impl Room {
         }
     }
 
-    pub(super) fn took(&mut self, id: i64, handle: Handle, payload_bytes: u32) {
+    pub(super) fn took(&mut self, id: RowId, handle: Handle, payload_bytes: u32) {
         self.highest = self.highest.max(handle.get());
         self.objects += 1;
         self.bytes += u64::from(payload_bytes);
-        self.next_id = self.next_id.max(id + 1);
+        self.next_id = self.next_id.max(id.0 + 1);
     }
 }

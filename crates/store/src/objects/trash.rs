@@ -11,7 +11,7 @@ use crate::committer::Tx;
 use crate::slots::signed;
 use crate::{DamagedRow, Error, Read, Reply, Result, SlotFault, SlotVersion, Store};
 use slotfs_object::sealed::SealedRow;
-use slotfs_object::{Handle, SlotId, now_secs};
+use slotfs_object::{Handle, RowId, SlotId, now_secs};
 
 /// The trash of a slot holds as many objects as the slot, but never fewer than these.
 const LEAST_ROOM: u64 = 10_000;
@@ -59,8 +59,8 @@ fn trashed(row: &Row<'_>) -> Read<Trashed> {
 }
 
 /// The row `id` of the trash, if any.
-pub(super) fn by_id(tx: &Tx<'_>, id: i64) -> Result<Option<Read<Trashed>>> {
-    tx.row(&format!("{SELECT} WHERE id = ?1"), [id], trashed)
+pub(super) fn by_id(tx: &Tx<'_>, id: RowId) -> Result<Option<Read<Trashed>>> {
+    tx.row(&format!("{SELECT} WHERE id = ?1"), [id.0], trashed)
 }
 
 impl Store {
@@ -77,28 +77,33 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn trashed_by_id(&self, id: i64) -> Result<Option<Trashed>> {
-        self.whole_row(&format!("{SELECT} WHERE id = ?1"), [id], trashed)
+    pub fn trashed_by_id(&self, id: RowId) -> Result<Option<Trashed>> {
+        self.whole_row(&format!("{SELECT} WHERE id = ?1"), [id.0], trashed)
     }
 
     /// Up to `most` rows of a slot's trash after row `after`, ascending; damaged ones among them.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn list_trash(&self, slot: SlotId, after: i64, most: usize) -> Result<Vec<Read<Trashed>>> {
+    pub fn list_trash(
+        &self,
+        slot: SlotId,
+        after: RowId,
+        most: usize,
+    ) -> Result<Vec<Read<Trashed>>> {
         let text = format!(
             "{SELECT} INDEXED BY trash_by_slot WHERE slot = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
         );
-        self.rows(&text, (slot.0, after, signed(most as u64)), trashed)
+        self.rows(&text, (slot.0, after.0, signed(most as u64)), trashed)
     }
 
     /// A row in the trash: its sealed payload and the part in clear.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn trashed_sealed(&self, id: i64) -> Result<Option<(Entry, SealedRow)>> {
+    pub fn trashed_sealed(&self, id: RowId) -> Result<Option<(Entry, SealedRow)>> {
         let text = format!("SELECT {SEALED_COLUMNS} FROM trash WHERE id = ?1");
-        self.whole_row(&text, [id], |row| {
+        self.whole_row(&text, [id.0], |row| {
             sealed_entry(row).map_err(DamagedRow::in_trash)
         })
     }
@@ -182,7 +187,7 @@ impl Store {
 
 fn to_trash(tx: &mut Tx<'_>, it: Entry, alike: &Alike) -> Result<()> {
     let text = format!("SELECT {SEALED_COLUMNS} FROM objects WHERE id = ?1");
-    let (_, sealed) = whole(tx.row(&text, [it.id], sealed_entry)?)?.ok_or(Error::Gone)?;
+    let (_, sealed) = whole(tx.row(&text, [it.id.0], sealed_entry)?)?.ok_or(Error::Gone)?;
     let text = format!("SELECT {SEALED_COLUMNS} FROM trash WHERE slot = ?1 AND ouid = ?2");
     let twins: Vec<_> = tx.rows(&text, (it.slot.0, it.ouid.0), sealed_entry)?;
     // A damaged row is never the same object.
@@ -200,9 +205,9 @@ fn to_trash(tx: &mut Tx<'_>, it: Entry, alike: &Alike) -> Result<()> {
          SELECT id, slot, handle, ouid, payload_bytes, created_secs, stored_secs, sealed, ?2,
                 (SELECT coalesce(max(nth), 0) + 1 FROM trash WHERE slot = ?3 AND handle = ?4)
          FROM objects WHERE id = ?1",
-        (it.id, signed(now_secs()), it.slot.0, it.handle.get()),
+        (it.id.0, signed(now_secs()), it.slot.0, it.handle.get()),
     )?;
-    tx.execute("DELETE FROM objects WHERE id = ?1", [it.id])?;
+    tx.execute("DELETE FROM objects WHERE id = ?1", [it.id.0])?;
     tx.forget_runs(it.slot);
     Ok(())
 }
@@ -242,8 +247,8 @@ fn check_there(tx: &Tx<'_>, it: Trashed) -> Result<()> {
     }
 }
 
-fn remove(tx: &Tx<'_>, id: i64) -> Result<()> {
-    tx.execute("DELETE FROM trash WHERE id = ?1", [id])
+fn remove(tx: &Tx<'_>, id: RowId) -> Result<()> {
+    tx.execute("DELETE FROM trash WHERE id = ?1", [id.0])
         .map(drop)
 }
 

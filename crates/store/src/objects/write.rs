@@ -13,7 +13,7 @@ use crate::committer::Tx;
 use crate::slots::signed;
 use crate::{Error, Reply, Result, SlotFault, SlotVersion, Store, lock};
 use slotfs_object::sealed::SealedRow;
-use slotfs_object::{Handle, Ouid, SlotId, now_secs};
+use slotfs_object::{Handle, Ouid, RowId, SlotId, now_secs};
 
 /// Row ids reserved in one commit. Those that are left when the store is closed stay unused.
 const RESERVED_AT_ONCE: i64 = 1024;
@@ -55,7 +55,7 @@ impl Store {
 
     /// A row id for one object, which the store gives to no other; `None` when the store cannot be written.
     /// AUTOINCREMENT's counter is moved past many ids at once, so it need not change when a row gets one of them.
-    pub fn reserve_row(&self) -> Option<i64> {
+    pub fn reserve_row(&self) -> Option<RowId> {
         let mut reserved = lock(&self.reserved);
         if reserved.is_empty() {
             match self.write_now(reserve) {
@@ -66,7 +66,7 @@ impl Store {
                 }
             }
         }
-        reserved.next()
+        reserved.next().map(RowId)
     }
 
     /// Moves an object to another slot: both sides or neither. It gets a new row there: an inode that the kernel
@@ -183,7 +183,7 @@ fn renumber(tx: &mut Tx<'_>, from: Entry, slot: SlotVersion, to: Handle, seal: S
     })?;
     tx.execute(
         "UPDATE objects SET handle = ?2, sealed = ?3 WHERE id = ?1",
-        (from.id, to.get(), sealed.bytes()),
+        (from.id.0, to.get(), sealed.bytes()),
     )?;
     tx.forget_runs(from.slot);
     Ok(())
@@ -196,7 +196,7 @@ fn destroy(tx: &mut Tx<'_>, it: Entry, slot: SlotVersion) -> Result<()> {
 }
 
 fn delete(tx: &mut Tx<'_>, it: Entry) -> Result<()> {
-    tx.execute("DELETE FROM objects WHERE id = ?1", [it.id])?;
+    tx.execute("DELETE FROM objects WHERE id = ?1", [it.id.0])?;
     tx.forget_runs(it.slot);
     tx.erases = true;
     Ok(())
@@ -219,7 +219,7 @@ pub(crate) fn check_version(tx: &Tx<'_>, wanted: SlotVersion) -> Result<()> {
 
 /// Refuses when the row is no longer as the caller saw it.
 pub(super) fn check_unmoved(tx: &Tx<'_>, it: Entry) -> Result<()> {
-    match whole(tx.row(&format!("{SELECT} WHERE id = ?1"), [it.id], entry)?)? {
+    match whole(tx.row(&format!("{SELECT} WHERE id = ?1"), [it.id.0], entry)?)? {
         Some(now) if now == it => Ok(()),
         _ => Err(Error::Gone),
     }
@@ -242,7 +242,7 @@ fn already(put: Put, there: Place, row: &SealedRow) -> Result<Handle> {
 }
 
 fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle, room: &mut Room) -> Result<Handle> {
-    let id = put.id.unwrap_or(room.next_id);
+    let id = put.id.unwrap_or(RowId(room.next_id));
     let sealed = (put.seal)(Place {
         id,
         handle,
@@ -266,10 +266,10 @@ fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle, room: &mut Room) -> Result<
                 signed(put.created_secs),
                 signed(now_secs()),
                 sealed.bytes(),
-                put.id.or(room.state_id.then_some(id)),
+                put.id.or(room.state_id.then_some(id)).map(|id| id.0),
             ])
     })?;
-    if inserted != id {
+    if inserted != id.0 {
         let what = format!("SQLite gave row id {inserted} instead of {id}");
         return Err(Error::Damaged(what));
     }
