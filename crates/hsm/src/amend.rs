@@ -7,7 +7,7 @@ use super::init::random_id;
 use super::{
     Error, Hsm, Key, Partition, Result, Role, Secret, Session, SlotError, SlotFault, SlotRow,
 };
-use slotfs_object::sealed::KdfParams;
+use slotfs_object::sealed::{KdfParams, PartId};
 use slotfs_seal::credential::{self, Binding, KdfError, Purpose, SlotKey};
 use slotfs_seal::domain::DomainKey;
 use slotfs_store::{Changed, CredentialRow, DomainRow, KeyRows, Objects, SlotChange, SmkRow};
@@ -50,7 +50,7 @@ impl Hsm {
             return Err(SlotFault::Changed.at(slot).into());
         }
         let Header { domains, smks, .. } = &session.header;
-        let place = |named: &[i64], id| named.iter().position(|it| *it == id);
+        let place = |named: &[PartId], id| named.iter().position(|it| *it == id);
         keys.domains.retain(|domain| domains.contains(&domain.id));
         keys.domains.sort_by_key(|domain| place(domains, domain.id));
         keys.smks.retain(|smk| smks.contains(&smk.id));

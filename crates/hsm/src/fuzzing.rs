@@ -94,7 +94,7 @@ fn session(input: &mut Input<'_>) {
     );
     let domains: Vec<DomainRow> = (0..input.byte() % 5)
         .map(|_| {
-            let id = input.u64().cast_signed();
+            let id = slotfs_object::sealed::PartId(input.u64().cast_signed());
             let kind = match input.flag() {
                 true => DomainKind::String,
                 false => DomainKind::KeyFile,
@@ -118,7 +118,7 @@ fn session(input: &mut Input<'_>) {
         true => None,
         false => Some(Header {
             generation: row.generation,
-            credentials: vec![1],
+            credentials: vec![slotfs_object::sealed::PartId(1)],
             smks: Vec::new(),
             domains: domains.iter().map(|domain| domain.id).collect(),
         }),

@@ -2,6 +2,7 @@
 
 use super::SlotRow;
 use slotfs_object::partition::DomainKind;
+use slotfs_object::sealed::PartId;
 use slotfs_store::Place;
 
 /// The header's first byte. Version 1 had no storage master keys.
@@ -15,11 +16,11 @@ pub(super) struct Header {
     /// Grows with every change.
     pub(super) generation: u64,
     /// The current credentials.
-    pub(super) credentials: Vec<i64>,
+    pub(super) credentials: Vec<PartId>,
     /// The current domains, the primary one first.
-    pub(super) domains: Vec<i64>,
+    pub(super) domains: Vec<PartId>,
     /// The storage master keys, the active one first.
-    pub(super) smks: Vec<i64>,
+    pub(super) smks: Vec<PartId>,
 }
 
 impl Header {
@@ -30,7 +31,7 @@ impl Header {
         for ids in [&self.credentials, &self.domains, &self.smks] {
             // A slot has sixteen of each at most.
             bytes.push(ids.len() as u8);
-            bytes.extend(ids.iter().flat_map(|id| id.to_le_bytes()));
+            bytes.extend(ids.iter().flat_map(|id| id.0.to_le_bytes()));
         }
         bytes
     }
@@ -57,12 +58,12 @@ impl Header {
     }
 }
 
-fn ids(bytes: &[u8]) -> Option<(Vec<i64>, &[u8])> {
+fn ids(bytes: &[u8]) -> Option<(Vec<PartId>, &[u8])> {
     let (&count, rest) = bytes.split_first()?;
     let (ids, rest) = rest.split_at_checked(usize::from(count) * 8)?;
     let ids = ids
         .chunks_exact(8)
-        .map(|id| id.try_into().map(i64::from_le_bytes))
+        .map(|id| id.try_into().map(|id| PartId(i64::from_le_bytes(id))))
         .collect::<Result<_, _>>()
         .ok()?;
     Some((ids, rest))
@@ -97,16 +98,16 @@ pub(super) fn object_aad(serial: u64, place: Place) -> Vec<u8> {
 }
 
 /// serial, kind, row id; and the label, which is in clear beside it.
-pub(super) fn domain_aad(serial: u64, kind: DomainKind, id: i64, label: &str) -> Vec<u8> {
+pub(super) fn domain_aad(serial: u64, kind: DomainKind, id: PartId, label: &str) -> Vec<u8> {
     Aad::new("domain")
-        .numbers([serial, (kind as u8).into(), id.cast_unsigned()])
+        .numbers([serial, (kind as u8).into(), id.0.cast_unsigned()])
         .bytes(label.as_bytes())
         .0
 }
 
 /// serial, row id.
-pub(super) fn smk_aad(serial: u64, id: i64) -> Vec<u8> {
-    Aad::new("smk").numbers([serial, id.cast_unsigned()]).0
+pub(super) fn smk_aad(serial: u64, id: PartId) -> Vec<u8> {
+    Aad::new("smk").numbers([serial, id.0.cast_unsigned()]).0
 }
 
 /// Fixed-width numbers and length-prefixed bytes, so that two different lists of fields never give the same bytes.
@@ -138,9 +139,9 @@ mod tests {
     fn only_what_was_written_reads_back() {
         let header = Header {
             generation: 3,
-            credentials: vec![1, -2],
-            domains: vec![i64::MIN],
-            smks: vec![7, 9],
+            credentials: vec![PartId(1), PartId(-2)],
+            domains: vec![PartId(i64::MIN)],
+            smks: vec![PartId(7), PartId(9)],
         };
         let bytes = header.encode();
         assert_eq!(Header::decode(&bytes), Some(header));

@@ -9,6 +9,7 @@ use super::{
     SlotKind, SlotRow, now_secs,
 };
 use slotfs_object::partition::PartitionVersion;
+use slotfs_object::sealed::PartId;
 use slotfs_seal::credential::{PASSWORD_BYTES, SlotKey};
 use slotfs_seal::domain::DomainKey;
 use slotfs_store::{KeyRows, NewSlot, Objects};
@@ -159,6 +160,6 @@ fn random_u64() -> Result<u64> {
 }
 
 /// Row ids of credentials and domains are random, so that no id is used twice.
-pub(super) fn random_id() -> Result<i64> {
-    Ok((random_u64()? >> 1).cast_signed())
+pub(super) fn random_id() -> Result<PartId> {
+    Ok(PartId((random_u64()? >> 1).cast_signed()))
 }

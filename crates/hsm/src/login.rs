@@ -3,12 +3,12 @@
 use super::{
     Error, Hsm, Partition, Result, Role, Secret, Session, SlotError, SlotFault, SlotId, SlotKind,
 };
-use slotfs_object::sealed::Method;
+use slotfs_object::sealed::{Method, PartId};
 use slotfs_seal::credential::{self, Binding, CredentialError, KdfError};
 use slotfs_store::CredentialRow;
 
 impl Hsm {
-    fn uncount_attempt(&self, credential: i64) -> Result<()> {
+    fn uncount_attempt(&self, credential: PartId) -> Result<()> {
         if self.store.is_read_only() {
             return Ok(());
         }
@@ -126,7 +126,13 @@ impl Partition<'_> {
     }
 
     /// A read-only store cannot count; there, only earlier attempts can lock the role.
-    fn count_attempt(&self, role: Role, credential: i64, failures: u32, most: u32) -> Result<u32> {
+    fn count_attempt(
+        &self,
+        role: Role,
+        credential: PartId,
+        failures: u32,
+        most: u32,
+    ) -> Result<u32> {
         let (store, slot) = (&self.hsm.store, self.slot);
         let counted = match store.is_read_only() {
             true => (failures < most).then_some(failures + 1),

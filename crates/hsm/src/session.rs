@@ -5,6 +5,7 @@ use super::policy::Policies;
 use super::{
     Error, Key, PartitionId, Result, Role, SealedRow, SecretBytes, SlotId, SlotRow, store,
 };
+use slotfs_object::sealed::PartId;
 use slotfs_seal::blob::{self, Fault, Kind, Root, blob_bytes};
 use slotfs_seal::credential::{Purpose, SlotKey};
 use slotfs_seal::domain::DomainKey;
@@ -191,7 +192,7 @@ impl Session {
     }
 
     /// Whether the header names this credential.
-    pub(super) fn names_credential(&self, id: i64) -> bool {
+    pub(super) fn names_credential(&self, id: PartId) -> bool {
         self.header.credentials.contains(&id)
     }
 

@@ -5,6 +5,10 @@ use std::str::FromStr;
 
 use crate::secret::KEY_BYTES;
 
+/// The id of a credential, a domain or a storage master key: random, so that no two in a store are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PartId(pub i64);
+
 /// Bytes in the id of a set of shares.
 pub const SET_BYTES: usize = 16;
 /// Bytes in the hash that identifies a share of a set.

@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use slotfs_object::partition::{Role, SlotKind};
-use slotfs_object::sealed::{COMMITMENT_BYTES, Credential, KdfParams, Method, SALT_BYTES};
+use slotfs_object::sealed::{COMMITMENT_BYTES, Credential, KdfParams, Method, PartId, SALT_BYTES};
 use slotfs_object::secret::{KEY_BYTES, Key, SecretBytes};
 
 #[cfg(any(test, feature = "fuzzing"))]
@@ -39,7 +39,7 @@ pub struct Binding {
     /// The role.
     pub role: Role,
     /// The credential's row id.
-    pub id: i64,
+    pub id: PartId,
 }
 
 /// What a role logs in with.
@@ -253,7 +253,7 @@ fn aad(binding: Binding, method: &Method, salt: &[u8]) -> Vec<u8> {
     };
     aad.extend_from_slice(&binding.serial.to_le_bytes());
     aad.push(binding.role as u8);
-    aad.extend_from_slice(&binding.id.to_le_bytes());
+    aad.extend_from_slice(&binding.id.0.to_le_bytes());
     match method {
         Method::Password(params) => {
             for number in [params.memory_kib, params.passes, params.lanes] {
@@ -275,7 +275,7 @@ mod tests {
     const BINDING: Binding = Binding {
         serial: 7,
         role: Role::Co,
-        id: 1,
+        id: PartId(1),
     };
 
     #[test]
@@ -309,7 +309,10 @@ mod tests {
                 role: Role::Po,
                 ..BINDING
             },
-            Binding { id: 2, ..BINDING },
+            Binding {
+                id: PartId(2),
+                ..BINDING
+            },
         ] {
             assert_eq!(
                 open(&credential, &password, moved).err(),
@@ -360,7 +363,10 @@ mod tests {
                 Some(CredentialError::OtherMethod)
             );
         }
-        let moved = Binding { id: 2, ..BINDING };
+        let moved = Binding {
+            id: PartId(2),
+            ..BINDING
+        };
         assert_eq!(
             open(&credential, &secret, moved).err(),
             Some(CredentialError::Damaged)

@@ -255,7 +255,7 @@ mod tests {
             header: SealedRow::stored(vec![0; 40]),
         };
         let domains = (0..20).map(|id| DomainRow {
-            id,
+            id: slotfs_object::sealed::PartId(id),
             kind: DomainKind::String,
             label: id.to_string(),
             sealed: SealedRow::stored(vec![7; 1 << 20]),

@@ -10,7 +10,7 @@ use super::{CredentialRow, Entry, KeyRows, PartitionMark, Place, Read, SlotRow};
 use super::{SlotVersion, Store, query};
 use crate::{Error, Result, SlotFault};
 use slotfs_object::SlotId;
-use slotfs_object::sealed::SealedRow;
+use slotfs_object::sealed::{PartId, SealedRow};
 
 /// Rows that are read together for resealing: memory use stays flat.
 const AT_ONCE: usize = 256;
@@ -156,8 +156,8 @@ fn write_rows(
             row.header.bytes(),
         ],
     )?;
-    let list = |ids: &mut dyn Iterator<Item = i64>| {
-        let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
+    let list = |ids: &mut dyn Iterator<Item = PartId>| {
+        let ids: Vec<String> = ids.map(|id| id.0.to_string()).collect();
         ids.join(",")
     };
     let kept = list(&mut credentials.iter().map(|it| it.id));

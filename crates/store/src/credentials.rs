@@ -7,13 +7,13 @@ use super::{Store, query};
 use crate::{Error, Result, SlotFault};
 use slotfs_object::SlotId;
 use slotfs_object::partition::Role;
-use slotfs_object::sealed::{Credential, HASH_BYTES, KdfParams, Method, Quorum, ShareSet};
+use slotfs_object::sealed::{Credential, HASH_BYTES, KdfParams, Method, PartId, Quorum, ShareSet};
 
 /// A credential in its row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialRow {
     /// Random, one per credential ever made.
-    pub id: i64,
+    pub id: PartId,
     /// The role that logs in with it.
     pub role: Role,
     /// The wrapped slot key.
@@ -35,9 +35,9 @@ impl Store {
                      WHERE credentials.slot = ?1 ORDER BY role",
             [slot.0],
             |row| {
-                let id = cells::id(row);
+                let id = PartId(cells::id(row));
                 credential_row(row, id)
-                    .map_err(|what| format!("a credential (row {id} of credentials): {what}"))
+                    .map_err(|what| format!("a credential (row {} of credentials): {what}", id.0))
             },
         )?;
         found.map_err(SlotFault::damaged(slot))
@@ -48,11 +48,11 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn count_failure(&self, credential: i64, most: u32) -> Result<Option<u32>> {
+    pub fn count_failure(&self, credential: PartId, most: u32) -> Result<Option<u32>> {
         self.write_now(move |tx| {
             let text = "UPDATE credentials SET failures = failures + 1
                      WHERE id = ?1 AND failures < ?2 RETURNING failures";
-            let counted = tx.row(text, (credential, most), |row| cells::number(row, 0));
+            let counted = tx.row(text, (credential.0, most), |row| cells::number(row, 0));
             counted?.transpose().map_err(Error::Damaged)
         })
     }
@@ -61,18 +61,18 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn uncount_failure(&self, credential: i64) -> Result<()> {
+    pub fn uncount_failure(&self, credential: PartId) -> Result<()> {
         let text = "UPDATE credentials SET failures = failures - 1 WHERE id = ?1 AND failures > 0";
-        self.execute(text, [credential])
+        self.execute(text, [credential.0])
     }
 
     /// Forgets the failed logins of `credential` after a good one.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn clear_failures(&self, credential: i64) -> Result<()> {
+    pub fn clear_failures(&self, credential: PartId) -> Result<()> {
         let text = "UPDATE credentials SET failures = 0 WHERE id = ?1";
-        self.execute(text, [credential])
+        self.execute(text, [credential.0])
     }
 
     fn execute(&self, text: &'static str, params: impl Params + Send + 'static) -> Result<()> {
@@ -80,7 +80,7 @@ impl Store {
     }
 }
 
-fn credential_row(row: &Row<'_>, id: i64) -> Seen<CredentialRow> {
+fn credential_row(row: &Row<'_>, id: PartId) -> Seen<CredentialRow> {
     let number: u8 = cells::number(row, 1)?;
     let role =
         Role::from_number(number).ok_or_else(|| cells::out_of_range(row, 1, number.into()))?;
@@ -141,7 +141,7 @@ pub(super) fn insert_credential(
         connection,
         "INSERT INTO credentials (id, slot, role, memory_kib, passes, lanes, salt, commitment, wrapped)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING",
-        params![row.id, slot.0, role, memory_kib, passes, lanes, c.salt, c.commitment, c.wrapped],
+        params![row.id.0, slot.0, role, memory_kib, passes, lanes, c.salt, c.commitment, c.wrapped],
     )?;
     let Some(set) = set else { return Ok(()) };
     let (m, n) = (set.quorum.m(), set.quorum.n());
@@ -149,7 +149,7 @@ pub(super) fn insert_credential(
         connection,
         "INSERT INTO quorums (credential, slot, m, n, share_set, shares)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (credential) DO NOTHING",
-        params![row.id, slot.0, m, n, set.id, set.hashes.concat()],
+        params![row.id.0, slot.0, m, n, set.id, set.hashes.concat()],
     )
     .map(drop)
 }

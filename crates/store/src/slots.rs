@@ -6,7 +6,7 @@ use super::{Store, query};
 use crate::{Result, SlotFault};
 use slotfs_object::SlotId;
 use slotfs_object::partition::{DomainKind, PartitionVersion, Policies, SlotKind};
-use slotfs_object::sealed::SealedRow;
+use slotfs_object::sealed::{PartId, SealedRow};
 
 mod rows;
 mod write;
@@ -80,7 +80,7 @@ impl SlotRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DomainRow {
     /// Random, one per domain ever added.
-    pub id: i64,
+    pub id: PartId,
     /// Where its key came from.
     pub kind: DomainKind,
     /// Its name for users.
@@ -93,7 +93,7 @@ pub struct DomainRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SmkRow {
     /// Random, one per key ever imported.
-    pub id: i64,
+    pub id: PartId,
     /// The key, sealed under the slot key.
     pub sealed: SealedRow,
 }

@@ -104,7 +104,11 @@ impl Base {
             .unwrap();
         for (slot, serial, id, role, credential) in rows {
             let role = Role::from_number(role).unwrap();
-            let binding = Binding { serial, role, id };
+            let binding = Binding {
+                serial,
+                role,
+                id: slotfs::object::sealed::PartId(id),
+            };
             let cheap = rewrap(&credential, slot, binding);
             db.execute(
                 "UPDATE credentials SET memory_kib = ?2, passes = ?3, lanes = ?4, commitment = ?5, wrapped = ?6
@@ -164,7 +168,7 @@ fn aad(binding: Binding, cost: KdfParams, salt: &[u8]) -> Vec<u8> {
     let mut aad = b"slotfs 1 credential".to_vec();
     aad.extend(binding.serial.to_le_bytes());
     aad.push(binding.role as u8);
-    aad.extend(binding.id.to_le_bytes());
+    aad.extend(binding.id.0.to_le_bytes());
     for number in [cost.memory_kib, cost.passes, cost.lanes] {
         aad.extend(number.to_le_bytes());
     }

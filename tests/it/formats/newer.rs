@@ -140,7 +140,7 @@ fn reseal_header(store: &Store, change: impl FnOnce(&mut [u8])) {
     let binding = Binding {
         serial: serial.cast_unsigned(),
         role: Role::Co,
-        id,
+        id: slotfs::object::sealed::PartId(id),
     };
     let password = SecretBytes::new(password(0).into_bytes()).into();
     let key = credential::open(&credential, &password, binding).unwrap();

@@ -3,7 +3,7 @@
 use super::super::init::is_label;
 use super::Check;
 use slotfs_object::SlotId;
-use slotfs_object::sealed::SealedRow;
+use slotfs_object::sealed::{PartId, SealedRow};
 use slotfs_seal::blob::MAX_STANZAS;
 use slotfs_store::{Count, Part, Seen, SlotParts};
 
@@ -61,26 +61,32 @@ impl Check<'_> {
     }
 
     /// `named`: the rows that count, by the slot's opened header.
-    fn parts(&mut self, slot: SlotId, what: &str, parts: &Seen<Vec<Part>>, named: Option<&[i64]>) {
+    fn parts(
+        &mut self,
+        slot: SlotId,
+        what: &str,
+        parts: &Seen<Vec<Part>>,
+        named: Option<&[PartId]>,
+    ) {
         let parts = match parts {
             Ok(parts) => parts,
             Err(why) => return self.tell(slot, format!("its {what}s cannot be read: {why}")),
         };
         for Part { id, faults, .. } in parts {
             for fault in faults {
-                self.find(Some(slot), None, Some(*id), fault.as_str());
+                self.find(Some(slot), None, Some(id.0), fault.as_str());
             }
             if named.is_some_and(|named| !named.contains(id)) {
                 let text = format!(
                     "its header does not name this {what}, so it is not used: an old row was put back"
                 );
-                self.find(Some(slot), None, Some(*id), text);
+                self.find(Some(slot), None, Some(id.0), text);
             }
         }
         for id in named.unwrap_or_default() {
             if !parts.iter().any(|part| part.id == *id) {
                 let text = format!("a {what} that its header names is missing");
-                self.find(Some(slot), None, Some(*id), text);
+                self.find(Some(slot), None, Some(id.0), text);
             }
         }
     }

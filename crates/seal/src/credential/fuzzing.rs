@@ -4,7 +4,7 @@
 use zeroize::Zeroizing;
 
 use slotfs_object::partition::Role;
-use slotfs_object::sealed::{COMMITMENT_BYTES, Credential, KdfParams, Method, Quorum};
+use slotfs_object::sealed::{COMMITMENT_BYTES, Credential, KdfParams, Method, PartId, Quorum};
 
 use super::{
     Binding, CredentialError, QuorumSecret, Secret, SlotKey, WrapKeys, open, open_with, wrap_with,
@@ -52,7 +52,7 @@ pub fn run(data: &[u8]) {
         assert_eq!(outcome.err(), Some(expected), "a change is seen");
     }
     let password = Secret::from(SecretBytes::from(b"password".as_slice()));
-    binding.id = 0;
+    binding.id = PartId(0);
     match &row.method {
         Method::Password(params) if params.is_sane() => {}
         Method::Password(_) => {
@@ -70,7 +70,7 @@ fn binding(input: &mut Input<'_>) -> Binding {
     Binding {
         serial: input.u64(),
         role: input.pick(&Role::ALL),
-        id: input.u64().cast_signed(),
+        id: PartId(input.u64().cast_signed()),
     }
 }
 

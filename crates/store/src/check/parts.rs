@@ -8,7 +8,9 @@ use crate::slots::{SELECT_SLOT, slot_row};
 use crate::{Result, SlotRow, Store, query};
 use slotfs_object::SlotId;
 use slotfs_object::partition::{DomainKind, Role};
-use slotfs_object::sealed::{COMMITMENT_BYTES, KdfParams, SALT_BYTES, SealedRow, WRAPPED_BYTES};
+use slotfs_object::sealed::{
+    COMMITMENT_BYTES, KdfParams, PartId, SALT_BYTES, SealedRow, WRAPPED_BYTES,
+};
 use slotfs_object::secret::KEY_BYTES;
 
 /// A slot as it is stored.
@@ -26,7 +28,7 @@ pub struct SlotParts {
 /// The row of a credential, a domain or a storage master key.
 pub struct Part {
     /// Row id.
-    pub id: i64,
+    pub id: PartId,
     /// What is wrong with its part in clear.
     pub faults: Vec<String>,
 }
@@ -57,7 +59,10 @@ impl Store {
 
 fn part(row: &Row<'_>, faults: Vec<String>) -> Part {
     let id = cells::id(row);
-    Part { id, faults }
+    Part {
+        id: PartId(id),
+        faults,
+    }
 }
 
 fn credentials(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<Part>> {

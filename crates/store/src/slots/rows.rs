@@ -8,6 +8,7 @@ use crate::cells::{self, Seen};
 use crate::{Error, SlotFault, query};
 use slotfs_object::SlotId;
 use slotfs_object::partition::{DomainKind, PartitionVersion, Policies, SlotKind};
+use slotfs_object::sealed::PartId;
 
 pub(crate) const SELECT_SLOT: &str = "SELECT slot, serial, label, kind, version, capacity_objects,
     capacity_bytes, retention_secs, policies, uid, gid, created_secs, generation, header FROM slots";
@@ -81,6 +82,7 @@ pub(super) fn smk_rows(
         let id = cells::id(row);
         let sealed = cells::sealed(row, 1)
             .map_err(|what| format!("a storage master key (row {id} of smks): {what}"))?;
+        let id = PartId(id);
         Ok(SmkRow { id, sealed })
     })
 }
@@ -94,7 +96,7 @@ pub(super) fn domain_rows(
         let id = cells::id(row);
         let domain = || -> Seen<DomainRow> {
             Ok(DomainRow {
-                id,
+                id: PartId(id),
                 kind: cells::known(row, 1, DomainKind::from_number)?,
                 label: cells::text(row, 2)?,
                 sealed: cells::sealed(row, 3)?,

@@ -99,7 +99,7 @@ pub(crate) fn insert_parts(
             "INSERT INTO domains (id, slot, kind, label, sealed) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (id) DO NOTHING",
             (
-                row.id,
+                row.id.0,
                 slot.0,
                 row.kind as u8,
                 &row.label,
@@ -111,7 +111,7 @@ pub(crate) fn insert_parts(
         query::execute(
             connection,
             "INSERT INTO smks (id, slot, sealed) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING",
-            (smk.id, slot.0, smk.sealed.bytes()),
+            (smk.id.0, slot.0, smk.sealed.bytes()),
         )?;
     }
     Ok(())
