@@ -147,9 +147,11 @@ fn slot_hint(slot: SlotId, why: &SlotError) -> Option<String> {
             DomainFault::Last => "add another one first: 'partition domainadd'".into(),
             DomainFault::LabelTaken | DomainFault::BadLabel | DomainFault::Duplicate => return None,
         },
+        // It says what to do.
+        SlotError::Miscounted(_) => return None,
         SlotError::NotInTrash(_) => "'slotfs object trash' lists what is there".into(),
         SlotError::NoSuchObject(_) => "'slotfs partition contents' lists the handles".into(),
-        SlotError::NoMemory { .. } => {
+        SlotError::NoMemory { .. } | SlotError::NoMemoryForPassword { .. } => {
             "raise the address space limit (ulimit -v), or end other programs".into()
         }
         SlotError::Unverified(_)
@@ -179,6 +181,9 @@ fn fault_hint(slot: SlotId, fault: &SlotFault) -> Option<String> {
         SlotFault::NotDamaged { handle, .. } => {
             format!("'slotfs object delete -handle {handle}' removes it")
         }
+        SlotFault::Unreadable { handle, .. } => format!(
+            "the other objects are not affected; restore a backup, or remove this object with 'slotfs object delete -handle {handle} -slot {slot}'"
+        ),
         SlotFault::Damaged(_) => format!(
             "the other slots are not affected; restore a backup, or destroy this slot with 'slotfs partition delete -slot {slot}'"
         ),

@@ -12,11 +12,13 @@ use crate::fixture::{
 };
 
 mod credentials;
-mod damage;
 mod files;
 mod rows;
 mod schema;
 mod spread;
+// The rules use it too.
+#[path = "../../crates/hsm/tests/rules/without_types.rs"]
+mod without_types;
 
 /// What each slot of the untouched store holds, by slot and file name.
 type Blobs = BTreeMap<(u32, String), Vec<u8>>;

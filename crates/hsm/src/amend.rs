@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use super::header::{Header, domain_aad, header_aad, smk_aad};
-use super::init::random_id;
-use super::{
-    Error, Hsm, Key, Partition, Result, Role, Secret, Session, SlotError, SlotFault, SlotRow,
-};
+use super::init::{STRETCHED, random_id};
+use super::{Hsm, Key, Partition, Result, Role, Secret, Session, SlotError, SlotFault, SlotRow};
 use slotfs_object::sealed::{KdfParams, PartId};
 use slotfs_seal::credential::{self, Binding, KdfError, Purpose, SlotKey};
 use slotfs_seal::domain::DomainKey;
@@ -113,10 +111,8 @@ impl Change {
         let wrapped = credential::wrap(secret, &self.slot_key, Binding { serial, role, id });
         let credential = wrapped.map_err(|error| match error {
             KdfError::Random(error) => error.into(),
-            KdfError::Memory => SlotError::NoMemory { kib }.at(slot),
-            KdfError::Cost => {
-                Error::slot_damaged(slot, "it asks for an Argon2 cost that is not accepted")
-            }
+            KdfError::Memory => SlotError::NoMemoryForPassword { kib }.at(slot),
+            KdfError::Cost => SlotError::Malformed(STRETCHED).at(slot),
         })?;
         self.credentials.push(CredentialRow {
             id,

@@ -85,18 +85,19 @@ impl Hsm {
         done: impl Done<Arrived>,
     ) {
         let slot = partition.slot;
-        let session = self.partition(slot).writer();
-        let session = session.map_err(|error| self.gone_or(partition, error));
-        let verified = session.and_then(|session| {
-            if partition != session.partition() {
+        let prepare = || {
+            // Before the role: who is logged in to another partition says nothing about this one.
+            if self.partition(slot).session()?.partition() != partition {
                 return Err(Error::Gone);
             }
+            let session = self.partition(slot).writer()?;
             let (object, payload) = verify(&session, &blob)?;
             wish.check(slot, object.ouid)?;
             Ok((session, object, payload))
-        });
-        let (session, object, payload) = match verified {
-            Ok(verified) => verified,
+        };
+        let prepared = prepare().map_err(|error| self.gone_or(partition, error));
+        let (session, object, payload) = match prepared {
+            Ok(prepared) => prepared,
             Err(error) => {
                 let known = origin.map(|origin| Subject::Known(origin.place));
                 let outcome = Err(error);

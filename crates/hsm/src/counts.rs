@@ -1,6 +1,6 @@
 //! Counts of objects, which are kept beside them: whether a listing was whole.
 
-use super::{DamagedRow, Error, Partition, Result};
+use super::{DamagedRow, Error, Partition, Result, SlotError};
 use slotfs_store::NameColumn;
 
 const REPAIR: &str = "'slotfs store check -repair' corrects a wrong count";
@@ -17,7 +17,8 @@ impl Partition<'_> {
     /// Whether a listing by handle that has come to its end was whole.
     ///
     /// # Errors
-    /// [`Error::ObjectDamaged`] of one that has no handle, else [`Error::Damaged`] when fewer can be listed than there are.
+    /// [`Error::ObjectDamaged`] of one that has no handle, else [`SlotError::Miscounted`] when fewer can be listed than
+    /// there are.
     pub fn check_listing(&self) -> Result<()> {
         self.check_names(NameColumn::Handle)
     }
@@ -50,15 +51,16 @@ impl Partition<'_> {
     /// Whether as many objects can be listed as there are.
     ///
     /// # Errors
-    /// [`Error::Damaged`], [`SlotFault::Damaged`](super::SlotFault::Damaged)
+    /// [`SlotError::Miscounted`], [`SlotFault::Damaged`](super::SlotFault::Damaged)
     pub(super) fn check_count(&self) -> Result<()> {
         let slot = self.slot;
         let (listed, kept) = self.hsm.store.count_listed(slot)?;
         match kept? {
             kept if listed == kept => Ok(()),
-            kept => Err(Error::Damaged(format!(
-                "slot {slot} counts {kept} objects, but {listed} can be listed; {REPAIR}"
-            ))),
+            kept => Err(SlotError::Miscounted(format!(
+                "it counts {kept} objects, but {listed} can be listed; {REPAIR}"
+            ))
+            .at(slot)),
         }
     }
 
@@ -73,7 +75,7 @@ impl Partition<'_> {
     /// Whether the trash holds as many objects as were counted.
     ///
     /// # Errors
-    /// [`Error::Damaged`], [`SlotFault::Damaged`](super::SlotFault::Damaged)
+    /// [`SlotError::Miscounted`], [`SlotFault::Damaged`](super::SlotFault::Damaged)
     pub fn check_trash_count(&self) -> Result<()> {
         let slot = self.slot;
         let counted = self.hsm.store.count_trash(slot)?;
@@ -82,12 +84,12 @@ impl Partition<'_> {
             Some(Ok(kept)) if kept == there => return Ok(()),
             // A store from before there was a trash, looked at only.
             None if there == 0 => return Ok(()),
-            Some(Ok(kept)) => format!("counts {kept} objects in its trash"),
-            Some(Err(what)) => format!("has a damaged count of its trash ({what})"),
-            None => "has no count of its trash".to_owned(),
+            Some(Ok(kept)) => format!("it counts {kept} objects in its trash"),
+            Some(Err(what)) => format!("its count of its trash is damaged ({what})"),
+            None => "it has no count of its trash".to_owned(),
         };
-        let what = format!("slot {slot} {kept}, but {there} are there; {REPAIR}");
-        Err(Error::Damaged(what))
+        let what = format!("{kept}, but {there} are there; {REPAIR}");
+        Err(SlotError::Miscounted(what).at(slot))
     }
 
     /// Counts the objects of a slot anew; whether the count was wrong. No login is needed: a count is in clear, and the

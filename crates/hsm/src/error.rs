@@ -1,5 +1,7 @@
 //! Why the HSM refused or failed, and what that becomes for the kernel, for commands and for the log.
 
+use std::fmt::{self, Display};
+
 use thiserror::Error as ThisError;
 
 use super::{
@@ -17,7 +19,7 @@ pub use outcome::{Outcome, ResultCode, code, exit};
 #[derive(Clone, Debug, ThisError)]
 pub enum Error {
     /// One slot, or an object in it.
-    #[error("slot {slot}: {why}")]
+    #[error(fmt = in_slot)]
     Slot {
         /// The slot.
         slot: SlotId,
@@ -44,12 +46,24 @@ pub enum Error {
     ObjectRefused(String),
 }
 
+/// Damage is told of the store first, as everywhere else.
+fn in_slot(slot: &SlotId, why: &SlotError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match why {
+        SlotError::Stored(fault) => fault.clone().at(*slot).fmt(f),
+        SlotError::Miscounted(what) => write!(f, "store damaged: slot {slot}: {what}"),
+        why => write!(f, "slot {slot}: {why}"),
+    }
+}
+
 /// What is wrong with one slot, or with an object in it or on its way to it.
 #[derive(Clone, Debug, ThisError)]
 pub enum SlotError {
     /// What the store says of it.
     #[error(transparent)]
     Stored(SlotFault),
+    /// A count of objects that is kept beside them is wrong. Says how to correct it.
+    #[error("store damaged: {0}")]
+    Miscounted(String),
     /// Nobody is logged in.
     #[error("nobody is logged in")]
     NotLoggedIn,
@@ -109,10 +123,16 @@ pub enum SlotError {
     /// The role has a password already.
     #[error("{0} is initialized already")]
     RoleExists(Role),
-    /// Argon2id did not get its memory; the attempt was not counted.
-    #[error("not enough memory to derive the password's key ({kib} KiB); no attempt was counted")]
+    /// Argon2id did not get its memory for a login; the attempt was not counted.
+    #[error("not enough memory to log in ({kib} KiB); the attempt was not counted")]
     NoMemory {
         /// What the credential asks for.
+        kib: u32,
+    },
+    /// Argon2id did not get its memory for a new password.
+    #[error("not enough memory to derive a key from the new password ({kib} KiB)")]
+    NoMemoryForPassword {
+        /// What a new credential takes.
         kib: u32,
     },
     /// A password, a label or the like has a form that slots do not take.
@@ -275,9 +295,18 @@ impl Error {
         matches!(self.slot_fault(), Some(SlotFault::Damaged(_)))
     }
 
+    /// Whether an object's row can be read, but not what is sealed in it.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self.slot_fault(), Some(SlotFault::Unreadable { .. }))
+    }
+
     /// Whether a part of the store is damaged.
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged(_) | Self::ObjectDamaged(_)) || self.is_slot_damaged()
+        let miscounted = matches!(self.slot_error(), Some(SlotError::Miscounted(_)));
+        matches!(self, Self::Damaged(_) | Self::ObjectDamaged(_))
+            || self.is_slot_damaged()
+            || self.is_unreadable()
+            || miscounted
     }
 
     /// Whether it is a verdict on one blob, which the journal records.

@@ -130,7 +130,7 @@ fn session(input: &mut Input<'_>) {
 
     let keys = KeyRows {
         domains,
-        smks: Vec::new(),
+        ..KeyRows::default()
     };
     match Session::open(row.clone(), Role::Co, key.clone(), &keys) {
         Ok(session) => {

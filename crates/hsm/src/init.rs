@@ -90,10 +90,7 @@ impl Hsm {
         let mut partition = Change {
             row,
             credentials: Vec::new(),
-            keys: KeyRows {
-                domains: Vec::new(),
-                smks: Vec::new(),
-            },
+            keys: KeyRows::default(),
             slot_key: SlotKey::random()?,
             objects: Objects::Keep,
         };
@@ -135,13 +132,17 @@ pub fn check_password(slot: SlotId, password: &SecretBytes) -> Result<()> {
     fits.then_some(()).ok_or(bad.at(slot))
 }
 
+/// Why a password that was stretched for one credential cannot become another one.
+pub(super) const STRETCHED: &str = "a password that was stretched for a login cannot be set";
+
 /// # Errors
 /// [`SlotError::OtherAuthentication`] for what another kind of slot takes, else as [`check_password`].
 pub(super) fn check_secret(slot: SlotId, kind: SlotKind, secret: &Secret) -> Result<()> {
     match secret {
         _ if secret.kind() != kind => Err(SlotError::OtherAuthentication(kind).at(slot)),
         Secret::Password(password) => check_password(slot, password),
-        Secret::Quorum(_) | Secret::Stretched(_) => Ok(()),
+        Secret::Quorum(_) => Ok(()),
+        Secret::Stretched(_) => Err(SlotError::Malformed(STRETCHED).at(slot)),
     }
 }
 

@@ -313,8 +313,7 @@ pub fn too_long(slot: SlotId) -> Error {
 /// Decodes a payload from a slot's own rows, where any fault is damage.
 fn decode_own(slot: SlotId, handle: Handle, payload: &[u8]) -> Result<Object> {
     codec::decode(payload).map_err(|why| {
-        Error::Damaged(format!(
-            "slot {slot}, object {handle}: its payload does not decode: {why:?}"
-        ))
+        let what = format!("its payload does not decode: {why:?}");
+        SlotFault::Unreadable { handle, what }.at(slot).into()
     })
 }

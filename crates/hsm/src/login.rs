@@ -34,7 +34,7 @@ impl Partition<'_> {
     ///
     /// # Errors
     /// [`SlotError::PasswordWrong`], [`SlotError::RoleLocked`], [`SlotError::RoleMissing`], [`SlotFault::Missing`],
-    /// [`SlotError::OtherAuthentication`], [`SlotFault::Changed`], [`Error::Damaged`].
+    /// [`SlotError::OtherAuthentication`], [`SlotFault::Changed`], [`SlotFault::Damaged`].
     pub fn login(&self, role: Role, secret: &Secret) -> Result<()> {
         let slot = self.slot;
         let session = self.authenticate(role, secret)?;
@@ -49,14 +49,11 @@ impl Partition<'_> {
         hsm.check_store()?;
         let row = hsm.store.slot(slot)?;
         let kind = row.kind;
-        let stored = self.credential_of(role);
-        if let Ok(stored) = &stored {
-            check_method(slot, kind, stored)?;
-        }
+        let stored = self.checked_credential(kind, role)?;
         if secret.kind() != kind {
             return Err(SlotError::OtherAuthentication(kind).at(slot));
         }
-        let stored = stored?;
+        let stored = stored.ok_or(SlotError::RoleMissing(role).at(slot))?;
         if let Some(kib) = credential::lacks_memory(&stored.credential) {
             return Err(SlotError::NoMemory { kib }.at(slot));
         }
@@ -76,7 +73,7 @@ impl Partition<'_> {
             hsm.uncount_attempt(stored.id)?;
         }
         let damaged =
-            |what: &str| Error::Damaged(format!("slot {slot}: the credential of {role} {what}"));
+            |what: &str| Error::slot_damaged(slot, format!("the credential of {role} {what}"));
         let slot_key = unwrapped.map_err(|error| match error {
             CredentialError::Wrong if failures >= most => SlotError::RoleLocked(role).at(slot),
             CredentialError::Wrong => {
@@ -120,9 +117,17 @@ impl Partition<'_> {
 
     /// The credential of `role`, as it is at rest.
     pub(super) fn credential_of(&self, role: Role) -> Result<CredentialRow> {
-        let mut credentials = self.hsm.store.credentials(self.slot)?.into_iter();
-        let there = credentials.find(|credential| credential.role == role);
+        let there = self.hsm.store.credential(self.slot, role)?;
         there.ok_or(SlotError::RoleMissing(role).at(self.slot))
+    }
+
+    /// The credential of `role`, if there is one; it must be one for a slot of `kind`.
+    fn checked_credential(&self, kind: SlotKind, role: Role) -> Result<Option<CredentialRow>> {
+        let there = self.hsm.store.credential(self.slot, role)?;
+        if let Some(row) = &there {
+            check_method(self.slot, kind, row)?;
+        }
+        Ok(there)
     }
 
     /// A read-only store cannot count; there, only earlier attempts can lock the role.
@@ -141,14 +146,10 @@ impl Partition<'_> {
         if let Some(failures) = counted {
             return Ok(failures);
         }
-        match store
-            .credentials(slot)?
-            .iter()
-            .any(|it| it.id == credential)
-        {
-            true => Err(SlotError::RoleLocked(role).at(slot)),
+        match store.credential(slot, role)? {
+            Some(now) if now.id == credential => Err(SlotError::RoleLocked(role).at(slot)),
             // The credential was replaced after it was read: that is no lock.
-            false => Err(SlotFault::Changed.at(slot).into()),
+            _ => Err(SlotFault::Changed.at(slot).into()),
         }
     }
 
@@ -171,6 +172,9 @@ impl Partition<'_> {
     pub fn inspect(&self) -> Result<()> {
         let slot = self.slot;
         let (row, keys) = self.hsm.store.slot_with_keys(slot)?;
+        if let Some((_, why)) = keys.unreadable.first() {
+            return Err(Error::slot_damaged(slot, why));
+        }
         if keys.domains.is_empty() {
             return Err(Error::slot_damaged(slot, "it has no domain"));
         }
@@ -193,12 +197,7 @@ impl Partition<'_> {
     /// no error here: its login reports that.
     pub fn login_kind(&self, role: Role) -> Result<SlotKind> {
         let kind = self.row()?.kind;
-        match self.credential_of(role) {
-            Ok(row) => check_method(self.slot, kind, &row)?,
-            Err(error) if matches!(error.slot_error(), Some(SlotError::RoleMissing(_))) => {}
-            Err(error) => return Err(error),
-        }
-        Ok(kind)
+        self.checked_credential(kind, role).map(|_| kind)
     }
 
     /// `secret` with its Argon2id done for the login of `role`, ahead of it. Nothing is checked or counted: that is the
@@ -213,15 +212,14 @@ impl Partition<'_> {
 
 /// Whether the credential in `row` is one for a slot of this kind.
 pub(super) fn check_method(slot: SlotId, kind: SlotKind, row: &CredentialRow) -> Result<()> {
-    let role = row.role;
-    let asks_for = match row.credential.method {
-        Method::Password(_) => SlotKind::Password,
-        Method::Quorum(_) => SlotKind::Quorum,
+    let has = match (kind, &row.credential.method) {
+        (SlotKind::Password, Method::Password(_)) | (SlotKind::Quorum, Method::Quorum(_)) => {
+            return Ok(());
+        }
+        (SlotKind::Password, Method::Quorum(_)) => "key shares",
+        (SlotKind::Quorum, Method::Password(_)) => "no key shares",
     };
-    if asks_for == kind {
-        return Ok(());
-    }
-    let what =
-        format!("it is a {kind} slot, but the credential of {role} is one of a {asks_for} slot");
+    let role = row.role;
+    let what = format!("it is a {kind} slot, but the credential of {role} has {has}");
     Err(Error::slot_damaged(slot, what))
 }

@@ -104,7 +104,7 @@ impl Hsm {
     /// The sealed blob of the object in row `id`, and the object as a file.
     ///
     /// # Errors
-    /// [`SlotError::PolicyForbids`], [`SlotError::NotLoggedIn`], [`Error::Gone`], [`Error::Damaged`]
+    /// [`SlotError::PolicyForbids`], [`SlotError::NotLoggedIn`], [`Error::Gone`], [`SlotFault::Unreadable`]
     pub fn seal(&self, id: RowId) -> Result<(ObjectFile, SealedBlob)> {
         let (session, entry, payload) = self.open_by_id(id)?;
         // The reader of a blob may write it to another slot.
@@ -213,7 +213,7 @@ impl Partition<'_> {
     /// The object under `handle`, opened.
     ///
     /// # Errors
-    /// [`SlotError::NoSuchObject`], [`SlotError::NotLoggedIn`], [`Error::Damaged`]
+    /// [`SlotError::NoSuchObject`], [`SlotError::NotLoggedIn`], [`SlotFault::Unreadable`]
     pub fn object(&self, handle: Handle) -> Result<Object> {
         match self.hsm.open_object(self.find(handle)?.id) {
             Ok((_, object)) => Ok(object),
@@ -316,8 +316,8 @@ pub(super) fn seal_for_cloning(
         check_policy(session, handle, payload)?;
     }
     session.seal_blob(payload.bytes()).map_err(|why| {
-        let what = format!("slot {slot}, object {handle}: it cannot be sealed: {why}");
-        Error::Damaged(what)
+        let what = format!("it cannot be sealed: {why}");
+        SlotFault::Unreadable { handle, what }.at(slot).into()
     })
 }
 

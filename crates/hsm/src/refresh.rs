@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use super::{Error, Hsm, Result, Session, SlotFault, SlotId};
+use super::{Error, Hsm, Result, Session, SlotFault, SlotId, reason};
 use slotfs_store::FRESH_FOR;
 
 impl Hsm {
@@ -108,7 +108,8 @@ impl Hsm {
             Ok(reopened) => Ok(Some(reopened)),
             Err(error) if error.is_damage() => {
                 log::warn!(
-                    "slot {slot}: logged out: another process gave it a new key, as 'role resetpw' does, or it is damaged: {error}"
+                    "slot {slot}: logged out: another process gave it a new key, as 'role resetpw' does, or it is damaged: {}",
+                    reason(&error)
                 );
                 Ok(None)
             }

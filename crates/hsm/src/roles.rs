@@ -98,7 +98,7 @@ impl Partition<'_> {
     ///
     /// # Errors
     /// As [`Self::login`] with the old secret, which counts as a login; [`SlotError::Malformed`] for a new password
-    /// outside the limits; [`SlotFault::Changed`](super::SlotFault::Changed), [`Error::Damaged`](super::Error::Damaged).
+    /// outside the limits; [`SlotFault::Changed`](super::SlotFault::Changed), [`SlotFault::Damaged`](super::SlotFault::Damaged).
     pub fn change_secret(
         &self,
         role: Role,
@@ -146,7 +146,7 @@ impl Partition<'_> {
     ///
     /// # Errors
     /// As [`Self::change_secret`]; [`SlotError::Malformed`] for po, whom nobody can reset; [`SlotError::RoleMissing`];
-    /// [`Error::Damaged`](super::Error::Damaged).
+    /// [`SlotFault::Damaged`](super::SlotFault::Damaged).
     pub fn reset_secret(
         &self,
         role: Role,

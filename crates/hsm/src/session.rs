@@ -3,7 +3,8 @@
 use super::header::{self, Header, domain_aad, header_aad, object_aad, smk_aad};
 use super::policy::Policies;
 use super::{
-    Error, Key, PartitionId, Result, Role, SealedRow, SecretBytes, SlotId, SlotRow, store,
+    Error, Key, PartitionId, Result, Role, SealedRow, SecretBytes, SlotFault, SlotId, SlotRow,
+    store,
 };
 use slotfs_object::sealed::PartId;
 use slotfs_seal::blob::{self, Fault, Kind, Root, blob_bytes};
@@ -65,7 +66,7 @@ impl Session {
         keys: &KeyRows,
     ) -> Result<Self> {
         let slot = row.slot;
-        let damaged = |what: &str| Error::Damaged(format!("slot {slot}: {what}"));
+        let damaged = |what: &str| Error::slot_damaged(slot, what);
         let does_not_open = || damaged("its header does not open: a field in clear was changed");
         let plain = slot_key
             .open(Purpose::Header, &header_aad(&row), &row.header)
@@ -86,8 +87,8 @@ impl Session {
         let mut domains = Vec::with_capacity(header.domains.len());
         for id in &header.domains {
             let stored = keys.domains.iter().find(|domain| domain.id == *id);
-            let stored =
-                stored.ok_or_else(|| damaged("a domain that its header names is missing"))?;
+            let missing = "a domain that its header names is missing";
+            let stored = stored.ok_or_else(|| damaged(keys.fault(*id).unwrap_or(missing)))?;
             let aad = domain_aad(row.serial, stored.kind, stored.id, &stored.label);
             let key = open_key(Purpose::Domain, &aad, &stored.sealed)
                 .ok_or_else(|| damaged("one of its domains does not open"))?;
@@ -102,8 +103,9 @@ impl Session {
         let mut smks = Vec::with_capacity(header.smks.len());
         for id in &header.smks {
             let stored = keys.smks.iter().find(|smk| smk.id == *id);
-            let SmkRow { id, sealed } = stored
-                .ok_or_else(|| damaged("a storage master key that its header names is missing"))?;
+            let missing = "a storage master key that its header names is missing";
+            let SmkRow { id, sealed } =
+                stored.ok_or_else(|| damaged(keys.fault(*id).unwrap_or(missing)))?;
             let key = open_key(Purpose::Smk, &smk_aad(row.serial, *id), sealed)
                 .ok_or_else(|| damaged("one of its storage master keys does not open"))?;
             smks.push(Smk { key });
@@ -224,15 +226,14 @@ impl Session {
     /// Opens a payload at its place in the store.
     ///
     /// # Errors
-    /// [`Error::Damaged`], naming slot and handle: never a wrong payload.
+    /// [`SlotFault::Unreadable`]: never a wrong payload.
     pub(super) fn open_row(&self, place: Place, row: &SealedRow) -> store::Result<SecretBytes> {
         let aad = object_aad(self.row.serial, place);
         let opened = self.slot_key.open(Purpose::Object, &aad, row);
         opened.ok_or_else(|| {
-            store::Error::Damaged(format!(
-                "slot {}, object {} (row {}): it does not open, its row was changed or moved",
-                self.row.slot, place.handle, place.id
-            ))
+            let what = "it does not open, its row was changed or moved".to_owned();
+            let handle = place.handle;
+            SlotFault::Unreadable { handle, what }.at(self.row.slot)
         })
     }
 }

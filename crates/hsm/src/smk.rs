@@ -80,8 +80,10 @@ impl Partition<'_> {
         let mut payload = SecretBytes::new(vec![PAYLOAD_VERSION; PAYLOAD_BYTES]);
         payload.bytes_mut()[1..].copy_from_slice(smk.key.bytes());
         blob::seal(Kind::Smk, &session.roots, payload.bytes()).map_err(|why| {
-            let what = format!("slot {slot}: its storage master key cannot be sealed: {why}");
-            Error::Damaged(what)
+            Error::slot_damaged(
+                slot,
+                format!("its storage master key cannot be sealed: {why}"),
+            )
         })
     }
 

@@ -111,7 +111,7 @@ impl Hsm {
     /// The object in the trash, opened for a listing. No blob of it is ever sealed.
     ///
     /// # Errors
-    /// [`Error::Gone`], [`SlotError::NotLoggedIn`], [`Error::Damaged`]
+    /// [`Error::Gone`], [`SlotError::NotLoggedIn`], [`SlotFault::Unreadable`](super::SlotFault::Unreadable)
     pub fn open_trashed(&self, it: &TrashFile) -> Result<Object> {
         let (session, payload) = self.trashed_payload(it)?;
         decode_own(session.slot(), it.object.handle, payload.bytes())

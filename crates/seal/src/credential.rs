@@ -124,7 +124,7 @@ fn wrap_with(
             &aad(binding, &method, &salt),
             sealed.as_mut_slice().into(),
         )
-        .map_err(|_| KdfError::Memory)?;
+        .map_err(|_| KdfError::Random(getrandom::Error::UNEXPECTED))?;
     wrapped.extend_from_slice(&*sealed);
     wrapped.extend_from_slice(&tag);
     Ok(Credential {
@@ -224,7 +224,7 @@ impl WrapKeys {
         let mut okm = Zeroizing::new([0; KEY_BYTES + COMMITMENT_BYTES]);
         Hkdf::<Sha256>::new(salt, ikm)
             .expand(info, okm.as_mut_slice())
-            .map_err(|_| KdfError::Memory)?;
+            .map_err(|_| KdfError::Random(getrandom::Error::UNEXPECTED))?;
         // The two parts have the total length: a copy between different lengths would panic.
         let (key, commitment) = okm.split_at(KEY_BYTES);
         let mut parts = Self {

@@ -266,7 +266,7 @@ mod tests {
                 credentials: Vec::new(),
                 keys: KeyRows {
                     domains: domains.collect(),
-                    smks: Vec::new(),
+                    ..KeyRows::default()
                 },
                 replaces: None,
             })

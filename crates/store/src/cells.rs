@@ -66,7 +66,8 @@ pub(super) fn sealed(row: &Row<'_>, column: usize) -> Seen<SealedRow> {
     bytes(row, column).map(|bytes| SealedRow::stored(bytes.to_vec()))
 }
 
-/// The row's id, in its first column: an INTEGER PRIMARY KEY, where SQLite stores no other type.
+/// The row's id, in its first column, to name a row that may be damaged: `i64::MIN` stands for an id that cannot be
+/// read.
 pub(super) fn id(row: &Row<'_>) -> i64 {
     number(row, 0).unwrap_or(i64::MIN)
 }

@@ -28,7 +28,29 @@ impl Store {
     /// # Errors
     /// [`SlotFault::Damaged`] when a row is not a credential, or when the store cannot be read.
     pub fn credentials(&self, slot: SlotId) -> Result<Vec<CredentialRow>> {
-        let found: Seen<Vec<CredentialRow>> = self.rows(
+        let found: Seen<Vec<CredentialRow>> = self.readable(slot)?.into_iter().collect();
+        found.map_err(SlotFault::damaged(slot))
+    }
+
+    /// The credential of `role`, if it has one. A row that cannot be read counts only when no other one is the role's:
+    /// it may be.
+    ///
+    /// # Errors
+    /// [`SlotFault::Damaged`], or when the store cannot be read.
+    pub fn credential(&self, slot: SlotId, role: Role) -> Result<Option<CredentialRow>> {
+        let mut fault = None;
+        for found in self.readable(slot)? {
+            match found {
+                Ok(row) if row.role == role => return Ok(Some(row)),
+                Ok(_) => {}
+                Err(what) => fault = fault.or(Some(what)),
+            }
+        }
+        fault.map_or(Ok(None), |what| Err(SlotFault::damaged(slot)(what)))
+    }
+
+    fn readable(&self, slot: SlotId) -> Result<Vec<Seen<CredentialRow>>> {
+        self.rows(
             "SELECT id, role, memory_kib, passes, lanes, salt, commitment, wrapped, failures,
                         m, n, share_set, shares, quorums.credential
                      FROM credentials LEFT JOIN quorums ON quorums.credential = credentials.id
@@ -36,11 +58,10 @@ impl Store {
             [slot.0],
             |row| {
                 let id = PartId(cells::id(row));
-                credential_row(row, id)
+                credential_row(row)
                     .map_err(|what| format!("a credential (row {} of credentials): {what}", id.0))
             },
-        )?;
-        found.map_err(SlotFault::damaged(slot))
+        )
     }
 
     /// Counts a failed login of `credential` before the password is checked; the failures now, or `None`
@@ -53,7 +74,9 @@ impl Store {
             let text = "UPDATE credentials SET failures = failures + 1
                      WHERE id = ?1 AND failures < ?2 RETURNING failures";
             let counted = tx.row(text, (credential.0, most), |row| cells::number(row, 0));
-            counted?.transpose().map_err(Error::Damaged)
+            let unread =
+                |what| Error::Damaged(format!("a credential (row {}): {what}", credential.0));
+            counted?.transpose().map_err(unread)
         })
     }
 
@@ -80,7 +103,7 @@ impl Store {
     }
 }
 
-fn credential_row(row: &Row<'_>, id: PartId) -> Seen<CredentialRow> {
+fn credential_row(row: &Row<'_>) -> Seen<CredentialRow> {
     let number: u8 = cells::number(row, 1)?;
     let role =
         Role::from_number(number).ok_or_else(|| cells::out_of_range(row, 1, number.into()))?;
@@ -93,7 +116,7 @@ fn credential_row(row: &Row<'_>, id: PartId) -> Seen<CredentialRow> {
         }),
     };
     Ok(CredentialRow {
-        id,
+        id: PartId(cells::number(row, 0)?),
         role,
         credential: Credential {
             method,

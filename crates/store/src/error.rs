@@ -1,5 +1,6 @@
 //! What can be wrong with a store, with a slot in it, or with an object's row.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +21,7 @@ pub enum Error {
         why: StoreFault,
     },
     /// One slot.
-    #[error("slot {slot}: {why}")]
+    #[error(fmt = in_slot)]
     Slot {
         /// The slot.
         slot: SlotId,
@@ -59,8 +60,19 @@ pub enum Error {
     #[error("{} exists; name another file, or replace it with -force", shown::path(.0))]
     TargetExists(PathBuf),
     /// The caller asked to stop.
-    #[error("{} was not written", shown::path(.0))]
+    #[error("interrupted: {} was not written", shown::path(.0))]
     Stopped(PathBuf),
+}
+
+/// Damage is told of the store first, as everywhere else.
+fn in_slot(slot: &SlotId, why: &SlotFault, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match why {
+        SlotFault::Damaged(what) => write!(f, "store damaged: slot {slot}: {what}"),
+        SlotFault::Unreadable { handle, what } => {
+            write!(f, "store damaged: slot {slot}, object {handle}: {what}")
+        }
+        why => write!(f, "slot {slot}: {why}"),
+    }
 }
 
 /// What is wrong with the store as a whole.
@@ -116,7 +128,7 @@ pub enum SlotFault {
         handle: Handle,
     },
     /// The caller named a row as damaged that is whole.
-    #[error("row {row} is not damaged, it is object {handle}")]
+    #[error("row {row} can be read, it is object {handle}")]
     NotDamaged {
         /// The object in it.
         handle: Handle,
@@ -126,6 +138,14 @@ pub enum SlotFault {
     /// A row holds a value that slotfs does not write. Names the column.
     #[error("store damaged: {0}")]
     Damaged(String),
+    /// The row of an object can be read, but not what is sealed in it.
+    #[error("store damaged: object {handle}: {what}")]
+    Unreadable {
+        /// The object.
+        handle: Handle,
+        /// Why not.
+        what: String,
+    },
 }
 
 impl SlotFault {

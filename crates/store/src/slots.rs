@@ -105,6 +105,16 @@ pub struct KeyRows {
     pub domains: Vec<DomainRow>,
     /// Storage master keys: none in a V0 slot, else 1 to 16.
     pub smks: Vec<SmkRow>,
+    /// Rows of either that cannot be read, and why: only the header tells which rows count. Nothing is written of them.
+    pub unreadable: Vec<(PartId, String)>,
+}
+
+impl KeyRows {
+    /// Why the row `id` cannot be read, if that is so.
+    pub fn fault(&self, id: PartId) -> Option<&str> {
+        let found = self.unreadable.iter().find(|(row, _)| *row == id);
+        found.map(|(_, why)| why.as_str())
+    }
 }
 
 /// A partition to be made, with everything in it.
@@ -195,8 +205,12 @@ impl Store {
     /// # Errors
     /// [`SlotFault::Damaged`], or when the store cannot be read.
     pub fn domains(&self, slot: SlotId) -> Result<Vec<DomainRow>> {
-        self.read(|connection| domain_rows(connection, slot))?
-            .map_err(SlotFault::damaged(slot))
+        let domains: Seen<Vec<DomainRow>> = self
+            .read(|connection| domain_rows(connection, slot))?
+            .into_iter()
+            .map(|domain| domain.map_err(|(_, why)| why))
+            .collect();
+        domains.map_err(SlotFault::damaged(slot))
     }
 
     /// One slot with the keys that it seals blobs under, in one state.
@@ -209,12 +223,20 @@ impl Store {
             let Some(row) = query::row(snapshot, &text, [slot.0], slot_row)? else {
                 return Ok(None);
             };
-            let (domains, smks) = (domain_rows(snapshot, slot)?, smk_rows(snapshot, slot)?);
-            let all = || -> Seen<(SlotRow, KeyRows)> {
-                let (row, domains, smks) = (row?, domains?, smks?);
-                Ok((row, KeyRows { domains, smks }))
-            };
-            Ok(Some(all()))
+            let mut keys = KeyRows::default();
+            for domain in domain_rows(snapshot, slot)? {
+                match domain {
+                    Ok(domain) => keys.domains.push(domain),
+                    Err(fault) => keys.unreadable.push(fault),
+                }
+            }
+            for smk in smk_rows(snapshot, slot)? {
+                match smk {
+                    Ok(smk) => keys.smks.push(smk),
+                    Err(fault) => keys.unreadable.push(fault),
+                }
+            }
+            Ok(Some(row.map(|row| (row, keys))))
         })?
         .ok_or(SlotFault::Missing.at(slot))?
         .map_err(SlotFault::damaged(slot))

@@ -165,7 +165,10 @@ fn a_header_that_does_not_fit_closes_its_slot_alone() {
             "UPDATE slots SET capacity_bytes = 1 WHERE slot = 0".into(),
             "header does not open",
         ),
-        ("UPDATE slots SET kind = 3 WHERE slot = 0".into(), "kind 3"),
+        (
+            "UPDATE slots SET kind = 3 WHERE slot = 0".into(),
+            "its kind 3 is not known",
+        ),
         (
             "UPDATE slots SET header = (SELECT header FROM slots WHERE slot = 1) WHERE slot = 0"
                 .into(),

@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use rusqlite::Connection;
-
+use super::without_types::without_types;
 use super::{door, doors, mount_and_read, remove, tampered, victim};
 
 /// What would run at our own writes, or stand in a table's place: nothing is written, by no door, and each names it.
@@ -141,35 +140,4 @@ fn values_of_a_wrong_type_are_damage() {
         }
         remove(&store, "copy.db");
     }
-}
-
-/// Runs `change` while the tables are neither STRICT nor NOT NULL, and puts their text back.
-pub(super) fn without_types(path: &std::path::Path, change: &str) {
-    let schema = |sql: &str| {
-        Connection::open(path)
-            .unwrap()
-            .execute_batch(&format!(
-                "PRAGMA synchronous = OFF; PRAGMA writable_schema = ON; {sql}; PRAGMA writable_schema = RESET"
-            ))
-            .unwrap_or_else(|error| panic!("{sql}: {error}"));
-    };
-    schema(
-        "CREATE TABLE kept AS SELECT name, sql FROM sqlite_schema WHERE type = 'table';
-         UPDATE sqlite_schema SET sql = replace(replace(sql, ' STRICT', ''), 'NOT NULL', '')
-         WHERE type = 'table' AND name NOT IN ('kept', 'sqlite_sequence')",
-    );
-    Connection::open(path)
-        .unwrap()
-        .execute_batch(&format!(
-            "PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF; PRAGMA ignore_check_constraints = ON; {change}"
-        ))
-        .unwrap_or_else(|error| panic!("{change}: {error}"));
-    schema(
-        "UPDATE sqlite_schema SET sql = (SELECT k.sql FROM kept k WHERE k.name = sqlite_schema.name)
-         WHERE type = 'table' AND name <> 'kept'",
-    );
-    Connection::open(path)
-        .unwrap()
-        .execute_batch("DROP TABLE kept")
-        .unwrap();
 }

@@ -124,8 +124,7 @@ fn a_damaged_slot_is_alone() {
     assert_errno!(nix::sys::statvfs::statvfs(&hsm.slot(2)), EIO);
     hsm.copy((0, 1), (1, 77));
     assert_eq!(hsm.list(1), ["1", "2", "3", "77"]);
-    hsm.mount
-        .logged("slot 2: store damaged: its retention_secs is -1");
+    hsm.mount.logged("slot 2: its retention_secs is -1");
     // On a live mount the slot is closed, and it alone.
     change_live(&hsm, "UPDATE slots SET generation = -5 WHERE slot = 1");
     assert_errno!(fs::read_dir(hsm.slot(1)), EIO);
@@ -191,7 +190,7 @@ fn a_damaged_object_is_alone_by_commands() {
             "object delete -row 1 -force -slot 0 --password-file 0=pw-0",
         )
         .fails(1);
-        says(&whole, &["is not damaged"]);
+        says(&whole, &["can be read"]);
         says(&door(&store, "copy.db", delete).ok(), &["was destroyed"]);
         assert_eq!(
             door(&store, "copy.db", list)
@@ -326,7 +325,7 @@ fn damaged_shares_and_numbers_are_alone() {
         "UPDATE slots SET kind = 2 WHERE slot = 2; UPDATE slots SET kind = 'k' WHERE slot = 3",
     ] {
         tampered(&store, "copy.db", "");
-        super::schema::without_types(&store.path("copy.db"), change);
+        super::without_types::without_types(&store.path("copy.db"), change);
         door(
             &store,
             "copy.db",
@@ -408,10 +407,7 @@ fn a_slot_that_contradicts_itself() {
                 let out = door(&store, "copy.db", &format!("{line} -slot {slot} {secret}"));
                 says(
                     &out.fails(4),
-                    &[
-                        &format!("slot {slot}"),
-                        "but the credential of co is one of a",
-                    ],
+                    &[&format!("slot {slot}"), "but the credential of co has "],
                 );
             }
         }
@@ -429,7 +425,7 @@ fn a_slot_that_contradicts_itself() {
 fn a_damaged_value_keeps_no_backup_from_being_made() {
     let store = victim();
     tampered(&store, "copy.db", "");
-    super::schema::without_types(
+    super::without_types::without_types(
         &store.path("copy.db"),
         "UPDATE objects SET payload_bytes = 'text' WHERE slot = 0 AND handle = 2",
     );

@@ -186,7 +186,9 @@ impl SlotError {
             Self::RoleLocked(_) => login(EKEYREVOKED, code::USER_LOCKED_OUT),
             Self::RoleMissing(_) => login(EKEYREJECTED, code::USER_PIN_NOT_INITIALIZED),
             Self::RoleExists(_) => refused(EEXIST, code::OPERATION_NOT_ALLOWED),
+            Self::Miscounted(_) => Outcome::STORE,
             Self::NoMemory { .. } => login(ENOMEM, code::HOST_MEMORY).at(Level::Error),
+            Self::NoMemoryForPassword { .. } => refused(ENOMEM, code::HOST_MEMORY).at(Level::Error),
             Self::Malformed(_) => Outcome::USAGE,
             Self::ReadOnly(_) => refused(EROFS, code::TOKEN_WRITE_PROTECTED),
             Self::Policy { why, .. } => match why {
@@ -237,7 +239,7 @@ fn of_slot(fault: &SlotFault) -> Outcome {
         SlotFault::HandleTaken(_) => quiet(EEXIST, code::OBJECT_ALREADY_EXISTS),
         SlotFault::IdentityClash { .. } => refused(EEXIST, code::OBJECT_ALREADY_EXISTS),
         SlotFault::NotDamaged { .. } => refused(EINVAL, code::OBJECT_HANDLE_INVALID),
-        SlotFault::Damaged(_) => Outcome::STORE,
+        SlotFault::Damaged(_) | SlotFault::Unreadable { .. } => Outcome::STORE,
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rusqlite::Connection;
 use slotfs_hsm::{
     Access, Arrived, DEFAULT_RETENTION_SECS, Error, Hsm, NewPartition, Partition, Policies,
     Removed, Wish, new_serial, wait,
@@ -17,6 +16,8 @@ use slotfs_object::secret::SecretBytes;
 use slotfs_object::{Attribute, Handle, Object, SlotId};
 use slotfs_seal::credential::{KeyShare, QuorumSecret, Secret};
 use slotfs_seal::domain::{DomainKey, new_key_file};
+
+use crate::without_types::without_types;
 
 pub struct Fixture {
     folder: tempfile::TempDir,
@@ -226,14 +227,9 @@ impl Fixture {
     }
 
     /// The store changed behind our back, then opened by another process.
-    pub fn tamper(mut self, change: &str) -> Self {
-        let path = self.path();
-        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
-        let (secrets, shares) = (self.secrets.clone(), self.shares.clone());
-        drop(self);
-        let store = Connection::open(&path).unwrap();
-        store.execute_batch(change).unwrap();
-        drop(store);
+    pub fn tamper(self, change: &str) -> Self {
+        let (path, secrets, shares) = (self.path(), self.secrets.clone(), self.shares.clone());
+        let folder = self.tamper_only(change);
         let hsm = Hsm::open(&path, Access::ReadWrite).unwrap();
         Self {
             folder,
@@ -241,5 +237,14 @@ impl Fixture {
             secrets,
             shares,
         }
+    }
+
+    /// The store closed and changed, to values of any type; the folder that it is in.
+    pub fn tamper_only(self, change: &str) -> tempfile::TempDir {
+        let path = self.path();
+        let Self { folder, hsm, .. } = self;
+        drop(hsm);
+        without_types(&path, change);
+        folder
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod clone;
+mod columns;
 mod damage;
 mod domains;
 mod fixture;
@@ -14,3 +15,4 @@ mod roles;
 mod shares;
 mod smk;
 mod trash;
+mod without_types;

@@ -28,7 +28,7 @@ fn a_reset_password_makes_old_copies_of_a_credential_useless() {
     let refused = fixture.login(0, Role::Co).unwrap_err();
     // Not the header's refusal: there is nothing that this key opens.
     assert!(
-        refused.is_damage() && refused.to_string().contains("header does not open"),
+        refused.is_slot_damaged() && refused.to_string().contains("header does not open"),
         "{refused}"
     );
 }
@@ -48,7 +48,7 @@ fn a_damaged_row_survives_a_reset_as_damaged() {
         fixture.slot(0).reset_secret(Role::Co, &new, po, force)
     };
     let refused = reset(false).unwrap_err();
-    assert!(refused.is_damage(), "{refused}");
+    assert!(refused.is_slot_damaged(), "{refused}");
     fixture.login(0, Role::Co).unwrap();
     assert_eq!(reset(true).unwrap().damaged, 1);
     fixture.slot(0).login(Role::Co, &new).unwrap();

@@ -73,35 +73,46 @@ pub(crate) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
+/// A row, or its id and why it cannot be read.
+type KeyRow<T> = std::result::Result<T, (PartId, String)>;
+
 pub(super) fn smk_rows(
     connection: &Connection,
     slot: SlotId,
-) -> rusqlite::Result<Seen<Vec<SmkRow>>> {
+) -> rusqlite::Result<Vec<KeyRow<SmkRow>>> {
     let text = "SELECT id, sealed FROM smks WHERE slot = ?1";
     query::rows(connection, text, [slot.0], |row| {
-        let id = cells::id(row);
-        let sealed = cells::sealed(row, 1)
-            .map_err(|what| format!("a storage master key (row {id} of smks): {what}"))?;
-        let id = PartId(id);
-        Ok(SmkRow { id, sealed })
+        let id = PartId(cells::id(row));
+        let smk = || -> Seen<SmkRow> {
+            Ok(SmkRow {
+                id: PartId(cells::number(row, 0)?),
+                sealed: cells::sealed(row, 1)?,
+            })
+        };
+        smk().map_err(|what| {
+            (
+                id,
+                format!("a storage master key (row {} of smks): {what}", id.0),
+            )
+        })
     })
 }
 
 pub(super) fn domain_rows(
     connection: &Connection,
     slot: SlotId,
-) -> rusqlite::Result<Seen<Vec<DomainRow>>> {
+) -> rusqlite::Result<Vec<KeyRow<DomainRow>>> {
     let text = "SELECT id, kind, label, sealed FROM domains WHERE slot = ?1";
     query::rows(connection, text, [slot.0], |row| {
-        let id = cells::id(row);
+        let id = PartId(cells::id(row));
         let domain = || -> Seen<DomainRow> {
             Ok(DomainRow {
-                id: PartId(id),
+                id: PartId(cells::number(row, 0)?),
                 kind: cells::known(row, 1, DomainKind::from_number)?,
                 label: cells::text(row, 2)?,
                 sealed: cells::sealed(row, 3)?,
             })
         };
-        domain().map_err(|what| format!("a domain (row {id} of domains): {what}"))
+        domain().map_err(|what| (id, format!("a domain (row {} of domains): {what}", id.0)))
     })
 }

@@ -1,22 +1,14 @@
 //! Every clear column of every table, set to each kind of wrong value: the damage is named, and stays where it is
-//! (docs/damage.md). Below the filesystem, with one login for many changes.
+//! (docs/damage.md). One login serves many changes.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use rusqlite::Connection;
-use slotfs::credential::Secret;
-use slotfs::domain::{DomainKey, new_key_file};
-use slotfs::hsm::{
-    Access, Arrived, Error, Finding, Hsm, NewPartition, Policies, Selection, SlotFault, new_serial,
-    wait,
-};
-use slotfs::object::new::{Naming, SecretKeyType, generate_secret_key};
-use slotfs::object::partition::Role;
-use slotfs::object::{Handle, SlotId};
-use slotfs::secret::SecretBytes;
+use slotfs_hsm::{Access, Finding, Hsm, Selection, SlotFault, wait};
+use slotfs_object::{RowId, SlotId};
 
-use super::schema::without_types;
+use crate::fixture::{Fixture, Slot, handle, key};
+use crate::without_types::without_types;
 
 const BAD: SlotId = SlotId(0);
 const GOOD: SlotId = SlotId(1);
@@ -59,65 +51,22 @@ fn is_wrong(kind: Kind, value: &str) -> bool {
     }
 }
 
-fn secret() -> Secret {
-    SecretBytes::from(b"correct horse".as_slice()).into()
-}
-
-struct Fixture {
-    folder: tempfile::TempDir,
-    hsm: Arc<Hsm>,
-}
-
 impl Fixture {
     /// Two slots of one domain, each with three keys and one more in its trash.
-    fn new() -> Self {
-        Self::with_bad_slot_v1(false)
-    }
-
-    fn with_bad_slot_v1(v1: bool) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let hsm = Hsm::open_or_create(&folder.path().join("store.db")).unwrap();
-        let domain = DomainKey::from_pem(new_key_file().unwrap().bytes()).unwrap();
-        for slot in [BAD, GOOD] {
-            hsm.init_partition(NewPartition {
-                serial: new_serial().unwrap(),
-                v1: v1 && slot == BAD,
-                slot,
-                label: format!("slot {slot}"),
-                domain: domain.clone(),
-                domain_label: "primary".into(),
-                secret: secret(),
-                retention_secs: 3600,
-                uid: None,
-                gid: None,
-                capacity_objects: 100,
-                policies: Policies::default(),
-                replaces: None,
-            })
-            .unwrap();
-            hsm.partition(slot).login(Role::Co, &secret()).unwrap();
-        }
-        let it = Self { folder, hsm };
+    fn two(bad_is_v1: bool) -> Self {
+        let it = Self::of([bad_is_v1, false].map(|v1| Slot {
+            v1,
+            retention_secs: 3600,
+            password: true,
+            ..Slot::default()
+        }));
         for slot in [BAD, GOOD] {
             for _ in 0..4 {
-                it.add(slot).unwrap();
+                it.add_key(slot);
             }
-            wait(|done| it.hsm.partition(slot).remove(handle(4), done)).unwrap();
+            it.remove(slot.0, handle(4)).unwrap();
         }
         it
-    }
-
-    fn path(&self) -> std::path::PathBuf {
-        self.folder.path().join("store.db")
-    }
-
-    fn add(&self, slot: SlotId) -> Result<Arrived, Error> {
-        let naming = Naming {
-            label: "key".into(),
-            id: Vec::new(),
-        };
-        let object = generate_secret_key(SecretKeyType::Aes, 256, &naming).unwrap();
-        wait(|done| self.hsm.partition(slot).add(&object, done))
     }
 
     /// Whatever is found of `slot`, or of the store as a whole, in words.
@@ -148,7 +97,7 @@ impl Fixture {
     fn other_slot_works(&self, what: &str) {
         assert_eq!(self.contents(GOOD), (3, Vec::new()), "{what}");
         let stored = self
-            .add(GOOD)
+            .add(GOOD.0, &key())
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         let found = self.hsm.partition(GOOD).find(stored.handle).unwrap();
         wait(|done| self.hsm.remove_found(&found, true, done)).unwrap();
@@ -156,10 +105,6 @@ impl Fixture {
         let other = listed.iter().find(|it| it.slot == Some(GOOD));
         assert!(other.is_some_and(|it| it.row.is_ok()), "{what}");
     }
-}
-
-fn handle(number: u32) -> Handle {
-    Handle::new(number).unwrap()
 }
 
 /// The tables as they were, put back.
@@ -196,7 +141,7 @@ fn put_back(path: &Path, whole: &Path) {
              DELETE FROM trash_usage; INSERT INTO trash_usage SELECT * FROM whole.trash_usage;
              UPDATE sqlite_sequence SET seq = (SELECT seq FROM whole.sqlite_sequence WHERE name = 'objects')
              WHERE name = 'objects';",
-            whole.display(),
+            whole.to_str().unwrap(),
             // A damaged row may not be counted out.
             text.replacen("DELETE FROM store;", "DELETE FROM usage; DELETE FROM trash_usage; DELETE FROM store;", 1)
         ))
@@ -211,7 +156,7 @@ fn for_each_value(
     columns: &[(&str, Kind)],
     mut look: impl FnMut(&str, &str, bool),
 ) {
-    let whole = it.folder.path().join("whole.db");
+    let whole = it.path().with_file_name("whole.db");
     it.hsm.backup(&whole, true, &|| false).unwrap();
     for &(column, kind) in columns {
         for (name, value) in VALUES {
@@ -226,7 +171,7 @@ fn for_each_value(
 /// An object's row: it alone fails, by name; the others are listed, read and cloned, and it can be destroyed.
 #[test]
 fn a_damaged_row_of_an_object_takes_nothing_with_it() {
-    let it = Fixture::new();
+    let it = Fixture::two(false);
     let columns = [
         ("slot", Kind::Small),
         ("handle", Kind::Small),
@@ -287,7 +232,7 @@ fn a_damaged_row_of_an_object_takes_nothing_with_it() {
                     }
                     let (whole, said) = it.contents(BAD);
                     assert_eq!((whole, said), (2, Vec::new()), "{change}");
-                    it.add(BAD)
+                    it.add(BAD.0, &key())
                         .unwrap_or_else(|error| panic!("{change}: {error}"));
                 }
                 // Whole in the clear: it goes as any other does.
@@ -304,7 +249,7 @@ fn a_damaged_row_of_an_object_takes_nothing_with_it() {
 /// The same of a row in the trash.
 #[test]
 fn a_damaged_row_in_the_trash_takes_nothing_with_it() {
-    let it = Fixture::new();
+    let it = Fixture::two(false);
     let columns = [
         ("handle", Kind::Small),
         ("ouid", Kind::Blob),
@@ -317,7 +262,7 @@ fn a_damaged_row_in_the_trash_takes_nothing_with_it() {
     let trash: Vec<_> = it
         .hsm
         .partition(BAD)
-        .list_trash(slotfs::object::RowId(0), 10)
+        .list_trash(RowId(0), 10)
         .unwrap()
         .into_iter()
         .flatten()
@@ -340,7 +285,7 @@ fn a_damaged_row_in_the_trash_takes_nothing_with_it() {
             let (whole, damaged): (Vec<_>, Vec<_>) = it
                 .hsm
                 .partition(BAD)
-                .list_trash(slotfs::object::RowId::BELOW_ALL, 10)
+                .list_trash(RowId::BELOW_ALL, 10)
                 .unwrap()
                 .into_iter()
                 .partition(Result::is_ok);
@@ -372,7 +317,7 @@ fn a_damaged_row_in_the_trash_takes_nothing_with_it() {
             assert_eq!(
                 it.hsm
                     .partition(BAD)
-                    .list_trash(slotfs::object::RowId::BELOW_ALL, 10)
+                    .list_trash(RowId::BELOW_ALL, 10)
                     .unwrap()
                     .len(),
                 1,
@@ -385,7 +330,7 @@ fn a_damaged_row_in_the_trash_takes_nothing_with_it() {
 /// A slot's own rows: the slot is named with the column, the others work, and it can be deleted.
 #[test]
 fn a_damaged_slot_takes_no_other_with_it() {
-    let it = Fixture::with_bad_slot_v1(true);
+    let it = Fixture::two(true);
     for (table, columns) in [
         (
             "slots",
@@ -484,7 +429,7 @@ fn a_damaged_slot_takes_no_other_with_it() {
 /// What is wrong with the store and with no slot: it opens, works, and says so.
 #[test]
 fn a_damaged_row_of_the_store_closes_nothing() {
-    let it = Fixture::new();
+    let it = Fixture::two(false);
     for_each_value(
         &it,
         "store",
@@ -503,7 +448,7 @@ fn a_damaged_row_of_the_store_closes_nothing() {
 /// AUTOINCREMENT's counter, missing or lying: it is found, and the next write puts it right.
 #[test]
 fn a_damaged_counter_of_rows_gives_no_row_twice() {
-    let it = Fixture::new();
+    let it = Fixture::two(false);
     for change in [
         "DELETE FROM sqlite_sequence",
         "UPDATE sqlite_sequence SET seq = 0",
@@ -527,15 +472,11 @@ fn a_damaged_counter_of_rows_gives_no_row_twice() {
         );
         let before = it.hsm.partition(GOOD).object_ids().unwrap();
         let stored = it
-            .add(GOOD)
+            .add(GOOD.0, &key())
             .unwrap_or_else(|error| panic!("{change}: {error}"));
         let object = it.hsm.partition(GOOD).find(stored.handle).unwrap();
         assert!(!before.contains(&object.id), "{change}");
-        let trash: Vec<_> = it
-            .hsm
-            .partition(BAD)
-            .list_trash(slotfs::object::RowId(0), 10)
-            .unwrap();
+        let trash: Vec<_> = it.hsm.partition(BAD).list_trash(RowId(0), 10).unwrap();
         assert!(
             trash.iter().flatten().all(|it| it.object.id != object.id),
             "{change}"
@@ -555,7 +496,7 @@ fn a_damaged_counter_of_rows_gives_no_row_twice() {
 /// A row that is in a slot and in its trash at once.
 #[test]
 fn a_row_in_two_places_is_found() {
-    let it = Fixture::new();
+    let it = Fixture::two(false);
     Connection::open(it.path())
         .unwrap()
         .execute_batch(
@@ -584,7 +525,7 @@ fn a_row_in_two_places_is_found() {
 /// A count that lies: all that is there is listed, and that it lies is an error in the end; never "no objects".
 #[test]
 fn a_count_that_lies_is_told() {
-    let it = Fixture::new();
+    let it = Fixture::two(false);
     for count in [0, 2, 4, 4_000_000] {
         Connection::open(it.path())
             .unwrap()
