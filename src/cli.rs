@@ -31,7 +31,7 @@ mod shares;
 mod slot;
 mod store;
 
-use answer::{Answer, Failures, NONE, Rows, or_none, yes_or_no};
+use answer::{Answer, Failures, NONE, Rows, or_none, plural, yes_or_no};
 use args::{ForceAndSlot, SlotArg};
 pub(crate) use console::Console;
 pub(crate) use console::Kept;

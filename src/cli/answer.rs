@@ -148,6 +148,14 @@ impl Failures {
     }
 }
 
+/// A number of things.
+pub(crate) fn plural(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
 /// As tables write it.
 pub(crate) fn yes_or_no(is: bool) -> &'static str {
     if is { "yes" } else { "no" }

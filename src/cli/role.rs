@@ -7,11 +7,12 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::cli::password::{ask_new, ask_password, read_password};
+use crate::cli::progress::Progress;
 use crate::cli::shares::Issued;
-use crate::cli::{Answer, Console, Rows, SlotArg, confirm, yes_or_no};
+use crate::cli::{Answer, Console, Rows, SlotArg, plural, yes_or_no};
 use crate::credential::{QuorumSecret, Secret};
 use crate::error::{Error, Result};
-use crate::hsm::{self, Hsm, SlotError};
+use crate::hsm::{self, Hsm, Reissued, Rekey, SlotError};
 use crate::object::SlotId;
 use crate::object::partition::{Role, SlotKind};
 use crate::object::sealed::Quorum;
@@ -36,7 +37,7 @@ pub(crate) enum Verb {
     Changepw(Change),
     /// Replace the password of co or cu, also of a locked one (po)
     #[command(
-        after_help = "Example:\n  slotfs role resetpw -name co -slot 0\n\nThe slot gets a new key, and all its objects are sealed again, so the old password opens nothing.\nA role other than po and this one must be initialized again."
+        after_help = "Example:\n  slotfs role resetpw -name co -slot 0\n\nThe slot gets a new key, and all its objects are sealed again, so the old password opens nothing.\nThe other roles keep their passwords."
     )]
     Resetpw(Reset),
     /// Log out of the active slot
@@ -79,7 +80,7 @@ pub(crate) struct Change {
     oldpw: Option<String>,
     #[command(flatten)]
     new: New,
-    /// Lose objects that cannot be opened, when new key shares require that all objects are sealed again
+    /// Lose objects that cannot be opened, since all objects are sealed again
     #[arg(short, long)]
     force: bool,
 }
@@ -91,7 +92,7 @@ pub(crate) struct Reset {
     whose: Whose,
     #[command(flatten)]
     new: New,
-    /// Do not ask before another role loses its password, and lose objects that cannot be opened
+    /// Lose objects that cannot be opened, since all objects are sealed again
     #[arg(short, long)]
     force: bool,
 }
@@ -283,23 +284,12 @@ impl Change {
         let ask = || ask_password(slot, role);
         let old = console.secret_in(self.oldpw, &hsm, slot, role, kind, ask)?;
         let mut new = self.new.read(&hsm, slot, role)?;
+        let rekey = rekey(&hsm, slot, self.force)?;
         let changed = hsm
             .partition(slot)
-            .change_secret(role, &old, &new.secret, self.force);
+            .change_secret(role, &old, &new.secret, rekey);
         let reissued = Issued::settle(&mut new.issued, changed)?;
-        let answer = of_role(slot, role).shares(new.issued);
-        if kind == SlotKind::Password {
-            return Ok(answer);
-        }
-        let roles: Vec<String> = reissued.roles.iter().map(Role::to_string).collect();
-        let roles = roles.join(" and ");
-        let answer = answer.line(match reissued.rekeyed {
-            true => format!("New key shares of {roles} were issued, and the slot has a new key."),
-            false => format!(
-                "New key shares of {roles} were issued. Another role has other shares, so the slot's key did not change; 'role resetpw' by po replaces it."
-            ),
-        });
-        Ok(damaged_line(answer, slot, reissued.damaged))
+        Ok(replaced(slot, role, kind, &reissued).shares(new.issued))
     }
 }
 
@@ -307,45 +297,58 @@ impl Reset {
     fn run(self, console: &Console<'_>) -> Result<Answer> {
         let (role, hsm, slot) = self.whose.enter(console)?;
         hsm::check_resettable(slot, role)?;
-        let there = initialized(&hsm, slot)?;
-        if !there.contains(&role) {
+        if !initialized(&hsm, slot)?.contains(&role) {
             return Err(SlotError::RoleMissing(role).at(slot).into());
         }
-        let lost = hsm::lost_by_reset(there.into_iter(), role);
         let po = console.secret(&hsm, slot, Role::Po)?;
-        let secret = match po.kind() {
-            SlotKind::Password => "password",
-            SlotKind::Quorum => "set of key shares",
-        };
-        if let Some(other) = lost.first()
-            && !self.force
-        {
-            confirm(&format!(
-                "resetting replaces the slot key; {other} loses its {secret} and must be initialized again"
-            ))?;
-        }
         let mut new = self.new.read(&hsm, slot, role)?;
+        let rekey = rekey(&hsm, slot, self.force)?;
         let reset = hsm
             .partition(slot)
-            .reset_secret(role, &new.secret, &po, self.force);
+            .reset_secret(role, &new.secret, &po, rekey);
         let reset = Issued::settle(&mut new.issued, reset)?;
-        let lost: Vec<String> = reset.lost.iter().map(Role::to_string).collect();
-        let mut answer = of_role(slot, role).shares(new.issued);
-        for other in &lost {
-            answer = answer.line(format_args!(
-                "{other} of slot {slot} no longer has a {secret}: 'role init -name {other}' gives it one."
-            ));
-        }
-        let answer = answer.fact("lost", lost).fact("damaged", reset.damaged);
-        Ok(damaged_line(answer, slot, reset.damaged))
+        Ok(replaced(slot, role, po.kind(), &reset).shares(new.issued))
     }
 }
 
-fn damaged_line(answer: Answer, slot: SlotId, damaged: u64) -> Answer {
-    match damaged {
-        0 => answer,
-        _ => answer.line(format_args!(
-            "{damaged} objects on slot {slot} could not be opened and are lost."
-        )),
+/// How the objects of a slot are sealed again, with a progress bar where there are many.
+fn rekey(hsm: &Hsm, slot: SlotId, leave_damaged: bool) -> Result<Rekey> {
+    // A wrong count only spoils the bar.
+    let (objects, _) = hsm.partition(slot).usage().unwrap_or_default();
+    let trash = hsm.partition(slot).trash_count().unwrap_or_default();
+    let mut progress = Progress::begin(objects + trash);
+    Ok(Rekey {
+        leave_damaged,
+        progress: Box::new(move |done| progress.show(done)),
+    })
+}
+
+/// What a changed secret did, and what it could not do.
+fn replaced(slot: SlotId, role: Role, kind: SlotKind, it: &Reissued) -> Answer {
+    let mut answer = of_role(slot, role);
+    let names = |roles: &[Role]| roles.iter().map(Role::to_string).collect::<Vec<_>>();
+    let roles = names(&it.roles).join(" and ");
+    if kind == SlotKind::Quorum {
+        answer = answer.line(format_args!("New key shares of {roles} were issued."));
     }
+    // Otherwise a warning says it.
+    if it.waiting.is_empty() {
+        answer = answer.line(format_args!(
+            "Slot {slot} has a new key: the old {} opens nothing, not even with an old copy of the store.",
+            match kind {
+                SlotKind::Password => "password",
+                SlotKind::Quorum => "set of key shares",
+            }
+        ));
+    }
+    if it.damaged > 0 {
+        answer = answer.line(format_args!(
+            "{} on slot {slot} could not be opened and are lost.",
+            plural(it.damaged, "object")
+        ));
+    }
+    answer
+        .fact("rekeyed", it.waiting.is_empty())
+        .fact("waiting", names(&it.waiting))
+        .fact("damaged", it.damaged)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::cli::{Answer, Console, output};
+use crate::cli::{Answer, Console, output, plural};
 use crate::error::{Error, Result};
 use crate::hsm::{self, CheckedSlot, Finding, Hsm, SlotError, SlotFault};
 use crate::interrupt::Interrupt;
@@ -212,13 +212,6 @@ impl<'a> Report<'a> {
             .map(|it| json!({ "row": it.row, "what": it.what }))
             .collect();
         json!({ "slots": slots, "store": store, "clean": self.count == 0 })
-    }
-}
-
-fn plural(count: u64, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
     }
 }
 

@@ -3,23 +3,24 @@
 use std::sync::Arc;
 
 use super::header::{Header, domain_aad, header_aad, smk_aad};
-use super::init::{STRETCHED, random_id};
-use super::{Hsm, Key, Partition, Result, Role, Secret, Session, SlotError, SlotFault, SlotRow};
-use slotfs_object::sealed::{KdfParams, PartId};
-use slotfs_seal::credential::{self, Binding, KdfError, Purpose, SlotKey};
+use super::init::random_id;
+use super::session::Keys;
+use super::{Hsm, Key, Partition, Result, Role, Session, SlotError, SlotFault, SlotRow};
+use slotfs_object::sealed::PartId;
+use slotfs_seal::credential::Purpose;
 use slotfs_seal::domain::DomainKey;
-use slotfs_store::{Changed, CredentialRow, DomainRow, KeyRows, Objects, SlotChange, SmkRow};
+use slotfs_store::{Changed, DomainRow, Objects, SlotChange, SlotRows, SmkRow};
 
 /// A partition as it will be. Nothing takes effect before [`Hsm::commit_change`].
 pub(super) struct Change {
-    /// What is in clear; its generation and header are set when it is committed.
+    /// What is in clear; its header is set when it is committed.
     pub(super) row: SlotRow,
-    /// Every credential.
-    pub(super) credentials: Vec<CredentialRow>,
-    /// Every domain, the primary one first, and storage master key, the active one first.
-    pub(super) keys: KeyRows,
-    /// What everything is sealed under.
-    pub(super) slot_key: SlotKey,
+    /// What the header will say; its lists of domains and storage master keys are set when it is committed.
+    pub(super) header: Header,
+    /// Every credential, every domain, the primary one first, and storage master key, the active one first.
+    pub(super) parts: SlotRows,
+    /// What everything is sealed under, and the pair of the role that makes the change.
+    pub(super) keys: Keys,
     /// What becomes of the objects.
     pub(super) objects: Objects,
 }
@@ -42,24 +43,29 @@ impl Hsm {
     /// The partition as `session` sees it, to be changed.
     pub(super) fn change_of(&self, session: &Session) -> Result<Change> {
         let slot = session.slot();
-        let (row, mut keys) = self.store.slot_with_keys(slot)?;
+        let (mut row, mut parts) = self.store.slot_with_parts(slot)?;
         if row.as_version() != session.row().as_version() {
             self.refresh()?;
             return Err(SlotFault::Changed.at(slot).into());
         }
-        let Header { domains, smks, .. } = &session.header;
+        let mut header = session.header.clone();
         let place = |named: &[PartId], id| named.iter().position(|it| *it == id);
-        keys.domains.retain(|domain| domains.contains(&domain.id));
-        keys.domains.sort_by_key(|domain| place(domains, domain.id));
-        keys.smks.retain(|smk| smks.contains(&smk.id));
-        keys.smks.sort_by_key(|smk| place(smks, smk.id));
-        let mut credentials = self.store.credentials(slot)?;
-        credentials.retain(|credential| session.names_credential(credential.id));
+        parts.domains.retain(|it| header.domains.contains(&it.id));
+        parts
+            .domains
+            .sort_by_key(|it| place(&header.domains, it.id));
+        parts.smks.retain(|it| header.smks.contains(&it.id));
+        parts.smks.sort_by_key(|it| place(&header.smks, it.id));
+        parts.credentials.retain(|it| header.names(it.id));
+        let there = |id| parts.credentials.iter().any(|it| it.id == id);
+        header.credentials.retain(|it| there(it.id));
+        header.generation = row.generation + 1;
+        row.generation = header.generation;
         Ok(Change {
             row,
-            credentials,
-            keys,
-            slot_key: session.slot_key.clone(),
+            header,
+            parts,
+            keys: session.keys.clone(),
             objects: Objects::Keep,
         })
     }
@@ -68,23 +74,9 @@ impl Hsm {
     ///
     /// # Errors
     /// [`SlotFault::Changed`] when another process was first. Then nothing was done.
-    pub(super) fn commit_change(&self, session: &Session, mut change: Change) -> Result<Changed> {
+    pub(super) fn commit_change(&self, session: &Session, change: Change) -> Result<Changed> {
         let (slot, from) = (session.slot(), session.row().as_version());
-        change.seal_header(session.row().generation + 1)?;
-        // The sealed header must open: one that does not would lock everybody out.
-        let (row, role) = (change.row.clone(), session.role());
-        let after = Session::open(row, role, change.slot_key, &change.keys)?;
-        let outcome = self.store.change_slot(SlotChange {
-            from,
-            row: change.row,
-            credentials: change.credentials,
-            keys: change.keys,
-            objects: change.objects,
-        });
-        if outcome.as_ref().is_err_and(|e| e.is_changed()) {
-            self.refresh()?;
-        }
-        let changed = outcome?;
+        let (changed, after) = self.commit(session, change)?;
         let _not_while_refreshing = self.lock_refreshing();
         // The next refresh takes care of a session of another role.
         if let Ok(there) = self.partition(slot).session()
@@ -100,40 +92,44 @@ impl Hsm {
         slotfs_object::secret::wipe_stack();
         Ok(changed)
     }
+
+    /// Makes the change; what it did, and the login over the partition as it then is.
+    ///
+    /// # Errors
+    /// As [`Self::commit_change`].
+    pub(super) fn commit(
+        &self,
+        session: &Session,
+        mut change: Change,
+    ) -> Result<(Changed, Session)> {
+        change.seal_header()?;
+        // The sealed header must open: one that does not would lock everybody out.
+        let (row, role) = (change.row.clone(), session.role());
+        let after = Session::open(row, role, change.keys, &change.parts)?;
+        let outcome = self.store.change_slot(SlotChange {
+            from: session.row().as_version(),
+            row: change.row,
+            parts: change.parts,
+            objects: change.objects,
+        });
+        if outcome.as_ref().is_err_and(|e| e.is_changed()) {
+            self.refresh()?;
+        }
+        Ok((outcome?, after))
+    }
 }
 
 impl Change {
-    /// Gives a role a credential: `secret` opens the slot key that the partition is to have.
-    pub(super) fn give(&mut self, role: Role, secret: &Secret) -> Result<()> {
-        let SlotRow { slot, serial, .. } = self.row;
-        let id = random_id()?;
-        let kib = KdfParams::NEW.memory_kib;
-        let wrapped = credential::wrap(secret, &self.slot_key, Binding { serial, role, id });
-        let credential = wrapped.map_err(|error| match error {
-            KdfError::Random(error) => error.into(),
-            KdfError::Memory => SlotError::NoMemoryForPassword { kib }.at(slot),
-            KdfError::Cost => SlotError::Malformed(STRETCHED).at(slot),
-        })?;
-        self.credentials.push(CredentialRow {
-            id,
-            role,
-            credential,
-            failures: 0,
-        });
-        Ok(())
-    }
-
     /// A domain's row, sealed for a place of its own.
     pub(super) fn seal_domain(&self, label: &str, key: &DomainKey) -> Result<DomainRow> {
         let (id, kind) = (random_id()?, key.kind());
         let aad = domain_aad(self.row.serial, kind, id, label);
+        let slot_key = &self.keys.slot_key;
         Ok(DomainRow {
             id,
             kind,
             label: label.to_owned(),
-            sealed: self
-                .slot_key
-                .seal(Purpose::Domain, &aad, key.key().bytes())?,
+            sealed: slot_key.seal(Purpose::Domain, &aad, key.key().bytes())?,
         })
     }
 
@@ -141,23 +137,16 @@ impl Change {
     pub(super) fn seal_smk(&self, smk: &Key) -> Result<SmkRow> {
         let id = random_id()?;
         let aad = smk_aad(self.row.serial, id);
-        let sealed = self.slot_key.seal(Purpose::Smk, &aad, smk.bytes())?;
+        let sealed = self.keys.slot_key.seal(Purpose::Smk, &aad, smk.bytes())?;
         Ok(SmkRow { id, sealed })
     }
 
     /// Seals the header, after everything that it names is in place.
-    pub(super) fn seal_header(&mut self, generation: u64) -> Result<()> {
-        let header = Header {
-            generation,
-            credentials: self.credentials.iter().map(|it| it.id).collect(),
-            domains: self.keys.domains.iter().map(|it| it.id).collect(),
-            smks: self.keys.smks.iter().map(|it| it.id).collect(),
-        };
-        self.row.generation = generation;
-        let aad = header_aad(&self.row);
-        self.row.header = self
-            .slot_key
-            .seal(Purpose::Header, &aad, &header.encode())?;
+    pub(super) fn seal_header(&mut self) -> Result<()> {
+        self.header.domains = self.parts.domains.iter().map(|it| it.id).collect();
+        self.header.smks = self.parts.smks.iter().map(|it| it.id).collect();
+        let (aad, plain) = (header_aad(&self.row), self.header.encode());
+        self.row.header = self.keys.slot_key.seal(Purpose::Header, &aad, &plain)?;
         Ok(())
     }
 }

@@ -73,7 +73,7 @@ impl Partition<'_> {
         }
         self.hsm.amend(&session, |change| {
             let row = change.seal_domain(label, key)?;
-            let domains = &mut change.keys.domains;
+            let domains = &mut change.parts.domains;
             domains.insert(if primary { 0 } else { domains.len() }, row);
             Ok(())
         })?;
@@ -90,7 +90,7 @@ impl Partition<'_> {
         let session = self.officer(&[Role::Po])?;
         let (at, _) = find(&session, label)?;
         self.hsm.amend(&session, |change| {
-            let domains = &mut change.keys.domains;
+            let domains = &mut change.parts.domains;
             match (domains.len(), at) {
                 (1, _) => Err(fault(slot, label, DomainFault::Last)),
                 (_, 0) => Err(fault(slot, label, DomainFault::Primary)),
@@ -118,10 +118,10 @@ impl Partition<'_> {
                 if session.domains().iter().any(|other| other.label == new) {
                     return Err(fault(slot, new, DomainFault::LabelTaken));
                 }
-                change.keys.domains[at] = change.seal_domain(new, &domain.key)?;
+                change.parts.domains[at] = change.seal_domain(new, &domain.key)?;
             }
             if primary {
-                change.keys.domains[..=at].rotate_right(1);
+                change.parts.domains[..=at].rotate_right(1);
             }
             Ok(())
         })?;

@@ -3,7 +3,7 @@
 
 use super::header::{self, Header, domain_aad, header_aad, object_aad};
 use super::policy::Policies;
-use super::session::Session;
+use super::session::{Keys, Session};
 use slotfs_object::fuzzing::Input;
 use slotfs_object::partition::Role;
 use slotfs_object::partition::{DomainKind, PartitionVersion, SlotKind};
@@ -12,7 +12,7 @@ use slotfs_object::secret::Key;
 use slotfs_object::{Handle, Ouid, SlotId};
 use slotfs_seal::blob::{MAX_STANZAS, blob_bytes};
 use slotfs_seal::credential::{Purpose, SlotKey};
-use slotfs_store::{DomainRow, KeyRows, Place, SlotRow};
+use slotfs_store::{DomainRow, Place, SlotRow, SlotRows};
 
 /// The first byte says how the rest is taken: as a header in clear, as policies, as sealed rows of any content under
 /// the right slot key, or as sealed rows of any bytes.
@@ -118,9 +118,8 @@ fn session(input: &mut Input<'_>) {
         true => None,
         false => Some(Header {
             generation: row.generation,
-            credentials: vec![slotfs_object::sealed::PartId(1)],
-            smks: Vec::new(),
             domains: domains.iter().map(|domain| domain.id).collect(),
+            ..Header::default()
         }),
     };
     let header = named.map_or_else(|| input.rest().to_vec(), |header| header.encode());
@@ -128,11 +127,15 @@ fn session(input: &mut Input<'_>) {
         .seal(Purpose::Header, &header_aad(&row), &header)
         .expect("it seals");
 
-    let keys = KeyRows {
-        domains,
-        ..KeyRows::default()
+    let keys = Keys {
+        slot_key: key.clone(),
+        pair: None,
     };
-    match Session::open(row.clone(), Role::Co, key.clone(), &keys) {
+    let parts = SlotRows {
+        domains,
+        ..SlotRows::default()
+    };
+    match Session::open(row.clone(), Role::Co, keys.clone(), &parts) {
         Ok(session) => {
             let header = Header::decode(&header).expect("only a header opens");
             assert_eq!(header.generation, row.generation);
@@ -146,7 +149,7 @@ fn session(input: &mut Input<'_>) {
                 serial: row.serial ^ 1,
                 ..row
             };
-            let moved = Session::open(moved, Role::Co, key, &keys);
+            let moved = Session::open(moved, Role::Co, keys, &parts);
             assert!(moved.is_err(), "it opens in its own place alone");
         }
         Err(error) if error.is_damage() => {

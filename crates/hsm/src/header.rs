@@ -1,72 +1,198 @@
 //! The slot header and what rows are sealed for: the associated data of docs/format.md, "Sealed rows".
 
 use super::SlotRow;
-use slotfs_object::partition::DomainKind;
-use slotfs_object::sealed::PartId;
+use slotfs_object::partition::{DomainKind, Role};
+use slotfs_object::sealed::{Pair, PartId};
+use slotfs_seal::credential::pair;
 use slotfs_store::Place;
 
-/// The header's first byte. Version 1 had no storage master keys.
-pub(super) const VERSION: u8 = 2;
+/// The header's first byte. Version 1 had no storage master keys, version 2 no pairs.
+pub(super) const VERSION: u8 = 3;
 const WITHOUT_SMKS: u8 = 1;
+const WITHOUT_PAIRS: u8 = 2;
+/// Bytes in the fingerprint of a storage master key.
+const FINGERPRINT_BYTES: usize = 8;
 
 /// What the sealed header says: the rows that count. A credential or domain row that it does not name,
 /// put back from an old copy, is not used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Header {
     /// Grows with every change.
     pub(super) generation: u64,
+    /// Whether a secret was changed and the slot kept its key, since not every role had a pair.
+    pub(super) rekey_due: bool,
     /// The current credentials.
-    pub(super) credentials: Vec<PartId>,
+    pub(super) credentials: Vec<NamedCredential>,
     /// The current domains, the primary one first.
     pub(super) domains: Vec<PartId>,
     /// The storage master keys, the active one first.
     pub(super) smks: Vec<PartId>,
+    /// The fingerprints of storage master keys that were deleted, the last one last.
+    pub(super) deleted_smks: Vec<[u8; FINGERPRINT_BYTES]>,
 }
 
+/// A credential that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NamedCredential {
+    /// Its row.
+    pub(super) id: PartId,
+    /// The pair that belongs to it; none up to schema 3.
+    pub(super) pair: Option<NamedPair>,
+}
+
+/// The pair that belongs to a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NamedPair {
+    /// The SHA-256 of its public key.
+    pub(super) public_key: [u8; 32],
+    /// The SHA-256 of the slot key's encapsulation to it.
+    pub(super) encapsulation: [u8; 32],
+    /// Whether an earlier slot key gave its authentication key away: the next login renews that key.
+    pub(super) renew: bool,
+}
+
+impl NamedPair {
+    /// How the header names `pair`.
+    pub(super) fn of(pair: &Pair, renew: bool) -> Self {
+        Self {
+            public_key: pair::hash(&pair.public_key),
+            encapsulation: pair::hash(&pair.encapsulation),
+            renew,
+        }
+    }
+
+    /// Whether it is `pair` that it names.
+    pub(super) fn fits(&self, pair: &Pair) -> bool {
+        *self == Self::of(pair, self.renew)
+    }
+}
+
+/// What a credential is named with, by the byte after its id.
+const SLOT_KEY: u8 = 0;
+const PAIR: u8 = 1;
+const PAIR_TO_RENEW: u8 = 2;
+
 impl Header {
-    /// version, generation, then each list with its length before it.
+    /// Whether it names the credential `id`.
+    pub(super) fn names(&self, id: PartId) -> bool {
+        self.credentials.iter().any(|it| it.id == id)
+    }
+
+    /// What it says of the pair of the credential `id`.
+    pub(super) fn pair(&self, id: PartId) -> Option<&NamedPair> {
+        let named = self.credentials.iter().find(|it| it.id == id);
+        named.and_then(|it| it.pair.as_ref())
+    }
+
+    /// version, generation, whether a new slot key is due, then each list with its length before it.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&self.generation.to_le_bytes());
-        for ids in [&self.credentials, &self.domains, &self.smks] {
-            // A slot has sixteen of each at most.
+        bytes.push(self.rekey_due.into());
+        // A slot has three credentials, sixteen of each kind of key and 64 deleted ones at most.
+        bytes.push(self.credentials.len() as u8);
+        for NamedCredential { id, pair } in &self.credentials {
+            bytes.extend_from_slice(&id.0.to_le_bytes());
+            match pair {
+                None => bytes.push(SLOT_KEY),
+                Some(pair) => {
+                    bytes.push(if pair.renew { PAIR_TO_RENEW } else { PAIR });
+                    bytes.extend_from_slice(&pair.public_key);
+                    bytes.extend_from_slice(&pair.encapsulation);
+                }
+            }
+        }
+        for ids in [&self.domains, &self.smks] {
             bytes.push(ids.len() as u8);
             bytes.extend(ids.iter().flat_map(|id| id.0.to_le_bytes()));
         }
+        bytes.push(self.deleted_smks.len() as u8);
+        bytes.extend(self.deleted_smks.iter().flatten());
         bytes
     }
 
-    /// `None` for what [`Self::encode`] did not write.
+    /// `None` for what [`Self::encode`] of this or an earlier version did not write.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (&version, rest) = bytes.split_first()?;
-        if ![WITHOUT_SMKS, VERSION].contains(&version) {
-            return None;
-        }
-        let (generation, rest) = rest.split_first_chunk()?;
-        let (credentials, rest) = ids(rest)?;
-        let (domains, rest) = ids(rest)?;
-        let (smks, rest) = match version {
-            WITHOUT_SMKS => (Vec::new(), rest),
-            _ => ids(rest)?,
+        let mut rest = Reader(bytes);
+        let version = rest.byte()?;
+        let mut header = Self {
+            generation: rest.number()?,
+            ..Self::default()
         };
-        rest.is_empty().then_some(Self {
-            generation: u64::from_le_bytes(*generation),
-            credentials,
-            domains,
-            smks,
-        })
+        match version {
+            WITHOUT_SMKS | WITHOUT_PAIRS => {
+                let plain = |id| NamedCredential { id, pair: None };
+                header.credentials = rest.ids()?.into_iter().map(plain).collect();
+            }
+            VERSION => {
+                header.rekey_due = rest.flag()?;
+                header.credentials = rest.list(Reader::credential)?;
+            }
+            _ => return None,
+        }
+        header.domains = rest.ids()?;
+        if version != WITHOUT_SMKS {
+            header.smks = rest.ids()?;
+        }
+        if version == VERSION {
+            header.deleted_smks = rest.list(Reader::array)?;
+        }
+        rest.0.is_empty().then_some(header)
     }
 }
 
-fn ids(bytes: &[u8]) -> Option<(Vec<PartId>, &[u8])> {
-    let (&count, rest) = bytes.split_first()?;
-    let (ids, rest) = rest.split_at_checked(usize::from(count) * 8)?;
-    let ids = ids
-        .chunks_exact(8)
-        .map(|id| id.try_into().map(|id| PartId(i64::from_le_bytes(id))))
-        .collect::<Result<_, _>>()
-        .ok()?;
-    Some((ids, rest))
+/// What is left of a header.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (array, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*array)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        match self.byte()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn id(&mut self) -> Option<PartId> {
+        self.array().map(|id| PartId(i64::from_le_bytes(id)))
+    }
+
+    fn credential(&mut self) -> Option<NamedCredential> {
+        let id = self.id()?;
+        let pair = match self.byte()? {
+            SLOT_KEY => None,
+            kind @ (PAIR | PAIR_TO_RENEW) => Some(NamedPair {
+                public_key: self.array()?,
+                encapsulation: self.array()?,
+                renew: kind == PAIR_TO_RENEW,
+            }),
+            _ => return None,
+        };
+        Some(NamedCredential { id, pair })
+    }
+
+    fn list<T>(&mut self, mut read: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let count = self.byte()?;
+        (0..count).map(|_| read(self)).collect()
+    }
+
+    fn ids(&mut self) -> Option<Vec<PartId>> {
+        self.list(Self::id)
+    }
 }
 
 /// Every field of the slot that is in clear. When one of them is changed, the header does not open.
@@ -110,6 +236,19 @@ pub(super) fn smk_aad(serial: u64, id: PartId) -> Vec<u8> {
     Aad::new("smk").numbers([serial, id.0.cast_unsigned()]).0
 }
 
+/// serial, role, credential id; and the public key that belongs to it.
+pub(super) fn authentication_aad(
+    serial: u64,
+    role: Role,
+    id: PartId,
+    public_key: &[u8],
+) -> Vec<u8> {
+    Aad::new("authentication")
+        .numbers([serial, (role as u8).into(), id.0.cast_unsigned()])
+        .bytes(public_key)
+        .0
+}
+
 /// Fixed-width numbers and length-prefixed bytes, so that two different lists of fields never give the same bytes.
 struct Aad(Vec<u8>);
 
@@ -137,11 +276,34 @@ mod tests {
 
     #[test]
     fn only_what_was_written_reads_back() {
+        let pair = NamedPair {
+            public_key: [1; 32],
+            encapsulation: [2; 32],
+            renew: true,
+        };
         let header = Header {
             generation: 3,
-            credentials: vec![PartId(1), PartId(-2)],
+            rekey_due: true,
+            credentials: vec![
+                NamedCredential {
+                    id: PartId(1),
+                    pair: None,
+                },
+                NamedCredential {
+                    id: PartId(-2),
+                    pair: Some(pair.clone()),
+                },
+                NamedCredential {
+                    id: PartId(3),
+                    pair: Some(NamedPair {
+                        renew: false,
+                        ..pair
+                    }),
+                },
+            ],
             domains: vec![PartId(i64::MIN)],
             smks: vec![PartId(7), PartId(9)],
+            deleted_smks: vec![[5; 8], [6; 8]],
         };
         let bytes = header.encode();
         assert_eq!(Header::decode(&bytes), Some(header));
@@ -151,13 +313,39 @@ mod tests {
         let mut longer = bytes.clone();
         longer.push(0);
         assert_eq!(Header::decode(&longer), None);
-        // As it was before there were storage master keys.
-        let mut first = bytes[..bytes.len() - 17].to_vec();
-        first[0] = WITHOUT_SMKS;
-        let without = Header {
-            smks: Vec::new(),
-            ..Header::decode(&bytes).unwrap()
+        // Neither a flag nor the kind of a credential has another value; a later version is not guessed at.
+        for at in [0, 9, 19] {
+            let mut other = bytes.clone();
+            other[at] = 4;
+            assert_eq!(Header::decode(&other), None, "{at}");
+        }
+    }
+
+    /// As they were before there were pairs, and before there were storage master keys.
+    #[test]
+    fn earlier_versions_are_read() {
+        let id = |id: i64| id.to_le_bytes();
+        let mut bytes = vec![WITHOUT_PAIRS];
+        bytes.extend(3u64.to_le_bytes());
+        for ids in [&[1, -2][..], &[4], &[7, 9]] {
+            bytes.push(ids.len() as u8);
+            bytes.extend(ids.iter().flat_map(|it| id(*it)));
+        }
+        let plain = |id| NamedCredential {
+            id: PartId(id),
+            pair: None,
         };
-        assert_eq!(Header::decode(&first), Some(without));
+        let header = Header {
+            generation: 3,
+            credentials: vec![plain(1), plain(-2)],
+            domains: vec![PartId(4)],
+            smks: vec![PartId(7), PartId(9)],
+            ..Header::default()
+        };
+        assert_eq!(Header::decode(&bytes), Some(header.clone()));
+        bytes.truncate(bytes.len() - 17);
+        bytes[0] = WITHOUT_SMKS;
+        let smks = Vec::new();
+        assert_eq!(Header::decode(&bytes), Some(Header { smks, ..header }));
     }
 }

@@ -3,7 +3,9 @@
 use std::ops::RangeInclusive;
 
 use super::amend::Change;
+use super::header::Header;
 use super::policy::Policies;
+use super::session::Keys;
 use super::{
     Hsm, Key, PartitionMark, Result, Role, SealedRow, Secret, SecretBytes, SlotError, SlotId,
     SlotKind, SlotRow, now_secs,
@@ -12,7 +14,7 @@ use slotfs_object::partition::PartitionVersion;
 use slotfs_object::sealed::PartId;
 use slotfs_seal::credential::{PASSWORD_BYTES, SlotKey};
 use slotfs_seal::domain::DomainKey;
-use slotfs_store::{KeyRows, NewSlot, Objects};
+use slotfs_store::{NewSlot, Objects, SlotRows};
 
 /// Characters in a partition's label.
 const LABEL_CHARS: RangeInclusive<usize> = 1..=32;
@@ -84,29 +86,34 @@ impl Hsm {
             uid: new.uid,
             gid: new.gid,
             created_secs: now_secs(),
-            generation: 0,
+            generation: 1,
             header: SealedRow::stored(Vec::new()),
         };
         let mut partition = Change {
+            header: Header {
+                generation: row.generation,
+                ..Header::default()
+            },
             row,
-            credentials: Vec::new(),
-            keys: KeyRows::default(),
-            slot_key: SlotKey::random()?,
+            parts: SlotRows::default(),
+            keys: Keys {
+                slot_key: SlotKey::random()?,
+                pair: None,
+            },
             objects: Objects::Keep,
         };
         partition.give(Role::Po, &new.secret)?;
         partition.give(Role::Co, &new.secret)?;
         let domain = partition.seal_domain(&new.domain_label, &new.domain)?;
-        partition.keys.domains.push(domain);
+        partition.parts.domains.push(domain);
         if new.v1 {
             let smk = partition.seal_smk(&Key::random()?)?;
-            partition.keys.smks.push(smk);
+            partition.parts.smks.push(smk);
         }
-        partition.seal_header(1)?;
+        partition.seal_header()?;
         Ok(self.store.create_slot(NewSlot {
             row: partition.row,
-            credentials: partition.credentials,
-            keys: partition.keys,
+            parts: partition.parts,
             replaces: new.replaces,
         })?)
     }

@@ -44,6 +44,7 @@ mod partition;
 mod plans;
 mod policy;
 mod refresh;
+mod rekey;
 mod roles;
 mod session;
 mod smk;
@@ -67,7 +68,8 @@ pub use journal::{Journal, Origin, Source, reason, verdict_line};
 pub use objects::{ContentsRow, ObjectFile, SealedBlob};
 pub use partition::{PartitionId, Settings};
 pub use policy::{Capability, Policies, Policy, PolicyFault};
-pub use roles::{Reissued, Reset, RoleState, check_resettable, lost_by_reset, makers};
+pub use rekey::Rekey;
+pub use roles::{Reissued, RoleState, check_resettable, makers};
 pub use session::{Session, Smk};
 pub use slotfs_store::{
     Access, DamagedRow, Error as StoreError, PartitionMark, Read, SlotFault, SlotRow, StoreFault,

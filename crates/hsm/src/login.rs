@@ -1,11 +1,24 @@
 //! Logging in and out, and what a login needs.
 
+use std::sync::Arc;
+
+use super::amend::Change;
+use super::session::{Keys, pair_place};
 use super::{
-    Error, Hsm, Partition, Result, Role, Secret, Session, SlotError, SlotFault, SlotId, SlotKind,
+    Error, Hsm, Partition, Rekey, Result, Role, Secret, Session, SlotError, SlotFault, SlotId,
+    SlotKind, reason,
 };
 use slotfs_object::sealed::{Method, PartId};
-use slotfs_seal::credential::{self, Binding, CredentialError, KdfError};
+use slotfs_seal::credential::{self, Binding, Contents, CredentialError, KdfError, Opened};
 use slotfs_store::CredentialRow;
+
+/// A login that succeeded, before its session begins.
+pub(super) struct Authenticated {
+    pub(super) session: Arc<Session>,
+    /// The credential that the secret opened.
+    credential: PartId,
+    opened: Opened,
+}
 
 impl Hsm {
     fn uncount_attempt(&self, credential: PartId) -> Result<()> {
@@ -37,14 +50,15 @@ impl Partition<'_> {
     /// [`SlotError::OtherAuthentication`], [`SlotFault::Changed`], [`SlotFault::Damaged`].
     pub fn login(&self, role: Role, secret: &Secret) -> Result<()> {
         let slot = self.slot;
-        let session = self.authenticate(role, secret)?;
+        let authenticated = self.authenticate(role, secret)?;
+        let session = self.keep_up(authenticated);
         self.hsm.install(session)?;
         log::info!("slot {slot}: {role} logged in");
         Ok(())
     }
 
     /// The session that a login would begin.
-    pub(super) fn authenticate(&self, role: Role, secret: &Secret) -> Result<Session> {
+    pub(super) fn authenticate(&self, role: Role, secret: &Secret) -> Result<Authenticated> {
         let (hsm, slot) = (self.hsm, self.slot);
         hsm.check_store()?;
         let row = hsm.store.slot(slot)?;
@@ -66,7 +80,8 @@ impl Partition<'_> {
         };
         let (serial, id) = (row.serial, stored.id);
         let binding = Binding { serial, role, id };
-        let unwrapped = credential::open(&stored.credential, secret, binding);
+        let is_pair = stored.pair.is_some();
+        let unwrapped = credential::open(&stored.credential, is_pair, secret, binding);
         // Either Argon2 failed and nothing was guessed, or the password was right and the slot is damaged. Neither may
         // lock the role.
         if let Err(CredentialError::Kdf(_) | CredentialError::Damaged) = unwrapped {
@@ -74,7 +89,7 @@ impl Partition<'_> {
         }
         let damaged =
             |what: &str| Error::slot_damaged(slot, format!("the credential of {role} {what}"));
-        let slot_key = unwrapped.map_err(|error| match error {
+        let opened = unwrapped.map_err(|error| match error {
             CredentialError::Wrong if failures >= most => SlotError::RoleLocked(role).at(slot),
             CredentialError::Wrong => {
                 let left = most - failures;
@@ -93,14 +108,32 @@ impl Partition<'_> {
             CredentialError::Kdf(KdfError::Random(error)) => error.into(),
         })?;
         let version = row.as_version();
-        let (_, keys) = hsm.store.slot_with_keys(slot)?;
-        let opened = match Session::open(row, role, slot_key, &keys) {
-            Ok(session) if !session.names_credential(stored.id) => {
+        let parts = hsm.store.slot_with_parts(slot)?.1;
+        let keys = match &opened.contents {
+            Contents::SlotKey(slot_key) => Ok(Keys {
+                slot_key: slot_key.clone(),
+                pair: None,
+            }),
+            Contents::Pair(pair) => {
+                let slot_key = stored.pair.as_ref().zip(pair_place(&row, &stored));
+                let slot_key = slot_key.and_then(|(theirs, at)| pair.decapsulate(theirs, at));
+                let keys = slot_key.map(|slot_key| Keys {
+                    slot_key,
+                    pair: Some(pair.clone()),
+                });
+                keys.ok_or_else(|| damaged("has a key pair that the slot key was not sealed for"))
+            }
+        };
+        let session = match keys.and_then(|keys| Session::open(row, role, keys, &parts)) {
+            Ok(session)
+                if !session.header.names(stored.id)
+                    || session.keys.pair.is_some() != stored.pair.is_some() =>
+            {
                 Err(damaged("is not the current one"))
             }
-            opened => opened,
+            session => session,
         };
-        if opened.is_err() {
+        if session.is_err() {
             // The password was right here too.
             hsm.uncount_attempt(stored.id)?;
             // Rows that were read before and after a change do not fit together.
@@ -108,11 +141,72 @@ impl Partition<'_> {
                 return Err(SlotFault::Changed.at(slot).into());
             }
         }
-        let session = opened?;
+        let session = session?;
         if !hsm.store.is_read_only() {
             hsm.store.clear_failures(stored.id)?;
         }
-        Ok(session)
+        let credential = stored.id;
+        Ok(Authenticated {
+            session: Arc::new(session),
+            credential,
+            opened,
+        })
+    }
+
+    /// What only a login of the role can do, since it takes its secret: a pair for a credential of schema 3; another
+    /// authentication key after the slot got another key; and that other key, where it waited for this role. A login never
+    /// fails by it: the next one does it.
+    fn keep_up(&self, it: Authenticated) -> Arc<Session> {
+        let Authenticated {
+            session,
+            credential,
+            opened,
+        } = it;
+        let (slot, role) = (self.slot, session.role());
+        let named = session.header.pair(credential);
+        let (own, due) = (named.is_none_or(|it| it.renew), session.header.rekey_due);
+        if self.hsm.is_read_only() || !(own || due) {
+            return session;
+        }
+        let renew = |mut change: Change| {
+            change.renew(role, &opened)?;
+            Ok(Arc::new(self.hsm.commit(&session, change)?.1))
+        };
+        let rekey = || {
+            let mut change = self.hsm.change_of(&session)?;
+            change.forget(&[role]);
+            if !change.without_pair().is_empty() {
+                return Ok(None);
+            }
+            change.rekey(&session, Rekey::quiet(false))?;
+            renew(change).map(Some)
+        };
+        let failed = |what: &str, error: Error| {
+            let why = reason(&error);
+            log::warn!("slot {slot}: {what}; the next login of {role} tries again: {why}");
+        };
+        if due {
+            match rekey() {
+                Ok(Some(after)) => {
+                    log::info!(
+                        "slot {slot}: it has another key; a changed secret was waiting for {role}"
+                    );
+                    return after;
+                }
+                Ok(None) => {}
+                Err(error) => failed(
+                    "it keeps its key, so old copies of the store still open it",
+                    error,
+                ),
+            }
+        }
+        if own {
+            match self.hsm.change_of(&session).and_then(renew) {
+                Ok(after) => return after,
+                Err(error) => failed("a credential could not be renewed", error),
+            }
+        }
+        session
     }
 
     /// The credential of `role`, as it is at rest.
@@ -171,7 +265,7 @@ impl Partition<'_> {
     /// [`SlotFault::Damaged`], [`SlotFault::Missing`], or when the store cannot be read.
     pub fn inspect(&self) -> Result<()> {
         let slot = self.slot;
-        let (row, keys) = self.hsm.store.slot_with_keys(slot)?;
+        let (row, keys) = self.hsm.store.slot_with_parts(slot)?;
         if let Some((_, why)) = keys.unreadable.first() {
             return Err(Error::slot_damaged(slot, why));
         }

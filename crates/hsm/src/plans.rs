@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::{
-    Access, Hsm, NewPartition, Policies, Policy, Selection, Settings, Source, Wish, new_serial,
-    wait,
+    Access, Hsm, NewPartition, Policies, Policy, Rekey, Selection, Settings, Source, Wish,
+    new_serial, wait,
 };
 use slotfs_object::new::{Naming, SecretKeyType, generate_secret_key};
 use slotfs_object::partition::Role;
@@ -191,14 +191,14 @@ fn everything(folder: &tempfile::TempDir) -> Arc<Hsm> {
     hsm.partition(to).roles().unwrap();
     let (old, new) = (secret("correct horse"), secret("another horse"));
     hsm.partition(to)
-        .change_secret(Role::Co, &old, &new, false)
+        .change_secret(Role::Co, &old, &new, Rekey::quiet(false))
         .unwrap();
     hsm.partition(to)
         .login(Role::Co, &secret("not this one"))
         .unwrap_err();
     hsm.partition(to).login(Role::Po, &old).unwrap();
     hsm.partition(to)
-        .reset_secret(Role::Co, &old, &old, true)
+        .reset_secret(Role::Co, &old, &old, Rekey::quiet(true))
         .unwrap();
     hsm.refresh().unwrap();
     hsm.partition(from).login(Role::Co, &old).unwrap();

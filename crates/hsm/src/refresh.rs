@@ -100,15 +100,16 @@ impl Hsm {
         Ok(())
     }
 
-    /// The same login over the slot as it is now; `None` when its key no longer opens it.
+    /// The same login over the slot as it is now; `None` when neither its key nor its pair opens it.
     fn reopen(&self, session: &Session) -> Result<Option<Session>> {
         let slot = session.slot();
-        let now = self.store.slot_with_keys(slot).map_err(Error::from);
-        match now.and_then(|(row, keys)| session.reopen(row, &keys)) {
+        let now = self.store.slot_with_parts(slot).map_err(Error::from);
+        match now.and_then(|(row, parts)| session.reopen(row, &parts)) {
             Ok(reopened) => Ok(Some(reopened)),
             Err(error) if error.is_damage() => {
                 log::warn!(
-                    "slot {slot}: logged out: another process gave it a new key, as 'role resetpw' does, or it is damaged: {}",
+                    "slot {slot}: logged out: the secret of {} was changed by another process, or the slot is damaged: {}",
+                    session.role(),
                     reason(&error)
                 );
                 Ok(None)
@@ -133,21 +134,21 @@ impl Hsm {
     ///
     /// # Errors
     /// [`SlotFault::Changed`] when the slot was initialised again meanwhile.
-    pub(super) fn install(&self, session: Session) -> Result<()> {
+    pub(super) fn install(&self, session: Arc<Session>) -> Result<()> {
         let _not_while_refreshing = self.lock_refreshing();
         self.store.not_lost()?;
         let (slot, then) = (session.slot(), session.row().as_version());
-        let (row, keys) = self.store.slot_with_keys(slot)?;
+        let (row, parts) = self.store.slot_with_parts(slot)?;
         let session = match row.as_version() {
             now if now == then => session,
             // The key no longer opens the slot, as after a reset during this login.
-            now if now.serial == then.serial => match session.reopen(row, &keys) {
+            now if now.serial == then.serial => match session.reopen(row, &parts) {
                 Err(error) if error.is_damage() => return Err(SlotFault::Changed.at(slot).into()),
-                reopened => reopened?,
+                reopened => Arc::new(reopened?),
             },
             _ => return Err(SlotFault::Changed.at(slot).into()),
         };
-        self.sessions_mut().insert(slot, Arc::new(session));
+        self.sessions_mut().insert(slot, session);
         slotfs_object::secret::wipe_stack();
         Ok(())
     }

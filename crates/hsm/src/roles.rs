@@ -3,12 +3,9 @@
 use std::sync::Arc;
 
 use super::amend::Change;
-use super::header::object_aad;
 use super::init::check_secret;
-use super::{Partition, Result, Role, Secret, Session, SlotError, SlotId};
+use super::{Partition, Rekey, Result, Role, Secret, Session, SlotError, SlotId};
 use slotfs_object::sealed::{Method, Quorum};
-use slotfs_seal::credential::{Purpose, SlotKey};
-use slotfs_store::{Objects, Reseal};
 
 /// What anybody can see of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,22 +22,14 @@ pub struct RoleState {
     pub quorum: Option<Quorum>,
 }
 
-/// What a changed password, or shares that were issued again, took with them.
+/// What a changed secret did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reissued {
-    /// Roles whose shares these were: all of them have the new ones.
+    /// Roles that had the old shares: all of them have the new ones.
     pub roles: Vec<Role>,
-    /// Whether the slot has another key, so that the old shares open nothing at all any more.
-    pub rekeyed: bool,
-    /// Objects that did not open, and never will.
-    pub damaged: u64,
-}
-
-/// What a reset password took with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reset {
-    /// Roles that have no password any more.
-    pub lost: Vec<Role>,
+    /// Roles that have not logged in since the store was of schema 3. The slot keeps its key until each of them has: until
+    /// then the old secret and an old copy of the store open it.
+    pub waiting: Vec<Role>,
     /// Objects that did not open, and never will.
     pub damaged: u64,
 }
@@ -80,21 +69,21 @@ impl Partition<'_> {
         let session = self.officer(makers(role))?;
         check_secret(slot, session.row().kind, secret)?;
         self.hsm.amend(&session, |change| {
-            if change.credentials.iter().any(|it| it.role == role) {
+            if change.parts.credentials.iter().any(|it| it.role == role) {
                 return Err(SlotError::RoleExists(role).at(slot));
             }
-            change.give(role, secret)
+            change.give(role, secret).map(drop)
         })?;
         log::info!("slot {slot}: {role} was initialized");
         Ok(())
     }
 
-    /// Gives a role another password, or new key shares. Sessions stay.
+    /// Gives a role another password, or new key shares. The slot gets another key and every row is sealed again, so that
+    /// the old secret opens nothing, not even with an old copy of the store. The other roles keep their secrets: the new
+    /// key is encapsulated to them. Sessions of the role stay in this process and end in others; those of other roles stay.
     ///
-    /// Every role that has the old shares gets the new ones. Where no role has other shares, the slot also gets another
-    /// key and every row is sealed again, so that the old shares open nothing, not even with an old copy of the
-    /// credential. An object that does not open then would never open again: nothing is done, unless `force` leaves it
-    /// behind.
+    /// Every role that has the old shares gets the new ones. An object that does not open then would never open again:
+    /// nothing is done, unless `rekey` leaves it behind.
     ///
     /// # Errors
     /// As [`Self::login`] with the old secret, which counts as a login; [`SlotError::Malformed`] for a new password
@@ -104,74 +93,88 @@ impl Partition<'_> {
         role: Role,
         old: &Secret,
         new: &Secret,
-        force: bool,
+        rekey: Rekey,
     ) -> Result<Reissued> {
         let slot = self.slot;
         check_secret(slot, self.row()?.kind, new)?;
-        let session = Arc::new(self.authenticate(role, old)?);
-        let mut change = self.hsm.change_of(&session)?;
+        // The session here, if it is this role's, must be of the state that is changed: it then stays.
+        self.hsm.refresh()?;
+        let session = self.authenticate(role, old)?.session;
+        let change = self.hsm.change_of(&session)?;
         let same = |method: &Method| match (old, method) {
             (Secret::Quorum(old), Method::Quorum(set)) => old.set() == set,
             _ => false,
         };
         let mut roles: Vec<Role> = Vec::new();
-        for it in &change.credentials {
+        for it in &change.parts.credentials {
             if it.role == role || same(&it.credential.method) {
                 roles.push(it.role);
             }
         }
-        let rekeyed = matches!(old, Secret::Quorum(_)) && roles.len() == change.credentials.len();
-        change.credentials.retain(|it| !roles.contains(&it.role));
-        if rekeyed {
-            rekey(&session, &mut change, force)?;
-        }
-        for role in &roles {
-            change.give(*role, new)?;
-        }
-        let damaged = self.hsm.commit_change(&session, change)?.damaged;
-        for role in &roles {
-            log::info!("slot {slot}: the credential of {role} was changed");
-        }
-        Ok(Reissued {
-            roles,
-            rekeyed,
-            damaged,
-        })
+        self.replace_secret(&session, change, roles, new, rekey)
     }
 
     /// Lets po give a role, locked or not, another password or other key shares; po's own secret is needed again. The
-    /// slot gets another key and every row is sealed again, so that the old password opens nothing, not even with an old
-    /// copy of its credential. The third role loses its secret, since nobody here can wrap the new key for it. An object
-    /// that does not open then would never open again: nothing is done, unless `force` leaves it behind.
+    /// slot gets another key, as by [`Self::change_secret`].
     ///
     /// # Errors
-    /// As [`Self::change_secret`]; [`SlotError::Malformed`] for po, whom nobody can reset; [`SlotError::RoleMissing`];
-    /// [`SlotFault::Damaged`](super::SlotFault::Damaged).
+    /// As [`Self::change_secret`]; [`SlotError::Malformed`] for po, whom nobody can reset; [`SlotError::RoleMissing`].
     pub fn reset_secret(
         &self,
         role: Role,
         new: &Secret,
         po_secret: &Secret,
-        force: bool,
-    ) -> Result<Reset> {
+        rekey: Rekey,
+    ) -> Result<Reissued> {
         let slot = self.slot;
         check_resettable(slot, role)?;
         check_secret(slot, self.row()?.kind, new)?;
-        let session = Arc::new(self.authenticate(Role::Po, po_secret)?);
-        let mut lost = Vec::new();
-        let changed = self.hsm.amend(&session, |change| {
-            if !change.credentials.iter().any(|it| it.role == role) {
-                return Err(SlotError::RoleMissing(role).at(slot));
+        self.hsm.refresh()?;
+        let session = self.authenticate(Role::Po, po_secret)?.session;
+        let change = self.hsm.change_of(&session)?;
+        if !change.parts.credentials.iter().any(|it| it.role == role) {
+            return Err(SlotError::RoleMissing(role).at(slot));
+        }
+        self.replace_secret(&session, change, vec![role], new, rekey)
+    }
+
+    fn replace_secret(
+        &self,
+        session: &Arc<Session>,
+        mut change: Change,
+        roles: Vec<Role>,
+        new: &Secret,
+        rekey: Rekey,
+    ) -> Result<Reissued> {
+        change.forget(&roles);
+        let waiting = change.without_pair();
+        match waiting.is_empty() {
+            true => change.rekey(session, rekey)?,
+            false => change.header.rekey_due = true,
+        }
+        for role in &roles {
+            let pair = change.give(*role, new)?;
+            if *role == session.role() {
+                change.keys.pair = Some(pair);
             }
-            lost = lost_by_reset(change.credentials.iter().map(|it| it.role), role);
-            rekey(&session, change, force)?;
-            change.credentials.clear();
-            change.give(Role::Po, po_secret)?;
-            change.give(role, new)
-        })?;
-        let damaged = changed.damaged;
-        log::info!("slot {slot}: the credential of {role} was reset");
-        Ok(Reset { lost, damaged })
+        }
+        let damaged = self.hsm.commit_change(session, change)?.damaged;
+        for role in &roles {
+            log::info!("slot {}: the credential of {role} was changed", self.slot);
+        }
+        if !waiting.is_empty() {
+            let waiting: Vec<_> = waiting.iter().map(Role::to_string).collect();
+            log::warn!(
+                "slot {}: with the old secret, old copies of the store still open this slot until {} has logged in once",
+                self.slot,
+                waiting.join(" and ")
+            );
+        }
+        Ok(Reissued {
+            roles,
+            waiting,
+            damaged,
+        })
     }
 }
 
@@ -181,11 +184,6 @@ pub fn makers(role: Role) -> &'static [Role] {
         Role::Cu => &[Role::Co, Role::Po],
         Role::Co | Role::Po => &[Role::Po],
     }
-}
-
-/// The roles of `there` that lose their password when `role` is reset: nobody can wrap the new key for them.
-pub fn lost_by_reset(there: impl Iterator<Item = Role>, role: Role) -> Vec<Role> {
-    there.filter(|it| ![Role::Po, role].contains(it)).collect()
 }
 
 /// # Errors
@@ -198,39 +196,4 @@ pub fn check_resettable(slot: SlotId, role: Role) -> Result<()> {
             Err(SlotError::Malformed(why).at(slot))
         }
     }
-}
-
-/// Gives the slot another key, for everything but its credentials.
-fn rekey(session: &Arc<Session>, change: &mut Change, leave_damaged: bool) -> Result<()> {
-    change.slot_key = SlotKey::random()?;
-    let domains = session.domains().iter();
-    let domains = domains.map(|it| change.seal_domain(&it.label, &it.key));
-    change.keys.domains = domains.collect::<Result<_>>()?;
-    let smks = session.smks().iter();
-    let smks = smks.map(|it| change.seal_smk(&it.key));
-    change.keys.smks = smks.collect::<Result<_>>()?;
-    change.objects = Objects::Reseal {
-        reseal: reseal(session, &change.slot_key),
-        leave_damaged,
-    };
-    Ok(())
-}
-
-/// From one slot key to another; `None` for a row that does not open.
-fn reseal(session: &Arc<Session>, slot_key: &SlotKey) -> Reseal {
-    let (session, slot_key) = (Arc::clone(session), slot_key.clone());
-    Box::new(move |place, row| match session.open_row(place, row) {
-        Ok(payload) => {
-            let aad = object_aad(session.row().serial, place);
-            Ok(Some(slot_key.seal(
-                Purpose::Object,
-                &aad,
-                payload.bytes(),
-            )?))
-        }
-        Err(error) => {
-            log::error!("{error}");
-            Ok(None)
-        }
-    })
 }

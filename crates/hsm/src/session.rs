@@ -1,16 +1,18 @@
 //! A slot that is logged in to: its keys, and what they open.
 
-use super::header::{self, Header, domain_aad, header_aad, object_aad, smk_aad};
+use super::header::{
+    self, Header, authentication_aad, domain_aad, header_aad, object_aad, smk_aad,
+};
 use super::policy::Policies;
 use super::{
     Error, Key, PartitionId, Result, Role, SealedRow, SecretBytes, SlotFault, SlotId, SlotRow,
     store,
 };
-use slotfs_object::sealed::PartId;
 use slotfs_seal::blob::{self, Fault, Kind, Root, blob_bytes};
-use slotfs_seal::credential::{Purpose, SlotKey};
+use slotfs_seal::credential::pair::Place;
+use slotfs_seal::credential::{Binding, PairSecret, Purpose, SlotKey};
 use slotfs_seal::domain::DomainKey;
-use slotfs_store::{KeyRows, Place, SmkRow};
+use slotfs_store::{CredentialRow, Place as RowPlace, SlotRows, SmkRow};
 
 /// One of the slot's domains.
 pub struct Domain {
@@ -27,12 +29,21 @@ impl Domain {
     }
 }
 
+/// What a login gives.
+#[derive(Clone)]
+pub(super) struct Keys {
+    /// What everything at rest is sealed under.
+    pub(super) slot_key: SlotKey,
+    /// What its role takes a new slot key in with; `None` where its credential has no pair.
+    pub(super) pair: Option<PairSecret>,
+}
+
 /// A login to a slot, with the keys that it opens. Dropping it wipes them.
 pub struct Session {
     row: SlotRow,
     role: Role,
-    /// What everything at rest is sealed under.
-    pub(super) slot_key: SlotKey,
+    /// The pair is one that the header names.
+    pub(super) keys: Keys,
     /// What the sealed header says.
     pub(super) header: Header,
     domains: Vec<Domain>,
@@ -54,18 +65,47 @@ impl Smk {
     }
 }
 
+/// Where the slot key in the pair of a credential was encapsulated; `None` where there is no pair.
+pub(super) fn pair_place(row: &SlotRow, it: &CredentialRow) -> Option<Place> {
+    Some(Place {
+        slot: row.slot,
+        binding: Binding {
+            serial: row.serial,
+            role: it.role,
+            id: it.id,
+        },
+        generation: it.pair.as_ref()?.generation,
+    })
+}
+
+/// `pair` with the authentication key that it has now, if the header names it. Another login of the role may have renewed that
+/// key.
+fn current(
+    row: &SlotRow,
+    role: Role,
+    slot_key: &SlotKey,
+    pair: &PairSecret,
+    (header, parts): (&Header, &SlotRows),
+) -> Option<PairSecret> {
+    let public_key = pair.public_key();
+    let mut theirs = parts.credentials.iter().filter(|it| it.role == role);
+    let (id, stored) = theirs.find_map(|it| {
+        let stored = it.pair.as_ref()?;
+        (stored.public_key == public_key).then_some((it.id, stored))
+    })?;
+    header.pair(id).filter(|named| named.fits(stored))?;
+    let aad = authentication_aad(row.serial, role, id, &public_key);
+    let authentication = slot_key.open(Purpose::Authentication, &aad, &stored.authentication)?;
+    Key::from_slice(authentication.bytes()).map(|key| pair.with_authentication(key))
+}
+
 impl Session {
     /// Opens the slot's header and domains with its key.
     ///
     /// # Errors
     /// [`Error::Damaged`] when the header, or a row that it names, does not open.
-    pub(super) fn open(
-        row: SlotRow,
-        role: Role,
-        slot_key: SlotKey,
-        keys: &KeyRows,
-    ) -> Result<Self> {
-        let slot = row.slot;
+    pub(super) fn open(row: SlotRow, role: Role, mut keys: Keys, parts: &SlotRows) -> Result<Self> {
+        let (slot, slot_key) = (row.slot, &keys.slot_key);
         let damaged = |what: &str| Error::slot_damaged(slot, what);
         let does_not_open = || damaged("its header does not open: a field in clear was changed");
         let plain = slot_key
@@ -86,9 +126,9 @@ impl Session {
         };
         let mut domains = Vec::with_capacity(header.domains.len());
         for id in &header.domains {
-            let stored = keys.domains.iter().find(|domain| domain.id == *id);
+            let stored = parts.domains.iter().find(|domain| domain.id == *id);
             let missing = "a domain that its header names is missing";
-            let stored = stored.ok_or_else(|| damaged(keys.fault(*id).unwrap_or(missing)))?;
+            let stored = stored.ok_or_else(|| damaged(parts.fault(*id).unwrap_or(missing)))?;
             let aad = domain_aad(row.serial, stored.kind, stored.id, &stored.label);
             let key = open_key(Purpose::Domain, &aad, &stored.sealed)
                 .ok_or_else(|| damaged("one of its domains does not open"))?;
@@ -102,10 +142,10 @@ impl Session {
         }
         let mut smks = Vec::with_capacity(header.smks.len());
         for id in &header.smks {
-            let stored = keys.smks.iter().find(|smk| smk.id == *id);
+            let stored = parts.smks.iter().find(|smk| smk.id == *id);
             let missing = "a storage master key that its header names is missing";
             let SmkRow { id, sealed } =
-                stored.ok_or_else(|| damaged(keys.fault(*id).unwrap_or(missing)))?;
+                stored.ok_or_else(|| damaged(parts.fault(*id).unwrap_or(missing)))?;
             let key = open_key(Purpose::Smk, &smk_aad(row.serial, *id), sealed)
                 .ok_or_else(|| damaged("one of its storage master keys does not open"))?;
             smks.push(Smk { key });
@@ -114,11 +154,15 @@ impl Session {
             let what = "its version and its storage master keys do not fit";
             return Err(damaged(what));
         }
+        keys.pair = keys
+            .pair
+            .as_ref()
+            .and_then(|pair| current(&row, role, slot_key, pair, (&header, parts)));
         let of_domain = |domain: &Domain| Root::of_domain(domain.key.key());
         Ok(Self {
             row,
             role,
-            slot_key,
+            keys,
             header,
             roots: domains.iter().map(of_domain).collect(),
             domains,
@@ -193,14 +237,51 @@ impl Session {
         self.row.policies
     }
 
-    /// Whether the header names this credential.
-    pub(super) fn names_credential(&self, id: PartId) -> bool {
-        self.header.credentials.contains(&id)
+    /// Whether the header says the same of a credential's pair as its row, and the authentication key in it opens. A
+    /// credential that the header does not name is no matter.
+    pub(super) fn pair_fits(&self, it: &CredentialRow) -> bool {
+        if !self.header.names(it.id) {
+            return true;
+        }
+        match (self.header.pair(it.id), &it.pair) {
+            (None, None) => true,
+            (Some(named), Some(pair)) if named.fits(pair) => {
+                let serial = self.row.serial;
+                let aad = authentication_aad(serial, it.role, it.id, &pair.public_key);
+                let sealed = &pair.authentication;
+                let slot_key = &self.keys.slot_key;
+                slot_key
+                    .open(Purpose::Authentication, &aad, sealed)
+                    .is_some()
+            }
+            _ => false,
+        }
     }
 
-    /// The same login over the slot as it is now.
-    pub(super) fn reopen(&self, row: SlotRow, keys: &KeyRows) -> Result<Self> {
-        Self::open(row, self.role, self.slot_key.clone(), keys)
+    /// The same login over the slot as it is now. If the slot has another key, the role's pair gives it.
+    pub(super) fn reopen(&self, row: SlotRow, parts: &SlotRows) -> Result<Self> {
+        let opened = Self::open(row.clone(), self.role, self.keys.clone(), parts);
+        match (opened, &self.keys.pair) {
+            (Err(error), Some(pair)) if error.is_damage() => {
+                let taken_in = self.take_in(pair, row, parts);
+                taken_in.ok_or(error)
+            }
+            (opened, _) => opened,
+        }
+    }
+
+    /// The same login with the slot's new key, which was encapsulated to the role's `pair`.
+    fn take_in(&self, pair: &PairSecret, row: SlotRow, parts: &SlotRows) -> Option<Self> {
+        let mut theirs = parts.credentials.iter().filter(|it| it.role == self.role);
+        theirs.find_map(|it| {
+            let slot_key = pair.decapsulate(it.pair.as_ref()?, pair_place(&row, it)?)?;
+            let keys = Keys {
+                slot_key,
+                pair: Some(pair.clone()),
+            };
+            let opened = Self::open(row.clone(), self.role, keys, parts).ok()?;
+            opened.keys.pair.is_some().then_some(opened)
+        })
     }
 
     /// Exact size of the blob of an object with that much payload.
@@ -216,20 +297,22 @@ impl Session {
     /// Seals a payload for its place in the store.
     pub(super) fn seal_row(
         &self,
-        place: Place,
+        place: RowPlace,
         payload: &SecretBytes,
     ) -> Result<SealedRow, getrandom::Error> {
         let aad = object_aad(self.row.serial, place);
-        self.slot_key.seal(Purpose::Object, &aad, payload.bytes())
+        self.keys
+            .slot_key
+            .seal(Purpose::Object, &aad, payload.bytes())
     }
 
     /// Opens a payload at its place in the store.
     ///
     /// # Errors
     /// [`SlotFault::Unreadable`]: never a wrong payload.
-    pub(super) fn open_row(&self, place: Place, row: &SealedRow) -> store::Result<SecretBytes> {
+    pub(super) fn open_row(&self, place: RowPlace, row: &SealedRow) -> store::Result<SecretBytes> {
         let aad = object_aad(self.row.serial, place);
-        let opened = self.slot_key.open(Purpose::Object, &aad, row);
+        let opened = self.keys.slot_key.open(Purpose::Object, &aad, row);
         opened.ok_or_else(|| {
             let what = "it does not open, its row was changed or moved".to_owned();
             let handle = place.handle;

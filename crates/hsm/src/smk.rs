@@ -60,7 +60,7 @@ impl Hsm {
         }
         self.amend(session, |change| {
             let row = change.seal_smk(key)?;
-            change.keys.smks.insert(0, row);
+            change.parts.smks.insert(0, row);
             Ok(())
         })?;
         log::info!("slot {slot}: it has another storage master key");
@@ -170,7 +170,7 @@ impl Partition<'_> {
             None => Err(fault(slot, SmkFault::NoSuchKey)),
             Some(0) => Err(fault(slot, SmkFault::Active)),
             Some(at) => {
-                change.keys.smks.remove(at);
+                change.parts.smks.remove(at);
                 Ok(())
             }
         })?;
@@ -190,7 +190,7 @@ impl Partition<'_> {
         }
         self.hsm.amend(&session, |change| {
             change.row.version = PartitionVersion::V1;
-            change.keys.smks.push(change.seal_smk(&Key::random()?)?);
+            change.parts.smks.push(change.seal_smk(&Key::random()?)?);
             Ok(())
         })?;
         log::info!("slot {slot}: it is V1 now");

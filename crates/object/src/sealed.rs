@@ -20,6 +20,14 @@ pub const SALT_BYTES: usize = 16;
 pub const COMMITMENT_BYTES: usize = 32;
 /// Bytes in a wrapped slot key: nonce, key, tag.
 pub const WRAPPED_BYTES: usize = KEY_BYTES + SealedRow::OVERHEAD_BYTES;
+/// Bytes in a wrapped pair: nonce, seed, authentication key, tag.
+pub const WRAPPED_PAIR_BYTES: usize = 2 * KEY_BYTES + SealedRow::OVERHEAD_BYTES;
+/// Bytes in the public key of a role's pair (X-Wing: ML-KEM-768, then X25519).
+pub const PUBLIC_KEY_BYTES: usize = 1184 + 32;
+/// Bytes in an encapsulation to such a key.
+pub const ENCAPSULATION_BYTES: usize = 1088 + 32;
+/// Bytes in a slot key that is wrapped under an encapsulated secret: key, tag.
+pub const ENCAPSULATED_KEY_BYTES: usize = KEY_BYTES + 16;
 
 /// A row as the store keeps it: nonce, ciphertext, tag. Only sealing makes one from plaintext.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,7 +148,25 @@ pub enum Method {
     Quorum(ShareSet),
 }
 
-/// A slot key wrapped under a password or a quorum's secret, as it is stored. No part of it is secret.
+/// What a role has instead of the slot key itself: a key pair, and the slot key encapsulated to it (docs/format.md, "Role
+/// key pairs"). No part of it is secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The slot's generation when the slot key was encapsulated.
+    pub generation: u64,
+    /// Of [`PUBLIC_KEY_BYTES`].
+    pub public_key: Vec<u8>,
+    /// Of [`ENCAPSULATION_BYTES`].
+    pub encapsulation: Vec<u8>,
+    /// The slot key under the encapsulated secret and the role's authentication key; after a renewal of that key, once
+    /// more under the key before it. Each of [`ENCAPSULATED_KEY_BYTES`].
+    pub wrapped: Vec<u8>,
+    /// The role's authentication key, sealed under the slot key.
+    pub authentication: SealedRow,
+}
+
+/// A slot key, or the secret half of a role's pair, wrapped under a password or a quorum's secret, as it is stored. No part
+/// of it is secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// What it takes.
@@ -149,7 +175,7 @@ pub struct Credential {
     pub salt: Vec<u8>,
     /// The commitment to the wrapping key, compared in constant time before unwrapping.
     pub commitment: Vec<u8>,
-    /// Nonce, wrapped slot key, tag.
+    /// Nonce, what is wrapped, tag.
     pub wrapped: Vec<u8>,
 }
 

@@ -1,8 +1,11 @@
 //! Credentials: what a role logs in with, and the slot key that a login gives (docs/format.md, "Credentials").
 //!
-//! A slot has one random slot key. Each role's credential wraps that key under a key derived from the
-//! role's password, as LUKS key slots do, so that changing a password touches one row. In a quorum slot the
-//! wrapping key comes from a secret that M of N key shares make (docs/kinds.md, "Quorum").
+//! A slot has one random slot key. Each role has a key pair, to which the slot key is encapsulated ([`pair`]). The role's
+//! credential wraps the secret half of the pair under a key derived from its password. In a quorum slot the wrapping key
+//! comes from a secret that M of N key shares make (docs/kinds.md, "Quorum"). Up to schema 3 a credential wrapped the slot
+//! key itself.
+
+use std::sync::Arc;
 
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce, Tag};
@@ -18,16 +21,20 @@ use slotfs_object::secret::{KEY_BYTES, Key, SecretBytes};
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod kdf;
+pub mod pair;
 mod quorum;
 mod share;
 mod slot_key;
 mod stretched;
 
 pub use kdf::KdfError;
+pub use pair::PairSecret;
 pub use quorum::QuorumSecret;
 pub use share::{KeyShare, ShareFault};
 pub use slot_key::{Purpose, SlotKey};
 pub use stretched::{Stretched, stretch};
+
+const TAG_BYTES: usize = 16;
 
 /// Bytes in a password, 8 to 255.
 pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=255;
@@ -82,50 +89,86 @@ pub enum CredentialError {
     Kdf(KdfError),
 }
 
-/// Wraps `slot_key` under `secret`.
+/// What a credential wraps.
+#[derive(Clone, Debug)]
+pub enum Contents {
+    /// The slot key, up to schema 3.
+    SlotKey(SlotKey),
+    /// The secret half of the role's pair.
+    Pair(PairSecret),
+}
+
+/// An opened credential.
+#[derive(Clone)]
+pub struct Opened {
+    /// What it wraps.
+    pub contents: Contents,
+    keys: Arc<WrapKeys>,
+    method: Method,
+    salt: Vec<u8>,
+}
+
+impl Opened {
+    /// Wraps the secret half of a pair under the same password or shares.
+    ///
+    /// # Errors
+    /// When the system has no random numbers to give.
+    pub fn wrap(&self, pair: &PairSecret, binding: Binding) -> Result<Credential, KdfError> {
+        let (method, salt) = (self.method.clone(), self.salt.clone());
+        wrap_with(&self.keys, &pair.bytes(), binding, method, salt, nonce()?)
+    }
+}
+
+/// Wraps the secret half of a pair under `secret`.
 ///
 /// # Errors
 /// [`KdfError`] when there is not enough memory or no randomness.
-pub fn wrap(secret: &Secret, slot_key: &SlotKey, binding: Binding) -> Result<Credential, KdfError> {
-    let method = match secret {
-        Secret::Password(_) => Method::Password(KdfParams::NEW),
-        Secret::Quorum(secret) => Method::Quorum(secret.set().clone()),
+pub fn wrap(secret: &Secret, pair: &PairSecret, binding: Binding) -> Result<Credential, KdfError> {
+    let mut salt = vec![0; SALT_BYTES];
+    getrandom::fill(&mut salt).map_err(KdfError::Random)?;
+    let (keys, method) = match secret {
+        Secret::Password(password) => {
+            let params = KdfParams::NEW;
+            let keys = WrapKeys::of_password(password, &salt, params)?;
+            (keys, Method::Password(params))
+        }
+        Secret::Quorum(secret) => {
+            let keys = WrapKeys::of_quorum(secret, &salt)?;
+            (keys, Method::Quorum(secret.set().clone()))
+        }
         // A stretched password belongs to an existing credential.
         Secret::Stretched(_) => return Err(KdfError::Cost),
     };
-    let mut salt = vec![0; SALT_BYTES];
-    let mut nonce = [0; 12];
-    getrandom::fill(&mut salt).map_err(KdfError::Random)?;
-    getrandom::fill(&mut nonce).map_err(KdfError::Random)?;
-    let keys = match (secret, &method) {
-        (Secret::Password(password), Method::Password(params)) => {
-            WrapKeys::of_password(password, &salt, *params)?
-        }
-        (Secret::Quorum(secret), _) => WrapKeys::of_quorum(secret, &salt)?,
-        (Secret::Password(_) | Secret::Stretched(_), _) => return Err(KdfError::Cost),
-    };
-    wrap_with(&keys, slot_key, binding, method, salt, nonce)
+    wrap_with(&keys, &pair.bytes(), binding, method, salt, nonce()?)
 }
 
+fn nonce() -> Result<[u8; 12], KdfError> {
+    let mut nonce = [0; 12];
+    getrandom::fill(&mut nonce).map_err(KdfError::Random)?;
+    Ok(nonce)
+}
+
+/// `plain` is a slot key or a pair.
 fn wrap_with(
     keys: &WrapKeys,
-    slot_key: &SlotKey,
+    plain: &[u8],
     binding: Binding,
     method: Method,
     salt: Vec<u8>,
     nonce: [u8; 12],
 ) -> Result<Credential, KdfError> {
     let mut wrapped = nonce.to_vec();
-    let mut sealed = Zeroizing::new(*slot_key.key().bytes());
+    let mut sealed = Zeroizing::new(plain.to_vec());
+    let is_pair = plain.len() != KEY_BYTES;
     let tag = keys
         .cipher()
         .encrypt_inout_detached(
             &Nonce::from(nonce),
-            &aad(binding, &method, &salt),
+            &aad(binding, is_pair, &method, &salt),
             sealed.as_mut_slice().into(),
         )
         .map_err(|_| KdfError::Random(getrandom::Error::UNEXPECTED))?;
-    wrapped.extend_from_slice(&*sealed);
+    wrapped.extend_from_slice(&sealed);
     wrapped.extend_from_slice(&tag);
     Ok(Credential {
         method,
@@ -135,32 +178,40 @@ fn wrap_with(
     })
 }
 
-/// Opens a credential with `secret`.
+/// Opens a credential with `secret`. `is_pair`: whether a pair belongs to it.
 ///
 /// # Errors
 /// [`CredentialError`]
 pub fn open(
     credential: &Credential,
+    is_pair: bool,
     secret: &Secret,
     binding: Binding,
-) -> Result<SlotKey, CredentialError> {
-    match (secret, &credential.method) {
+) -> Result<Opened, CredentialError> {
+    let keys = match (secret, &credential.method) {
         (Secret::Password(password), Method::Password(params)) => {
-            let keys = WrapKeys::of_password(password, &credential.salt, *params)
-                .map_err(CredentialError::Kdf)?;
-            open_with(credential, &keys, binding)
+            let keys = WrapKeys::of_password(password, &credential.salt, *params);
+            Arc::new(keys.map_err(CredentialError::Kdf)?)
         }
         (Secret::Quorum(secret), Method::Quorum(set)) if secret.set() == set => {
-            let keys =
-                WrapKeys::of_quorum(secret, &credential.salt).map_err(CredentialError::Kdf)?;
-            // Each share was checked, so the secret is right and the row must be wrong.
-            open_with(credential, &keys, binding).map_err(|_| CredentialError::Damaged)
+            let keys = WrapKeys::of_quorum(secret, &credential.salt);
+            Arc::new(keys.map_err(CredentialError::Kdf)?)
         }
-        (Secret::Stretched(it), Method::Password(params)) => {
-            stretched::open(credential, it, *params, binding)
-        }
-        _ => Err(CredentialError::OtherMethod),
-    }
+        (Secret::Stretched(it), Method::Password(params)) => it.keys_for(credential, *params)?,
+        _ => return Err(CredentialError::OtherMethod),
+    };
+    let opened = open_with(credential, is_pair, &keys, binding);
+    let contents = opened.map_err(|why| match &credential.method {
+        Method::Password(_) => why,
+        // Each share was checked, so the secret is right and the row must be wrong.
+        Method::Quorum(_) => CredentialError::Damaged,
+    })?;
+    Ok(Opened {
+        contents,
+        keys,
+        method: credential.method.clone(),
+        salt: credential.salt.clone(),
+    })
 }
 
 /// The memory in KiB that an attempt needs, if it is not available now.
@@ -173,9 +224,10 @@ pub fn lacks_memory(credential: &Credential) -> Option<u32> {
 
 fn open_with(
     credential: &Credential,
+    is_pair: bool,
     keys: &WrapKeys,
     binding: Binding,
-) -> Result<SlotKey, CredentialError> {
+) -> Result<Contents, CredentialError> {
     if !bool::from(keys.commitment().ct_eq(&credential.commitment)) {
         return Err(CredentialError::Wrong);
     }
@@ -184,19 +236,22 @@ fn open_with(
         .wrapped
         .split_first_chunk::<12>()
         .ok_or(damaged)?;
-    let (sealed, tag) = rest.split_first_chunk::<KEY_BYTES>().ok_or(damaged)?;
-    let tag = Tag::try_from(tag).map_err(|_| damaged)?;
-    let mut opened = Ok(());
-    let key = Key::make(|key| {
-        *key = *sealed;
-        opened = keys.cipher().decrypt_inout_detached(
+    let (sealed, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(damaged)?;
+    let mut plain = SecretBytes::from(sealed);
+    let aad = aad(binding, is_pair, &credential.method, &credential.salt);
+    keys.cipher()
+        .decrypt_inout_detached(
             &Nonce::from(*nonce),
-            &aad(binding, &credential.method, &credential.salt),
-            key.as_mut_slice().into(),
-            &tag,
-        );
-    });
-    opened.map(|()| SlotKey::new(key)).map_err(|_| damaged)
+            &aad,
+            plain.bytes_mut().into(),
+            &Tag::from(*tag),
+        )
+        .map_err(|_| damaged)?;
+    match is_pair {
+        true => PairSecret::from_bytes(plain.bytes()).map(Contents::Pair),
+        false => Key::from_slice(plain.bytes()).map(|key| Contents::SlotKey(SlotKey::new(key))),
+    }
+    .ok_or(damaged)
 }
 
 /// A key and a commitment to it: HKDF(Argon2id(password), "slotfs 1 wrap"), or HKDF(salt, the shares' secret,
@@ -245,11 +300,14 @@ impl WrapKeys {
     }
 }
 
-/// serial, role, credential id, KDF parameters or share set, salt, version (docs/format.md, "Credentials").
-fn aad(binding: Binding, method: &Method, salt: &[u8]) -> Vec<u8> {
-    let mut aad = match method {
-        Method::Password(_) => b"slotfs 1 credential".to_vec(),
-        Method::Quorum(_) => b"slotfs 1 quorum credential".to_vec(),
+/// serial, role, credential id, KDF parameters or share set, salt; the version, 2 for a pair, is in the label
+/// (docs/format.md, "Credentials").
+fn aad(binding: Binding, is_pair: bool, method: &Method, salt: &[u8]) -> Vec<u8> {
+    let mut aad = match (method, is_pair) {
+        (Method::Password(_), false) => b"slotfs 1 credential".to_vec(),
+        (Method::Quorum(_), false) => b"slotfs 1 quorum credential".to_vec(),
+        (Method::Password(_), true) => b"slotfs 2 credential".to_vec(),
+        (Method::Quorum(_), true) => b"slotfs 2 quorum credential".to_vec(),
     };
     aad.extend_from_slice(&binding.serial.to_le_bytes());
     aad.push(binding.role as u8);
@@ -287,17 +345,34 @@ mod tests {
         assert!("so".parse::<Role>().is_err());
     }
 
+    fn bytes_of(contents: &Contents) -> Zeroizing<Vec<u8>> {
+        match contents {
+            Contents::SlotKey(key) => Zeroizing::new(key.key().bytes().to_vec()),
+            Contents::Pair(pair) => pair.bytes(),
+        }
+    }
+
     #[test]
     fn only_the_password_at_its_own_place_opens() {
-        let slot_key = SlotKey::random().unwrap();
+        let pair = PairSecret::random().unwrap();
         let password = Secret::from(SecretBytes::from(b"correct horse".as_slice()));
-        let credential = wrap(&password, &slot_key, BINDING).unwrap();
-        let opened = open(&credential, &password, BINDING).unwrap();
-        assert_eq!(opened.key().bytes(), slot_key.key().bytes());
+        let credential = wrap(&password, &pair, BINDING).unwrap();
+        let opened = open(&credential, true, &password, BINDING).unwrap();
+        assert_eq!(bytes_of(&opened.contents), pair.bytes());
+
+        // What was wrapped for a pair is no slot key.
+        assert_eq!(
+            open(&credential, false, &password, BINDING).err(),
+            Some(CredentialError::Damaged)
+        );
+        let again = opened.wrap(&pair, BINDING).unwrap();
+        assert_ne!(again.wrapped, credential.wrapped);
+        let again = open(&again, true, &password, BINDING).unwrap();
+        assert_eq!(bytes_of(&again.contents), pair.bytes());
 
         let other = Secret::from(SecretBytes::from(b"correct horsf".as_slice()));
         assert_eq!(
-            open(&credential, &other, BINDING).err(),
+            open(&credential, true, &other, BINDING).err(),
             Some(CredentialError::Wrong)
         );
         for moved in [
@@ -315,7 +390,7 @@ mod tests {
             },
         ] {
             assert_eq!(
-                open(&credential, &password, moved).err(),
+                open(&credential, true, &password, moved).err(),
                 Some(CredentialError::Damaged)
             );
         }
@@ -323,9 +398,9 @@ mod tests {
 
     #[test]
     fn absurd_costs_are_refused_before_any_memory_is_taken() {
-        let slot_key = SlotKey::random().unwrap();
+        let pair = PairSecret::random().unwrap();
         let password = Secret::from(SecretBytes::from(b"correct horse".as_slice()));
-        let good = wrap(&password, &slot_key, BINDING).unwrap();
+        let good = wrap(&password, &pair, BINDING).unwrap();
         for (memory_kib, passes, lanes) in [
             (u32::MAX, 3, 4),
             (8, 1, 1),
@@ -341,7 +416,7 @@ mod tests {
                 lanes,
             });
             assert_eq!(
-                open(&bad, &password, BINDING).err(),
+                open(&bad, true, &password, BINDING).err(),
                 Some(CredentialError::Kdf(KdfError::Cost))
             );
         }
@@ -349,17 +424,17 @@ mod tests {
 
     #[test]
     fn a_quorum_opens_its_own_credential_and_no_other() {
-        let slot_key = SlotKey::random().unwrap();
+        let pair = PairSecret::random().unwrap();
         let quorum: Quorum = "2/3".parse().unwrap();
         let (secret, _) = QuorumSecret::random(quorum, BINDING.serial).unwrap();
         let (other, _) = QuorumSecret::random(quorum, BINDING.serial).unwrap();
         let (secret, other) = (Secret::Quorum(secret), Secret::Quorum(other));
-        let credential = wrap(&secret, &slot_key, BINDING).unwrap();
-        let opened = open(&credential, &secret, BINDING).unwrap();
-        assert_eq!(opened.key().bytes(), slot_key.key().bytes());
+        let credential = wrap(&secret, &pair, BINDING).unwrap();
+        let opened = open(&credential, true, &secret, BINDING).unwrap();
+        assert_eq!(bytes_of(&opened.contents), pair.bytes());
         for wrong in [other, SecretBytes::from(b"correct horse".as_slice()).into()] {
             assert_eq!(
-                open(&credential, &wrong, BINDING).err(),
+                open(&credential, true, &wrong, BINDING).err(),
                 Some(CredentialError::OtherMethod)
             );
         }
@@ -368,7 +443,7 @@ mod tests {
             ..BINDING
         };
         assert_eq!(
-            open(&credential, &secret, moved).err(),
+            open(&credential, true, &secret, moved).err(),
             Some(CredentialError::Damaged)
         );
     }

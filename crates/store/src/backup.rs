@@ -230,7 +230,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::{DomainRow, KeyRows, NewSlot, SlotRow};
+    use crate::{DomainRow, NewSlot, SlotRow, SlotRows};
     use slotfs_object::SlotId;
     use slotfs_object::partition::{DomainKind, PartitionVersion, Policies, SlotKind};
     use slotfs_object::sealed::SealedRow;
@@ -263,10 +263,9 @@ mod tests {
         store
             .create_slot(NewSlot {
                 row,
-                credentials: Vec::new(),
-                keys: KeyRows {
+                parts: SlotRows {
                     domains: domains.collect(),
-                    ..KeyRows::default()
+                    ..SlotRows::default()
                 },
                 replaces: None,
             })

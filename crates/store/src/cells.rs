@@ -112,7 +112,8 @@ pub(super) fn out_of_range(row: &Row<'_>, column: usize, number: i64) -> String 
     )
 }
 
-fn name<'a>(row: &'a Row<'_>, column: usize) -> &'a str {
+/// The name of a column, as an error has it.
+pub(super) fn name<'a>(row: &'a Row<'_>, column: usize) -> &'a str {
     let statement: &Statement<'_> = row.as_ref();
     statement.column_name(column).unwrap_or("value")
 }

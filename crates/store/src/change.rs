@@ -6,7 +6,7 @@ use super::cells;
 use super::committer::Tx;
 use super::objects::{SEALED_COLUMNS, check_version, sealed_entry, without_counters};
 use super::slots::{NOT_COUNTED, delete_slot, insert_parts, mark, signed};
-use super::{CredentialRow, Entry, KeyRows, PartitionMark, Place, Read, SlotRow};
+use super::{Entry, PartitionMark, Place, Read, SlotRow, SlotRows};
 use super::{SlotVersion, Store, query};
 use crate::{Error, Result, SlotFault};
 use slotfs_object::SlotId;
@@ -49,10 +49,8 @@ pub struct SlotChange {
     pub from: SlotVersion,
     /// The new row.
     pub row: SlotRow,
-    /// Every credential that its header names. One that is stored already stays as it is.
-    pub credentials: Vec<CredentialRow>,
-    /// Every domain and storage master key that its header names. The same holds for them.
-    pub keys: KeyRows,
+    /// Every row that its header names. One that is stored already stays as it is, except for the pair of a credential.
+    pub parts: SlotRows,
     /// What happens to its objects.
     pub objects: Objects,
 }
@@ -126,18 +124,13 @@ fn change_slot(tx: &mut Tx<'_>, change: SlotChange) -> Result<Changed> {
             }
         }
     }
-    tx.with(|connection| write_rows(connection, &change.row, &change.credentials, &change.keys))?;
+    tx.with(|connection| write_rows(connection, &change.row, &change.parts))?;
     // The old rows hold secrets: a slot key wrapped under an old password, a domain.
     tx.erases = true;
     Ok(changed)
 }
 
-fn write_rows(
-    connection: &Connection,
-    row: &SlotRow,
-    credentials: &[CredentialRow],
-    keys: &KeyRows,
-) -> rusqlite::Result<()> {
+fn write_rows(connection: &Connection, row: &SlotRow, parts: &SlotRows) -> rusqlite::Result<()> {
     query::execute(
         connection,
         "UPDATE slots SET label = ?2, version = ?3, capacity_objects = ?4, capacity_bytes = ?5,
@@ -161,12 +154,13 @@ fn write_rows(
         let ids: Vec<String> = ids.map(|id| id.0.to_string()).collect();
         ids.join(",")
     };
-    let kept = list(&mut credentials.iter().map(|it| it.id));
-    let domains = list(&mut keys.domains.iter().map(|it| it.id));
-    let smks = list(&mut keys.smks.iter().map(|it| it.id));
+    let kept = list(&mut parts.credentials.iter().map(|it| it.id));
+    let domains = list(&mut parts.domains.iter().map(|it| it.id));
+    let smks = list(&mut parts.smks.iter().map(|it| it.id));
     // Removed before the new ones are inserted: labels and roles are unique.
     for (table, id, kept) in [
         ("quorums", "credential", &kept),
+        ("pairs", "credential", &kept),
         ("credentials", "id", &kept),
         ("domains", "id", &domains),
         ("smks", "id", &smks),
@@ -174,7 +168,7 @@ fn write_rows(
         let text = format!("DELETE FROM {table} WHERE slot = ?1 AND {id} NOT IN ({kept})");
         connection.execute(&text, [row.slot.0])?;
     }
-    insert_parts(connection, row.slot, credentials, keys)
+    insert_parts(connection, row.slot, parts)
 }
 
 fn destroy_all(tx: &mut Tx<'_>, slot: SlotId) -> Result<u64> {

@@ -32,6 +32,7 @@ impl Store {
             (store_row, "the table store"),
             (in_both, "the trash"),
             (quorums, "the key shares"),
+            (pairs, "the role key pairs"),
         ] {
             match self.look(look)? {
                 Ok(more) => found.extend(more),
@@ -132,6 +133,24 @@ fn quorums(connection: &Connection) -> rusqlite::Result<Found> {
     )?;
     found.extend(lost);
     Ok(found)
+}
+
+/// Pairs without a credential, or of another slot than it.
+fn pairs(connection: &Connection) -> rusqlite::Result<Found> {
+    query::rows(
+        connection,
+        "SELECT slots.slot, pairs.credential FROM slots CROSS JOIN pairs ON pairs.slot = slots.slot
+             WHERE NOT EXISTS (SELECT 1 FROM credentials
+                 WHERE credentials.id = pairs.credential AND credentials.slot = pairs.slot)",
+        [],
+        |row| {
+            of_row(
+                row,
+                [0, 1],
+                "a role key pair belongs to no credential of its slot",
+            )
+        },
+    )
 }
 
 /// What does not hold for the row whose slot and id are in these columns.

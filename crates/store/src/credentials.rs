@@ -3,11 +3,15 @@
 use rusqlite::{Connection, Params, Row, params};
 
 use super::cells::{self, Seen};
+use super::slots::{PartRow, signed};
 use super::{Store, query};
 use crate::{Error, Result, SlotFault};
 use slotfs_object::SlotId;
 use slotfs_object::partition::Role;
-use slotfs_object::sealed::{Credential, HASH_BYTES, KdfParams, Method, PartId, Quorum, ShareSet};
+use slotfs_object::sealed::{
+    Credential, ENCAPSULATED_KEY_BYTES, ENCAPSULATION_BYTES, HASH_BYTES, KdfParams, Method,
+    PUBLIC_KEY_BYTES, Pair, PartId, Quorum, ShareSet,
+};
 
 /// A credential in its row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +20,10 @@ pub struct CredentialRow {
     pub id: PartId,
     /// The role that logs in with it.
     pub role: Role,
-    /// The wrapped slot key.
+    /// The wrapped secret half of its pair or, where there is none, the wrapped slot key.
     pub credential: Credential,
+    /// The role's pair; none up to schema 3.
+    pub pair: Option<Pair>,
     /// Failed logins since the last good one.
     pub failures: u32,
 }
@@ -28,8 +34,8 @@ impl Store {
     /// # Errors
     /// [`SlotFault::Damaged`] when a row is not a credential, or when the store cannot be read.
     pub fn credentials(&self, slot: SlotId) -> Result<Vec<CredentialRow>> {
-        let found: Seen<Vec<CredentialRow>> = self.readable(slot)?.into_iter().collect();
-        found.map_err(SlotFault::damaged(slot))
+        let found: PartRow<Vec<CredentialRow>> = self.readable(slot)?.into_iter().collect();
+        found.map_err(|(_, what)| SlotFault::damaged(slot)(what))
     }
 
     /// The credential of `role`, if it has one. A row that cannot be read counts only when no other one is the role's:
@@ -43,25 +49,14 @@ impl Store {
             match found {
                 Ok(row) if row.role == role => return Ok(Some(row)),
                 Ok(_) => {}
-                Err(what) => fault = fault.or(Some(what)),
+                Err((_, what)) => fault = fault.or(Some(what)),
             }
         }
         fault.map_or(Ok(None), |what| Err(SlotFault::damaged(slot)(what)))
     }
 
-    fn readable(&self, slot: SlotId) -> Result<Vec<Seen<CredentialRow>>> {
-        self.rows(
-            "SELECT id, role, memory_kib, passes, lanes, salt, commitment, wrapped, failures,
-                        m, n, share_set, shares, quorums.credential
-                     FROM credentials LEFT JOIN quorums ON quorums.credential = credentials.id
-                     WHERE credentials.slot = ?1 ORDER BY role",
-            [slot.0],
-            |row| {
-                let id = PartId(cells::id(row));
-                credential_row(row)
-                    .map_err(|what| format!("a credential (row {} of credentials): {what}", id.0))
-            },
-        )
+    fn readable(&self, slot: SlotId) -> Result<Vec<PartRow<CredentialRow>>> {
+        self.read(|connection| credential_rows(connection, slot))
     }
 
     /// Counts a failed login of `credential` before the password is checked; the failures now, or `None`
@@ -103,6 +98,27 @@ impl Store {
     }
 }
 
+pub(super) fn credential_rows(
+    connection: &Connection,
+    slot: SlotId,
+) -> rusqlite::Result<Vec<PartRow<CredentialRow>>> {
+    query::rows(
+        connection,
+        "SELECT id, role, memory_kib, passes, lanes, salt, commitment, credentials.wrapped, failures,
+                m, n, share_set, shares, quorums.credential,
+                generation, public_key, encapsulation, pairs.wrapped, authentication, pairs.credential
+             FROM credentials LEFT JOIN quorums ON quorums.credential = credentials.id
+                 LEFT JOIN pairs ON pairs.credential = credentials.id
+             WHERE credentials.slot = ?1 ORDER BY role",
+        [slot.0],
+        |row| {
+            let id = PartId(cells::id(row));
+            let named = |what| format!("a credential (row {} of credentials): {what}", id.0);
+            credential_row(row).map_err(|what| (id, named(what)))
+        },
+    )
+}
+
 fn credential_row(row: &Row<'_>) -> Seen<CredentialRow> {
     let number: u8 = cells::number(row, 1)?;
     let role =
@@ -124,8 +140,35 @@ fn credential_row(row: &Row<'_>) -> Seen<CredentialRow> {
             commitment: cells::bytes(row, 6)?.to_vec(),
             wrapped: cells::bytes(row, 7)?.to_vec(),
         },
+        pair: pair(row, 14)?,
         failures: cells::number(row, 8)?,
     })
+}
+
+/// The pair of a credential, from `generation, public_key, encapsulation, wrapped, authentication, credential`. All are NULL
+/// when it has none.
+fn pair(row: &Row<'_>, first: usize) -> Seen<Option<Pair>> {
+    if cells::optional_number::<i64>(row, first + 5)?.is_none() {
+        return Ok(None);
+    }
+    let sized = |column, lengths: &[usize]| match cells::bytes(row, column)? {
+        bytes if lengths.contains(&bytes.len()) => Ok(bytes.to_vec()),
+        bytes => Err(format!(
+            "its {} has {} bytes",
+            cells::name(row, column),
+            bytes.len()
+        )),
+    };
+    Ok(Some(Pair {
+        generation: cells::number(row, first)?,
+        public_key: sized(first + 1, &[PUBLIC_KEY_BYTES])?,
+        encapsulation: sized(first + 2, &[ENCAPSULATION_BYTES])?,
+        wrapped: sized(
+            first + 3,
+            &[ENCAPSULATED_KEY_BYTES, 2 * ENCAPSULATED_KEY_BYTES],
+        )?,
+        authentication: cells::sealed(row, first + 4)?,
+    }))
 }
 
 /// The set of shares of a credential, from `m, n, share_set, shares, credential`. All are NULL when it has none.
@@ -147,7 +190,8 @@ fn share_set(row: &Row<'_>, first: usize) -> Seen<Option<ShareSet>> {
     }))
 }
 
-/// Inserts a credential. One that is stored already stays as it is: its failed logins may have been counted meanwhile.
+/// Inserts a credential. One that is stored already stays as it is: its failed logins may have been counted meanwhile. Its
+/// pair is replaced: a new slot key is encapsulated to it.
 pub(super) fn insert_credential(
     connection: &Connection,
     slot: SlotId,
@@ -166,6 +210,23 @@ pub(super) fn insert_credential(
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING",
         params![row.id.0, slot.0, role, memory_kib, passes, lanes, c.salt, c.commitment, c.wrapped],
     )?;
+    if let Some(pair) = &row.pair {
+        query::execute(
+            connection,
+            "INSERT OR REPLACE INTO pairs
+                 (credential, slot, generation, public_key, encapsulation, wrapped, authentication)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                row.id.0,
+                slot.0,
+                signed(pair.generation),
+                pair.public_key,
+                pair.encapsulation,
+                pair.wrapped,
+                pair.authentication.bytes()
+            ],
+        )?;
+    }
     let Some(set) = set else { return Ok(()) };
     let (m, n) = (set.quorum.m(), set.quorum.n());
     query::execute(

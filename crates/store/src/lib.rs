@@ -46,7 +46,7 @@ pub use damaged::{DamagedRow, Read};
 pub use error::{Error, Result, SlotFault, StoreFault};
 pub use objects::{Alike, Entry, Move, NameColumn, Place, Put, Same, Seal, Stored, Trashed};
 pub use slots::{
-    DomainRow, KeyRows, ListedSlot, NewSlot, PartitionMark, SlotRow, SlotVersion, SmkRow,
+    DomainRow, ListedSlot, NewSlot, PartitionMark, SlotRow, SlotRows, SlotVersion, SmkRow,
 };
 
 use committer::{Committer, SlotCommits, Work, job};

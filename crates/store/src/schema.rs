@@ -18,7 +18,7 @@ pub(super) use parts::differences;
 /// "SLOT", so that file(1) and we know a store from another database.
 const APPLICATION_ID: i32 = 0x534c_4f54;
 /// The schema's version; a later one is refused.
-const VERSION: i32 = 3;
+const VERSION: i32 = 4;
 /// The first version. It and all later ones are opened.
 const FIRST_VERSION: i32 = 1;
 
@@ -157,11 +157,26 @@ CREATE TABLE smks (
 CREATE INDEX smks_by_slot ON smks (slot);
 ";
 
+/// The table that version 4 added: the public half of each role's pair, and the slot key encapsulated to it.
+const PAIR_TABLES: &str = "
+CREATE TABLE pairs (
+    credential INTEGER PRIMARY KEY,
+    slot INTEGER NOT NULL REFERENCES slots ON DELETE CASCADE,
+    generation INTEGER NOT NULL,
+    public_key BLOB NOT NULL CHECK (length(public_key) = 1216),
+    encapsulation BLOB NOT NULL CHECK (length(encapsulation) = 1120),
+    wrapped BLOB NOT NULL CHECK (length(wrapped) IN (48, 96)),
+    authentication BLOB NOT NULL
+) STRICT;
+CREATE INDEX pairs_by_slot ON pairs (slot);
+";
+
 /// What each version added, the first one first: tables, and the triggers that keep them.
 const STEPS: [[&str; 2]; VERSION as usize] = [
     [FIRST_TABLES, ""],
     [TRASH_TABLES, TRASH_TRIGGERS],
     [KIND_TABLES, ""],
+    [PAIR_TABLES, ""],
 ];
 
 /// What versions after `version` added.

@@ -1,7 +1,7 @@
 //! Slots, their domains and storage master keys.
 
 use super::cells::{self, Seen};
-use super::credentials::CredentialRow;
+use super::credentials::{CredentialRow, credential_rows};
 use super::{Store, query};
 use crate::{Result, SlotFault};
 use slotfs_object::SlotId;
@@ -11,7 +11,7 @@ use slotfs_object::sealed::{PartId, SealedRow};
 mod rows;
 mod write;
 
-pub(super) use rows::{SELECT_SLOT, mark, signed, slot_row, usage_row};
+pub(super) use rows::{PartRow, SELECT_SLOT, mark, signed, slot_row, usage_row};
 use rows::{domain_rows, listed_slot, smk_rows};
 pub(super) use write::{delete_slot, insert_parts};
 
@@ -98,18 +98,20 @@ pub struct SmkRow {
     pub sealed: SealedRow,
 }
 
-/// The keys that a slot seals blobs under.
+/// The rows of a slot that its header names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeyRows {
+pub struct SlotRows {
+    /// One per role.
+    pub credentials: Vec<CredentialRow>,
     /// Domains: one to three.
     pub domains: Vec<DomainRow>,
     /// Storage master keys: none in a V0 slot, else 1 to 16.
     pub smks: Vec<SmkRow>,
-    /// Rows of either that cannot be read, and why: only the header tells which rows count. Nothing is written of them.
+    /// Rows of any of them that cannot be read, and why: only the header tells which rows count. Nothing is written of them.
     pub unreadable: Vec<(PartId, String)>,
 }
 
-impl KeyRows {
+impl SlotRows {
     /// Why the row `id` cannot be read, if that is so.
     pub fn fault(&self, id: PartId) -> Option<&str> {
         let found = self.unreadable.iter().find(|(row, _)| *row == id);
@@ -121,10 +123,8 @@ impl KeyRows {
 pub struct NewSlot {
     /// The slot itself.
     pub row: SlotRow,
-    /// One per role.
-    pub credentials: Vec<CredentialRow>,
-    /// Its domains and storage master keys.
-    pub keys: KeyRows,
+    /// Its credentials, domains and storage master keys.
+    pub parts: SlotRows,
     /// The partition that this one destroys and replaces.
     pub replaces: Option<PartitionMark>,
 }
@@ -213,17 +213,23 @@ impl Store {
         domains.map_err(SlotFault::damaged(slot))
     }
 
-    /// One slot with the keys that it seals blobs under, in one state.
+    /// One slot with its credentials and keys, in one state.
     ///
     /// # Errors
     /// As [`Self::slot`].
-    pub fn slot_with_keys(&self, slot: SlotId) -> Result<(SlotRow, KeyRows)> {
+    pub fn slot_with_parts(&self, slot: SlotId) -> Result<(SlotRow, SlotRows)> {
         self.snapshot(|snapshot| {
             let text = format!("{SELECT_SLOT} WHERE slot = ?1");
             let Some(row) = query::row(snapshot, &text, [slot.0], slot_row)? else {
                 return Ok(None);
             };
-            let mut keys = KeyRows::default();
+            let mut keys = SlotRows::default();
+            for credential in credential_rows(snapshot, slot)? {
+                match credential {
+                    Ok(credential) => keys.credentials.push(credential),
+                    Err(fault) => keys.unreadable.push(fault),
+                }
+            }
             for domain in domain_rows(snapshot, slot)? {
                 match domain {
                     Ok(domain) => keys.domains.push(domain),

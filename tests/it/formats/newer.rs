@@ -5,9 +5,11 @@ use std::fs;
 use data_encoding::{BASE64, HEXLOWER};
 use rusqlite::Connection;
 use serde_json::Value;
-use slotfs::credential::{self, Binding, Purpose};
+use slotfs::credential::pair::Place;
+use slotfs::credential::{self, Binding, Contents, Purpose};
+use slotfs::object::SlotId;
 use slotfs::object::partition::Role;
-use slotfs::object::sealed::{Credential, KdfParams, Method, SealedRow};
+use slotfs::object::sealed::{Credential, KdfParams, Method, Pair, SealedRow};
 use slotfs::secret::SecretBytes;
 
 use crate::fixture::{Mount, Store, assert_errno, names, password, store_excl, store_trunc};
@@ -100,7 +102,7 @@ fn a_later_slot_header_is_refused_by_its_version() {
         let out = store.run(line).code_is_not(0);
         assert!(
             out.text()
-                .contains("its header has version 7, this build knows 2"),
+                .contains("its header has version 7, this build knows 3"),
             "{line}: {out:?}"
         );
         assert!(slots() == before, "{line} wrote");
@@ -109,17 +111,19 @@ fn a_later_slot_header_is_refused_by_its_version() {
     let roles = store.run("role list -slot 0 --json").ok().json();
     assert_eq!(roles["roles"][1]["failed_logins"], 0, "{roles:#}");
     // The check of this test itself: sealed again as it was, it opens.
-    reseal_header(&store, |plain| plain[0] = 2);
+    reseal_header(&store, |plain| plain[0] = 3);
     store.run_in(0, "partition contents").ok();
 }
 
 /// Opens slot 0's header with its password, changes it, and seals it for the same place (docs/format.md, "Sealed rows").
 fn reseal_header(store: &Store, change: impl FnOnce(&mut [u8])) {
     let connection = Connection::open(store.path("store.db")).unwrap();
-    let (id, credential, serial) = connection
+    let (id, credential, serial, pair) = connection
         .query_row(
-            "SELECT c.id, memory_kib, passes, lanes, salt, commitment, wrapped, serial
-             FROM credentials c JOIN slots USING (slot) WHERE slot = 0 AND role = 2",
+            "SELECT c.id, memory_kib, passes, lanes, salt, commitment, c.wrapped, serial,
+                p.generation, public_key, encapsulation, p.wrapped, authentication
+             FROM credentials c JOIN pairs p ON p.credential = c.id JOIN slots s ON s.slot = c.slot
+             WHERE c.slot = 0 AND role = 2",
             [],
             |row| {
                 let params = KdfParams {
@@ -133,7 +137,14 @@ fn reseal_header(store: &Store, change: impl FnOnce(&mut [u8])) {
                     commitment: row.get(5)?,
                     wrapped: row.get(6)?,
                 };
-                Ok((row.get(0)?, credential, row.get::<_, i64>(7)?))
+                let pair = Pair {
+                    generation: row.get::<_, i64>(8)?.cast_unsigned(),
+                    public_key: row.get(9)?,
+                    encapsulation: row.get(10)?,
+                    wrapped: row.get(11)?,
+                    authentication: SealedRow::stored(row.get(12)?),
+                };
+                Ok((row.get(0)?, credential, row.get::<_, i64>(7)?, pair))
             },
         )
         .unwrap();
@@ -143,7 +154,16 @@ fn reseal_header(store: &Store, change: impl FnOnce(&mut [u8])) {
         id: slotfs::object::sealed::PartId(id),
     };
     let password = SecretBytes::new(password(0).into_bytes()).into();
-    let key = credential::open(&credential, &password, binding).unwrap();
+    let opened = credential::open(&credential, true, &password, binding).unwrap();
+    let Contents::Pair(secret) = opened.contents else {
+        panic!("the credential of a new slot has a pair")
+    };
+    let place = Place {
+        slot: SlotId(0),
+        binding,
+        generation: pair.generation,
+    };
+    let key = secret.decapsulate(&pair, place).unwrap();
     let (aad, header) = connection
         .query_row(
             "SELECT slot, serial, label, kind, version, capacity_objects, capacity_bytes, retention_secs,

@@ -1,5 +1,6 @@
 //! The rows of a slot beside its objects, and the counts of these.
 
+use super::super::Session;
 use super::super::init::is_label;
 use super::Check;
 use slotfs_object::SlotId;
@@ -25,8 +26,11 @@ impl Check<'_> {
         // Where the slot changed between the two reads, the process that changed it opened it before it wrote it.
         let session = session.filter(|session| Some(session.row().as_version()) == version);
         let header = session.as_ref().map(|session| &session.header);
-        let named = header.map(|it| it.credentials.as_slice());
-        self.parts(slot, "credential", &parts.credentials, named);
+        let named = header.map(|it| it.credentials.iter().map(|it| it.id).collect::<Vec<_>>());
+        self.parts(slot, "credential", &parts.credentials, named.as_deref());
+        if let Some(session) = &session {
+            self.pairs(slot, session);
+        }
         let named = header.map(|it| it.domains.as_slice());
         self.parts(slot, "domain", &parts.domains, named);
         let named = header.map(|it| it.smks.as_slice());
@@ -61,6 +65,23 @@ impl Check<'_> {
     }
 
     /// `named`: the rows that count, by the slot's opened header.
+    /// Role key pairs that do not fit the header: their roles could not log in.
+    fn pairs(&mut self, slot: SlotId, session: &Session) {
+        let Ok((row, parts)) = self.hsm.store.slot_with_parts(slot) else {
+            return;
+        };
+        if row.as_version() != session.row().as_version() {
+            return;
+        }
+        for it in &parts.credentials {
+            if !session.pair_fits(it) {
+                let role = it.role;
+                let what = format!("the key pair of {role} is not the one that its header names");
+                self.tell(slot, what);
+            }
+        }
+    }
+
     fn parts(
         &mut self,
         slot: SlotId,

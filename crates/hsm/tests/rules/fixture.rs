@@ -34,6 +34,8 @@ pub struct Slot {
     pub domain: Option<DomainKey>,
     /// With a password each login takes a tenth of a second; with key shares none.
     pub password: bool,
+    /// The most objects.
+    pub capacity: u64,
 }
 
 impl Default for Slot {
@@ -44,6 +46,7 @@ impl Default for Slot {
             retention_secs: DEFAULT_RETENTION_SECS,
             domain: None,
             password: false,
+            capacity: 100,
         }
     }
 }
@@ -126,6 +129,7 @@ impl Fixture {
             new.v1 = it.v1;
             new.policies = it.policies;
             new.retention_secs = it.retention_secs;
+            new.capacity_objects = it.capacity;
             new.domain = it.domain.unwrap_or_else(|| common.clone());
             fixture.hsm.init_partition(new).unwrap();
             fixture.login(number.0, Role::Co).unwrap();
@@ -179,6 +183,11 @@ impl Fixture {
 
     pub fn secret_of(&self, slot: u32) -> &Secret {
         &self.secrets[&SlotId(slot)]
+    }
+
+    /// From now on the fixture logs in with this secret.
+    pub fn set_secret(&mut self, slot: SlotId, secret: Secret) {
+        self.secrets.insert(slot, secret);
     }
 
     pub fn login(&self, slot: u32, role: Role) -> Result<(), Error> {

@@ -12,6 +12,7 @@ mod lists;
 mod login;
 mod policies;
 mod roles;
+mod secrets;
 mod shares;
 mod smk;
 mod trash;

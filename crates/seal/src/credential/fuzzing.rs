@@ -7,10 +7,10 @@ use slotfs_object::partition::Role;
 use slotfs_object::sealed::{COMMITMENT_BYTES, Credential, KdfParams, Method, PartId, Quorum};
 
 use super::{
-    Binding, CredentialError, QuorumSecret, Secret, SlotKey, WrapKeys, open, open_with, wrap_with,
+    Binding, Contents, CredentialError, QuorumSecret, Secret, WrapKeys, open, open_with, wrap_with,
 };
 use slotfs_object::fuzzing::Input;
-use slotfs_object::secret::{KEY_BYTES, Key, SecretBytes};
+use slotfs_object::secret::{KEY_BYTES, SecretBytes};
 
 /// A row that is wrapped under known keys opens; changed anywhere, or put elsewhere, it does not. A cost that is not
 /// accepted is refused before it is paid.
@@ -22,7 +22,8 @@ pub fn run(data: &[u8]) {
         key,
         commitment: [0x11; COMMITMENT_BYTES],
     };
-    let slot_key = SlotKey::new(Key::make(|key| key.fill(0x22)));
+    let is_pair = input.byte() % 2 == 0;
+    let plain = vec![0x22; if is_pair { 2 * KEY_BYTES } else { KEY_BYTES }];
     let mut binding = binding(&mut input);
     let method = match input.byte() % 4 {
         0 => {
@@ -34,14 +35,17 @@ pub fn run(data: &[u8]) {
     };
     let salt = input.short().to_vec();
     let nonce = [input.byte(); 12];
-    let good = wrap_with(&keys, &slot_key, binding, method, salt, nonce)
-        .expect("wrapping needs no memory");
-    let opened = open_with(&good, &keys, binding).expect("it opens");
-    assert_eq!(opened.key().bytes(), slot_key.key().bytes());
+    let good =
+        wrap_with(&keys, &plain, binding, method, salt, nonce).expect("wrapping needs no memory");
+    let opened = open_with(&good, is_pair, &keys, binding).expect("it opens");
+    match &opened {
+        Contents::SlotKey(key) => assert_eq!(key.key().bytes().as_slice(), plain),
+        Contents::Pair(pair) => assert_eq!(*pair.bytes(), plain),
+    }
 
     let (mut row, mut place) = (good.clone(), binding);
     change(&mut row, &mut place, &mut input);
-    let outcome = open_with(&row, &keys, place);
+    let outcome = open_with(&row, is_pair, &keys, place);
     if (&row, place) == (&good, binding) {
         assert!(outcome.is_ok());
     } else {
@@ -56,11 +60,11 @@ pub fn run(data: &[u8]) {
     match &row.method {
         Method::Password(params) if params.is_sane() => {}
         Method::Password(_) => {
-            let refused = open(&row, &password, binding).err();
+            let refused = open(&row, is_pair, &password, binding).err();
             assert!(matches!(refused, Some(CredentialError::Kdf(_))));
         }
         Method::Quorum(_) => {
-            let refused = open(&row, &password, binding).err();
+            let refused = open(&row, is_pair, &password, binding).err();
             assert_eq!(refused, Some(CredentialError::OtherMethod));
         }
     }

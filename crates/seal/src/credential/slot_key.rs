@@ -22,6 +22,8 @@ pub enum Purpose {
     Domain,
     /// A storage master key.
     Smk,
+    /// The authentication key of a role.
+    Authentication,
 }
 
 impl Purpose {
@@ -31,6 +33,7 @@ impl Purpose {
             Self::Header => b"slotfs 1 header",
             Self::Domain => b"slotfs 1 domain row",
             Self::Smk => b"slotfs 1 smk row",
+            Self::Authentication => b"slotfs 2 authentication row",
         }
     }
 }
@@ -43,6 +46,7 @@ pub struct SlotKey {
     header: Key,
     domain: Key,
     smk: Key,
+    authentication: Key,
 }
 
 impl SlotKey {
@@ -62,6 +66,7 @@ impl SlotKey {
             header: expand(Purpose::Header),
             domain: expand(Purpose::Domain),
             smk: expand(Purpose::Smk),
+            authentication: expand(Purpose::Authentication),
             key,
         }
     }
@@ -85,6 +90,7 @@ impl SlotKey {
             Purpose::Header => &self.header,
             Purpose::Domain => &self.domain,
             Purpose::Smk => &self.smk,
+            Purpose::Authentication => &self.authentication,
         };
         Aes256Gcm::new(key.bytes().into())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use slotfs_object::sealed::{Credential, KdfParams, Method};
 
-use super::{Binding, CredentialError, Secret, SlotKey, WrapKeys, open_with};
+use super::{CredentialError, Secret, WrapKeys};
 
 /// A password stretched for one credential; useless for any other.
 #[derive(Clone)]
@@ -40,15 +40,16 @@ pub fn stretch(credential: &Credential, secret: &Secret) -> Result<Secret, Crede
     }))
 }
 
-pub(super) fn open(
-    credential: &Credential,
-    it: &Stretched,
-    params: KdfParams,
-    binding: Binding,
-) -> Result<SlotKey, CredentialError> {
-    // The credential was replaced meanwhile.
-    if it.salt != credential.salt || it.params != params {
-        return Err(CredentialError::OtherMethod);
+impl Stretched {
+    /// The keys for `credential`, unless another one replaced it meanwhile.
+    pub(super) fn keys_for(
+        &self,
+        credential: &Credential,
+        params: KdfParams,
+    ) -> Result<Arc<WrapKeys>, CredentialError> {
+        if self.salt != credential.salt || self.params != params {
+            return Err(CredentialError::OtherMethod);
+        }
+        Ok(Arc::clone(&self.keys))
     }
-    open_with(credential, &it.keys, binding)
 }

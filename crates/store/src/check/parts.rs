@@ -9,7 +9,8 @@ use crate::{Result, SlotRow, Store, query};
 use slotfs_object::SlotId;
 use slotfs_object::partition::{DomainKind, Role};
 use slotfs_object::sealed::{
-    COMMITMENT_BYTES, KdfParams, PartId, SALT_BYTES, SealedRow, WRAPPED_BYTES,
+    COMMITMENT_BYTES, ENCAPSULATED_KEY_BYTES, ENCAPSULATION_BYTES, KdfParams, PUBLIC_KEY_BYTES,
+    PartId, SALT_BYTES, SealedRow, WRAPPED_BYTES, WRAPPED_PAIR_BYTES,
 };
 use slotfs_object::secret::KEY_BYTES;
 
@@ -66,9 +67,11 @@ fn part(row: &Row<'_>, faults: Vec<String>) -> Part {
 }
 
 fn credentials(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<Part>> {
-    let text = "SELECT id, role, memory_kib, passes, lanes, salt, commitment, wrapped, failures,
-                quorums.credential IS NOT NULL
+    let text = "SELECT id, role, memory_kib, passes, lanes, salt, commitment, credentials.wrapped, failures,
+                quorums.credential IS NOT NULL, pairs.credential IS NOT NULL,
+                generation, public_key, encapsulation, pairs.wrapped, authentication
              FROM credentials LEFT JOIN quorums ON quorums.credential = credentials.id
+                 LEFT JOIN pairs ON pairs.credential = credentials.id
              WHERE credentials.slot = ?1 ORDER BY role";
     query::rows(connection, text, [slot.0], |row| {
         let mut faults = Vec::new();
@@ -97,12 +100,35 @@ fn credentials(connection: &Connection, slot: SlotId) -> rusqlite::Result<Vec<Pa
                 ));
             }
         }
+        let pair: bool = row.get(10)?;
+        let wrapped = if pair {
+            WRAPPED_PAIR_BYTES
+        } else {
+            WRAPPED_BYTES
+        };
         for (column, what, bytes) in [
             (5, "salt", SALT_BYTES),
             (6, "commitment", COMMITMENT_BYTES),
-            (7, "wrapped key", WRAPPED_BYTES),
+            (7, "wrapped key", wrapped),
         ] {
             sized(&mut faults, &name, what, cells::bytes(row, column), bytes);
+        }
+        if pair {
+            noted(&mut faults, &name, cells::number::<u64>(row, 11));
+            for (column, what, bytes) in [
+                (12, "public key", PUBLIC_KEY_BYTES),
+                (13, "encapsulation", ENCAPSULATION_BYTES),
+                (15, "sealed authentication key", SEALED_KEY_BYTES),
+            ] {
+                sized(&mut faults, &name, what, cells::bytes(row, column), bytes);
+            }
+            // After a renewal of the authentication key it is there twice.
+            let slot_key = cells::bytes(row, 14);
+            let twice = matches!(slot_key, Ok(it) if it.len() == 2 * ENCAPSULATED_KEY_BYTES);
+            if !twice {
+                let what = "wrapped slot key";
+                sized(&mut faults, &name, what, slot_key, ENCAPSULATED_KEY_BYTES);
+            }
         }
         let failures = noted(&mut faults, &name, cells::number::<i64>(row, 8));
         if let Some(failures) = failures.filter(|it| u32::try_from(*it).is_err()) {

@@ -74,12 +74,12 @@ pub(crate) fn signed(value: u64) -> i64 {
 }
 
 /// A row, or its id and why it cannot be read.
-type KeyRow<T> = std::result::Result<T, (PartId, String)>;
+pub(crate) type PartRow<T> = std::result::Result<T, (PartId, String)>;
 
 pub(super) fn smk_rows(
     connection: &Connection,
     slot: SlotId,
-) -> rusqlite::Result<Vec<KeyRow<SmkRow>>> {
+) -> rusqlite::Result<Vec<PartRow<SmkRow>>> {
     let text = "SELECT id, sealed FROM smks WHERE slot = ?1";
     query::rows(connection, text, [slot.0], |row| {
         let id = PartId(cells::id(row));
@@ -101,7 +101,7 @@ pub(super) fn smk_rows(
 pub(super) fn domain_rows(
     connection: &Connection,
     slot: SlotId,
-) -> rusqlite::Result<Vec<KeyRow<DomainRow>>> {
+) -> rusqlite::Result<Vec<PartRow<DomainRow>>> {
     let text = "SELECT id, kind, label, sealed FROM domains WHERE slot = ?1";
     query::rows(connection, text, [slot.0], |row| {
         let id = PartId(cells::id(row));

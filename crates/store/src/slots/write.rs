@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, params};
 
-use super::{KeyRows, NewSlot, mark, signed};
+use super::{NewSlot, SlotRows, mark, signed};
 use crate::committer::Tx;
-use crate::credentials::{CredentialRow, insert_credential};
+use crate::credentials::insert_credential;
 use crate::objects::COUNTERS;
 use crate::{Result, SlotFault, Store, query};
 use slotfs_object::SlotId;
@@ -56,17 +56,18 @@ fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<()> {
             row.header.bytes(),
         ],
     )?;
-    tx.with(|connection| insert_parts(connection, row.slot, &new.credentials, &new.keys))
+    tx.with(|connection| insert_parts(connection, row.slot, &new.parts))
 }
 
 /// Every table with rows of a slot, in the order of their removal. The counters go first: the triggers would calculate
 /// with the values of a damaged row, and fail.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     COUNTERS[0],
     COUNTERS[1],
     "objects",
     "trash",
     "quorums",
+    "pairs",
     "credentials",
     "domains",
     "smks",
@@ -83,17 +84,16 @@ pub(crate) fn delete_slot(tx: &mut Tx<'_>, slot: SlotId) -> Result<()> {
     Ok(())
 }
 
-/// Inserts the credentials and keys that are not there yet.
+/// Inserts the credentials and keys that are not there yet, and the pairs as they are now.
 pub(crate) fn insert_parts(
     connection: &Connection,
     slot: SlotId,
-    credentials: &[CredentialRow],
-    keys: &KeyRows,
+    parts: &SlotRows,
 ) -> rusqlite::Result<()> {
-    for credential in credentials {
+    for credential in &parts.credentials {
         insert_credential(connection, slot, credential)?;
     }
-    for row in &keys.domains {
+    for row in &parts.domains {
         query::execute(
             connection,
             "INSERT INTO domains (id, slot, kind, label, sealed) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -107,7 +107,7 @@ pub(crate) fn insert_parts(
             ),
         )?;
     }
-    for smk in &keys.smks {
+    for smk in &parts.smks {
         query::execute(
             connection,
             "INSERT INTO smks (id, slot, sealed) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING",

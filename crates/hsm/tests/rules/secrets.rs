@@ -1,0 +1,520 @@
+//! What a changed secret means: the old one opens nothing, whatever old rows are put back, and nobody else is locked out
+//! (docs/format.md, "Role key pairs").
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use slotfs_hsm::{Access, Hsm, Rekey};
+use slotfs_object::partition::Role;
+use slotfs_object::sealed::PartId;
+use slotfs_object::secret::{Key, SecretBytes};
+use slotfs_object::{Handle, SlotId};
+use slotfs_seal::credential::pair::{self, Place};
+use slotfs_seal::credential::{Binding, Secret, SlotKey};
+
+use crate::fixture::{Fixture, Slot, errno, handle, key};
+use crate::without_types::without_types;
+
+const SLOT: SlotId = SlotId(0);
+
+/// A slot of key shares with all three roles, each with a secret of its own; co's is the fixture's.
+struct Roles {
+    it: Fixture,
+    po: Secret,
+    cu: Secret,
+}
+
+impl Roles {
+    fn new() -> Self {
+        let it = Fixture::quick(1);
+        let (serial, shared) = (it.slot(0).row().unwrap().serial, it.secret_of(0).clone());
+        let [po, co, cu] = [(); 3].map(|()| Fixture::secret(serial).0);
+        let slot = it.slot(0);
+        slot.login(Role::Po, &shared).unwrap();
+        slot.init_role(Role::Cu, &cu).unwrap();
+        // po and co begin with the same secret.
+        slot.change_secret(Role::Po, &shared, &po, Rekey::quiet(false))
+            .unwrap();
+        slot.reset_secret(Role::Co, &co, &po, Rekey::quiet(false))
+            .unwrap();
+        let mut roles = Self { it, po, cu };
+        roles.it.set_secret(SLOT, co);
+        roles.it.login(0, Role::Co).unwrap();
+        roles
+    }
+
+    fn secret(&self, role: Role) -> &Secret {
+        match role {
+            Role::Po => &self.po,
+            Role::Co => self.it.secret_of(0),
+            Role::Cu => &self.cu,
+        }
+    }
+
+    /// A new secret of the same slot.
+    fn another(&self) -> Secret {
+        Fixture::secret(self.it.slot(0).row().unwrap().serial).0
+    }
+
+    /// The store's file, copied while it is open.
+    fn copy(&self, name: &str) -> std::path::PathBuf {
+        let copy = self.it.path().with_file_name(name);
+        self.it.hsm.backup(&copy, true, &|| false).unwrap();
+        copy
+    }
+}
+
+/// Puts these tables of slot 0 in `from` in the place of those in `to`.
+fn put_back(to: &Path, from: &Path, tables: &[&str]) {
+    let mut text = format!(
+        "ATTACH '{}' AS old; PRAGMA foreign_keys = OFF; DELETE FROM usage; DELETE FROM trash_usage;",
+        from.to_str().unwrap()
+    );
+    for table in tables {
+        text += &format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM old.{table};");
+    }
+    Connection::open(to).unwrap().execute_batch(&text).unwrap();
+}
+
+/// For each role: with its old secret and every old row of a credential, in every combination, nobody gets in; the other
+/// roles do, with the secrets that they had.
+#[test]
+fn an_old_secret_with_old_rows_opens_nothing() {
+    for role in Role::ALL {
+        let roles = Roles::new();
+        let before = roles.it.add_key(SLOT);
+        let old = roles.copy("old.db");
+        let new = roles.another();
+        let slot = roles.it.slot(0);
+        let changed = slot.change_secret(role, roles.secret(role), &new, Rekey::quiet(false));
+        let changed = changed.unwrap();
+        assert_eq!((changed.roles, changed.waiting), (vec![role], vec![]));
+        for other in Role::ALL.into_iter().filter(|it| *it != role) {
+            slot.login(other, roles.secret(other)).unwrap();
+        }
+        assert!(slot.login(role, roles.secret(role)).is_err());
+        slot.login(role, &new).unwrap();
+        if role != Role::Po {
+            slot.object(before).unwrap();
+        }
+
+        let now = roles.copy("now.db");
+        for tables in [
+            &["credentials", "quorums"][..],
+            &["pairs"],
+            &["credentials", "quorums", "pairs"],
+            &["credentials", "quorums", "pairs", "domains"],
+            &["slots"],
+            &["slots", "domains", "objects"],
+        ] {
+            let path = now.with_file_name("tampered.db");
+            fs::copy(&now, &path).unwrap();
+            put_back(&path, &old, tables);
+            let hsm = Hsm::open(&path, Access::ReadWrite).unwrap();
+            let opened = hsm.partition(SLOT).login(role, roles.secret(role));
+            assert!(opened.is_err(), "{role}, {tables:?}");
+            drop(hsm);
+            fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+/// Other roles stay logged in wherever they are; the role itself stays where it was changed and ends elsewhere.
+#[test]
+fn sessions_take_the_new_slot_key_in() {
+    let roles = Roles::new();
+    let first = roles.it.add_key(SLOT);
+    let elsewhere: Vec<(Role, Arc<Hsm>)> = Role::ALL
+        .into_iter()
+        .map(|role| {
+            let hsm = Hsm::open(&roles.it.path(), Access::ReadWrite).unwrap();
+            hsm.partition(SLOT).login(role, roles.secret(role)).unwrap();
+            (role, hsm)
+        })
+        .collect();
+    let new = roles.another();
+    let slot = roles.it.slot(0);
+    slot.change_secret(Role::Co, roles.secret(Role::Co), &new, Rekey::quiet(false))
+        .unwrap();
+    // Here.
+    assert_eq!(slot.session().unwrap().role(), Role::Co);
+    let second = roles.it.add_key(SLOT);
+    for (role, hsm) in &elsewhere {
+        hsm.refresh().unwrap();
+        let there = hsm.partition(SLOT);
+        match role {
+            Role::Co => assert_eq!(errno(there.session()), libc::ENOKEY),
+            _ => assert_eq!(there.session().unwrap().role(), *role),
+        }
+        if *role == Role::Cu {
+            for each in [first, second] {
+                there.object(each).unwrap();
+            }
+        }
+    }
+
+    // cu logs in again, which renews its authentication key. A session that saw neither change takes both in.
+    let (_, idle) = &elsewhere[2];
+    let po = Hsm::open(&roles.it.path(), Access::ReadWrite).unwrap();
+    let before = generation(&roles.it);
+    po.partition(SLOT)
+        .change_secret(Role::Po, &roles.po, &roles.another(), Rekey::quiet(false))
+        .unwrap();
+    let cu = Hsm::open(&roles.it.path(), Access::ReadWrite).unwrap();
+    cu.partition(SLOT).login(Role::Cu, &roles.cu).unwrap();
+    assert_eq!(generation(&roles.it), before + 2);
+    idle.refresh().unwrap();
+    idle.partition(SLOT).object(second).unwrap();
+    // A login is no change where nothing is to be renewed.
+    cu.partition(SLOT).login(Role::Cu, &roles.cu).unwrap();
+    assert_eq!(generation(&roles.it), before + 2);
+    idle.refresh().unwrap();
+    idle.partition(SLOT).object(second).unwrap();
+}
+
+fn generation(it: &Fixture) -> u64 {
+    it.slot(0).row().unwrap().generation
+}
+
+/// Whoever can write the file and knows no secret makes a slot key of his own and encapsulates it to the real roles: they
+/// see that he has not their authentication keys. So it is with an authentication key that an earlier slot key gave away.
+#[test]
+fn a_forged_slot_key_reaches_nobody() {
+    let roles = Roles::new();
+    let row = roles.it.slot(0).row().unwrap();
+    let path = roles.copy("forged.db");
+    let store = Connection::open(&path).unwrap();
+    let forged = SlotKey::random().unwrap();
+    let mut pairs = store
+        .prepare("SELECT pairs.credential, role, public_key FROM pairs JOIN credentials ON id = credential")
+        .unwrap();
+    let rows: Vec<(i64, u8, Vec<u8>)> = pairs
+        .query_map([], |row| row.try_into())
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    assert_eq!(rows.len(), 3);
+    for (id, role, public_key) in rows {
+        let place = Place {
+            slot: SLOT,
+            binding: Binding {
+                serial: row.serial,
+                role: Role::from_number(role).unwrap(),
+                id: PartId(id),
+            },
+            generation: row.generation + 1,
+        };
+        let guess = Key::random().unwrap();
+        let made = pair::encapsulate(&forged, &public_key, &[&guess], place);
+        let made = made.unwrap().unwrap();
+        store
+            .execute(
+                "UPDATE pairs SET encapsulation = ?2, wrapped = ?3, generation = ?4 WHERE credential = ?1",
+                (id, made.encapsulation, made.wrapped, (row.generation + 1).cast_signed()),
+            )
+            .unwrap();
+    }
+    drop(pairs);
+    drop(store);
+    let hsm = Hsm::open(&path, Access::ReadWrite).unwrap();
+    for role in Role::ALL {
+        let refused = hsm
+            .partition(SLOT)
+            .login(role, roles.secret(role))
+            .unwrap_err();
+        assert!(refused.is_slot_damaged(), "{refused}");
+        assert!(
+            refused.to_string().contains("has a key pair that"),
+            "{refused}"
+        );
+    }
+}
+
+/// A public key that somebody put in a role's place gets no slot key: the change is refused and nothing is done.
+#[test]
+fn a_slot_key_goes_to_no_public_key_that_the_header_does_not_name() {
+    for (change, says) in [
+        (
+            "UPDATE pairs SET public_key = (SELECT public_key FROM pairs p WHERE p.credential <> pairs.credential)",
+            "header names",
+        ),
+        (
+            "UPDATE pairs SET encapsulation = zeroblob(1120)",
+            "header names",
+        ),
+        (
+            "UPDATE pairs SET authentication = zeroblob(60)",
+            "authentication key does not open",
+        ),
+        ("DELETE FROM pairs", "header names"),
+    ] {
+        let roles = Roles::new();
+        let id = "(SELECT id FROM credentials WHERE role = 3)";
+        let change = format!("{change} WHERE credential = {id}");
+        Connection::open(roles.it.path())
+            .unwrap()
+            .execute_batch(&change)
+            .unwrap();
+        let (slot, new) = (roles.it.slot(0), roles.another());
+        let refused =
+            slot.change_secret(Role::Co, roles.secret(Role::Co), &new, Rekey::quiet(true));
+        // Without its row, the role counts as one that was never turned into a pair.
+        match refused {
+            Err(error) => {
+                assert!(error.is_slot_damaged(), "{change}: {error}");
+                assert!(error.to_string().contains(says), "{change}: {error}");
+                slot.login(Role::Co, roles.secret(Role::Co)).unwrap();
+            }
+            Ok(changed) => assert_eq!(changed.waiting, [Role::Cu], "{change}"),
+        }
+        let mut found = Vec::new();
+        roles
+            .it
+            .hsm
+            .check(&[SLOT], &mut |it| found.push(it.to_string()))
+            .unwrap();
+        assert!(
+            found.iter().any(|it| it.contains("cu")),
+            "{change}: {found:?}"
+        );
+    }
+}
+
+/// Every part of a pair's row is bound: whatever is changed in it, its role does not get in, and the others do.
+#[test]
+fn a_damaged_pair_keeps_out_its_own_role_alone() {
+    let roles = Roles::new();
+    let whole = roles.copy("whole.db");
+    for column in [
+        "generation",
+        "public_key",
+        "encapsulation",
+        "wrapped",
+        "authentication",
+    ] {
+        for value in [
+            "-1",
+            "7",
+            "NULL",
+            "'text'",
+            "x'07'",
+            "zeroblob(48)",
+            "zeroblob(1120)",
+            "zeroblob(1216)",
+        ] {
+            let path = whole.with_file_name("damaged.db");
+            fs::copy(&whole, &path).unwrap();
+            let id = "(SELECT id FROM credentials WHERE role = 2)";
+            let change = format!("UPDATE pairs SET {column} = {value} WHERE credential = {id}");
+            without_types(&path, &change);
+            let hsm = Hsm::open(&path, Access::ReadWrite).unwrap();
+            let refused = hsm.partition(SLOT).login(Role::Co, roles.secret(Role::Co));
+            let refused = refused.unwrap_err();
+            assert!(refused.is_slot_damaged(), "{change}: {refused}");
+            hsm.partition(SLOT).login(Role::Po, &roles.po).unwrap();
+            hsm.partition(SLOT).login(Role::Cu, &roles.cu).unwrap();
+            drop(hsm);
+            fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+/// Passwords of a store that schema 3 wrote.
+struct Earlier {
+    _folder: tempfile::TempDir,
+    path: std::path::PathBuf,
+    hsm: Arc<Hsm>,
+}
+
+impl Earlier {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        fs::copy(formats().join("store.db"), &path).unwrap();
+        let hsm = Hsm::open(&path, Access::ReadWrite).unwrap();
+        Self {
+            _folder: folder,
+            path,
+            hsm,
+        }
+    }
+
+    fn secret(role: Role) -> Secret {
+        let text = fs::read_to_string(formats().join(format!("pw-0-{role}"))).unwrap();
+        SecretBytes::from(text.trim_end().as_bytes()).into()
+    }
+
+    fn login(&self, role: Role) {
+        self.hsm
+            .partition(SLOT)
+            .login(role, &Self::secret(role))
+            .unwrap();
+    }
+
+    fn pairs(&self) -> i64 {
+        let store = Connection::open(&self.path).unwrap();
+        let text = "SELECT count(*) FROM pairs WHERE slot = 0";
+        store.query_row(text, [], |row| row.get(0)).unwrap()
+    }
+}
+
+fn formats() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/formats/v3")
+}
+
+/// Each login turns its own credential into a pair. A secret that was changed before waits, and the last login gives the slot
+/// another key.
+#[test]
+fn a_store_of_schema_3_is_turned_over_login_by_login() {
+    let it = Earlier::new();
+    let slot = it.hsm.partition(SLOT);
+    let old = it.path.with_file_name("old.db");
+    it.hsm.backup(&old, true, &|| false).unwrap();
+    assert_eq!(it.pairs(), 0);
+    it.login(Role::Co);
+    assert_eq!(it.pairs(), 1);
+    it.login(Role::Co);
+    assert_eq!(it.pairs(), 1);
+    let object = slot.object(handle(1)).unwrap();
+
+    let new: Secret = SecretBytes::from(b"another horse".as_slice()).into();
+    let changed = slot
+        .change_secret(
+            Role::Co,
+            &Earlier::secret(Role::Co),
+            &new,
+            Rekey::quiet(false),
+        )
+        .unwrap();
+    assert_eq!(changed.waiting, [Role::Po, Role::Cu]);
+    assert!(slot.login(Role::Co, &Earlier::secret(Role::Co)).is_err());
+    it.login(Role::Po);
+    // The old slot key, from the old copy with the old password, still opens the header: this is what the warning is about.
+    let probe = |name: &str| {
+        let (path, from) = (it.path.with_file_name(name), &old);
+        it.hsm.backup(&path, true, &|| false).unwrap();
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch("DELETE FROM objects")
+            .unwrap();
+        put_back(&path, from, &["credentials"]);
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch("DELETE FROM pairs")
+            .unwrap();
+        let hsm = Hsm::open(&path, Access::ReadOnly).unwrap();
+        let secret = Earlier::secret(Role::Co);
+        hsm.partition(SLOT)
+            .login(Role::Co, &secret)
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(probe("one.db").contains("is not the current one"));
+    it.login(Role::Cu);
+    assert_eq!(it.pairs(), 3);
+    assert!(probe("two.db").contains("header does not open"));
+    slot.login(Role::Co, &new).unwrap();
+    assert_eq!(slot.object(handle(1)).unwrap(), object);
+    // From now on a change waits for nobody.
+    let changed = slot
+        .change_secret(
+            Role::Co,
+            &new,
+            &Earlier::secret(Role::Co),
+            Rekey::quiet(false),
+        )
+        .unwrap();
+    assert_eq!(changed.waiting, []);
+    it.login(Role::Cu);
+    it.login(Role::Po);
+    let mut found = Vec::new();
+    it.login(Role::Co);
+    it.hsm
+        .check(&[SLOT], &mut |it| found.push(it.to_string()))
+        .unwrap();
+    assert_eq!(found, Vec::<String>::new());
+}
+
+/// A read-only store is read as it is, by any role, and not migrated.
+#[test]
+fn a_store_of_schema_3_that_cannot_be_written_is_not_migrated() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    fs::copy(formats().join("store.db"), &path).unwrap();
+    let before = fs::read(&path).unwrap();
+    let hsm = Hsm::open(&path, Access::ReadOnly).unwrap();
+    for role in Role::ALL {
+        hsm.partition(SLOT)
+            .login(role, &Earlier::secret(role))
+            .unwrap();
+    }
+    hsm.partition(SLOT).object(handle(1)).unwrap();
+    drop(hsm);
+    assert!(fs::read(&path).unwrap() == before);
+}
+
+/// A role that is not the one that changes waits for nobody: po resets the only role without a pair.
+#[test]
+fn a_reset_of_the_last_role_without_a_pair_waits_for_nobody() {
+    let it = Earlier::new();
+    for role in [Role::Po, Role::Cu] {
+        it.login(role);
+    }
+    let new: Secret = SecretBytes::from(b"another horse".as_slice()).into();
+    let po = Earlier::secret(Role::Po);
+    let slot = it.hsm.partition(SLOT);
+    let reset = slot
+        .reset_secret(Role::Co, &new, &po, Rekey::quiet(false))
+        .unwrap();
+    assert_eq!(reset.waiting, []);
+    slot.login(Role::Co, &new).unwrap();
+    it.login(Role::Cu);
+    it.login(Role::Po);
+}
+
+/// A role that is given a secret later gets the slot key of then, and shares a fate with the others.
+#[test]
+fn a_role_that_is_initialized_later_has_a_pair() {
+    let it = Fixture::quick(1);
+    let secret = it.secret_of(0).clone();
+    let slot = it.slot(0);
+    let object = it.add_key(SLOT);
+    let (cu, _) = Fixture::secret(slot.row().unwrap().serial);
+    slot.init_role(Role::Cu, &cu).unwrap();
+    let (new, _) = Fixture::secret(slot.row().unwrap().serial);
+    let changed = slot
+        .change_secret(Role::Co, &secret, &new, Rekey::quiet(false))
+        .unwrap();
+    assert_eq!(changed.waiting, []);
+    slot.login(Role::Cu, &cu).unwrap();
+    slot.object(object).unwrap();
+    slot.login(Role::Po, &new).unwrap();
+}
+
+/// Progress is told, and an object that does not open stops the change unless it may be lost.
+#[test]
+fn a_change_tells_how_far_it_is() {
+    let it = Fixture::of([Slot {
+        capacity: 1000,
+        ..Slot::default()
+    }]);
+    let secret = it.secret_of(0).clone();
+    for _ in 0..300 {
+        it.add(0, &key()).unwrap();
+    }
+    let (tell, told) = std::sync::mpsc::channel();
+    let rekey = Rekey {
+        leave_damaged: false,
+        progress: Box::new(move |done| tell.send(done).unwrap()),
+    };
+    let (new, _) = Fixture::secret(it.slot(0).row().unwrap().serial);
+    it.slot(0)
+        .change_secret(Role::Co, &secret, &new, rekey)
+        .unwrap();
+    assert_eq!(told.iter().collect::<Vec<_>>(), [256]);
+    for number in [1, 300] {
+        it.slot(0).object(Handle::new(number).unwrap()).unwrap();
+    }
+}
