@@ -239,10 +239,10 @@ fn a_migration_leaves_a_copy_of_what_was() {
         .run("object delete -handle 1 -force -slot 0 --password-file 0=pw-0-co")
         .ok();
     assert!(
-        out.stderr.contains("store.db.v1-2") && out.stderr.contains("from version 1 to 3"),
+        out.stderr.contains("store.db.v1-2") && out.stderr.contains("from version 1 to 4"),
         "{out:?}"
     );
-    assert_eq!(version(&path), 3);
+    assert_eq!(version(&path), 4);
     assert_eq!(
         fs::read(store.path("store.db.v1")).unwrap(),
         b"of somebody else"

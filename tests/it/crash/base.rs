@@ -75,7 +75,7 @@ impl Base {
         fresh
     }
 
-    /// Wraps each slot key anew under the same password at the lowest cost (docs/format.md, "Credentials").
+    /// Wraps each pair anew under the same password at the lowest cost (docs/format.md, "Credentials").
     fn make_logins_cheap(&self) {
         let db = rusqlite::Connection::open(self.store.path("store.db")).unwrap();
         let rows: Vec<(u32, u64, i64, u8, Credential)> = db
@@ -122,8 +122,8 @@ impl Base {
 
 fn rewrap(old: &Credential, slot: u32, binding: Binding) -> Credential {
     let (nonce, rest) = old.wrapped.split_first_chunk::<12>().unwrap();
-    let (mut slot_key, tag) = rest
-        .split_first_chunk::<32>()
+    let (mut pair, tag) = rest
+        .split_first_chunk::<64>()
         .map(|(k, t)| (*k, t))
         .unwrap();
     let Method::Password(params) = old.method else {
@@ -134,7 +134,7 @@ fn rewrap(old: &Credential, slot: u32, binding: Binding) -> Credential {
         .decrypt_inout_detached(
             &Nonce::from(*nonce),
             &aad(binding, params, &old.salt),
-            slot_key.as_mut_slice().into(),
+            pair.as_mut_slice().into(),
             &Tag::try_from(tag).unwrap(),
         )
         .unwrap();
@@ -143,14 +143,14 @@ fn rewrap(old: &Credential, slot: u32, binding: Binding) -> Credential {
         .encrypt_inout_detached(
             &Nonce::from(*nonce),
             &aad(binding, CHEAP, &old.salt),
-            slot_key.as_mut_slice().into(),
+            pair.as_mut_slice().into(),
         )
         .unwrap();
     Credential {
         method: Method::Password(CHEAP),
         salt: old.salt.clone(),
         commitment,
-        wrapped: [&nonce[..], &slot_key, &tag].concat(),
+        wrapped: [&nonce[..], &pair, &tag].concat(),
     }
 }
 
@@ -165,7 +165,7 @@ fn wrapping(slot: u32, cost: KdfParams, salt: &[u8]) -> (Aes256Gcm, Vec<u8>) {
 }
 
 fn aad(binding: Binding, cost: KdfParams, salt: &[u8]) -> Vec<u8> {
-    let mut aad = b"slotfs 1 credential".to_vec();
+    let mut aad = b"slotfs 2 credential".to_vec();
     aad.extend(binding.serial.to_le_bytes());
     aad.push(binding.role as u8);
     aad.extend(binding.id.0.to_le_bytes());

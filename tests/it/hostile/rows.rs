@@ -140,11 +140,8 @@ fn a_header_that_does_not_fit_closes_its_slot_alone() {
     for (change, words) in [
         (from_old(&["header"]), "header does not open"),
         (from_old(&["generation"]), "header does not open"),
-        // Whole, but it names the credential that was replaced.
-        (
-            from_old(&["header", "generation"]),
-            "is not the current one",
-        ),
+        // Whole, but the slot has another key since then.
+        (from_old(&["header", "generation"]), "header does not open"),
         (
             "UPDATE slots SET label = 'other' WHERE slot = 0".into(),
             "header does not open",
