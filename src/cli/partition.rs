@@ -87,6 +87,11 @@ pub(crate) enum Verb {
     /// Give a V1 partition a new storage master key; the earlier keys still open what they sealed (co, po)
     #[command(after_help = "Example:\n  slotfs partition smknew -slot 0 -force")]
     Smknew(ForceAndSlot),
+    /// Seal objects under another storage master key that the slot has (V1, co or po)
+    #[command(
+        after_help = "Example:\n  slotfs partition smkactivate -smk 0123456789abcdef -slot 0"
+    )]
+    Smkactivate(smk::SmkActivate),
     /// Remove a storage master key from a V1 partition (co, po)
     #[command(after_help = "Example:\n  slotfs partition smkdelete -smk 0123456789abcdef -slot 0")]
     Smkdelete(smk::SmkDelete),
@@ -121,6 +126,7 @@ impl Verb {
             Self::Smkclone(clone) => clone.run(console),
             Self::Smklist(slot) => smk::list(console, slot),
             Self::Smknew(args) => smk::new_key(console, args),
+            Self::Smkactivate(activate) => activate.run(console),
             Self::Smkdelete(delete) => delete.run(console),
             Self::Upgrade(args) => smk::upgrade(console, args),
             Self::Set(set) => set.run(console),

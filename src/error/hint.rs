@@ -114,7 +114,9 @@ fn slot_hint(slot: SlotId, why: &SlotError) -> Option<String> {
             SmkFault::None => "'slotfs partition upgrade' makes the slot V1".into(),
             SmkFault::Full => "'slotfs partition smkdelete' removes one".into(),
             SmkFault::NoSuchKey => "'slotfs partition smklist' lists the storage master keys".into(),
-            SmkFault::Active => "'slotfs partition smknew' makes another one active".into(),
+            SmkFault::Deleted => "if it is to come back, 'slotfs partition smkclone -force' takes it in".into(),
+            SmkFault::Constant => return None,
+            SmkFault::Active => "'slotfs partition smkactivate' or 'smknew' makes another one active".into(),
             SmkFault::V1Already => return None,
         },
         SlotError::NotLoggedIn => format!(

@@ -71,7 +71,7 @@ impl Inner {
         Ok(self
             .hsm
             .partition(slot)
-            .import_smk(message.bytes())
+            .import_smk(message.bytes(), false)
             .map(drop)?)
     }
 

@@ -74,7 +74,7 @@ pub use session::{Session, Smk};
 pub use slotfs_store::{
     Access, DamagedRow, Error as StoreError, PartitionMark, Read, SlotFault, SlotRow, StoreFault,
 };
-pub use smk::{SmkFault, SmkFile};
+pub use smk::{Received, SmkFault, SmkFile};
 pub use trash::{Removed, TrashFile};
 pub use trash_name::TrashName;
 

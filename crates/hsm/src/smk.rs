@@ -8,10 +8,12 @@ use super::{
 };
 use slotfs_object::partition::PartitionVersion;
 use slotfs_object::secret::KEY_BYTES;
-use slotfs_seal::blob::{self, Fault, Kind, blob_bytes};
+use slotfs_seal::blob::{self, Fault, Kind, Root, blob_bytes};
 
 /// The most that a slot keeps.
 const MOST_SMKS: usize = 16;
+/// The most fingerprints of deleted ones that it keeps.
+const MOST_DELETED: usize = 64;
 /// The first byte of a storage master key's payload.
 const PAYLOAD_VERSION: u8 = 1;
 /// Version and key.
@@ -35,6 +37,21 @@ pub enum SmkFault {
     /// A slot always has one.
     #[error("that storage master key is the active one")]
     Active,
+    /// It was deleted here: whoever kept a copy of it cannot put it back.
+    #[error("that storage master key was deleted from it")]
+    Deleted,
+    /// 32 equal bytes are nobody's random key.
+    #[error("that storage master key is {KEY_BYTES} equal bytes")]
+    Constant,
+}
+
+/// What became of a storage master key that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// It opens what it sealed. What the slot seals stays under its own.
+    Added,
+    /// It was there already.
+    Known,
 }
 
 /// A storage master key as a file: what a stat needs.
@@ -53,14 +70,18 @@ fn time_of(fingerprint: [u8; 8]) -> u64 {
 }
 
 impl Hsm {
-    fn push_smk(&self, session: &Session, key: &Key) -> Result<()> {
+    fn add_smk(&self, session: &Session, key: &Key, active: bool) -> Result<()> {
         let slot = session.slot();
         if session.smks().len() >= MOST_SMKS {
             return Err(fault(slot, SmkFault::Full));
         }
         self.amend(session, |change| {
             let row = change.seal_smk(key)?;
-            change.parts.smks.insert(0, row);
+            let at = if active { 0 } else { change.parts.smks.len() };
+            change.parts.smks.insert(at, row);
+            let fingerprint = Root::of_smk(key).fingerprint();
+            let deleted = &mut change.header.deleted_smks;
+            deleted.retain(|it| *it != fingerprint);
             Ok(())
         })?;
         log::info!("slot {slot}: it has another storage master key");
@@ -100,48 +121,43 @@ impl Partition<'_> {
         }))
     }
 
-    /// Takes in a storage master key that [`Self::seal_smk`] of a slot with a common domain gave: it is the active one
-    /// from then on. Whether it is new here; one that is there already changes nothing.
+    /// Takes in a storage master key that [`Self::seal_smk`] of a slot with a common domain gave. It joins behind the
+    /// others: what it sealed opens, and what the slot seals stays under its own. `again`: also one that was deleted here.
     ///
     /// # Errors
     /// [`SlotError::Unverified`], [`SlotError::PayloadVersion`], [`SlotError::Smk`], [`SlotError::NotLoggedIn`],
     /// [`SlotError::ReadOnly`].
-    pub fn import_smk(&self, blob: &[u8]) -> Result<bool> {
+    pub fn import_smk(&self, blob: &[u8], again: bool) -> Result<Received> {
         let (hsm, slot) = (self.hsm, self.slot);
-        let outcome = hsm.again_if_changed(|| self.try_import_smk(blob));
+        let outcome = hsm.again_if_changed(|| self.try_import_smk(blob, again));
         let line = match outcome.as_ref().map_err(reason) {
-            Ok(true) => format!("The storage master key of slot {slot} is now another"),
-            Ok(false) => format!("The storage master key was on slot {slot} already"),
+            Ok(Received::Added) => format!("A storage master key was added to slot {slot}"),
+            Ok(Received::Known) => format!("The storage master key was on slot {slot} already"),
             Err(why) => format!("A storage master key for slot {slot} was not taken: {why}"),
         };
         hsm.journal.note(slot, line);
         outcome
     }
 
-    fn try_import_smk(&self, blob: &[u8]) -> Result<bool> {
+    fn try_import_smk(&self, blob: &[u8], again: bool) -> Result<Received> {
         let session = self.writer()?;
         if !session.row().is_v1() {
             return Err(fault(self.slot, SmkFault::None));
         }
         let key = verify(&session, blob)?;
         if session.smks().iter().any(|smk| smk.key == key) {
-            return Ok(false);
+            return Ok(Received::Known);
         }
-        self.hsm.push_smk(&session, &key)?;
-        Ok(true)
-    }
-
-    /// Whether `to` has the active storage master key of `from`.
-    ///
-    /// # Errors
-    /// [`SlotError::NotLoggedIn`] for either slot, [`SlotError::Smk`] for a V0 slot.
-    pub fn has_smk_of(&self, from: SlotId) -> Result<bool> {
-        let (source, target) = (self.hsm.partition(from).reader()?, self.reader()?);
-        let smk = source.smks().first().ok_or(fault(from, SmkFault::None))?;
-        if !target.row().is_v1() {
-            return Err(fault(self.slot, SmkFault::None));
+        let [first, rest @ ..] = key.bytes();
+        if rest.iter().all(|byte| byte == first) {
+            return Err(fault(self.slot, SmkFault::Constant));
         }
-        Ok(target.smks().iter().any(|there| there.key == smk.key))
+        let fingerprint = Root::of_smk(&key).fingerprint();
+        if !again && session.header.deleted_smks.contains(&fingerprint) {
+            return Err(fault(self.slot, SmkFault::Deleted));
+        }
+        self.hsm.add_smk(&session, &key, false)?;
+        Ok(Received::Added)
     }
 
     /// Gives a V1 slot a new storage master key, which is the active one from then on. For co or po.
@@ -153,7 +169,7 @@ impl Partition<'_> {
         if !session.row().is_v1() {
             return Err(fault(self.slot, SmkFault::None));
         }
-        self.hsm.push_smk(&session, &Key::random()?)
+        self.hsm.add_smk(&session, &Key::random()?, true)
     }
 
     /// Deletes a storage master key of a slot, which then refuses blobs that only this key opens. For co or po.
@@ -171,11 +187,41 @@ impl Partition<'_> {
             Some(0) => Err(fault(slot, SmkFault::Active)),
             Some(at) => {
                 change.parts.smks.remove(at);
+                let deleted = &mut change.header.deleted_smks;
+                deleted.push(fingerprint);
+                let excess = deleted.len().saturating_sub(MOST_DELETED);
+                deleted.drain(..excess);
                 Ok(())
             }
         })?;
         log::info!("slot {slot}: a storage master key was deleted");
         Ok(())
+    }
+
+    /// Makes a storage master key that the slot has the active one: what it seals is under that key from then on. For co or
+    /// po. Whether it was another one before.
+    ///
+    /// # Errors
+    /// As [`Self::new_smk`].
+    pub fn activate_smk(&self, fingerprint: [u8; 8]) -> Result<bool> {
+        let slot = self.slot;
+        let session = self.officer(&[Role::Co, Role::Po])?;
+        if !session.row().is_v1() {
+            return Err(fault(slot, SmkFault::None));
+        }
+        let mut smks = session.smks().iter();
+        let at = smks.position(|smk| smk.fingerprint() == fingerprint);
+        let at = at.ok_or(fault(slot, SmkFault::NoSuchKey))?;
+        if at == 0 {
+            return Ok(false);
+        }
+        self.hsm.amend(&session, |change| {
+            let row = change.parts.smks.remove(at);
+            change.parts.smks.insert(0, row);
+            Ok(())
+        })?;
+        log::info!("slot {slot}: another storage master key is the active one");
+        Ok(true)
     }
 
     /// Turns a V0 slot into a V1 slot, with a new storage master key. Its objects stay as they are. For po.

@@ -1,4 +1,4 @@
-//! `partition smkclone`, `smklist`, `smknew`, `smkdelete` and `upgrade`
+//! `partition smkclone`, `smklist`, `smknew`, `smkactivate`, `smkdelete` and `upgrade`
 
 use clap::Args;
 use data_encoding::HEXLOWER;
@@ -7,6 +7,7 @@ use serde_json::json;
 use super::target::{Target, TargetArgs};
 use crate::cli::{Answer, Console, ForceAndSlot, Rows, SlotArg, confirm, yes_or_no};
 use crate::error::Result;
+use crate::hsm::Received;
 use crate::object::partition::Role;
 
 /// `partition smkclone`
@@ -14,7 +15,7 @@ use crate::object::partition::Role;
 pub(crate) struct SmkClone {
     #[command(flatten)]
     target: TargetArgs,
-    /// Do not ask before the target gets another active storage master key
+    /// Take the storage master key in even if it was deleted from the target
     #[arg(short, long)]
     force: bool,
 }
@@ -27,6 +28,16 @@ pub(crate) struct SmkDelete {
     smk: Fingerprint,
     #[command(flatten)]
     args: ForceAndSlot,
+}
+
+/// `partition smkactivate`
+#[derive(Args)]
+pub(crate) struct SmkActivate {
+    /// The key's fingerprint, as 'partition smklist' shows it
+    #[arg(long, value_name = "HEX", value_parser = fingerprint)]
+    smk: Fingerprint,
+    #[command(flatten)]
+    slot: SlotArg,
 }
 
 #[derive(Clone, Copy)]
@@ -72,17 +83,12 @@ impl SmkClone {
         let secret = clone.target_secret(console, &hsm, self.target.password)?;
         let _target = Target::log_in(&hsm, to, &secret)?;
         let blob = hsm.partition(from).seal_smk()?;
-        let there = hsm.partition(to).has_smk_of(from)?;
-        if !there && !self.force {
-            confirm(&format!(
-                "slot {to} would seal its objects under the storage master key of slot {from} from now on; its own key still opens what it sealed"
-            ))?;
-        }
-        let new = hsm.partition(to).import_smk(&blob)?;
+        let received = hsm.partition(to).import_smk(&blob, self.force)?;
+        let new = received == Received::Added;
         let facts = json!({ "source_slot": from.0, "target_slot": to.0, "new": new });
         Ok(Answer::new(facts).line(match new {
             true => {
-                format!("The storage master key of slot {from} is now the active one of slot {to}.")
+                format!("Slot {to} now opens what the storage master key of slot {from} sealed.")
             }
             false => format!("Slot {to} already has the storage master key of slot {from}."),
         }))
@@ -115,6 +121,19 @@ pub(crate) fn upgrade(console: &Console<'_>, args: ForceAndSlot) -> Result<Answe
     Ok(Answer::of_slot(slot).line(format_args!(
         "Slot {slot} is now V1 and has a storage master key of its own."
     )))
+}
+
+impl SmkActivate {
+    /// Runs the command.
+    pub(crate) fn run(self, console: &Console<'_>) -> Result<Answer> {
+        let (hsm, slot) = console.partition(self.slot, &[Role::Co, Role::Po])?;
+        let changed = hsm.partition(slot).activate_smk(self.smk.0)?;
+        let answer = Answer::of_slot(slot).fact("changed", changed);
+        Ok(answer.line(match changed {
+            true => format!("Slot {slot} seals its objects under that storage master key from now on; the others still open what they sealed."),
+            false => format!("That storage master key is already the active one of slot {slot}."),
+        }))
+    }
 }
 
 impl SmkDelete {

@@ -123,8 +123,8 @@ fn changepw_separates_po_and_co() {
     login(&store, "co", "pw-0").fails(LOGIN);
     login(&store, "po", "pw-0").ok();
     // The role whose secret was changed is logged out everywhere else.
-    mount.logged("the secret of co was changed by another process");
     assert_eq!(errno(fs::read(mount.point.join("0/1"))), libc::ENOKEY);
+    mount.logged("the secret of co was changed by another process");
     fs::write(mount.point.join("0/.slotfs/login"), "new horse 0\n").unwrap();
     assert_eq!(contents(&mount.point.join("0")), before);
     // The old one has to be right, the new one a password.

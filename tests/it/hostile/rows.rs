@@ -195,8 +195,15 @@ fn a_header_that_does_not_fit_closes_its_slot_alone() {
     }
     // What is not promised: the whole slot as it was, its credentials with it, is not seen (README, threat model).
     let whole = from_old(&["header", "generation"])
-        + "; DELETE FROM credentials WHERE slot = 0;
-           INSERT INTO credentials SELECT * FROM old.credentials WHERE slot = 0;";
+        + ";"
+        + &["credentials", "pairs", "domains", "objects"]
+            .map(|table| {
+                format!(
+                    "DELETE FROM {table} WHERE slot = 0;
+                     INSERT INTO {table} SELECT * FROM old.{table} WHERE slot = 0;"
+                )
+            })
+            .concat();
     tampered(&store, "copy.db", &whole);
     std::fs::write(store.path("old"), "correct horse 0\n").unwrap();
     door(

@@ -114,10 +114,7 @@ fn each_cell_by_partition_clone() {
                     "{out:?}"
                 );
                 let line = format!("--active-slot {from} partition smkclone -slot {to} {logins}");
-                // It asks for confirmation, and there is no terminal.
-                let out = store.run_without_terminal(&line).fails(FAILED);
-                assert!(out.stderr.contains("from now on"), "{out:?}");
-                store.run(&format!("{line} -force")).ok();
+                store.run_without_terminal(&line).ok();
                 clone().ok();
             }
             other => panic!("the table says {other:?}"),

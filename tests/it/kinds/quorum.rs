@@ -413,11 +413,7 @@ fn roles_with_shares_of_their_own() {
     log_in(&store, "0", "newest", 3, &[1, 3]).ok();
     log_in(&store, "0:po", "new", 3, &[1, 3]).ok();
     log_in(&store, "0", "new", 3, &[1, 3]).fails(LOGIN);
-    let out = log_in(&store, "0:cu", "cu", 2, &[1, 2]).fails(LOGIN);
-    assert!(
-        out.stdout.contains("CKR_USER_PIN_NOT_INITIALIZED"),
-        "{out:?}"
-    );
+    log_in(&store, "0:cu", "cu", 2, &[1, 2]).ok();
 }
 
 /// What stands in clear of a set is bound to the credential: changed, nobody gets in, and nobody is let in for less.

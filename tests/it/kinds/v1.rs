@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::{FAILED, USAGE, aes, init, mount, run_in};
+use super::{FAILED, USAGE, aes, init, login, mount, run_in};
 use crate::fixture::{
-    Mount, Out, Store, assert_errno, contents, flipped, names, sh, store_trunc, write_dir,
+    Mount, Out, Store, assert_errno, contents, flipped, names, sh, store_trunc, wait_for, write_dir,
 };
 
 /// Two password slots of V1, with four keys in the first.
@@ -78,21 +78,27 @@ fn objects_are_kept_outside_and_brought_back() {
 }
 
 #[test]
-fn a_received_smk_goes_in_front_and_the_earlier_ones_still_open() {
+fn a_received_smk_joins_behind() {
     let store = two();
     aes(&store, 1, 1);
     let (first, second) = (ring(&store, 0), ring(&store, 1));
     let mounted = mount(&store, &[0, 1]);
     write_dir(&store.path("early"), &contents(&mounted.point.join("1")));
     assert_eq!(fs::metadata(smk(&mounted, 0)).unwrap().len(), 161);
-    // Read twice, it is the same; and the kernel's copy of the blobs is not what is read afterwards.
+    // Read twice, it is the same.
     assert_eq!(
         fs::read(smk(&mounted, 0)).unwrap(),
         fs::read(smk(&mounted, 0)).unwrap()
     );
     copy(smk(&mounted, 0), smk(&mounted, 1)).ok();
+    // What the slot gives stays under its own: whoever holds a domain cannot choose the key.
     assert!(
-        fs::read(mounted.point.join("1/1")).unwrap() != fs::read(store.path("early/1")).unwrap()
+        fs::read(mounted.point.join("1/1")).unwrap() == fs::read(store.path("early/1")).unwrap()
+    );
+    let clones = fs::read_to_string(mounted.point.join("1/.slotfs/clones")).unwrap();
+    assert!(
+        clones.contains("A storage master key was added to slot 1"),
+        "{clones}"
     );
     sh(
         r#"cp "$S"/2 "$D"/"#,
@@ -128,9 +134,43 @@ fn a_received_smk_goes_in_front_and_the_earlier_ones_still_open() {
     )
     .ok();
     drop(mounted);
+    assert_eq!(ring(&store, 1), [second[0].as_str(), first[0].as_str()]);
+    assert_eq!(ring(&store, 0), [first[0].as_str(), second[0].as_str()]);
+    // A command puts it in front; the kernel's copy of the blobs is not what is read then.
+    let mounted = mount(&store, &[0, 1]);
+    let before = fs::read(mounted.point.join("1/2")).unwrap();
+    let activate = format!("partition smkactivate -smk {}", first[0]);
+    let out = run_in(&store, 1, &activate).ok();
+    assert!(out.stdout.contains("from now on"), "{out:?}");
+    let out = run_in(&store, 1, &activate).ok();
+    assert!(out.stdout.contains("already the active one"), "{out:?}");
+    wait_for(|| (fs::read(mounted.point.join("1/2")).unwrap() != before).then_some(())).unwrap();
+    drop(mounted);
     assert_eq!(ring(&store, 1), [first[0].as_str(), second[0].as_str()]);
-    assert_eq!(ring(&store, 0), first);
+    let out = run_in(&store, 1, "partition smkactivate -smk 0123456789abcdef").fails(FAILED);
+    assert!(out.stderr.contains("smklist"), "{out:?}");
     run_in(&store, 1, "store check").ok();
+}
+
+/// What was deleted does not come back by a copy, only by a command that says so.
+#[test]
+fn a_deleted_smk_does_not_come_back_by_a_copy() {
+    let store = two();
+    let first = ring(&store, 0);
+    let mounted = mount(&store, &[0, 1]);
+    copy(smk(&mounted, 0), smk(&mounted, 1)).ok();
+    let delete = format!("partition smkdelete -force -smk {}", first[0]);
+    run_in(&store, 1, &delete).ok();
+    let out = copy(smk(&mounted, 0), smk(&mounted, 1)).fails(1);
+    assert!(out.stderr.contains("Permission denied"), "{out:?}");
+    mounted.logged("that storage master key was deleted from it");
+    let logins = format!("{} {}", login(&store, 0), login(&store, 1));
+    let clone = format!("--active-slot 0 partition smkclone -slot 1 {logins}");
+    let out = store.run(&clone).fails(FAILED);
+    assert!(out.stderr.contains("smkclone -force"), "{out:?}");
+    assert_eq!(ring(&store, 1).len(), 1);
+    store.run(&format!("{clone} -force")).ok();
+    assert_eq!(ring(&store, 1)[1], first[0]);
 }
 
 /// mv is a clone and a removal: both, or neither.
@@ -338,7 +378,7 @@ fn the_ring_outlives_a_new_slot_key() {
 
 /// rsync takes a file of the same size and time for the same: the time stands for the key.
 #[test]
-fn rsync_copies_another_smk_and_the_same_only_once() {
+fn rsync_carries_an_smk() {
     let store = two();
     let expected = ring(&store, 0);
     let mounted = mount(&store, &[0, 1]);
@@ -351,8 +391,13 @@ fn rsync_copies_another_smk_and_the_same_only_once() {
     };
     // It cannot write beside it and rename, and says so.
     rsync("-a").fails(23);
-    rsync("-a --inplace").ok();
-    assert_eq!(rsync("-ai --inplace").ok().stdout, "");
+    // The target shows its own active key, so rsync writes each time; the second time changes nothing.
+    let own = fs::read(smk(&mounted, 1)).unwrap();
+    for _ in 0..2 {
+        rsync("-a --inplace").ok();
+    }
+    assert!(fs::read(smk(&mounted, 1)).unwrap() == own);
     drop(mounted);
-    assert_eq!(ring(&store, 1)[0], expected[0]);
+    assert_eq!(ring(&store, 1).len(), 2);
+    assert_eq!(ring(&store, 1)[1], expected[0]);
 }

@@ -201,7 +201,10 @@ impl SlotError {
             Self::Smk(SmkFault::NoSuchKey) => refused(EPERM, code::SMK_ID_NOT_FOUND),
             Self::Smk(SmkFault::None | SmkFault::V1Already | SmkFault::Active)
             | Self::PolicyForbids(_) => Outcome::NOT_ALLOWED,
-            Self::PolicyRefuses(_) => refused(EACCES, code::OPERATION_NOT_ALLOWED),
+            Self::PolicyRefuses(_) | Self::Smk(SmkFault::Deleted) => {
+                refused(EACCES, code::OPERATION_NOT_ALLOWED)
+            }
+            Self::Smk(SmkFault::Constant) => refused(EACCES, code::FAILED_TO_CLONE_AN_OBJECT),
             Self::NotForV0 { .. } => refused(EACCES, code::SIM_VERSION_UNSUPPORTED),
             Self::Unverified(Fault::NoSmk) => refused(EACCES, code::SMK_ID_NOT_FOUND),
             Self::Unverified(_) | Self::OtherIdentity { .. } => {

@@ -1,9 +1,9 @@
 //! V0 and V1 slots: which blobs open where, and the ring of storage master keys.
 
-use slotfs_hsm::{Error, SlotError, SmkFault, code};
+use slotfs_hsm::{Access, Error, Hsm, Received, Rekey, SlotError, SmkFault, code};
 use slotfs_object::SlotId;
 use slotfs_object::partition::Role;
-use slotfs_seal::blob::Fault;
+use slotfs_seal::blob::{self, Fault, Kind, Root};
 
 use crate::fixture::{Fixture, Slot, assert_slot_error};
 
@@ -33,15 +33,24 @@ fn the_versions_decide_what_opens_where() {
     assert_eq!(without_key.outcome().errno, libc::EACCES);
 
     let smk = fixture.slot(1).seal_smk().unwrap();
-    assert!(!fixture.slot(2).has_smk_of(SlotId(1)).unwrap());
-    assert!(fixture.slot(2).import_smk(&smk).unwrap());
-    assert!(fixture.slot(2).has_smk_of(SlotId(1)).unwrap());
-    assert!(!fixture.slot(2).import_smk(&smk).unwrap());
+    let target = fixture.slot(2);
+    let own = fingerprints(&fixture, 2)[0];
+    assert_eq!(target.import_smk(&smk, false).unwrap(), Received::Added);
+    assert_eq!(target.import_smk(&smk, false).unwrap(), Received::Known);
     fixture.clone_key(1, 2).unwrap();
-    // It is the active one there too.
+    // It joins behind: what the slot seals stays under its own.
+    let received = fingerprints(&fixture, 1)[0];
+    assert_eq!(fingerprints(&fixture, 2), [own, received]);
+    let refused = fixture.clone_key(2, 1);
+    assert_slot_error!(refused, SlotError::Unverified(Fault::NoSmk));
+    assert!(target.activate_smk(received).unwrap());
+    assert!(!target.activate_smk(received).unwrap());
+    assert_eq!(fingerprints(&fixture, 2), [received, own]);
     fixture.clone_key(2, 1).unwrap();
+    assert_fault(target.activate_smk([0; 8]), SmkFault::NoSuchKey);
+    assert_fault(fixture.slot(0).activate_smk(own), SmkFault::None);
 
-    assert_fault(fixture.slot(0).import_smk(&smk), SmkFault::None);
+    assert_fault(fixture.slot(0).import_smk(&smk, false), SmkFault::None);
     assert_fault(fixture.slot(0).seal_smk(), SmkFault::None);
     assert_fault(fixture.slot(0).new_smk(), SmkFault::None);
     // A storage master key is no object.
@@ -53,10 +62,7 @@ fn the_versions_decide_what_opens_where() {
 fn an_earlier_key_opens_what_it_sealed_until_it_is_deleted() {
     let fixture = fixture();
     let slot = fixture.slot(1);
-    let fingerprints = || -> Vec<_> {
-        let session = slot.session().unwrap();
-        session.smks().iter().map(|smk| smk.fingerprint()).collect()
-    };
+    let fingerprints = || fingerprints(&fixture, 1);
     let old = fixture.add_key(SlotId(1));
     let blob = fixture.seal(SlotId(1), old).unwrap();
     let first = fingerprints()[0];
@@ -76,6 +82,63 @@ fn an_earlier_key_opens_what_it_sealed_until_it_is_deleted() {
         slot.new_smk().unwrap();
     }
     assert_fault(slot.new_smk(), SmkFault::Full);
+}
+
+/// Whoever kept a storage master key that was deleted cannot put it back by a copy; only a command that says so can. 32 equal
+/// bytes are never taken.
+#[test]
+fn a_deleted_key_stays_away_until_it_is_wanted() {
+    let fixture = fixture();
+    let (source, target) = (fixture.slot(1), fixture.slot(2));
+    let smk = source.seal_smk().unwrap();
+    let of_source = fingerprints(&fixture, 1)[0];
+    target.import_smk(&smk, false).unwrap();
+    target.delete_smk(of_source).unwrap();
+    assert_fault(target.import_smk(&smk, false), SmkFault::Deleted);
+    let errno = target.import_smk(&smk, false).unwrap_err().outcome().errno;
+    assert_eq!(errno, libc::EACCES);
+    // Another change, another secret and another process remember it.
+    target.new_smk().unwrap();
+    let (old, (new, _)) = (
+        fixture.secret_of(2).clone(),
+        Fixture::secret(target.row().unwrap().serial),
+    );
+    target
+        .change_secret(Role::Co, &old, &new, Rekey::quiet(false))
+        .unwrap();
+    assert_fault(target.import_smk(&smk, false), SmkFault::Deleted);
+    let again = Hsm::open(&fixture.path(), Access::ReadWrite).unwrap();
+    again.partition(SlotId(2)).login(Role::Co, &new).unwrap();
+    let refused = again.partition(SlotId(2)).import_smk(&smk, false);
+    assert_fault(refused, SmkFault::Deleted);
+    target.login(Role::Co, &new).unwrap();
+    assert_eq!(target.import_smk(&smk, true).unwrap(), Received::Added);
+    // It was wanted, so it is deleted no longer.
+    assert_eq!(target.import_smk(&smk, false).unwrap(), Received::Known);
+    target.delete_smk(of_source).unwrap();
+    assert_fault(target.import_smk(&smk, false), SmkFault::Deleted);
+    // The last 64 are remembered.
+    for _ in 0..64 {
+        let active = fingerprints(&fixture, 2)[0];
+        target.new_smk().unwrap();
+        target.delete_smk(active).unwrap();
+    }
+    assert_eq!(target.import_smk(&smk, false).unwrap(), Received::Added);
+
+    let session = source.session().unwrap();
+    let root = Root::of_domain(session.domains()[0].key.key());
+    for byte in [0, 0xff] {
+        let payload = [&[1][..], &[byte; 32]].concat();
+        let blob = blob::seal(Kind::Smk, std::slice::from_ref(&root), &payload).unwrap();
+        for again in [false, true] {
+            assert_fault(target.import_smk(&blob, again), SmkFault::Constant);
+        }
+    }
+}
+
+fn fingerprints(fixture: &Fixture, slot: u32) -> Vec<[u8; 8]> {
+    let session = fixture.slot(slot).session().unwrap();
+    session.smks().iter().map(|smk| smk.fingerprint()).collect()
 }
 
 #[test]
