@@ -38,8 +38,21 @@ pub(crate) fn read() -> io::Result<Vec<Entry>> {
 }
 
 /// Every mount in the namespace of a process, given as its folder in /proc.
+///
+/// The kernel gives the table in pieces. If another mount goes between two of them, one that is there can be missing, so the
+/// table is read until it is the same twice.
 pub(crate) fn of(process: &Path) -> io::Result<Vec<Entry>> {
-    Ok(parse(&std::fs::read(process.join("mountinfo"))?))
+    const ATTEMPTS: usize = 16;
+    let read = || std::fs::read(process.join("mountinfo"));
+    let mut table = read()?;
+    for _ in 0..ATTEMPTS {
+        let again = read()?;
+        if again == table {
+            break;
+        }
+        table = again;
+    }
+    Ok(parse(&table))
 }
 
 fn parse(table: &[u8]) -> Vec<Entry> {
