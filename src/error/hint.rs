@@ -149,6 +149,9 @@ fn slot_hint(slot: SlotId, why: &SlotError) -> Option<String> {
             DomainFault::Last => "add another one first: 'partition domainadd'".into(),
             DomainFault::LabelTaken | DomainFault::BadLabel | DomainFault::Duplicate => return None,
         },
+        SlotError::NotForUsers(_) => format!(
+            "co may; or po allows it with 'slotfs partition changepolicy -policy 1000 -value 1 -slot {slot}'"
+        ),
         // It says what to do.
         SlotError::Miscounted(_) => return None,
         SlotError::NotInTrash(_) => "'slotfs object trash' lists what is there".into(),

@@ -24,7 +24,7 @@ impl Partition<'_> {
         let session = self.reader()?;
         let target = hsm.partition(to).row()?;
         let theirs = target.policies;
-        let restricted = session.policies().restrict_cloning() || theirs.restrict_cloning();
+        let restricted = session.restricts_cloning() || theirs.restrict_cloning();
         let not_for_v0 = session.row().is_v1() && !target.is_v1();
         if matches!(which, Selection::All) && !restricted && !not_for_v0 {
             // The number of objects that can be listed. A wrong count is reported after all are cloned.

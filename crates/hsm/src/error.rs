@@ -163,6 +163,9 @@ pub enum SlotError {
     /// A policy of the source forbids it.
     #[error("policy forbids cloning a {0}")]
     PolicyForbids(String),
+    /// A crypto user uses private and secret objects and does not take them out (policy 1000). Names the object.
+    #[error("a crypto user may use {0}, but not take it out")]
+    NotForUsers(String),
     /// A policy of the target forbids it. Its errno is not EPERM: after that, tools try another way and do not report
     /// the refusal.
     #[error("policy forbids taking in a {0}")]

@@ -72,6 +72,7 @@ fn slot_row(input: &mut Input<'_>) -> SlotRow {
             private_key_cloning: input.flag(),
             secret_key_cloning: input.flag(),
             failed_logins: input.u32(),
+            crypto_user_cloning: input.flag().then_some(false),
         },
         uid: (owner & 1 == 1).then(|| input.u32()),
         gid: (owner & 2 == 2).then(|| input.u32()),

@@ -9,7 +9,7 @@ use super::{
     Read, Result, SealedRow, SecretBytes, Session, SlotError, SlotFault, SlotId, Stored, codec,
     decode_own, store,
 };
-use slotfs_object::pkcs11::class_name;
+use slotfs_object::pkcs11::{CKO_PRIVATE_KEY, class_name};
 use slotfs_store::{Put, SlotVersion};
 
 /// An object as a file: what a stat needs, and no more.
@@ -123,7 +123,9 @@ impl Hsm {
     pub fn gives(&self, id: RowId, blob: &SealedBlob) -> Result<Option<ObjectFile>> {
         let entry = self.store.by_id(id)?.ok_or(Error::Gone)?;
         let session = self.partition(entry.slot).reader()?;
-        Ok((session.row().as_version() == blob.slot).then(|| ObjectFile::of(&session, &entry)))
+        // What co read may not be cu's to read.
+        let same = session.row().as_version() == blob.slot && !session.is_confined();
+        Ok(same.then(|| ObjectFile::of(&session, &entry)))
     }
 
     /// The object in row `id`, opened.
@@ -223,6 +225,18 @@ impl Partition<'_> {
         }
     }
 
+    /// The object under `handle`, whose value is to leave the slot unsealed. Of a private key only the public half may.
+    ///
+    /// # Errors
+    /// As [`Self::object`], and [`SlotError::NotForUsers`].
+    pub fn object_to_export(&self, handle: Handle) -> Result<Object> {
+        let object = self.object(handle)?;
+        if object.class != CKO_PRIVATE_KEY {
+            check_user(&*self.reader()?, handle, &object)?;
+        }
+        Ok(object)
+    }
+
     /// Every object of a slot, by handle; `each` sees one at a time.
     ///
     /// # Errors
@@ -312,7 +326,7 @@ pub(super) fn seal_for_cloning(
     payload: &SecretBytes,
 ) -> Result<Vec<u8>> {
     let slot = session.slot();
-    if session.policies().restrict_cloning() {
+    if session.restricts_cloning() {
         check_policy(session, handle, payload)?;
     }
     session.seal_blob(payload.bytes()).map_err(|why| {
@@ -321,7 +335,7 @@ pub(super) fn seal_for_cloning(
     })
 }
 
-/// Whether policy lets the object leave the slot; its class.
+/// Whether policy lets the object leave the slot for the role that is logged in; its class.
 pub(super) fn check_policy(
     session: &Session,
     handle: Handle,
@@ -329,10 +343,20 @@ pub(super) fn check_policy(
 ) -> Result<u32> {
     let slot = session.slot();
     let object = decode_own(slot, handle, payload.bytes())?;
-    if session.policies().allow_cloning(object.class) {
-        return Ok(object.class);
+    if !session.policies().allow_cloning(object.class) {
+        return Err(SlotError::PolicyForbids(class_name(object.class)).at(slot));
     }
-    Err(SlotError::PolicyForbids(class_name(object.class)).at(slot))
+    check_user(session, handle, &object)?;
+    Ok(object.class)
+}
+
+/// Whether a crypto user, if that is who is logged in, may take the object out.
+fn check_user(session: &Session, handle: Handle, object: &Object) -> Result<()> {
+    if session.is_confined() && object.is_private() {
+        let what = format!("object {handle}, a {}", class_name(object.class));
+        return Err(SlotError::NotForUsers(what).at(session.slot()));
+    }
+    Ok(())
 }
 
 /// A new object's payload.

@@ -23,6 +23,8 @@ pub enum Policy {
     SecretKeyWrapping,
     /// 20: failed logins allowed.
     FailedLogins,
+    /// 1000, one of slotfs's own: a crypto user may clone private and secret objects.
+    CryptoUserCloning,
 }
 
 /// What a kind of slot could allow, whatever its policies say.
@@ -67,16 +69,22 @@ pub enum PolicyFault {
 impl Policy {
     /// Every policy that a slot of `kind` has. Failed logins are counted where there are passwords to guess.
     pub fn all(kind: SlotKind) -> &'static [Self] {
-        const ALL: &[Policy] = &[
-            Policy::PrivateKeyCloning,
-            Policy::PrivateKeyWrapping,
-            Policy::SecretKeyCloning,
-            Policy::SecretKeyWrapping,
-            Policy::FailedLogins,
-        ];
         match kind {
-            SlotKind::Password => ALL,
-            SlotKind::Quorum => &ALL[..4],
+            SlotKind::Password => &[
+                Policy::PrivateKeyCloning,
+                Policy::PrivateKeyWrapping,
+                Policy::SecretKeyCloning,
+                Policy::SecretKeyWrapping,
+                Policy::FailedLogins,
+                Policy::CryptoUserCloning,
+            ],
+            SlotKind::Quorum => &[
+                Policy::PrivateKeyCloning,
+                Policy::PrivateKeyWrapping,
+                Policy::SecretKeyCloning,
+                Policy::SecretKeyWrapping,
+                Policy::CryptoUserCloning,
+            ],
         }
     }
 
@@ -93,6 +101,7 @@ impl Policy {
             Self::SecretKeyCloning => switch!(4, "secret key cloning"),
             Self::SecretKeyWrapping => switch!(5, "secret key wrapping"),
             Self::FailedLogins => (20, FAILED_LOGINS_NAME, FAILED_LOGINS_NAME),
+            Self::CryptoUserCloning => switch!(1000, "crypto user key cloning"),
         }
     }
 
@@ -120,7 +129,9 @@ impl Policy {
     /// What every slot is capable of: keys leave it by cloning, and are never wrapped.
     pub fn capability(self) -> Capability {
         match self {
-            Self::PrivateKeyCloning | Self::SecretKeyCloning => Capability::On,
+            Self::PrivateKeyCloning | Self::SecretKeyCloning | Self::CryptoUserCloning => {
+                Capability::On
+            }
             Self::PrivateKeyWrapping | Self::SecretKeyWrapping => Capability::Off,
             Self::FailedLogins => Capability::Most(*FAILED_LOGINS.end()),
         }
@@ -133,6 +144,7 @@ impl Policy {
             Self::SecretKeyCloning => policies.secret_key_cloning.into(),
             Self::PrivateKeyWrapping | Self::SecretKeyWrapping => 0,
             Self::FailedLogins => policies.failed_logins,
+            Self::CryptoUserCloning => policies.allow_crypto_user_cloning().into(),
         }
     }
 
@@ -159,6 +171,7 @@ impl Policy {
         match self {
             Self::PrivateKeyCloning => policies.private_key_cloning = on()?,
             Self::SecretKeyCloning => policies.secret_key_cloning = on()?,
+            Self::CryptoUserCloning => policies.crypto_user_cloning = Some(on()?),
             Self::PrivateKeyWrapping if on()? && policies.private_key_cloning => {
                 return Err(PolicyFault::Dependency);
             }
@@ -189,9 +202,21 @@ mod tests {
             failed_logins: 3,
             ..Policies::default()
         };
-        assert_eq!(policies.to_stored(), "0:0,4:1,20:3");
-        assert_eq!(Policies::from_stored("0:0,4:1,20:3"), Some(policies));
-        for bad in ["", "0:0", "0:2,4:1,20:3", "0:0,4:1,20:3,", "4:1,0:0,20:3"] {
+        assert_eq!(policies.to_stored(), "0:0,4:1,20:3,1000:0");
+        assert_eq!(Policies::from_stored("0:0,4:1,20:3,1000:0"), Some(policies));
+        // As partitions have them that were made before policy 1000.
+        let earlier = Policies::from_stored("0:0,4:1,20:3").unwrap();
+        assert_eq!(earlier.to_stored(), "0:0,4:1,20:3");
+        assert!(earlier.allow_crypto_user_cloning() && !policies.allow_crypto_user_cloning());
+        for bad in [
+            "",
+            "0:0",
+            "0:2,4:1,20:3",
+            "0:0,4:1,20:3,",
+            "4:1,0:0,20:3",
+            "0:0,4:1,20:3,1000:2",
+            "0:0,4:1,1000:1,20:3",
+        ] {
             assert_eq!(Policies::from_stored(bad), None, "{bad:?}");
         }
     }

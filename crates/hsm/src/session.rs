@@ -232,6 +232,16 @@ impl Session {
         }
     }
 
+    /// Whether it is a crypto user's, who uses private and secret objects and does not take them out (policy 1000).
+    pub fn is_confined(&self) -> bool {
+        self.role == Role::Cu && !self.policies().allow_crypto_user_cloning()
+    }
+
+    /// Whether some objects may not leave the slot by this session.
+    pub(super) fn restricts_cloning(&self) -> bool {
+        self.policies().restrict_cloning() || self.is_confined()
+    }
+
     /// What the slot allows.
     pub fn policies(&self) -> Policies {
         self.row.policies

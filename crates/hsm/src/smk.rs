@@ -98,6 +98,9 @@ impl Partition<'_> {
         let slot = self.slot;
         let session = self.reader()?;
         let smk = session.smks().first().ok_or(fault(slot, SmkFault::None))?;
+        if session.is_confined() {
+            return Err(SlotError::NotForUsers("its storage master key".into()).at(slot));
+        }
         let mut payload = SecretBytes::new(vec![PAYLOAD_VERSION; PAYLOAD_BYTES]);
         payload.bytes_mut()[1..].copy_from_slice(smk.key.bytes());
         blob::seal(Kind::Smk, &session.roots, payload.bytes()).map_err(|why| {

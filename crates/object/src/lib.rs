@@ -248,6 +248,12 @@ impl Object {
         }
     }
 
+    /// Whether it is a private or secret key, or anything else with `CKA_PRIVATE`.
+    pub fn is_private(&self) -> bool {
+        matches!(self.class, pkcs11::CKO_PRIVATE_KEY | pkcs11::CKO_SECRET_KEY)
+            || self.attributes.get(&pkcs11::CKA_PRIVATE) == Some(&Attribute::Bool(true))
+    }
+
     /// Sets an attribute.
     pub fn set(&mut self, number: u32, value: Attribute) {
         self.attributes.insert(number, value);

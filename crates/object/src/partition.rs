@@ -146,6 +146,9 @@ pub struct Policies {
     pub secret_key_cloning: bool,
     /// 20: wrong passwords before a role locks.
     pub failed_logins: u32,
+    /// 1000: a crypto user may clone private and secret objects. `None` in partitions that were made before there was such a
+    /// policy: policies are bound into the header, and this one reads as on.
+    pub crypto_user_cloning: Option<bool>,
 }
 
 impl Default for Policies {
@@ -154,6 +157,7 @@ impl Default for Policies {
             private_key_cloning: true,
             secret_key_cloning: true,
             failed_logins: 10,
+            crypto_user_cloning: Some(false),
         }
     }
 }
@@ -173,6 +177,11 @@ impl Policies {
         !(self.private_key_cloning && self.secret_key_cloning)
     }
 
+    /// Whether a crypto user may clone private and secret objects.
+    pub fn allow_crypto_user_cloning(&self) -> bool {
+        self.crypto_user_cloning.unwrap_or(true)
+    }
+
     /// lunacm's word for a slot with these policies.
     pub fn mode(&self) -> &'static str {
         match (self.private_key_cloning, self.secret_key_cloning) {
@@ -185,8 +194,11 @@ impl Policies {
 
     /// As they are stored: `number:value`, ascending, with commas.
     pub fn to_stored(self) -> String {
+        let of_users = self
+            .crypto_user_cloning
+            .map_or(String::new(), |on| format!(",1000:{}", u8::from(on)));
         format!(
-            "0:{},4:{},20:{}",
+            "0:{},4:{},20:{}{of_users}",
             u8::from(self.private_key_cloning),
             u8::from(self.secret_key_cloning),
             self.failed_logins
@@ -195,12 +207,16 @@ impl Policies {
 
     /// From [`Self::to_stored`]'s form; `None` for anything else.
     pub fn from_stored(text: &str) -> Option<Self> {
-        let mut policies = Self::default();
+        let mut policies = Self {
+            crypto_user_cloning: None,
+            ..Self::default()
+        };
         for part in text.split(',') {
             match part.split_once(':')? {
                 ("0", value) => policies.private_key_cloning = switch(value)?,
                 ("4", value) => policies.secret_key_cloning = switch(value)?,
                 ("20", value) => policies.failed_logins = value.parse().ok()?,
+                ("1000", value) => policies.crypto_user_cloning = Some(switch(value)?),
                 _ => return None,
             }
         }

@@ -47,7 +47,7 @@ impl Export {
         output::data_on_stdout(to_stdout);
         let (hsm, slot) = console.partition_to_read(self.slot, &[Role::Co, Role::Cu])?;
         let handle = self.handle;
-        let object = hsm.partition(slot).object(handle)?;
+        let object = hsm.partition(slot).object_to_export(handle)?;
         let exported = export(&object).map_err(|why| Error::NotExportable { slot, handle, why })?;
         let (content, form, mode) = self.encode(exported)?;
         let file = crate::shown::path(&self.file).to_string();

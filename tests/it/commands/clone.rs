@@ -576,6 +576,11 @@ fn a_crypto_user_clones_out_and_not_in() {
     }
     store
         .run_without_terminal(
+            "--password-file 0:po=pw-0 partition changepolicy -policy 1000 -value 1 -slot 0",
+        )
+        .ok();
+    store
+        .run_without_terminal(
             "--password-file 0:cu=cu --password-file 1=pw-1 partition clone -objects 1 -slot 1",
         )
         .ok();

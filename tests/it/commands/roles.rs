@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{FAILED, LOGIN, USAGE, one_slot};
-use crate::fixture::{Out, Store, contents, errno, names, password};
+use crate::fixture::{Out, Store, contents, errno, names, password, sh};
 
 fn write(store: &Store, name: &str, content: &str) {
     fs::write(store.path(name), content).unwrap();
@@ -64,7 +64,76 @@ fn login_verifies() {
     );
 }
 
-/// "cu reads and clones out but cannot store (EROFS on the mount)"
+/// A crypto user uses keys and takes out public objects alone, unless po says otherwise (policy 1000).
+#[test]
+fn a_crypto_user_takes_no_key_out() {
+    let store = one_slot();
+    store.slot(1, "red");
+    write(&store, "cu", "crypto user\n");
+    store
+        .run_in(0, "role init -name cu -newpasswordfile cu")
+        .ok();
+    write(&store, "note", "what everybody may know");
+    store
+        .run_in(
+            0,
+            "object import -file note -type data -label note -attribute private=false",
+        )
+        .ok();
+    store
+        .run_in(
+            0,
+            "object import -file note -type data -label private -attribute private=true",
+        )
+        .ok();
+    let mount = store.start_at("mnt", &[1], &[]);
+    mount.announce("a crypto user may use");
+    // What co has read is in the kernel's memory, and in the daemon's.
+    fs::write(mount.point.join("0/.slotfs/login"), password(0)).unwrap();
+    let all = contents(&mount.point.join("0"));
+    assert_eq!(all.len(), 3);
+    fs::write(mount.point.join("0/.slotfs/logout"), "x").unwrap();
+    fs::write(mount.point.join("0/.slotfs/login-cu"), "crypto user\n").unwrap();
+    for kept in ["1", "3"] {
+        let path = mount.point.join("0").join(kept);
+        assert_eq!(fs::metadata(&path).unwrap().len(), all[kept].len() as u64);
+        assert_eq!(errno(fs::read(&path)), libc::EPERM);
+    }
+    assert_eq!(fs::read(mount.point.join("0/2")).unwrap(), all["2"]);
+    // The others go on.
+    let folders = [("S", mount.point.join("0")), ("D", mount.point.join("1"))];
+    let folders = folders
+        .each_ref()
+        .map(|(name, path)| (*name, path.as_path()));
+    let out = sh(r#"cp "$S"/* "$D""#, &folders).fails(1);
+    assert_eq!(
+        out.stderr.matches("Operation not permitted").count(),
+        2,
+        "{out:?}"
+    );
+    assert_eq!(names(&mount.point.join("1")), ["2"]);
+    drop(mount);
+    let clone = "--password-file 0:cu=cu --password-file 1=pw-1 partition clone -objects all -slot 1 -force";
+    let out = store.run_without_terminal(clone).fails(FAILED);
+    assert!(
+        out.stdout.contains("Handle 1 on slot 0 cannot be cloned: a crypto user may use object 1, a secret key, but not take it out"),
+        "{out:?}"
+    );
+    let export = "--password-file 0:cu=cu object export -slot 0 -file - -handle";
+    store.run_without_terminal(&format!("{export} 2")).ok();
+    let out = store
+        .run_without_terminal(&format!("{export} 3"))
+        .fails(FAILED);
+    assert!(out.stderr.contains("-policy 1000 -value 1"), "{out:?}");
+    store
+        .run_without_terminal(
+            "--password-file 0:po=pw-0 partition changepolicy -policy 1000 -value 1 -slot 0",
+        )
+        .ok();
+    store.run_without_terminal(clone).ok();
+}
+
+/// "cu cannot store (EROFS on the mount)"
 #[test]
 fn a_crypto_user_reads_and_does_not_write() {
     let store = one_slot();
@@ -85,6 +154,11 @@ fn a_crypto_user_reads_and_does_not_write() {
         .ok();
     assert!(out.stdout.contains("secret key"), "{out:?}");
 
+    store
+        .run_without_terminal(
+            "--password-file 0:po=pw-0 partition changepolicy -policy 1000 -value 1 -slot 0",
+        )
+        .ok();
     let mount = store.start_at("mnt", &[1], &[]);
     fs::write(mount.point.join("0/.slotfs/login-cu"), "crypto user\n").unwrap();
     let blob = fs::read(mount.point.join("0/1")).unwrap();

@@ -38,10 +38,10 @@ fn capability_and_policy_are_two_things() {
     let common = vec![(0, 1, 1), (1, 0, 0), (4, 1, 1), (5, 0, 0)];
     assert_eq!(
         policies(&store, 0),
-        [common.clone(), vec![(20, 10, 10)]].concat()
+        [common.clone(), vec![(20, 10, 10), (1000, 1, 0)]].concat()
     );
     // Nobody guesses at key shares.
-    assert_eq!(policies(&store, 1), common);
+    assert_eq!(policies(&store, 1), [common, vec![(1000, 1, 0)]].concat());
     for (slot, policy, value, code, words) in [
         (
             0,
@@ -86,7 +86,7 @@ fn several_policies_at_once() {
     assert_eq!(policies(&store, 0)[0], (0, 1, 1));
     run("-policy 0,4,20 -value 0,0,3").ok();
     let values: Vec<u64> = policies(&store, 0).iter().map(|it| it.2).collect();
-    assert_eq!(values, [0, 0, 0, 0, 3]);
+    assert_eq!(values, [0, 0, 0, 0, 3, 0]);
     let out = run("-policy 0,4 -value 1,1").fails(FAILED);
     assert!(
         out.stderr

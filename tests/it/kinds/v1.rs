@@ -240,7 +240,7 @@ fn a_bad_smk_changes_nothing() {
 }
 
 #[test]
-fn a_crypto_user_gives_it_and_takes_none() {
+fn a_crypto_user_neither_gives_nor_takes_it() {
     let store = two();
     crate::fixture::write_private(&store.path("cu"), "a crypto user\n");
     run_in(&store, 0, "role init -name cu -newpasswordfile cu").ok();
@@ -255,8 +255,18 @@ fn a_crypto_user_gives_it_and_takes_none() {
         ],
     );
     mount.announce("a crypto user reads and never writes");
+    mount.announce("a crypto user may use its storage master key");
     let own = fs::read(smk(&mount, 1)).unwrap();
     assert_errno!(store_trunc(&smk(&mount, 0), &own), EROFS);
+    let out = copy(smk(&mount, 0), smk(&mount, 1)).fails(1);
+    assert!(out.stderr.contains("Operation not permitted"), "{out:?}");
+    // Unless po lets it.
+    let po = "--password-file 0:po=pw-0";
+    store
+        .run_without_terminal(&format!(
+            "partition changepolicy -policy 1000 -value 1 -slot 0 {po}"
+        ))
+        .ok();
     copy(smk(&mount, 0), smk(&mount, 1)).ok();
 }
 

@@ -200,7 +200,8 @@ impl SlotError {
             Self::Smk(SmkFault::Full) => Outcome::FULL,
             Self::Smk(SmkFault::NoSuchKey) => refused(EPERM, code::SMK_ID_NOT_FOUND),
             Self::Smk(SmkFault::None | SmkFault::V1Already | SmkFault::Active)
-            | Self::PolicyForbids(_) => Outcome::NOT_ALLOWED,
+            | Self::PolicyForbids(_)
+            | Self::NotForUsers(_) => Outcome::NOT_ALLOWED,
             Self::PolicyRefuses(_) | Self::Smk(SmkFault::Deleted) => {
                 refused(EACCES, code::OPERATION_NOT_ALLOWED)
             }

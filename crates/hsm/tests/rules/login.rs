@@ -11,6 +11,7 @@ const THREE: Policies = Policies {
     private_key_cloning: true,
     secret_key_cloning: true,
     failed_logins: 3,
+    crypto_user_cloning: Some(false),
 };
 
 #[test]

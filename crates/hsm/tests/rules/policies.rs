@@ -1,10 +1,13 @@
 //! Policies: what leaves a slot and what comes in, and what a change of policies destroys.
 
-use slotfs_hsm::{Arrived, Error, Policies, Policy, PolicyFault, SlotError, Source, Wish, wait};
-use slotfs_object::SlotId;
+use slotfs_hsm::{
+    Arrived, Error, Policies, Policy, PolicyFault, Selection, SlotError, Source, Wish, wait,
+};
 use slotfs_object::partition::Role;
+use slotfs_object::pkcs11::{CKA_PRIVATE, CKO_DATA};
+use slotfs_object::{Attribute, Handle, Ouid, SlotId};
 
-use crate::fixture::{Fixture, Slot, assert_slot_error, errno, handle};
+use crate::fixture::{Fixture, Slot, assert_slot_error, errno, handle, key};
 
 #[test]
 fn policy_4_off_keeps_secret_keys_in_at_open_and_out_at_the_verdict() {
@@ -56,6 +59,103 @@ fn policy_4_off_keeps_secret_keys_in_at_open_and_out_at_the_verdict() {
         })
     ));
     assert!(fixture.hsm.partition(SlotId(1)).find(kept).is_ok());
+}
+
+/// A crypto user uses private and secret objects and does not take them out, by no way; public ones it does.
+#[test]
+fn a_crypto_user_takes_no_private_object_out() {
+    let fixture = Fixture::of([false, true, false].map(|v1| Slot {
+        v1,
+        ..Slot::default()
+    }));
+    for slot in [0, 1] {
+        fixture.login(slot, Role::Po).unwrap();
+        let it = fixture.slot(slot);
+        it.init_role(Role::Cu, fixture.secret_of(slot)).unwrap();
+        fixture.login(slot, Role::Co).unwrap();
+    }
+    let mut public = key();
+    public.class = CKO_DATA;
+    public.key_type = None;
+    let mut private = public.clone();
+    private.ouid = Ouid::random().unwrap();
+    public.set(CKA_PRIVATE, Attribute::Bool(false));
+    private.set(CKA_PRIVATE, Attribute::Bool(true));
+    for slot in [0, 1] {
+        let it = fixture.slot(slot);
+        let secret = fixture.add_key(SlotId(slot));
+        let [private, public] = [&private, &public].map(|it| fixture.add(slot, it).unwrap().handle);
+        // What co read is not kept for cu.
+        let id = it.find(secret).unwrap().id;
+        let (_, blob) = fixture.hsm.seal(id).unwrap();
+        fixture.login(slot, Role::Cu).unwrap();
+        assert!(fixture.hsm.gives(id, &blob).unwrap().is_none());
+        for kept in [secret, private] {
+            // It sees and uses them.
+            it.object(kept).unwrap();
+            let refused = fixture.seal(SlotId(slot), kept);
+            assert_eq!(errno(refused), libc::EPERM);
+            let refused = it.object_to_export(kept);
+            assert_slot_error!(refused, SlotError::NotForUsers(_));
+        }
+        fixture.seal(SlotId(slot), public).unwrap();
+        it.object_to_export(public).unwrap();
+        let mut said = Vec::new();
+        let target = if slot == 1 { SlotId(1) } else { SlotId(2) };
+        let cloneable = it.check_cloneable(target, &Selection::All, |handle, error| {
+            said.push((handle, error.outcome().errno));
+        });
+        assert_eq!(cloneable.unwrap(), (1, 2));
+        assert_eq!(said, [(secret, libc::EPERM), (private, libc::EPERM)]);
+    }
+    let mut cloned = Vec::new();
+    let each = |some: &[(Handle, Result<Arrived, Error>)]| {
+        cloned.extend(some.iter().map(|(handle, it)| (handle.get(), it.is_ok())));
+    };
+    let all = Selection::All;
+    fixture
+        .slot(0)
+        .clone_list(SlotId(2), &all, || false, each)
+        .unwrap();
+    assert_eq!(cloned, [(1, false), (2, false), (3, true)]);
+    let refused = fixture.slot(1).seal_smk();
+    assert_slot_error!(refused, SlotError::NotForUsers(_));
+
+    // po allows it, and takes it back.
+    let slot = fixture.slot(0);
+    for (value, may) in [(1, true), (0, false)] {
+        fixture.login(0, Role::Po).unwrap();
+        slot.change_policies(&[(Policy::CryptoUserCloning, value)])
+            .unwrap();
+        fixture.login(0, Role::Cu).unwrap();
+        assert_eq!(fixture.seal(SlotId(0), handle(1)).is_ok(), may);
+    }
+}
+
+/// Where the policy is absent, as in partitions that were made before it, it reads as on; po turns it off.
+#[test]
+fn a_partition_from_before_policy_1000_allows_it() {
+    let policies = Policies {
+        crypto_user_cloning: None,
+        ..Policies::default()
+    };
+    let fixture = Fixture::of([Slot {
+        policies,
+        ..Slot::default()
+    }]);
+    let key = fixture.add_key(SlotId(0));
+    fixture.login(0, Role::Po).unwrap();
+    let slot = fixture.slot(0);
+    slot.init_role(Role::Cu, fixture.secret_of(0)).unwrap();
+    fixture.login(0, Role::Cu).unwrap();
+    fixture.seal(SlotId(0), key).unwrap();
+    fixture.login(0, Role::Po).unwrap();
+    slot.change_policies(&[(Policy::FailedLogins, 5)])
+        .unwrap_err();
+    slot.change_policies(&[(Policy::CryptoUserCloning, 0)])
+        .unwrap();
+    fixture.login(0, Role::Cu).unwrap();
+    assert_eq!(errno(fixture.seal(SlotId(0), key)), libc::EPERM);
 }
 
 /// Keys that were promised never to leave do not: allowing it destroys them, those in the trash as well.

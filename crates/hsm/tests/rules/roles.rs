@@ -1,6 +1,6 @@
 //! What each role may do, and how a role gets another secret.
 
-use slotfs_hsm::{Arrived, Error, Policies, Rekey, Settings, SlotError, Source, Wish, wait};
+use slotfs_hsm::{Arrived, Error, Policy, Rekey, Settings, SlotError, Source, Wish, wait};
 use slotfs_object::SlotId;
 use slotfs_object::partition::Role;
 
@@ -41,6 +41,11 @@ fn cu_reads_and_never_writes() {
     fixture
         .slot(0)
         .init_role(Role::Cu, fixture.secret_of(0))
+        .unwrap();
+    fixture.login(0, Role::Po).unwrap();
+    fixture
+        .slot(0)
+        .change_policies(&[(Policy::CryptoUserCloning, 1)])
         .unwrap();
     fixture.login(0, Role::Cu).unwrap();
 
