@@ -16,14 +16,14 @@ import json
 import sys
 from pathlib import Path
 
-from slotfs_vectors import accepted, refused_blobs, refused_insider, refused_payloads
+from slotfs_vectors import accepted, refused_blobs, refused_insider, refused_payloads, refused_spellings
 from slotfs_vectors.common import files
 
 VECTORS = Path(__file__).resolve().parent.parent / "tests" / "vectors"
 
 
 def main():
-    for part in [accepted, refused_blobs, refused_insider, refused_payloads]:
+    for part in [accepted, refused_blobs, refused_insider, refused_payloads, refused_spellings]:
         part.make()
     if "--check" in sys.argv[1:]:
         there = {p.relative_to(VECTORS).as_posix(): p for p in VECTORS.rglob("*.json")}

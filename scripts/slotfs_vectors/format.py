@@ -8,7 +8,7 @@ import base64
 import hashlib
 import hmac as hmac_module
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from argon2.low_level import Type, hash_secret_raw
 from cryptography.exceptions import InvalidTag
@@ -217,6 +217,13 @@ def open_blob(kind, roots, blob):
         raise Refused("blob Altered") from None
     if any(stanza_salt(root, head, key, payload) != salt for root, salt, _ in ours):
         raise Refused("blob Altered")
+    held = [root for root, _, _ in ours]
+    others = [root for root in roots if root not in held]
+    # The sets of the slot's domains that the blob can have been sealed under; just one if all of its stanzas opened.
+    sets = [held + list(more) for more in combinations(others, n - len(held))]
+    known = key in [object_key(one, head, payload) for one in sets]
+    if known != (len(held) == n):
+        raise Refused("blob NotAsSealed")
     return payload
 
 

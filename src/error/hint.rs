@@ -98,6 +98,9 @@ fn slot_hint(slot: SlotId, why: &SlotError) -> Option<String> {
         SlotError::Unverified(Fault::NoSmk) => {
             "this slot lacks the storage master key of the object's slot; clone it first with 'slotfs partition smkclone', or copy its .slotfs/smk".into()
         }
+        SlotError::Unverified(Fault::NotAsSealed) => {
+            "a program that holds the slot's domains or storage master key made it; copy the object from its slot again".into()
+        }
         SlotError::Unverified(Fault::NotForV0(_)) | SlotError::NotForV0 { .. } => {
             "clone to a V1 slot that holds the storage master key, or make this slot V1 with 'slotfs partition upgrade'".into()
         }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::fixture::{Store, contents, sh};
 
 mod newer;
+mod spelling;
 
 fn formats() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats")

@@ -6,12 +6,14 @@
 //! Its properties, and the reasons:
 //! - *Same object, same set of domains, same bytes*: nothing here is random; K, salts and nonce are
 //!   functions of the domains, the header and P.
-//! - *A fixed nonce is safe*: it is derived with the key from K, and K changes with P, so a key never
-//!   encrypts two messages.
+//! - *A fixed nonce is safe*: it is derived with the key from K, and K changes with P, so an honest sealer never
+//!   encrypts two messages under one key. Whoever holds a domain can do so, and learns nothing that they could not read.
 //! - *A blob opens under the domains it names and no other*: AES-GCM alone lets one ciphertext open
-//!   under two keys; the commitment to K, compared first, does not.
+//!   under two keys; the commitment to K, compared first, does not (as far as HMAC-SHA-256 is collision-resistant).
 //! - *A member of one domain cannot forge a blob for another*: the salt of each stanza is a MAC by that stanza's
 //!   domain over header, K and P, recomputed after opening, so a stanza copied onto another payload fails.
+//! - *One blob for one object*: a slot that has all of a blob's domains computes K again after opening, so it accepts
+//!   only the bytes that sealing gives ([`one`]).
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Nonce, Tag};
@@ -25,6 +27,7 @@ mod fault;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod header;
+mod one;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -112,14 +115,16 @@ pub fn open(kind: Kind, roots: &[Root], blob: &[u8]) -> Result<SecretBytes, Faul
     let mut ours = Vec::new();
     let mut keys = None;
     for [salt, wrapped] in stanzas {
+        let mut holder = None;
         for root in roots {
             let key = root.unwrap(salt, wrapped);
             let candidate = PayloadKeys::of(&key);
             if bool::from(candidate.commitment().ct_eq(commitment)) {
-                ours.push((root, salt));
+                holder = Some((root, salt));
                 keys = Some((key, candidate));
             }
         }
+        ours.extend(holder);
     }
     let Some((key, keys)) = keys else {
         return Err(Fault::NoDomain);
@@ -138,11 +143,14 @@ pub fn open(kind: Kind, roots: &[Root], blob: &[u8]) -> Result<SecretBytes, Faul
         .map_err(|_| Fault::Altered)?;
     // A holder of another of the blob's domains knows K and could seal another payload under it, but cannot compute the
     // salt of this slot's stanza.
-    for (root, salt) in ours {
+    for (root, salt) in &ours {
         let expected = root.stanza_salt(head, &key, payload.bytes());
-        if !bool::from(expected.ct_eq(salt)) {
+        if !bool::from(expected.ct_eq(*salt)) {
             return Err(Fault::Altered);
         }
     }
+    let held: Vec<&Root> = ours.iter().map(|(root, _)| *root).collect();
+    let missing = stanzas.len() - held.len();
+    one::check(roots, &held, missing, head, payload.bytes(), &key)?;
     Ok(payload)
 }

@@ -1,6 +1,12 @@
 //! The keys inside a blob, each as docs/format.md, "The sealed blob" defines it. HMAC and HKDF are over SHA-256.
 //!
-//! The only assumptions: HMAC-SHA-256 is a PRF, and the domain keys are 32 unpredictable bytes.
+//! What is assumed, and for what:
+//! - HMAC-SHA-256 is a pseudorandom function of its key: salts, pads, K, and what R and K are expanded to.
+//! - HKDF-Extract gives a key from a domain key, and from the set of all R. Its salts are public labels and the secrets are
+//!   its input, so that HMAC must be an extractor here, or a random oracle. A pseudorandom function need not be one.
+//! - HMAC-SHA-256 is collision-resistant where an attacker chooses the key: the commitment to K.
+//!
+//! A domain key is as hard to guess as what it was made from: 256 random bits of a key file, or a string.
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
@@ -49,8 +55,8 @@ impl Root {
         hmac(mac_key.bytes(), &[head, key.bytes(), payload])
     }
 
-    /// `K xor HKDF-Expand(R, "slotfs 1 wrap" then salt, 32)`. The pad is used once: the salt that
-    /// makes it is a MAC over K and all that K encrypts.
+    /// `K xor HKDF-Expand(R, "slotfs 1 wrap" then salt, 32)`. [`super::seal`] uses a pad once: the salt that makes it is a
+    /// MAC over K and all that K encrypts.
     pub fn wrap(&self, salt: &[u8], key: &Key) -> Key {
         let pad = self.expand(&[b"slotfs 1 wrap", salt]);
         Key::make(|out| {
@@ -85,10 +91,15 @@ impl Root {
     }
 }
 
-/// K: bound to the whole set of domains and to the whole payload, so that the same object under the
-/// same domains is the same blob, and any other is under another key.
-pub(crate) fn object_key(roots: &[Root], head: &[u8], payload: &[u8]) -> Key {
-    let mut ascending: Vec<&[u8; KEY_BYTES]> = roots.iter().map(|root| root.0.bytes()).collect();
+/// K: a function of the whole set of domains and of the whole payload. The same object under the same domains is the
+/// same blob, and any other is under another key unless HMAC-SHA-256 collides.
+pub(crate) fn object_key<'a>(
+    roots: impl IntoIterator<Item = &'a Root>,
+    head: &[u8],
+    payload: &[u8],
+) -> Key {
+    let roots = roots.into_iter();
+    let mut ascending: Vec<&[u8; KEY_BYTES]> = roots.map(|root| root.0.bytes()).collect();
     ascending.sort_unstable();
     let mut extract = hkdf::HkdfExtract::<Sha256>::new(Some(b"slotfs 1 domains"));
     for root in ascending {
@@ -134,12 +145,13 @@ impl PayloadKeys {
         &self.key
     }
 
-    /// The nonce. It is fixed for K, and K encrypts only one payload.
+    /// The nonce. It is fixed for K, and an honest sealer encrypts only one payload under K.
     pub(crate) fn nonce(&self) -> [u8; PAYLOAD_NONCE_BYTES] {
         self.nonce
     }
 
-    /// The commitment to K, in clear. It is collision-resistant: two keys cannot have the same one.
+    /// The commitment to K, in clear. Two keys with the same one are a collision of 256 bits of HMAC-SHA-256, whose keys
+    /// the attacker may choose: about 2^128 work.
     pub(crate) fn commitment(&self) -> &[u8] {
         &self.commitment
     }

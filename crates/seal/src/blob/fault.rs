@@ -54,6 +54,9 @@ pub enum Fault {
     /// A domain opens it, but it was modified.
     #[error("it was altered")]
     Altered,
+    /// A holder of its domains made it: sealing its content gives other bytes.
+    #[error("no slot sealed it: sealing its content again gives other bytes")]
+    NotAsSealed,
     /// Authentic, but its payload is not an object.
     #[error("its payload is not a well-formed object")]
     Malformed,

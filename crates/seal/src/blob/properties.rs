@@ -17,6 +17,7 @@ use super::{
 use slotfs_object::secret::Key;
 
 mod attacker;
+mod one;
 use attacker::{Parts, assemble};
 
 /// A domain key by number: different numbers, different keys.

@@ -15,7 +15,7 @@ mod json;
 use json::{hex, kind, load, number, object, refused_files, root, roots, text};
 
 /// Files and vectors under `refused`: one that is lost must not go unnoticed.
-const REFUSED: (usize, usize) = (34, 541);
+const REFUSED: (usize, usize) = (36, 612);
 
 fn hmac(key: &[u8], message: &[&[u8]]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
