@@ -15,10 +15,9 @@
 //! - *One blob for one object*: a slot that has all of a blob's domains computes K again after opening, so it accepts
 //!   only the bytes that sealing gives ([`one`]).
 
-use aes_gcm::aead::{AeadInOut, KeyInit};
-use aes_gcm::{Aes256Gcm, Nonce, Tag};
 use subtle::ConstantTimeEq;
 
+use crate::primitives::{self, TAG_BYTES};
 use slotfs_object::codec::MAX_PAYLOAD_BYTES;
 use slotfs_object::secret::SecretBytes;
 
@@ -42,7 +41,6 @@ use derive::{MAC_BYTES, PayloadKeys};
 /// salt 32, wrapped key 32
 const STANZA_BYTES: usize = 2 * MAC_BYTES;
 const COMMITMENT_BYTES: usize = 32;
-const TAG_BYTES: usize = 16;
 
 /// The largest possible blob, bytes.
 pub const MAX_BLOB_BYTES: usize = blob_bytes(MAX_STANZAS, MAX_PAYLOAD_BYTES);
@@ -81,9 +79,8 @@ pub fn seal(kind: Kind, roots: &[Root], payload: &[u8]) -> Result<Vec<u8>, Fault
     blob.extend(stanzas.iter().flatten());
     blob.extend_from_slice(keys.commitment());
     let (aad, mut sealed) = (blob.clone(), SecretBytes::from(payload));
-    let tag = Aes256Gcm::new(keys.key().into())
-        .encrypt_inout_detached(&Nonce::from(keys.nonce()), &aad, sealed.bytes_mut().into())
-        .map_err(|_| Fault::PayloadLength)?;
+    let tag = primitives::encrypt(keys.key(), keys.nonce(), &aad, sealed.bytes_mut())
+        .ok_or(Fault::PayloadLength)?;
     blob.extend_from_slice(sealed.bytes());
     blob.extend_from_slice(&tag);
     Ok(blob)
@@ -132,15 +129,9 @@ pub fn open(kind: Kind, roots: &[Root], blob: &[u8]) -> Result<SecretBytes, Faul
 
     let mut payload = SecretBytes::from(ciphertext);
     let aad = &blob[..blob.len() - ciphertext.len() - tag.len()];
-    let tag = Tag::try_from(tag).map_err(|_| Fault::Altered)?;
-    Aes256Gcm::new(keys.key().into())
-        .decrypt_inout_detached(
-            &Nonce::from(keys.nonce()),
-            aad,
-            payload.bytes_mut().into(),
-            &tag,
-        )
-        .map_err(|_| Fault::Altered)?;
+    let tag = tag.try_into().map_err(|_| Fault::Altered)?;
+    primitives::decrypt(keys.key(), keys.nonce(), aad, payload.bytes_mut(), tag)
+        .ok_or(Fault::Altered)?;
     // A holder of another of the blob's domains knows K and could seal another payload under it, but cannot compute the
     // salt of this slot's stanza.
     for (root, salt) in &ours {

@@ -5,3 +5,4 @@
 pub mod blob;
 pub mod credential;
 pub mod domain;
+mod primitives;

@@ -8,15 +8,11 @@
 //!
 //! A domain key is as hard to guess as what it was made from: 256 random bits of a key file, or a string.
 
-use hkdf::Hkdf;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
+pub(crate) use crate::primitives::MAC_BYTES;
+use crate::primitives::{NONCE_BYTES, expand, extract, hmac};
 use slotfs_object::secret::{KEY_BYTES, Key};
-
-/// Bytes in a salt and in a wrapped key.
-pub(crate) const MAC_BYTES: usize = 32;
 
 /// R of docs/format.md, "The sealed blob": a domain key or SMK, extracted for use in blobs.
 ///
@@ -38,8 +34,7 @@ impl Root {
 
     fn extract(label: &[u8], ikm: &Key) -> Self {
         Self(Key::make(|root| {
-            let (prk, _) = Hkdf::<Sha256>::extract(Some(label), ikm.bytes());
-            root.copy_from_slice(&Zeroizing::new(<[u8; 32]>::from(prk))[..]);
+            root.copy_from_slice(&*extract(label, &[ikm.bytes()]));
         }))
     }
 
@@ -99,25 +94,19 @@ pub(crate) fn object_key<'a>(
     payload: &[u8],
 ) -> Key {
     let roots = roots.into_iter();
-    let mut ascending: Vec<&[u8; KEY_BYTES]> = roots.map(|root| root.0.bytes()).collect();
+    let mut ascending: Vec<&[u8]> = roots.map(|root| &root.0.bytes()[..]).collect();
     ascending.sort_unstable();
-    let mut extract = hkdf::HkdfExtract::<Sha256>::new(Some(b"slotfs 1 domains"));
-    for root in ascending {
-        extract.input_ikm(root);
-    }
-    let (prk, _) = extract.finalize();
-    let prk = Zeroizing::new(<[u8; 32]>::from(prk));
+    let prk = extract(b"slotfs 1 domains", &ascending);
     let mac_key = Key::make(|okm| expand(&prk, &[b"slotfs 1 object key"], okm));
     Key::make(|key| key.copy_from_slice(&hmac(mac_key.bytes(), &[head, payload])))
 }
 
-const PAYLOAD_NONCE_BYTES: usize = 12;
-const PAYLOAD_OKM_BYTES: usize = KEY_BYTES + PAYLOAD_NONCE_BYTES + MAC_BYTES;
+const PAYLOAD_OKM_BYTES: usize = KEY_BYTES + NONCE_BYTES + MAC_BYTES;
 
 /// What K expands to: key 32, nonce 12, commitment 32.
 pub(crate) struct PayloadKeys {
     key: Zeroizing<[u8; KEY_BYTES]>,
-    nonce: [u8; PAYLOAD_NONCE_BYTES],
+    nonce: [u8; NONCE_BYTES],
     commitment: [u8; MAC_BYTES],
 }
 
@@ -128,7 +117,7 @@ impl PayloadKeys {
         expand(key.bytes(), &[b"slotfs 1 payload"], &mut okm);
         // The three parts have the total length: a copy between different lengths would panic.
         let (key, rest) = okm.split_at(KEY_BYTES);
-        let (nonce, commitment) = rest.split_at(PAYLOAD_NONCE_BYTES);
+        let (nonce, commitment) = rest.split_at(NONCE_BYTES);
         let mut parts = Self {
             key: Zeroizing::default(),
             nonce: Default::default(),
@@ -146,7 +135,7 @@ impl PayloadKeys {
     }
 
     /// The nonce. It is fixed for K, and an honest sealer encrypts only one payload under K.
-    pub(crate) fn nonce(&self) -> [u8; PAYLOAD_NONCE_BYTES] {
+    pub(crate) fn nonce(&self) -> [u8; NONCE_BYTES] {
         self.nonce
     }
 
@@ -155,28 +144,4 @@ impl PayloadKeys {
     pub(crate) fn commitment(&self) -> &[u8] {
         &self.commitment
     }
-}
-
-/// HKDF-Expand. It always fills `okm`: a key that was not derived would be all zeros.
-fn expand<const N: usize>(prk: &[u8; 32], info: &[&[u8]], okm: &mut [u8; N]) {
-    // RFC 5869: at most 255 blocks of the hash.
-    const { assert!(N <= 255 * 32) };
-    let expanded = Hkdf::<Sha256>::from_prk(prk)
-        .map_err(|_| ())
-        .and_then(|hkdf| hkdf.expand_multi_info(info, okm).map_err(|_| ()));
-    assert!(
-        expanded.is_ok(),
-        "HKDF takes a 32-byte key and this many bytes"
-    );
-}
-
-fn hmac(key: &[u8; 32], message: &[&[u8]]) -> [u8; MAC_BYTES] {
-    // RFC 2104 pads a short key with zeros to the block. Padding it here means that `new` cannot fail.
-    let mut block = Zeroizing::new([0; 64]);
-    block[..KEY_BYTES].copy_from_slice(key);
-    let mut mac = Hmac::<Sha256>::new((&*block).into());
-    for part in message {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
 }
