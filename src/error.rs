@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use log::Level;
 use thiserror::Error as ThisError;
 
+use crate::domain;
 pub(crate) use crate::hsm::exit;
 use crate::hsm::{self, Outcome, code};
 use crate::keyfile::export::ExportError;
@@ -92,6 +93,12 @@ pub(crate) enum Error {
         shown::path(path)
     )]
     ExposedFile { path: PathBuf },
+    /// A domain string that can be guessed.
+    #[error(
+        "slot {slot}: the domain string is too easy to guess: about {bits} bits by estimate, and {least} are needed",
+        least = domain::STRONG_BITS
+    )]
+    WeakDomain { slot: SlotId, bits: u32 },
     /// Some new objects are stored and the others are not, or the command could not report all of them.
     #[error("{why}; {made} of {of} were made and are on slot {slot}")]
     MadeSome {
@@ -184,7 +191,7 @@ impl Error {
                 source.raw_os_error().unwrap_or(libc::EIO),
                 code::FUNCTION_FAILED,
             ),
-            Self::Usage(_) => Outcome::USAGE,
+            Self::Usage(_) | Self::WeakDomain { .. } => Outcome::USAGE,
             Self::NotConfirmed(_) => refused(libc::EPERM, code::FUNCTION_CANCELED),
             Self::CloneFailed { .. } => refused(libc::EACCES, code::FAILED_TO_CLONE_AN_OBJECT),
             Self::CloneNotAttempted { .. } => refused(libc::EACCES, code::CLONE_NOT_ATTEMPTED),

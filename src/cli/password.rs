@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::cli::guarded::{Keeper, read_guarded};
 use crate::cli::{Console, file_error};
 use crate::credential::Secret;
+use crate::domain;
 use crate::environment;
 use crate::error::{Error, Result};
 use crate::hsm::{Hsm, SlotError};
@@ -245,6 +246,11 @@ pub(crate) fn ask_new(slot: SlotId, role: Role, instead: &str) -> Result<SecretB
 /// Asks twice, so that a typing error is found.
 fn ask_twice(slot: SlotId, text: &str, what: &str) -> Result<Zeroizing<String>> {
     let first = ask(&format!("        {text}: "))?;
+    repeat(slot, first, what)
+}
+
+/// Asks for the same again.
+fn repeat(slot: SlotId, first: Zeroizing<String>, what: &str) -> Result<Zeroizing<String>> {
     if first == ask("        Re-enter it: ")? {
         return Ok(first);
     }
@@ -299,18 +305,33 @@ pub(crate) fn ask_password(slot: SlotId, role: Role) -> Result<SecretBytes> {
 }
 
 /// Asks twice for a domain string, as for a new password: with a typing error in it the slot would share a domain with
-/// no other slot.
+/// no other slot. An empty answer makes a new string, which is shown once. A string that `check` refuses is not asked for
+/// again.
 ///
 /// # Errors
-/// [`Error::Usage`] when there is no terminal to ask on, or the two differ.
-pub(crate) fn ask_domain(slot: SlotId) -> Result<Zeroizing<String>> {
+/// [`Error::Usage`] when there is no terminal to ask on, or the two differ; what `check` says.
+pub(crate) fn ask_domain(
+    slot: SlotId,
+    check: impl FnOnce(&str) -> Result<()>,
+) -> Result<Zeroizing<String>> {
     check_terminal(|| {
         format!(
             "slot {slot}: no cloning domain and no terminal to ask on; give -domain STRING or -domainkey FILE"
         )
     })?;
-    let text = format!("Enter the cloning domain of slot {slot}");
-    ask_twice(slot, &text, "cloning domains")
+    let first = ask(&format!(
+        "        Enter the cloning domain of slot {slot}, or nothing for a new one: "
+    ))?;
+    if first.is_empty() {
+        let new = domain::new_string()?;
+        super::output::tell(&format!(
+            "        The new cloning domain of slot {slot}, which is not shown again:\n\n        {}\n\n        Write it down. Every slot that is to clone to or from slot {slot} needs it.\n",
+            *new
+        ));
+        return Ok(new);
+    }
+    check(&first)?;
+    repeat(slot, first, "cloning domains")
 }
 
 /// The password of the encrypted file `file`: the content of `given`, else asked for.

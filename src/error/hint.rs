@@ -31,6 +31,9 @@ impl Error {
                 "clone it instead: copy its file from the mount to another slot or a backup".into()
             }
             Self::ExposedFile { .. } => "check its content, then run 'chmod 600' on it".into(),
+            Self::WeakDomain { .. } => {
+                "'slotfs domain newstring' prints a strong one; -force accepts this one all the same".into()
+            }
             Self::MadeSome { why, .. } => why
                 .hint()
                 .unwrap_or_else(|| "'slotfs partition contents' lists them".into()),

@@ -247,7 +247,7 @@ fn cu_and_po_at_each_command() {
     ];
     let partition_is_po_s = [
         "partition set -retention 0 -force -slot 0",
-        "partition domainadd -domain another-domain-string -domainlabel x -slot 0",
+        "partition domainadd -domain another-domain-string-of-the-tests -domainlabel x -slot 0",
         "partition domaindelete -domainlabel primary -force -slot 0",
         "partition changepolicy -policy 20 -value 3 -slot 0",
         "partition delete -force -slot 0",

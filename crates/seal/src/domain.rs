@@ -22,8 +22,9 @@ const STRING_COST: KdfParams = KdfParams {
 };
 /// Characters in a domain string.
 const STRING_CHARS: std::ops::RangeInclusive<usize> = 1..=128;
-/// A string estimated below this many bits is warned about.
-const STRONG_BITS: f64 = 60.0;
+/// A string estimated below this many bits is weak. A guess costs about a third of a millionth of a dollar and tests every blob
+/// of every user (docs/domains.md, "How good a domain string is").
+pub const STRONG_BITS: u32 = 60;
 /// Random bits in a string that slotfs makes.
 const NEW_STRING_BITS: usize = 130;
 /// The same bits as characters of base32.
@@ -133,10 +134,14 @@ pub fn new_string() -> Result<Zeroizing<String>, getrandom::Error> {
     Ok(string)
 }
 
-/// The estimated entropy of a domain string in bits, if it is too low to resist guessing.
-pub fn weakness(string: &str) -> Option<f64> {
+/// The estimated entropy of a domain string in whole bits, if it is below [`STRONG_BITS`]. The estimate counts the guesses of
+/// somebody who knows common words, names, dates and patterns. It is too high for a string that means something to its
+/// author: lines of songs, or words that were chosen by a person.
+pub fn weakness(string: &str) -> Option<u32> {
     let bits = zxcvbn::zxcvbn(string, &[]).guesses_log10() * std::f64::consts::LOG2_10;
-    (bits < STRONG_BITS).then_some(bits)
+    // Not a number would count as weak too.
+    let strong = bits >= f64::from(STRONG_BITS);
+    (!strong).then_some(bits as u32)
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@ pub(crate) struct Add {
     /// Make it the primary domain
     #[arg(long)]
     primary: bool,
+    /// Accept a domain string that is easy to guess
+    #[arg(short, long)]
+    force: bool,
     #[command(flatten)]
     slot: SlotArg,
 }
@@ -84,7 +87,7 @@ impl Add {
     pub(crate) fn run(self, console: &Console<'_>) -> Result<Answer> {
         let (hsm, slot) = console.partition(self.slot, &[Role::Po])?;
         let kind = hsm.partition(slot).row()?.kind;
-        let key = self.domain.key(slot, &self.domainlabel, kind)?;
+        let key = self.domain.key(slot, &self.domainlabel, kind, self.force)?;
         hsm.partition(slot)
             .add_domain(&key, &self.domainlabel, self.primary)?;
         Ok(Answer::of_slot(slot).fact("label", self.domainlabel))

@@ -53,7 +53,7 @@ pub(crate) struct Init {
     /// 0, or 1 for scalable key storage: blobs of its objects are sealed under its storage master key
     #[arg(long, value_name = "0|1", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
     version: u8,
-    /// Destroy the partition in the slot without asking
+    /// Destroy the partition in the slot without asking, and accept a domain string that is easy to guess
     #[arg(short, long)]
     force: bool,
     /// Owner of the slot's files on a mount
@@ -88,6 +88,7 @@ impl Init {
         let slot = console.new_slot(self.slot)?;
         // Mistakes are found before the store is touched.
         crate::hsm::check_label(slot, &self.label)?;
+        self.domain.check(slot, &self.domainlabel, self.force)?;
         let serial = crate::hsm::new_serial()?;
         // The question comes before the new secrets are asked for. A store that does not exist is not created for it.
         let there = match is_there(&console.store()?) {
@@ -122,7 +123,9 @@ impl Init {
                 (Secret::Password(password), Vec::new())
             }
         };
-        let domain = self.domain.key(slot, &self.domainlabel, secret.kind())?;
+        let domain = self
+            .domain
+            .key(slot, &self.domainlabel, secret.kind(), self.force)?;
         let hsm = match there {
             Some(hsm) => hsm,
             None => console.open_or_create()?,
@@ -187,9 +190,38 @@ fn replaced(hsm: &Hsm, slot: SlotId, force: bool) -> Result<Option<PartitionMark
     Ok(replaces)
 }
 
+/// Refuses a domain string that is its own label, or that is easy to guess; with `force` only the former.
+fn check_string(slot: SlotId, string: &str, label: &str, force: bool) -> Result<()> {
+    if string == label {
+        return Err(Error::Usage(format!(
+            "slot {slot}: a domain's label is not secret, so it must differ from the domain string"
+        )));
+    }
+    match domain::weakness(string) {
+        // Its length is the better reason.
+        _ if string.is_empty() => Ok(()),
+        Some(bits) if !force => Err(Error::WeakDomain { slot, bits }),
+        _ => Ok(()),
+    }
+}
+
 impl Domain {
-    /// The domain, whose label will be `label`.
-    pub(super) fn key(mut self, slot: SlotId, label: &str, kind: SlotKind) -> Result<DomainKey> {
+    /// Checks a string that an option gave, before anything is asked or done.
+    pub(super) fn check(&self, slot: SlotId, label: &str, force: bool) -> Result<()> {
+        match &self.domain {
+            Some(string) => check_string(slot, string, label, force),
+            None => Ok(()),
+        }
+    }
+
+    /// The domain, whose label will be `label`. With `force`, its string may be weak.
+    pub(super) fn key(
+        mut self,
+        slot: SlotId,
+        label: &str,
+        kind: SlotKind,
+        force: bool,
+    ) -> Result<DomainKey> {
         let usage = |why: &dyn std::fmt::Display| Error::Usage(format!("slot {slot}: {why}"));
         // The user is asked for a key file for a quorum slot, as the hardware asks for a red key.
         if kind == SlotKind::Quorum
@@ -213,18 +245,15 @@ impl Domain {
             }
             return Ok(key);
         }
+        let check = |string: &str| check_string(slot, string, label, force);
         let string = match self.domain {
             Some(string) => Zeroizing::new(string),
-            None => ask_domain(slot)?,
+            None => ask_domain(slot, check)?,
         };
-        if *string == label {
-            return Err(usage(
-                &"a domain's label is not secret, so it must differ from the domain string",
-            ));
-        }
+        check(&string)?;
         if let Some(bits) = domain::weakness(&string) {
             log::warn!(
-                "the domain string has about {bits:.0} bits of entropy; anybody who guesses it can open every blob ('slotfs domain newstring' prints a strong one)"
+                "the domain string has about {bits} bits of entropy; anybody who guesses it can open every blob ('slotfs domain newstring' prints a strong one)"
             );
         }
         DomainKey::from_string(&string).map_err(|why| usage(&why))

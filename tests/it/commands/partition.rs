@@ -224,10 +224,10 @@ fn capacity() {
 fn domain_strings() {
     let string = "correct horse battery staple, said twice";
     let stores = [Store::empty(), Store::empty()];
-    for (store, strings) in stores
-        .iter()
-        .zip([vec![string], vec![string, "Correct horse"]])
-    {
+    for (store, strings) in stores.iter().zip([
+        vec![string],
+        vec![string, "correct horse battery staple, said once"],
+    ]) {
         for (slot, string) in strings.into_iter().enumerate() {
             let file = store.password_file(u32::try_from(slot).unwrap());
             store
@@ -265,16 +265,50 @@ fn domain_strings() {
     assert!(other.list(1).is_empty());
 }
 
-/// "a string estimated under 60 bits warns".
+/// "A string that is estimated under 60 bits is refused without -force", wherever one is given.
 #[test]
-fn a_weak_domain_string_warns() {
+fn a_weak_domain_string_is_refused_without_force() {
     let store = Store::empty();
     store.password_file(0);
-    let out = store
-        .run("partition init -slot 0 -label a -domain password1 --password-file 0=pw-0")
-        .ok();
-    assert!(out.stderr.contains("domain"), "{out:?}");
+    let init = "partition init -slot 0 -label a --password-file 0=pw-0";
+    let weak = ["password1", "Tr0ub4dor&3", "ABCDEFGHIJKLMNOP", "x"];
+    for string in weak {
+        let out = store.run(&format!("{init} -domain {string}")).fails(USAGE);
+        assert!(out.stderr.contains("slot 0: the domain string"), "{out:?}");
+        assert!(out.stderr.contains("slotfs domain newstring"), "{out:?}");
+        assert!(out.stderr.contains("-force"), "{out:?}");
+        assert!(!out.text().contains("password1"), "it is a secret: {out:?}");
+        assert!(!store.path("store.db").exists(), "nothing was made");
+    }
+    // With -force it is taken, with a warning.
+    let out = store.run(&format!("{init} -domain password1 -force")).ok();
+    assert!(out.stderr.contains("warning: the domain string"), "{out:?}");
     assert!(!out.text().contains("password1"), "it is a secret: {out:?}");
+
+    let add = "partition domainadd -slot 0 --password-file 0:po=pw-0";
+    let domains = || {
+        let listed = store.run_in(0, "partition domainlist --json").ok().json();
+        listed["domains"].as_array().unwrap().len()
+    };
+    let out = store
+        .run(&format!("{add} -domainlabel b -domain password2"))
+        .fails(USAGE);
+    assert!(out.stderr.contains("slotfs domain newstring"), "{out:?}");
+    assert_eq!(domains(), 1);
+    let out = store
+        .run(&format!("{add} -domainlabel b -domain password2 -force"))
+        .ok();
+    assert!(out.stderr.contains("warning: the domain string"), "{out:?}");
+    // What slotfs makes is strong, and a key file has no string.
+    let string = store.run("domain newstring").ok().stdout;
+    let out = store
+        .run(&format!("{add} -domainlabel c -domain {}", string.trim()))
+        .ok();
+    assert!(!out.stderr.contains("warning"), "{out:?}");
+    assert_eq!(domains(), 3);
+    store.domain("red");
+    let out = store.run(&format!("{init} -domainkey red.pem -force")).ok();
+    assert!(!out.stderr.contains("warning"), "{out:?}");
 }
 
 /// "`domain newkey FILE`": PEM, label SLOTFS DOMAIN KEY; never over a file that is there.

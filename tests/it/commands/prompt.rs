@@ -51,6 +51,91 @@ fn on_a_terminal(store: &Store, line: &str) -> Terminal {
     Terminal::spawn(store.bare(&line.split(' ').collect::<Vec<_>>()))
 }
 
+fn asks_for_domain(slot: u32) -> String {
+    format!("Enter the cloning domain of slot {slot}, or nothing for a new one: ")
+}
+
+/// A weak domain string is refused before it is asked for again; with -force it is taken.
+#[test]
+fn a_weak_domain_string_is_refused_at_the_prompt() {
+    let store = one_slot();
+    let add = "partition domainadd -slot 0 -domainlabel weak --password-file 0:po=pw-0";
+    let mut terminal = on_a_terminal(&store, add);
+    terminal.expect(&asks_for_domain(0));
+    terminal.send_hidden("password1");
+    let (code, shown) = terminal.wait();
+    assert_eq!(code, USAGE, "{shown:?}");
+    assert!(shown.contains("slotfs domain newstring"), "{shown:?}");
+    assert!(!shown.contains("password1"), "{shown:?}");
+    assert!(!shown.contains("Re-enter"), "{shown:?}");
+
+    let mut terminal = on_a_terminal(&store, &format!("{add} -force"));
+    for ask in [&*asks_for_domain(0), "Re-enter it: "] {
+        terminal.expect(ask);
+        terminal.send_hidden("password1");
+    }
+    let (code, shown) = terminal.wait();
+    assert_eq!(code, 0, "{shown:?}");
+    assert!(shown.contains("warning: the domain string"), "{shown:?}");
+}
+
+/// An empty answer makes a new domain string and shows it once; another slot takes it.
+#[test]
+fn the_prompt_makes_a_domain_string() {
+    let store = one_slot();
+    let init = "partition init -slot 5 -label five --password-file 5=pw-0";
+    let mut terminal = on_a_terminal(&store, init);
+    terminal.expect(&asks_for_domain(5));
+    terminal.send_hidden("");
+    let (code, shown) = terminal.wait();
+    assert_eq!(code, 0, "{shown:?}");
+    let is_new = |word: &&str| {
+        word.len() == 26
+            && word
+                .chars()
+                .all(|c| c.is_ascii_uppercase() || ('2'..='7').contains(&c))
+    };
+    let made: Vec<&str> = shown.split_whitespace().filter(is_new).collect();
+    let [string] = made[..] else {
+        panic!("not one new string: {shown:?}");
+    };
+    assert!(shown.contains("not shown again"), "{shown:?}");
+    store
+        .run(&format!(
+            "partition domainadd -slot 0 -domainlabel new -domain {string} --password-file 0:po=pw-0"
+        ))
+        .ok();
+    let fingerprints = |line: &str| -> Vec<String> {
+        let listed = store.run(line).ok().json();
+        let domains = listed["domains"].as_array().unwrap();
+        domains
+            .iter()
+            .map(|it| it["fingerprint"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let five = fingerprints("partition domainlist --json -slot 5 --password-file 5=pw-0");
+    let zero = fingerprints("partition domainlist --json -slot 0 --password-file 0=pw-0");
+    assert_eq!(five, zero[1..]);
+}
+
+/// Ctrl-D and Ctrl-C are no empty answer: no domain is made.
+#[test]
+fn no_answer_makes_no_domain_string() {
+    for key in ['d', 'c'] {
+        let store = Store::empty();
+        store.password_file(0);
+        let init = "partition init -slot 0 -label a --password-file 0=pw-0";
+        let mut terminal = on_a_terminal(&store, init);
+        terminal.expect(&asks_for_domain(0));
+        terminal.wait_hidden();
+        terminal.send_control(key);
+        let (code, shown) = terminal.wait();
+        assert_ne!(code, 0, "{key}: {shown:?}");
+        assert!(!shown.contains("not shown again"), "{key}: {shown:?}");
+        assert!(!store.path("store.db").exists(), "{key}: {shown:?}");
+    }
+}
+
 /// A domain string is asked for twice as a password is, in each place that asks for one; two that differ make nothing.
 #[test]
 fn a_domain_string_is_asked_for_twice() {
@@ -68,7 +153,7 @@ fn a_domain_string_is_asked_for_twice() {
             };
             let before = slots();
             let mut terminal = on_a_terminal(&store, line);
-            terminal.expect(&format!("Enter the cloning domain of slot {slot}: "));
+            terminal.expect(&asks_for_domain(slot));
             terminal.send_hidden("a string of many words");
             terminal.expect("Re-enter it: ");
             terminal.send_hidden(second);
