@@ -5,7 +5,7 @@ Independent of the Rust: slotfs_vectors/format.py is the format a second time, a
 here is checked against that file's own opening before it is written. Nothing is random: keys and
 identities are SHA-256 of labels, so running it again gives the same files, byte for byte.
 
-    python3 -m venv venv && venv/bin/pip install cryptography argon2-cffi
+    python3 -m venv venv && venv/bin/pip install 'cryptography>=48' argon2-cffi
     venv/bin/python scripts/vectors.py            # writes tests/vectors
     venv/bin/python scripts/vectors.py --check    # only compares; exit 1 on a difference
 
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from slotfs_vectors import (
     accepted,
+    pairs,
     refused_blobs,
     refused_insider,
     refused_payloads,
@@ -30,13 +31,13 @@ VECTORS = Path(__file__).resolve().parent.parent / "tests" / "vectors"
 
 
 def written():
-    """The files that are there, without those of others (wycheproof.py)."""
+    """The files that are there, without those that others wrote."""
     return {name: path for path in VECTORS.rglob("*.json")
-            if not (name := path.relative_to(VECTORS).as_posix()).startswith("wycheproof/")}
+            if not (name := path.relative_to(VECTORS).as_posix()).startswith(("wycheproof/", "published/"))}
 
 
 def main():
-    for part in [accepted, refused_blobs, refused_insider, refused_payloads, refused_spellings, rows]:
+    for part in [accepted, pairs, refused_blobs, refused_insider, refused_payloads, refused_spellings, rows]:
         part.make()
     if "--check" in sys.argv[1:]:
         there = written()

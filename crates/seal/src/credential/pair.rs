@@ -224,6 +224,9 @@ fn open(
 }
 
 #[cfg(test)]
+mod vectors;
+
+#[cfg(test)]
 mod tests {
     use slotfs_object::partition::Role;
     use slotfs_object::sealed::{ENCAPSULATION_BYTES, PUBLIC_KEY_BYTES, PartId, SealedRow};
