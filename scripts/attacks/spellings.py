@@ -5,7 +5,7 @@ Independent of the Rust: it shares slotfs_vectors/format.py with the golden vect
 same object as the blob. A slot that has all of the domains refuses each of them with EACCES; a slot that lacks
 one can refuse only those that touch a stanza of its own.
 
-    python3 -m venv venv && venv/bin/pip install cryptography argon2-cffi
+    python3 -m venv venv && venv/bin/pip install 'cryptography>=48' argon2-cffi
     venv/bin/python scripts/attacks/spellings.py hsm/1/4 out --domainkey red.pem [--domainkey blue.pem]
     for it in out/*; do cp "$it" hsm/1/9 && echo "accepted: $it"; done
 """

@@ -107,7 +107,8 @@ fn sealed_and_changed(input: &mut Input<'_>) {
 }
 
 /// One who holds a domain puts another payload under the key of a blob, all tags and its own stanza right. A slot of
-/// that domain decodes it, or refuses it; a slot of the other domains alone never takes it.
+/// that domain decodes it, or refuses it; a slot of the other domains alone never takes it, and a slot of all of them
+/// takes only what sealing gives.
 fn retagged(input: &mut Input<'_>) {
     let kind = input.pick(&[Kind::Object, Kind::Smk]);
     let (insiders, others) =
@@ -123,6 +124,8 @@ fn retagged(input: &mut Input<'_>) {
     let Some(forged) = insider.put(second, signs) else {
         return;
     };
+    let by_all = open(kind, &roots(kind, insiders | others), &forged);
+    assert_eq!(by_all.is_ok(), forged == blob, "one blob for one object");
     match open(kind, &roots(kind, others), &forged) {
         Ok(payload) => {
             assert_eq!(payload.bytes(), first, "another's word is not taken");
