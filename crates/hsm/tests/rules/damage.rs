@@ -5,7 +5,7 @@ use slotfs_hsm::{Access, Error, Hsm, Policies, Policy, SlotError, StoreError};
 use slotfs_object::SlotId;
 use slotfs_object::partition::Role;
 
-use crate::fixture::{Fixture, assert_slot_error, domain, handle, password, text};
+use crate::fixture::{Fixture, assert_slot_error, domain, handle};
 
 #[test]
 fn a_field_in_clear_that_was_changed_is_noticed_at_login() {

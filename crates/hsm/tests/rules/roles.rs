@@ -4,7 +4,7 @@ use slotfs_hsm::{Arrived, Error, Policy, Rekey, Settings, SlotError, Source, Wis
 use slotfs_object::SlotId;
 use slotfs_object::partition::Role;
 
-use crate::fixture::{Fixture, assert_slot_error, errno, handle, key, password, text};
+use crate::fixture::{Fixture, assert_slot_error, errno, handle, key, password};
 
 /// A row that does not open could never again after a reset: it stays undone unless that is what is wanted.
 #[test]

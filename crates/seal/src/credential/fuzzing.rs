@@ -22,7 +22,7 @@ pub fn run(data: &[u8]) {
         key,
         commitment: [0x11; COMMITMENT_BYTES],
     };
-    let is_pair = input.byte() % 2 == 0;
+    let is_pair = input.flag();
     let plain = vec![0x22; if is_pair { 2 * KEY_BYTES } else { KEY_BYTES }];
     let mut binding = binding(&mut input);
     let method = match input.byte() % 4 {
