@@ -17,7 +17,7 @@ pub(super) struct Authenticated {
     pub(super) session: Arc<Session>,
     /// The credential that the secret opened.
     credential: PartId,
-    opened: Opened,
+    pub(super) opened: Opened,
 }
 
 impl Hsm {

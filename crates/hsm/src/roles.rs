@@ -1,10 +1,9 @@
 //! Roles of a slot: who there is, and their passwords.
 
-use std::sync::Arc;
-
 use super::amend::Change;
 use super::init::check_secret;
-use super::{Partition, Rekey, Result, Role, Secret, Session, SlotError, SlotId};
+use super::login::Authenticated;
+use super::{Partition, Rekey, Result, Role, Secret, SlotError, SlotId};
 use slotfs_object::sealed::{Method, Quorum};
 
 /// What anybody can see of a role.
@@ -99,8 +98,8 @@ impl Partition<'_> {
         check_secret(slot, self.row()?.kind, new)?;
         // The session here, if it is this role's, must be of the state that is changed: it then stays.
         self.hsm.refresh()?;
-        let session = self.authenticate(role, old)?.session;
-        let change = self.hsm.change_of(&session)?;
+        let it = self.authenticate(role, old)?;
+        let change = self.hsm.change_of(&it.session)?;
         let same = |method: &Method| match (old, method) {
             (Secret::Quorum(old), Method::Quorum(set)) => old.set() == set,
             _ => false,
@@ -111,7 +110,7 @@ impl Partition<'_> {
                 roles.push(it.role);
             }
         }
-        self.replace_secret(&session, change, roles, new, rekey)
+        self.replace_secret(&it, change, roles, new, rekey)
     }
 
     /// Lets po give a role, locked or not, another password or other key shares; po's own secret is needed again. The
@@ -130,31 +129,39 @@ impl Partition<'_> {
         check_resettable(slot, role)?;
         check_secret(slot, self.row()?.kind, new)?;
         self.hsm.refresh()?;
-        let session = self.authenticate(Role::Po, po_secret)?.session;
-        let change = self.hsm.change_of(&session)?;
+        let it = self.authenticate(Role::Po, po_secret)?;
+        let change = self.hsm.change_of(&it.session)?;
         if !change.parts.credentials.iter().any(|it| it.role == role) {
             return Err(SlotError::RoleMissing(role).at(slot));
         }
-        self.replace_secret(&session, change, vec![role], new, rekey)
+        self.replace_secret(&it, change, vec![role], new, rekey)
     }
 
     fn replace_secret(
         &self,
-        session: &Arc<Session>,
+        it: &Authenticated,
         mut change: Change,
         roles: Vec<Role>,
         new: &Secret,
         rekey: Rekey,
     ) -> Result<Reissued> {
+        let session = &it.session;
         change.forget(&roles);
+        // po, who resets another role: its secret is at hand, so it need not log in once more for a pair.
+        let own = session.role();
+        let stays = !roles.contains(&own);
+        change.forget(&[own]);
         let waiting = change.without_pair();
         match waiting.is_empty() {
             true => change.rekey(session, rekey)?,
             false => change.header.rekey_due = true,
         }
+        if stays {
+            change.renew(own, &it.opened)?;
+        }
         for role in &roles {
             let pair = change.give(*role, new)?;
-            if *role == session.role() {
+            if *role == own {
                 change.keys.pair = Some(pair);
             }
         }
