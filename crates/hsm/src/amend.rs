@@ -7,7 +7,7 @@ use super::init::random_id;
 use super::session::Keys;
 use super::{Hsm, Key, Partition, Result, Role, Session, SlotError, SlotFault, SlotRow};
 use slotfs_object::sealed::PartId;
-use slotfs_seal::credential::Purpose;
+use slotfs_seal::credential::{PairSecret, Purpose};
 use slotfs_seal::domain::DomainKey;
 use slotfs_store::{Changed, DomainRow, Objects, SlotChange, SlotRows, SmkRow};
 
@@ -21,6 +21,8 @@ pub(super) struct Change {
     pub(super) parts: SlotRows,
     /// What everything is sealed under, and the pair of the role that makes the change.
     pub(super) keys: Keys,
+    /// Roles with other pairs than before.
+    pub(super) given: Vec<(Role, PairSecret)>,
     /// What becomes of the objects.
     pub(super) objects: Objects,
 }
@@ -66,6 +68,7 @@ impl Hsm {
             header,
             parts,
             keys: session.keys.clone(),
+            given: Vec::new(),
             objects: Objects::Keep,
         })
     }
@@ -76,7 +79,11 @@ impl Hsm {
     /// [`SlotFault::Changed`] when another process was first. Then nothing was done.
     pub(super) fn commit_change(&self, session: &Session, change: Change) -> Result<Changed> {
         let (slot, from) = (session.slot(), session.row().as_version());
-        let (changed, after) = self.commit(session, change)?;
+        // A role whose secret this process changes stays logged in to it, whoever made the change.
+        let there = self.partition(slot).session().map(|it| it.role());
+        let given = |role: &Role| change.given.iter().any(|(it, _)| it == role);
+        let role = there.ok().filter(given).unwrap_or(session.role());
+        let (changed, after) = self.commit(session, role, change)?;
         let _not_while_refreshing = self.lock_refreshing();
         // The next refresh takes care of a session of another role.
         if let Ok(there) = self.partition(slot).session()
@@ -93,18 +100,23 @@ impl Hsm {
         Ok(changed)
     }
 
-    /// Makes the change; what it did, and the login over the partition as it then is.
+    /// Makes the change; what it did, and the login of `role` over the partition as it then is. That is the role of
+    /// `session`, or one that gets another pair.
     ///
     /// # Errors
     /// As [`Self::commit_change`].
     pub(super) fn commit(
         &self,
         session: &Session,
+        role: Role,
         mut change: Change,
     ) -> Result<(Changed, Session)> {
         change.seal_header()?;
+        if let Some((_, pair)) = change.given.into_iter().find(|(it, _)| *it == role) {
+            change.keys.pair = Some(pair);
+        }
         // The sealed header must open: one that does not would lock everybody out.
-        let (row, role) = (change.row.clone(), session.role());
+        let row = change.row.clone();
         let after = Session::open(row, role, change.keys, &change.parts)?;
         let outcome = self.store.change_slot(SlotChange {
             from: session.row().as_version(),

@@ -100,6 +100,7 @@ impl Hsm {
                 slot_key: SlotKey::random()?,
                 pair: None,
             },
+            given: Vec::new(),
             objects: Objects::Keep,
         };
         partition.give(Role::Po, &new.secret)?;

@@ -127,6 +127,7 @@ impl Partition<'_> {
         let session = match keys.and_then(|keys| Session::open(row, role, keys, &parts)) {
             Ok(session)
                 if !session.header.names(stored.id)
+                    || !session.pair_fits(&stored)
                     || session.keys.pair.is_some() != stored.pair.is_some() =>
             {
                 Err(damaged("is not the current one"))
@@ -170,7 +171,7 @@ impl Partition<'_> {
         }
         let renew = |mut change: Change| {
             change.renew(role, &opened)?;
-            Ok(Arc::new(self.hsm.commit(&session, change)?.1))
+            Ok(Arc::new(self.hsm.commit(&session, role, change)?.1))
         };
         let rekey = || {
             let mut change = self.hsm.change_of(&session)?;

@@ -32,7 +32,7 @@ impl Rekey {
 
 impl Change {
     /// Gives a role a credential with a pair of its own: `secret` opens the slot key that the partition is to have.
-    pub(super) fn give(&mut self, role: Role, secret: &Secret) -> Result<PairSecret> {
+    pub(super) fn give(&mut self, role: Role, secret: &Secret) -> Result<()> {
         let slot = self.row.slot;
         let kib = KdfParams::NEW.memory_kib;
         let binding = self.binding(role)?;
@@ -43,7 +43,8 @@ impl Change {
             KdfError::Cost => SlotError::Malformed(STRETCHED).at(slot),
         })?;
         self.add(binding, credential, &pair, &[])?;
-        Ok(pair)
+        self.given.push((role, pair));
+        Ok(())
     }
 
     /// Makes the credential of `role` anew under the secret that opened it, with another authentication key: with its pair

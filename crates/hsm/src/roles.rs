@@ -71,7 +71,7 @@ impl Partition<'_> {
             if change.parts.credentials.iter().any(|it| it.role == role) {
                 return Err(SlotError::RoleExists(role).at(slot));
             }
-            change.give(role, secret).map(drop)
+            change.give(role, secret)
         })?;
         log::info!("slot {slot}: {role} was initialized");
         Ok(())
@@ -160,10 +160,7 @@ impl Partition<'_> {
             change.renew(own, &it.opened)?;
         }
         for role in &roles {
-            let pair = change.give(*role, new)?;
-            if *role == own {
-                change.keys.pair = Some(pair);
-            }
+            change.give(*role, new)?;
         }
         let damaged = self.hsm.commit_change(session, change)?.damaged;
         for role in &roles {

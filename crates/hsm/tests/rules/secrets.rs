@@ -472,6 +472,27 @@ fn a_reset_of_the_last_role_without_a_pair_waits_for_nobody() {
     it.login(Role::Po);
 }
 
+/// co is logged in to the process in which po resets it: there it stays, with the new slot key, and another process ends it.
+#[test]
+fn a_reset_keeps_the_session_of_the_role_in_its_own_process() {
+    let roles = Roles::new();
+    let object = roles.it.add_key(SLOT);
+    let elsewhere = Hsm::open(&roles.it.path(), Access::ReadWrite).unwrap();
+    let old = roles.secret(Role::Co).clone();
+    elsewhere.partition(SLOT).login(Role::Co, &old).unwrap();
+    let (slot, new) = (roles.it.slot(0), roles.another());
+    slot.login(Role::Co, &old).unwrap();
+    slot.reset_secret(Role::Co, &new, &roles.po, Rekey::quiet(false))
+        .unwrap();
+    assert_eq!(slot.session().unwrap().role(), Role::Co);
+    slot.object(object).unwrap();
+    roles.it.add_key(SLOT);
+    roles.it.hsm.refresh().unwrap();
+    slot.object(object).unwrap();
+    elsewhere.refresh().unwrap();
+    assert_eq!(errno(elsewhere.partition(SLOT).session()), libc::ENOKEY);
+}
+
 /// A role that is given a secret later gets the slot key of then, and shares a fate with the others.
 #[test]
 fn a_role_that_is_initialized_later_has_a_pair() {
