@@ -7,16 +7,16 @@
 
 use std::sync::Arc;
 
-use aes_gcm::aead::AeadInOut;
-use aes_gcm::{Aes256Gcm, KeyInit, Nonce, Tag};
-use hkdf::Hkdf;
-use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use slotfs_object::partition::{Role, SlotKind};
 use slotfs_object::sealed::{COMMITMENT_BYTES, Credential, KdfParams, Method, PartId, SALT_BYTES};
 use slotfs_object::secret::{KEY_BYTES, Key, SecretBytes};
+
+use crate::primitives::{
+    MAC_BYTES, NONCE_BYTES, TAG_BYTES, decrypt, encrypt, expand, extract, hmac,
+};
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -33,8 +33,6 @@ pub use quorum::QuorumSecret;
 pub use share::{KeyShare, ShareFault};
 pub use slot_key::{Purpose, SlotKey};
 pub use stretched::{Stretched, stretch};
-
-const TAG_BYTES: usize = 16;
 
 /// Bytes in a password, 8 to 255.
 pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=255;
@@ -115,7 +113,7 @@ impl Opened {
     /// When the system has no random numbers to give.
     pub fn wrap(&self, pair: &PairSecret, binding: Binding) -> Result<Credential, KdfError> {
         let (method, salt) = (self.method.clone(), self.salt.clone());
-        wrap_with(&self.keys, &pair.bytes(), binding, method, salt, nonce()?)
+        wrap_with(&self.keys, &pair.bytes(), binding, method, salt)
     }
 }
 
@@ -133,48 +131,51 @@ pub fn wrap(secret: &Secret, pair: &PairSecret, binding: Binding) -> Result<Cred
             (keys, Method::Password(params))
         }
         Secret::Quorum(secret) => {
-            let keys = WrapKeys::of_quorum(secret, &salt)?;
+            let keys = WrapKeys::of_quorum(secret, &salt);
             (keys, Method::Quorum(secret.set().clone()))
         }
         // A stretched password belongs to an existing credential.
         Secret::Stretched(_) => return Err(KdfError::Cost),
     };
-    wrap_with(&keys, &pair.bytes(), binding, method, salt, nonce()?)
+    wrap_with(&keys, &pair.bytes(), binding, method, salt)
 }
 
-fn nonce() -> Result<[u8; 12], KdfError> {
-    let mut nonce = [0; 12];
-    getrandom::fill(&mut nonce).map_err(KdfError::Random)?;
-    Ok(nonce)
-}
-
-/// `plain` is a slot key or a pair.
 fn wrap_with(
     keys: &WrapKeys,
     plain: &[u8],
     binding: Binding,
     method: Method,
     salt: Vec<u8>,
-    nonce: [u8; 12],
 ) -> Result<Credential, KdfError> {
-    let mut wrapped = nonce.to_vec();
-    let mut sealed = Zeroizing::new(plain.to_vec());
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(KdfError::Random)?;
+    wrap_under(keys, plain, binding, method, salt, &random)
+}
+
+/// `plain` is a slot key or a pair.
+fn wrap_under(
+    keys: &WrapKeys,
+    plain: &[u8],
+    binding: Binding,
+    method: Method,
+    salt: Vec<u8>,
+    random: &[u8; 32],
+) -> Result<Credential, KdfError> {
     let is_pair = plain.len() != KEY_BYTES;
-    let tag = keys
-        .cipher()
-        .encrypt_inout_detached(
-            &Nonce::from(nonce),
-            &aad(binding, is_pair, &method, &salt),
-            sealed.as_mut_slice().into(),
-        )
-        .map_err(|_| KdfError::Random(getrandom::Error::UNEXPECTED))?;
-    wrapped.extend_from_slice(&sealed);
-    wrapped.extend_from_slice(&tag);
+    let aad = aad(binding, is_pair, &method, &salt);
+    // As the nonce of a row: a login can wrap another authentication key under the same password.
+    let aad_bytes = (aad.len() as u64).to_le_bytes();
+    let mac = hmac(&keys.nonce, &[random, &aad_bytes, &aad, plain]);
+    let mut nonce = [0; NONCE_BYTES];
+    nonce.copy_from_slice(&mac[..NONCE_BYTES]);
+    let mut sealed = Zeroizing::new(plain.to_vec());
+    let tag = encrypt(&keys.key, nonce, &aad, &mut sealed)
+        .ok_or(KdfError::Random(getrandom::Error::UNEXPECTED))?;
     Ok(Credential {
         method,
         salt,
         commitment: keys.commitment().to_vec(),
-        wrapped,
+        wrapped: [&nonce[..], &sealed, &tag].concat(),
     })
 }
 
@@ -194,8 +195,7 @@ pub fn open(
             Arc::new(keys.map_err(CredentialError::Kdf)?)
         }
         (Secret::Quorum(secret), Method::Quorum(set)) if secret.set() == set => {
-            let keys = WrapKeys::of_quorum(secret, &credential.salt);
-            Arc::new(keys.map_err(CredentialError::Kdf)?)
+            Arc::new(WrapKeys::of_quorum(secret, &credential.salt))
         }
         (Secret::Stretched(it), Method::Password(params)) => it.keys_for(credential, *params)?,
         _ => return Err(CredentialError::OtherMethod),
@@ -234,19 +234,12 @@ fn open_with(
     let damaged = CredentialError::Damaged;
     let (nonce, rest) = credential
         .wrapped
-        .split_first_chunk::<12>()
+        .split_first_chunk::<NONCE_BYTES>()
         .ok_or(damaged)?;
     let (sealed, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(damaged)?;
     let mut plain = SecretBytes::from(sealed);
     let aad = aad(binding, is_pair, &credential.method, &credential.salt);
-    keys.cipher()
-        .decrypt_inout_detached(
-            &Nonce::from(*nonce),
-            &aad,
-            plain.bytes_mut().into(),
-            &Tag::from(*tag),
-        )
-        .map_err(|_| damaged)?;
+    decrypt(&keys.key, *nonce, &aad, plain.bytes_mut(), *tag).ok_or(damaged)?;
     match is_pair {
         true => PairSecret::from_bytes(plain.bytes()).map(Contents::Pair),
         false => Key::from_slice(plain.bytes()).map(|key| Contents::SlotKey(SlotKey::new(key))),
@@ -255,9 +248,10 @@ fn open_with(
 }
 
 /// A key and a commitment to it: HKDF(Argon2id(password), "slotfs 1 wrap"), or HKDF(salt, the shares' secret,
-/// "slotfs 1 quorum wrap"), whose 256 random bits need no stretching.
+/// "slotfs 1 quorum wrap"), whose 256 random bits need no stretching; and a key for nonces.
 struct WrapKeys {
     key: Zeroizing<[u8; KEY_BYTES]>,
+    nonce: Zeroizing<[u8; KEY_BYTES]>,
     commitment: [u8; COMMITMENT_BYTES],
 }
 
@@ -268,31 +262,30 @@ impl WrapKeys {
         params: KdfParams,
     ) -> Result<Self, KdfError> {
         let stretched = kdf::argon2id(password.bytes(), salt, params)?;
-        Self::expand(None, stretched.bytes(), b"slotfs 1 wrap")
+        // RFC 5869, 2.2: no salt is as many zeros as the hash has bytes.
+        let prk = extract(&[0; MAC_BYTES], &[stretched.bytes()]);
+        Ok(Self::of(&prk, b"slotfs 1 wrap"))
     }
 
-    fn of_quorum(secret: &QuorumSecret, salt: &[u8]) -> Result<Self, KdfError> {
-        Self::expand(Some(salt), secret.key().bytes(), b"slotfs 1 quorum wrap")
+    fn of_quorum(secret: &QuorumSecret, salt: &[u8]) -> Self {
+        let prk = extract(salt, &[secret.key().bytes()]);
+        Self::of(&prk, b"slotfs 1 quorum wrap")
     }
 
-    fn expand(salt: Option<&[u8]>, ikm: &[u8], info: &[u8]) -> Result<Self, KdfError> {
+    fn of(prk: &[u8; KEY_BYTES], info: &[u8]) -> Self {
         let mut okm = Zeroizing::new([0; KEY_BYTES + COMMITMENT_BYTES]);
-        Hkdf::<Sha256>::new(salt, ikm)
-            .expand(info, okm.as_mut_slice())
-            .map_err(|_| KdfError::Random(getrandom::Error::UNEXPECTED))?;
-        // The two parts have the total length: a copy between different lengths would panic.
-        let (key, commitment) = okm.split_at(KEY_BYTES);
-        let mut parts = Self {
+        expand(prk, &[info], &mut okm);
+        let mut keys = Self {
             key: Zeroizing::default(),
+            nonce: Zeroizing::default(),
             commitment: [0; COMMITMENT_BYTES],
         };
-        parts.key.copy_from_slice(key);
-        parts.commitment.copy_from_slice(commitment);
-        Ok(parts)
-    }
-
-    fn cipher(&self) -> Aes256Gcm {
-        Aes256Gcm::new((&*self.key).into())
+        // The two parts have the total length: a copy between different lengths would panic.
+        let (key, commitment) = okm.split_at(KEY_BYTES);
+        keys.key.copy_from_slice(key);
+        keys.commitment.copy_from_slice(commitment);
+        expand(prk, &[b"slotfs 2 wrap nonce"], &mut keys.nonce);
+        keys
     }
 
     fn commitment(&self) -> &[u8; COMMITMENT_BYTES] {

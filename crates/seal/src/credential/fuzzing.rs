@@ -7,7 +7,7 @@ use slotfs_object::partition::Role;
 use slotfs_object::sealed::{COMMITMENT_BYTES, Credential, KdfParams, Method, PartId, Quorum};
 
 use super::{
-    Binding, Contents, CredentialError, QuorumSecret, Secret, WrapKeys, open, open_with, wrap_with,
+    Binding, Contents, CredentialError, QuorumSecret, Secret, WrapKeys, open, open_with, wrap_under,
 };
 use slotfs_object::fuzzing::Input;
 use slotfs_object::secret::{KEY_BYTES, SecretBytes};
@@ -20,6 +20,7 @@ pub fn run(data: &[u8]) {
     key[0] = input.byte();
     let keys = WrapKeys {
         key,
+        nonce: Zeroizing::new([0x33; KEY_BYTES]),
         commitment: [0x11; COMMITMENT_BYTES],
     };
     let is_pair = input.flag();
@@ -34,9 +35,9 @@ pub fn run(data: &[u8]) {
         _ => Method::Password(params(&mut input)),
     };
     let salt = input.short().to_vec();
-    let nonce = [input.byte(); 12];
-    let good =
-        wrap_with(&keys, &plain, binding, method, salt, nonce).expect("wrapping needs no memory");
+    let random = [input.byte(); 32];
+    let good = wrap_under(&keys, &plain, binding, method, salt, &random)
+        .expect("wrapping needs no memory");
     let opened = open_with(&good, is_pair, &keys, binding).expect("it opens");
     match &opened {
         Contents::SlotKey(key) => assert_eq!(key.key().bytes().as_slice(), plain),

@@ -5,11 +5,8 @@
 //! depends on the role's authentication key, as in the PSK mode of HPKE (RFC 9180, 5.1.2). Without it, whoever writes the
 //! file could invent a slot key and encapsulate it to the real roles.
 
-use aes_gcm::aead::AeadInOut;
-use aes_gcm::{Aes256Gcm, KeyInit, Nonce, Tag};
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng;
-use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
 use x_wing::{
     Decapsulate, DecapsulationKey, Decapsulator, Encapsulate, EncapsulationKey, KeyExport,
@@ -20,9 +17,9 @@ use slotfs_object::SlotId;
 use slotfs_object::sealed::{ENCAPSULATED_KEY_BYTES, Pair};
 use slotfs_object::secret::{KEY_BYTES, Key};
 
-use super::{Binding, SlotKey, TAG_BYTES};
+use super::{Binding, SlotKey};
+use crate::primitives::{NONCE_BYTES, TAG_BYTES, decrypt, encrypt, expand, extract, hmac};
 
-const NONCE_BYTES: usize = 12;
 const LABEL: &[u8] = b"slotfs 2 slot key";
 
 /// The secret half of a role's pair.
@@ -133,8 +130,18 @@ pub fn encapsulate(
     let Ok(key) = EncapsulationKey::try_from(public_key) else {
         return Ok(None);
     };
-    let mut seed = Zeroizing::new([0; KEY_BYTES]);
-    getrandom::fill(&mut *seed)?;
+    let mut random = Zeroizing::new([0; KEY_BYTES]);
+    getrandom::fill(&mut *random)?;
+    // A machine that is resumed twice from one snapshot may get the same random bytes: other slot keys, roles and places give
+    // other encapsulations all the same.
+    let mut hedge = Zeroizing::new([0; KEY_BYTES]);
+    expand(
+        slot_key.key().bytes(),
+        &[b"slotfs 2 encapsulation"],
+        &mut hedge,
+    );
+    let place_bytes = info(place, public_key, &[]);
+    let seed = Zeroizing::new(hmac(&hedge, &[&*random, &place_bytes]));
     let (encapsulation, mut shared) = key.encapsulate_with_rng(&mut ChaCha20Rng::from_seed(*seed));
     let info = info(place, public_key, &encapsulation);
     let mut wrapped = Vec::with_capacity(authentication.len() * ENCAPSULATED_KEY_BYTES);
@@ -170,20 +177,19 @@ fn info(place: Place, public_key: &[u8], encapsulation: &[u8]) -> Vec<u8> {
     info
 }
 
-/// The cipher for one encapsulation, and its nonce. Both come from a secret that is used once, as in HPKE.
-fn cipher(
+/// The key for one encapsulation, and its nonce. Both come from a secret that is used once, as in HPKE.
+fn key_and_nonce(
     authentication: &Key,
     shared: &[u8],
     info: &[u8],
-) -> Option<(Aes256Gcm, Nonce<aes_gcm::aead::consts::U12>)> {
+) -> (Zeroizing<[u8; KEY_BYTES]>, [u8; NONCE_BYTES]) {
     let mut okm = Zeroizing::new([0; KEY_BYTES + NONCE_BYTES]);
-    let hkdf = Hkdf::<Sha256>::new(Some(authentication.bytes()), shared);
-    hkdf.expand(info, okm.as_mut_slice()).ok()?;
-    let (key, nonce) = okm.split_at(KEY_BYTES);
-    Some((
-        Aes256Gcm::new_from_slice(key).ok()?,
-        Nonce::try_from(nonce).ok()?,
-    ))
+    let prk = extract(authentication.bytes(), &[shared]);
+    expand(&prk, &[info], &mut okm);
+    let (mut key, mut nonce) = (Zeroizing::new([0; KEY_BYTES]), [0; NONCE_BYTES]);
+    key.copy_from_slice(&okm[..KEY_BYTES]);
+    nonce.copy_from_slice(&okm[KEY_BYTES..]);
+    (key, nonce)
 }
 
 fn seal(
@@ -194,12 +200,8 @@ fn seal(
     info: &[u8],
 ) -> Result<(), getrandom::Error> {
     let mut body = Zeroizing::new(*slot_key.key().bytes());
-    let tag = cipher(authentication, shared, info)
-        .and_then(|(cipher, nonce)| {
-            let body = body.as_mut_slice().into();
-            cipher.encrypt_inout_detached(&nonce, &[], body).ok()
-        })
-        .ok_or(getrandom::Error::UNEXPECTED)?;
+    let (key, nonce) = key_and_nonce(authentication, shared, info);
+    let tag = encrypt(&key, nonce, &[], &mut *body).ok_or(getrandom::Error::UNEXPECTED)?;
     wrapped.extend_from_slice(&*body);
     wrapped.extend_from_slice(&tag);
     Ok(())
@@ -212,15 +214,13 @@ fn open(
     info: &[u8],
 ) -> Option<SlotKey> {
     let (body, tag) = wrapped.split_last_chunk::<TAG_BYTES>()?;
-    let (cipher, nonce) = cipher(authentication, shared, info)?;
+    let (key, nonce) = key_and_nonce(authentication, shared, info);
     let mut opened = None;
-    let key = Key::make(|key| {
-        key.copy_from_slice(body);
-        let key = key.as_mut_slice().into();
-        let tag = Tag::from(*tag);
-        opened = cipher.decrypt_inout_detached(&nonce, &[], key, &tag).ok();
+    let slot_key = Key::make(|place| {
+        place.copy_from_slice(body);
+        opened = decrypt(&key, nonce, &[], place, *tag);
     });
-    opened.map(|()| SlotKey::new(key))
+    opened.map(|()| SlotKey::new(slot_key))
 }
 
 #[cfg(test)]
