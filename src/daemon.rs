@@ -15,6 +15,7 @@ use fuser::{Config, Session, SessionACL};
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::credential::{KeyShare, Secret};
+use crate::environment;
 use crate::error::{Error, Result};
 use crate::fs::{Invalidator, Owner, SlotFs};
 use crate::hsm::{Access, Hsm};
@@ -152,12 +153,14 @@ pub(crate) fn serve(plan: Plan, mode: Mode) -> Result<()> {
 }
 
 fn open_store(plan: &Plan) -> Result<Arc<Hsm>> {
-    match Hsm::open(&plan.store, Access::ReadWrite) {
+    let hsm = match Hsm::open(&plan.store, Access::ReadWrite) {
         Err(error) if error.is_read_only_store() && plan.options.read_only => {
-            Ok(Hsm::open(&plan.store, Access::ReadOnly)?)
+            Hsm::open(&plan.store, Access::ReadOnly)?
         }
-        opened => Ok(opened?),
-    }
+        opened => opened?,
+    };
+    hsm.remember_in(environment::state_folder());
+    Ok(hsm)
 }
 
 fn log_in(hsm: &Hsm, logins: Vec<(SlotId, Role, SecretBytes)>) -> Result<()> {

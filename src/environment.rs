@@ -22,6 +22,24 @@ pub(crate) fn xdg(name: &str, default: impl AsRef<Path>) -> Option<PathBuf> {
     absolute(name).or_else(|| absolute("HOME").map(|home| home.join(default)))
 }
 
+/// The folder in which slotfs remembers what it saw of stores: `$XDG_STATE_HOME/slotfs`, else for root
+/// `/var/lib/slotfs`, which services have too, else `~/.local/state/slotfs`.
+///
+/// # Errors
+/// Why there is none.
+pub(crate) fn state_folder() -> Result<PathBuf, String> {
+    let of_root = || {
+        let root = nix::unistd::geteuid().is_root();
+        root.then(|| PathBuf::from("/var/lib"))
+    };
+    let state = absolute("XDG_STATE_HOME")
+        .or_else(of_root)
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
+    state
+        .map(|state| state.join("slotfs"))
+        .ok_or_else(|| "no state folder: neither XDG_STATE_HOME nor HOME names one".into())
+}
+
 /// Whether `name` is set to a value that [`xdg`] ignores.
 pub(crate) fn is_unusable(name: impl AsRef<OsStr>) -> bool {
     std::env::var_os(name).is_some_and(|value| !Path::new(&value).is_absolute())

@@ -178,6 +178,7 @@ impl<'a> Console<'a> {
             }
             None => {
                 let hsm = open(&self.store()?)?;
+                hsm.remember_in(environment::state_folder());
                 if let Some(kept) = self.kept {
                     *lock(&kept.hsm) = Some(Arc::clone(&hsm));
                 }

@@ -1,4 +1,4 @@
-//! `store check` and `store backup`
+//! `store check`, `store backup` and `store accept`
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
@@ -49,6 +49,19 @@ pub(crate) enum Verb {
         #[arg(short, long)]
         force: bool,
     },
+    /// Accept the store as it is, after a backup was restored
+    ///
+    /// slotfs remembers the generation of each slot, which grows when its passwords, domains or policies change. A slot
+    /// that is older than it was seen here opens to nobody until it is accepted: somebody may have put an old copy in
+    /// the store's place. Accept only what you restored yourself.
+    #[command(
+        after_help = "Example:\n  slotfs store accept\n\nJSON:\n  {\"slots\":[{\"slot\":0,\"generation\":5,\"accepted\":true,\"seen_generation\":6,\"seen\":\"2026-01-02T03:04:05Z\"}],\n   \"error\":null}\n  accepted is false, and seen_generation and seen are null, when there was nothing to accept; generation is null when the slot is damaged"
+    )]
+    Accept {
+        /// Only this slot; repeatable [default: every slot]
+        #[arg(short, long)]
+        slot: Vec<SlotId>,
+    },
 }
 
 impl Verb {
@@ -57,6 +70,7 @@ impl Verb {
         match self {
             Self::Check { slot, repair } => check(console, slot, repair),
             Self::Backup { file, force } => backup(console, &file, force),
+            Self::Accept { slot } => accept(console, &slot),
         }
     }
 }
@@ -230,4 +244,35 @@ fn backup(console: &Console<'_>, file: &Path, force: bool) -> Result<Answer> {
     let file = crate::shown::path(file).to_string();
     let text = format!("Store {store} was copied to {file}, {bytes} bytes.\n");
     Ok(Answer::new(json!({ "store": store, "file": file, "bytes": bytes })).text(text))
+}
+
+fn accept(console: &Console<'_>, slots: &[SlotId]) -> Result<Answer> {
+    let hsm = console.open_to_read()?;
+    let (mut text, mut facts, mut outcome) = (String::new(), Vec::new(), Ok(()));
+    for (slot, accepted) in hsm.accept(slots)? {
+        let generation = accepted.as_ref().ok().map(|it| it.generation);
+        let seen = accepted.as_ref().ok().and_then(|it| it.seen);
+        let when = seen.map(|(_, secs)| show::iso_8601(secs));
+        text += &match (&accepted, seen, &when) {
+            (Ok(it), Some((seen, _)), Some(when)) => format!(
+                "slot {slot}: generation {} was accepted; generation {seen} was seen on {when}\n",
+                it.generation
+            ),
+            (Ok(_), ..) => {
+                format!("slot {slot}: nothing to accept, it is not older than it was seen here\n")
+            }
+            (Err(_), ..) => format!("slot {slot}: not accepted, it is damaged\n"),
+        };
+        facts.push(json!({
+            "slot": slot.0, "generation": generation, "accepted": seen.is_some(),
+            "seen_generation": seen.map(|(generation, _)| generation), "seen": when,
+        }));
+        outcome = outcome.and(accepted.map(drop).map_err(Error::from));
+    }
+    if facts.is_empty() {
+        text += "The store has no partition.\n";
+    }
+    Ok(Answer::new(json!({ "slots": facts }))
+        .text(text)
+        .ending(outcome))
 }

@@ -61,6 +61,9 @@ fn hsm_hint(error: &hsm::Error) -> Option<String> {
                 .into()
         }
         hsm::Error::Store(error) => return store_hint(error),
+        hsm::Error::State(_) => {
+            "set XDG_STATE_HOME to a folder that only this user can write; a process that runs forgets what it saw when it ends".into()
+        }
         hsm::Error::Gone | hsm::Error::Random(_) => return None,
         hsm::Error::ObjectRefused(_) => {
             "encrypt large data, keep it elsewhere, and store only its key in the slot".into()
@@ -128,6 +131,9 @@ fn slot_hint(slot: SlotId, why: &SlotError) -> Option<String> {
         SlotError::NotLoggedIn => format!(
             "'role login -name co' in the shell; on a mount, write the password to {slot}/.slotfs/login"
         ),
+        SlotError::Older { .. } => {
+            "if you restored a backup, run 'slotfs store accept'; otherwise an old copy was put in the store's place".into()
+        }
         SlotError::AlreadyLoggedIn { .. } => "'role logout' logs out".into(),
         SlotError::RoleNeeded { needed, .. } => {
             format!("'role logout', then 'role login -name {needed}'")

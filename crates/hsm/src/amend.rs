@@ -127,7 +127,9 @@ impl Hsm {
         if outcome.as_ref().is_err_and(|e| e.is_changed()) {
             self.refresh()?;
         }
-        Ok((outcome?, after))
+        let changed = outcome?;
+        self.seen.raise(after.row().as_version());
+        Ok((changed, after))
     }
 }
 

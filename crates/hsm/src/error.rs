@@ -7,6 +7,7 @@ use thiserror::Error as ThisError;
 use super::{
     DamagedRow, DomainFault, Handle, Ouid, PolicyFault, Role, SlotId, SlotKind, SmkFault, store,
 };
+use slotfs_object::show::iso_8601;
 use slotfs_seal::blob::Fault;
 use slotfs_seal::credential::ShareFault;
 use slotfs_store::{SlotFault, StoreFault};
@@ -38,6 +39,9 @@ pub enum Error {
     /// The store as a whole, or a backup of it.
     #[error(transparent)]
     Store(store::Error),
+    /// The folder that remembers what was seen of stores.
+    #[error("{0}")]
+    State(String),
     /// The system has no random numbers to give.
     #[error("the system gave no random numbers: {0}")]
     Random(#[from] getrandom::Error),
@@ -117,6 +121,12 @@ pub enum SlotError {
     /// Too many wrong passwords.
     #[error("{0} is locked after too many wrong passwords")]
     RoleLocked(Role),
+    /// The partition has a lower generation than one that was seen at this path: an old copy is in its place.
+    #[error("the store is older than the one seen here on {}", iso_8601(*.seen_secs))]
+    Older {
+        /// When the higher one was first seen, seconds since 1970.
+        seen_secs: u64,
+    },
     /// The slot has no such role.
     #[error("{0} is not initialized")]
     RoleMissing(Role),

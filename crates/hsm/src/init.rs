@@ -112,11 +112,14 @@ impl Hsm {
             partition.parts.smks.push(smk);
         }
         partition.seal_header()?;
-        Ok(self.store.create_slot(NewSlot {
+        let made = partition.row.as_version();
+        self.store.create_slot(NewSlot {
             row: partition.row,
             parts: partition.parts,
             replaces: new.replaces,
-        })?)
+        })?;
+        self.seen.raise(made);
+        Ok(())
     }
 }
 

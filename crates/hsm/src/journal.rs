@@ -74,6 +74,12 @@ impl Journal {
         self.keep(slot, line);
     }
 
+    /// Writes down what somebody has to look at now.
+    pub(super) fn alarm(&self, slot: SlotId, line: String) {
+        log::error!("{line}");
+        self.keep(slot, line);
+    }
+
     fn keep(&self, slot: SlotId, line: String) {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == MOST_KEPT {

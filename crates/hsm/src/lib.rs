@@ -46,6 +46,7 @@ mod policy;
 mod refresh;
 mod rekey;
 mod roles;
+mod seen;
 mod session;
 mod smk;
 mod trash;
@@ -70,6 +71,7 @@ pub use partition::{PartitionId, Settings};
 pub use policy::{Capability, Policies, Policy, PolicyFault};
 pub use rekey::Rekey;
 pub use roles::{Reissued, RoleState, check_resettable, makers};
+pub use seen::Accepted;
 pub use session::{Session, Smk};
 pub use slotfs_store::{
     Access, DamagedRow, Error as StoreError, PartitionMark, Read, SlotFault, SlotRow, StoreFault,
@@ -96,6 +98,7 @@ pub struct Hsm {
     /// Key shares of those who are logging in.
     gathered: gather::Gathered,
     fingerprints: whereabouts::Fingerprints,
+    seen: seen::Seen,
 }
 
 /// One slot of the store.
@@ -153,6 +156,7 @@ impl Hsm {
             journal: Journal::default(),
             gathered: gather::Gathered::default(),
             fingerprints: whereabouts::Fingerprints::default(),
+            seen: seen::Seen::default(),
         })
     }
 

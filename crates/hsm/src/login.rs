@@ -47,7 +47,8 @@ impl Partition<'_> {
     ///
     /// # Errors
     /// [`SlotError::PasswordWrong`], [`SlotError::RoleLocked`], [`SlotError::RoleMissing`], [`SlotFault::Missing`],
-    /// [`SlotError::OtherAuthentication`], [`SlotFault::Changed`], [`SlotFault::Damaged`].
+    /// [`SlotError::OtherAuthentication`], [`SlotFault::Changed`], [`SlotFault::Damaged`],
+    /// [`SlotError::Older`].
     pub fn login(&self, role: Role, secret: &Secret) -> Result<()> {
         let slot = self.slot;
         let authenticated = self.authenticate(role, secret)?;
@@ -132,7 +133,8 @@ impl Partition<'_> {
             {
                 Err(damaged("is not the current one"))
             }
-            session => session,
+            // Only now: whoever does not know the password learns nothing, and the header is authentic.
+            session => session.and_then(|it| hsm.check_not_older(&it).map(|()| it)),
         };
         if session.is_err() {
             // The password was right here too.

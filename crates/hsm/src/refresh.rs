@@ -74,14 +74,22 @@ impl Hsm {
 
     fn take_in(&self) -> Result<()> {
         let now = self.store.slot_versions()?;
+        self.seen.reload();
         let sessions: Vec<Arc<Session>> = self.sessions().values().cloned().collect();
         for session in sessions {
             let (slot, then) = (session.slot(), session.row().as_version());
             let now = now.iter().find(|(number, _)| *number == slot);
             match now.map(|(_, version)| version) {
+                Some(Ok(now)) if self.logged_out_as_older(&session, *now) => {}
                 Some(Ok(now)) if *now == then => continue,
                 Some(Ok(now)) if now.serial == then.serial => {
-                    self.replace(&session, self.reopen(&session)?)
+                    let reopened = self.reopen(&session)?;
+                    let at = reopened.as_ref().map(|it| it.row().as_version());
+                    // It is read anew, so it may have gone back since.
+                    if !at.is_some_and(|at| self.logged_out_as_older(&session, at)) {
+                        self.replace(&session, reopened);
+                        at.inspect(|at| self.seen.raise(*at));
+                    }
                 }
                 // Only this slot: the others stay logged in.
                 Some(Err(damaged)) => {
@@ -133,7 +141,7 @@ impl Hsm {
     /// Begins a session with the slot as it is now, not as it was before Argon2 ran.
     ///
     /// # Errors
-    /// [`SlotFault::Changed`] when the slot was initialised again meanwhile.
+    /// [`SlotFault::Changed`] when the slot was initialised again meanwhile; [`SlotError::Older`](super::SlotError).
     pub(super) fn install(&self, session: Arc<Session>) -> Result<()> {
         let _not_while_refreshing = self.lock_refreshing();
         self.store.not_lost()?;
@@ -148,6 +156,7 @@ impl Hsm {
             },
             _ => return Err(SlotFault::Changed.at(slot).into()),
         };
+        self.check_not_older(&session)?;
         self.sessions_mut().insert(slot, session);
         slotfs_object::secret::wipe_stack();
         Ok(())

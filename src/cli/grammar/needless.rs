@@ -13,6 +13,7 @@ const WITHOUT_LOGIN: &[&[&str]] = &[
     &["domain"],
     &["exit"],
     &["slot"],
+    &["store", "accept"],
     &["store", "backup"],
     &["partition", "showinfo"],
     &["partition", "showpolicies"],

@@ -2,7 +2,8 @@
 //! none of the four is forgotten.
 
 use libc::{
-    EACCES, EALREADY, EBUSY, EEXIST, EINTR, EINVAL, EIO, EKEYREJECTED, EKEYREVOKED, ENOENT,
+    EACCES, EALREADY, EBUSY, EEXIST, EINTR, EINVAL, EIO, EKEYEXPIRED, EKEYREJECTED, EKEYREVOKED,
+    ENOENT,
 };
 use libc::{ENOKEY, ENOMEM, ENOSPC, EPERM, EPROTONOSUPPORT, EROFS, ESTALE};
 use log::Level;
@@ -158,6 +159,7 @@ impl Error {
             Self::ObjectDamaged(_) | Self::Damaged(_) => Outcome::STORE,
             Self::Gone => Outcome::GONE,
             Self::Store(error) => of_store(error),
+            Self::State(_) => Outcome::refused(EIO, code::FUNCTION_FAILED),
             Self::Random(_) => Outcome::NO_RANDOM,
             Self::ObjectRefused(_) => Outcome::refused(EINVAL, code::TEMPLATE_INCONSISTENT),
         }
@@ -185,6 +187,7 @@ impl SlotError {
             Self::SharesMissing { .. } => login(EKEYREJECTED, code::USER_NOT_LOGGED_IN),
             Self::RoleLocked(_) => login(EKEYREVOKED, code::USER_LOCKED_OUT),
             Self::RoleMissing(_) => login(EKEYREJECTED, code::USER_PIN_NOT_INITIALIZED),
+            Self::Older { .. } => login(EKEYEXPIRED, code::OPERATION_NOT_ALLOWED).at(Level::Error),
             Self::RoleExists(_) => refused(EEXIST, code::OPERATION_NOT_ALLOWED),
             Self::Miscounted(_) => Outcome::STORE,
             Self::NoMemory { .. } => login(ENOMEM, code::HOST_MEMORY).at(Level::Error),
