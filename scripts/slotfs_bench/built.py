@@ -1,6 +1,9 @@
 """Where cargo put the programs that are timed: scripts/bench and scripts/profile have asked it."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 
@@ -17,5 +20,9 @@ class Built:
         """A folder in the target directory, for what is built there by others."""
         return self.paths["slotfs"].parent.parent / name
 
+
+# What the programs see of their stores is no concern of the machine's state folder.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="slotfs-bench-state-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 BUILT = Built(os.environ["SLOTFS_BENCH_PROGRAMS"].splitlines())

@@ -24,6 +24,9 @@ pub const DEADLINE: Duration = Duration::from_secs(120);
 /// The largest blob there can be: 16 + 3 * 64 + 32 + 65536 + 16 (docs/format.md, "The sealed blob").
 pub const MAX_BLOB_BYTES: usize = 16 + 3 * 64 + 32 + 65536 + 16;
 
+/// Where commands of a store keep their state, below its folder: as without XDG_STATE_HOME for a user who is not root.
+pub const STATE: &str = ".local/state";
+
 /// What a command left behind.
 #[derive(Debug)]
 pub struct Out {
@@ -70,6 +73,15 @@ pub fn run(command: &mut Command) -> Out {
 /// The same, with bytes on its standard input.
 #[track_caller]
 pub fn run_with_input(command: &mut Command, input: &[u8]) -> Out {
+    let state = std::ffi::OsStr::new("XDG_STATE_HOME");
+    if command.get_envs().all(|(name, _)| name != state) {
+        // What slotfs sees of stores is kept below, and never in the state folder of the machine.
+        let folder = command.get_current_dir().map_or_else(
+            || Path::new(env!("CARGO_TARGET_TMPDIR")).join("state"),
+            |folder| folder.join(STATE),
+        );
+        command.env(state, folder);
+    }
     let mut stdin = tempfile::tempfile().unwrap();
     stdin.write_all(input).unwrap();
     stdin.rewind().unwrap();
@@ -326,6 +338,7 @@ impl Store {
             .args(args)
             .current_dir(self.dir.path())
             .env("HOME", self.dir.path())
+            .env("XDG_STATE_HOME", self.dir.path().join(STATE))
             .env_remove("XDG_DATA_HOME")
             .env_remove("CREDENTIALS_DIRECTORY")
             .env_remove("SLOTFS_STORE")

@@ -22,6 +22,10 @@ fn the_commands_page_is_what_is_printed() {
         .register_bin("slotfs", Path::new(env!("CARGO_BIN_EXE_slotfs")))
         .env("SLOTFS_STORE", "store.db")
         .env("HOME", "/nonexistent")
+        .env(
+            "XDG_STATE_HOME",
+            folder.path().join("state").to_string_lossy(),
+        )
         .case(&copy);
     drop(cases);
     if std::env::var_os("TRYCMD").is_some_and(|how| how == "overwrite") {

@@ -86,6 +86,7 @@ impl Crew<'_> {
             .args(["-c", script])
             .current_dir(self.store.path(""))
             .env("LC_ALL", "C")
+            .env("XDG_STATE_HOME", self.store.path(crate::fixture::STATE))
             .env("STOP", self.store.path("stop"))
             .env("KNOWN", self.store.path("known"))
             .env("BIN", env!("CARGO_BIN_EXE_slotfs"))

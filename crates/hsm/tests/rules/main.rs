@@ -10,6 +10,7 @@ mod domains;
 mod fixture;
 mod lists;
 mod login;
+mod older;
 mod policies;
 mod roles;
 mod secrets;

@@ -14,9 +14,7 @@ const PROMPT: &str = "slotfs:> ";
 fn shell(store: &Store, options: &[&str]) -> Terminal {
     let args = [&["--store", "store.db"], options].concat();
     let mut command = store.bare(&args);
-    command
-        .env_remove("XDG_STATE_HOME")
-        .env_remove("SLOTFS_HISTORY");
+    command.env_remove("SLOTFS_HISTORY");
     let mut terminal = Terminal::spawn(command);
     terminal.expect(PROMPT);
     terminal
