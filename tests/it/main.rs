@@ -15,6 +15,7 @@ mod lifecycle;
 mod limits;
 mod load;
 mod model;
+mod older;
 mod own_mount;
 mod promises;
 mod replaced;

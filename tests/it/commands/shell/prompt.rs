@@ -81,7 +81,7 @@ fn a_session() {
     assert_eq!(code, 0, "{shown}");
     assert!(!shown.contains("horse"), "{shown}");
     assert!(
-        !store.path(".local").exists(),
+        !store.path(".local/state/slotfs/history").exists(),
         "an empty name is no history"
     );
 }
