@@ -83,6 +83,7 @@ walks! {
     retiring_an_smk: "Retiring a storage master key",
     from_v0_to_v1: "From V0 to V1",
     the_whole_store: "The whole store, of every kind",
+    an_older_backup: "An older backup in the place of the store",
     the_password_of_co_is_lost: "The password of co or cu",
     the_password_of_po_is_lost: "The password of po",
     some_shares_are_lost: "Some shares",

@@ -190,7 +190,7 @@ impl Seen {
             && let Some((path, mark)) = folder.elsewhere(serial)
         {
             log::warn!(
-                "slot {slot}: the partition with serial {serial} was also seen in {path}, generation {}, and has generation {generation} here; one of the two stores is a copy",
+                "slot {slot}: the partition with serial {serial} was also seen in {path}, generation {}, and has generation {generation} here; one of the two stores is a copy, unless this one was moved",
                 mark.generation
             );
         }
@@ -224,7 +224,7 @@ impl Seen {
                     generation: before.map_or(0, |mark| mark.generation.min(generation)),
                     seen_secs: now_secs(),
                     accepted_nanos: before
-                        .map_or(0, |mark| mark.accepted_nanos + 1)
+                        .map_or(0, |mark| mark.accepted_nanos.saturating_add(1))
                         .max(accepted_nanos),
                 });
                 Accepted {
