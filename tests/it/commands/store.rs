@@ -599,6 +599,7 @@ impl Loop {
         let child = std::process::Command::new("sh")
             .args(["-c", &script])
             .env("STOP", &stop)
+            .env("XDG_STATE_HOME", store.path(crate::fixture::STATE))
             .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
