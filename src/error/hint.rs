@@ -132,7 +132,7 @@ fn slot_hint(slot: SlotId, why: &SlotError) -> Option<String> {
             "'role login -name co' in the shell; on a mount, write the password to {slot}/.slotfs/login"
         ),
         SlotError::Older { .. } => {
-            "if you restored a backup, run 'slotfs store accept'; otherwise an old copy was put in the store's place".into()
+            "if you did not, somebody put an old copy in the store's place; restore the latest backup instead".into()
         }
         SlotError::AlreadyLoggedIn { .. } => "'role logout' logs out".into(),
         SlotError::RoleNeeded { needed, .. } => {

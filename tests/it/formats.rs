@@ -254,6 +254,7 @@ fn a_migration_leaves_a_copy_of_what_was() {
     assert_eq!(version(&copy), 1);
     // The copy is the store as it was: put back, it holds all there was.
     fs::copy(&copy, &path).unwrap();
+    store.run("store accept").ok();
     let objects = shown(&store, "0", "--password-file 0=pw-0-co");
     unchanged(&facts["slots"][0]["objects"], &objects.into(), "the copy");
     assert_eq!(before.len(), fs::read(&copy).unwrap().len());

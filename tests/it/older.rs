@@ -196,7 +196,7 @@ fn an_older_copy_is_refused_until_it_is_accepted() {
     let out = store.run(&format!("--json {mount}")).fails(LOGIN).json();
     assert_eq!(out["error"]["name"], "CKR_OPERATION_NOT_ALLOWED");
     assert!(
-        out["error"]["hint"]
+        out["error"]["message"]
             .as_str()
             .unwrap()
             .contains("store accept")

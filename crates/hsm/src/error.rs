@@ -122,7 +122,10 @@ pub enum SlotError {
     #[error("{0} is locked after too many wrong passwords")]
     RoleLocked(Role),
     /// The partition has a lower generation than one that was seen at this path: an old copy is in its place.
-    #[error("the store is older than the one seen here on {}", iso_8601(*.seen_secs))]
+    #[error(
+        "the store is older than the one seen here on {}; if you restored a backup, run 'slotfs store accept'",
+        iso_8601(*.seen_secs)
+    )]
     Older {
         /// When the higher one was first seen, seconds since 1970.
         seen_secs: u64,
