@@ -134,7 +134,10 @@ impl Partition<'_> {
                 Err(damaged("is not the current one"))
             }
             // Only now: whoever does not know the password learns nothing, and the header is authentic.
-            session => session.and_then(|it| hsm.check_not_older(&it).map(|()| it)),
+            session => session.and_then(|it| {
+                let newer = hsm.check_not_older(&it, Some(stored.id))?;
+                Ok(newer.unwrap_or(it))
+            }),
         };
         if session.is_err() {
             // The password was right here too.

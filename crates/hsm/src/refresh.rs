@@ -73,20 +73,21 @@ impl Hsm {
     }
 
     fn take_in(&self) -> Result<()> {
+        // First: what is seen from here on may be newer than what is read below.
+        let seen = self.seen.until_now();
         let now = self.store.slot_versions()?;
-        self.seen.reload();
         let sessions: Vec<Arc<Session>> = self.sessions().values().cloned().collect();
         for session in sessions {
             let (slot, then) = (session.slot(), session.row().as_version());
             let now = now.iter().find(|(number, _)| *number == slot);
             match now.map(|(_, version)| version) {
-                Some(Ok(now)) if self.logged_out_as_older(&session, *now) => {}
+                Some(Ok(now)) if self.logged_out_as_older(&session, *now, &seen) => {}
                 Some(Ok(now)) if *now == then => continue,
                 Some(Ok(now)) if now.serial == then.serial => {
                     let reopened = self.reopen(&session)?;
                     let at = reopened.as_ref().map(|it| it.row().as_version());
                     // It is read anew, so it may have gone back since.
-                    if !at.is_some_and(|at| self.logged_out_as_older(&session, at)) {
+                    if !at.is_some_and(|at| self.logged_out_as_older(&session, at, &seen)) {
                         self.replace(&session, reopened);
                         at.inspect(|at| self.seen.raise(*at));
                     }
@@ -156,7 +157,8 @@ impl Hsm {
             },
             _ => return Err(SlotFault::Changed.at(slot).into()),
         };
-        self.check_not_older(&session)?;
+        let newer = self.check_not_older(&session, None)?;
+        let session = newer.map_or(session, Arc::new);
         self.sessions_mut().insert(slot, session);
         slotfs_object::secret::wipe_stack();
         Ok(())

@@ -5,17 +5,22 @@
 //! it is anybody's who can write the file.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Error, Hsm, Result, Session, SlotError, SlotFault, SlotId, now_secs};
+use crate::batch::MOST_TRIES;
 use folder::{Folder, Stamp};
-use marks::{Mark, Marks};
+use marks::Mark;
+pub(super) use marks::Marks;
+use slotfs_object::sealed::PartId;
 use slotfs_object::show::iso_8601;
 use slotfs_store::SlotVersion;
 
 mod folder;
 mod marks;
+#[cfg(test)]
+mod tests;
 
 /// What was seen of one store.
 #[derive(Default)]
@@ -55,12 +60,36 @@ impl Hsm {
         let _ = self.seen.folder.set(folder);
     }
 
-    /// Refuses a login to a partition that is older than it was seen here, and else remembers its generation.
+    /// Refuses a login to a partition that is older than it was seen here, and else remembers its generation. Where
+    /// another process changed the slot since `session` was opened, the session over the slot as it now is; the header
+    /// there must name `credential`, if one is given.
     ///
     /// # Errors
-    /// [`SlotError::Older`]
-    pub(super) fn check_not_older(&self, session: &Session) -> Result<()> {
-        self.seen.meet(session.row().as_version())
+    /// [`SlotError::Older`]; [`SlotFault::Changed`] when the login does not open the slot as it now is.
+    pub(super) fn check_not_older(
+        &self,
+        session: &Session,
+        credential: Option<PartId>,
+    ) -> Result<Option<Session>> {
+        let (slot, mut newer) = (session.slot(), None);
+        let changed = || Error::from(SlotFault::Changed.at(slot));
+        for _ in 0..MOST_TRIES {
+            let now = newer.as_ref().unwrap_or(session);
+            let Err(older) = self.seen.meet(now.row().as_version()) else {
+                return Ok(newer);
+            };
+            // What was seen is remembered after it was committed, so a slot that did not go back is as new as that.
+            let (row, parts) = self.store.slot_with_parts(slot)?;
+            if row.as_version() == now.row().as_version() {
+                return Err(older);
+            }
+            let reopened = now.reopen(row, &parts).map_err(|_| changed())?;
+            if credential.is_some_and(|id| !reopened.header.names(id)) {
+                return Err(changed());
+            }
+            newer = Some(reopened);
+        }
+        Err(changed())
     }
 
     /// Makes the generations that the partitions have now the highest ones seen, for `slots`, or for all of them: then
@@ -88,14 +117,16 @@ impl Hsm {
     }
 
     /// Logs the session out if the slot, at `now`, went back since it was last seen; whether it did. Whoever put an old
-    /// copy of the rows in place would otherwise have this process seal under domains that were deleted.
+    /// copy of the rows in place would otherwise have this process seal under domains that were deleted. `marks` are of
+    /// before `now` was read, so that a change that came between is no way back.
     pub(super) fn logged_out_as_older(
         &self,
-        session: &std::sync::Arc<Session>,
+        session: &Arc<Session>,
         now: SlotVersion,
+        marks: &Marks,
     ) -> bool {
         let then = session.row().as_version();
-        let highest = self.seen.highest(then);
+        let highest = marks.highest(then);
         if now.serial != then.serial || now.generation >= highest {
             return false;
         }
@@ -116,26 +147,19 @@ impl Seen {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in what other processes saw since the file was last read. Costs one `stat` when they saw nothing.
-    pub(super) fn reload(&self) {
-        let Some(Ok(folder)) = self.folder.get() else {
-            return;
-        };
+    /// What was seen until now, by other processes too. Costs one `stat` when they saw nothing new.
+    pub(super) fn until_now(&self) -> Marks {
         let mut known = self.known();
-        let stamp = folder.stamp();
-        if stamp.is_some() && stamp != known.stamp {
-            if let Some(file) = folder.read_if_possible() {
-                known.marks.merge(&file);
+        if let Some(Ok(folder)) = self.folder.get() {
+            let stamp = folder.stamp();
+            if stamp.is_some() && stamp != known.stamp {
+                if let Some(file) = folder.read_if_possible() {
+                    known.marks.merge(&file);
+                }
+                known.stamp = stamp;
             }
-            known.stamp = stamp;
         }
-    }
-
-    /// The highest generation seen of the partition of `at`, which was opened.
-    fn highest(&self, at: SlotVersion) -> u64 {
-        let known = self.known();
-        let mark = known.marks.find(at.slot, at.serial);
-        mark.map_or(0, |mark| mark.generation).max(at.generation)
+        known.marks.clone()
     }
 
     /// Remembers a header that this process made, or took in from another process.
@@ -290,85 +314,4 @@ fn nanos_now() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn at(slot: u32, generation: u64) -> SlotVersion {
-        SlotVersion {
-            slot: SlotId(slot),
-            serial: u64::from(slot) + 100,
-            generation,
-        }
-    }
-
-    fn process(folder: &std::path::Path) -> Seen {
-        let seen = Seen::default();
-        let file = Folder::of_store(folder.join("state/slotfs"), &folder.join("store.db"));
-        assert!(seen.folder.set(Ok(file)).is_ok());
-        seen
-    }
-
-    /// Processes that raise marks at once lose none of them, and no lower one wins.
-    #[test]
-    fn several_processes_lose_no_mark() {
-        let folder = tempfile::tempdir().unwrap();
-        std::thread::scope(|scope| {
-            for process_number in 0..6 {
-                let folder = folder.path();
-                scope.spawn(move || {
-                    let seen = process(folder);
-                    for round in 0..10 {
-                        // Slot 0 is everybody's; the other is this process's own.
-                        seen.raise(at(0, (round * 7 + u64::from(process_number)) % 60));
-                        seen.raise(at(process_number + 1, round));
-                    }
-                });
-            }
-        });
-        let last = process(folder.path());
-        last.reload();
-        assert_eq!(last.highest(at(0, 0)), 59);
-        for own in 1..=6 {
-            assert_eq!(last.highest(at(own, 0)), 9);
-        }
-        // Nothing else is left there, and nothing is anybody else's.
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(folder.path().join("state/slotfs")).unwrap() {
-            let entry = entry.unwrap();
-            let mode = std::os::unix::fs::MetadataExt::mode(&entry.metadata().unwrap());
-            assert_eq!(mode & 0o777, 0o600, "{entry:?}");
-            names.push(entry.file_name());
-        }
-        assert_eq!(names.len(), 2, "{names:?}");
-        let mode = std::fs::metadata(folder.path().join("state/slotfs")).unwrap();
-        assert_eq!(std::os::unix::fs::MetadataExt::mode(&mode) & 0o777, 0o700);
-    }
-
-    /// However many partitions come and go, the file stays small.
-    #[test]
-    fn only_so_many_marks_are_kept() {
-        let mut marks = Marks::default();
-        for generation in 0..40 {
-            let at = SlotVersion {
-                serial: generation,
-                ..at(0, generation)
-            };
-            marks.put(mark_of(at, &marks));
-        }
-        assert!(marks.find(SlotId(0), 31).is_none());
-        assert_eq!(marks.last(SlotId(0)).unwrap().serial, 39);
-        for slot in 0..5000 {
-            marks.put(mark_of(at(slot, 1), &marks));
-        }
-        assert!(marks.find(SlotId(903), 1003).is_none());
-        assert!(marks.find(SlotId(904), 1004).is_some());
-        let text = marks.to_text("/store.db");
-        assert!(text.len() < 1 << 20, "{}", text.len());
-        let (_, read) = Marks::from_text(text.as_bytes()).ok().unwrap();
-        assert_eq!(read, marks);
-    }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::SlotId;
+use slotfs_store::SlotVersion;
 
 /// Partitions that are remembered for each slot: putting one of an earlier partition's copies in place is noticed too.
 const MOST_OF_SLOT: usize = 8;
@@ -40,7 +41,7 @@ impl Mark {
 
 /// The marks of one store, the latest last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Marks(Vec<Mark>);
+pub(in super::super) struct Marks(Vec<Mark>);
 
 /// Why a file has no marks.
 pub(super) enum Unread {
@@ -53,6 +54,12 @@ pub(super) enum Unread {
 impl Marks {
     pub(super) fn find(&self, slot: SlotId, serial: u64) -> Option<&Mark> {
         self.0.iter().find(|mark| mark.is_of(slot, serial))
+    }
+
+    /// The highest generation seen of the partition of `at`, which was opened.
+    pub(in crate::seen) fn highest(&self, at: SlotVersion) -> u64 {
+        let mark = self.find(at.slot, at.serial);
+        mark.map_or(0, |mark| mark.generation).max(at.generation)
     }
 
     /// Of the partition that was last seen in the slot.

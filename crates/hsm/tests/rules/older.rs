@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::Connection;
-use slotfs_hsm::{Access, Error, Hsm, NewPartition, Policies, Rekey, SlotError};
+use slotfs_hsm::{Access, Error, Hsm, NewPartition, Policies, Rekey, Settings, SlotError};
 use slotfs_object::SlotId;
 use slotfs_object::partition::Role;
 
@@ -408,4 +409,48 @@ fn a_read_only_store_notices() {
     assert_slot_error!(slot.session(), SlotError::NotLoggedIn);
     let refused = slot.login(Role::Co, fixture.secret_of(0));
     assert_eq!(errno(refused), libc::EKEYEXPIRED);
+}
+
+/// Changes by another process, or by another thread, are never taken for a store that went back, whenever they come.
+#[test]
+fn a_change_under_way_is_no_way_back() {
+    let fixture = Fixture::quick(1);
+    let (path, folder) = (fixture.path(), fixture.path().with_file_name("state"));
+    let secret = fixture.secret_of(0);
+    let writer = open(&path, &folder);
+    writer.partition(SlotId(0)).login(Role::Po, secret).unwrap();
+    let reader = open(&path, &folder);
+    reader.partition(SlotId(0)).login(Role::Co, secret).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for hsm in [&writer, &reader] {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    hsm.refresh().unwrap();
+                    hsm.partition(SlotId(0)).session().unwrap();
+                }
+            });
+        }
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let third = open(&path, &folder);
+                match third.partition(SlotId(0)).login(Role::Co, secret) {
+                    Err(error) if !error.is_changed() => panic!("{error}"),
+                    _ => {}
+                }
+            }
+        });
+        let outcome = (0..150).try_for_each(|retention_secs| {
+            let settings = Settings {
+                retention_secs: Some(retention_secs),
+                ..Settings::default()
+            };
+            writer.partition(SlotId(0)).set(settings).map(drop)
+        });
+        // Also after an error: the others wait for it.
+        done.store(true, Ordering::Relaxed);
+        outcome.unwrap();
+    });
+    assert_eq!(writer.journal().text(None), "");
+    assert_eq!(reader.journal().text(None), "");
 }
