@@ -23,12 +23,16 @@ pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(0o600)
+        .mode(mode & 0o700)
         .open(path)?;
     let written = file
         .write_all(content)
-        // Not at open, where the process's umask would restrict it.
-        .and_then(|()| file.set_permissions(Permissions::from_mode(mode)))
+        // Not at open, where the process's umask would restrict it; and only where others may read it: a filesystem without
+        // modes, such as vfat, refuses any change of them.
+        .and_then(|()| match mode & 0o077 {
+            0 => Ok(()),
+            _ => file.set_permissions(Permissions::from_mode(mode)),
+        })
         .and_then(|()| file.sync_all());
     written.inspect_err(|_| {
         // Half a file is worse than no file.

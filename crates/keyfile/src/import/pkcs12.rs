@@ -224,7 +224,8 @@ impl Bags<'_> {
             let of = ids::public_key(it);
             self.keys.iter().any(|key| ids::public_key(key) == of)
         });
-        let mut objects = [self.keys, own, others].concat();
+        // Moved, not copied: there are private keys among them.
+        let mut objects: Vec<Object> = [self.keys, own, others].into_iter().flatten().collect();
         if objects.is_empty() {
             return Err(match self.left_out.is_empty() {
                 true => ImportError::EMPTY_STORE,
