@@ -158,12 +158,19 @@ impl Chosen {
     /// [`AttributeError`]
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, AttributeError> {
         let mut chosen = Self::default();
-        let all = texts.into_iter().flat_map(|text| text.split(','));
-        for (index, text) in all.enumerate() {
-            let (name, value) = text
-                .split_once('=')
-                .ok_or(AttributeError::Form(index + 1))?;
-            let (number, value) = parse(name.trim(), value.trim())?;
+        let parts = |text: &'a str| text.split(',').enumerate();
+        let all = texts.into_iter().flat_map(parts);
+        for (index, (in_text, text)) in all.enumerate() {
+            let form = AttributeError::Form(index + 1);
+            let Some((name, value)) = text.split_once('=') else {
+                return Err(form);
+            };
+            let parsed = parse(name.trim(), value.trim());
+            let (number, value) = parsed.map_err(|why| match why {
+                // It may be a part of a value with a comma in it, and values are not repeated.
+                AttributeError::Unknown(_) if in_text > 0 => form,
+                why => why,
+            })?;
             if chosen.0.iter().any(|other| other.0 == number) {
                 return Err(AttributeError::Twice(attribute_name(number)));
             }

@@ -245,16 +245,18 @@ fn secrets_that_no_login_uses_are_refused() {
 #[test]
 fn attributes_do_not_repeat_values() {
     let store = one_slot();
-    for wrong in [
-        "s3cret",
-        "application=a,s3cret",
-        "sign=s3cret",
-        "start_date=s3cret",
-        "subject=s3cret",
-        "local=s3cret",
+    for (wrong, says) in [
+        ("s3cret", "attribute 1 is not of the form NAME=VALUE"),
+        ("application=a,s3cret", "attribute 2 is not of the form"),
+        ("application=a,s3cret=b", "attribute 2 is not of the form"),
+        ("sign=s3cret", "CKA_SIGN takes"),
+        ("start_date=s3cret", "CKA_START_DATE takes"),
+        ("subject=s3cret", "CKA_SUBJECT takes"),
+        ("local=s3cret", "CKA_LOCAL cannot be chosen"),
     ] {
         let line = format!("object generate -type aes -label k -attribute {wrong}");
         let out = store.run_in(0, &line).code_is_not(0);
-        assert!(!out.stderr.contains("s3cret"), "{wrong}: {out:?}");
+        assert!(out.stderr.contains(says), "{wrong}: {out:?}");
+        assert!(!out.text().contains("s3cret"), "{wrong}: {out:?}");
     }
 }
