@@ -274,6 +274,7 @@ impl Session {
         match (opened, &self.keys.pair) {
             (Err(error), Some(pair)) if error.is_damage() => {
                 let taken_in = self.take_in(pair, row, parts);
+                slotfs_object::secret::wipe_stack();
                 taken_in.ok_or(error)
             }
             (opened, _) => opened,
