@@ -185,7 +185,7 @@ impl Error {
             Self::ObjectRefused { .. } | Self::Import { .. } => {
                 refused(libc::EINVAL, code::TEMPLATE_INCONSISTENT)
             }
-            Self::Attribute(why) => attribute_outcome(why),
+            Self::Attribute(why) => hsm::of_attribute(why),
             Self::NotExportable { .. } => refused(libc::EPERM, code::KEY_UNEXTRACTABLE),
             Self::File { source, .. } => refused(
                 source.raw_os_error().unwrap_or(libc::EIO),
@@ -251,20 +251,6 @@ impl Error {
             _ => None,
         }
     }
-}
-
-fn attribute_outcome(why: &AttributeError) -> Outcome {
-    let code = match why {
-        AttributeError::Form(_) => return Outcome::USAGE,
-        AttributeError::ReadOnly(..) => code::ATTRIBUTE_READ_ONLY,
-        AttributeError::Unknown(_) | AttributeError::NotOfClass(..) => code::ATTRIBUTE_TYPE_INVALID,
-        AttributeError::Value(..) => code::ATTRIBUTE_VALUE_INVALID,
-        AttributeError::Twice(_)
-        | AttributeError::Incapable(..)
-        | AttributeError::Dates
-        | AttributeError::TooLarge => code::TEMPLATE_INCONSISTENT,
-    };
-    Outcome::refused(libc::EINVAL, code)
 }
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;

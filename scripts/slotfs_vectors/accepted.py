@@ -138,6 +138,18 @@ def payloads():
         varied("a public key of the same attributes", **{"class": 2, "key_type": 0, "attributes": [
             {"cka": n, "bytes": secret(f"private {n}", 8).hex()} for n in private]}),
     ]
+    modifiable = X["attributes"] + [{"cka": 0x170, "bool": True}]
+    cases += [
+        varied("modifiable, which version 1 stores as false", attributes=modifiable),
+        varied("unmodifiable on purpose", attributes=X["attributes"] + [{"cka": 0x170, "bool": False}]),
+        varied("CKA_MODIFIABLE that is no boolean", attributes=[{"cka": 0x170, "number": 0}]),
+        varied("revision 1", revision=1, changed_secs=1795392001),
+        varied("revision 1, changed in 1970", revision=1, changed_secs=1),
+        varied("revision 3, modifiable", revision=3, changed_secs=1795392001, attributes=modifiable),
+        varied("revision 4, unmodifiable", revision=4, changed_secs=1795392002,
+               attributes=X["attributes"] + [{"cka": 0x170, "bool": False}]),
+        varied("the last revision", revision=2**31, changed_secs=2**64 - 1),
+    ]
     vectors = []
     for name, obj in cases:
         assert f.decode(f.encode(obj)) == obj, name

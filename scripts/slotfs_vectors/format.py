@@ -250,10 +250,23 @@ def varint(value, marker=None):
     return bytes([marker]) + value.to_bytes({**WIDTHS, 254: 16}[marker], "little")
 
 
-def fields(obj):
-    """P as (name, bytes) in order; the names let a vector replace one field by something wrong."""
+# CKA_MODIFIABLE. Version 1 stores it as false by habit, and there false means true; an object here has the meaning.
+MODIFIABLE = 0x170
+MOST_REVISIONS = 1 << 31
+
+
+def is_described(obj):
+    """Whether version 1 cannot say it: it was changed, or it is unmodifiable on purpose."""
+    return "revision" in obj or {"cka": MODIFIABLE, "bool": False} in obj["attributes"]
+
+
+def fields(obj, version=None):
+    """P as (name, bytes) in order; the names let a vector replace one field by something wrong.
+
+    `version`: another one than the object's own, for a vector that is wrong."""
+    version = version or (2 if is_described(obj) else 1)
     out = [
-        ("version", b"\1"),
+        ("version", bytes([version])),
         ("ouid", bytes.fromhex(obj["ouid"])),
         ("created", varint(obj["created_secs"])),
         ("class", varint(obj["class"])),
@@ -262,8 +275,12 @@ def fields(obj):
         out.append(("key type option", b"\0"))
     else:
         out += [("key type option", b"\1"), ("key type", varint(obj["key_type"]))]
+    if version == 2:
+        out += [("revision", varint(obj.get("revision", 0))), ("changed", varint(obj.get("changed_secs", 0)))]
     out.append(("attribute count", varint(len(obj["attributes"]))))
     for attribute in obj["attributes"]:
+        if version == 1 and attribute == {"cka": MODIFIABLE, "bool": True}:
+            attribute = {"cka": MODIFIABLE, "bool": False}
         out += attribute_fields(attribute)
     return out
 
@@ -331,14 +348,22 @@ def decode(raw):
     """The object that `raw` is, or Refused."""
     if not raw:
         raise Refused("payload Malformed")
-    if raw[0] != 1:
+    if raw[0] not in (1, 2):
         raise Refused("payload Version")
     if len(raw) > MAX_PAYLOAD:
         raise Refused("payload Malformed")
     r = Reader(raw)
-    r.byte()
+    version = r.byte()
     obj = {"ouid": r.take(16).hex(), "created_secs": r.integer(8), "class": r.integer(4)}
     obj["key_type"] = r.integer(4) if r.flag() else None
+    if version == 2:
+        revision, changed = r.integer(4), r.integer(8)
+        if revision > MOST_REVISIONS:
+            raise Refused("payload Revision")
+        if (revision == 0) != (changed == 0):
+            raise Refused("payload Malformed")
+        if revision:
+            obj |= {"revision": revision, "changed_secs": changed}
     obj["attributes"] = []
     last = -1
     for _ in range(r.integer(8)):
@@ -349,10 +374,15 @@ def decode(raw):
         form = {tag: form for form, tag in TAGS.items()}.get(r.byte())
         if form is None or (form == "secret") != is_secret(obj["class"], number):
             raise Refused("payload Malformed")
-        obj["attributes"].append({"cka": number, form: decode_value(r, form)})
+        value = decode_value(r, form)
+        if version == 1 and (number, form) == (MODIFIABLE, "bool"):
+            # Nothing ever wrote true.
+            r.minimal &= not value
+            value = True
+        obj["attributes"].append({"cka": number, form: value})
     if r.at != len(raw):
         raise Refused("payload Malformed")
-    if not r.minimal:
+    if not r.minimal or (version == 2) != is_described(obj):
         raise Refused("payload NotCanonical")
     assert encode(obj) == raw
     return obj

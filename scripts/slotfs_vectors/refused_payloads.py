@@ -139,10 +139,39 @@ def cuts():
 
 def versions():
     r = Refusals("payload-version-unknown", "A payload version that this build does not know: authentic, so not EACCES.")
-    for version in [0, 2, 3, 250, 251, 255]:
+    for version in [0, 3, 4, 250, 251, 255]:
         r.payload(f"version {version}", bytes([version]) + WHOLE[1:], "Version")
-    r.payload("version 2 and nothing else", b"\2", "Version")
-    r.payload("version 2 and another body", b"\2" + secret("another body", 40), "Version")
+    r.payload("version 3 and nothing else", b"\3", "Version")
+    r.payload("version 3 and another body", b"\3" + secret("another body", 40), "Version")
+    r.done()
+
+
+def revisions():
+    r = Refusals("payload-revision", "A version that says more than needed, or a revision that no object has.")
+    modifiable = {**X, "attributes": X["attributes"] + [{"cka": 0x170, "bool": True}]}
+    fixed = {**X, "attributes": X["attributes"] + [{"cka": 0x170, "bool": False}]}
+    changed = {**modifiable, "revision": 1, "changed_secs": 7}
+
+    def wrong(obj, **changes):
+        changes = {name.replace("_", " "): raw for name, raw in changes.items()}
+        return f.join([(name, changes.get(name, raw)) for name, raw in f.fields(obj, 2)])
+
+    r.payload("version 2 at revision 0", wrong(X), "NotCanonical")
+    r.payload("version 2 at revision 0, modifiable", wrong(modifiable), "NotCanonical")
+    says_true = f.join(f.fields(modifiable)[:-1]) + b"\1"
+    r.payload("version 1 that says modifiable", says_true, "NotCanonical")
+    r.payload("a time at revision 0", wrong(fixed, changed=b"\7"), "Malformed")
+    r.payload("no time at revision 1", wrong(changed, changed=b"\0"), "Malformed")
+    r.payload("revision 0 of a changed object", wrong(changed, revision=b"\0"), "Malformed")
+    for number in [2**31 + 1, 2**32 - 1]:
+        r.payload(f"revision {number}", wrong(changed, revision=f.varint(number)), "Revision")
+    for name, value in [("revision", 1), ("changed", 7)]:
+        for marker in [251, 252, 253, 254]:
+            why = "NotCanonical" if marker <= (252 if name == "revision" else 253) else "Malformed"
+            r.payload(f"{name} in the form of {marker}", wrong(changed, **{name: f.varint(value, marker)}), why)
+    r.payload("version 2 and the body of version 1", b"\2" + WHOLE[1:], "Malformed")
+    r.payload("version 1 and the body of version 2", b"\1" + f.encode(changed)[1:], "Malformed")
+    r.payload("version 2 and nothing else", b"\2", "Malformed")
     r.done()
 
 
@@ -163,4 +192,5 @@ def make():
     lengths()
     cuts()
     versions()
+    revisions()
     others()

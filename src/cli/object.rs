@@ -1,4 +1,4 @@
-//! `object generate`, `import`, `export`, `show`, `delete`, `trash`, `restore` and `destroy`
+//! `object generate`, `import`, `export`, `show`, `set`, `delete`, `trash`, `restore` and `destroy`
 
 use clap::{Args, Subcommand};
 
@@ -8,6 +8,7 @@ mod each;
 mod export;
 mod generate;
 mod import;
+mod set;
 mod trash;
 
 use crate::cli::{Answer, Console, SlotArg};
@@ -35,6 +36,11 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  slotfs object export -handle 124 -file public.pem\n  slotfs object export -handle 124 -file - -form der | openssl pkey -pubin -inform DER -text"
     )]
     Export(export::Export),
+    /// Change an object's label, id or other attributes: the next revision of it takes its place
+    #[command(
+        after_help = "Examples:\n  slotfs object set -handle 124 -label payments-2026\n  slotfs object set -handle 124 -attribute sign=false,end_date=2026-12-31"
+    )]
+    Set(set::Set),
     /// Delete objects: they stay in the trash until the slot's retention has passed
     #[command(
         after_help = "Examples:\n  slotfs object delete -handle 124,125\n  slotfs object delete -handle 124 -destroy"
@@ -95,6 +101,7 @@ impl Verb {
             Self::Generate(generate) => generate.run(console),
             Self::Import(import) => import.run(console),
             Self::Export(export) => export.run(console),
+            Self::Set(set) => set.run(console),
             Self::Delete(delete) => delete.run(console),
             Self::Trash(slot) => trash::list(console, slot),
             Self::Restore(restore) => restore.run(console),

@@ -153,6 +153,10 @@ fn contents(console: &Console<'_>, slot: SlotArg) -> Result<Answer> {
             "handle": row.handle.map(Handle::get), "class": class, "key_type": key_type,
             "label": label, "ouid": ouid,
         });
+        if let Ok(object) = &row.object {
+            facts["revision"] = object.revision.number.into();
+            facts["changed"] = object.changed_secs().map(show::iso_8601).into();
+        }
         if let Err(error) = &row.object {
             facts["row"] = row.row.0.into();
             facts["damage"] = error.to_string().into();

@@ -8,6 +8,7 @@ use crate::hsm::{
 use crate::keyfile::export::ExportError;
 use crate::object::SlotId;
 use crate::object::partition::{Role, SlotKind};
+use crate::object::revision::ReviseError;
 use crate::shown;
 
 impl Error {
@@ -164,6 +165,14 @@ fn slot_hint(slot: SlotId, why: &SlotError) -> Option<String> {
         SlotError::NotForUsers(_) => format!(
             "co may; or po allows it with 'slotfs partition changepolicy -policy 1000 -value 1 -slot {slot}'"
         ),
+        SlotError::NotDescribed { why, .. } => match why {
+            ReviseError::Unmodifiable => "import or generate the object again".into(),
+            ReviseError::Attribute(why) => why.hint()?.into(),
+            ReviseError::Fixed(_) | ReviseError::NotOfClass(..) => {
+                "docs/objects.md lists the attributes that can be changed".into()
+            }
+            ReviseError::OneWay(..) | ReviseError::Type(_) | ReviseError::Exhausted => return None,
+        },
         // It says what to do.
         SlotError::Miscounted(_) => return None,
         SlotError::NotInTrash(_) => "'slotfs object trash' lists what is there".into(),
@@ -173,7 +182,8 @@ fn slot_hint(slot: SlotId, why: &SlotError) -> Option<String> {
         }
         SlotError::Unverified(_)
         | SlotError::OtherIdentity { .. }
-        | SlotError::PayloadVersion(_)
+        | SlotError::PayloadVersion(..)
+        | SlotError::RevisionTooHigh(_)
         | SlotError::PasswordWrong { .. }
         | SlotError::Policy { .. }
         | SlotError::PolicyForbids(_)
@@ -187,14 +197,26 @@ fn slot_hint(slot: SlotId, why: &SlotError) -> Option<String> {
 fn fault_hint(slot: SlotId, fault: &SlotFault) -> Option<String> {
     Some(match fault {
         SlotFault::Missing => "'slotfs slot list' shows the slots of this store".into(),
-        SlotFault::Exists => "-force destroys the partition with everything in it and creates a new one".into(),
+        SlotFault::Exists => {
+            "-force destroys the partition with everything in it and creates a new one".into()
+        }
         SlotFault::Changed => "only the results reported above took effect; retry the rest".into(),
         SlotFault::TrashFull => format!(
             "remove objects you no longer need from {slot}/.slotfs/trash, or shorten the retention with 'partition set -retention'"
         ),
-        SlotFault::IdentityClash { .. } => {
-            "the slot holds an object with this identity but other content; compare the two before you remove either".into()
-        }
+        SlotFault::IdentityClash {
+            differs, handle, ..
+        } => match differs.can_be_described {
+            true => format!(
+                "both were changed, in {differs}; 'slotfs object set' on one of them (here 'slotfs object set -handle {handle} -slot {slot}') makes a revision that wins"
+            ),
+            false => format!(
+                "the slot holds an object with this identity but other content, in {differs}; compare the two before you remove either"
+            ),
+        },
+        SlotFault::Outdated(handle) => format!(
+            "it stays in the trash; 'slotfs object set -handle {handle} -slot {slot}' describes the object as you want it"
+        ),
         SlotFault::NotDamaged { handle, .. } => {
             format!("'slotfs object delete -handle {handle}' removes it")
         }

@@ -195,6 +195,18 @@ impl OpenFiles {
             .any(|file| file.lock().opened_with_trunc(node, pid))
     }
 
+    /// An open file for a blob that was opened over `node`, if there is one.
+    pub fn incoming_over(&self, node: Node) -> Option<Arc<IncomingFile>> {
+        let files: Vec<_> = lock(&self.files)
+            .values()
+            .filter_map(|file| match &**file {
+                OpenFile::Incoming(file) => Some(Arc::clone(file)),
+                _ => None,
+            })
+            .collect();
+        files.into_iter().find(|file| file.lock().is_over(node))
+    }
+
     /// The open staging file that `is` accepts; it may be removed by now.
     pub fn opened_staging(&self, is: impl Fn(&StagingFile) -> bool) -> Option<Arc<StagingFile>> {
         lock(&self.files).values().find_map(|file| match &**file {

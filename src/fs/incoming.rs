@@ -148,6 +148,11 @@ impl Incoming {
         self
     }
 
+    /// Whether it was opened over `node`.
+    pub fn is_over(&self, node: Node) -> bool {
+        self.over.is_some_and(|(over, _)| over == node)
+    }
+
     /// For the name of an object of `size` bytes; `appends` if opened with O_APPEND.
     pub fn over_object(mut self, size: u64, appends: bool) -> Self {
         self.object = Some(Object { size, appends });

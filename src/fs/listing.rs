@@ -245,7 +245,7 @@ impl Inner {
         for object in self.handles_after(slot, offset)?.into_iter().flatten() {
             let node = Node::Attributes(object.id);
             let owner = self.owner.of_slot(session.row());
-            let attr = owner.file(node, 0o444, 0, time(object.created_secs));
+            let attr = owner.file(node, 0o444, 0, time(object.time_secs()));
             let name = object.handle.to_string();
             entries.push(Listed::new(name, offset_of(object.handle), (attr, NO_TTL)));
         }

@@ -151,7 +151,7 @@ impl Inner {
             Node::Attributes(id) => {
                 let object = self.hsm.find_by_id(id)?;
                 let owner = self.slot_owner(object.slot)?;
-                let attr = owner.file(node, 0o444, 0, time(object.created_secs));
+                let attr = owner.file(node, 0o444, 0, time(object.time_secs()));
                 Ok((attr, NO_TTL))
             }
             Node::Incoming(handle) => self.incoming_attr(handle),
@@ -197,7 +197,7 @@ impl Inner {
             // Destroyed and still open: a descriptor has attributes.
             Err(hsm::Error::Gone) => match self.opened_object(row)? {
                 Some(object) => object,
-                None => return self.open_staging_attr(node, |file| file.row == Some(row)),
+                None => return self.replaced_attr(node, row),
             },
             Err(hsm::Error::ObjectDamaged(row)) => {
                 let session = self.hsm.partition(row.slot.ok_or(Error::Gone)?).session()?;
@@ -207,6 +207,20 @@ impl Inner {
         };
         let session = self.hsm.partition(object.slot).session()?;
         Ok((self.object_attr(&session, &object, node), TTL))
+    }
+
+    /// The attributes of a row that has no object any more: of a staging file that is open, or of the object that a
+    /// descriptor of this inode put in the place of the former one. tools ask for them, and set times, before they close.
+    fn replaced_attr(&self, node: Node, row: RowId) -> Result<Seen> {
+        let Some(file) = self.files.incoming_over(node) else {
+            return self.open_staging_attr(node, |file| file.row == Some(row));
+        };
+        self.hsm.check_partition_as_known(file.partition)?;
+        let session = self.hsm.partition(file.slot()).session()?;
+        let object = self
+            .named(file.slot(), file.wish)
+            .map_err(|_| Error::Gone)?;
+        Ok((self.object_attr(&session, &object, node), NO_TTL))
     }
 
     /// The object of a row as it was when it was opened for reading, if it is open.
@@ -268,7 +282,7 @@ impl Inner {
             Node::Object(row) | Node::Identity(row) => self.seals.size(row),
             _ => None,
         };
-        let (size, time) = (read.unwrap_or(object.size), time(object.created_secs));
+        let (size, time) = (read.unwrap_or(object.size), time(object.time_secs()));
         let owner = self.owner.of_slot(session.row());
         owner.file(node, 0o666, size, time)
     }

@@ -252,6 +252,7 @@ impl Inner {
                 // The aliases that it had before do not come back with it.
                 inner.aliases.left(row);
                 inner.aliases.named(slot, arrived.handle);
+                inner.took_place(arrived);
             }
             done(outcome.map(drop));
         };
@@ -328,6 +329,7 @@ impl Inner {
                 match &outcome {
                     Ok(arrived) => {
                         inner.aliases.named(to, arrived.handle);
+                        inner.took_place(arrived);
                         file.published();
                         inner.staging.remove_file(from, &name, &file);
                     }
@@ -388,6 +390,7 @@ impl Inner {
                 let row = object.id;
                 inner.aliases.left(row);
                 inner.aliases.named(to, arrived.handle);
+                inner.took_place(arrived);
                 inner.forget_objects([row]);
             }
             done(outcome.map(drop).map_err(Error::from));

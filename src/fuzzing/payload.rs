@@ -6,6 +6,7 @@ use crate::keyfile::export::{Exported, export};
 use crate::keyfile::import::import;
 use crate::object::new::Naming;
 use crate::object::pkcs11::{CKO_PRIVATE_KEY, CKO_SECRET_KEY};
+use crate::object::revision::MOST_REVISIONS;
 use crate::object::{Attribute, Object, show};
 use crate::secret::SecretBytes;
 
@@ -24,6 +25,7 @@ pub(super) fn run(data: &[u8]) {
             exports_no_secret(&object);
         }
         Err(PayloadFault::Version(version)) => assert_eq!(data.first(), Some(&version)),
+        Err(PayloadFault::Revision(number)) => assert!(number > MOST_REVISIONS),
         Err(PayloadFault::Malformed | PayloadFault::NotCanonical) => {}
     }
 }

@@ -12,6 +12,7 @@ mod ouid;
 mod read;
 mod rename;
 mod resize;
+mod revisions;
 mod shared;
 mod staging;
 mod trash;

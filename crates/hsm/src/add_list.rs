@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use super::batch::{FIRST, MOST_BYTES_AT_ONCE, MOST_TRIES, settle_all};
 use super::done::{Answer, answer};
-use super::objects::{payload_of, put};
+use super::objects::payload_of;
+use super::put::put;
 use super::{Arrived, Error, Object, Partition, Result, SecretBytes, SlotId, Stored, store};
 
 /// Objects that belong together, and where each of them is or why none is.

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::done::{go_on, pass_on};
 use super::journal::Subject;
-use super::objects::{put, seal_for_cloning};
+use super::objects::seal_for_cloning;
+use super::put::{leaving, put};
 use super::whereabouts::Whereabouts;
 use super::{
     Arrived, Done, Error, Handle, Hsm, Object, Origin, Ouid, PartitionId, Policies, Result,
@@ -71,8 +72,11 @@ impl Hsm {
     /// [`Self::reserve_row`]. The journal uses the name beside the wish for a blob that does not open. `origin` is the
     /// object that the blob was read from, where that is known.
     ///
+    /// A later revision of an object that the slot has takes its place. Of an earlier one nothing is stored, and that is a
+    /// success too.
+    ///
     /// Calls `done` with where the object now is, or with [`Error::Gone`] when another partition is there,
-    /// [`SlotError::Unverified`], [`SlotError::PayloadVersion`], [`SlotError::OtherIdentity`],
+    /// [`SlotError::Unverified`], [`SlotError::PayloadVersion`], [`SlotError::RevisionTooHigh`], [`SlotError::OtherIdentity`],
     /// [`SlotFault::IdentityClash`](super::SlotFault), [`SlotError::PolicyRefuses`], [`SlotError::NotLoggedIn`],
     /// [`SlotError::ReadOnly`], or when the store cannot be written. Nothing is stored unless the object is.
     pub fn import(
@@ -138,7 +142,9 @@ impl Hsm {
             }
             stored => {
                 let stored = stored.map_err(|error| hsm.gone_or(partition, error.into()));
-                if let (Ok(Stored::New(_)), Some(row)) = (&stored, stored_row.get()) {
+                if let (Ok(Stored::New(_) | Stored::Revised { .. }), Some(row)) =
+                    (&stored, stored_row.get())
+                {
                     hsm.fingerprints.keep(*row, fingerprint);
                 }
                 let outcome = stored.map(Arrived::from);
@@ -164,7 +170,7 @@ impl Hsm {
     }
 
     /// Moves the object `from` to another slot as `wish` says, in one transaction: both the clone and the
-    /// removal, or neither.
+    /// removal, or neither. Where the target has a later revision, the object only leaves, to its slot's trash.
     ///
     /// Calls `done` as [`Self::import`] does, with [`SlotFault::HandleTaken`](super::SlotFault::HandleTaken) when
     /// another object has the handle, and [`SlotError::NoSuchObject`].
@@ -207,6 +213,7 @@ impl Hsm {
             from: entry,
             from_slot: source.row().as_version(),
             put: put(&target, &object, payload, want),
+            outdated: leaving(&source),
         })
     }
 }
@@ -217,7 +224,8 @@ pub(super) fn verify(session: &Session, blob: &[u8]) -> Result<(Object, SecretBy
     let refused = |why| SlotError::Unverified(why).at(slot);
     let payload = session.open_blob(blob).map_err(refused)?;
     let object = codec::decode(payload.bytes()).map_err(|why| match why {
-        PayloadFault::Version(version) => SlotError::PayloadVersion(version).at(slot),
+        PayloadFault::Version(version) => SlotError::PayloadVersion(version, "1 and 2").at(slot),
+        PayloadFault::Revision(number) => SlotError::RevisionTooHigh(number).at(slot),
         PayloadFault::Malformed => refused(Fault::Malformed),
         PayloadFault::NotCanonical => refused(Fault::NotCanonical),
     })?;

@@ -2,10 +2,12 @@
 
 use super::clone::check_taken_in;
 use super::objects::check_policy;
+use super::put::meeting;
 use super::{
-    Arrived, Entry, Error, Handle, Partition, Result, SealedRow, Selection, Session, SlotError,
-    SlotFault, SlotId, store,
+    Arrived, Became, Entry, Error, Handle, Partition, Result, SealedRow, Selection, Session,
+    SlotError, SlotFault, SlotId, decode_own, store,
 };
+use slotfs_store::Meeting;
 
 impl Partition<'_> {
     /// Calls `each` with every object of `which` that cannot be cloned to the slot `to`: because of a policy at either
@@ -57,8 +59,8 @@ impl Partition<'_> {
         Ok((can, cannot))
     }
 
-    /// Calls `each` with every object of `which` whose identity `to` holds: where it is there, or
-    /// [`SlotFault::IdentityClash`] when it is another object.
+    /// Calls `each` with every object of `which` whose identity `to` holds: where it is there and what a clone would become,
+    /// or [`SlotFault::IdentityClash`] when it is another object.
     ///
     /// # Errors
     /// [`SlotError::NotLoggedIn`] for either slot, or when the store cannot be read.
@@ -95,20 +97,34 @@ impl Partition<'_> {
         Ok(())
     }
 
-    /// Two objects of one identity: where the second one is, if both have the same content.
+    /// Two objects of one identity: where the second one is, and what a clone of the first would become.
     fn compare(
         &self,
         (source, (entry, sealed)): (&Session, (Entry, SealedRow)),
         (target, (there, other)): (&Session, (Entry, SealedRow)),
     ) -> Result<Arrived> {
-        let ours = self.hsm.open_entry(source, &entry, &sealed);
-        let theirs = self.hsm.open_entry(target, &there, &other);
-        let (ouid, handle, already) = (there.ouid, there.handle, true);
-        match ours? == theirs? {
-            true => Ok(Arrived { handle, already }),
-            false => Err(SlotFault::IdentityClash { ouid, handle }
-                .at(there.slot)
-                .into()),
-        }
+        let ours = self.hsm.open_entry(source, &entry, &sealed)?;
+        let theirs = self.hsm.open_entry(target, &there, &other)?;
+        let (ouid, handle) = (there.ouid, there.handle);
+        let unreadable = |what| SlotFault::Unreadable { handle, what }.at(there.slot);
+        let became = match meeting(&ours, &theirs).map_err(unreadable)? {
+            Meeting::Same => Became::Already,
+            Meeting::Older => Became::Outdated,
+            Meeting::Newer => Became::Revised {
+                revision: decode_own(entry.slot, entry.handle, ours.bytes())?
+                    .revision
+                    .number,
+                replaced: there.id,
+            },
+            Meeting::Clash(differs) => {
+                let clash = SlotFault::IdentityClash {
+                    ouid,
+                    handle,
+                    differs,
+                };
+                return Err(clash.at(there.slot).into());
+            }
+        };
+        Ok(Arrived { handle, became })
     }
 }

@@ -7,7 +7,8 @@ use std::ops::ControlFlow;
 use super::batch::{FIRST, MOST_BYTES_AT_ONCE, MOST_TRIES, settle_all};
 use super::clone::verify;
 use super::done::{Answer, answer};
-use super::objects::{put, seal_for_cloning};
+use super::objects::seal_for_cloning;
+use super::put::put;
 use super::{
     Arrived, Entry, Error, Handle, Partition, Result, SealedRow, SlotError, SlotId, Stored, store,
 };

@@ -7,6 +7,7 @@ use thiserror::Error as ThisError;
 use super::{
     DamagedRow, DomainFault, Handle, Ouid, PolicyFault, Role, SlotId, SlotKind, SmkFault, store,
 };
+use slotfs_object::revision::{MOST_REVISIONS, ReviseError};
 use slotfs_object::show::iso_8601;
 use slotfs_seal::blob::Fault;
 use slotfs_seal::credential::ShareFault;
@@ -14,7 +15,7 @@ use slotfs_store::{SlotFault, StoreFault};
 
 mod outcome;
 
-pub use outcome::{Outcome, ResultCode, code, exit};
+pub use outcome::{Outcome, ResultCode, code, exit, of_attribute};
 
 /// What went wrong. Names slot and object; never holds a secret, nor the content of an object.
 #[derive(Clone, Debug, ThisError)]
@@ -194,9 +195,20 @@ pub enum SlotError {
     /// A blob that the slot's domains do not verify.
     #[error("the blob was not accepted: {0}")]
     Unverified(Fault),
-    /// An authentic payload from a later version.
-    #[error("the object's payload has version {0}, this build knows 1")]
-    PayloadVersion(u8),
+    /// An authentic payload from a later version, and the versions that are known.
+    #[error("the payload has version {0}, this build knows {1}")]
+    PayloadVersion(u8, &'static str),
+    /// An authentic payload of a revision that no slot makes.
+    #[error("the object's revision is {0}, and the last one there is {MOST_REVISIONS}")]
+    RevisionTooHigh(u32),
+    /// An object's attributes stay as they are.
+    #[error("object {handle}: {why}")]
+    NotDescribed {
+        /// The object.
+        handle: Handle,
+        /// Why.
+        why: ReviseError,
+    },
     /// A blob written under the identity of another object than the one in it.
     #[error("the blob holds object {ouid}, not {named} as its name says")]
     OtherIdentity {
@@ -337,7 +349,8 @@ impl Error {
             Some(
                 SlotError::Unverified(_)
                 | SlotError::OtherIdentity { .. }
-                | SlotError::PayloadVersion(_)
+                | SlotError::PayloadVersion(..)
+                | SlotError::RevisionTooHigh(_)
                 | SlotError::PolicyRefuses(_),
             ) => true,
             _ => false,

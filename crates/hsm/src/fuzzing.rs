@@ -175,6 +175,7 @@ fn row(input: &mut Input<'_>) {
         ouid: Ouid([input.byte(); 16]),
         payload_bytes: input.u32(),
         created_secs: input.u64(),
+        changed_secs: input.flag().then(|| input.u64()),
     };
     let serial = input.u64();
     let (here, there) = (place(input), place(input));

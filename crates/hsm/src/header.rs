@@ -214,13 +214,22 @@ pub(super) fn header_aad(row: &SlotRow) -> Vec<u8> {
 }
 
 /// serial, handle, OUID, row id, and what else is in clear of the object; the version is in the label.
+///
+/// The row of an object at revision 0 is sealed as it was before there were revisions.
 pub(super) fn object_aad(serial: u64, place: Place) -> Vec<u8> {
-    Aad::new("object")
+    let label = match place.changed_secs {
+        None => "object",
+        Some(_) => "changed object",
+    };
+    let aad = Aad::new(label)
         .numbers([serial, place.handle.get().into()])
         .bytes(&place.ouid.0)
         .numbers([place.id.0.cast_unsigned(), place.payload_bytes.into()])
-        .numbers([place.created_secs])
-        .0
+        .numbers([place.created_secs]);
+    match place.changed_secs {
+        None => aad.0,
+        Some(changed_secs) => aad.numbers([changed_secs]).0,
+    }
 }
 
 /// serial, kind, row id; and the label, which is in clear beside it.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Arrived, Error, Handle, Ouid, Partition, Result, SlotId};
+use super::{Arrived, Became, Error, Handle, Ouid, Partition, Result, SlotId};
 
 /// Verdicts kept; older ones are in the log.
 const MOST_KEPT: usize = 10_000;
@@ -127,10 +127,22 @@ pub fn verdict_line(source: Source, slot: SlotId, outcome: Result<&Arrived, &Err
 
 fn verdict(subject: &Subject, slot: SlotId, outcome: Result<&Arrived, &Error>) -> String {
     match outcome {
-        Ok(Arrived { handle, already }) => {
-            let how = if *already { "already" } else { "now" };
-            format!("{subject} is {how} handle {handle} on slot {slot}")
-        }
+        Ok(Arrived { handle, became }) => match became {
+            Became::New => format!("{subject} is now handle {handle} on slot {slot}"),
+            Became::Already => format!("{subject} is already handle {handle} on slot {slot}"),
+            Became::Revised { revision, .. } => {
+                let from = match subject {
+                    Subject::Known(Source { slot, handle }) => {
+                        format!(", from handle {handle} on slot {slot}")
+                    }
+                    Subject::Identity(_) | Subject::Name(_) => String::new(),
+                };
+                format!("Handle {handle} on slot {slot} is now revision {revision}{from}")
+            }
+            Became::Outdated => format!(
+                "{subject} was not stored: slot {slot} holds a newer revision, as handle {handle}"
+            ),
+        },
         Err(error) => refused(subject, slot, &reason(error)),
     }
 }

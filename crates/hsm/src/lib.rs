@@ -43,8 +43,10 @@ mod partition;
 #[cfg(test)]
 mod plans;
 mod policy;
+mod put;
 mod refresh;
 mod rekey;
+mod revise;
 mod roles;
 mod seen;
 mod session;
@@ -59,7 +61,7 @@ pub use clone::Wish;
 pub use clone_list::Selection;
 pub use domains::DomainFault;
 pub use done::{Done, wait};
-pub use error::{Error, Outcome, Result, ResultCode, SlotError, code, exit};
+pub use error::{Error, Outcome, Result, ResultCode, SlotError, code, exit, of_attribute};
 pub use gather::{Gathering, Presented};
 pub use init::{
     DEFAULT_CAPACITY_OBJECTS, DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, NewPartition,
@@ -70,6 +72,7 @@ pub use objects::{ContentsRow, ObjectFile, SealedBlob};
 pub use partition::{PartitionId, Settings};
 pub use policy::{Capability, Policies, Policy, PolicyFault};
 pub use rekey::Rekey;
+pub use revise::Described;
 pub use roles::{Reissued, RoleState, check_resettable, makers};
 pub use seen::Accepted;
 pub use session::{Session, Smk};
@@ -124,8 +127,51 @@ type OnChange = Box<dyn Fn(SlotId) + Send + Sync>;
 pub struct Arrived {
     /// Its handle in the target slot.
     pub handle: Handle,
-    /// Whether it was there before, with the same content.
-    pub already: bool,
+    /// How it comes to be there.
+    pub became: Became,
+}
+
+/// What became of an object that came to a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Became {
+    /// It is new there.
+    New,
+    /// It was there before, with the same content.
+    Already,
+    /// It replaced an earlier revision of itself.
+    Revised {
+        /// The number of its own revision.
+        revision: u32,
+        /// A row that no object has any more.
+        replaced: RowId,
+    },
+    /// A later revision of it is there: nothing was stored.
+    Outdated,
+}
+
+impl Became {
+    /// The number of the revision that replaced an earlier one.
+    pub fn revision(self) -> Option<u32> {
+        match self {
+            Self::Revised { revision, .. } => Some(revision),
+            Self::New | Self::Already | Self::Outdated => None,
+        }
+    }
+}
+
+impl Arrived {
+    /// Whether it was stored, and not there before in this or a later revision.
+    pub fn is_stored(&self) -> bool {
+        matches!(self.became, Became::New | Became::Revised { .. })
+    }
+
+    /// The row that it took the place of.
+    pub fn replaced(&self) -> Option<RowId> {
+        match self.became {
+            Became::Revised { replaced, .. } => Some(replaced),
+            Became::New | Became::Already | Became::Outdated => None,
+        }
+    }
 }
 
 impl Hsm {

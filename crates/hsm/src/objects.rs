@@ -4,13 +4,14 @@ use slotfs_object::RowId;
 use std::sync::Arc;
 
 use super::done::{go_on, pass_on};
+use super::put::put;
 use super::{
     Arrived, DamagedRow, Done, Entry, Error, Handle, Hsm, Object, Ouid, Partition, PartitionId,
     Read, Result, SealedRow, SecretBytes, Session, SlotError, SlotFault, SlotId, Stored, codec,
     decode_own, store,
 };
 use slotfs_object::pkcs11::{CKO_PRIVATE_KEY, class_name};
-use slotfs_store::{Put, SlotVersion};
+use slotfs_store::SlotVersion;
 
 /// An object as a file: what a stat needs, and no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +26,10 @@ pub struct ObjectFile {
     pub ouid: Ouid,
     /// Its blob's exact size, bytes.
     pub size: u64,
-    /// The object's own time, seconds since 1970.
+    /// When it was made, seconds since 1970.
     pub created_secs: u64,
+    /// When it was described anew, likewise; `None` at birth.
+    pub changed_secs: Option<u64>,
 }
 
 impl ObjectFile {
@@ -38,7 +41,13 @@ impl ObjectFile {
             ouid: entry.ouid,
             size: session.blob_bytes(entry.payload_bytes),
             created_secs: entry.created_secs,
+            changed_secs: entry.changed_secs,
         }
+    }
+
+    /// The time of its file, seconds since 1970: that of the last change, so that tools that mirror see each change.
+    pub fn time_secs(&self) -> u64 {
+        self.changed_secs.unwrap_or(self.created_secs)
     }
 }
 
@@ -369,40 +378,4 @@ pub(super) fn payload_of(slot: SlotId, object: &Object) -> Result<SecretBytes> {
         let what = format!("slot {slot}: an object holds at most {most} bytes in all");
         Error::ObjectRefused(what)
     })
-}
-
-/// What the store needs of a verified object.
-pub(super) fn put(
-    session: &Arc<Session>,
-    object: &Object,
-    payload: SecretBytes,
-    want: Option<Handle>,
-) -> Put {
-    let payload = Arc::new(payload);
-    let (sealer, comparer) = (Arc::clone(session), Arc::clone(session));
-    let (sealed, compared) = (Arc::clone(&payload), Arc::clone(&payload));
-    Put {
-        slot: session.row().as_version(),
-        id: None,
-        want,
-        ouid: object.ouid,
-        // The codec keeps payloads at 64 KiB.
-        payload_bytes: payload.bytes().len() as u32,
-        // The largest number that SQLite stores; the sealed row is bound to it.
-        created_secs: object.created_secs.min(i64::MAX as u64),
-        seal: Box::new(move |place| Ok(sealer.seal_row(place, &sealed)?)),
-        same: Box::new(move |place, row| {
-            let there = comparer.open_row(place, row)?;
-            Ok(there == *compared)
-        }),
-    }
-}
-
-impl From<Stored> for Arrived {
-    fn from(stored: Stored) -> Self {
-        Self {
-            handle: stored.handle(),
-            already: matches!(stored, Stored::Already(_)),
-        }
-    }
 }

@@ -256,7 +256,7 @@ fn verify(session: &Session, blob: &[u8]) -> Result<Key> {
         Some((&PAYLOAD_VERSION, key)) => {
             Key::from_slice(key).ok_or_else(|| refused(Fault::Malformed))
         }
-        Some((&version, _)) => Err(SlotError::PayloadVersion(version).at(slot)),
+        Some((&version, _)) => Err(SlotError::PayloadVersion(version, "1").at(slot)),
         None => Err(refused(Fault::Malformed)),
     }
 }

@@ -4,12 +4,12 @@ use slotfs_object::RowId;
 use std::sync::Arc;
 
 use super::done::go_on;
-use super::objects::put;
+use super::put::{leaving, put};
 use super::{
     Arrived, DamagedRow, Done, Entry, Error, Handle, Hsm, Object, ObjectFile, Partition, Read,
-    Result, SealedRow, SecretBytes, Session, SlotError, TrashName, decode_own, now_secs, store,
+    Result, SecretBytes, Session, SlotError, TrashName, decode_own, now_secs, store,
 };
-use slotfs_store::{Place, Trashed};
+use slotfs_store::{Leaving, Trashed};
 
 /// What became of an object that was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,14 +79,12 @@ impl Hsm {
                 }
                 done(outcome.map(|()| removed).map_err(Error::from));
             };
-            if removed == Removed::Destroyed {
-                return self.store.destroy(entry, version, told);
+            match leaving(&session) {
+                Leaving::ToTrash(alike) if !destroy => {
+                    self.store.trash(entry, version, alike, told);
+                }
+                _ => self.store.destroy(entry, version, told),
             }
-            let alike = move |one: (Place, &SealedRow), other: (Place, &SealedRow)| {
-                let opened = |(place, row)| session.open_row(place, row);
-                matches!((opened(one), opened(other)), (Ok(one), Ok(other)) if one == other)
-            };
-            self.store.trash(entry, version, Box::new(alike), told);
         });
     }
 
@@ -118,11 +116,12 @@ impl Hsm {
     }
 
     /// Restores an object from the trash, under `want` or any free handle, with its row, identity and content. Where the
-    /// slot holds the same object by now, the one in the trash is just dropped.
+    /// slot holds the same object by now, the one in the trash is just dropped; an earlier revision that the slot holds
+    /// goes to the trash in its place.
     ///
     /// Calls `done` with [`SlotFault::HandleTaken`](super::SlotFault::HandleTaken),
     /// [`SlotFault::IdentityClash`](super::SlotFault::IdentityClash), [`SlotFault::Full`](super::SlotFault::Full),
-    /// [`Error::Gone`], [`SlotError::ReadOnly`], or when the store cannot be written.
+    /// [`SlotFault::Outdated`](super::SlotFault::Outdated) when the slot holds a later revision, [`Error::Gone`], [`SlotError::ReadOnly`], or when the store cannot be written.
     pub fn restore(&self, it: &TrashFile, want: Option<Handle>, done: impl Done<Arrived>) {
         let (found, slot, ouid) = (it.found, it.object.slot, it.object.ouid);
         let prepared = self.partition(slot).writer().and_then(|session| {

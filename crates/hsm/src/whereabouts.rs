@@ -2,14 +2,16 @@
 //! its identity.
 //!
 //! A holder of a domain's key can seal any content under any identity. So an identity alone does not prove the source:
-//! the content must be the same.
+//! the content must be the same. Another revision of an object is neither its source nor a clash.
 
 use slotfs_object::RowId;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::put::meeting;
 use super::{Entry, Handle, Hsm, Ouid, Partition, Role, SecretBytes, SlotId, Source};
+use slotfs_store::Meeting;
 
 /// Fingerprints kept; the map is emptied when it is full.
 const MOST_KEPT: usize = 65_536;
@@ -76,34 +78,36 @@ impl Hsm {
         let mut found = Whereabouts::default();
         // Rows that cannot be read are left out.
         for row in self.store.rows_with_ouid(&slots, ouid).unwrap_or_default() {
-            let Some(same) = self.holds(row, payload, fingerprint) else {
+            let Some(held) = self.held(row, payload, fingerprint) else {
                 continue;
             };
-            // One source is named.
-            if same && found.source.is_some() {
+            let Ok(Some(entry)) = self.store.by_id(row) else {
                 continue;
-            }
-            match self.store.by_id(row) {
-                Ok(Some(Entry { slot, handle, .. })) if same => {
+            };
+            let Entry { slot, handle, .. } = entry;
+            match held {
+                // One source is named.
+                Meeting::Same if found.source.is_none() => {
                     found.source = Some(Source { slot, handle });
                 }
-                Ok(Some(entry)) => found.others.push(entry),
-                Ok(None) | Err(_) => {}
+                Meeting::Clash(_) => found.others.push(entry),
+                // Another revision of it.
+                Meeting::Same | Meeting::Newer | Meeting::Older => {}
             }
         }
         found
     }
 
-    /// Whether the object in a row has this content; `None` when it does not open.
-    fn holds(&self, row: RowId, payload: &SecretBytes, fingerprint: Fingerprint) -> Option<bool> {
-        if let Some(known) = self.fingerprints.known().get(&row) {
-            return Some(*known == fingerprint);
+    /// What an object of this content is to the one in a row; `None` when that does not open.
+    fn held(&self, row: RowId, payload: &SecretBytes, fingerprint: Fingerprint) -> Option<Meeting> {
+        if self.fingerprints.known().get(&row) == Some(&fingerprint) {
+            return Some(Meeting::Same);
         }
         let (entry, sealed) = self.store.sealed(row).ok()??;
         let session = self.partition(entry.slot).reader().ok()?;
         let there = session.open_row(entry.place(), &sealed).ok()?;
         self.fingerprints.keep(row, self.fingerprints.of(&there));
-        Some(there == *payload)
+        meeting(payload, &there).ok()
     }
 }
 

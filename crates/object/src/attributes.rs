@@ -1,15 +1,14 @@
-//! Attributes that the user chooses for a new object. A stored object is immutable, so the one-way rules of PKCS#11
-//! (`CKA_SENSITIVE` never back to false, `CKA_EXTRACTABLE` never back to true) hold without a check.
+//! Attributes that the user chooses for a new object.
 
 use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::der::{Decode, Encode};
 use x509_cert::name::Name;
 
 use super::pkcs11::{
-    CKA_APPLICATION, CKA_DERIVE, CKA_END_DATE, CKA_EXTRACTABLE, CKA_OBJECT_ID, CKA_PRIVATE,
-    CKA_SENSITIVE, CKA_START_DATE, CKA_SUBJECT, CKA_WRAP_WITH_TRUSTED, CKK_AES, CKK_EC,
-    CKK_EC_MONTGOMERY, CKO_CERTIFICATE, CKO_DATA, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
-    attribute_name, attribute_number, class_name, key_type_name,
+    CKA_APPLICATION, CKA_DERIVE, CKA_END_DATE, CKA_EXTRACTABLE, CKA_MODIFIABLE, CKA_OBJECT_ID,
+    CKA_PRIVATE, CKA_SENSITIVE, CKA_START_DATE, CKA_SUBJECT, CKA_WRAP_WITH_TRUSTED, CKK_AES,
+    CKK_EC, CKK_EC_MONTGOMERY, CKO_CERTIFICATE, CKO_DATA, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY,
+    CKO_SECRET_KEY, attribute_name, attribute_number, class_name, key_type_name,
 };
 use super::template::{self, HIDDEN, KEYS, USAGES};
 use super::{Attribute, Date, Object};
@@ -17,7 +16,7 @@ use crate::codec;
 
 /// The values that an attribute takes.
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Bool,
     /// One of [`USAGES`]: true only if keys of the type can do it.
     Usage,
@@ -27,6 +26,8 @@ enum Kind {
     Name,
     /// An object identifier in dotted decimal, stored as DER.
     Oid,
+    /// Bytes in hexadecimal.
+    Hex,
 }
 
 const ALL: &[u32] = &[
@@ -41,6 +42,7 @@ const ALL: &[u32] = &[
 /// 4.10).
 const CHOOSABLE: &[(u32, Kind, &[u32])] = &[
     (CKA_PRIVATE, Kind::Bool, ALL),
+    (CKA_MODIFIABLE, Kind::Bool, ALL),
     (CKA_SENSITIVE, Kind::Bool, HIDDEN),
     (CKA_EXTRACTABLE, Kind::Bool, HIDDEN),
     (CKA_WRAP_WITH_TRUSTED, Kind::Bool, HIDDEN),
@@ -66,7 +68,6 @@ const FIXED: &[(&str, &str)] = &[
     ("LABEL", "-label sets it"),
     ("ID", "-id sets it"),
     ("TOKEN", "every object in a slot is a token object"),
-    ("MODIFIABLE", "a stored object is immutable"),
     ("COPYABLE", "the policy of the slot decides what is cloned"),
     ("DESTROYABLE", "every object can be destroyed"),
     ("TRUSTED", "only a security officer can trust a key"),
@@ -241,7 +242,7 @@ fn is_capable(object: &Object, usage: u32) -> bool {
         || (usage == CKA_DERIVE && derives)
 }
 
-fn check_dates(object: &Object) -> Result<(), AttributeError> {
+pub(super) fn check_dates(object: &Object) -> Result<(), AttributeError> {
     let date = |number| match object.attributes.get(&number) {
         Some(Attribute::Date(date)) => Some((date.year, date.month, date.day)),
         _ => None,
@@ -256,15 +257,37 @@ fn check_dates(object: &Object) -> Result<(), AttributeError> {
 }
 
 fn parse(name: &str, value: &str) -> Result<(u32, Attribute), AttributeError> {
+    let (number, full) = number(name)?;
+    let Some((kind, _)) = choosable(number) else {
+        return Err(fixed(&full));
+    };
+    Ok((number, value_of(kind, full, value)?))
+}
+
+/// The attribute of a name with or without `CKA_`, in any case, and its PKCS#11 name.
+pub(super) fn number(name: &str) -> Result<(u32, String), AttributeError> {
     let upper = name.to_ascii_uppercase();
     let short = upper.strip_prefix("CKA_").unwrap_or(&upper);
     let full = format!("CKA_{short}");
     let number = attribute_number(&full);
     let number = number.ok_or_else(|| AttributeError::Unknown(name.to_owned()))?;
-    let Some((kind, _)) = choosable(number) else {
-        let fixed = FIXED.iter().find(|row| row.0 == short);
-        let why = fixed.map_or("it follows from the key or file itself", |row| row.1);
-        return Err(AttributeError::ReadOnly(full, why));
+    Ok((number, full))
+}
+
+/// Why nobody can choose the attribute of that name.
+pub(super) fn fixed(full: &str) -> AttributeError {
+    let fixed = FIXED
+        .iter()
+        .find(|row| full.strip_prefix("CKA_") == Some(row.0));
+    let why = fixed.map_or("it follows from the key or file itself", |row| row.1);
+    AttributeError::ReadOnly(full.to_owned(), why)
+}
+
+pub(super) fn value_of(kind: Kind, full: String, value: &str) -> Result<Attribute, AttributeError> {
+    let hex = || {
+        data_encoding::HEXLOWER_PERMISSIVE
+            .decode(value.as_bytes())
+            .ok()
     };
     let (value, takes) = match kind {
         Kind::Bool | Kind::Usage => {
@@ -274,8 +297,7 @@ fn parse(name: &str, value: &str) -> Result<(u32, Attribute), AttributeError> {
         Kind::Date => (date(value).map(Attribute::Date), "a date like 2026-12-31"),
         Kind::Text => (Some(Attribute::Text(value.to_owned())), "text"),
         Kind::Name => {
-            let der = data_encoding::HEXLOWER_PERMISSIVE.decode(value.as_bytes());
-            let name = der.ok().filter(|der| Name::from_der(der).is_ok());
+            let name = hex().filter(|der| Name::from_der(der).is_ok());
             let takes = "the DER of a distinguished name, in hexadecimal";
             (name.map(Attribute::Bytes), takes)
         }
@@ -285,9 +307,9 @@ fn parse(name: &str, value: &str) -> Result<(u32, Attribute), AttributeError> {
             let takes = "an object identifier like 1.2.840.113549";
             (der.map(Attribute::Bytes), takes)
         }
+        Kind::Hex => (hex().map(Attribute::Bytes), "bytes in hexadecimal"),
     };
-    let value = value.ok_or(AttributeError::Value(full, takes))?;
-    Ok((number, value))
+    value.ok_or(AttributeError::Value(full, takes))
 }
 
 /// `YYYY-MM-DD`, a day that exists.
@@ -371,8 +393,8 @@ mod tests {
                 "CKA_END_DATE is before CKA_START_DATE",
             ),
             (
-                "modifiable=true",
-                "CKA_MODIFIABLE cannot be chosen: a stored object is immutable",
+                "copyable=false",
+                "CKA_COPYABLE cannot be chosen: the policy of the slot decides what is cloned",
             ),
             (
                 "local=true",

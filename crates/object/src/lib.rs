@@ -6,15 +6,18 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::revision::Revision;
 use crate::secret::SecretBytes;
 
 pub mod attributes;
+pub mod changes;
 pub mod codec;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod new;
 pub mod partition;
 pub mod pkcs11;
+pub mod revision;
 pub mod sealed;
 pub mod secret;
 pub mod show;
@@ -210,13 +213,15 @@ pub enum Attribute {
     Secret(SecretBytes),
 }
 
-/// An object, whole. Immutable once stored: a change is a new object with a new OUID.
+/// An object, whole. Immutable once stored: a change is a new revision, which replaces it ([`revision`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
     /// Identity across slots.
     pub ouid: Ouid,
-    /// Creation time, seconds since 1970-01-01 UTC; the mtime of its file.
+    /// Creation time, seconds since 1970-01-01 UTC; the mtime of its file until it is changed.
     pub created_secs: u64,
+    /// Which description of it this is.
+    pub revision: Revision,
     /// `CKA_CLASS`, a CKO number.
     pub class: u32,
     /// `CKA_KEY_TYPE` of keys, a CKK number; `CKA_CERTIFICATE_TYPE` is an attribute.
@@ -234,6 +239,7 @@ impl Object {
         Ok(Self {
             ouid: Ouid::random()?,
             created_secs: now_secs(),
+            revision: Revision::FIRST,
             class,
             key_type,
             attributes: BTreeMap::new(),
@@ -276,17 +282,18 @@ impl Object {
     }
 
     /// Whether the object is one a slot may hold: secret attributes, and they alone, are
-    /// [`Attribute::Secret`], dates are dates, class and key type are not also attributes.
+    /// [`Attribute::Secret`], dates are dates, class and key type are not also attributes, and the revision is one.
     pub fn is_well_formed(&self) -> bool {
-        self.attributes.iter().all(|(&number, value)| {
-            let secret = matches!(value, Attribute::Secret(_));
-            let date = match value {
-                Attribute::Date(date) => date.is_valid(),
-                _ => true,
-            };
-            let apart = number != pkcs11::CKA_CLASS && number != pkcs11::CKA_KEY_TYPE;
-            secret == pkcs11::is_secret(self.class, number) && date && apart
-        })
+        self.revision.is_well_formed()
+            && self.attributes.iter().all(|(&number, value)| {
+                let secret = matches!(value, Attribute::Secret(_));
+                let date = match value {
+                    Attribute::Date(date) => date.is_valid(),
+                    _ => true,
+                };
+                let apart = number != pkcs11::CKA_CLASS && number != pkcs11::CKA_KEY_TYPE;
+                secret == pkcs11::is_secret(self.class, number) && date && apart
+            })
     }
 }
 

@@ -226,11 +226,12 @@ mod tests {
                 CKA_LOCAL,
                 CKA_COPYABLE,
                 CKA_DESTROYABLE,
+                CKA_MODIFIABLE,
                 CKA_SIGN,
             ] {
                 assert!(bool_of(&key, on), "{}", attribute_name(on));
             }
-            for off in [CKA_EXTRACTABLE, CKA_MODIFIABLE, CKA_WRAP_WITH_TRUSTED] {
+            for off in [CKA_EXTRACTABLE, CKA_WRAP_WITH_TRUSTED] {
                 assert!(!bool_of(&key, off), "{}", attribute_name(off));
             }
         }

@@ -8,10 +8,10 @@ use super::pkcs11::{
 };
 use super::{Attribute, Object};
 
-/// The rows of `object`, name and value: `ouid`, `class`, `key type`, `created`, `label`, `id`, then every other
+/// The rows of `object`, name and value: `ouid`, `class`, `key type`, `created`, `revision`, `changed`, `label`, `id`, then every other
 /// attribute under its PKCS#11 name, in the order of CKA numbers.
 ///
-/// Bytes are lower-case hexadecimal, secrets are `(secret, N bytes)`, dates are ISO 8601, `created` in UTC, and `-`
+/// Bytes are lower-case hexadecimal, secrets are `(secret, N bytes)`, dates are ISO 8601, times in UTC, and `-`
 /// stands for a missing value. No value holds a line break or another control character, because text is
 /// [`escape`]d.
 pub fn attributes(object: &Object) -> Vec<(String, String)> {
@@ -24,6 +24,11 @@ pub fn attributes(object: &Object) -> Vec<(String, String)> {
         ("class".to_owned(), class_name(object.class)),
         ("key type".to_owned(), key_type_name(object.key_type)),
         ("created".to_owned(), iso_8601(object.created_secs)),
+        ("revision".to_owned(), object.revision.number.to_string()),
+        (
+            "changed".to_owned(),
+            object.changed_secs().map_or("-".to_owned(), iso_8601),
+        ),
         ("label".to_owned(), named(CKA_LABEL)),
         ("id".to_owned(), named(CKA_ID)),
     ];
@@ -40,6 +45,7 @@ pub fn attributes(object: &Object) -> Vec<(String, String)> {
 /// {
 ///   "ouid": "3f9c…", "class": "secret key", "key_type": "AES",
 ///   "created": "2026-01-02T03:04:05Z", "created_secs": 1767323045,
+///   "revision": 0, "changed": null, "changed_secs": null,
 ///   "label": "text", "id": "cafe",
 ///   "attributes": {
 ///     "CKA_SENSITIVE": true,
@@ -52,7 +58,7 @@ pub fn attributes(object: &Object) -> Vec<(String, String)> {
 /// }
 /// ```
 ///
-/// `key_type` and `id` are null for an object without them. Text is exact, not [`escape`]d: the escapes of JSON keep it
+/// `key_type` and `id` are null for an object without them, `changed` for one at revision 0. Text is exact, not [`escape`]d: the escapes of JSON keep it
 /// on one line, but a program that prints it must escape it.
 pub fn json(object: &Object) -> Value {
     let named = |number| match object.attributes.get(&number) {
@@ -71,6 +77,9 @@ pub fn json(object: &Object) -> Value {
         "key_type": object.key_type.map(|number| key_type_name(Some(number))),
         "created": iso_8601(object.created_secs),
         "created_secs": object.created_secs,
+        "revision": object.revision.number,
+        "changed": object.changed_secs().map(iso_8601),
+        "changed_secs": object.changed_secs(),
         "label": named(CKA_LABEL),
         "id": named(CKA_ID),
         "attributes": rest,
@@ -195,6 +204,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::pkcs11::*;
+    use crate::revision::Revision;
     use crate::secret::SecretBytes;
     use crate::{Date, Ouid};
 
@@ -253,6 +263,8 @@ mod tests {
                 "class: secret key",
                 "key type: AES",
                 "created: 2026-01-02T03:04:05Z",
+                "revision: 0",
+                "changed: -",
                 r"label: line\n\u{1b}[2Jend",
                 "id: cafe",
                 "CKA_TOKEN: true",
@@ -288,6 +300,19 @@ mod tests {
         assert_eq!(shown["id"], "cafe");
         assert_eq!(shown["key_type"], "AES");
         assert_eq!(shown["created_secs"], 1_767_323_045u64);
+        assert_eq!(
+            (&shown["revision"], &shown["changed"]),
+            (&json!(0), &Value::Null)
+        );
+        let mut changed = key();
+        changed.revision = Revision {
+            number: 2,
+            changed_secs: 1_767_323_046,
+        };
+        let shown_changed = json(&changed);
+        assert_eq!(shown_changed["revision"], 2);
+        assert_eq!(shown_changed["changed"], "2026-01-02T03:04:06Z");
+        assert_eq!(shown_changed["changed_secs"], 1_767_323_046u64);
         assert_eq!(shown["attributes"]["CKA_VALUE_LEN"], 32);
         assert_eq!(
             shown["attributes"]["CKA_VALUE"],

@@ -1,8 +1,8 @@
 //! The default attributes of each class: PKCS#11 3.1 section 4, as a Luna slot sets them.
 //!
-//! Every object is a token object that can be copied and destroyed but not modified: a stored object is immutable.
-//! Secret and private keys are private, sensitive and not extractable, because a clone is sealed under a domain and
-//! needs no extraction. Usage flags allow all that the key type can do, because no later change is possible.
+//! Every object is a token object that can be copied, destroyed and modified. Secret and private keys are private,
+//! sensitive and not extractable, because a clone is sealed under a domain and needs no extraction. Usage flags allow
+//! all that the key type can do, because a use that is off can never be turned on.
 //!
 //! An attribute whose default is empty (dates and subject of keys, application and object id of data) is left out.
 //! `CKA_ID` is always set where the class has one.
@@ -94,7 +94,7 @@ fn storage(
     for (number, value) in [
         (CKA_TOKEN, true),
         (CKA_PRIVATE, private),
-        (CKA_MODIFIABLE, false),
+        (CKA_MODIFIABLE, true),
         (CKA_COPYABLE, true),
         (CKA_DESTROYABLE, true),
     ] {
@@ -110,8 +110,7 @@ pub fn mark_generated(object: &mut Object, mechanism: u64) {
     set_history(object);
 }
 
-/// Sets `CKA_ALWAYS_SENSITIVE` and `CKA_NEVER_EXTRACTABLE` of a generated key from its first attributes, which never
-/// change. The history of an imported key is unknown, and its two attributes stay false.
+/// Sets `CKA_ALWAYS_SENSITIVE` and `CKA_NEVER_EXTRACTABLE` of a generated key from its first attributes. The history of an imported key is unknown, and its two attributes stay false.
 pub(super) fn set_history(object: &mut Object) {
     let is = |number| match object.attributes.get(&number) {
         Some(Attribute::Bool(value)) => Some(*value),

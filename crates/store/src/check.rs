@@ -173,7 +173,7 @@ impl Store {
     ) -> Result<(Vec<T>, Seen<()>)> {
         let mut found = Vec::new();
         let ended = self.look(|connection| {
-            let mut query = connection.prepare_cached(text)?;
+            let mut query = query::prepare(connection, text)?;
             let mut rows = query.query(params)?;
             while let Some(row) = rows.next()? {
                 found.push(read(row)?);

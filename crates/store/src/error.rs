@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::DamagedRow;
+use slotfs_object::revision::Differences;
 use slotfs_object::shown;
 use slotfs_object::{Handle, Ouid, RowId, SlotId};
 
@@ -119,14 +120,22 @@ pub enum SlotFault {
     /// The handle is in use.
     #[error("handle {0} is taken")]
     HandleTaken(Handle),
-    /// The slot holds another object of that identity.
-    #[error("another object claims the identity {ouid} of handle {handle}")]
+    /// The slot holds another object of that identity, or a description of it that does not give way.
+    #[error(
+        "{} the identity {ouid} of handle {handle}; they differ in {differs}",
+        claims(differs)
+    )]
     IdentityClash {
         /// The contested identity.
         ouid: Ouid,
         /// The object that has it.
         handle: Handle,
+        /// What the two differ in.
+        differs: Differences,
     },
+    /// The slot holds a later revision than the one that was to come back from the trash.
+    #[error("handle {0} is a later revision of it")]
+    Outdated(Handle),
     /// The caller named a row as damaged that is whole.
     #[error("row {row} can be read, it is object {handle}")]
     NotDamaged {
@@ -146,6 +155,14 @@ pub enum SlotFault {
         /// Why not.
         what: String,
     },
+}
+
+/// Whoever holds a domain can seal any content under any identity; two changes of one revision are everyday.
+fn claims(differs: &Differences) -> &'static str {
+    match differs.can_be_described {
+        true => "another description of the object has",
+        false => "another object claims",
+    }
 }
 
 impl SlotFault {

@@ -44,7 +44,9 @@ pub use committer::{CommitStats, Reply};
 pub use credentials::CredentialRow;
 pub use damaged::{DamagedRow, Read};
 pub use error::{Error, Result, SlotFault, StoreFault};
-pub use objects::{Alike, Entry, Move, NameColumn, Place, Put, Same, Seal, Stored, Trashed};
+pub use objects::{
+    Alike, Entry, Leaving, Meet, Meeting, Move, NameColumn, Place, Put, Seal, Stored, Trashed,
+};
 pub use slots::{
     DomainRow, ListedSlot, NewSlot, PartitionMark, SlotRow, SlotRows, SlotVersion, SmkRow,
 };

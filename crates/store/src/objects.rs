@@ -8,7 +8,7 @@ use rusqlite::{Params, Row};
 use super::cells::{self, ROW_IDS, Seen};
 use super::committer::Committer;
 use super::slots::{NOT_COUNTED, signed, usage_row};
-use super::{DamagedRow, FRESH_FOR, Missing, Read, SlotVersion, Store, lock, query};
+use super::{DamagedRow, FRESH_FOR, Missing, Read, Store, lock, query};
 use crate::{Error, Result, SlotFault};
 use slotfs_object::sealed::SealedRow;
 use slotfs_object::{Handle, Ouid, RowId, SlotId};
@@ -17,12 +17,14 @@ mod counters;
 mod damaged;
 mod groups;
 mod handles;
+mod put;
 mod room;
 mod sequence;
 mod trash;
 mod write;
 
 pub(super) use counters::{COUNTERS, without_counters};
+pub use put::{Leaving, Meet, Meeting, Move, Put, Seal, Stored};
 pub use trash::{Alike, Trashed};
 pub(super) use write::check_version;
 
@@ -39,8 +41,10 @@ pub struct Entry {
     pub ouid: Ouid,
     /// Bytes of its payload; its blob's size follows from it and the number of domains.
     pub payload_bytes: u32,
-    /// The object's own time.
+    /// When it was made.
     pub created_secs: u64,
+    /// When it was described anew; `None` at birth.
+    pub changed_secs: Option<u64>,
 }
 
 impl Entry {
@@ -52,6 +56,7 @@ impl Entry {
             ouid: self.ouid,
             payload_bytes: self.payload_bytes,
             created_secs: self.created_secs,
+            changed_secs: self.changed_secs,
         }
     }
 }
@@ -67,61 +72,10 @@ pub struct Place {
     pub ouid: Ouid,
     /// Bytes of the payload. It is in clear, so it is bound: a changed value would cut copies short.
     pub payload_bytes: u32,
-    /// The object's own time, bound for the same reason.
+    /// When it was made, bound for the same reason.
     pub created_secs: u64,
-}
-
-/// Seals a payload for the place that the store chose.
-pub type Seal = Box<dyn FnOnce(Place) -> Result<SealedRow> + Send>;
-/// Whether a row that is already there holds the same content.
-pub type Same = Box<dyn FnOnce(Place, &SealedRow) -> Result<bool> + Send>;
-
-/// An object to be stored.
-pub struct Put {
-    /// The target, as it was when it verified the object. If it changed since, it has to verify the object again.
-    pub slot: SlotVersion,
-    /// Its row id, if it has one already: a reserved one, or its row in the trash.
-    pub id: Option<RowId>,
-    /// The handle that the caller wants.
-    pub want: Option<Handle>,
-    /// Its identity.
-    pub ouid: Ouid,
-    /// Bytes of its payload.
-    pub payload_bytes: u32,
-    /// The object's own time.
-    pub created_secs: u64,
-    /// Seals it.
-    pub seal: Seal,
-    /// Compares it.
-    pub same: Same,
-}
-
-/// An object to be moved to another slot.
-pub struct Move {
-    /// The source's row.
-    pub from: Entry,
-    /// The slot the source is in, as it was when the source was opened.
-    pub from_slot: SlotVersion,
-    /// The target; `want` is the handle that the object must get.
-    pub put: Put,
-}
-
-/// Where an object now is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stored {
-    /// Under this handle, newly.
-    New(Handle),
-    /// Under this handle already, with the same content: nothing was stored.
-    Already(Handle),
-}
-
-impl Stored {
-    /// The handle either way.
-    pub fn handle(self) -> Handle {
-        match self {
-            Self::New(handle) | Self::Already(handle) => handle,
-        }
-    }
+    /// When it was described anew, bound likewise: tools that mirror compare times.
+    pub changed_secs: Option<u64>,
 }
 
 /// The range that the schema allows.
@@ -131,7 +85,8 @@ fn row_id(row: &Row<'_>) -> rusqlite::Result<RowId> {
 
 pub(super) const PAYLOAD_BYTES: RangeInclusive<i64> = 1..=65536;
 
-const SELECT: &str = "SELECT id, slot, handle, ouid, payload_bytes, created_secs FROM objects";
+const SELECT: &str =
+    "SELECT id, slot, handle, ouid, payload_bytes, created_secs, changed_secs FROM objects";
 
 /// The objects of slot ?1 with handles from ?2 on, at most ?3 of them. The upper bound leaves out text and blobs, which
 /// sort after every number.
@@ -151,14 +106,14 @@ pub enum NameColumn {
 
 /// What [`sealed_entry`] reads.
 pub(super) const SEALED_COLUMNS: &str =
-    "id, slot, handle, ouid, payload_bytes, created_secs, sealed";
+    "id, slot, handle, ouid, payload_bytes, created_secs, changed_secs, sealed";
 
 const SELECT_SEALED: &str =
-    "SELECT id, slot, handle, ouid, payload_bytes, created_secs, sealed FROM objects";
+    "SELECT id, slot, handle, ouid, payload_bytes, created_secs, changed_secs, sealed FROM objects";
 
 pub(super) fn sealed_entry(row: &Row<'_>) -> Read<(Entry, SealedRow)> {
     let entry = entry(row)?;
-    let sealed = cells::sealed(row, 6).map_err(|what| DamagedRow::of(row, what))?;
+    let sealed = cells::sealed(row, 7).map_err(|what| DamagedRow::of(row, what))?;
     Ok((entry, sealed))
 }
 
@@ -172,6 +127,7 @@ fn entry(row: &Row<'_>) -> Read<Entry> {
             // Checked against the schema's range: the size of a blob follows from it.
             payload_bytes: cells::within(row, 4, PAYLOAD_BYTES)? as u32,
             created_secs: cells::number(row, 5)?,
+            changed_secs: cells::optional_number(row, 6)?,
         })
     };
     entry().map_err(|what| DamagedRow::of(row, what))
@@ -330,7 +286,7 @@ impl Store {
     ) -> Result<Vec<Read<(Entry, SealedRow)>>> {
         self.read(|connection| {
             let mut statement =
-                connection.prepare_cached(&format!("{SELECT_SEALED} {BY_HANDLE}"))?;
+                query::prepare(connection, &format!("{SELECT_SEALED} {BY_HANDLE}"))?;
             let range = (slot.0, i64::from(after) + 1, signed(most as u64));
             let mut rows = statement.query(range)?;
             let (mut found, mut bytes) = (Vec::new(), 0);

@@ -2,7 +2,27 @@
 //! connection.
 
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, OptionalExtension, Params, Row};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
+
+/// The column that version 4 added to objects and trash.
+const CHANGED: &str = "changed_secs";
+
+/// A statement, compiled. A store of an earlier version that is open for reading lacks [`CHANGED`]: there, no object was
+/// changed. Asking SQLite, and not the version, notices it when another process upgrades the store.
+pub(crate) fn prepare<'a>(
+    connection: &'a Connection,
+    text: &str,
+) -> rusqlite::Result<CachedStatement<'a>> {
+    let prepared = connection.prepare_cached(text);
+    match &prepared {
+        Err(error) if text.contains(CHANGED) && error.to_string().contains("no such column") => {
+            let none = format!("NULL AS {CHANGED}");
+            let text = text.replace("o.changed_secs", CHANGED);
+            connection.prepare_cached(&text.replace(CHANGED, &none))
+        }
+        _ => prepared,
+    }
+}
 
 /// The first row of a query, if it has any.
 pub(crate) fn row<T>(
@@ -11,7 +31,7 @@ pub(crate) fn row<T>(
     params: impl Params,
     read: impl FnOnce(&Row<'_>) -> T,
 ) -> rusqlite::Result<Option<T>> {
-    let mut query = connection.prepare_cached(text)?;
+    let mut query = prepare(connection, text)?;
     query.query_row(params, |row| Ok(read(row))).optional()
 }
 
@@ -22,7 +42,7 @@ pub(crate) fn rows<T, C: FromIterator<T>>(
     params: impl Params,
     mut read: impl FnMut(&Row<'_>) -> T,
 ) -> rusqlite::Result<C> {
-    let mut query = connection.prepare_cached(text)?;
+    let mut query = prepare(connection, text)?;
     query.query_map(params, |row| Ok(read(row)))?.collect()
 }
 
@@ -32,7 +52,7 @@ pub(crate) fn value<T: FromSql>(
     text: &str,
     params: impl Params,
 ) -> rusqlite::Result<T> {
-    let mut query = connection.prepare_cached(text)?;
+    let mut query = prepare(connection, text)?;
     query.query_row(params, |row| row.get(0))
 }
 
@@ -42,5 +62,5 @@ pub(crate) fn execute(
     text: &str,
     params: impl Params,
 ) -> rusqlite::Result<usize> {
-    connection.prepare_cached(text)?.execute(params)
+    prepare(connection, text)?.execute(params)
 }

@@ -171,12 +171,19 @@ CREATE TABLE pairs (
 CREATE INDEX pairs_by_slot ON pairs (slot);
 ";
 
-/// What each version added, the first one first: tables, and the triggers that keep them.
+/// The columns that version 4 added: when an object was described anew; NULL at birth. They change no row that is there.
+const CHANGED_COLUMNS: &str = "
+ALTER TABLE objects ADD COLUMN changed_secs INTEGER;
+ALTER TABLE trash ADD COLUMN changed_secs INTEGER;
+";
+
+/// What each version added, the first one first: tables, and then the triggers that keep them and columns of earlier
+/// tables, which a connection that only reads does without.
 const STEPS: [[&str; 2]; VERSION as usize] = [
     [FIRST_TABLES, ""],
     [TRASH_TABLES, TRASH_TRIGGERS],
     [KIND_TABLES, ""],
-    [PAIR_TABLES, ""],
+    [PAIR_TABLES, CHANGED_COLUMNS],
 ];
 
 /// What versions after `version` added.

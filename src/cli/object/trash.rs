@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::each::{Found, Name, destroy_damaged, each, found};
 use crate::cli::{Answer, Console, Failures, ForceAndSlot, NONE, Rows, SlotArg, confirm, or_none};
 use crate::error::Result;
-use crate::hsm::{self, Arrived, DamagedRow, Hsm, TrashFile, TrashName};
+use crate::hsm::{self, Arrived, Became, DamagedRow, Hsm, TrashFile, TrashName};
 use crate::object::partition::Role;
 use crate::object::pkcs11::class_name;
 use crate::object::{Handle, RowId, SlotId, show};
@@ -114,11 +114,14 @@ impl Restore {
             let it = it
                 .as_ref()
                 .map_err(|row| hsm::Error::ObjectDamaged(row.clone()))?;
-            let Arrived { handle, already } = restore(&hsm, it)?;
+            let Arrived { handle, became } = restore(&hsm, it)?;
             restored.push(json!({ "trash": it.name.to_string(), "handle": handle.get() }));
-            Ok(match already {
-                true => format!("is in the slot already, as handle {handle}"),
-                false => format!("is handle {handle} again"),
+            Ok(match became {
+                Became::Already => format!("is in the slot already, as handle {handle}"),
+                Became::Revised { revision, .. } => {
+                    format!("is handle {handle} again, revision {revision} of it")
+                }
+                Became::New | Became::Outdated => format!("is handle {handle} again"),
             })
         });
         Ok(Answer::of_slot(slot)

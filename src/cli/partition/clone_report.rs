@@ -1,11 +1,11 @@
 //! The report of `partition clone`, written while it runs: lunacm's lines, or one JSON document.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::Answer;
 use crate::cli::output::{self, Stream};
 use crate::error::{Error, Result};
-use crate::hsm::{self, Arrived, DamagedRow, Source, reason, verdict_line};
+use crate::hsm::{self, Arrived, Became, DamagedRow, Source, reason, verdict_line};
 use crate::object::{Handle, SlotId};
 
 /// More kinds of failures than occur together in practice; it keeps a hint short.
@@ -67,10 +67,24 @@ impl Report {
         ));
     }
 
-    /// An object that is in the target already, or whose identity another object there has.
+    /// An object whose identity the target has already: the same object, another revision of it, or another object.
     pub(crate) fn exists(&mut self, handle: Handle, there: Result<&Arrived, &hsm::Error>) {
         let from = self.from;
         let line = match there {
+            Ok(&Arrived {
+                handle: there,
+                became: Became::Revised { revision, .. },
+            }) => format!(
+                "Handle {handle} on slot {from} is revision {revision} of handle {there} on slot {}, and replaces it",
+                self.to
+            ),
+            Ok(&Arrived {
+                handle: there,
+                became: Became::Outdated,
+            }) => format!(
+                "Handle {handle} on slot {from} is older than handle {there} on slot {}, which stays",
+                self.to
+            ),
             Ok(there) => verdict_line(self.source(handle), self.to, Ok(there)),
             Err(error) => format!("Handle {handle} on slot {from}: {}", reason(error)),
         };
@@ -87,8 +101,8 @@ impl Report {
     pub(crate) fn cloned(&mut self, some: &[(Handle, hsm::Result<Arrived>)]) {
         for (handle, outcome) in some {
             match outcome {
-                Ok(Arrived { already: false, .. }) => self.cloned += 1,
-                Ok(Arrived { already: true, .. }) => self.already += 1,
+                Ok(arrived) if arrived.is_stored() => self.cloned += 1,
+                Ok(_) => self.already += 1,
                 Err(why) => {
                     self.failed += 1;
                     self.keep_hint(why);
@@ -100,10 +114,7 @@ impl Report {
                 format!("                {line}\n")
             };
             self.stream.add(line, || match outcome {
-                Ok(arrived) => json!({
-                    "handle": handle.get(), "new_handle": arrived.handle.get(),
-                    "already": arrived.already,
-                }),
+                Ok(arrived) => arrived_json(*handle, arrived),
                 Err(error) => json!({
                     "handle": handle.get(),
                     "error": output::error_json(&error.clone().into()),
@@ -173,4 +184,18 @@ impl Report {
         }
         self.stream.say(&format!("                {line}\n"));
     }
+}
+
+/// `revision` is the one that replaced an earlier one; `outdated`: the target has a later one.
+fn arrived_json(handle: Handle, arrived: &Arrived) -> Value {
+    let mut facts = json!({
+        "handle": handle.get(), "new_handle": arrived.handle.get(),
+        "already": arrived.became == Became::Already,
+    });
+    match arrived.became {
+        Became::Revised { revision, .. } => facts["revision"] = revision.into(),
+        Became::Outdated => facts["outdated"] = true.into(),
+        Became::New | Became::Already => {}
+    }
+    facts
 }

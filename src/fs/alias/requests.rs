@@ -14,7 +14,7 @@ use crate::fs::open::Opener;
 use crate::fs::rename::Spot;
 use crate::fs::staging::Place;
 use crate::fs::{Done, Inner, asker, for_hsm, name, unsupported};
-use crate::hsm::{self, Arrived, ObjectFile, SlotFault, Wish, cut_short};
+use crate::hsm::{self, Arrived, Became, ObjectFile, SlotFault, Wish, cut_short};
 use crate::object::{Handle, RowId, SlotId};
 
 /// What an alias leads to.
@@ -148,19 +148,30 @@ impl Inner {
         arrived: &Arrived,
     ) {
         self.aliases.named(slot, arrived.handle);
+        self.took_place(arrived);
         let Some(id) = alias else {
             return;
         };
         let found = match row {
-            Some(row) if !arrived.already => self.hsm.find_by_id(row),
+            Some(row) if arrived.is_stored() => self.hsm.find_by_id(row),
             _ => self.hsm.partition(slot).find(arrived.handle),
         };
         match found {
             Ok(object) if object.slot == slot => {
-                self.aliases.leads_to(id, &object, !arrived.already);
+                // The object of an earlier revision is not the alias's own.
+                let stored = arrived.became == Became::New;
+                self.aliases.leads_to(id, &object, stored);
             }
             // Removed, moved or logged out since.
             Ok(_) | Err(_) => log::debug!("slot {slot}: an alias leads nowhere any more"),
+        }
+    }
+
+    /// An object came in the place of an earlier revision: whoever knows the former inode is to ask again.
+    pub(in crate::fs) fn took_place(&self, arrived: &Arrived) {
+        if let Some(row) = arrived.replaced() {
+            self.aliases.left(row);
+            self.forget_objects([row]);
         }
     }
 

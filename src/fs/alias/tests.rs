@@ -15,6 +15,7 @@ fn object(id: i64, handle: u32) -> ObjectFile {
         ouid: Ouid([7; 16]),
         size: 300,
         created_secs: 0,
+        changed_secs: None,
     }
 }
 

@@ -390,7 +390,7 @@ fn chosen_attributes() {
         ("CKA_ALWAYS_SENSITIVE", true),
         ("CKA_DERIVE", false),
         ("CKA_SIGN", true),
-        ("CKA_MODIFIABLE", false),
+        ("CKA_MODIFIABLE", true),
     ] {
         assert_eq!(shown[name], value, "{name}");
     }
@@ -411,7 +411,7 @@ fn chosen_attributes() {
     assert_eq!(shown["CKA_VALUE"]["secret"], true, "not shown all the same");
 
     for (attribute, code, name) in [
-        ("modifiable=true", FAILED, "CKR_ATTRIBUTE_READ_ONLY"),
+        ("copyable=true", FAILED, "CKR_ATTRIBUTE_READ_ONLY"),
         ("local=true", FAILED, "CKR_ATTRIBUTE_READ_ONLY"),
         ("always_sensitive=true", FAILED, "CKR_ATTRIBUTE_READ_ONLY"),
         ("value=00", FAILED, "CKR_ATTRIBUTE_READ_ONLY"),

@@ -205,6 +205,25 @@ fn restored(case: &Case<'_>) -> Result<(), String> {
     )
 }
 
+/// Each object of slot 0 is in its earlier revision, or in the later one with the earlier one in the trash; in the later
+/// one when that was acknowledged.
+fn revised(case: &Case<'_>) -> Result<(), String> {
+    let acknowledged = acknowledged(case.run);
+    require(keys(&case.now.zero) == keys(&case.before.zero), || {
+        format!("{:?} are left", keys(&case.now.zero))
+    })?;
+    for (name, blob) in &case.now.zero {
+        let in_trash = case.now.trash.contains(name);
+        let earlier = *blob == case.before.zero[name] && !in_trash;
+        let later = *blob == case.before.one[name] && in_trash;
+        require(earlier || later, || format!("{name}: neither nor"))?;
+        require(later || !acknowledged.contains(name), || {
+            format!("{name} was acknowledged and is as before")
+        })?;
+    }
+    require(case.now.one == case.before.one, || "slot 1 changed".into())
+}
+
 /// What was destroyed in the trash is gone when it was said so; nothing else with it.
 fn destroyed(case: &Case<'_>) -> Result<(), String> {
     let acknowledged = acknowledged(case.run);
@@ -306,6 +325,20 @@ fn a_restore_dies_at_each_point() {
         ),
         Password::Stays,
         restored,
+    );
+}
+
+/// "it replaces the stored one under its handle. The replaced revision goes to the trash"
+#[test]
+fn a_revision_dies_at_each_point() {
+    die_at_each_point(
+        "`cp` of later revisions of 3 objects",
+        &Base::with_revisions(3),
+        Operation::Mounted(
+            r#"for f in 1 2 3; do cp "$M"/1/$f "$M"/0/ && echo $f >> "$A" || exit 1; done"#,
+        ),
+        Password::Stays,
+        revised,
     );
 }
 

@@ -54,6 +54,18 @@ impl Base {
         base
     }
 
+    /// Slots 0 and 1 with the same objects, of which slot 1 has later revisions of the first `keys`.
+    pub fn with_revisions(keys: u32) -> Self {
+        let base = Self::with_keys(keys);
+        let clone = "--active-slot 0 partition clone -o all -s 1 -f --password-file 0=pw-0 --password-file 1=pw-1";
+        base.store.run(clone).ok();
+        for handle in 1..=keys {
+            let line = format!("object set -handle {handle} -label another-label");
+            base.store.run_in(1, &line).ok();
+        }
+        base
+    }
+
     pub fn store(&self) -> &Store {
         &self.store
     }

@@ -61,7 +61,13 @@ pub fn look(base: &Base, image: &Image, may_have_new: bool) -> Seen {
     }
     // What is in the trash comes back whole.
     for name in &seen.trash {
-        fs::rename(zero.join(".slotfs/trash").join(name), zero.join("3999999")).unwrap();
+        let back = || fs::rename(zero.join(".slotfs/trash").join(name), zero.join("3999999"));
+        if let Err(error) = back() {
+            // An earlier revision does not come back over the later one.
+            assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
+            fs::remove_file(zero.join(name)).unwrap();
+            back().unwrap();
+        }
         fs::read(zero.join("3999999")).unwrap();
         fs::rename(zero.join("3999999"), zero.join(".slotfs/trash/3999999")).unwrap();
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::put::stored_secs;
 use super::super::{Error, Result, Session, SlotFault};
 use super::Check;
 use slotfs_object::sealed::SealedRow;
@@ -204,7 +205,9 @@ fn examine(session: &Session, entry: &Entry, sealed: &SealedRow) -> Seen<()> {
     if bytes != entry.payload_bytes as usize {
         return Err(format!("its payload has {bytes} bytes"));
     }
-    if object.created_secs.min(i64::MAX as u64) != entry.created_secs {
+    let times = (object.created_secs, object.changed_secs());
+    if (stored_secs(times.0), times.1.map(stored_secs)) != (entry.created_secs, entry.changed_secs)
+    {
         return Err("its payload has another time".to_owned());
     }
     let blob = session

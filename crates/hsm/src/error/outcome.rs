@@ -10,6 +10,8 @@ use log::Level;
 
 use super::{Error, SlotError};
 use crate::{DomainFault, PolicyFault, SmkFault};
+use slotfs_object::attributes::AttributeError;
+use slotfs_object::revision::ReviseError;
 use slotfs_seal::blob::Fault;
 use slotfs_seal::credential::ShareFault;
 use slotfs_store::{self as store, SlotFault, StoreFault};
@@ -43,6 +45,7 @@ pub mod code {
         ATTRIBUTE_READ_ONLY = 0x10,
         ATTRIBUTE_TYPE_INVALID = 0x12,
         ATTRIBUTE_VALUE_INVALID = 0x13,
+        ACTION_PROHIBITED = 0x1b,
         DATA_LEN_RANGE = 0x21,
         DEVICE_ERROR = 0x30,
         FUNCTION_CANCELED = 0x50,
@@ -211,14 +214,47 @@ impl SlotError {
             Self::Smk(SmkFault::Constant) => refused(EACCES, code::FAILED_TO_CLONE_AN_OBJECT),
             Self::NotForV0 { .. } => refused(EACCES, code::SIM_VERSION_UNSUPPORTED),
             Self::Unverified(Fault::NoSmk) => refused(EACCES, code::SMK_ID_NOT_FOUND),
-            Self::Unverified(_) | Self::OtherIdentity { .. } => {
+            Self::Unverified(_) | Self::OtherIdentity { .. } | Self::RevisionTooHigh(_) => {
                 refused(EACCES, code::FAILED_TO_CLONE_AN_OBJECT)
             }
-            Self::PayloadVersion(_) => refused(EPROTONOSUPPORT, code::OBJECT_TYPE_INVALID),
+            Self::PayloadVersion(..) => refused(EPROTONOSUPPORT, code::OBJECT_TYPE_INVALID),
+            Self::NotDescribed { why, .. } => of_revision(why),
             Self::NoSuchObject(_) | Self::NoSuchIdentity(_) | Self::NotInTrash(_) => {
                 Outcome::quiet(ENOENT, code::OBJECT_HANDLE_INVALID)
             }
         }
+    }
+}
+
+fn of_revision(why: &ReviseError) -> Outcome {
+    let refused = Outcome::refused;
+    match why {
+        ReviseError::Unmodifiable | ReviseError::Exhausted => {
+            refused(EPERM, code::ACTION_PROHIBITED)
+        }
+        ReviseError::Fixed(_) | ReviseError::OneWay(..) => {
+            refused(EPERM, code::ATTRIBUTE_READ_ONLY)
+        }
+        ReviseError::NotOfClass(..) => refused(EINVAL, code::ATTRIBUTE_TYPE_INVALID),
+        ReviseError::Type(_) => refused(EINVAL, code::ATTRIBUTE_VALUE_INVALID),
+        ReviseError::Attribute(why) => of_attribute(why),
+    }
+}
+
+/// An attribute that was given, of a new object or a stored one.
+pub fn of_attribute(why: &AttributeError) -> Outcome {
+    let refused = Outcome::refused;
+    match why {
+        AttributeError::Form(_) => Outcome::USAGE,
+        AttributeError::Unknown(_) | AttributeError::NotOfClass(..) => {
+            refused(EINVAL, code::ATTRIBUTE_TYPE_INVALID)
+        }
+        AttributeError::ReadOnly(..) => refused(EINVAL, code::ATTRIBUTE_READ_ONLY),
+        AttributeError::Value(..) => refused(EINVAL, code::ATTRIBUTE_VALUE_INVALID),
+        AttributeError::Twice(_)
+        | AttributeError::Incapable(..)
+        | AttributeError::Dates
+        | AttributeError::TooLarge => refused(EINVAL, code::TEMPLATE_INCONSISTENT),
     }
 }
 
@@ -243,7 +279,9 @@ fn of_slot(fault: &SlotFault) -> Outcome {
         SlotFault::Replaced => Outcome::login(ENOKEY, code::USER_NOT_LOGGED_IN),
         SlotFault::Changed => refused(EBUSY, code::FUNCTION_FAILED),
         SlotFault::Full | SlotFault::TrashFull => Outcome::FULL,
-        SlotFault::HandleTaken(_) => quiet(EEXIST, code::OBJECT_ALREADY_EXISTS),
+        SlotFault::HandleTaken(_) | SlotFault::Outdated(_) => {
+            quiet(EEXIST, code::OBJECT_ALREADY_EXISTS)
+        }
         SlotFault::IdentityClash { .. } => refused(EEXIST, code::OBJECT_ALREADY_EXISTS),
         SlotFault::NotDamaged { .. } => refused(EINVAL, code::OBJECT_HANDLE_INVALID),
         SlotFault::Damaged(_) | SlotFault::Unreadable { .. } => Outcome::STORE,

@@ -1,6 +1,6 @@
 //! Cloning: one blob, a move, and the identities of objects.
 
-use slotfs_hsm::{Arrived, Error, Selection, SlotError, SlotFault, Source, Wish, wait};
+use slotfs_hsm::{Arrived, Became, Error, Selection, SlotError, SlotFault, Source, Wish, wait};
 use slotfs_object::partition::Role;
 use slotfs_object::{Ouid, SlotId};
 use slotfs_seal::blob::Fault;
@@ -73,7 +73,7 @@ fn a_list_meets_an_object_that_claims_anothers_identity() {
         .unwrap();
     let stored = Arrived {
         handle: good,
-        already: false,
+        became: Became::New,
     };
     assert_eq!(outcomes, [(good, Ok(stored)), (clash, Err(libc::EEXIST))]);
     assert_eq!(fixture.hsm.partition(to).usage().unwrap().0, 2);
@@ -140,10 +140,10 @@ fn a_second_clone_finds_the_first() {
     let fixture = Fixture::quick(2);
     let blob = fixture.seal(SlotId(0), fixture.add_key(SlotId(0))).unwrap();
     let first = fixture.import(SlotId(1), &blob).unwrap();
-    assert!(!first.already);
+    assert_eq!(first.became, Became::New);
     let again = fixture.import_as(SlotId(1), Wish::Handle(handle(50)), &blob);
     let there = Arrived {
-        already: true,
+        became: Became::Already,
         ..first
     };
     assert_eq!(again.unwrap(), there);

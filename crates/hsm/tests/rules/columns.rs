@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use rusqlite::Connection;
-use slotfs_hsm::{Access, Finding, Hsm, Selection, SlotFault, wait};
-use slotfs_object::{RowId, SlotId};
+use slotfs_hsm::{Access, Finding, Hsm, Selection, SlotFault, TrashName, wait};
+use slotfs_object::pkcs11::CKA_LABEL;
+use slotfs_object::{Attribute, Handle, RowId, SlotId};
 
 use crate::fixture::{Fixture, Slot, handle, key};
 use crate::without_types::without_types;
@@ -28,6 +29,8 @@ const VALUES: [(&str, &str); 6] = [
 enum Kind {
     /// A number that SQLite keeps, 0 or more.
     Count,
+    /// The same, or none.
+    CountOrNone,
     /// A number of 32 bits or fewer.
     Small,
     /// The same, or none.
@@ -44,6 +47,7 @@ enum Kind {
 fn is_wrong(kind: Kind, value: &str) -> bool {
     match kind {
         Kind::Count => value != "too big",
+        Kind::CountOrNone => !matches!(value, "too big" | "nothing"),
         Kind::Small => true,
         Kind::SmallOrNone => value != "nothing",
         Kind::Text => matches!(value, "nothing" | "a short blob"),
@@ -67,6 +71,16 @@ impl Fixture {
             it.remove(slot.0, handle(4)).unwrap();
         }
         it
+    }
+
+    /// Describes an object of the bad slot anew, and destroys its former revision.
+    fn describe(&self, handle: Handle) {
+        let label = Attribute::Text("described".into());
+        let bad = self.hsm.partition(BAD);
+        bad.set_attributes(handle, &[(CKA_LABEL, Some(label))])
+            .unwrap();
+        let former = bad.find_trashed(TrashName { handle, nth: 1 }).unwrap();
+        wait(|done| self.hsm.destroy_trashed(&former, done)).unwrap();
     }
 
     /// Whatever is found of `slot`, or of the store as a whole, in words.
@@ -178,8 +192,10 @@ fn a_damaged_row_of_an_object_takes_nothing_with_it() {
         ("ouid", Kind::Blob),
         ("payload_bytes", Kind::Small),
         ("created_secs", Kind::Count),
+        ("changed_secs", Kind::CountOrNone),
         ("sealed", Kind::Blob),
     ];
+    it.describe(handle(2));
     let id = it.hsm.partition(BAD).find(handle(2)).unwrap().id;
     for_each_value(
         &it,
@@ -255,9 +271,11 @@ fn a_damaged_row_in_the_trash_takes_nothing_with_it() {
         ("ouid", Kind::Blob),
         ("payload_bytes", Kind::Small),
         ("created_secs", Kind::Count),
+        ("changed_secs", Kind::CountOrNone),
         ("trashed_secs", Kind::Count),
         ("nth", Kind::Small),
     ];
+    it.describe(handle(3));
     wait(|done| it.hsm.partition(BAD).remove(handle(3), done)).unwrap();
     let trash: Vec<_> = it
         .hsm

@@ -1,6 +1,6 @@
 //! Long lists of new objects and of clones, in batches.
 
-use slotfs_hsm::{Access, Error, Hsm, Selection, SlotError};
+use slotfs_hsm::{Access, Became, Error, Hsm, Selection, SlotError};
 use slotfs_object::partition::Role;
 use slotfs_object::{Object, SlotId};
 
@@ -108,7 +108,10 @@ fn a_list_is_cloned_in_its_order() {
     told.clear();
     clone(&Selection::All, &mut told).unwrap();
     assert_eq!(told.len(), 80);
-    assert!(told.iter().all(|(_, it)| it.is_some_and(|it| it.already)));
+    assert!(
+        told.iter()
+            .all(|(_, it)| it.is_some_and(|it| it.became == Became::Already))
+    );
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod lists;
 mod login;
 mod older;
 mod policies;
+mod revisions;
 mod roles;
 mod secrets;
 mod shares;

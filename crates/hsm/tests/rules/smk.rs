@@ -1,6 +1,6 @@
 //! V0 and V1 slots: which blobs open where, and the ring of storage master keys.
 
-use slotfs_hsm::{Access, Error, Hsm, Received, Rekey, SlotError, SmkFault, code};
+use slotfs_hsm::{Access, Became, Error, Hsm, Received, Rekey, SlotError, SmkFault, code};
 use slotfs_object::SlotId;
 use slotfs_object::partition::Role;
 use slotfs_seal::blob::{self, Fault, Kind, Root};
@@ -69,7 +69,8 @@ fn an_earlier_key_opens_what_it_sealed_until_it_is_deleted() {
     slot.new_smk().unwrap();
     assert_eq!(fingerprints().len(), 2);
     assert_eq!(fingerprints()[1], first);
-    assert!(fixture.import(SlotId(1), &blob).unwrap().already);
+    let again = fixture.import(SlotId(1), &blob).unwrap();
+    assert_eq!(again.became, Became::Already);
 
     assert_fault(slot.delete_smk(fingerprints()[0]), SmkFault::Active);
     assert_fault(slot.delete_smk([0; 8]), SmkFault::NoSuchKey);
@@ -154,5 +155,6 @@ fn a_slot_is_upgraded_once_and_keeps_its_objects() {
     assert!(slot.object(there).is_ok());
     assert_ne!(fixture.seal(SlotId(0), there).unwrap().len(), 0);
     // What it sealed as V0 still opens.
-    assert!(fixture.import(SlotId(0), &blob).unwrap().already);
+    let again = fixture.import(SlotId(0), &blob).unwrap();
+    assert_eq!(again.became, Became::Already);
 }

@@ -1,7 +1,7 @@
 //! The trash: removed objects come back whole, for as long as the slot keeps them.
 
 use slotfs_hsm::{
-    Arrived, Error, Removed, Settings, SlotError, SlotFault, TrashFile, TrashName, wait,
+    Arrived, Became, Error, Removed, Settings, SlotError, SlotFault, TrashFile, TrashName, wait,
 };
 use slotfs_object::partition::Role;
 use slotfs_object::{Handle, SlotId};
@@ -31,7 +31,7 @@ fn what_was_removed_comes_back_as_it_was() {
     let back = restore(&fixture, &it, Some(there)).unwrap();
     let expected = Arrived {
         handle: there,
-        already: false,
+        became: Became::New,
     };
     assert_eq!(back, expected);
     assert_eq!(fixture.slot(0).object(there).unwrap(), object);
@@ -100,7 +100,7 @@ fn an_identity_that_is_anothers_by_now_is_a_clash() {
     wait(|done| fixture.hsm.remove_found(&found, true, done)).unwrap();
     let again = fixture.add(0, &object).unwrap().handle;
     let back = restore(&fixture, &it, Some(handle(90))).unwrap();
-    assert_eq!((back.handle, back.already), (again, true));
+    assert_eq!((back.handle, back.became), (again, Became::Already));
     assert_eq!(fixture.slot(0).trash_count().unwrap(), 0);
 }
 

@@ -256,8 +256,8 @@ fn usage_is_what_the_key_type_can_do() {
         ("x25519.pub.pem", &[CKA_TOKEN], &[CKA_VERIFY, CKA_ENCRYPT]),
         (
             "certificate-v1.pem",
-            &[CKA_TOKEN],
-            &[CKA_PRIVATE, CKA_TRUSTED, CKA_MODIFIABLE],
+            &[CKA_TOKEN, CKA_MODIFIABLE],
+            &[CKA_PRIVATE, CKA_TRUSTED],
         ),
     ] {
         let object = import_one(name).unwrap();

@@ -7,6 +7,7 @@ use proptest::sample::Index;
 
 use super::{MAX_PAYLOAD_BYTES, PayloadFault, decode, encode};
 use crate::pkcs11::{self, is_secret};
+use crate::revision::{MOST_REVISIONS, Revision};
 use crate::secret::SecretBytes;
 use crate::{Attribute, Date, Object, Ouid};
 
@@ -39,46 +40,58 @@ fn values() -> impl Strategy<Value = Attribute> {
     ]
 }
 
+fn revisions() -> impl Strategy<Value = Revision> {
+    let changed = (1..=MOST_REVISIONS, numbers()).prop_map(|(number, changed_secs)| Revision {
+        number,
+        changed_secs: changed_secs.max(1),
+    });
+    prop_oneof![Just(Revision::FIRST), changed]
+}
+
 /// Any object that a slot may hold.
 fn objects() -> impl Strategy<Value = Object> {
     let class = prop_oneof![0..6u32, small_numbers()];
     // Both the numbers that may be secret and any others.
     let attribute = prop_oneof![
         Just(pkcs11::CKA_VALUE),
+        Just(pkcs11::CKA_MODIFIABLE),
         pkcs11::CKA_PRIVATE_EXPONENT..=pkcs11::CKA_COEFFICIENT,
         small_numbers()
     ];
     (
         any::<[u8; 16]>(),
-        numbers(),
+        (numbers(), revisions()),
         class,
         proptest::option::of(small_numbers()),
         btree_map(attribute, values(), 0..12),
     )
-        .prop_map(|(ouid, created_secs, class, key_type, mut attributes)| {
-            attributes.remove(&pkcs11::CKA_CLASS);
-            attributes.remove(&pkcs11::CKA_KEY_TYPE);
-            for (&number, value) in &mut attributes {
-                if is_secret(class, number) {
-                    let bytes = format!("{value:?}").into_bytes();
-                    *value = Attribute::Secret(SecretBytes::new(bytes));
+        .prop_map(
+            |(ouid, (created_secs, revision), class, key_type, mut attributes)| {
+                attributes.remove(&pkcs11::CKA_CLASS);
+                attributes.remove(&pkcs11::CKA_KEY_TYPE);
+                for (&number, value) in &mut attributes {
+                    if is_secret(class, number) {
+                        let bytes = format!("{value:?}").into_bytes();
+                        *value = Attribute::Secret(SecretBytes::new(bytes));
+                    }
                 }
-            }
-            Object {
-                ouid: Ouid(ouid),
-                created_secs,
-                class,
-                key_type,
-                attributes,
-            }
-        })
+                Object {
+                    ouid: Ouid(ouid),
+                    created_secs,
+                    revision,
+                    class,
+                    key_type,
+                    attributes,
+                }
+            },
+        )
 }
 
 /// Bytes that are near a payload: mostly the small numbers that lengths, tags and options are.
 fn near_payloads() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![4 => 0..8u8, 1 => 248..=255u8, 1 => any::<u8>()];
-    (vec(any::<u8>(), 16), vec(byte, 0..200)).prop_map(|(ouid, body)| {
-        let mut payload = vec![1];
+    (1..=2u8, vec(any::<u8>(), 16), vec(byte, 0..200)).prop_map(|(version, ouid, body)| {
+        let mut payload = vec![version];
         payload.extend(ouid);
         payload.extend(body);
         payload
@@ -111,7 +124,8 @@ proptest! {
     #[test]
     fn arbitrary_bytes_decode_canonically_or_not_at_all(payload in vec(any::<u8>(), 0..300)) {
         decodes_only_canonically(&payload);
-        decodes_only_canonically(&[vec![1], payload].concat());
+        decodes_only_canonically(&[vec![1], payload.clone()].concat());
+        decodes_only_canonically(&[vec![2], payload].concat());
     }
 
     #[test]
@@ -156,6 +170,7 @@ fn object_of(size: usize) -> Object {
     Object {
         ouid: Ouid([9; 16]),
         created_secs: 0,
+        revision: Revision::FIRST,
         class: pkcs11::CKO_DATA,
         key_type: None,
         attributes: [(pkcs11::CKA_VALUE, value)].into(),
@@ -210,10 +225,57 @@ fn an_object_that_is_not_well_formed_is_not_encoded() {
 #[test]
 fn the_version_is_read_before_the_body() {
     assert_eq!(decode(&[]), Err(PayloadFault::Malformed));
-    assert_eq!(decode(&[2]), Err(PayloadFault::Version(2)));
+    assert_eq!(decode(&[2]), Err(PayloadFault::Malformed));
+    assert_eq!(decode(&[3]), Err(PayloadFault::Version(3)));
     // Larger than any payload of this version, but this version's limits are not that one's.
     assert_eq!(
         decode(&vec![3; MAX_PAYLOAD_BYTES + 1]),
         Err(PayloadFault::Version(3))
     );
+}
+
+/// Each object has one encoding: version 1 wherever it says all.
+#[test]
+fn a_version_that_says_more_than_needed_is_not_canonical() {
+    let mut born = object_of(1);
+    born.set(pkcs11::CKA_MODIFIABLE, Attribute::Bool(true));
+    let first = encode(&born).unwrap().bytes().to_vec();
+    assert_eq!((first[0], first.last()), (1, Some(&0)));
+    // Version 1 that says true, as no slotfs ever wrote.
+    let mut says_true = first.clone();
+    *says_true.last_mut().unwrap() = 1;
+    assert_eq!(decode(&says_true), Err(PayloadFault::NotCanonical));
+    // Version 2 at revision 0, with what version 1 could have said.
+    let second = |modifiable: u8, revision: &[u8], changed: u8| {
+        let mut payload = first.clone();
+        payload[0] = 2;
+        *payload.last_mut().unwrap() = modifiable;
+        let at = 1 + 16 + 1 + 1 + 1;
+        payload.splice(at..at, revision.iter().copied().chain([changed]));
+        decode(&payload)
+    };
+    assert_eq!(second(1, &[0], 0), Err(PayloadFault::NotCanonical));
+    let on_purpose = second(0, &[0], 0).unwrap();
+    assert!(!on_purpose.is_modifiable());
+    assert_eq!(on_purpose.revision, Revision::FIRST);
+    for modifiable in [0, 1] {
+        let changed = second(modifiable, &[1], 9).unwrap();
+        assert_eq!(changed.is_modifiable(), modifiable == 1);
+    }
+    // A time and a revision come together.
+    assert_eq!(second(0, &[0], 9), Err(PayloadFault::Malformed));
+    assert_eq!(second(0, &[1], 0), Err(PayloadFault::Malformed));
+    let number = |number: u32| [vec![252], number.to_le_bytes().to_vec()].concat();
+    assert!(second(1, &number(MOST_REVISIONS), 9).is_ok());
+    let above = MOST_REVISIONS + 1;
+    assert_eq!(
+        second(1, &number(above), 9),
+        Err(PayloadFault::Revision(above))
+    );
+    let mut object = object_of(1);
+    object.revision = Revision {
+        number: above,
+        changed_secs: 1,
+    };
+    assert!(encode(&object).is_none());
 }

@@ -21,6 +21,7 @@ pub struct ObjectRow {
     payload_bytes: Option<i64>,
     created_secs: Option<i64>,
     stored_secs: Option<i64>,
+    changed_secs: Option<i64>,
     sealed: Option<Vec<u8>>,
     /// Values of a wrong type.
     wrong: Vec<String>,
@@ -30,8 +31,7 @@ pub struct ObjectRow {
 
 type Indexes = (Option<i64>, Option<i64>);
 
-const COLUMNS: &str =
-    "o.id, o.slot, o.handle, o.ouid, o.payload_bytes, o.created_secs, o.stored_secs, o.sealed";
+const COLUMNS: &str = "o.id, o.slot, o.handle, o.ouid, o.payload_bytes, o.created_secs, o.stored_secs, o.sealed, o.changed_secs";
 
 impl Store {
     /// One object's row; `None` when there is none.
@@ -48,7 +48,7 @@ impl Store {
                      FROM objects o NOT INDEXED WHERE o.id = ?1"
         );
         let with_indexes = self.look_row(&text, [id], |row| {
-            Ok(object_row(row, Ok((row.get(8)?, row.get(9)?)), Vec::new()))
+            Ok(object_row(row, Ok((row.get(9)?, row.get(10)?)), Vec::new()))
         })?;
         let Err(what) = with_indexes else {
             return Ok(with_indexes);
@@ -78,10 +78,10 @@ impl Store {
                  FROM trash o NOT INDEXED WHERE o.slot = ?1 AND o.id > ?2 ORDER BY o.id LIMIT ?3"
         );
         self.look_rows(&text, params![slot.0, after, most], |row| {
-            let nth = cells::within(row, 10, 1..=u32::MAX.into()).err();
-            let time = cells::number::<u64>(row, 11).err();
+            let nth = cells::within(row, 11, 1..=u32::MAX.into()).err();
+            let time = cells::number::<u64>(row, 12).err();
             let wrong = nth.into_iter().chain(time).collect();
-            Ok(object_row(row, Ok((row.get(8)?, row.get(9)?)), wrong))
+            Ok(object_row(row, Ok((row.get(9)?, row.get(10)?)), wrong))
         })
     }
 }
@@ -91,6 +91,7 @@ fn object_row(row: &Row<'_>, indexes: Seen<Indexes>, mut wrong: Vec<String>) -> 
     let mut number = |column| noted(&mut wrong, cells::number::<i64>(row, column));
     let (slot, handle) = (number(1), number(2));
     let (payload_bytes, created_secs, stored_secs) = (number(4), number(5), number(6));
+    let changed_secs = noted(&mut wrong, cells::optional_number::<i64>(row, 8)).flatten();
     let mut bytes = |column| noted(&mut wrong, cells::bytes(row, column).map(<[u8]>::to_vec));
     let (ouid, sealed) = (bytes(3), bytes(7));
     ObjectRow {
@@ -101,6 +102,7 @@ fn object_row(row: &Row<'_>, indexes: Seen<Indexes>, mut wrong: Vec<String>) -> 
         payload_bytes,
         created_secs,
         stored_secs,
+        changed_secs,
         sealed,
         wrong,
         indexes,
@@ -142,7 +144,7 @@ impl ObjectRow {
                 ));
             }
         }
-        if [self.created_secs, self.stored_secs]
+        if [self.created_secs, self.stored_secs, self.changed_secs]
             .into_iter()
             .flatten()
             .any(|secs| secs < 0)
@@ -175,6 +177,7 @@ impl ObjectRow {
             ouid: Ouid(self.ouid.as_deref()?.try_into().ok()?),
             payload_bytes: self.payload_bytes?.try_into().ok()?,
             created_secs: self.created_secs?.try_into().ok()?,
+            changed_secs: self.changed_secs.map(u64::try_from).transpose().ok()?,
         };
         Some((entry, SealedRow::stored(self.sealed.clone()?)))
     }

@@ -56,6 +56,26 @@ impl Room {
         }
     }
 
+    /// The same for an object in the place of one with a payload of `replaced` bytes. A smaller one always fits.
+    pub(super) fn check_instead(
+        &self,
+        slot: SlotId,
+        payload_bytes: u32,
+        replaced: u32,
+    ) -> Result<()> {
+        let bytes = self.bytes.saturating_sub(replaced.into());
+        match payload_bytes <= replaced || bytes + u64::from(payload_bytes) <= self.capacity_bytes {
+            true => Ok(()),
+            false => Err(SlotFault::Full.at(slot)),
+        }
+    }
+
+    /// An object left.
+    pub(super) fn left(&mut self, payload_bytes: u32) {
+        self.objects = self.objects.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(payload_bytes.into());
+    }
+
     pub(super) fn took(&mut self, id: RowId, handle: Handle, payload_bytes: u32) {
         self.highest = self.highest.max(handle.get());
         self.objects += 1;

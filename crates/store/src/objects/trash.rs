@@ -4,8 +4,8 @@
 
 use rusqlite::Row;
 
-use super::write::{check_unmoved, check_version, store_exactly};
-use super::{Entry, Place, Put, SEALED_COLUMNS, Stored, entry, sealed_entry, whole};
+use super::write::{check_unmoved, check_version, delete, store_exactly};
+use super::{Entry, Leaving, Place, Put, SEALED_COLUMNS, Stored, entry, sealed_entry, whole};
 use crate::cells::{self, Seen};
 use crate::committer::Tx;
 use crate::slots::signed;
@@ -32,7 +32,8 @@ pub struct Trashed {
 /// Whether two rows hold the same content.
 pub type Alike = Box<dyn Fn((Place, &SealedRow), (Place, &SealedRow)) -> bool + Send>;
 
-const SELECT: &str = "SELECT id, slot, handle, ouid, payload_bytes, created_secs, nth, trashed_secs
+const SELECT: &str =
+    "SELECT id, slot, handle, ouid, payload_bytes, created_secs, changed_secs, nth, trashed_secs
     FROM trash";
 
 /// Past its slot's retention. A clock that was set back makes nothing older. Retention is compared with a difference:
@@ -43,7 +44,7 @@ const EXPIRED: &str = "trash.trashed_secs <= ?1 - slots.retention_secs
 
 fn trashed(row: &Row<'_>) -> Read<Trashed> {
     let in_trash = |damaged: DamagedRow| DamagedRow {
-        nth: cells::number(row, 6).ok(),
+        nth: cells::number(row, 7).ok(),
         ..damaged.in_trash()
     };
     let found = entry(row).map_err(in_trash)?;
@@ -51,8 +52,8 @@ fn trashed(row: &Row<'_>) -> Read<Trashed> {
         Ok(Trashed {
             entry: found,
             // Names in the trash count from 1.
-            nth: cells::within(row, 6, 1..=u32::MAX.into())? as u32,
-            trashed_secs: cells::number(row, 7)?,
+            nth: cells::within(row, 7, 1..=u32::MAX.into())? as u32,
+            trashed_secs: cells::number(row, 8)?,
         })
     };
     trashed().map_err(|what| in_trash(DamagedRow::of(row, what)))
@@ -142,8 +143,7 @@ impl Store {
         let work = move |tx: &mut Tx<'_>| {
             check_version(tx, slot)?;
             check_unmoved(tx, it)?;
-            purge(tx, Some(it.slot))?;
-            to_trash(tx, it, &alike)
+            leave(tx, it, &Leaving::ToTrash(alike))
         };
         self.write(work, reply);
     }
@@ -151,7 +151,8 @@ impl Store {
     /// Brings an object back from the trash, under `put.want` or any free handle.
     ///
     /// Replies [`SlotFault::HandleTaken`], [`SlotFault::Full`], [`Error::Gone`]. When the slot holds its identity
-    /// already, replies as [`Self::put`]: with the same content, the object only leaves the trash.
+    /// already, replies as [`Self::put`]: with the same content, the object only leaves the trash; where the slot holds a
+    /// later revision, [`SlotFault::Outdated`], and it stays there.
     pub fn restore(&self, it: Trashed, put: Put, reply: impl Reply<Stored>) {
         self.write(move |tx| restore(tx, it, put), reply);
     }
@@ -185,24 +186,39 @@ impl Store {
     }
 }
 
+/// Takes a row out of its slot. Nothing was written when that fails for want of room.
+pub(super) fn leave(tx: &mut Tx<'_>, it: Entry, how: &Leaving) -> Result<()> {
+    match how {
+        Leaving::Destroyed => delete(tx, it),
+        Leaving::ToTrash(alike) => {
+            purge(tx, Some(it.slot))?;
+            to_trash(tx, it, alike)
+        }
+    }
+}
+
 fn to_trash(tx: &mut Tx<'_>, it: Entry, alike: &Alike) -> Result<()> {
     let text = format!("SELECT {SEALED_COLUMNS} FROM objects WHERE id = ?1");
     let (_, sealed) = whole(tx.row(&text, [it.id.0], sealed_entry)?)?.ok_or(Error::Gone)?;
     let text = format!("SELECT {SEALED_COLUMNS} FROM trash WHERE slot = ?1 AND ouid = ?2");
     let twins: Vec<_> = tx.rows(&text, (it.slot.0, it.ouid.0), sealed_entry)?;
     // A damaged row is never the same object.
-    for (twin, twin_sealed) in twins.into_iter().flatten() {
-        if alike((it.place(), &sealed), (twin.place(), &twin_sealed)) {
-            remove(tx, twin.id)?;
-        }
-    }
-    if room(tx, it.slot)? == 0 {
+    let same: Vec<RowId> = twins
+        .into_iter()
+        .flatten()
+        .filter(|(twin, other)| alike((it.place(), &sealed), (twin.place(), other)))
+        .map(|(twin, _)| twin.id)
+        .collect();
+    if same.is_empty() && room(tx, it.slot)? == 0 {
         return Err(SlotFault::TrashFull.at(it.slot));
+    }
+    for twin in same {
+        remove(tx, twin)?;
     }
     tx.execute(
         "INSERT INTO trash (id, slot, handle, ouid, payload_bytes, created_secs, stored_secs, sealed,
-                trashed_secs, nth)
-         SELECT id, slot, handle, ouid, payload_bytes, created_secs, stored_secs, sealed, ?2,
+                changed_secs, trashed_secs, nth)
+         SELECT id, slot, handle, ouid, payload_bytes, created_secs, stored_secs, sealed, changed_secs, ?2,
                 (SELECT coalesce(max(nth), 0) + 1 FROM trash WHERE slot = ?3 AND handle = ?4)
          FROM objects WHERE id = ?1",
         (it.id.0, signed(now_secs()), it.slot.0, it.handle.get()),
@@ -236,7 +252,11 @@ fn restore(tx: &mut Tx<'_>, it: Trashed, put: Put) -> Result<Stored> {
         id: Some(id),
         ..put
     };
-    store_exactly(tx, put, |tx| remove(tx, id))
+    let slot = put.slot.slot;
+    store_exactly(tx, put, |tx, there| match there {
+        Some(Stored::Outdated(handle)) => Err(SlotFault::Outdated(handle).at(slot)),
+        _ => remove(tx, id),
+    })
 }
 
 /// Refuses when the row in the trash is no longer as the caller saw it.

@@ -5,8 +5,10 @@ use rusqlite::params;
 use super::handles::{exactly, is_taken, near};
 use super::room::Room;
 use super::sequence;
+use super::trash::leave;
 use super::{
-    Entry, Move, Place, Put, SELECT, SELECT_SEALED, Seal, Stored, entry, sealed_entry, whole,
+    Entry, Meeting, Move, Place, Put, SELECT, SELECT_SEALED, Seal, Stored, entry, sealed_entry,
+    whole,
 };
 use crate::cells::{self, Seen};
 use crate::committer::Tx;
@@ -21,7 +23,8 @@ const RESERVED_AT_ONCE: i64 = 1024;
 impl Store {
     /// Stores an object; `reply` runs when it is durable, on this thread or another.
     ///
-    /// Replies [`SlotFault::IdentityClash`], [`SlotFault::Full`], [`SlotFault::Replaced`], or the disk's error.
+    /// Replies [`SlotFault::IdentityClash`], [`SlotFault::Full`], [`SlotFault::TrashFull`], [`SlotFault::Replaced`], or
+    /// the disk's error.
     pub fn put(&self, put: Put, reply: impl Reply<Stored>) {
         self.write(move |tx| store_object(tx, put), reply);
     }
@@ -75,6 +78,19 @@ impl Store {
     /// Replies as [`Self::put`], and [`SlotFault::HandleTaken`] when another object has the handle.
     pub fn move_object(&self, it: Move, reply: impl Reply<Stored>) {
         self.write(move |tx| move_object(tx, it), reply);
+    }
+
+    /// Puts a later revision in the place of the object `from`: a new row under its handle.
+    ///
+    /// Replies [`Error::Gone`] when it is not there any more, and as [`Self::put`].
+    pub fn revise(&self, from: Entry, put: Put, reply: impl Reply<Stored>) {
+        let work = move |tx: &mut Tx<'_>| {
+            check_version(tx, put.slot)?;
+            check_unmoved(tx, from)?;
+            let mut room = Room::of(tx, from.slot)?;
+            revise(tx, put, from, &mut room)?
+        };
+        self.write(work, reply);
     }
 
     /// Gives an object another handle in its slot.
@@ -133,7 +149,13 @@ pub(super) fn store_verified(tx: &mut Tx<'_>, put: Put, room: &mut Room) -> Resu
     let slot = put.slot.slot;
     match identity(tx, slot, put.ouid) {
         Ok(None) => {}
-        Ok(Some((there, row))) => return Ok(already(put, there, &row).map(Stored::Already)),
+        Ok(Some((there, row))) => {
+            return match meet(&put, there, &row) {
+                Ok(None) => revise(tx, put, there, room),
+                Ok(Some(stays)) => Ok(Ok(stays)),
+                Err(refused) => Ok(Err(refused)),
+            };
+        }
         Err(damaged @ Error::Object(_)) => return Ok(Err(damaged)),
         Err(error) => return Err(error),
     }
@@ -144,30 +166,70 @@ pub(super) fn store_verified(tx: &mut Tx<'_>, put: Put, room: &mut Room) -> Resu
     insert(tx, put, handle, room).map(|handle| Ok(Stored::New(handle)))
 }
 
-fn move_object(tx: &mut Tx<'_>, it: Move) -> Result<Stored> {
-    check_version(tx, it.from_slot)?;
-    check_version(tx, it.put.slot)?;
-    check_unmoved(tx, it.from)?;
-    store_exactly(tx, it.put, |tx| delete(tx, it.from))
+/// Puts an object in the place of an earlier revision. The errors are as those of [`store_verified`].
+fn revise(tx: &mut Tx<'_>, put: Put, there: Entry, room: &mut Room) -> Result<Result<Stored>> {
+    let slot = there.slot;
+    if let Err(full) = room.check_instead(slot, put.payload_bytes, there.payload_bytes) {
+        return Ok(Err(full));
+    }
+    match leave(tx, there, &put.replaced) {
+        Err(
+            full @ Error::Slot {
+                why: SlotFault::TrashFull,
+                ..
+            },
+        ) => return Ok(Err(full)),
+        left => left?,
+    }
+    room.left(there.payload_bytes);
+    let revision = put.revision;
+    let handle = insert(tx, put, there.handle, room)?;
+    Ok(Ok(Stored::Revised {
+        handle,
+        revision,
+        replaced: there.id,
+    }))
 }
 
-/// Stores an object under the handle it must have, once `leave` has removed it from where it was. When its slot has it
-/// already, it only leaves.
+fn move_object(tx: &mut Tx<'_>, it: Move) -> Result<Stored> {
+    let Move {
+        from,
+        from_slot,
+        put,
+        outdated,
+    } = it;
+    check_version(tx, from_slot)?;
+    check_version(tx, put.slot)?;
+    check_unmoved(tx, from)?;
+    store_exactly(tx, put, |tx, there| match there {
+        Some(Stored::Outdated(_)) => leave(tx, from, &outdated),
+        _ => delete(tx, from),
+    })
+}
+
+/// Stores an object under the handle it must have, once `goes` has removed it from where it was. When its slot has its
+/// identity already, that is where it stays; `goes` is told when nothing is stored.
 pub(super) fn store_exactly(
     tx: &mut Tx<'_>,
     put: Put,
-    leave: impl FnOnce(&mut Tx<'_>) -> Result<()>,
+    goes: impl FnOnce(&mut Tx<'_>, Option<Stored>) -> Result<()>,
 ) -> Result<Stored> {
     let slot = put.slot.slot;
     if let Some((there, row)) = identity(tx, slot, put.ouid)? {
-        let handle = already(put, there, &row)?;
-        leave(tx)?;
-        return Ok(Stored::Already(handle));
+        let stays = meet(&put, there, &row)?;
+        goes(tx, stays)?;
+        return match stays {
+            Some(stays) => Ok(stays),
+            None => {
+                let mut room = Room::of(tx, slot)?;
+                revise(tx, put, there, &mut room)?
+            }
+        };
     }
     let mut room = Room::of(tx, slot)?;
     room.check(slot, put.payload_bytes)?;
     let handle = exactly(tx, slot, put.want, &room)?;
-    leave(tx)?;
+    goes(tx, None)?;
     insert(tx, put, handle, &mut room).map(Stored::New)
 }
 
@@ -195,7 +257,7 @@ fn destroy(tx: &mut Tx<'_>, it: Entry, slot: SlotVersion) -> Result<()> {
     delete(tx, it)
 }
 
-fn delete(tx: &mut Tx<'_>, it: Entry) -> Result<()> {
+pub(super) fn delete(tx: &mut Tx<'_>, it: Entry) -> Result<()> {
     tx.execute("DELETE FROM objects WHERE id = ?1", [it.id.0])?;
     tx.forget_runs(it.slot);
     tx.erases = true;
@@ -226,18 +288,24 @@ pub(super) fn check_unmoved(tx: &Tx<'_>, it: Entry) -> Result<()> {
 }
 
 /// The object of that identity in a slot, if any.
-fn identity(tx: &Tx<'_>, slot: SlotId, ouid: Ouid) -> Result<Option<(Place, SealedRow)>> {
+fn identity(tx: &Tx<'_>, slot: SlotId, ouid: Ouid) -> Result<Option<(Entry, SealedRow)>> {
     let text = format!("{SELECT_SEALED} WHERE slot = ?1 AND ouid = ?2");
-    let there = whole(tx.row(&text, (slot.0, ouid.0), sealed_entry)?)?;
-    Ok(there.map(|(entry, row)| (entry.place(), row)))
+    whole(tx.row(&text, (slot.0, ouid.0), sealed_entry)?)
 }
 
-fn already(put: Put, there: Place, row: &SealedRow) -> Result<Handle> {
-    if (put.same)(there, row)? {
-        Ok(there.handle)
-    } else {
-        let (ouid, handle) = (put.ouid, there.handle);
-        Err(SlotFault::IdentityClash { ouid, handle }.at(put.slot.slot))
+/// What stays where an object meets `there`; `None` when it takes its place.
+fn meet(put: &Put, there: Entry, row: &SealedRow) -> Result<Option<Stored>> {
+    let (ouid, handle) = (put.ouid, there.handle);
+    match (put.meet)(there.place(), row)? {
+        Meeting::Same => Ok(Some(Stored::Already(handle))),
+        Meeting::Newer => Ok(None),
+        Meeting::Older => Ok(Some(Stored::Outdated(handle))),
+        Meeting::Clash(differs) => Err(SlotFault::IdentityClash {
+            ouid,
+            handle,
+            differs,
+        }
+        .at(there.slot)),
     }
 }
 
@@ -249,14 +317,16 @@ fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle, room: &mut Room) -> Result<
         ouid: put.ouid,
         payload_bytes: put.payload_bytes,
         created_secs: put.created_secs,
+        changed_secs: put.changed_secs,
     })?;
     // OR FAIL, and AUTOINCREMENT chooses the id: the constraints were checked before, and a statement that cannot abort
     // half done needs no copy of each page that it touches.
     let inserted = tx.with(|connection| {
         connection
             .prepare_cached(
-                "INSERT OR FAIL INTO objects (id, slot, handle, ouid, payload_bytes, created_secs, stored_secs, sealed)
-             VALUES (?8, ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT OR FAIL INTO objects (id, slot, handle, ouid, payload_bytes, created_secs, stored_secs, sealed,
+                 changed_secs)
+             VALUES (?8, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?9)",
             )?
             .insert(params![
                 put.slot.slot.0,
@@ -267,6 +337,7 @@ fn insert(tx: &mut Tx<'_>, put: Put, handle: Handle, room: &mut Room) -> Result<
                 signed(now_secs()),
                 sealed.bytes(),
                 put.id.or(room.state_id.then_some(id)).map(|id| id.0),
+                put.changed_secs.map(signed),
             ])
     })?;
     if inserted != id.0 {

@@ -7,6 +7,7 @@ use data_encoding::HEXLOWER;
 use serde_json::Value;
 
 use super::super::{Kind, Root};
+use slotfs_object::revision::Revision;
 use slotfs_object::secret::{Key, SecretBytes};
 use slotfs_object::{Attribute, Date, Object, Ouid};
 
@@ -89,6 +90,13 @@ pub fn object(v: &Value) -> Object {
     Object {
         ouid: Ouid(hex(v, "ouid").try_into().unwrap()),
         created_secs: number(v, "created_secs"),
+        revision: match v.get("revision") {
+            None => Revision::FIRST,
+            Some(revision) => Revision {
+                number: small(revision),
+                changed_secs: number(v, "changed_secs"),
+            },
+        },
         class: small(&v["class"]),
         key_type: Some(&v["key_type"]).filter(|v| !v.is_null()).map(small),
         attributes,
