@@ -5,8 +5,8 @@ use crate::codec::{self, PayloadFault};
 use crate::keyfile::export::{Exported, export};
 use crate::keyfile::import::import;
 use crate::object::new::Naming;
-use crate::object::pkcs11::{CKO_PRIVATE_KEY, CKO_SECRET_KEY};
-use crate::object::revision::MOST_REVISIONS;
+use crate::object::pkcs11::{CKA_LABEL, CKO_PRIVATE_KEY, CKO_SECRET_KEY};
+use crate::object::revision::{MOST_REVISIONS, Relation, relation};
 use crate::object::{Attribute, Object, show};
 use crate::secret::SecretBytes;
 
@@ -23,6 +23,7 @@ pub(super) fn run(data: &[u8]) {
             assert!(object.is_well_formed());
             shows_no_secret(&object);
             exports_no_secret(&object);
+            is_replaced_by_its_revision(&object);
         }
         Err(PayloadFault::Version(version)) => assert_eq!(data.first(), Some(&version)),
         Err(PayloadFault::Revision(number)) => assert!(number > MOST_REVISIONS),
@@ -51,6 +52,18 @@ pub(super) fn shows_no_secret(object: &Object) {
             "{name:?}: {value:?}"
         );
     }
+}
+
+/// Whatever decodes: what a slot makes of it takes its place, and gives way to nothing before it.
+fn is_replaced_by_its_revision(object: &Object) {
+    let label = Attribute::Text("described".to_owned());
+    let Ok(Some(next)) = object.revised(&[(CKA_LABEL, Some(label))], 0) else {
+        return;
+    };
+    assert_eq!(relation(&next, object), Relation::Successor);
+    assert_eq!(relation(object, &next), Relation::Predecessor);
+    let payload = codec::encode(&next).expect("a revision encodes");
+    assert_eq!(codec::decode(payload.bytes()).as_ref(), Ok(&next));
 }
 
 /// What leaves in the clear is no secret key, and of a private key what reads back as a public one.

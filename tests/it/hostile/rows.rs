@@ -65,6 +65,10 @@ fn a_row_that_was_changed_or_moved_is_not_read_and_fails_alone() {
             vec![(0, "2")],
         ),
         (
+            "UPDATE objects SET changed_secs = 1 WHERE slot = 0 AND handle = 2".into(),
+            vec![(0, "2")],
+        ),
+        (
             "UPDATE objects SET id = 4000000000 WHERE slot = 0 AND handle = 2".into(),
             vec![(0, "2")],
         ),

@@ -98,6 +98,8 @@ fn values_of_a_wrong_type_are_damage() {
         ("objects", "created_secs = -9223372036854775808"),
         ("objects", "created_secs = 9223372036854775807"),
         ("objects", "created_secs = 'now'"),
+        ("objects", "changed_secs = 'now'"),
+        ("objects", "changed_secs = -1"),
         ("slots", "header = 'text'"),
         ("slots", "header = NULL"),
         ("slots", "label = x'ff00fe'"),
