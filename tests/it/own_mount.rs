@@ -23,6 +23,14 @@ ended() { # PID
         sleep 0.05
     done
 }
+# Every thread: one that runs still answers.
+stopped() { # PID
+    kill -STOP "$1"; tries=0
+    while grep -hL '^[0-9]* (.*) T' "/proc/$1"/task/*/stat | grep -q .; do
+        tries=$((tries + 1)); [ $tries -lt 600 ] || die "daemon $1 does not stop"
+        sleep 0.05
+    done
+}
 slotfs() { "$SLOTFS" --store store.db "$@"; }
 serve() { slotfs mount "$1" --login 0 --password-file 0=pw-0; }
 type_at() { awk -v at="$1" '$5 == at { for (i = 6; i < NF; i++) if ($i == "-") kind = $(i + 1) } END { print kind }' /proc/self/mountinfo; }
@@ -79,7 +87,7 @@ fn a_stopped_daemon() {
         &store_with_a_key(),
         r#"
         serve "$m"; pid=$(daemon "$m")
-        kill -STOP "$pid"
+        stopped "$pid"
         status=0; slotfs mount "$m" 2>err || status=$?
         [ $status = 5 ] || die "mount: exit $status: $(cat err)"
         grep -q 'does not answer' err || die "$(cat err)"
