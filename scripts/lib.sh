@@ -27,6 +27,15 @@ need() {
     [ "${#missing[@]}" -eq 0 ] || install_packages "${missing[@]}"
 }
 
+# need_library NAME=DEBIAN-PACKAGE...: the same for shared libraries.
+need_library() {
+    local missing=() pair
+    for pair in "$@"; do
+        ldconfig -p | grep -q "^\s*${pair%%=*} " || missing+=("${pair#*=}")
+    done
+    [ "${#missing[@]}" -eq 0 ] || install_packages "${missing[@]}"
+}
+
 # built CARGO-BUILD-OPTION...: builds, and prints the path of each program that was asked for, one a line. cargo alone
 # knows where they are: CARGO_TARGET_DIR, CARGO_BUILD_TARGET and its configuration all have a say.
 built() {

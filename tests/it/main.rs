@@ -1,6 +1,7 @@
 //! Tests of what a user sees: real stores, real mounts, real tools. docs/architecture.md names the pages with the contract.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod attacks;
 mod commands;
 mod crash;
 mod disk;
