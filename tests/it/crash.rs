@@ -16,3 +16,4 @@ mod points;
 mod random;
 mod read_only;
 mod run;
+mod secrets;

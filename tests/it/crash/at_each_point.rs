@@ -8,10 +8,10 @@ use super::points::{cut, points};
 use super::run::{Operation, Run};
 use crate::disk::{Image, Kind};
 
-type Judge = fn(&Case<'_>) -> Result<(), String>;
+pub type Judge = fn(&Case<'_>) -> Result<(), String>;
 
 /// What a judge goes by.
-struct Case<'a> {
+pub struct Case<'a> {
     before: &'a Seen,
     /// After the run that nothing disturbed.
     after: &'a Seen,
@@ -19,25 +19,29 @@ struct Case<'a> {
     run: &'a Run,
 }
 
-/// Whether an image may be opened by the new password.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Password {
-    Stays,
-    Changes,
+/// What becomes of the secrets of slot 0.
+#[derive(Clone, Copy)]
+pub enum Secrets {
+    Stay,
+    /// That of this role may have changed.
+    Change(&'static str),
 }
 
-fn die_at_each_point(
+pub fn die_at_each_point(
     name: &str,
     base: &Base,
     operation: Operation,
-    password: Password,
+    secrets: Secrets,
     judge: Judge,
 ) {
-    let changes = password == Password::Changes;
-    let before = look(base, &base.image(), changes);
+    let changed = match secrets {
+        Secrets::Stay => None,
+        Secrets::Change(role) => Some(role),
+    };
     let clean = operation.run(base, None);
     assert!(clean.done);
-    let after = look(base, &clean.last, changes);
+    let before = look(base, &base.image(), changed, &clean.new_shares);
+    let after = look(base, &clean.last, changed, &clean.new_shares);
     let judge = |now: &Seen, run: &Run| {
         judge(&Case {
             before: &before,
@@ -75,7 +79,7 @@ fn die_at_each_point(
                 "{name}: step {step} ({:?}), {when:?}, {survives:?}, acknowledged {:?}",
                 clean.steps[*step], run.acknowledged
             );
-            let now = look(base, &image, changes);
+            let now = look(base, &image, changed, &run.new_shares);
             looked += 1;
             if let Err(wrong) = judge(&now, &run) {
                 panic!("{wrong}");
@@ -248,7 +252,7 @@ fn destroyed(case: &Case<'_>) -> Result<(), String> {
 }
 
 /// As before or as after, all objects alike, and as after when that was acknowledged.
-fn before_or_after(case: &Case<'_>) -> Result<(), String> {
+pub fn before_or_after(case: &Case<'_>) -> Result<(), String> {
     let done = case.now == case.after;
     require(done || case.now == case.before, || {
         format!(
@@ -271,7 +275,7 @@ fn cp_dies_at_each_point() {
         Operation::Mounted(
             r#"for f in "$M"/0/*; do cp "$f" "$M"/1/ && echo "${f##*/}" >> "$A" || exit 1; done"#,
         ),
-        Password::Stays,
+        Secrets::Stay,
         copied,
     );
 }
@@ -283,7 +287,7 @@ fn rsync_dies_at_each_point() {
         "`rsync -a` of 5 objects",
         &Base::with_keys(4),
         Operation::Mounted(r#"rsync -a "$M"/0/ "$M"/1/"#),
-        Password::Stays,
+        Secrets::Stay,
         copied,
     );
 }
@@ -297,7 +301,7 @@ fn mv_dies_at_each_point() {
         Operation::Mounted(
             r#"for f in "$M"/0/*; do mv "$f" "$M"/1/ && echo "${f##*/}" >> "$A" || exit 1; done"#,
         ),
-        Password::Stays,
+        Secrets::Stay,
         moved,
     );
 }
@@ -309,7 +313,7 @@ fn rm_dies_at_each_point() {
         "`rm` of 3 objects of 5",
         &Base::with_keys(4),
         Operation::Mounted(r#"for f in 1 2 3; do rm "$M"/0/$f && echo $f >> "$A" || exit 1; done"#),
-        Password::Stays,
+        Secrets::Stay,
         removed,
     );
 }
@@ -323,7 +327,7 @@ fn a_restore_dies_at_each_point() {
         Operation::Mounted(
             r#"for f in 1 2 3; do mv "$M"/0/.slotfs/trash/$f "$M"/0/ && echo $f >> "$A" || exit 1; done"#,
         ),
-        Password::Stays,
+        Secrets::Stay,
         restored,
     );
 }
@@ -351,7 +355,7 @@ fn destroying_dies_at_each_point() {
         Operation::Mounted(
             r#"for f in 1 2 3; do rm "$M"/0/.slotfs/trash/$f && echo $f >> "$A" || exit 1; done"#,
         ),
-        Password::Stays,
+        Secrets::Stay,
         destroyed,
     );
 }
@@ -365,7 +369,7 @@ fn clone_dies_at_each_point() {
         Operation::Command(
             "--active-slot 0 partition clone -o all -s 1 -f --password-file 0=pw-0 --password-file 1=pw-1",
         ),
-        Password::Stays,
+        Secrets::Stay,
         copied,
     );
 }
@@ -391,7 +395,7 @@ fn a_clone_past_a_checkpoint_dies_at_each_point() {
         Operation::Command(
             "--active-slot 0 partition clone -o all -s 1 -f --password-file 0=pw-0 --password-file 1=pw-1",
         ),
-        Password::Stays,
+        Secrets::Stay,
         copied,
     );
 }
@@ -405,7 +409,7 @@ fn domainadd_dies_at_each_point() {
         Operation::Command(
             "partition domainadd -domainkey blue.pem -domainlabel blue -slot 0 --password-file 0:po=pw-0",
         ),
-        Password::Stays,
+        Secrets::Stay,
         before_or_after,
     );
 }
@@ -422,35 +426,7 @@ fn domaindelete_dies_at_each_point() {
         Operation::Command(
             "partition domaindelete -domainlabel blue -force -slot 0 --password-file 0:po=pw-0",
         ),
-        Password::Stays,
-        before_or_after,
-    );
-}
-
-/// The old password or the new one opens all, never both and never none.
-#[test]
-fn changepw_dies_at_each_point() {
-    die_at_each_point(
-        "`role changepw`",
-        &Base::with_keys(2),
-        Operation::Command(
-            "role changepw -name co -newpasswordfile new -slot 0 --password-file 0=pw-0",
-        ),
-        Password::Changes,
-        before_or_after,
-    );
-}
-
-/// The same where every row gets another key.
-#[test]
-fn resetpw_dies_at_each_point() {
-    die_at_each_point(
-        "`role resetpw`",
-        &Base::with_keys(2),
-        Operation::Command(
-            "role resetpw -name co -newpasswordfile new -force -slot 0 --password-file 0:po=pw-0",
-        ),
-        Password::Changes,
+        Secrets::Stay,
         before_or_after,
     );
 }

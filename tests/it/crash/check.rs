@@ -17,48 +17,58 @@ pub struct Seen {
     pub one: Blobs,
     /// What is in slot 0's trash.
     pub trash: Vec<String>,
-    /// Whether slot 0 was opened by the file `new`.
-    pub new_password: bool,
+    /// Whether the changed role logs in to slot 0 with its new secret.
+    pub new_secret: bool,
 }
 
-/// Opens the store, has it checked, reads every object, writes to it once more. Where `may_have_new`, slot 0
-/// opens by the password in `new` or by the old one, and never by both.
-pub fn look(base: &Base, image: &Image, may_have_new: bool) -> Seen {
+/// Opens the store, has it checked, reads every object, writes to it once more. Where the secret of a role in slot 0 was
+/// `changed`, that role logs in with the new one or with the old one, and never with both; the other roles log in.
+pub fn look(base: &Base, image: &Image, changed: Option<&str>, new_shares: &Blobs) -> Seen {
     let store = base.beside();
     for (name, bytes) in image {
         // The last owner of SQLite's shared memory is gone: it is empty at the latest when it is opened.
-        let mut file = fs::OpenOptions::new();
-        let file = file.write(true).create_new(true).mode(0o600);
-        let mut file = file.open(store.path(name)).unwrap();
-        std::io::Write::write_all(&mut file, bytes).unwrap();
+        write(&store, name, bytes);
     }
-    let mut new_password = false;
-    if may_have_new {
-        let old = check(&store);
-        new_password = old == 3;
-        fs::copy(store.path("pw-0"), store.path("old")).unwrap();
-        fs::copy(store.path("new"), store.path("pw-0")).unwrap();
-        let new = check(&store);
+    if !new_shares.is_empty() {
+        fs::create_dir(store.path("new")).unwrap();
+    }
+    for (name, bytes) in new_shares {
+        write(&store, &format!("new/{name}"), bytes);
+    }
+    let login = |role: &str, with_new: bool| {
+        let how = base.login(role, with_new);
+        let out = store.run(&format!("role login -name {role} -slot 0 {how}"));
+        if out.code != 0 {
+            eprintln!("{role}: {out:?}");
+        }
+        out.code
+    };
+    let mut new_secret = false;
+    if let Some(role) = changed {
+        let (old, new) = (login(role, false), login(role, true));
+        new_secret = new == 0;
         assert_eq!(
             (old, new),
-            if new_password { (3, 0) } else { (0, 3) },
-            "exactly one password opens slot 0, and then the store is clean"
+            if new_secret { (3, 0) } else { (0, 3) },
+            "exactly one secret of {role} opens slot 0"
         );
-        if !new_password {
-            fs::copy(store.path("old"), store.path("pw-0")).unwrap();
-        }
     }
-    let mount = store.start(&[0, 1]);
+    let has_new = |role| new_secret && changed.is_some_and(|it| base.is_shared(it, role));
+    for role in base.roles().filter(|it| Some(*it) != changed) {
+        assert_eq!(login(role, has_new(role)), 0, "{role} still logs in");
+    }
+    let both = format!("{} --password-file 1=pw-1", base.login("co", has_new("co")));
+    assert_eq!(check(&store, &both), 0, "the store is clean");
+    let words = format!("--login 0 --login 1 {both}");
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let mount = store.start_at("mnt", &[], &words);
     let (zero, one) = (mount.point.join("0"), mount.point.join("1"));
     let seen = Seen {
         zero: contents(&zero),
         one: contents(&one),
         trash: names(&zero.join(".slotfs/trash")),
-        new_password,
+        new_secret,
     };
-    if !may_have_new {
-        assert_eq!(check(&store), 0, "the store is clean");
-    }
     // What is in the trash comes back whole.
     for name in &seen.trash {
         let back = || fs::rename(zero.join(".slotfs/trash").join(name), zero.join("3999999"));
@@ -85,9 +95,16 @@ pub fn look(base: &Base, image: &Image, may_have_new: bool) -> Seen {
     seen
 }
 
+fn write(store: &Store, name: &str, bytes: &[u8]) {
+    let mut file = fs::OpenOptions::new();
+    let file = file.write(true).create_new(true).mode(0o600);
+    let mut file = file.open(store.path(name)).unwrap();
+    std::io::Write::write_all(&mut file, bytes).unwrap();
+}
+
 /// The exit status of `store check` with both slots logged in. What it prints goes to the test's output.
-fn check(store: &Store) -> i32 {
-    let out = store.run("--json store check --password-file 0=pw-0 --password-file 1=pw-1");
+fn check(store: &Store, logins: &str) -> i32 {
+    let out = store.run(&format!("--json store check {logins}"));
     if out.code == 0 {
         let said = out.json();
         assert_eq!(said["clean"], true, "{said}");

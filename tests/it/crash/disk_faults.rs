@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::base::Base;
-use super::check::look;
+use super::check::{Blobs, look};
 use crate::disk::{Disk, Faults};
 use crate::fixture::{Mount, Store, contents, sh, store_excl};
 
@@ -91,7 +91,7 @@ impl Failing {
             base,
         } = self;
         drop(mount);
-        let seen = look(&base, &disk.image(), false);
+        let seen = look(&base, &disk.image(), None, &Blobs::new());
         let there: Vec<&String> = seen.one.keys().collect();
         assert_eq!(there, names);
         for name in names {

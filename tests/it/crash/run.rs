@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::process::Stdio;
 
 use super::base::Base;
+use super::check::Blobs;
 use crate::disk::{Cut, Disk, Image, Kind, Survives};
-use crate::fixture::{sh, unmount, wait_for};
+use crate::fixture::{Store, contents, sh, unmount, wait_for};
 
 /// What is done to the store.
 #[derive(Clone, Copy)]
@@ -29,6 +30,8 @@ pub struct Run {
     pub images: Option<Vec<(Survives, Image)>>,
     /// What the disk held in the end.
     pub last: Image,
+    /// Key shares that it wrote. They are not on that disk.
+    pub new_shares: Blobs,
 }
 
 impl Operation {
@@ -71,6 +74,7 @@ impl Operation {
                     steps: disk.steps(),
                     images,
                     last: disk.image(),
+                    new_shares: new_shares(&store),
                 }
             }
             Self::Command(line) => {
@@ -106,8 +110,17 @@ impl Operation {
                     steps: disk.steps(),
                     images,
                     last: disk.image(),
+                    new_shares: new_shares(&store),
                 }
             }
         }
+    }
+}
+
+fn new_shares(store: &Store) -> Blobs {
+    let folder = store.path("new");
+    match folder.is_dir() {
+        true => contents(&folder),
+        false => Blobs::new(),
     }
 }
