@@ -89,5 +89,6 @@ walks! {
     some_shares_are_lost: "Some shares",
     too_many_shares_are_lost: "More shares than may be lost",
     the_domain_is_lost: "The domain",
+    a_secret_has_leaked: "A password, a share, or a copy of the store has leaked",
     the_store_is_damaged: "A damaged store",
 }
