@@ -63,17 +63,23 @@ def encapsulated(slot_key, slot, credential, public_key, authentication):
     return pair
 
 
-def forge(rows, authentication_of, guess):
+def forge(rows, authentication_of, guess, old_slot_key):
     """Replaces everything in the slot that is sealed."""
     (slot,) = rows["slots"]
     serial, slot_key = slot["serial"], os.urandom(32)
+    if any(store.of_credential(rows, "pairs", credential) is None for credential in rows["credentials"]):
+        # A credential of schema 3, put back: it wraps the slot key of then.
+        slot_key = old_slot_key
     slot["generation"] += 1
     public_keys = {row["credential"]: row["public_key"] for row in rows["pairs"]}
     rows["pairs"] = []
     header = store.Header(slot["generation"])
     for credential in rows["credentials"]:
         role = store.NAMES[credential["role"]]
-        public_key = public_keys[credential["id"]]
+        public_key = public_keys.get(credential["id"])
+        if public_key is None:
+            header.credentials.append((credential["id"], store.WITHOUT_PAIR, None, None))
+            continue
         if guess == "pair":
             public_key = kem.public_key(os.urandom(32))
         authentication = authentication_of.get(role) or guessed(guess, public_key)
@@ -127,7 +133,7 @@ def main():
     given = parser.parse_args()
     database = store.load(given.store)
     rows = store.rows_of(database, given.slot)
-    authentication_of = {}
+    authentication_of, old_slot_key = {}, None
     if given.old:
         try:
             old = store.rows_of(store.load(given.old), given.slot)
@@ -135,11 +141,12 @@ def main():
         except store.Refused as why:
             print(f"the old copy does not open: {why}", file=sys.stderr)
             return 2
-        authentication_of = store.authentications(old, found.slot_key)
+        old_slot_key = found.slot_key
+        authentication_of = store.authentications(old, old_slot_key)
         print(f"authentication keys of then: {', '.join(sorted(authentication_of))}")
         if given.put_back:
             take_credential(rows, old, given.put_back)
-    forge(rows, authentication_of, given.guess)
+    forge(rows, authentication_of, given.guess, old_slot_key)
     if given.forged == given.store:
         # Under whoever has it open.
         with contextlib.closing(sqlite3.connect(given.store, isolation_level=None)) as database:

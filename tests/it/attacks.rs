@@ -1,6 +1,8 @@
 //! The attack programs of scripts/attacks, which share no code with the build, against stores that the build made: what a
 //! changed secret and a role's key pair promise (docs/security.md, "From whoever has the store's file").
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -121,6 +123,27 @@ impl Slot {
         let line = format!("role {how} -name {role} {new} {force} -slot 0 {login}");
         let out = self.store.run(&line).ok();
         assert!(!out.text().contains("until"), "{out:?}");
+    }
+
+    /// A store of schema 3, whose slot 0 has three roles; `old.db` is a copy.
+    fn of_schema_3() -> Self {
+        let store = Store::empty();
+        let formats = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats/v3");
+        for (from, to) in [
+            ("store.db", "store.db"),
+            ("store.db", "old.db"),
+            ("pw-0-po", "po"),
+            ("pw-0-co", "co"),
+            ("pw-0-cu", "cu"),
+        ] {
+            fs::write(store.path(to), fs::read(formats.join(from)).unwrap()).unwrap();
+            fs::set_permissions(store.path(to), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        write_private(&store.path("new"), "the secret of new\n");
+        Self {
+            store,
+            quorum: false,
+        }
     }
 
     fn copy(&self, name: &str) {

@@ -119,3 +119,25 @@ fn an_old_slot_key_forges_until_a_role_has_changed_its_secret() {
     }
     slot.login_to("now.db", "co", "new").ok();
 }
+
+/// The same with an old copy of schema 3, whose credentials wrap the slot key itself.
+#[test]
+fn a_credential_of_schema_3_forges_until_its_role_has_changed_its_secret() {
+    let slot = Slot::of_schema_3();
+    for role in ROLES {
+        slot.login_to("store.db", role, role).ok();
+    }
+    let old = format!("--old old.db {} --put-back po", slot.known("co", "co"));
+    slot.change("co", "changepw");
+    slot.login_to("store.db", "po", "po").ok();
+    slot.copy("now.db");
+    forge(&slot, &format!("now.db forged.db {old}"));
+    assert!(!is_fooled(&slot, "cu", "cu"));
+    assert!(is_fooled(&slot, "po", "po"));
+
+    fs::write(slot.store.path("new"), "another secret of po\n").unwrap();
+    slot.change("po", "changepw");
+    slot.copy("now.db");
+    forge(&slot, &format!("now.db forged.db {old}"));
+    slot.login_to("forged.db", "po", "new").fails(LOGIN);
+}

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{LOGIN, Slot, attack};
-use crate::fixture::{Store, names};
+use crate::fixture::names;
 
 /// Changes the secret of `role`, and tries the one from before.
 fn changed(slot: &Slot, role: &str, how: &str) {
@@ -99,25 +99,7 @@ fn old_shares_of_cu_open_nothing() {
 /// and not afterwards.
 #[test]
 fn an_old_copy_of_schema_3_opens_until_every_role_has_logged_in() {
-    let store = Store::empty();
-    let formats = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats/v3");
-    for (from, to) in [
-        ("store.db", "store.db"),
-        ("store.db", "old.db"),
-        ("pw-0-po", "po"),
-        ("pw-0-co", "co"),
-        ("pw-0-cu", "cu"),
-    ] {
-        let text = fs::read(formats.join(from)).unwrap();
-        fs::write(store.path(to), text).unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        fs::set_permissions(store.path(to), mode).unwrap();
-    }
-    crate::fixture::write_private(&store.path("new"), "the secret of new\n");
-    let slot = Slot {
-        store,
-        quorum: false,
-    };
+    let slot = Slot::of_schema_3();
     let attack = |line: &str| attack(&slot.store, "old_secret.py", line);
     let known = "--slot 0 --role co --password-file co";
 
