@@ -143,10 +143,11 @@ impl Change {
             .retain(|named| kept.iter().any(|it| it.id == named.id));
     }
 
-    /// The roles that a new slot key would not reach, since they have no pair.
+    /// The roles that a new slot key would not reach, since they have no pair. The header says so: if a missing row did,
+    /// whoever can write the file could remove one, and a changed secret would keep the slot key.
     pub(super) fn without_pair(&self) -> Vec<Role> {
         let all = self.parts.credentials.iter();
-        all.filter(|it| it.pair.is_none())
+        all.filter(|it| self.header.pair(it.id).is_none())
             .map(|it| it.role)
             .collect()
     }
