@@ -9,18 +9,18 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from . import keys as key_work
-from . import against, plot, report, scale, work
+from . import against, plot, rekey, report, scale, work
 from .built import BUILT
 from .peers import Bare, Gocryptfs, Securefs, Slotfs
 from .timing import fdatasync_us, middle, round_trip_us
 
-KEYS, GENERATE, LOGIN, SCALE = "keys", "generate", "login", "scale"
+KEYS, GENERATE, LOGIN, SCALE, REKEY = "keys", "generate", "login", "scale", "rekey"
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", formatter_class=argparse.RawDescriptionHelpFormatter,
                                      description="Compares slotfs with what a user would pick instead.",
-                                     epilog=f"work: {', '.join([*work.WORK, KEYS, GENERATE, LOGIN, SCALE])}")
+                                     epilog=f"work: {', '.join([*work.WORK, KEYS, GENERATE, LOGIN, SCALE, REKEY])}")
     parser.add_argument("--only", help="work to be timed, separated by commas [default: all of it]")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is done [default: 5]")
     parser.add_argument("--files", type=int, default=5000, help="files to copy and to read [default: 5000]")
@@ -29,6 +29,8 @@ def arguments():
                         help="keys moved between two tokens, of which others do more per second than of many [default: 1000]")
     parser.add_argument("--scale", default="1000,10000,100000,1000000",
                         help="objects in one slot, separated by commas [default: %(default)s]")
+    parser.add_argument("--rekeyed", default="200000",
+                        help="objects in a slot whose password is changed, separated by commas [default: %(default)s]")
     parser.add_argument("--out", type=Path, help="folder for README.md, results.json and plots "
                         "[default: docs/bench when everything is timed, else none]")
     parser.add_argument("--against", type=Path, metavar="PROGRAM",
@@ -79,13 +81,13 @@ def main():
         with tempfile.TemporaryDirectory(prefix="slotfs-bench-") as folder:
             print(against.report(folder, args.against, args.files, args.rounds))
         return
-    everything = [*work.WORK, KEYS, GENERATE, LOGIN, SCALE]
+    everything = [*work.WORK, KEYS, GENERATE, LOGIN, SCALE, REKEY]
     wanted = args.only.split(",") if args.only else everything
     unknown = [name for name in wanted if name not in everything]
     if unknown:
         sys.exit(f"scripts/bench: no such work: {', '.join(unknown)}; there is {', '.join(everything)}")
     out = args.out or (Path("docs/bench") if not args.only else None)
-    took, keys, made, login, scaled, size, round_trip = {}, {}, None, {}, {}, 0, 0.0
+    took, keys, made, login, scaled, rekeyed, size, round_trip = {}, {}, None, {}, {}, [], 0, 0.0
     with tempfile.TemporaryDirectory(prefix="slotfs-bench-") as folder:
         sync = fdatasync_us(folder)
         for files, names in ((args.files, [n for n in wanted if n in work.WORK and n != "ls"]),
@@ -108,6 +110,10 @@ def main():
             for objects in map(int, args.scale.split(",")):
                 scaled[objects] = scale.measure(folder, BUILT, objects, args.rounds)
                 work.say(f"a slot with {objects} objects")
+        if REKEY in wanted:
+            for objects in map(int, args.rekeyed.split(",")):
+                rekeyed.append(rekey.measure(folder, BUILT, objects))
+                work.say(f"a changed password over {objects} objects")
     lines = ["# Measured", "", "Written by `scripts/bench`; only the ratios are worth anything elsewhere.", "",
              f"{platform.machine()}, {os.cpu_count()} processors; {'; '.join(versions())}.", "",
              f"Append of 4 KiB and fdatasync: {sync:.0f} us."
@@ -132,6 +138,9 @@ def main():
         lines += ["## Scale", "", f"One slot; {scale.CLONED} objects written into it, {scale.LOOKED_UP:,} of its objects looked up "
                   "at random, all of them listed, by one process; medians of the rounds. A mount with two logins is ready when "
                   "two Argon2id are done.", "", *scale.table(scaled), ""]
+    if rekeyed:
+        lines += ["## A changed password", "", "`role changepw` of po. Meanwhile co reads on a mount, `cp` writes through the mount "
+                  "into another slot, and a command generates keys there.", "", *rekey.table(rekeyed), ""]
     lines += ["## Targets", "", *report.targets(took, keys, made, login, scaled)]
     text = "\n".join(lines) + "\n"
     print(text)
@@ -147,7 +156,7 @@ def main():
             (out / "scale.svg").write_text(plot.lines("Objects in one slot", "microseconds, median", list(scaled), series))
             text = text.replace("## Targets", "![microseconds by number of objects](scale.svg)\n\n## Targets")
         (out / "README.md").write_text(text)
-        results = {"seconds": took, "keys_per_second": keys, "generate_and_clone": made, "login": login, "scale": scaled, "fdatasync_us": sync, "lookup_us": round_trip}
+        results = {"seconds": took, "keys_per_second": keys, "generate_and_clone": made, "login": login, "scale": scaled, "rekey": rekeyed, "fdatasync_us": sync, "lookup_us": round_trip}
         (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
 
 

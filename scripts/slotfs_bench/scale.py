@@ -21,8 +21,8 @@ class Scaled(Slotfs):
 
     name = "scale"
 
-    def __init__(self, work, built, objects, rounds):
-        super().__init__(work, built, objects, 1, folder=f"scale-{objects}")
+    def __init__(self, work, built, objects, rounds, folder=None):
+        super().__init__(work, built, objects, 1, folder=folder or f"scale-{objects}")
         self.generate(1, CLONED * rounds)
 
     def init(self, slot):
