@@ -190,7 +190,8 @@ impl Hsm {
             }
             done(outcome);
         };
-        go_on(self.prepare_move(from, to, wish), finish, |it, finish| {
+        let prepared = self.again_if_changed(|| self.prepare_move(from, to, wish));
+        go_on(prepared, finish, |it, finish| {
             self.store.move_object(it, pass_on(finish));
         });
     }

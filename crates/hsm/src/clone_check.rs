@@ -38,7 +38,7 @@ impl Partition<'_> {
         let check = |handle, row| match row {
             Ok(_) if not_for_v0 => Err(SlotError::NotForV0 { target: to }.at(self.slot)),
             Ok((entry, sealed)) if restricted => {
-                let payload = hsm.open_entry(&session, &entry, &sealed)?;
+                let payload = hsm.open_listed(&session, &entry, &sealed)?;
                 let class = check_policy(&session, handle, &payload)?;
                 check_taken_in(to, theirs, class)
             }
@@ -103,8 +103,8 @@ impl Partition<'_> {
         (source, (entry, sealed)): (&Session, (Entry, SealedRow)),
         (target, (there, other)): (&Session, (Entry, SealedRow)),
     ) -> Result<Arrived> {
-        let ours = self.hsm.open_entry(source, &entry, &sealed)?;
-        let theirs = self.hsm.open_entry(target, &there, &other)?;
+        let ours = self.hsm.open_listed(source, &entry, &sealed)?;
+        let theirs = self.hsm.open_listed(target, &there, &other)?;
         let (ouid, handle) = (there.ouid, there.handle);
         let unreadable = |what| SlotFault::Unreadable { handle, what }.at(there.slot);
         let became = match meeting(&ours, &theirs).map_err(unreadable)? {

@@ -151,7 +151,7 @@ impl Partition<'_> {
         let mut puts = Vec::with_capacity(rows.len());
         for (handle, row) in rows {
             let put = row.and_then(|(entry, sealed)| -> Result<Put> {
-                let payload = hsm.open_entry(&source, &entry, &sealed)?;
+                let payload = hsm.open_listed(&source, &entry, &sealed)?;
                 let blob = seal_for_cloning(&source, handle, &payload)?;
                 let (object, payload) = verify(&target, &blob)?;
                 Ok(put(&target, &object, payload, Some(handle)))

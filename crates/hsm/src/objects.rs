@@ -148,10 +148,12 @@ impl Hsm {
     }
 
     fn open_by_id(&self, id: RowId) -> Result<(Arc<Session>, Entry, SecretBytes)> {
-        let (entry, row) = self.store.sealed(id)?.ok_or(Error::Gone)?;
-        let session = self.partition(entry.slot).reader()?;
-        let payload = self.open_entry(&session, &entry, &row)?;
-        Ok((session, entry, payload))
+        self.again_if_changed(|| {
+            let (entry, row) = self.store.sealed(id)?.ok_or(Error::Gone)?;
+            let session = self.partition(entry.slot).reader()?;
+            let payload = self.open_entry(&session, &entry, &row)?;
+            Ok((session, entry, payload))
+        })
     }
 
     /// Opens a row. A row that does not open because the slot was sealed again, as after a password reset, is
@@ -167,8 +169,34 @@ impl Hsm {
             Ok(now) if now.as_version() != session.row().as_version() => {
                 SlotFault::Changed.at(entry.slot).into()
             }
+            // It was read before the slot was sealed again, and the session is from after it.
+            _ if self.is_replaced(entry.id, row) => SlotFault::Changed.at(entry.slot).into(),
             _ => error.into(),
         })
+    }
+
+    /// Whether the object of that row, in the slot or in the trash, is sealed otherwise now.
+    fn is_replaced(&self, id: RowId, row: &SealedRow) -> bool {
+        let listed = self.store.sealed(id).ok().flatten();
+        let now = listed.or_else(|| self.store.trashed_sealed(id).ok().flatten());
+        now.is_some_and(|(_, now)| now != *row)
+    }
+
+    /// Opens a row that was read with others. If the slot was sealed again after that and `session` is from after it, the
+    /// row of now is opened.
+    pub(super) fn open_listed(
+        &self,
+        session: &Session,
+        entry: &Entry,
+        row: &SealedRow,
+    ) -> Result<SecretBytes> {
+        match self.open_entry(session, entry, row) {
+            Err(error) if error.is_changed() => {
+                let (entry, row) = self.store.sealed(entry.id)?.ok_or(Error::Gone)?;
+                self.open_entry(session, &entry, &row)
+            }
+            opened => opened,
+        }
     }
 
     /// The object that `handle` names now. The store compares the row again when it changes the object, so that no
@@ -310,7 +338,8 @@ impl Partition<'_> {
     /// Calls `done` with [`SlotError::NoSuchObject`], [`SlotFault::HandleTaken`], [`SlotError::ReadOnly`], or when the
     /// store cannot be written.
     pub fn renumber(&self, from: Handle, to: Handle, done: impl Done<()>) {
-        let opened = self.writer().and_then(|session| {
+        let opened = self.hsm.again_if_changed(|| {
+            let session = self.writer()?;
             let (entry, payload) = self.hsm.open_by_handle(&session, from)?;
             Ok((session, entry, payload))
         });

@@ -124,9 +124,11 @@ impl Hsm {
     /// [`SlotFault::Outdated`](super::SlotFault::Outdated) when the slot holds a later revision, [`Error::Gone`], [`SlotError::ReadOnly`], or when the store cannot be written.
     pub fn restore(&self, it: &TrashFile, want: Option<Handle>, done: impl Done<Arrived>) {
         let (found, slot, ouid) = (it.found, it.object.slot, it.object.ouid);
-        let prepared = self.partition(slot).writer().and_then(|session| {
+        let prepared = self.partition(slot).writer().and_then(|_| {
             let (_, payload) = self.trashed_payload(it)?;
             let object = decode_own(slot, it.object.handle, payload.bytes())?;
+            // The session may be another by now: see `again_if_changed`.
+            let session = self.partition(slot).writer()?;
             Ok(put(&session, &object, payload, want))
         });
         go_on(prepared, done, |put, done| {
@@ -173,11 +175,13 @@ impl Hsm {
     }
 
     fn trashed_payload(&self, it: &TrashFile) -> Result<(Arc<Session>, SecretBytes)> {
-        let there = self.store.trashed_sealed(it.object.id)?;
-        let (entry, row) = there.ok_or(Error::Gone)?;
-        let session = self.partition(entry.slot).reader()?;
-        let payload = self.open_entry(&session, &entry, &row)?;
-        Ok((session, payload))
+        self.again_if_changed(|| {
+            let there = self.store.trashed_sealed(it.object.id)?;
+            let (entry, row) = there.ok_or(Error::Gone)?;
+            let session = self.partition(entry.slot).reader()?;
+            let payload = self.open_entry(&session, &entry, &row)?;
+            Ok((session, payload))
+        })
     }
 }
 

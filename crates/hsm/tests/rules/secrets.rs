@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use slotfs_hsm::{Access, Hsm, Rekey};
+use slotfs_hsm::{Access, Hsm, Rekey, TrashName, wait};
 use slotfs_object::partition::Role;
 use slotfs_object::sealed::PartId;
 use slotfs_object::secret::{Key, SecretBytes};
@@ -172,6 +172,44 @@ fn sessions_take_the_new_slot_key_in() {
     assert_eq!(generation(&roles.it), before + 2);
     idle.refresh().unwrap();
     idle.partition(SLOT).object(second).unwrap();
+}
+
+/// Between the change of another process and the moment when this one takes it in, a row does not open with the keys that
+/// are known here. What was asked is then done over the slot as it is now, and no damage is reported.
+#[test]
+fn a_request_over_a_changed_secret_is_done_again() {
+    let roles = Roles::new();
+    let [read, moved, renumbered, trashed] = [(); 4].map(|()| roles.it.add_key(SLOT));
+    let there = Hsm::open(&roles.it.path(), Access::ReadWrite).unwrap();
+    let slot = there.partition(SLOT);
+    slot.login(Role::Co, roles.secret(Role::Co)).unwrap();
+    let id = slot.find(read).unwrap().id;
+    let blob = there.seal(id).unwrap().1;
+    let mut po = roles.po.clone();
+    let mut change = || {
+        let new = roles.another();
+        let here = roles.it.slot(0);
+        here.change_secret(Role::Po, &po, &new, Rekey::quiet(false))
+            .unwrap();
+        po = new;
+    };
+    change();
+    assert_eq!(there.seal(id).unwrap().1.bytes(), blob.bytes());
+    change();
+    slot.object(moved).unwrap();
+    change();
+    let to = handle(4711);
+    wait(|done| slot.renumber(renumbered, to, done)).unwrap();
+    slot.object(to).unwrap();
+    wait(|done| slot.remove(trashed, done)).unwrap();
+    let name = TrashName {
+        handle: trashed,
+        nth: 1,
+    };
+    let it = slot.find_trashed(name).unwrap();
+    change();
+    let arrived = wait(|done| there.restore(&it, None, done)).unwrap();
+    slot.object(arrived.handle).unwrap();
 }
 
 fn generation(it: &Fixture) -> u64 {
