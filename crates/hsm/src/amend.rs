@@ -90,9 +90,9 @@ impl Hsm {
             && there.role() == after.role()
             && there.row().as_version() == from
         {
+            let same = after.shows_the_same(&there);
             self.replace(&there, Some(after));
-            // The blobs of its objects may have changed.
-            if let Some(listener) = self.on_change.get() {
+            if let Some(listener) = self.on_change.get().filter(|_| !same) {
                 listener(slot);
             }
         }

@@ -26,8 +26,8 @@ impl Hsm {
         u64::try_from(passed.as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Calls `listener` with each slot that another process changed, before any request can see the new blobs of its
-    /// objects. There is only one listener: a second one is ignored.
+    /// Calls `listener` with each slot whose blobs or login another process changed, before any request can see the new
+    /// blobs of its objects. There is only one listener: a second one is ignored.
     pub fn on_change(&self, listener: impl Fn(SlotId) + Send + Sync + 'static) {
         // Set once, by the one who mounts.
         let _ = self.on_change.set(Box::new(listener));
@@ -86,10 +86,16 @@ impl Hsm {
                 Some(Ok(now)) if now.serial == then.serial => {
                     let reopened = self.reopen(&session)?;
                     let at = reopened.as_ref().map(|it| it.row().as_version());
+                    let same = reopened
+                        .as_ref()
+                        .is_some_and(|it| it.shows_the_same(&session));
                     // It is read anew, so it may have gone back since.
                     if !at.is_some_and(|at| self.logged_out_as_older(&session, at, &seen)) {
                         self.replace(&session, reopened);
                         at.inspect(|at| self.seen.raise(*at));
+                        if same {
+                            continue;
+                        }
                     }
                 }
                 // Only this slot: the others stay logged in.

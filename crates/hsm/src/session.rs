@@ -202,6 +202,22 @@ impl Session {
         &self.smks
     }
 
+    /// Whether whoever uses the slot sees the same with both: the same blobs, and all that is in clear. Another slot key
+    /// shows nowhere. After any other change the kernel has to forget sizes, which takes seconds in a large slot.
+    pub(super) fn shows_the_same(&self, other: &Self) -> bool {
+        let clear = |it: &Self| SlotRow {
+            generation: 0,
+            header: SealedRow::stored(Vec::new()),
+            ..it.row.clone()
+        };
+        let domains = |it: &Self| it.domains.iter().map(Domain::fingerprint).collect();
+        let smks = |it: &Self| it.smks.iter().map(Smk::fingerprint).collect();
+        let fingerprints = |it: &Self| -> [Vec<[u8; 8]>; 2] { [domains(it), smks(it)] };
+        self.role == other.role
+            && clear(self) == clear(other)
+            && fingerprints(self) == fingerprints(other)
+    }
+
     /// An object's payload as the blob that leaves the slot: under its domains, or of a V1 slot under its active
     /// storage master key.
     ///

@@ -20,7 +20,15 @@ fn is_fooled(slot: &Slot, role: &str, secret: &str) -> bool {
     let mut command = slot.store.bare(&["--store"]);
     let out = crate::fixture::run(command.arg("forged.db").args(line.split_whitespace()));
     match out.code {
-        DAMAGED | LOGIN => false,
+        DAMAGED => {
+            let says = "has a key pair that the slot key was not sealed for";
+            assert!(out.stderr.contains(says), "{out:?}");
+            false
+        }
+        LOGIN => {
+            assert!(out.stderr.contains("password"), "{out:?}");
+            false
+        }
         _ => {
             let domains = &out.ok().json()["domains"];
             assert_eq!(domains[0]["label"], "forged", "{domains}");

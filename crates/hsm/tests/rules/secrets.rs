@@ -212,6 +212,28 @@ fn a_request_over_a_changed_secret_is_done_again() {
     slot.object(arrived.handle).unwrap();
 }
 
+/// A changed secret changes no blob, so nothing that is known of the objects has to be forgotten. A change of domains does.
+#[test]
+fn another_slot_key_shows_nowhere() {
+    let roles = Roles::new();
+    let there = Hsm::open(&roles.it.path(), Access::ReadWrite).unwrap();
+    there.partition(SLOT).login(Role::Cu, &roles.cu).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    there.on_change(move |slot| tell.send(slot).unwrap());
+    let here = roles.it.slot(0);
+    let new = roles.another();
+    here.change_secret(Role::Po, &roles.po, &new, Rekey::quiet(false))
+        .unwrap();
+    there.refresh().unwrap();
+    assert_eq!(there.partition(SLOT).session().unwrap().role(), Role::Cu);
+    assert_eq!(told.try_iter().count(), 0);
+    here.login(Role::Po, &new).unwrap();
+    here.add_domain(&crate::fixture::domain(), "second", false)
+        .unwrap();
+    there.refresh().unwrap();
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [SLOT]);
+}
+
 fn generation(it: &Fixture) -> u64 {
     it.slot(0).row().unwrap().generation
 }
