@@ -341,7 +341,7 @@ fn a_revision_dies_at_each_point() {
         Operation::Mounted(
             r#"for f in 1 2 3; do cp "$M"/1/$f "$M"/0/ && echo $f >> "$A" || exit 1; done"#,
         ),
-        Password::Stays,
+        Secrets::Stay,
         revised,
     );
 }
