@@ -100,8 +100,7 @@ def forge(rows, authentication_of, guess, old_slot_key):
 
     ouid, created = os.urandom(16), slot["created_secs"]
     plain = payload(ouid, created)
-    columns = rows["objects"][0] if rows["objects"] else {}
-    row = {**columns, "id": 1 << 40, "slot": slot["slot"], "handle": 1, "ouid": ouid, "payload_bytes": len(plain),
+    row = {"id": 1 << 40, "slot": slot["slot"], "handle": 1, "ouid": ouid, "payload_bytes": len(plain),
            "created_secs": created, "stored_secs": created}
     row["sealed"] = crypto.seal_row(store.row_key(slot_key, "object"), store.object_aad(serial, row), plain)
     rows["objects"], rows["trash"] = [row], []

@@ -100,7 +100,9 @@ def header_aad(row):
 
 
 def object_aad(serial, row):
-    return _aad(b"object", serial, row["handle"], row["ouid"], row["id"], row["payload_bytes"], row["created_secs"])
+    fields = (serial, row["handle"], row["ouid"], row["id"], row["payload_bytes"], row["created_secs"])
+    changed = row.get("changed_secs")
+    return _aad(b"object", *fields) if changed is None else _aad(b"changed object", *fields, changed)
 
 
 def domain_aad(serial, row):

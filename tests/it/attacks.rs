@@ -78,6 +78,7 @@ impl Slot {
         let slot = Self { store, quorum };
         slot.co("object generate -type aes -bits 256 -label key -count 3");
         slot.co("object delete -handle 2 -force");
+        slot.co("object set -handle 3 -label renamed");
         slot
     }
 
