@@ -13,7 +13,7 @@
 //! - *A member of one domain cannot forge a blob for another*: the salt of each stanza is a MAC by that stanza's
 //!   domain over header, K and P, recomputed after opening, so a stanza copied onto another payload fails.
 //! - *One blob for one object*: a slot that has all of a blob's domains computes K again after opening, so it accepts
-//!   only the bytes that sealing gives ([`one`]).
+//!   only the bytes that sealing gives (`blob/one.rs`).
 
 use subtle::ConstantTimeEq;
 
