@@ -80,7 +80,7 @@ pub(crate) struct Change {
     oldpw: Option<String>,
     #[command(flatten)]
     new: New,
-    /// Lose objects that cannot be opened, since all objects are sealed again
+    /// Go on even if objects cannot be opened; those objects are lost
     #[arg(short, long)]
     force: bool,
 }
@@ -92,7 +92,7 @@ pub(crate) struct Reset {
     whose: Whose,
     #[command(flatten)]
     new: New,
-    /// Lose objects that cannot be opened, since all objects are sealed again
+    /// Go on even if objects cannot be opened; those objects are lost
     #[arg(short, long)]
     force: bool,
 }

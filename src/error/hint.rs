@@ -63,7 +63,7 @@ fn hsm_hint(error: &hsm::Error) -> Option<String> {
         }
         hsm::Error::Store(error) => return store_hint(error),
         hsm::Error::State(_) => {
-            "set XDG_STATE_HOME to a folder that only this user can write; a process that runs forgets what it saw when it ends".into()
+            "set XDG_STATE_HOME to a folder that only this user can write; without it, only a process that keeps running notices an older store".into()
         }
         hsm::Error::Gone | hsm::Error::Random(_) => return None,
         hsm::Error::ObjectRefused(_) => {
@@ -124,7 +124,7 @@ fn slot_hint(slot: SlotId, why: &SlotError) -> Option<String> {
             SmkFault::None => "'slotfs partition upgrade' makes the slot V1".into(),
             SmkFault::Full => "'slotfs partition smkdelete' removes one".into(),
             SmkFault::NoSuchKey => "'slotfs partition smklist' lists the storage master keys".into(),
-            SmkFault::Deleted => "if it is to come back, 'slotfs partition smkclone -force' takes it in".into(),
+            SmkFault::Deleted => "to accept it anyway, use 'slotfs partition smkclone -force'".into(),
             SmkFault::Constant => return None,
             SmkFault::Active => "'slotfs partition smkactivate' or 'smknew' makes another one active".into(),
             SmkFault::V1Already => return None,
@@ -133,7 +133,7 @@ fn slot_hint(slot: SlotId, why: &SlotError) -> Option<String> {
             "'role login -name co' in the shell; on a mount, write the password to {slot}/.slotfs/login"
         ),
         SlotError::Older { .. } => {
-            "if you did not, somebody put an old copy in the store's place; restore the latest backup instead".into()
+            "if you did not restore a backup, somebody put an old copy in the store's place; restore the latest backup instead".into()
         }
         SlotError::AlreadyLoggedIn { .. } => "'role logout' logs out".into(),
         SlotError::RoleNeeded { needed, .. } => {
@@ -148,10 +148,10 @@ fn slot_hint(slot: SlotId, why: &SlotError) -> Option<String> {
             "a locked po cannot be reset; clone the objects out as co, then re-initialise the partition".into()
         }
         SlotError::RoleLocked(Role::Co) => {
-            "po can reset it with 'role resetpw -name co'; cu then loses its password".into()
+            "po can reset it with 'role resetpw -name co'".into()
         }
         SlotError::RoleLocked(Role::Cu) => {
-            "po can reset it with 'role resetpw -name cu'; co then loses its password".into()
+            "po can reset it with 'role resetpw -name cu'".into()
         }
         SlotError::Domain { why, .. } => match why {
             DomainFault::Full => "'partition domaindelete' makes room".into(),
@@ -222,6 +222,9 @@ fn fault_hint(slot: SlotId, fault: &SlotFault) -> Option<String> {
         }
         SlotFault::Unreadable { handle, .. } => format!(
             "the other objects are not affected; restore a backup, or remove this object with 'slotfs object delete -handle {handle} -slot {slot}'"
+        ),
+        SlotFault::WouldLose(_) => format!(
+            "'slotfs store check -slot {slot}' names them; remove them, or give -force to lose them"
         ),
         SlotFault::Damaged(_) => format!(
             "the other slots are not affected; restore a backup, or destroy this slot with 'slotfs partition delete -slot {slot}'"

@@ -117,13 +117,10 @@ impl Slot {
             true => "-shares new",
             false => "-newpasswordfile new",
         };
-        let (login, force) = (
-            self.login(by, by),
-            ["", "-force"][usize::from(how == "resetpw")],
-        );
-        let line = format!("role {how} -name {role} {new} {force} -slot 0 {login}");
+        let login = self.login(by, by);
+        let line = format!("role {how} -name {role} {new} -slot 0 {login}");
         let out = self.store.run(&line).ok();
-        assert!(!out.text().contains("until"), "{out:?}");
+        assert!(!out.text().contains("has logged in once"), "{out:?}");
     }
 
     /// A store of schema 3, whose slot 0 has three roles; `old.db` is a copy.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::header::{Header, domain_aad, header_aad, smk_aad};
 use super::init::random_id;
 use super::session::Keys;
-use super::{Hsm, Key, Partition, Result, Role, Session, SlotError, SlotFault, SlotRow};
+use super::{Error, Hsm, Key, Partition, Result, Role, Session, SlotError, SlotFault, SlotRow};
 use slotfs_object::sealed::PartId;
 use slotfs_seal::credential::{PairSecret, Purpose};
 use slotfs_seal::domain::DomainKey;
@@ -59,8 +59,15 @@ impl Hsm {
         parts.smks.retain(|it| header.smks.contains(&it.id));
         parts.smks.sort_by_key(|it| place(&header.smks, it.id));
         parts.credentials.retain(|it| header.names(it.id));
+        // A role whose credential cannot be read must not lose it by a change of something else.
         let there = |id| parts.credentials.iter().any(|it| it.id == id);
-        header.credentials.retain(|it| there(it.id));
+        if let Some(lost) = header.credentials.iter().find(|it| !there(it.id)) {
+            let missing = "a credential that its header names is missing";
+            return Err(Error::slot_damaged(
+                slot,
+                parts.fault(lost.id).unwrap_or(missing),
+            ));
+        }
         header.generation = row.generation + 1;
         row.generation = header.generation;
         Ok(Change {

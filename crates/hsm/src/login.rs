@@ -159,9 +159,9 @@ impl Partition<'_> {
         })
     }
 
-    /// What only a login of the role can do, since it takes its secret: a pair for a credential of schema 3; another
-    /// authentication key after the slot got another key; and that other key, where it waited for this role. A login never
-    /// fails by it: the next one does it.
+    /// Makes a pair for a credential of schema 3, renews the authentication key after the slot got another key, and makes a
+    /// new slot key that waited for this role. Only a login can, since it takes the role's secret. Failures are logged and not
+    /// returned: the next login tries again.
     fn keep_up(&self, it: Authenticated) -> Arc<Session> {
         let Authenticated {
             session,
@@ -201,7 +201,7 @@ impl Partition<'_> {
                 }
                 Ok(None) => {}
                 Err(error) => failed(
-                    "it keeps its key, so old copies of the store still open it",
+                    "the new slot key could not be made, so old copies of the store still open it with the old secret",
                     error,
                 ),
             }

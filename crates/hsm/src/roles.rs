@@ -169,9 +169,9 @@ impl Partition<'_> {
         if !waiting.is_empty() {
             let waiting: Vec<_> = waiting.iter().map(Role::to_string).collect();
             log::warn!(
-                "slot {}: with the old secret, old copies of the store still open this slot until {} has logged in once",
+                "slot {}: with the old secret, old copies of the store still open this slot until each of these roles has logged in once: {}",
                 self.slot,
-                waiting.join(" and ")
+                waiting.join(", ")
             );
         }
         Ok(Reissued {

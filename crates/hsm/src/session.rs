@@ -264,7 +264,7 @@ impl Session {
     }
 
     /// Whether the header says the same of a credential's pair as its row, and the authentication key in it opens. A
-    /// credential that the header does not name is no matter.
+    /// credential that the header does not name is ignored.
     pub(super) fn pair_fits(&self, it: &CredentialRow) -> bool {
         if !self.header.names(it.id) {
             return true;

@@ -12,7 +12,7 @@ pub enum Role {
     Po = 1,
     /// Crypto officer: objects.
     Co = 2,
-    /// Crypto user: reads, never writes.
+    /// Crypto user: lists, reads public objects, never writes.
     Cu = 3,
 }
 

@@ -116,11 +116,7 @@ fn change_slot(tx: &mut Tx<'_>, change: SlotChange) -> Result<Changed> {
         } => {
             changed.damaged = reseal_all(tx, slot, reseal)?;
             if changed.damaged > 0 && !leave_damaged {
-                let what = format!(
-                    "{} of its objects do not open, and with a new key they never would",
-                    changed.damaged
-                );
-                return Err(SlotFault::Damaged(what).at(slot));
+                return Err(SlotFault::WouldLose(changed.damaged).at(slot));
             }
         }
     }

@@ -147,6 +147,9 @@ pub enum SlotFault {
     /// A row holds a value that slotfs does not write. Names the column.
     #[error("store damaged: {0}")]
     Damaged(String),
+    /// So many objects do not open, and would be lost with another slot key.
+    #[error("{0} of its objects cannot be opened; another slot key would lose them")]
+    WouldLose(u64),
     /// The row of an object can be read, but not what is sealed in it.
     #[error("store damaged: object {handle}: {what}")]
     Unreadable {

@@ -654,7 +654,7 @@ fn a_store_in_use_is_clean() {
         &hsm.store,
         r#""$X" --store "$B" partition domainadd -slot 2 -domainkey "$K" -domainlabel more --password-file 2:po="$P" || exit 1;
            "$X" --store "$B" partition domaindelete -slot 2 -domainlabel more -force --password-file 2:po="$P" || exit 1;
-           "$X" --store "$B" role resetpw -name co -slot 2 -force -newpasswordfile "$P" --password-file 2:po="$P" || exit 1;"#,
+           "$X" --store "$B" role resetpw -name co -slot 2 -newpasswordfile "$P" --password-file 2:po="$P" || exit 1;"#,
         &[
             ("X", env!("CARGO_BIN_EXE_slotfs").as_ref()),
             ("B", &hsm.store.path("store.db")),

@@ -37,7 +37,7 @@ fn resetpw_dies_at_each_point() {
         "`role resetpw` of cu",
         &Base::with_roles(),
         Operation::Command(
-            "role resetpw -name cu -newpasswordfile new -force -slot 0 --password-file 0:po=po-0",
+            "role resetpw -name cu -newpasswordfile new -slot 0 --password-file 0:po=po-0",
         ),
         Secrets::Change("cu"),
         before_or_after,

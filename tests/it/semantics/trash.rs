@@ -338,7 +338,7 @@ fn a_reset_password_takes_the_trash_along() {
     drop(mount);
     crate::fixture::write_private(&store.path("new"), "a new password\n");
     store
-        .run("role resetpw -name co -newpasswordfile new -force -slot 0 --password-file 0:po=pw-0")
+        .run("role resetpw -name co -newpasswordfile new -slot 0 --password-file 0:po=pw-0")
         .ok();
     store
         .run("object restore -trash 1 -slot 0 --password-file 0=new")

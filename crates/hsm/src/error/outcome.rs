@@ -284,7 +284,9 @@ fn of_slot(fault: &SlotFault) -> Outcome {
         }
         SlotFault::IdentityClash { .. } => refused(EEXIST, code::OBJECT_ALREADY_EXISTS),
         SlotFault::NotDamaged { .. } => refused(EINVAL, code::OBJECT_HANDLE_INVALID),
-        SlotFault::Damaged(_) | SlotFault::Unreadable { .. } => Outcome::STORE,
+        SlotFault::Damaged(_) | SlotFault::Unreadable { .. } | SlotFault::WouldLose(_) => {
+            Outcome::STORE
+        }
     }
 }
 

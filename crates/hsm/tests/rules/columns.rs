@@ -1,4 +1,4 @@
-//! Every clear column of every table, set to each kind of wrong value: the damage is named, and stays where it is
+//! Every clear column of every table but `pairs` (see secrets.rs), set to each kind of wrong value: the damage is named, and stays where it is
 //! (docs/damage.md). One login serves many changes.
 
 use std::path::Path;
