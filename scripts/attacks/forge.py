@@ -78,15 +78,15 @@ def forge(rows, authentication_of, guess, old_slot_key):
         role = store.NAMES[credential["role"]]
         public_key = public_keys.get(credential["id"])
         if public_key is None:
-            header.credentials.append((credential["id"], store.WITHOUT_PAIR, None, None))
+            header.credentials.append((credential["id"], store.WITHOUT_PAIR, store.credential_hash(rows, credential), None, None))
             continue
         if guess == "pair":
             public_key = kem.public_key(os.urandom(32))
         authentication = authentication_of.get(role) or guessed(guess, public_key)
         pair = encapsulated(slot_key, slot, credential, public_key, authentication)
         rows["pairs"].append(pair)
-        header.credentials.append((credential["id"], store.WITH_PAIR, crypto.sha256(public_key),
-                                   crypto.sha256(pair["encapsulation"])))
+        header.credentials.append((credential["id"], store.WITH_PAIR, store.credential_hash(rows, credential),
+                                   crypto.sha256(public_key), crypto.sha256(pair["encapsulation"])))
 
     domain = {"id": int.from_bytes(os.urandom(7), "little"), "slot": slot["slot"], "kind": 2, "label": "forged"}
     aad = store.domain_aad(serial, domain)

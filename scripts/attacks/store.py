@@ -128,6 +128,13 @@ def credential_aad(serial, credential, quorum, is_pair):
     return aad + credential["salt"]
 
 
+def credential_hash(rows, credential):
+    """How the header names a credential."""
+    quorum, pair = of_credential(rows, "quorums", credential), of_credential(rows, "pairs", credential)
+    aad = credential_aad(rows["slots"][0]["serial"], credential, quorum, pair is not None)
+    return crypto.sha256(aad + credential["commitment"] + credential["wrapped"])
+
+
 def encapsulation_keys(authentication, shared, slot, credential, pair):
     """Key and nonce of the wrapped slot key. `slot` is the row of the slot."""
     info = (b"slotfs 2 slot key" + u64(slot["serial"]) + u32(slot["slot"]) + bytes([credential["role"]])
@@ -148,7 +155,7 @@ def row_key(slot_key, kind):
 class Header:
     generation: int
     rekey_due: int = 0
-    credentials: list = field(default_factory=list)  # (id, kind, hash of the public key, hash of the encapsulation)
+    credentials: list = field(default_factory=list)  # (id, kind, hashes of the credential, public key and encapsulation)
     domains: list = field(default_factory=list)
     smks: list = field(default_factory=list)
     deleted: list = field(default_factory=list)
@@ -168,8 +175,8 @@ def decode_header(plain):
     listed = lambda read: [read() for _ in range(take(1)[0])]
 
     def credential():
-        row, kind = number(), take(1)[0]
-        return (row, kind, take(32), take(32)) if kind else (row, kind, None, None)
+        row, kind, credential = number(), take(1)[0], take(32)
+        return (row, kind, credential, take(32), take(32)) if kind else (row, kind, credential, None, None)
 
     version = take(1)[0]
     header = Header(number())
@@ -177,7 +184,8 @@ def decode_header(plain):
         header.rekey_due = take(1)[0]
         header.credentials = listed(credential)
     elif version in (1, 2):
-        header.credentials = [(row, WITHOUT_PAIR, None, None) for row in listed(number)]
+        header.credentials = [(row, WITHOUT_PAIR, None, None, None) for row in listed(number)]
+        header.rekey_due = 1
     else:
         raise Refused(f"the header has version {version}")
     header.domains = listed(number)
@@ -190,8 +198,8 @@ def decode_header(plain):
 
 def encode_header(header):
     out = bytes([3]) + u64(header.generation) + bytes([header.rekey_due, len(header.credentials)])
-    for row, kind, public_key, encapsulation in header.credentials:
-        out += u64(row) + bytes([kind]) + (public_key + encapsulation if kind else b"")
+    for row, kind, credential, public_key, encapsulation in header.credentials:
+        out += u64(row) + bytes([kind]) + credential + (public_key + encapsulation if kind else b"")
     for ids in (header.domains, header.smks):
         out += bytes([len(ids)]) + b"".join(map(u64, ids))
     return out + bytes([len(header.deleted)]) + b"".join(header.deleted)
@@ -305,7 +313,7 @@ def login(rows, role, secret):
         raise Refused("the header does not open")
     named = next((it for it in header.credentials if it[0] == credential["id"]), None)
     hashes = (None, None) if pair is None else (crypto.sha256(pair["public_key"]), crypto.sha256(pair["encapsulation"]))
-    if named is None or named[2:] != hashes:
+    if named is None or named[3:] != hashes or named[2] not in (None, credential_hash(rows, credential)):
         raise Refused("the header names another credential or pair")
     found = Login(slot_key, keys[0], header, seed, authentication)
     for kind, ids, aad_of, opened in (("domain", header.domains, domain_aad, found.domains),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::header::{Header, domain_aad, header_aad, smk_aad};
 use super::init::random_id;
-use super::session::Keys;
+use super::session::{Keys, hash_of};
 use super::{Error, Hsm, Key, Partition, Result, Role, Session, SlotError, SlotFault, SlotRow};
 use slotfs_object::sealed::PartId;
 use slotfs_seal::credential::{PairSecret, Purpose};
@@ -45,12 +45,40 @@ impl Hsm {
     /// The partition as `session` sees it, to be changed.
     pub(super) fn change_of(&self, session: &Session) -> Result<Change> {
         let slot = session.slot();
-        let (mut row, mut parts) = self.store.slot_with_parts(slot)?;
-        if row.as_version() != session.row().as_version() {
+        let (stored, mut parts) = self.store.slot_with_parts(slot)?;
+        if stored.as_version() != session.row().as_version() {
             self.refresh()?;
             return Err(SlotFault::Changed.at(slot).into());
         }
+        // What is in clear was checked when the header was opened. Sealing what somebody changed since would make it true.
+        if stored != *session.row() {
+            return Err(Error::slot_damaged(slot, "a field in clear was changed"));
+        }
+        let mut row = stored;
         let mut header = session.header.clone();
+        let missing = |id, what: &str| {
+            let missing = format!("a {what} that its header names is missing");
+            Error::slot_damaged(slot, parts.fault(id).unwrap_or(&missing))
+        };
+        // What is not there would not be named any more, and be gone.
+        let lists = [
+            (&header.domains, "domain"),
+            (&header.smks, "storage master key"),
+        ];
+        for (ids, what) in lists {
+            let there = |id| {
+                parts.domains.iter().any(|it| it.id == id)
+                    || parts.smks.iter().any(|it| it.id == id)
+            };
+            if let Some(id) = ids.iter().find(|id| !there(**id)) {
+                return Err(missing(*id, what));
+            }
+        }
+        // A role whose credential cannot be read must not lose it by a change of something else.
+        let there = |id| parts.credentials.iter().any(|it| it.id == id);
+        if let Some(lost) = header.credentials.iter().find(|it| !there(it.id)) {
+            return Err(missing(lost.id, "credential"));
+        }
         let place = |named: &[PartId], id| named.iter().position(|it| *it == id);
         parts.domains.retain(|it| header.domains.contains(&it.id));
         parts
@@ -59,15 +87,6 @@ impl Hsm {
         parts.smks.retain(|it| header.smks.contains(&it.id));
         parts.smks.sort_by_key(|it| place(&header.smks, it.id));
         parts.credentials.retain(|it| header.names(it.id));
-        // A role whose credential cannot be read must not lose it by a change of something else.
-        let there = |id| parts.credentials.iter().any(|it| it.id == id);
-        if let Some(lost) = header.credentials.iter().find(|it| !there(it.id)) {
-            let missing = "a credential that its header names is missing";
-            return Err(Error::slot_damaged(
-                slot,
-                parts.fault(lost.id).unwrap_or(missing),
-            ));
-        }
         header.generation = row.generation + 1;
         row.generation = header.generation;
         Ok(Change {
@@ -163,7 +182,29 @@ impl Change {
     }
 
     /// Seals the header, after everything that it names is in place.
+    ///
+    /// # Errors
+    /// [`SlotFault::Damaged`] for a credential that is not the one that the header names: it would be named again.
     pub(super) fn seal_header(&mut self) -> Result<()> {
+        for named in &mut self.header.credentials {
+            let mut rows = self.parts.credentials.iter();
+            let Some(it) = rows.find(|it| it.id == named.id) else {
+                continue;
+            };
+            let pair_fits = match (&named.pair, &it.pair) {
+                (None, None) => true,
+                (Some(named), Some(pair)) => named.fits(pair),
+                _ => false,
+            };
+            let hash = hash_of(&self.row, it);
+            if !pair_fits || *named.hash.get_or_insert(hash) != hash {
+                let what = format!(
+                    "the credential of {} is not the one that its header names",
+                    it.role
+                );
+                return Err(Error::slot_damaged(self.row.slot, what));
+            }
+        }
         self.header.domains = self.parts.domains.iter().map(|it| it.id).collect();
         self.header.smks = self.parts.smks.iter().map(|it| it.id).collect();
         let (aad, plain) = (header_aad(&self.row), self.header.encode());

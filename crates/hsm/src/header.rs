@@ -36,6 +36,8 @@ pub(super) struct Header {
 pub(super) struct NamedCredential {
     /// Its row.
     pub(super) id: PartId,
+    /// The SHA-256 of what it says; `None` in headers of earlier versions.
+    pub(super) hash: Option<[u8; 32]>,
     /// The pair that belongs to it; none up to schema 3.
     pub(super) pair: Option<NamedPair>,
 }
@@ -91,15 +93,18 @@ impl Header {
         bytes.push(self.rekey_due.into());
         // A slot has three credentials, sixteen of each kind of key and 64 deleted ones at most.
         bytes.push(self.credentials.len() as u8);
-        for NamedCredential { id, pair } in &self.credentials {
+        for NamedCredential { id, hash, pair } in &self.credentials {
             bytes.extend_from_slice(&id.0.to_le_bytes());
-            match pair {
-                None => bytes.push(SLOT_KEY),
-                Some(pair) => {
-                    bytes.push(if pair.renew { PAIR_TO_RENEW } else { PAIR });
-                    bytes.extend_from_slice(&pair.public_key);
-                    bytes.extend_from_slice(&pair.encapsulation);
-                }
+            bytes.push(match pair {
+                None => SLOT_KEY,
+                Some(NamedPair { renew: false, .. }) => PAIR,
+                Some(NamedPair { renew: true, .. }) => PAIR_TO_RENEW,
+            });
+            // Sealing sets every hash.
+            bytes.extend_from_slice(&hash.unwrap_or_default());
+            if let Some(pair) = pair {
+                bytes.extend_from_slice(&pair.public_key);
+                bytes.extend_from_slice(&pair.encapsulation);
             }
         }
         for ids in [&self.domains, &self.smks] {
@@ -121,8 +126,14 @@ impl Header {
         };
         match version {
             WITHOUT_SMKS | WITHOUT_PAIRS => {
-                let plain = |id| NamedCredential { id, pair: None };
+                let plain = |id| NamedCredential {
+                    id,
+                    hash: None,
+                    pair: None,
+                };
                 header.credentials = rest.ids()?.into_iter().map(plain).collect();
+                // Secrets that were changed before there were pairs kept the slot key.
+                header.rekey_due = true;
             }
             VERSION => {
                 header.rekey_due = rest.flag()?;
@@ -173,16 +184,18 @@ impl Reader<'_> {
 
     fn credential(&mut self) -> Option<NamedCredential> {
         let id = self.id()?;
-        let pair = match self.byte()? {
+        let kind = self.byte()?;
+        let hash = Some(self.array()?);
+        let pair = match kind {
             SLOT_KEY => None,
-            kind @ (PAIR | PAIR_TO_RENEW) => Some(NamedPair {
+            PAIR | PAIR_TO_RENEW => Some(NamedPair {
                 public_key: self.array()?,
                 encapsulation: self.array()?,
                 renew: kind == PAIR_TO_RENEW,
             }),
             _ => return None,
         };
-        Some(NamedCredential { id, pair })
+        Some(NamedCredential { id, hash, pair })
     }
 
     fn list<T>(&mut self, mut read: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
@@ -296,14 +309,17 @@ mod tests {
             credentials: vec![
                 NamedCredential {
                     id: PartId(1),
+                    hash: Some([8; 32]),
                     pair: None,
                 },
                 NamedCredential {
                     id: PartId(-2),
+                    hash: Some([9; 32]),
                     pair: Some(pair.clone()),
                 },
                 NamedCredential {
                     id: PartId(3),
+                    hash: Some([10; 32]),
                     pair: Some(NamedPair {
                         renew: false,
                         ..pair
@@ -342,10 +358,12 @@ mod tests {
         }
         let plain = |id| NamedCredential {
             id: PartId(id),
+            hash: None,
             pair: None,
         };
         let header = Header {
             generation: 3,
+            rekey_due: true,
             credentials: vec![plain(1), plain(-2)],
             domains: vec![PartId(4)],
             smks: vec![PartId(7), PartId(9)],

@@ -50,10 +50,22 @@ impl Partition<'_> {
     /// [`SlotError::OtherAuthentication`], [`SlotFault::Changed`], [`SlotFault::Damaged`],
     /// [`SlotError::Older`].
     pub fn login(&self, role: Role, secret: &Secret) -> Result<()> {
+        /// Another process can change the slot while Argon2 runs, and a login can be that process.
+        const ATTEMPTS: usize = 3;
         let slot = self.slot;
-        let authenticated = self.authenticate(role, secret)?;
-        let session = self.keep_up(authenticated);
-        self.hsm.install(session)?;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let attempt = self.authenticate(role, secret).and_then(|it| {
+                let session = self.keep_up(it);
+                self.hsm.install(session)
+            });
+            match attempt {
+                Err(error) if error.is_changed() && attempts < ATTEMPTS => {}
+                Err(error) => return Err(error),
+                Ok(()) => break,
+            }
+        }
         log::info!("slot {slot}: {role} logged in");
         Ok(())
     }
@@ -171,7 +183,8 @@ impl Partition<'_> {
         let (slot, role) = (self.slot, session.role());
         let named = session.header.pair(credential);
         let (own, due) = (named.is_none_or(|it| it.renew), session.header.rekey_due);
-        if self.hsm.is_read_only() || !(own || due) {
+        let own_is_new = named.is_none();
+        if self.hsm.is_read_only() || !own {
             return session;
         }
         let renew = |mut change: Change| {
@@ -189,9 +202,10 @@ impl Partition<'_> {
         };
         let failed = |what: &str, error: Error| {
             let why = reason(&error);
-            log::warn!("slot {slot}: {what}; the next login of {role} tries again: {why}");
+            log::warn!("slot {slot}: {what}: {why}");
         };
-        if due {
+        // Only the login that makes the last pair. Trying again at each login would hold up the store.
+        if due && own_is_new {
             match rekey() {
                 Ok(Some(after)) => {
                     log::info!(
@@ -201,7 +215,7 @@ impl Partition<'_> {
                 }
                 Ok(None) => {}
                 Err(error) => failed(
-                    "the new slot key could not be made, so old copies of the store still open it with the old secret",
+                    "the new slot key could not be made, so with old secrets old copies of the store still open it; 'role changepw' makes one (-force loses objects that do not open)",
                     error,
                 ),
             }
@@ -209,7 +223,10 @@ impl Partition<'_> {
         if own {
             match self.hsm.change_of(&session).and_then(renew) {
                 Ok(after) => return after,
-                Err(error) => failed("a credential could not be renewed", error),
+                Err(error) => failed(
+                    "its credential could not be renewed, the next login tries again",
+                    error,
+                ),
             }
         }
         session

@@ -84,6 +84,8 @@ impl Change {
         let pair = self.encapsulate(binding, &secret.public_key(), &authentication)?;
         self.header.credentials.push(NamedCredential {
             id,
+            // Set when the header is sealed.
+            hash: None,
             pair: Some(NamedPair::of(&pair, false)),
         });
         self.parts.credentials.push(CredentialRow {

@@ -10,7 +10,7 @@ use super::{
 };
 use slotfs_seal::blob::{self, Fault, Kind, Root, blob_bytes};
 use slotfs_seal::credential::pair::Place;
-use slotfs_seal::credential::{Binding, PairSecret, Purpose, SlotKey};
+use slotfs_seal::credential::{self, Binding, PairSecret, Purpose, SlotKey};
 use slotfs_seal::domain::DomainKey;
 use slotfs_store::{CredentialRow, Place as RowPlace, SlotRows, SmkRow};
 
@@ -63,6 +63,16 @@ impl Smk {
     pub fn fingerprint(&self) -> [u8; 8] {
         Root::of_smk(&self.key).fingerprint()
     }
+}
+
+/// How the header names a credential.
+pub(super) fn hash_of(row: &SlotRow, it: &CredentialRow) -> [u8; 32] {
+    let binding = Binding {
+        serial: row.serial,
+        role: it.role,
+        id: it.id,
+    };
+    credential::hash(&it.credential, it.pair.is_some(), binding)
 }
 
 /// Where the slot key in the pair of a credential was encapsulated; `None` where there is no pair.
@@ -263,13 +273,20 @@ impl Session {
         self.row.policies
     }
 
-    /// Whether the header says the same of a credential's pair as its row, and the authentication key in it opens. A
+    /// Whether the header says the same of a credential and its pair as their rows, and the authentication key in it opens. A
     /// credential that the header does not name is ignored.
     pub(super) fn pair_fits(&self, it: &CredentialRow) -> bool {
-        if !self.header.names(it.id) {
+        let mut named = self.header.credentials.iter();
+        let Some(named) = named.find(|named| named.id == it.id) else {
             return true;
+        };
+        if named
+            .hash
+            .is_some_and(|hash| hash != hash_of(&self.row, it))
+        {
+            return false;
         }
-        match (self.header.pair(it.id), &it.pair) {
+        match (&named.pair, &it.pair) {
             (None, None) => true,
             (Some(named), Some(pair)) if named.fits(pair) => {
                 let serial = self.row.serial;
@@ -292,6 +309,11 @@ impl Session {
                 let taken_in = self.take_in(pair, row, parts);
                 slotfs_object::secret::wipe_stack();
                 taken_in.ok_or(error)
+            }
+            // The slot keeps its key until every role has a pair; who has this role's old secret is out all the same.
+            (Ok(opened), Some(_)) if opened.keys.pair.is_none() => {
+                let what = format!("the secret of {} was changed", self.role);
+                Err(Error::slot_damaged(self.row.slot, what))
             }
             (opened, _) => opened,
         }

@@ -293,6 +293,14 @@ impl WrapKeys {
     }
 }
 
+/// Identifies a credential in the slot's header: SHA-256 of its associated data, commitment and wrapped bytes.
+pub fn hash(credential: &Credential, is_pair: bool, binding: Binding) -> [u8; 32] {
+    let mut bytes = aad(binding, is_pair, &credential.method, &credential.salt);
+    bytes.extend_from_slice(&credential.commitment);
+    bytes.extend_from_slice(&credential.wrapped);
+    pair::hash(&bytes)
+}
+
 /// serial, role, credential id, KDF parameters or share set, salt; the version, 2 for a pair, is in the label
 /// (docs/format.md, "Credentials").
 fn aad(binding: Binding, is_pair: bool, method: &Method, salt: &[u8]) -> Vec<u8> {

@@ -636,3 +636,97 @@ fn a_change_tells_how_far_it_is() {
         it.slot(0).object(Handle::new(number).unwrap()).unwrap();
     }
 }
+
+/// What somebody who can write the file changes while a role is logged in is not sealed by the next change: not what is in
+/// clear, not a row that was taken away, not a credential in which another set of shares was put.
+#[test]
+fn a_change_seals_nothing_that_was_changed_in_clear() {
+    for change in [
+        "UPDATE slots SET policies = '0:1,4:1,20:10,1000:1'",
+        "UPDATE slots SET uid = 1000",
+        "UPDATE slots SET label = 'other'",
+        "UPDATE slots SET kind = 1",
+        "UPDATE slots SET retention_secs = 0",
+        "UPDATE slots SET capacity_objects = 7",
+        "DELETE FROM domains WHERE label = 'second'",
+        "DELETE FROM smks",
+        "DELETE FROM credentials WHERE role = 3",
+        "UPDATE quorums SET share_set = zeroblob(16) WHERE credential = (SELECT id FROM credentials WHERE role = 3)",
+        "UPDATE credentials SET salt = zeroblob(16) WHERE role = 3",
+        "UPDATE credentials SET wrapped = zeroblob(92) WHERE role = 3",
+    ] {
+        let roles = Roles::new();
+        let slot = roles.it.slot(0);
+        slot.login(Role::Po, &roles.po).unwrap();
+        slot.upgrade().unwrap();
+        slot.add_domain(&crate::fixture::domain(), "second", false)
+            .unwrap();
+        let before = slot.row().unwrap();
+        let store = Connection::open(roles.it.path()).unwrap();
+        store
+            .execute_batch(&format!("PRAGMA foreign_keys = OFF; {change}"))
+            .unwrap();
+        let changed = slot.row().unwrap();
+        let refused = slot
+            .change_domain("primary", Some("first"), false)
+            .unwrap_err();
+        assert!(refused.is_slot_damaged(), "{change}: {refused}");
+        // Nothing was written.
+        assert_eq!(slot.row().unwrap(), changed, "{change}");
+        assert_eq!(changed.header, before.header, "{change}");
+    }
+}
+
+/// While the slot keeps its key, because a role has no pair yet, a changed secret ends the sessions of its role elsewhere too.
+#[test]
+fn a_changed_secret_ends_sessions_elsewhere_while_it_waits() {
+    let it = Earlier::new();
+    it.login(Role::Co);
+    let elsewhere = Hsm::open(&it.path, Access::ReadWrite).unwrap();
+    let there = elsewhere.partition(SLOT);
+    there.login(Role::Co, &Earlier::secret(Role::Co)).unwrap();
+    let new: Secret = SecretBytes::from(b"another horse".as_slice()).into();
+    let changed = it
+        .hsm
+        .partition(SLOT)
+        .change_secret(
+            Role::Co,
+            &Earlier::secret(Role::Co),
+            &new,
+            Rekey::quiet(false),
+        )
+        .unwrap();
+    assert_eq!(changed.waiting, [Role::Po, Role::Cu]);
+    elsewhere.refresh().unwrap();
+    assert_eq!(errno(there.session()), libc::ENOKEY);
+    assert_eq!(it.hsm.partition(SLOT).session().unwrap().role(), Role::Co);
+}
+
+/// Secrets that were changed under schema 3 kept the slot key: once every role has a pair, the slot gets another one, without
+/// a changed secret.
+#[test]
+fn a_store_of_schema_3_gets_another_slot_key() {
+    let it = Earlier::new();
+    let old = it.path.with_file_name("old.db");
+    it.hsm.backup(&old, true, &|| false).unwrap();
+    for role in Role::ALL {
+        it.login(role);
+    }
+    let path = it.path.with_file_name("probe.db");
+    it.hsm.backup(&path, true, &|| false).unwrap();
+    put_back(&path, &old, &["credentials"]);
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("DELETE FROM pairs")
+        .unwrap();
+    let hsm = Hsm::open(&path, Access::ReadOnly).unwrap();
+    let refused = hsm
+        .partition(SLOT)
+        .login(Role::Co, &Earlier::secret(Role::Co));
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("header does not open")
+    );
+}
