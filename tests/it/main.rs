@@ -21,6 +21,7 @@ mod own_mount;
 mod promises;
 mod replaced;
 mod scripts;
+mod sealed_header;
 mod secrets;
 mod semantics;
 mod terminal;

@@ -28,8 +28,12 @@ pub fn run(data: &[u8]) {
 
 /// What decodes encodes to the same bytes.
 fn header(data: &[u8]) {
-    if let Some(header) = Header::decode(data) {
+    if let Some(mut header) = Header::decode(data) {
         let encoded = header.encode();
+        // Earlier versions have no hashes; sealing sets them.
+        for named in &mut header.credentials {
+            named.hash.get_or_insert_default();
+        }
         match data.first() {
             Some(&header::VERSION) => assert_eq!(encoded, data),
             // An earlier version is written as this one.

@@ -1,5 +1,6 @@
 //! The stores that the operations start from.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,11 +11,11 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use slotfs::credential::Binding;
 use slotfs::credential::kdf::argon2id;
-use slotfs::object::partition::Role;
 use slotfs::object::sealed::{Credential, KdfParams, Method};
 
 use crate::disk::Image;
 use crate::fixture::{Store, names, password, write_private};
+use crate::sealed_header;
 
 /// The least that a store may ask for: each image is logged in to several times.
 const CHEAP: KdfParams = KdfParams {
@@ -252,37 +253,10 @@ impl Base {
     /// "Credentials").
     fn make_logins_cheap(&self) {
         let db = rusqlite::Connection::open(self.store.path("store.db")).unwrap();
-        let rows: Vec<(u32, u64, i64, u8, Credential)> = db
-            .prepare(
-                "SELECT slot, serial, credentials.id, role, memory_kib, passes, lanes, salt, commitment, wrapped
-                 FROM credentials JOIN slots USING (slot) WHERE slot < 2 AND kind = 1",
-            )
-            .unwrap()
-            .query_map([], |row| {
-                let serial: i64 = row.get(1)?;
-                let params = KdfParams {
-                    memory_kib: row.get(4)?,
-                    passes: row.get(5)?,
-                    lanes: row.get(6)?,
-                };
-                let credential = Credential {
-                    method: Method::Password(params),
-                    salt: row.get(7)?,
-                    commitment: row.get(8)?,
-                    wrapped: row.get(9)?,
-                };
-                Ok((row.get(0)?, serial.cast_unsigned(), row.get(2)?, row.get(3)?, credential))
-            })
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
-        for (slot, serial, id, role, credential) in rows {
-            let role = Role::from_number(role).unwrap();
-            let binding = Binding {
-                serial,
-                role,
-                id: slotfs::object::sealed::PartId(id),
-            };
+        let mut hashes = Vec::new();
+        let mut keys = BTreeMap::new();
+        for row in sealed_header::credentials(&db, 2) {
+            let (slot, role) = (row.slot, row.binding.role);
             let files = [
                 format!("{role}-{slot}"),
                 format!("pw-{slot}"),
@@ -291,15 +265,38 @@ impl Base {
             let mut files = files.iter().map(|name| self.store.path(name));
             let cheap = files.find_map(|file| {
                 let password = fs::read_to_string(file).ok()?;
-                rewrap(&credential, password.trim_end(), binding)
+                let password = password.trim_end();
+                let cheap = rewrap(&row.credential, password, row.binding)?;
+                Some((cheap, password.to_owned()))
             });
-            let cheap = cheap.unwrap_or_else(|| panic!("no password of {role} in slot {slot}"));
+            let (cheap, password) =
+                cheap.unwrap_or_else(|| panic!("no password of {role} in slot {slot}"));
+            keys.entry(slot).or_insert_with(|| row.slot_key(&password));
+            hashes.push((row.hash_of(&row.credential), row.hash_of(&cheap)));
             db.execute(
                 "UPDATE credentials SET memory_kib = ?2, passes = ?3, lanes = ?4, commitment = ?5, wrapped = ?6
                  WHERE id = ?1",
-                rusqlite::params![id, CHEAP.memory_kib, CHEAP.passes, CHEAP.lanes, cheap.commitment, cheap.wrapped],
+                rusqlite::params![
+                    row.binding.id.0,
+                    CHEAP.memory_kib,
+                    CHEAP.passes,
+                    CHEAP.lanes,
+                    cheap.commitment,
+                    cheap.wrapped
+                ],
             )
             .unwrap();
+        }
+        // The header names each credential by its hash. Up to schema 3 it has none.
+        for (slot, key) in keys {
+            sealed_header::reseal(&db, slot, &key, |plain| {
+                for (before, after) in &hashes {
+                    let mut at = plain.windows(32).enumerate();
+                    if let Some((at, _)) = at.find(|(_, it)| it == before) {
+                        plain[at..at + 32].copy_from_slice(after);
+                    }
+                }
+            });
         }
     }
 }

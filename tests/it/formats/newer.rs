@@ -5,14 +5,9 @@ use std::fs;
 use data_encoding::{BASE64, HEXLOWER};
 use rusqlite::Connection;
 use serde_json::Value;
-use slotfs::credential::pair::Place;
-use slotfs::credential::{self, Binding, Contents, Purpose};
-use slotfs::object::SlotId;
-use slotfs::object::partition::Role;
-use slotfs::object::sealed::{Credential, KdfParams, Method, Pair, SealedRow};
-use slotfs::secret::SecretBytes;
 
 use crate::fixture::{Mount, Store, assert_errno, names, password, store_excl, store_trunc};
+use crate::sealed_header;
 
 /// Every file of the store's folder that belongs to the store.
 fn files(store: &Store) -> Vec<(String, Vec<u8>)> {
@@ -115,86 +110,12 @@ fn a_later_slot_header_is_refused_by_its_version() {
     store.run_in(0, "partition contents").ok();
 }
 
-/// Opens slot 0's header with its password, changes it, and seals it for the same place (docs/format.md, "Sealed rows").
+/// Changes slot 0's header, and seals it for the same place.
 fn reseal_header(store: &Store, change: impl FnOnce(&mut [u8])) {
     let connection = Connection::open(store.path("store.db")).unwrap();
-    let (id, credential, serial, pair) = connection
-        .query_row(
-            "SELECT c.id, memory_kib, passes, lanes, salt, commitment, c.wrapped, serial,
-                p.generation, public_key, encapsulation, p.wrapped, authentication
-             FROM credentials c JOIN pairs p ON p.credential = c.id JOIN slots s ON s.slot = c.slot
-             WHERE c.slot = 0 AND role = 2",
-            [],
-            |row| {
-                let params = KdfParams {
-                    memory_kib: row.get(1)?,
-                    passes: row.get(2)?,
-                    lanes: row.get(3)?,
-                };
-                let credential = Credential {
-                    method: Method::Password(params),
-                    salt: row.get(4)?,
-                    commitment: row.get(5)?,
-                    wrapped: row.get(6)?,
-                };
-                let pair = Pair {
-                    generation: row.get::<_, i64>(8)?.cast_unsigned(),
-                    public_key: row.get(9)?,
-                    encapsulation: row.get(10)?,
-                    wrapped: row.get(11)?,
-                    authentication: SealedRow::stored(row.get(12)?),
-                };
-                Ok((row.get(0)?, credential, row.get::<_, i64>(7)?, pair))
-            },
-        )
-        .unwrap();
-    let binding = Binding {
-        serial: serial.cast_unsigned(),
-        role: Role::Co,
-        id: slotfs::object::sealed::PartId(id),
-    };
-    let password = SecretBytes::new(password(0).into_bytes()).into();
-    let opened = credential::open(&credential, true, &password, binding).unwrap();
-    let Contents::Pair(secret) = opened.contents else {
-        panic!("the credential of a new slot has a pair")
-    };
-    let place = Place {
-        slot: SlotId(0),
-        binding,
-        generation: pair.generation,
-    };
-    let key = secret.decapsulate(&pair, place).unwrap();
-    let (aad, header) = connection
-        .query_row(
-            "SELECT slot, serial, label, kind, version, capacity_objects, capacity_bytes, retention_secs,
-                policies, uid, gid, created_secs, generation, header FROM slots WHERE slot = 0",
-            [],
-            |row| {
-                let mut aad = b"slotfs 1 header\0".to_vec();
-                for column in 0..13 {
-                    match row.get_ref(column)? {
-                        rusqlite::types::ValueRef::Text(text) => {
-                            aad.extend((text.len() as u64).to_le_bytes());
-                            aad.extend(text);
-                        }
-                        rusqlite::types::ValueRef::Null => aad.extend(u64::MAX.to_le_bytes()),
-                        value => aad.extend(value.as_i64()?.to_le_bytes()),
-                    }
-                }
-                Ok((aad, row.get::<_, Vec<u8>>(13)?))
-            },
-        )
-        .unwrap();
-    let opened = key.open(Purpose::Header, &aad, &SealedRow::stored(header));
-    let mut plain = opened
-        .expect("the header opens as docs/format.md says")
-        .bytes()
-        .to_vec();
-    change(&mut plain);
-    let sealed = key.seal(Purpose::Header, &aad, &plain).unwrap();
-    connection
-        .execute("UPDATE slots SET header = ?1", [sealed.bytes()])
-        .unwrap();
+    let rows = sealed_header::credentials(&connection, 1);
+    let key = rows[1].slot_key(&password(0));
+    sealed_header::reseal(&connection, 0, &key, change);
 }
 
 /// "an unknown header version is EACCES; the log names it", and so does the slot's own record of verdicts.
