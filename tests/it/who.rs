@@ -191,9 +191,28 @@ fn as_cu() -> Hsm {
 fn cu_at_each_door_of_a_mount() {
     let hsm = as_cu();
     hsm.mount.announce("");
-    let before = hsm.blobs(0);
     let (zero, one) = (hsm.slot(0), hsm.slot(1));
     let env: &[(&str, &Path)] = &[("A", &zero), ("B", &one)];
+    // Policy 1000 is off at first: keys stay in, by whichever door.
+    for kept in [
+        "cat $A/1 > /dev/null",
+        "cp $A/1 $B/77",
+        "for f in $A/.slotfs/ouid/*; do cat $f && exit 0; done; exit 1",
+        // Whatever times and sizes say.
+        "rsync -aI $A/ $B/",
+    ] {
+        let out = sh(kept, env);
+        assert!(out.code != 0, "{kept}: {out:?}");
+        assert!(
+            out.stderr.contains("Operation not permitted"),
+            "{kept}: {out:?}"
+        );
+    }
+    assert_eq!(hsm.list(1), ["1", "2"]);
+    hsm.store
+        .run("partition changepolicy -policy 1000 -value 1 -slot 0 --password-file 0:po=pw-0")
+        .ok();
+    let before = hsm.blobs(0);
     for allowed in [
         "cat $A/1 $A/2 > /dev/null",
         "cp $A/1 $B/77",
