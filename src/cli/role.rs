@@ -284,7 +284,7 @@ impl Change {
         let ask = || ask_password(slot, role);
         let old = console.secret_in(self.oldpw, &hsm, slot, role, kind, ask)?;
         let mut new = self.new.read(&hsm, slot, role)?;
-        let rekey = rekey(&hsm, slot, self.force)?;
+        let rekey = rekey(&hsm, slot, self.force);
         let changed = hsm
             .partition(slot)
             .change_secret(role, &old, &new.secret, rekey);
@@ -302,7 +302,7 @@ impl Reset {
         }
         let po = console.secret(&hsm, slot, Role::Po)?;
         let mut new = self.new.read(&hsm, slot, role)?;
-        let rekey = rekey(&hsm, slot, self.force)?;
+        let rekey = rekey(&hsm, slot, self.force);
         let reset = hsm
             .partition(slot)
             .reset_secret(role, &new.secret, &po, rekey);
@@ -312,15 +312,15 @@ impl Reset {
 }
 
 /// How the objects of a slot are sealed again, with a progress bar where there are many.
-fn rekey(hsm: &Hsm, slot: SlotId, leave_damaged: bool) -> Result<Rekey> {
+fn rekey(hsm: &Hsm, slot: SlotId, leave_damaged: bool) -> Rekey {
     // A wrong count only spoils the bar.
     let (objects, _) = hsm.partition(slot).usage().unwrap_or_default();
     let trash = hsm.partition(slot).trash_count().unwrap_or_default();
     let mut progress = Progress::begin(objects + trash);
-    Ok(Rekey {
+    Rekey {
         leave_damaged,
         progress: Box::new(move |done| progress.show(done)),
-    })
+    }
 }
 
 /// What a changed secret did, and what it could not do.
@@ -334,7 +334,7 @@ fn replaced(slot: SlotId, role: Role, kind: SlotKind, it: &Reissued) -> Answer {
     // Otherwise a warning says it.
     if it.waiting.is_empty() {
         answer = answer.line(format_args!(
-            "Slot {slot} has a new key: the old {} opens nothing, not even with an old copy of the store.",
+            "Slot {slot} has a new key: the old {} does not open it, even together with an old copy of the store.",
             match kind {
                 SlotKind::Password => "password",
                 SlotKind::Quorum => "set of key shares",
@@ -343,7 +343,7 @@ fn replaced(slot: SlotId, role: Role, kind: SlotKind, it: &Reissued) -> Answer {
     }
     if it.damaged > 0 {
         answer = answer.line(format_args!(
-            "{} on slot {slot} could not be opened and are lost.",
+            "Lost on slot {slot}, since they could not be opened: {}.",
             plural(it.damaged, "object")
         ));
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::header::{Header, domain_aad, header_aad, smk_aad};
 use super::init::random_id;
-use super::session::{Keys, hash_of};
+use super::session::Keys;
 use super::{Error, Hsm, Key, Partition, Result, Role, Session, SlotError, SlotFault, SlotRow};
 use slotfs_object::sealed::PartId;
 use slotfs_seal::credential::{PairSecret, Purpose};
@@ -56,28 +56,22 @@ impl Hsm {
         }
         let mut row = stored;
         let mut header = session.header.clone();
-        let missing = |id, what: &str| {
-            let missing = format!("a {what} that its header names is missing");
-            Error::slot_damaged(slot, parts.fault(id).unwrap_or(&missing))
-        };
-        // What is not there would not be named any more, and be gone.
-        let lists = [
-            (&header.domains, "domain"),
-            (&header.smks, "storage master key"),
-        ];
-        for (ids, what) in lists {
-            let there = |id| {
-                parts.domains.iter().any(|it| it.id == id)
-                    || parts.smks.iter().any(|it| it.id == id)
-            };
-            if let Some(id) = ids.iter().find(|id| !there(**id)) {
-                return Err(missing(*id, what));
+        // What is not there would not be named any more, and be gone. Each kind by itself: the id of a row that was taken away
+        // can be given to one of another kind.
+        let domains: Vec<PartId> = parts.domains.iter().map(|it| it.id).collect();
+        let smks: Vec<PartId> = parts.smks.iter().map(|it| it.id).collect();
+        let credentials: Vec<PartId> = parts.credentials.iter().map(|it| it.id).collect();
+        let named: Vec<PartId> = header.credentials.iter().map(|it| it.id).collect();
+        for (what, named, there) in [
+            ("domain", &header.domains, domains),
+            ("storage master key", &header.smks, smks),
+            ("credential", &named, credentials),
+        ] {
+            if let Some(id) = named.iter().find(|id| !there.contains(id)) {
+                let missing = format!("a {what} that its header names is missing");
+                let why = parts.fault(*id).unwrap_or(&missing);
+                return Err(Error::slot_damaged(slot, why));
             }
-        }
-        // A role whose credential cannot be read must not lose it by a change of something else.
-        let there = |id| parts.credentials.iter().any(|it| it.id == id);
-        if let Some(lost) = header.credentials.iter().find(|it| !there(it.id)) {
-            return Err(missing(lost.id, "credential"));
         }
         let place = |named: &[PartId], id| named.iter().position(|it| *it == id);
         parts.domains.retain(|it| header.domains.contains(&it.id));
@@ -186,22 +180,12 @@ impl Change {
     /// # Errors
     /// [`SlotFault::Damaged`] for a credential that is not the one that the header names: it would be named again.
     pub(super) fn seal_header(&mut self) -> Result<()> {
-        for named in &mut self.header.credentials {
-            let mut rows = self.parts.credentials.iter();
-            let Some(it) = rows.find(|it| it.id == named.id) else {
-                continue;
-            };
-            let pair_fits = match (&named.pair, &it.pair) {
-                (None, None) => true,
-                (Some(named), Some(pair)) => named.fits(pair),
-                _ => false,
-            };
-            let hash = hash_of(&self.row, it);
-            if !pair_fits || *named.hash.get_or_insert(hash) != hash {
-                let what = format!(
-                    "the credential of {} is not the one that its header names",
-                    it.role
-                );
+        for it in &self.parts.credentials {
+            let mut all = self.header.credentials.iter_mut();
+            let named = all.find(|named| named.id == it.id);
+            if named.is_none_or(|named| !named.take_hash(&self.row, it)) {
+                let role = it.role;
+                let what = format!("the credential of {role} is not the one that its header names");
                 return Err(Error::slot_damaged(self.row.slot, what));
             }
         }

@@ -3,8 +3,8 @@
 use super::SlotRow;
 use slotfs_object::partition::{DomainKind, Role};
 use slotfs_object::sealed::{Pair, PartId};
-use slotfs_seal::credential::pair;
-use slotfs_store::Place;
+use slotfs_seal::credential::{self, Binding, pair};
+use slotfs_store::{CredentialRow, Place};
 
 /// The header's first byte. Version 1 had no storage master keys, version 2 no pairs.
 pub(super) const VERSION: u8 = 3;
@@ -40,6 +40,38 @@ pub(super) struct NamedCredential {
     pub(super) hash: Option<[u8; 32]>,
     /// The pair that belongs to it; none up to schema 3.
     pub(super) pair: Option<NamedPair>,
+}
+
+impl NamedCredential {
+    /// Whether it is the credential `it` of the slot `row` that it names, with its pair.
+    pub(super) fn fits(&self, row: &SlotRow, it: &CredentialRow) -> bool {
+        let pair = match (&self.pair, &it.pair) {
+            (None, None) => true,
+            (Some(named), Some(pair)) => named.fits(pair),
+            _ => false,
+        };
+        pair && self.hash.is_none_or(|hash| hash == hash_of(row, it))
+    }
+
+    /// The same; what had no hash has one then.
+    pub(super) fn take_hash(&mut self, row: &SlotRow, it: &CredentialRow) -> bool {
+        let fits = self.fits(row, it);
+        self.hash = Some(hash_of(row, it));
+        fits
+    }
+}
+
+/// Where a credential is.
+pub(super) fn binding_of(row: &SlotRow, it: &CredentialRow) -> Binding {
+    Binding {
+        serial: row.serial,
+        role: it.role,
+        id: it.id,
+    }
+}
+
+fn hash_of(row: &SlotRow, it: &CredentialRow) -> [u8; 32] {
+    credential::hash(&it.credential, it.pair.is_some(), binding_of(row, it))
 }
 
 /// The pair that belongs to a credential.

@@ -95,9 +95,12 @@ impl Partition<'_> {
         let binding = Binding { serial, role, id };
         let is_pair = stored.pair.is_some();
         let unwrapped = credential::open(&stored.credential, is_pair, secret, binding);
-        // Either Argon2 failed and nothing was guessed, or the password was right and the slot is damaged. Neither may
-        // lock the role.
-        if let Err(CredentialError::Kdf(_) | CredentialError::Damaged) = unwrapped {
+        // Argon2 failed, or it ran for a credential that was replaced since: nothing was guessed. Or the password was right and
+        // the slot is damaged. None of it may lock the role.
+        if let Err(
+            CredentialError::Kdf(_) | CredentialError::Damaged | CredentialError::OtherMethod,
+        ) = unwrapped
+        {
             hsm.uncount_attempt(stored.id)?;
         }
         let damaged =
@@ -140,7 +143,7 @@ impl Partition<'_> {
         let session = match keys.and_then(|keys| Session::open(row, role, keys, &parts)) {
             Ok(session)
                 if !session.header.names(stored.id)
-                    || !session.pair_fits(&stored)
+                    || !session.credential_fits(&stored)
                     || session.keys.pair.is_some() != stored.pair.is_some() =>
             {
                 Err(damaged("is not the current one"))

@@ -159,7 +159,6 @@ impl Partition<'_> {
         let session = self.officer(&[Role::Po])?;
         let (kind, before) = (session.row().kind, session.policies());
         let changed = self.hsm.amend(&session, |change| {
-            change.row.policies = before;
             for &(policy, value) in changes {
                 let set = policy.set(change.row.policies, value, kind);
                 let policy_fault = |why| SlotError::Policy {

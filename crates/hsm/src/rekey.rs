@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use super::amend::Change;
-use super::header::{NamedCredential, NamedPair, authentication_aad, object_aad};
+use super::header::{NamedCredential, NamedPair, authentication_aad, binding_of, object_aad};
 use super::init::{STRETCHED, random_id};
-use super::session::pair_place;
 use super::{Error, Key, Result, Role, Secret, Session, SlotError, SlotRow};
-use slotfs_object::sealed::{Credential, KdfParams, Pair, PartId, SealedRow};
+use slotfs_object::sealed::{Credential, KdfParams, Pair, SealedRow};
 use slotfs_seal::credential::pair::{self, Encapsulated};
 use slotfs_seal::credential::{self, Binding, KdfError, Opened, PairSecret, Purpose, SlotKey};
 use slotfs_store::{CredentialRow, Objects, Reseal};
@@ -164,16 +163,15 @@ impl Change {
         let smks = session.smks().iter();
         let smks = smks.map(|it| self.seal_smk(&it.key));
         self.parts.smks = smks.collect::<Result<_>>()?;
-        for at in 0..self.parts.credentials.len() {
-            let (id, pair) = self.for_new_key(at, &before)?;
-            let named = NamedPair::of(&pair, true);
+        let credentials = self.parts.credentials.iter();
+        let pairs = credentials.map(|it| self.for_new_key(it, &before));
+        let pairs: Vec<Pair> = pairs.collect::<Result<_>>()?;
+        for (it, pair) in self.parts.credentials.iter_mut().zip(pairs) {
             let mut all = self.header.credentials.iter_mut();
-            if let Some(it) = all.find(|it| it.id == id) {
-                it.pair = Some(named);
+            if let Some(named) = all.find(|named| named.id == it.id) {
+                named.pair = Some(NamedPair::of(&pair, true));
             }
-            if let Some(it) = self.parts.credentials.get_mut(at) {
-                it.pair = Some(pair);
-            }
+            it.pair = Some(pair);
         }
         self.header.rekey_due = false;
         self.objects = Objects::Reseal {
@@ -183,25 +181,22 @@ impl Change {
         Ok(())
     }
 
-    /// The pair of the credential at `at`, with the new slot key. Only what the header names is believed: a public key that
+    /// The pair of a credential, with the new slot key. Only what the header names is believed: a public key that
     /// somebody else put there would get the slot key.
-    fn for_new_key(&self, at: usize, before: &SlotKey) -> Result<(PartId, Pair)> {
-        let it = self.parts.credentials.get(at);
-        let it = it.ok_or(Error::Gone)?;
+    fn for_new_key(&self, it: &CredentialRow, before: &SlotKey) -> Result<Pair> {
         let damaged = |what| damaged(self, it.role, what);
         let unfit = || damaged("its key pair is not the one that the header names");
         let named = self.header.pair(it.id).ok_or_else(unfit)?;
         let pair = it.pair.as_ref().filter(|pair| named.fits(pair));
         let pair = pair.ok_or_else(unfit)?;
-        let place = pair_place(&self.row, it).ok_or_else(unfit)?;
         let serial = self.row.serial;
         let aad = authentication_aad(serial, it.role, it.id, &pair.public_key);
         let authentication = before
             .open(Purpose::Authentication, &aad, &pair.authentication)
             .and_then(|key| Key::from_slice(key.bytes()))
             .ok_or_else(|| damaged("its authentication key does not open"))?;
-        let pair = self.encapsulate(place.binding, &pair.public_key, &[&authentication])?;
-        Ok((it.id, pair))
+        let binding = binding_of(&self.row, it);
+        self.encapsulate(binding, &pair.public_key, &[&authentication])
     }
 }
 

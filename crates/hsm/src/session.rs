@@ -1,7 +1,7 @@
 //! A slot that is logged in to: its keys, and what they open.
 
 use super::header::{
-    self, Header, authentication_aad, domain_aad, header_aad, object_aad, smk_aad,
+    self, Header, authentication_aad, binding_of, domain_aad, header_aad, object_aad, smk_aad,
 };
 use super::policy::Policies;
 use super::{
@@ -10,7 +10,7 @@ use super::{
 };
 use slotfs_seal::blob::{self, Fault, Kind, Root, blob_bytes};
 use slotfs_seal::credential::pair::Place;
-use slotfs_seal::credential::{self, Binding, PairSecret, Purpose, SlotKey};
+use slotfs_seal::credential::{PairSecret, Purpose, SlotKey};
 use slotfs_seal::domain::DomainKey;
 use slotfs_store::{CredentialRow, Place as RowPlace, SlotRows, SmkRow};
 
@@ -65,25 +65,11 @@ impl Smk {
     }
 }
 
-/// How the header names a credential.
-pub(super) fn hash_of(row: &SlotRow, it: &CredentialRow) -> [u8; 32] {
-    let binding = Binding {
-        serial: row.serial,
-        role: it.role,
-        id: it.id,
-    };
-    credential::hash(&it.credential, it.pair.is_some(), binding)
-}
-
 /// Where the slot key in the pair of a credential was encapsulated; `None` where there is no pair.
 pub(super) fn pair_place(row: &SlotRow, it: &CredentialRow) -> Option<Place> {
     Some(Place {
         slot: row.slot,
-        binding: Binding {
-            serial: row.serial,
-            role: it.role,
-            id: it.id,
-        },
+        binding: binding_of(row, it),
         generation: it.pair.as_ref()?.generation,
     })
 }
@@ -275,30 +261,19 @@ impl Session {
 
     /// Whether the header says the same of a credential and its pair as their rows, and the authentication key in it opens. A
     /// credential that the header does not name is ignored.
-    pub(super) fn pair_fits(&self, it: &CredentialRow) -> bool {
+    pub(super) fn credential_fits(&self, it: &CredentialRow) -> bool {
         let mut named = self.header.credentials.iter();
         let Some(named) = named.find(|named| named.id == it.id) else {
             return true;
         };
-        if named
-            .hash
-            .is_some_and(|hash| hash != hash_of(&self.row, it))
-        {
-            return false;
-        }
-        match (&named.pair, &it.pair) {
-            (None, None) => true,
-            (Some(named), Some(pair)) if named.fits(pair) => {
+        named.fits(&self.row, it)
+            && it.pair.as_ref().is_none_or(|pair| {
                 let serial = self.row.serial;
                 let aad = authentication_aad(serial, it.role, it.id, &pair.public_key);
-                let sealed = &pair.authentication;
-                let slot_key = &self.keys.slot_key;
-                slot_key
-                    .open(Purpose::Authentication, &aad, sealed)
-                    .is_some()
-            }
-            _ => false,
-        }
+                let (slot_key, sealed) = (&self.keys.slot_key, &pair.authentication);
+                let opened = slot_key.open(Purpose::Authentication, &aad, sealed);
+                opened.is_some()
+            })
     }
 
     /// The same login over the slot as it is now. If the slot has another key, the role's pair gives it.

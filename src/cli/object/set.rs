@@ -21,14 +21,14 @@ pub(crate) struct Set {
     slot: SlotArg,
 }
 
-/// What it is to be called and what it may do from now on.
+/// What changes.
 #[derive(Args)]
 #[group(required = true, multiple = true)]
 struct New {
-    /// Its new CKA_LABEL
+    /// New label (CKA_LABEL)
     #[arg(short, long)]
     label: Option<String>,
-    /// Its new CKA_ID, in hexadecimal
+    /// New id (CKA_ID), in hexadecimal
     #[arg(long, value_name = "HEX", value_parser = hex)]
     id: Option<Id>,
     /// Attributes to change, such as sign=false,end_date=2026-12-31; repeatable

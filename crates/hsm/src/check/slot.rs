@@ -74,7 +74,7 @@ impl Check<'_> {
             return;
         }
         for it in &parts.credentials {
-            if !session.pair_fits(it) {
+            if !session.credential_fits(it) {
                 let role = it.role;
                 let what = format!("the key pair of {role} is not the one that its header names");
                 self.tell(slot, what);

@@ -14,6 +14,7 @@ mod older;
 mod policies;
 mod revisions;
 mod roles;
+mod schema_3;
 mod secrets;
 mod shares;
 mod smk;
