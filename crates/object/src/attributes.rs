@@ -159,19 +159,8 @@ impl Chosen {
     /// [`AttributeError`]
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, AttributeError> {
         let mut chosen = Self::default();
-        let parts = |text: &'a str| text.split(',').enumerate();
-        let all = texts.into_iter().flat_map(parts);
-        for (index, (in_text, text)) in all.enumerate() {
-            let form = AttributeError::Form(index + 1);
-            let Some((name, value)) = text.split_once('=') else {
-                return Err(form);
-            };
-            let parsed = parse(name.trim(), value.trim());
-            let (number, value) = parsed.map_err(|why| match why {
-                // It may be a part of a value with a comma in it, and values are not repeated.
-                AttributeError::Unknown(_) if in_text > 0 => form,
-                why => why,
-            })?;
+        for part in parts(texts) {
+            let (number, value) = parse(part?)?;
             if chosen.0.iter().any(|other| other.0 == number) {
                 return Err(AttributeError::Twice(attribute_name(number)));
             }
@@ -256,22 +245,51 @@ pub(super) fn check_dates(object: &Object) -> Result<(), AttributeError> {
     }
 }
 
-fn parse(name: &str, value: &str) -> Result<(u32, Attribute), AttributeError> {
-    let (number, full) = number(name)?;
+fn parse(part: Part<'_>) -> Result<(u32, Attribute), AttributeError> {
+    let Part {
+        number,
+        name,
+        value,
+    } = part;
     let Some((kind, _)) = choosable(number) else {
-        return Err(fixed(&full));
+        return Err(fixed(&name));
     };
-    Ok((number, value_of(kind, full, value)?))
+    Ok((number, value_of(kind, name, value)?))
 }
 
-/// The attribute of a name with or without `CKA_`, in any case, and its PKCS#11 name.
-pub(super) fn number(name: &str) -> Result<(u32, String), AttributeError> {
-    let upper = name.to_ascii_uppercase();
-    let short = upper.strip_prefix("CKA_").unwrap_or(&upper);
-    let full = format!("CKA_{short}");
-    let number = attribute_number(&full);
-    let number = number.ok_or_else(|| AttributeError::Unknown(name.to_owned()))?;
-    Ok((number, full))
+/// One `NAME=VALUE` of a list.
+pub(super) struct Part<'a> {
+    pub(super) number: u32,
+    /// The attribute's PKCS#11 name.
+    pub(super) name: String,
+    pub(super) value: &'a str,
+}
+
+/// The parts of texts like `sign=false,derive=true`. Names are with or without `CKA_`, in any case.
+pub(super) fn parts<'a>(
+    texts: impl IntoIterator<Item = &'a str>,
+) -> impl Iterator<Item = Result<Part<'a>, AttributeError>> {
+    let split = |text: &'a str| text.split(',').enumerate();
+    let all = texts.into_iter().flat_map(split).enumerate();
+    all.map(|(index, (in_text, text))| {
+        let form = AttributeError::Form(index + 1);
+        let Some((name, value)) = text.split_once('=') else {
+            return Err(form);
+        };
+        let upper = name.trim().to_ascii_uppercase();
+        let short = upper.strip_prefix("CKA_").unwrap_or(&upper);
+        let full = format!("CKA_{short}");
+        match attribute_number(&full) {
+            Some(number) => Ok(Part {
+                number,
+                name: full,
+                value: value.trim(),
+            }),
+            None if in_text == 0 => Err(AttributeError::Unknown(name.trim().to_owned())),
+            // It may be a part of a value with a comma in it, and values are not repeated.
+            None => Err(form),
+        }
+    })
 }
 
 /// Why nobody can choose the attribute of that name.

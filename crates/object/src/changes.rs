@@ -1,7 +1,7 @@
 //! Changes of a stored object's attributes, as a user writes them.
 
 use super::Attribute;
-use super::attributes::{self, AttributeError, Kind};
+use super::attributes::{self, AttributeError, Kind, Part};
 use super::pkcs11::{
     CKA_APPLICATION, CKA_END_DATE, CKA_ID, CKA_ISSUER, CKA_LABEL, CKA_SERIAL_NUMBER,
     CKA_START_DATE, CKA_SUBJECT, attribute_name,
@@ -39,11 +39,8 @@ pub fn parse<'a>(
     let label = label.map(|label| (CKA_LABEL, Some(Attribute::Text(label.to_owned()))));
     let id = id.map(|id| (CKA_ID, Some(Attribute::Bytes(id))));
     let mut changes: Vec<Change> = label.into_iter().chain(id).collect();
-    let all = texts.into_iter().flat_map(|text| text.split(','));
-    for (index, text) in all.enumerate() {
-        let form = || ReviseError::Attribute(AttributeError::Form(index + 1));
-        let (name, value) = text.split_once('=').ok_or_else(form)?;
-        let change = change(name.trim(), value.trim())?;
+    for part in attributes::parts(texts) {
+        let change = change(part.map_err(ReviseError::Attribute)?)?;
         if changes.iter().any(|other| other.0 == change.0) {
             let twice = AttributeError::Twice(attribute_name(change.0));
             return Err(ReviseError::Attribute(twice));
@@ -53,19 +50,23 @@ pub fn parse<'a>(
     Ok(changes)
 }
 
-fn change(name: &str, value: &str) -> Result<Change, ReviseError> {
-    let (number, full) = attributes::number(name).map_err(ReviseError::Attribute)?;
+fn change(part: Part<'_>) -> Result<Change, ReviseError> {
+    let Part {
+        number,
+        name,
+        value,
+    } = part;
     let free = FREE.iter().find(|row| row.0 == number).map(|row| row.1);
     let kind = match (free, one_way(number)) {
         (Some(_), _) if value.is_empty() => return Ok((number, None)),
         (Some(kind), _) => kind,
         (None, Some(_)) => Kind::Bool,
         (None, None) if [CKA_LABEL, CKA_ID].contains(&number) => {
-            return Err(ReviseError::Attribute(attributes::fixed(&full)));
+            return Err(ReviseError::Attribute(attributes::fixed(&name)));
         }
-        (None, None) => return Err(ReviseError::Fixed(full)),
+        (None, None) => return Err(ReviseError::Fixed(name)),
     };
-    let value = attributes::value_of(kind, full, value).map_err(ReviseError::Attribute)?;
+    let value = attributes::value_of(kind, name, value).map_err(ReviseError::Attribute)?;
     Ok((number, Some(value)))
 }
 
@@ -103,6 +104,11 @@ mod tests {
             ("sign=no", "CKA_SIGN takes true or false"),
             ("sign=", "CKA_SIGN takes true or false"),
             ("sing=false", "there is no attribute sing"),
+            // It may be a part of a value, which is not repeated.
+            (
+                "application=a,s3cret=b",
+                "attribute 2 is not of the form NAME=VALUE",
+            ),
             ("sign=false,cka_sign=false", "CKA_SIGN is given twice"),
             ("label=new", "CKA_LABEL cannot be chosen: -label sets it"),
             ("id=07", "CKA_ID cannot be chosen: -id sets it"),
