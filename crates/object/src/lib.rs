@@ -23,6 +23,7 @@ pub mod secret;
 pub mod show;
 pub mod shown;
 pub mod template;
+pub mod usable;
 
 /// A slot's number, as in PKCS#11's `CK_SLOT_ID` and lunacm's `-slot`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,4 +1,5 @@
-//! The numbers and names of PKCS#11 3.1 (OASIS Standard, 23 July 2023) that slotfs uses.
+//! The numbers and names of PKCS#11 3.1 (OASIS Standard, 23 July 2023) that slotfs uses, and those of 3.2 for post-quantum
+//! keys.
 
 /// Declares the numbers of a kind as constants, and a table of their names.
 macro_rules! numbers {
@@ -23,11 +24,16 @@ numbers! { KEY_TYPES: u32,
     CKK_AES = 0x1f,
     CKK_EC_EDWARDS = 0x40,
     CKK_EC_MONTGOMERY = 0x41,
+    CKK_HKDF = 0x42,
+    CKK_ML_KEM = 0x49,
+    CKK_ML_DSA = 0x4a,
 }
 
 // Of imported keys, CKA_KEY_GEN_MECHANISM is CK_UNAVAILABLE_INFORMATION.
 numbers! { MECHANISMS: u64,
     CKM_RSA_PKCS_KEY_PAIR_GEN = 0x0,
+    CKM_ML_KEM_KEY_PAIR_GEN = 0xf,
+    CKM_ML_DSA_KEY_PAIR_GEN = 0x1c,
     CKM_GENERIC_SECRET_KEY_GEN = 0x350,
     CKM_EC_KEY_PAIR_GEN = 0x1040,
     CKM_EC_EDWARDS_KEY_PAIR_GEN = 0x1055,
@@ -46,6 +52,7 @@ numbers! { ATTRIBUTES: u32,
     CKA_TOKEN = 0x1,
     CKA_PRIVATE = 0x2,
     CKA_LABEL = 0x3,
+    CKA_UNIQUE_ID = 0x4,
     CKA_APPLICATION = 0x10,
     CKA_VALUE = 0x11,
     CKA_OBJECT_ID = 0x12,
@@ -54,6 +61,11 @@ numbers! { ATTRIBUTES: u32,
     CKA_SERIAL_NUMBER = 0x82,
     CKA_TRUSTED = 0x86,
     CKA_CERTIFICATE_CATEGORY = 0x87,
+    CKA_JAVA_MIDP_SECURITY_DOMAIN = 0x88,
+    CKA_URL = 0x89,
+    CKA_HASH_OF_SUBJECT_PUBLIC_KEY = 0x8a,
+    CKA_HASH_OF_ISSUER_PUBLIC_KEY = 0x8b,
+    CKA_NAME_HASH_ALGORITHM = 0x8c,
     CKA_CHECK_VALUE = 0x90,
     CKA_KEY_TYPE = 0x100,
     CKA_SUBJECT = 0x101,
@@ -93,6 +105,16 @@ numbers! { ATTRIBUTES: u32,
     CKA_EC_POINT = 0x181,
     CKA_ALWAYS_AUTHENTICATE = 0x202,
     CKA_WRAP_WITH_TRUSTED = 0x210,
+    CKA_PARAMETER_SET = 0x61d,
+    CKA_ENCAPSULATE_TEMPLATE = 0x62a,
+    CKA_DECAPSULATE_TEMPLATE = 0x62b,
+    CKA_ENCAPSULATE = 0x633,
+    CKA_DECAPSULATE = 0x634,
+    CKA_SEED = 0x637,
+    CKA_WRAP_TEMPLATE = 0x4000_0211,
+    CKA_UNWRAP_TEMPLATE = 0x4000_0212,
+    CKA_DERIVE_TEMPLATE = 0x4000_0213,
+    CKA_ALLOWED_MECHANISMS = 0x4000_0600,
 }
 
 fn name<N: PartialEq>(table: &[(N, &'static str)], number: N) -> Option<&'static str> {
@@ -151,6 +173,7 @@ pub fn is_secret(class: u32, number: u32) -> bool {
                 | CKA_EXPONENT_1
                 | CKA_EXPONENT_2
                 | CKA_COEFFICIENT
+                | CKA_SEED
         ),
         _ => false,
     }
