@@ -1,0 +1,3 @@
+//! Tests across the modules.
+
+mod round_trips;
