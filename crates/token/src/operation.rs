@@ -28,12 +28,12 @@ use zeroize::Zeroizing;
 use crate::error::{Result, Rv};
 use crate::mechanism::{self, Algorithm};
 
-pub(crate) use cipher::Cipher;
-use cipher::Direction;
+pub(crate) use cipher::{Cipher, Direction};
 pub(crate) use message::MessageOutput;
 use message::Messages;
-pub(crate) use prepared::Prepared;
+pub(crate) use prepared::{Prepared, SecretKey, dsa_set, kem_set};
 use recover::Recovery;
+pub(crate) use sign::is_hmac_key;
 use sign::{Digester, Signer};
 
 /// The most data of one operation whose output is held or whose input is gathered, bytes.

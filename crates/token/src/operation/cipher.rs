@@ -3,7 +3,7 @@
 
 use slotfs_crypto::aead::{self, GcmEncrypt};
 use slotfs_crypto::aes;
-pub(super) use slotfs_crypto::aes::Direction;
+pub(crate) use slotfs_crypto::aes::Direction;
 use slotfs_crypto::{Error, Hash, wrap};
 use slotfs_object::pkcs11::CKK_AES;
 use slotfs_wire::Parameter;
@@ -256,6 +256,15 @@ impl Cipher {
             }
         }
         Ok(())
+    }
+
+    /// The output of all of `data` at once.
+    pub(crate) fn all(&mut self, data: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        let mut out = Zeroizing::new(Vec::new());
+        reserve(&mut out, self.whole_bytes(data.len())?.bytes());
+        self.update(data, &mut out)?;
+        self.finish(&mut out)?;
+        Ok(out)
     }
 
     fn too_long(&self) -> Rv {
