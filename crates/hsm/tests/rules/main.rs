@@ -18,5 +18,6 @@ mod schema_3;
 mod secrets;
 mod shares;
 mod smk;
+mod tokens;
 mod trash;
 mod without_types;
