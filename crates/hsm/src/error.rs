@@ -9,6 +9,7 @@ use super::{
 };
 use slotfs_object::revision::{MOST_REVISIONS, ReviseError};
 use slotfs_object::show::iso_8601;
+use slotfs_object::usable::UseFault;
 use slotfs_seal::blob::Fault;
 use slotfs_seal::credential::ShareFault;
 use slotfs_store::{SlotFault, StoreFault};
@@ -208,6 +209,14 @@ pub enum SlotError {
         handle: Handle,
         /// Why.
         why: ReviseError,
+    },
+    /// A key's attributes do not let it be used so.
+    #[error("object {handle}: {why}")]
+    NotUsable {
+        /// The key.
+        handle: Handle,
+        /// Why.
+        why: UseFault,
     },
     /// A blob written under the identity of another object than the one in it.
     #[error("the blob holds object {ouid}, not {named} as its name says")]

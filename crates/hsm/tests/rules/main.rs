@@ -10,6 +10,7 @@ mod domains;
 mod fixture;
 mod lists;
 mod login;
+mod logins;
 mod older;
 mod policies;
 mod revisions;
