@@ -1,3 +1,4 @@
 //! Tests across the modules.
 
 mod round_trips;
+mod wycheproof;
