@@ -34,6 +34,7 @@ mod pkcs7;
 mod pkcs8;
 mod rsa;
 mod spki;
+pub mod values;
 mod work;
 
 pub(super) use ec::signing;

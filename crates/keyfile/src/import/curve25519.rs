@@ -25,7 +25,7 @@ use slotfs_object::{Attribute, Object};
 pub(super) struct Curve {
     name: &'static str,
     oid: ObjectIdentifier,
-    key_type: u32,
+    pub(super) key_type: u32,
     private_usage: &'static [u32],
     public_usage: &'static [u32],
     /// The public key of a private key of [`KEY_BYTES`].
@@ -33,7 +33,7 @@ pub(super) struct Curve {
 }
 
 /// Length of private and of public keys.
-const KEY_BYTES: usize = 32;
+pub(super) const KEY_BYTES: usize = 32;
 
 pub(super) static ED25519: Curve = Curve {
     name: "Ed25519",

@@ -36,7 +36,7 @@ pub(super) struct Curve {
     name: &'static str,
     oid: ObjectIdentifier,
     /// Length of a coordinate and of a private value.
-    bytes: usize,
+    pub(super) bytes: usize,
     /// The library's name for the curve.
     signing: &'static EcdsaSigningAlgorithm,
 }
@@ -80,7 +80,17 @@ pub(in super::super) fn signing(curve: EcCurve) -> &'static EcdsaSigningAlgorith
     curve.signing
 }
 
-fn curve(oid: ObjectIdentifier) -> Result<&'static Curve, ImportError> {
+/// What generation calls a curve.
+pub(super) fn kind(curve: &Curve) -> EcCurve {
+    match curve.name {
+        "P-256" => EcCurve::P256,
+        "P-384" => EcCurve::P384,
+        "P-521" => EcCurve::P521,
+        _ => EcCurve::Secp256k1,
+    }
+}
+
+pub(super) fn curve(oid: ObjectIdentifier) -> Result<&'static Curve, ImportError> {
     let curves = [&P256, &P384, &P521, &SECP256K1];
     let curve = curves.into_iter().find(|curve| curve.oid == oid);
     curve.ok_or(ImportError::Curve(oid))

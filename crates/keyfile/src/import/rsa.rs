@@ -166,6 +166,11 @@ fn info(der: &[u8]) -> Result<Vec<u8>, ImportError> {
     spki::encode(OID, Some(AnyRef::NULL), der)
 }
 
+/// Whether the numbers may be those of a key, before any arithmetic: sizes bound its time.
+pub(super) fn check_sizes(modulus: &[u8], exponent: &[u8]) -> Result<(), ImportError> {
+    check_public(&public_key_of(modulus, exponent)?)
+}
+
 /// Checks the size, and refuses impossible numbers: an even modulus, an exponent that is even, 1, or not below the
 /// modulus.
 fn check_public(key: &RsaPublicKeyRef<'_>) -> Result<(), ImportError> {
