@@ -218,6 +218,9 @@ pub enum SlotError {
         /// Why.
         why: UseFault,
     },
+    /// The slot trusts as many keys as it can.
+    #[error("it trusts {0} keys, and no more can be trusted")]
+    TooManyTrusted(usize),
     /// A blob written under the identity of another object than the one in it.
     #[error("the blob holds object {ouid}, not {named} as its name says")]
     OtherIdentity {

@@ -153,6 +153,7 @@ impl Partition<'_> {
         change.rekey(&it.session, Rekey::quiet(true))?;
         // Not sealed again under the new key.
         change.objects = Objects::Destroy;
+        change.header.trusted.clear();
         change.row.label = label.to_owned();
         change.give(Role::Po, po_secret)?;
         let destroyed = self.hsm.commit_change(&it.session, change)?.destroyed;

@@ -59,6 +59,7 @@ mod shared;
 mod smk;
 mod trash;
 mod trash_name;
+mod trusted;
 mod whereabouts;
 
 pub use add_list::Added;
@@ -84,7 +85,8 @@ pub use roles::{Reissued, RoleState, check_resettable, makers};
 pub use seen::Accepted;
 pub use session::{Session, Smk};
 pub use slotfs_store::{
-    Access, DamagedRow, Error as StoreError, PartitionMark, Read, SlotFault, SlotRow, StoreFault,
+    Access, DamagedRow, Error as StoreError, PartitionMark, Read, SlotFault, SlotRow, StateMark,
+    StoreFault,
 };
 pub use smk::{Received, SmkFault, SmkFile};
 pub use trash::{Removed, TrashFile};
