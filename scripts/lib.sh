@@ -43,6 +43,12 @@ built() {
         sed -nE 's/.*"executable":"(([^"\\]|\\.)*)".*/\1/p' | sed -E 's/\\(.)/\1/g'
 }
 
+# built_library CARGO-BUILD-OPTION...: the same for a shared library.
+built_library() {
+    cargo build --locked --quiet --message-format=json-render-diagnostics "$@" |
+        sed -nE 's/.*"filenames":\[[^]]*"(([^"\\]|\\.)*\.so)".*/\1/p' | sed -E 's/\\(.)/\1/g'
+}
+
 need_rust() {
     command -v cargo >/dev/null || die "missing: Rust 1.95 or later (https://rustup.rs)"
 }

@@ -9,10 +9,10 @@ use crate::{Error, Result};
 
 /// Bytes of the longest plaintext of GCM: 2^36 - 32.
 const LONGEST_GCM: u64 = (1 << 36) - 32;
-/// Bytes of the longest IV of GCM.
-const LONGEST_GCM_IV: usize = 256;
+/// Bytes of the longest IV of GCM. The standard allows more; nobody uses it.
+const LONGEST_GCM_IV: usize = 1 << 16;
 
-/// Refuses parameters of GCM out of range: an IV of 1 to 256 bytes, a tag of 4, 8 or 12 to 16.
+/// Refuses parameters of GCM out of range: an IV of 1 to 65,536 bytes, a tag of 4, 8 or 12 to 16.
 fn check_gcm(iv: &[u8], tag_bytes: usize) -> Result<()> {
     let iv_fits = (1..=LONGEST_GCM_IV).contains(&iv.len());
     if iv_fits && matches!(tag_bytes, 4 | 8 | 12..=16) {
@@ -30,7 +30,7 @@ pub struct GcmEncrypt {
 }
 
 impl GcmEncrypt {
-    /// Starts with a key of 16, 24 or 32 bytes, an IV of 1 to 256 and a tag of 4, 8 or 12 to 16. An IV must never be used twice with a key.
+    /// Starts with a key of 16, 24 or 32 bytes, an IV of 1 to 65,536 and a tag of 4, 8 or 12 to 16. An IV must never be used twice with a key.
     ///
     /// # Errors
     /// [`Error::BadKey`], [`Error::BadParameter`], [`Error::Library`]

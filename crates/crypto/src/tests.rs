@@ -1,3 +1,5 @@
 //! Tests across the modules.
 
+mod known;
 mod round_trips;
+mod wycheproof;

@@ -9,6 +9,7 @@ use super::{
 };
 use slotfs_object::revision::{MOST_REVISIONS, ReviseError};
 use slotfs_object::show::iso_8601;
+use slotfs_object::usable::UseFault;
 use slotfs_seal::blob::Fault;
 use slotfs_seal::credential::ShareFault;
 use slotfs_store::{SlotFault, StoreFault};
@@ -209,6 +210,17 @@ pub enum SlotError {
         /// Why.
         why: ReviseError,
     },
+    /// A key's attributes do not let it be used so.
+    #[error("object {handle}: {why}")]
+    NotUsable {
+        /// The key.
+        handle: Handle,
+        /// Why.
+        why: UseFault,
+    },
+    /// The slot trusts as many keys as it can.
+    #[error("it trusts {0} keys, and no more can be trusted")]
+    TooManyTrusted(usize),
     /// A blob written under the identity of another object than the one in it.
     #[error("the blob holds object {ouid}, not {named} as its name says")]
     OtherIdentity {

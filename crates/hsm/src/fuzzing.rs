@@ -77,6 +77,8 @@ fn slot_row(input: &mut Input<'_>) -> SlotRow {
             secret_key_cloning: input.flag(),
             failed_logins: input.u32(),
             crypto_user_cloning: input.flag().then_some(false),
+            private_key_wrapping: false,
+            secret_key_wrapping: false,
         },
         uid: (owner & 1 == 1).then(|| input.u32()),
         gid: (owner & 2 == 2).then(|| input.u32()),

@@ -1,13 +1,16 @@
 //! The slot header and what rows are sealed for: the associated data of docs/format.md, "Sealed rows".
 
 use super::SlotRow;
+use slotfs_object::Ouid;
 use slotfs_object::partition::{DomainKind, Role};
 use slotfs_object::sealed::{Pair, PartId};
 use slotfs_seal::credential::{self, Binding, pair};
 use slotfs_store::{CredentialRow, Place};
 
-/// The header's first byte. Version 1 had no storage master keys, version 2 no pairs.
-pub(super) const VERSION: u8 = 3;
+/// The header's first byte. Version 1 had no storage master keys, version 2 no pairs, version 3 no trusted keys. A header
+/// without trusted keys is still written as version 3, which earlier builds read.
+pub(super) const VERSION: u8 = 4;
+const WITHOUT_TRUST: u8 = 3;
 const WITHOUT_SMKS: u8 = 1;
 const WITHOUT_PAIRS: u8 = 2;
 /// Bytes in the fingerprint of a storage master key.
@@ -29,6 +32,16 @@ pub(super) struct Header {
     pub(super) smks: Vec<PartId>,
     /// The fingerprints of storage master keys that were deleted, the last one last.
     pub(super) deleted_smks: Vec<[u8; FINGERPRINT_BYTES]>,
+    /// The keys that po trusts.
+    pub(super) trusted: Vec<TrustedKey>,
+}
+
+/// A key that po trusts (`CKA_TRUSTED`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TrustedKey {
+    pub(super) ouid: Ouid,
+    /// The SHA-256 of its value: whoever holds a domain can seal another one under its identity.
+    pub(super) value: [u8; 32],
 }
 
 /// A credential that counts.
@@ -120,10 +133,13 @@ impl Header {
 
     /// version, generation, whether a new slot key is due, then each list with its length before it.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
+        let mut bytes = vec![match self.trusted.is_empty() {
+            true => WITHOUT_TRUST,
+            false => VERSION,
+        }];
         bytes.extend_from_slice(&self.generation.to_le_bytes());
         bytes.push(self.rekey_due.into());
-        // A slot has three credentials, sixteen of each kind of key and 64 deleted ones at most.
+        // A slot has three credentials, sixteen of each kind of key, 64 deleted and 64 trusted ones at most.
         bytes.push(self.credentials.len() as u8);
         for NamedCredential { id, hash, pair } in &self.credentials {
             bytes.extend_from_slice(&id.0.to_le_bytes());
@@ -145,6 +161,13 @@ impl Header {
         }
         bytes.push(self.deleted_smks.len() as u8);
         bytes.extend(self.deleted_smks.iter().flatten());
+        if !self.trusted.is_empty() {
+            bytes.push(self.trusted.len() as u8);
+            for TrustedKey { ouid, value } in &self.trusted {
+                bytes.extend_from_slice(&ouid.0);
+                bytes.extend_from_slice(value);
+            }
+        }
         bytes
     }
 
@@ -167,7 +190,7 @@ impl Header {
                 // Secrets that were changed before there were pairs kept the slot key.
                 header.rekey_due = true;
             }
-            VERSION => {
+            WITHOUT_TRUST | VERSION => {
                 header.rekey_due = rest.flag()?;
                 header.credentials = rest.list(Reader::credential)?;
             }
@@ -177,8 +200,15 @@ impl Header {
         if version != WITHOUT_SMKS {
             header.smks = rest.ids()?;
         }
-        if version == VERSION {
+        if matches!(version, WITHOUT_TRUST | VERSION) {
             header.deleted_smks = rest.list(Reader::array)?;
+        }
+        if version == VERSION {
+            header.trusted = rest.list(Reader::trusted)?;
+            // One header has one form.
+            if header.trusted.is_empty() {
+                return None;
+            }
         }
         rest.0.is_empty().then_some(header)
     }
@@ -212,6 +242,13 @@ impl Reader<'_> {
 
     fn id(&mut self) -> Option<PartId> {
         self.array().map(|id| PartId(i64::from_le_bytes(id)))
+    }
+
+    fn trusted(&mut self) -> Option<TrustedKey> {
+        Some(TrustedKey {
+            ouid: Ouid(self.array()?),
+            value: self.array()?,
+        })
     }
 
     fn credential(&mut self) -> Option<NamedCredential> {
@@ -361,7 +398,23 @@ mod tests {
             domains: vec![PartId(i64::MIN)],
             smks: vec![PartId(7), PartId(9)],
             deleted_smks: vec![[5; 8], [6; 8]],
+            trusted: vec![TrustedKey {
+                ouid: Ouid([3; 16]),
+                value: [4; 32],
+            }],
         };
+        // Without trusted keys it is what earlier builds write.
+        let earlier = Header {
+            trusted: Vec::new(),
+            ..header.clone()
+        };
+        let bytes = earlier.encode();
+        assert_eq!(bytes[0], 3);
+        assert_eq!(Header::decode(&bytes), Some(earlier));
+        let mut empty = bytes.clone();
+        empty[0] = 4;
+        empty.push(0);
+        assert_eq!(Header::decode(&empty), None);
         let bytes = header.encode();
         assert_eq!(Header::decode(&bytes), Some(header));
         for cut in 0..bytes.len() {
@@ -373,7 +426,7 @@ mod tests {
         // Neither a flag nor the kind of a credential has another value; a later version is not guessed at.
         for at in [0, 9, 19] {
             let mut other = bytes.clone();
-            other[at] = 4;
+            other[at] = 5;
             assert_eq!(Header::decode(&other), None, "{at}");
         }
     }

@@ -7,8 +7,8 @@ use super::header::Header;
 use super::policy::Policies;
 use super::session::Keys;
 use super::{
-    Hsm, Key, PartitionMark, Result, Role, SealedRow, Secret, SecretBytes, SlotError, SlotId,
-    SlotKind, SlotRow, now_secs,
+    Hsm, Key, Partition, PartitionMark, Rekey, Result, Role, SealedRow, Secret, SecretBytes,
+    SlotError, SlotId, SlotKind, SlotRow, now_secs,
 };
 use slotfs_object::partition::PartitionVersion;
 use slotfs_object::sealed::PartId;
@@ -66,6 +66,18 @@ impl Hsm {
     /// [`SlotError::Malformed`] for a label or password outside the limits,
     /// [`SlotFault::Exists`](super::SlotFault::Exists), or when the store cannot be written.
     pub fn init_partition(&self, new: NewPartition) -> Result<()> {
+        self.init_for(new, &[Role::Po, Role::Co])
+    }
+
+    /// Makes a partition whose secret is po's alone: C_InitToken of PKCS#11, which gives co its PIN later.
+    ///
+    /// # Errors
+    /// As [`Self::init_partition`].
+    pub fn init_partition_of_po(&self, new: NewPartition) -> Result<()> {
+        self.init_for(new, &[Role::Po])
+    }
+
+    fn init_for(&self, new: NewPartition, roles: &[Role]) -> Result<()> {
         check_label(new.slot, &new.label)?;
         super::domains::check_label(new.slot, &new.domain_label)?;
         let kind = new.secret.kind();
@@ -103,8 +115,9 @@ impl Hsm {
             given: Vec::new(),
             objects: Objects::Keep,
         };
-        partition.give(Role::Po, &new.secret)?;
-        partition.give(Role::Co, &new.secret)?;
+        for role in roles {
+            partition.give(*role, &new.secret)?;
+        }
         let domain = partition.seal_domain(&new.domain_label, &new.domain)?;
         partition.parts.domains.push(domain);
         if new.v1 {
@@ -119,6 +132,32 @@ impl Hsm {
             replaces: new.replaces,
         })?;
         self.seen.raise(made);
+        Ok(())
+    }
+}
+
+impl Partition<'_> {
+    /// Empties a partition, as C_InitToken of PKCS#11 does: its objects are destroyed, co and cu are taken away, po keeps its
+    /// secret. The domains stay, so that backups can still be read, and so do policies and settings. The slot gets another
+    /// key, so that the secrets of co and cu open nothing.
+    ///
+    /// # Errors
+    /// As [`Self::login`] of po, which it counts as; [`SlotError::Malformed`] for a label outside the limits.
+    pub fn init_again(&self, label: &str, po_secret: &Secret) -> Result<()> {
+        let slot = self.slot;
+        check_label(slot, label)?;
+        self.hsm.refresh()?;
+        let it = self.authenticate(Role::Po, po_secret)?;
+        let mut change = self.hsm.change_of(&it.session)?;
+        change.forget(&Role::ALL);
+        change.rekey(&it.session, Rekey::quiet(true))?;
+        // Not sealed again under the new key.
+        change.objects = Objects::Destroy;
+        change.header.trusted.clear();
+        change.row.label = label.to_owned();
+        change.give(Role::Po, po_secret)?;
+        let destroyed = self.hsm.commit_change(&it.session, change)?.destroyed;
+        log::info!("slot {slot}: it was initialized again; its {destroyed} objects were destroyed");
         Ok(())
     }
 }

@@ -8,10 +8,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+};
 use std::time::Instant;
 
 // Most modules take these names from here.
+use shared::Shared;
 use slotfs_object::partition::{Role, SlotKind};
 use slotfs_object::sealed::SealedRow;
 use slotfs_object::secret::{Key, SecretBytes};
@@ -37,7 +40,9 @@ mod gather;
 mod header;
 mod init;
 mod journal;
+mod keys;
 mod login;
+mod logins;
 mod objects;
 mod partition;
 #[cfg(test)]
@@ -50,9 +55,11 @@ mod revise;
 mod roles;
 mod seen;
 mod session;
+mod shared;
 mod smk;
 mod trash;
 mod trash_name;
+mod trusted;
 mod whereabouts;
 
 pub use add_list::Added;
@@ -68,6 +75,7 @@ pub use init::{
     check_label, check_password, new_serial,
 };
 pub use journal::{Journal, Origin, Source, reason, verdict_line};
+pub use logins::{Login, Logins};
 pub use objects::{ContentsRow, ObjectFile, SealedBlob};
 pub use partition::{PartitionId, Settings};
 pub use policy::{Capability, Policies, Policy, PolicyFault};
@@ -77,7 +85,8 @@ pub use roles::{Reissued, RoleState, check_resettable, makers};
 pub use seen::Accepted;
 pub use session::{Session, Smk};
 pub use slotfs_store::{
-    Access, DamagedRow, Error as StoreError, PartitionMark, Read, SlotFault, SlotRow, StoreFault,
+    Access, DamagedRow, Error as StoreError, PartitionMark, Read, SlotFault, SlotRow, StateMark,
+    StoreFault,
 };
 pub use smk::{Received, SmkFault, SmkFile};
 pub use trash::{Removed, TrashFile};
@@ -86,22 +95,21 @@ pub use trash_name::TrashName;
 /// The largest blob there can be, bytes.
 pub const MAX_BLOB_BYTES: usize = blob::MAX_BLOB_BYTES;
 
-/// One HSM: a store, and who is logged in to it in this process.
+/// One HSM: a store, and who is logged in to it through this view of it.
 pub struct Hsm {
-    store: Store,
     sessions: RwLock<HashMap<SlotId, Arc<Session>>>,
     /// The listener for slots that other processes changed.
     on_change: OnceLock<OnChange>,
-    /// Held while sessions are compared with the store, so that no request runs ahead of the comparison.
-    refreshing: Mutex<()>,
-    /// When that was last done, microseconds since `opened`.
-    refreshed: AtomicU64,
-    opened: Instant,
-    journal: Journal,
     /// Key shares of those who are logging in.
     gathered: gather::Gathered,
-    fingerprints: whereabouts::Fingerprints,
-    seen: seen::Seen,
+    shared: Arc<Shared>,
+}
+
+impl std::ops::Deref for Hsm {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
 }
 
 /// One slot of the store.
@@ -192,18 +200,43 @@ impl Hsm {
     }
 
     fn over(store: Store) -> Arc<Self> {
-        Arc::new(Self {
+        Self::of(Arc::new(Shared {
             store,
-            sessions: RwLock::default(),
-            on_change: OnceLock::new(),
             refreshing: Mutex::default(),
             refreshed: AtomicU64::new(0),
             opened: Instant::now(),
             journal: Journal::default(),
-            gathered: gather::Gathered::default(),
             fingerprints: whereabouts::Fingerprints::default(),
             seen: seen::Seen::default(),
-        })
+            keys: keys::Keys::default(),
+            views: Mutex::default(),
+        }))
+    }
+
+    fn of(shared: Arc<Shared>) -> Arc<Self> {
+        let view = Arc::new(Self {
+            sessions: RwLock::default(),
+            on_change: OnceLock::new(),
+            gathered: gather::Gathered::default(),
+            shared,
+        });
+        let mut views = view.views.lock().unwrap_or_else(PoisonError::into_inner);
+        views.retain(|it| it.strong_count() > 0);
+        views.push(Arc::downgrade(&view));
+        drop(views);
+        view
+    }
+
+    /// Another view of the same store, with logins of its own: who is logged in there is not here. Both see what either
+    /// writes.
+    pub fn view(&self) -> Arc<Self> {
+        Self::of(Arc::clone(&self.shared))
+    }
+
+    /// Every view of the store in this process.
+    fn views(&self) -> Vec<Arc<Self>> {
+        let views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
+        views.iter().filter_map(Weak::upgrade).collect()
     }
 
     fn sessions(&self) -> RwLockReadGuard<'_, HashMap<SlotId, Arc<Session>>> {

@@ -30,11 +30,12 @@ impl Hsm {
 
     /// Logs out of every slot; whether anybody was logged in.
     pub fn logout_all(&self) -> bool {
-        let mut sessions = self.sessions_mut();
-        let was = !sessions.is_empty();
-        sessions.clear();
+        let open: Vec<SlotId> = self.sessions_mut().drain().map(|(slot, _)| slot).collect();
         self.fingerprints.forget();
-        was
+        for slot in &open {
+            self.forget_keys_unless_open(*slot);
+        }
+        !open.is_empty()
     }
 }
 
@@ -278,6 +279,7 @@ impl Partition<'_> {
         let was = self.hsm.sessions_mut().remove(&self.slot).is_some();
         self.hsm.gathered.forget(self.slot);
         self.hsm.fingerprints.forget();
+        self.hsm.forget_keys_unless_open(self.slot);
         if was {
             log::info!("slot {}: logged out", self.slot);
         }

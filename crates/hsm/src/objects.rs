@@ -11,7 +11,7 @@ use super::{
     decode_own, store,
 };
 use slotfs_object::pkcs11::{CKO_PRIVATE_KEY, class_name};
-use slotfs_store::SlotVersion;
+use slotfs_store::{SlotVersion, StateMark};
 
 /// An object as a file: what a stat needs, and no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +100,14 @@ impl ContentsRow {
 }
 
 impl Hsm {
+    /// The state of the store now, to tell cheaply later that nothing was committed since.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn mark_of_state(&self) -> Result<StateMark> {
+        Ok(self.store.mark_of_state()?)
+    }
+
     /// The object in row `id`.
     ///
     /// # Errors
@@ -225,6 +233,15 @@ impl Partition<'_> {
         let session = self.session()?;
         let entry = self.entry(handle)?;
         Ok(ObjectFile::of(&session, &entry))
+    }
+
+    /// The handles of every object with their rows, ascending. A row never gets another content.
+    ///
+    /// # Errors
+    /// [`SlotError::NotLoggedIn`], or when the store cannot be read.
+    pub fn places(&self) -> Result<Vec<(Handle, RowId)>> {
+        self.reader()?;
+        Ok(self.hsm.store.places(self.slot)?)
     }
 
     /// The object of identity `ouid`.

@@ -15,11 +15,11 @@ const FAILED_LOGINS_NAME: &str = "Max failed user logins allowed";
 pub enum Policy {
     /// 0: private keys may be cloned.
     PrivateKeyCloning,
-    /// 1: private keys may be wrapped. No slot is capable of it; 0 and 1 exclude each other.
+    /// 1: private keys may be wrapped; 0 and 1 exclude each other.
     PrivateKeyWrapping,
     /// 4: secret keys may be cloned.
     SecretKeyCloning,
-    /// 5: secret keys may be wrapped. No slot is capable of it.
+    /// 5: secret keys may be wrapped.
     SecretKeyWrapping,
     /// 20: failed logins allowed.
     FailedLogins,
@@ -30,8 +30,6 @@ pub enum Policy {
 /// What a kind of slot could allow, whatever its policies say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
-    /// A switch that cannot be turned on.
-    Off,
     /// A switch.
     On,
     /// A number up to this.
@@ -42,7 +40,6 @@ impl Capability {
     /// As lunacm shows it.
     pub fn value(self) -> u32 {
         match self {
-            Self::Off => 0,
             Self::On => 1,
             Self::Most(most) => most,
         }
@@ -126,13 +123,14 @@ impl Policy {
         self.in_lunacm().2
     }
 
-    /// What every slot is capable of: keys leave it by cloning, and are never wrapped.
+    /// What every slot is capable of.
     pub fn capability(self) -> Capability {
         match self {
-            Self::PrivateKeyCloning | Self::SecretKeyCloning | Self::CryptoUserCloning => {
-                Capability::On
-            }
-            Self::PrivateKeyWrapping | Self::SecretKeyWrapping => Capability::Off,
+            Self::PrivateKeyCloning
+            | Self::PrivateKeyWrapping
+            | Self::SecretKeyCloning
+            | Self::SecretKeyWrapping
+            | Self::CryptoUserCloning => Capability::On,
             Self::FailedLogins => Capability::Most(*FAILED_LOGINS.end()),
         }
     }
@@ -142,7 +140,8 @@ impl Policy {
         match self {
             Self::PrivateKeyCloning => policies.private_key_cloning.into(),
             Self::SecretKeyCloning => policies.secret_key_cloning.into(),
-            Self::PrivateKeyWrapping | Self::SecretKeyWrapping => 0,
+            Self::PrivateKeyWrapping => policies.private_key_wrapping.into(),
+            Self::SecretKeyWrapping => policies.secret_key_wrapping.into(),
             Self::FailedLogins => policies.failed_logins,
             Self::CryptoUserCloning => policies.allow_crypto_user_cloning().into(),
         }
@@ -150,7 +149,13 @@ impl Policy {
 
     /// Whether turning it on destroys what is in the slot.
     pub fn is_destructive_on(self) -> bool {
-        matches!(self, Self::PrivateKeyCloning | Self::SecretKeyCloning)
+        matches!(
+            self,
+            Self::PrivateKeyCloning
+                | Self::PrivateKeyWrapping
+                | Self::SecretKeyCloning
+                | Self::SecretKeyWrapping
+        )
     }
 
     /// `policies` with this one set, in a slot of `kind`; the error says why it is not.
@@ -169,16 +174,17 @@ impl Policy {
             _ => Err(PolicyFault::NotASwitch),
         };
         match self {
+            Self::PrivateKeyCloning if on()? && policies.private_key_wrapping => {
+                return Err(PolicyFault::Dependency);
+            }
             Self::PrivateKeyCloning => policies.private_key_cloning = on()?,
             Self::SecretKeyCloning => policies.secret_key_cloning = on()?,
             Self::CryptoUserCloning => policies.crypto_user_cloning = Some(on()?),
             Self::PrivateKeyWrapping if on()? && policies.private_key_cloning => {
                 return Err(PolicyFault::Dependency);
             }
-            Self::PrivateKeyWrapping | Self::SecretKeyWrapping if on()? => {
-                return Err(PolicyFault::Incapable);
-            }
-            Self::PrivateKeyWrapping | Self::SecretKeyWrapping => {}
+            Self::PrivateKeyWrapping => policies.private_key_wrapping = on()?,
+            Self::SecretKeyWrapping => policies.secret_key_wrapping = on()?,
             Self::FailedLogins if FAILED_LOGINS.contains(&value) => policies.failed_logins = value,
             Self::FailedLogins => return Err(PolicyFault::OutOfRange),
         }
@@ -208,7 +214,18 @@ mod tests {
         let earlier = Policies::from_stored("0:0,4:1,20:3").unwrap();
         assert_eq!(earlier.to_stored(), "0:0,4:1,20:3");
         assert!(earlier.allow_crypto_user_cloning() && !policies.allow_crypto_user_cloning());
+        let wrapping = Policies {
+            private_key_wrapping: true,
+            secret_key_wrapping: true,
+            ..policies
+        };
+        assert_eq!(wrapping.to_stored(), "0:0,1:1,4:1,5:1,20:3,1000:0");
+        assert_eq!(
+            Policies::from_stored("0:0,1:1,4:1,5:1,20:3,1000:0"),
+            Some(wrapping)
+        );
         for bad in [
+            "0:0,1:0,4:1,20:3,1000:0",
             "",
             "0:0",
             "0:2,4:1,20:3",
@@ -232,19 +249,27 @@ mod tests {
     }
 
     #[test]
-    fn what_no_slot_is_capable_of_is_never_on() {
+    fn keys_are_cloned_or_wrapped() {
         let set = |policy: Policy, value, kind| policy.set(Policies::default(), value, kind);
         let (password, quorum) = (SlotKind::Password, SlotKind::Quorum);
         assert_eq!(
             set(Policy::PrivateKeyWrapping, 1, password),
             Err(PolicyFault::Dependency)
         );
+        let wrapped = set(Policy::PrivateKeyCloning, 0, password)
+            .and_then(|it| Policy::PrivateKeyWrapping.set(it, 1, password))
+            .unwrap();
+        assert_eq!(Policy::PrivateKeyWrapping.value(wrapped), 1);
         assert_eq!(
-            set(Policy::SecretKeyWrapping, 1, password),
-            Err(PolicyFault::Incapable)
+            Policy::PrivateKeyCloning.set(wrapped, 1, password),
+            Err(PolicyFault::Dependency)
         );
+        // Secret keys may leave both ways, as in lunacm.
+        assert!(set(Policy::SecretKeyWrapping, 1, quorum).is_ok());
         for policy in [Policy::PrivateKeyWrapping, Policy::SecretKeyWrapping] {
             assert_eq!(set(policy, 0, password), Ok(Policies::default()));
+            assert!(policy.is_destructive(Policies::default(), 1));
+            assert!(!policy.is_destructive(Policies::default(), 0));
         }
         assert!(set(Policy::FailedLogins, 3, password).is_ok());
         assert_eq!(

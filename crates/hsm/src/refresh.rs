@@ -43,7 +43,11 @@ impl Hsm {
         // The comparison below may miss later commits.
         let now = self.microseconds();
         self.check_store()?;
-        self.store.if_slots_changed(|| self.take_in())?;
+        // One view alone would learn of the change, and the others would not.
+        self.store.if_slots_changed(|| {
+            let mut views = self.views().into_iter();
+            views.try_for_each(|view| view.take_in())
+        })?;
         self.refreshed.store(now, Ordering::Release);
         Ok(())
     }
@@ -61,8 +65,10 @@ impl Hsm {
     pub fn check_store(&self) -> Result<()> {
         let checked = self.store.check_identity_for_reading().map_err(Error::from);
         if checked.as_ref().is_err_and(Error::is_store_lost) {
-            self.logout_all();
-            self.gathered.forget_all();
+            for view in self.views() {
+                view.logout_all();
+                view.gathered.forget_all();
+            }
         }
         checked
     }
@@ -135,13 +141,18 @@ impl Hsm {
 
     /// Puts `new` in the place of `old`, unless somebody logged in or out meanwhile.
     pub(super) fn replace(&self, old: &Arc<Session>, new: Option<Session>) {
-        let slot = old.slot();
-        let mut sessions = self.sessions_mut();
-        if sessions.get(&slot).is_some_and(|now| Arc::ptr_eq(now, old)) {
-            match new {
-                Some(new) => sessions.insert(slot, Arc::new(new)),
-                None => sessions.remove(&slot),
-            };
+        let (slot, ends) = (old.slot(), new.is_none());
+        {
+            let mut sessions = self.sessions_mut();
+            if sessions.get(&slot).is_some_and(|now| Arc::ptr_eq(now, old)) {
+                match new {
+                    Some(new) => sessions.insert(slot, Arc::new(new)),
+                    None => sessions.remove(&slot),
+                };
+            }
+        }
+        if ends {
+            self.forget_keys_unless_open(slot);
         }
     }
 

@@ -2,9 +2,10 @@
 
 use super::amend::Change;
 use super::init::check_secret;
-use super::login::Authenticated;
-use super::{Partition, Rekey, Result, Role, Secret, SlotError, SlotId};
+use super::{Partition, Rekey, Result, Role, Secret, Session, SlotError, SlotId};
 use slotfs_object::sealed::{Method, Quorum};
+use slotfs_seal::credential::Opened;
+use std::sync::Arc;
 
 /// What anybody can see of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +111,7 @@ impl Partition<'_> {
                 roles.push(it.role);
             }
         }
-        self.replace_secret(&it, change, roles, new, rekey)
+        self.replace_secret((&it.session, Some(&it.opened)), change, roles, new, rekey)
     }
 
     /// Lets po give a role, locked or not, another password or other key shares; po's own secret is needed again. The
@@ -134,30 +135,56 @@ impl Partition<'_> {
         if !change.parts.credentials.iter().any(|it| it.role == role) {
             return Err(SlotError::RoleMissing(role).at(slot));
         }
-        self.replace_secret(&it, change, vec![role], new, rekey)
+        self.replace_secret(
+            (&it.session, Some(&it.opened)),
+            change,
+            vec![role],
+            new,
+            rekey,
+        )
     }
 
+    /// As [`Self::reset_secret`], by the po that is logged in: C_InitPIN of PKCS#11.
+    ///
+    /// # Errors
+    /// As [`Self::reset_secret`]; [`SlotError::NotLoggedIn`], [`SlotError::RoleNeeded`].
+    pub fn reset_secret_as_po(&self, role: Role, new: &Secret, rekey: Rekey) -> Result<Reissued> {
+        let slot = self.slot;
+        check_resettable(slot, role)?;
+        check_secret(slot, self.row()?.kind, new)?;
+        self.hsm.refresh()?;
+        let session = self.officer(&[Role::Po])?;
+        let change = self.hsm.change_of(&session)?;
+        if !change.parts.credentials.iter().any(|it| it.role == role) {
+            return Err(SlotError::RoleMissing(role).at(slot));
+        }
+        self.replace_secret((&session, None), change, vec![role], new, rekey)
+    }
+
+    /// `by` is the session of the role that makes the change, and what its secret opened, where that was just given.
     fn replace_secret(
         &self,
-        it: &Authenticated,
+        by: (&Arc<Session>, Option<&Opened>),
         mut change: Change,
         roles: Vec<Role>,
         new: &Secret,
         rekey: Rekey,
     ) -> Result<Reissued> {
-        let session = &it.session;
+        let (session, opened) = by;
         change.forget(&roles);
-        // po, who resets another role: its secret is at hand, so it need not log in once more for a pair.
+        // po, who resets another role: where its secret is at hand, it need not log in once more for a pair.
         let own = session.role();
-        let stays = !roles.contains(&own);
-        change.forget(&[own]);
+        let renewed = opened.filter(|_| !roles.contains(&own));
+        if opened.is_some() {
+            change.forget(&[own]);
+        }
         let waiting = change.without_pair();
         match waiting.is_empty() {
             true => change.rekey(session, rekey)?,
             false => change.header.rekey_due = true,
         }
-        if stays {
-            change.renew(own, &it.opened)?;
+        if let Some(opened) = renewed {
+            change.renew(own, opened)?;
         }
         for role in &roles {
             change.give(*role, new)?;

@@ -142,8 +142,12 @@ impl fmt::Display for DomainKind {
 pub struct Policies {
     /// 0: private keys may be cloned.
     pub private_key_cloning: bool,
+    /// 1: private keys may be wrapped; it and policy 0 exclude each other.
+    pub private_key_wrapping: bool,
     /// 4: secret keys may be cloned.
     pub secret_key_cloning: bool,
+    /// 5: secret keys may be wrapped.
+    pub secret_key_wrapping: bool,
     /// 20: wrong passwords before a role locks.
     pub failed_logins: u32,
     /// 1000: a crypto user may clone private and secret objects. `None` in partitions that were made before there was such a
@@ -155,7 +159,9 @@ impl Default for Policies {
     fn default() -> Self {
         Self {
             private_key_cloning: true,
+            private_key_wrapping: false,
             secret_key_cloning: true,
+            secret_key_wrapping: false,
             failed_logins: 10,
             crypto_user_cloning: Some(false),
         }
@@ -172,6 +178,15 @@ impl Policies {
         }
     }
 
+    /// Whether a key of `class` may leave the slot wrapped by another key.
+    pub fn allow_wrapping(&self, class: u32) -> bool {
+        match class {
+            CKO_PRIVATE_KEY => self.private_key_wrapping,
+            CKO_SECRET_KEY => self.secret_key_wrapping,
+            _ => false,
+        }
+    }
+
     /// Whether any class may not.
     pub fn restrict_cloning(&self) -> bool {
         !(self.private_key_cloning && self.secret_key_cloning)
@@ -185,6 +200,7 @@ impl Policies {
     /// lunacm's word for a slot with these policies.
     pub fn mode(&self) -> &'static str {
         match (self.private_key_cloning, self.secret_key_cloning) {
+            _ if self.private_key_wrapping => "Key Export Mode",
             (true, true) => "Cloning Mode",
             (false, false) => "No Backup Mode",
             (true, false) => "Cloning Mode, secret keys stay",
@@ -192,15 +208,22 @@ impl Policies {
         }
     }
 
-    /// As they are stored: `number:value`, ascending, with commas.
+    /// As they are stored: `number:value`, ascending, with commas. Policies 1 and 5 are left out while they are off, as in
+    /// partitions that were made before keys could be wrapped.
     pub fn to_stored(self) -> String {
+        let wrapping = |number, on| match on {
+            true => format!("{number}:1,"),
+            false => String::new(),
+        };
         let of_users = self
             .crypto_user_cloning
             .map_or(String::new(), |on| format!(",1000:{}", u8::from(on)));
         format!(
-            "0:{},4:{},20:{}{of_users}",
+            "0:{},{}4:{},{}20:{}{of_users}",
             u8::from(self.private_key_cloning),
+            wrapping(1, self.private_key_wrapping),
             u8::from(self.secret_key_cloning),
+            wrapping(5, self.secret_key_wrapping),
             self.failed_logins
         )
     }
@@ -214,6 +237,8 @@ impl Policies {
         for part in text.split(',') {
             match part.split_once(':')? {
                 ("0", value) => policies.private_key_cloning = switch(value)?,
+                ("1", value) => policies.private_key_wrapping = switch(value)?,
+                ("5", value) => policies.secret_key_wrapping = switch(value)?,
                 ("4", value) => policies.secret_key_cloning = switch(value)?,
                 ("20", value) => policies.failed_logins = value.parse().ok()?,
                 ("1000", value) => policies.crypto_user_cloning = Some(switch(value)?),

@@ -11,7 +11,7 @@ use super::pkcs11::{
     CKA_WRAP_WITH_TRUSTED, CKO_CERTIFICATE, CKO_DATA, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY,
     CKO_SECRET_KEY, attribute_name, class_name,
 };
-use super::template::USAGES;
+use super::template::{KEM_USAGES, USAGES};
 use super::{Attribute, Object, Ouid, codec};
 
 #[cfg(test)]
@@ -147,8 +147,9 @@ const ONE_WAY: &[(u32, bool)] = &[
 /// Where an attribute that goes one way may go; `None` for all others.
 pub fn one_way(number: u32) -> Option<bool> {
     let listed = ONE_WAY.iter().find(|row| row.0 == number).map(|row| row.1);
-    let usage = || USAGES.iter().any(|row| row.0 == number).then_some(false);
-    listed.or_else(usage)
+    let mut usages = USAGES.iter().chain(KEM_USAGES);
+    let mut usage = || usages.any(|row| row.0 == number).then_some(false);
+    listed.or_else(&mut usage)
 }
 
 /// Whether an attribute of an object of `class` may go from one value to another.

@@ -10,11 +10,11 @@
 use super::new::{Naming, NewError};
 use super::pkcs11::{
     CK_UNAVAILABLE_INFORMATION, CKA_ALWAYS_AUTHENTICATE, CKA_ALWAYS_SENSITIVE, CKA_COPYABLE,
-    CKA_DECRYPT, CKA_DERIVE, CKA_DESTROYABLE, CKA_ENCRYPT, CKA_EXTRACTABLE, CKA_ID,
-    CKA_KEY_GEN_MECHANISM, CKA_LABEL, CKA_LOCAL, CKA_MODIFIABLE, CKA_NEVER_EXTRACTABLE,
-    CKA_PRIVATE, CKA_SENSITIVE, CKA_SIGN, CKA_SIGN_RECOVER, CKA_TOKEN, CKA_TRUSTED, CKA_UNWRAP,
-    CKA_VERIFY, CKA_VERIFY_RECOVER, CKA_WRAP, CKA_WRAP_WITH_TRUSTED, CKO_CERTIFICATE, CKO_DATA,
-    CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
+    CKA_DECAPSULATE, CKA_DECRYPT, CKA_DERIVE, CKA_DESTROYABLE, CKA_ENCAPSULATE, CKA_ENCRYPT,
+    CKA_EXTRACTABLE, CKA_ID, CKA_KEY_GEN_MECHANISM, CKA_LABEL, CKA_LOCAL, CKA_MODIFIABLE,
+    CKA_NEVER_EXTRACTABLE, CKA_PRIVATE, CKA_SENSITIVE, CKA_SIGN, CKA_SIGN_RECOVER, CKA_TOKEN,
+    CKA_TRUSTED, CKA_UNWRAP, CKA_VERIFY, CKA_VERIFY_RECOVER, CKA_WRAP, CKA_WRAP_WITH_TRUSTED,
+    CKK_ML_KEM, CKO_CERTIFICATE, CKO_DATA, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
 };
 use super::{Attribute, Object};
 
@@ -36,6 +36,13 @@ pub(super) const USAGES: &[(u32, &[u32])] = &[
     (CKA_VERIFY, OPEN),
     (CKA_VERIFY_RECOVER, &[CKO_PUBLIC_KEY]),
     (CKA_DERIVE, KEYS),
+];
+
+/// The uses of keys for encapsulation (PKCS#11 3.2). Only such keys store them, so that other objects are as they were before
+/// 3.2.
+pub(super) const KEM_USAGES: &[(u32, &[u32])] = &[
+    (CKA_ENCAPSULATE, &[CKO_PUBLIC_KEY]),
+    (CKA_DECAPSULATE, &[CKO_PRIVATE_KEY]),
 ];
 
 /// A key of class `class` without its value, marked as imported. `usage` lists the CKA numbers of the allowed uses.
@@ -63,7 +70,12 @@ pub fn key(class: u32, key_type: u32, usage: &[u32], naming: &Naming) -> Result<
         _ => CKA_TRUSTED,
     };
     object.set(number, Attribute::Bool(false));
-    for (number, _) in USAGES.iter().filter(|row| row.1.contains(&class)) {
+    let kem = match key_type {
+        CKK_ML_KEM => KEM_USAGES,
+        _ => &[],
+    };
+    let usages = USAGES.iter().chain(kem);
+    for (number, _) in usages.filter(|row| row.1.contains(&class)) {
         object.set(*number, Attribute::Bool(usage.contains(number)));
     }
     Ok(object)

@@ -110,6 +110,11 @@ impl UsableKey {
         &self.described
     }
 
+    /// The same, with its secret attributes wiped.
+    pub fn into_described(self) -> Object {
+        self.described
+    }
+
     /// A secret attribute.
     pub fn secret(&self, number: u32) -> Option<&[u8]> {
         self.secrets.get(&number).map(SecretBytes::bytes)

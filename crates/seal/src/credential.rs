@@ -26,6 +26,7 @@ mod quorum;
 mod share;
 mod slot_key;
 mod stretched;
+mod verifier;
 
 pub use kdf::KdfError;
 pub use pair::PairSecret;
@@ -33,6 +34,7 @@ pub use quorum::QuorumSecret;
 pub use share::{KeyShare, ShareFault};
 pub use slot_key::{Purpose, SlotKey};
 pub use stretched::{Stretched, stretch};
+pub use verifier::Verifier;
 
 /// Bytes in a password, 8 to 255.
 pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=255;

@@ -26,6 +26,7 @@ mod error;
 mod fault;
 mod identity;
 mod kind;
+mod mark;
 mod objects;
 mod others;
 mod overwrite;
@@ -44,6 +45,7 @@ pub use committer::{CommitStats, Reply};
 pub use credentials::CredentialRow;
 pub use damaged::{DamagedRow, Read};
 pub use error::{Error, Result, SlotFault, StoreFault};
+pub use mark::StateMark;
 pub use objects::{
     Alike, Entry, Leaving, Meet, Meeting, Move, NameColumn, Place, Put, Seal, Stored, Trashed,
 };
@@ -67,6 +69,7 @@ pub struct Store {
     /// Row ids that are reserved and not yet given out.
     reserved: Mutex<Range<i64>>,
     missing: Mutex<Option<Missing>>,
+    marked: Mutex<Option<mark::Marked>>,
     // Last: it holds a file that must be closed after all connections.
     identity: Arc<Identity>,
 }
@@ -210,6 +213,7 @@ impl Store {
             created_secs,
             reserved: Mutex::new(0..0),
             missing: Mutex::default(),
+            marked: Mutex::default(),
             identity,
         })
     }

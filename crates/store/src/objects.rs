@@ -260,6 +260,21 @@ impl Store {
         })
     }
 
+    /// The rows of every object of a slot with their handles, ascending; damaged ones are left out. The index alone is read.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn places(&self, slot: SlotId) -> Result<Vec<(Handle, RowId)>> {
+        let place = |row: &Row<'_>| {
+            let handle = cells::number::<u32>(row, 0).ok().and_then(Handle::new)?;
+            let id = row.get(1).ok()?;
+            Some((handle, RowId(id)))
+        };
+        let text = "SELECT handle, id FROM objects WHERE slot = ?1 ORDER BY handle";
+        let found: Vec<Option<_>> = self.rows(text, [slot.0], place)?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
     /// Row `id`: its sealed payload and the part in clear, in one read.
     ///
     /// # Errors

@@ -35,13 +35,13 @@ use crate::mechanism::{MAX_SECRET_BYTES, hash};
 pub(crate) use create::create;
 pub(crate) use derive::derive;
 pub(crate) use generate::{generate_key, generate_pair};
-pub(crate) use kem::{ciphertext_bytes, decapsulate, encapsulate};
+pub(crate) use kem::{decapsulate, encapsulate};
 pub(crate) use wrap::{unwrap, wrap};
 
 /// The attributes that a key's value consists of.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Material {
-    /// A CKO number: `CKO_DATA` of `CKM_HKDF_DATA`, `CKO_PUBLIC_KEY` of `CKM_PUB_KEY_FROM_PRIV_KEY`, else that of the call.
+    /// A CKO number: `CKO_DATA` of `CKM_HKDF_DATA`, else that of the call.
     pub(crate) class: u32,
     /// A CKK number.
     pub(crate) key_type: u32,

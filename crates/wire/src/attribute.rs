@@ -18,8 +18,18 @@ pub struct RawAttribute {
 pub enum RawValue {
     /// The bytes at `pValue`.
     Bytes(Secret),
-    /// The attributes at `pValue`, of `CKA_WRAP_TEMPLATE`, `CKA_UNWRAP_TEMPLATE` and `CKA_DERIVE_TEMPLATE`, one level deep.
-    Template(Template),
+    /// The attributes at `pValue`, of `CKA_WRAP_TEMPLATE`, `CKA_UNWRAP_TEMPLATE` and `CKA_DERIVE_TEMPLATE`.
+    Template(Vec<NestedAttribute>),
+}
+
+/// An attribute inside a template inside an attribute. It holds no template: a decoder that followed templates into any
+/// depth would run out of stack.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct NestedAttribute {
+    /// Its CKA number.
+    pub kind: u64,
+    /// The bytes at `pValue`.
+    pub bytes: Secret,
 }
 
 /// Attributes in the order of the application.

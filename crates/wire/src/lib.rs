@@ -15,9 +15,9 @@ mod request;
 pub mod rv;
 mod secret;
 
-pub use attribute::{Got, RawAttribute, RawValue, Template};
+pub use attribute::{Got, NestedAttribute, RawAttribute, RawValue, Template};
 pub use frame::{FrameError, MAX_DATA_BYTES, MAX_HEADER_BYTES};
-pub use mechanism::{HkdfSalt, KdfPart, Mechanism, Parameter};
+pub use mechanism::{HkdfSalt, KdfPart, Mechanism, Oaep, Parameter};
 pub use preamble::{PREAMBLE_BYTES, Preamble, VERSION};
 pub use reply::{MechanismInfo, Reply, SessionInfo, SlotInfo, TokenInfo, Welcome};
 pub use request::{

@@ -32,16 +32,7 @@ pub enum Parameter {
         salt_bytes: u64,
     },
     /// `CK_RSA_PKCS_OAEP_PARAMS`.
-    Oaep {
-        /// A CKM number of a hash.
-        hash: u64,
-        /// A CKG number.
-        mgf: u64,
-        /// `CKZ_DATA_SPECIFIED`, or 0 without a label.
-        source: u64,
-        /// The label.
-        label: Vec<u8>,
-    },
+    Oaep(Oaep),
     /// `CK_AES_CTR_PARAMS`.
     Ctr {
         /// Bits of the block that count.
@@ -71,8 +62,6 @@ pub enum Parameter {
         /// `ulMACLen`.
         mac_bytes: u64,
     },
-    /// `CK_GCM_MESSAGE_PARAMS` or `CK_CCM_MESSAGE_PARAMS` of a whole-message initialisation carry nothing: the parameter
-    /// comes with each message.
     /// `CK_ECDH1_DERIVE_PARAMS`.
     Ecdh1 {
         /// A CKD number.
@@ -151,9 +140,22 @@ pub enum Parameter {
     RsaAesKeyWrap {
         /// Bits of the temporary AES key.
         aes_bits: u64,
-        /// `pOAEPParams`: a [`Self::Oaep`].
-        oaep: Box<Parameter>,
+        /// `pOAEPParams`.
+        oaep: Oaep,
     },
+}
+
+/// `CK_RSA_PKCS_OAEP_PARAMS`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Oaep {
+    /// A CKM number of a hash.
+    pub hash: u64,
+    /// A CKG number.
+    pub mgf: u64,
+    /// `CKZ_DATA_SPECIFIED`, or 0 without a label.
+    pub source: u64,
+    /// The label.
+    pub label: Vec<u8>,
 }
 
 /// The salt of HKDF.

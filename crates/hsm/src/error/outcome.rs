@@ -219,6 +219,8 @@ impl SlotError {
             }
             Self::PayloadVersion(..) => refused(EPROTONOSUPPORT, code::OBJECT_TYPE_INVALID),
             Self::NotDescribed { why, .. } => of_revision(why),
+            Self::TooManyTrusted(_) => Outcome::FULL,
+            Self::NotUsable { .. } => refused(EPERM, code::ACTION_PROHIBITED),
             Self::NoSuchObject(_) | Self::NoSuchIdentity(_) | Self::NotInTrash(_) => {
                 Outcome::quiet(ENOENT, code::OBJECT_HANDLE_INVALID)
             }

@@ -9,7 +9,9 @@ use crate::fixture::{Fixture, assert_slot_error, errno, key, password, text};
 /// Fewer logins than usual, for each with a password takes a tenth of a second.
 const THREE: Policies = Policies {
     private_key_cloning: true,
+    private_key_wrapping: false,
     secret_key_cloning: true,
+    secret_key_wrapping: false,
     failed_logins: 3,
     crypto_user_cloning: Some(false),
 };

@@ -10,8 +10,7 @@ use slotfs_crypto::{Error, Hash, digest, kdf};
 use slotfs_keyfile::import::values;
 use slotfs_object::Attribute;
 use slotfs_object::pkcs11::{
-    CKA_EC_PARAMS, CKA_PARAMETER_SET, CKA_PUBLIC_KEY_INFO, CKA_VALUE, CKK_EC, CKK_EC_MONTGOMERY,
-    CKK_GENERIC_SECRET, CKK_ML_DSA, CKK_ML_KEM, CKO_DATA, CKO_PRIVATE_KEY,
+    CKA_EC_PARAMS, CKA_VALUE, CKK_EC, CKK_EC_MONTGOMERY, CKK_GENERIC_SECRET, CKO_DATA,
 };
 use slotfs_object::secret::SecretBytes;
 use slotfs_object::usable::UsableKey;
@@ -23,9 +22,8 @@ use slotfs_wire::rv::{
 use slotfs_wire::{HkdfSalt, Mechanism, Parameter};
 use zeroize::Zeroizing;
 
-use super::post_quantum::Set;
 use super::shared::{Keep, cut, stretched};
-use super::{Material, Wanted, check_type};
+use super::{Material, Wanted};
 use crate::error::{Result, Rv};
 use crate::mechanism::hash::HASHES;
 use crate::mechanism::{self, Algorithm, Derive, hash};
@@ -55,10 +53,6 @@ pub(crate) fn derive(
             no_parameter(parameter)?;
             let digest = Zeroizing::new(digest(hash, &value_of(base)?)?);
             cut(&digest, wanted, Keep::First)
-        }
-        Derive::PublicFromPrivate => {
-            no_parameter(parameter)?;
-            public_of(base, wanted)
         }
         _ => bytes::derive(kind, parameter, base, wanted, other_keys),
     }
@@ -208,25 +202,4 @@ fn hkdf(
         (true, false) => Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)),
         (false, false) => Err(invalid),
     }
-}
-
-/// The public half of a private key.
-fn public_of(base: &UsableKey, wanted: &Wanted<'_>) -> Result<Material> {
-    let described = base.described();
-    let key_type = described.key_type.unwrap_or_default();
-    if described.class != CKO_PRIVATE_KEY {
-        return Err(Rv(CKR_KEY_TYPE_INCONSISTENT));
-    }
-    check_type(wanted, key_type)?;
-    if let CKK_ML_DSA | CKK_ML_KEM = key_type {
-        let number = match described.attributes.get(&CKA_PARAMETER_SET) {
-            Some(Attribute::Number(number)) => Some(*number),
-            _ => None,
-        };
-        let value = base.secret(CKA_VALUE).ok_or(Rv(CKR_FUNCTION_FAILED))?;
-        return Set::of(key_type, number)?.public_of(value);
-    }
-    let info = described.bytes(CKA_PUBLIC_KEY_INFO);
-    let info = info.ok_or(Rv(CKR_FUNCTION_FAILED))?;
-    Material::of(values::spki_public(info)?)
 }

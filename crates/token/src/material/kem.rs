@@ -20,18 +20,6 @@ fn check(mechanism: &Mechanism, flag: u64) -> Result<()> {
     }
 }
 
-/// Bytes of the ciphertext that [`encapsulate`] makes, for length queries.
-///
-/// # Errors
-/// As [`encapsulate`].
-pub(crate) fn ciphertext_bytes(mechanism: &Mechanism, public: &UsableKey) -> Result<u64> {
-    check(mechanism, CKF_ENCAPSULATE)?;
-    match &*Prepared::of(public)? {
-        Prepared::MlKemPublic(key) => Ok(key.set().ciphertext_bytes() as u64),
-        _ => Err(Rv(CKR_KEY_TYPE_INCONSISTENT)),
-    }
-}
-
 /// A new secret key, and the ciphertext that holds it.
 ///
 /// # Errors

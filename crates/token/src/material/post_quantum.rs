@@ -156,15 +156,6 @@ impl Set {
             .map(Some)
     }
 
-    /// The public half of a private key's value.
-    pub(super) fn public_of(self, value: &[u8]) -> Result<Material> {
-        let public = match self {
-            Self::Dsa(set) => ml_dsa::public_of(set, value)?,
-            Self::Kem(set) => ml_kem::public_of(set, value)?,
-        };
-        self.public(&public)
-    }
-
     fn expand(self, seed: &[u8]) -> Result<(Zeroizing<Vec<u8>>, Vec<u8>), Error> {
         match self {
             Self::Dsa(set) => {

@@ -51,7 +51,8 @@ pub(crate) fn wrap(
     let outer = Prepared::of(wrapping).map_err(wrapping_error)?;
     let wrapped = match (algorithm, &mechanism.parameter) {
         (Algorithm::RsaAesKeyWrap, Parameter::RsaAesKeyWrap { aes_bits, oaep }) => {
-            rsa_aes(*aes_bits, oaep, outer, &text)
+            let oaep = Parameter::Oaep(oaep.clone());
+            rsa_aes(*aes_bits, &oaep, outer, &text)
         }
         (Algorithm::RsaAesKeyWrap, _) => return Err(Rv(CKR_MECHANISM_PARAM_INVALID)),
         (algorithm, parameter) => crypt(algorithm, parameter, outer, Direction::Encrypt, &text),
@@ -86,7 +87,8 @@ pub(crate) fn unwrap(
     let outer = Prepared::of(unwrapping).map_err(unwrapping_error)?;
     let text = match (algorithm, &mechanism.parameter) {
         (Algorithm::RsaAesKeyWrap, Parameter::RsaAesKeyWrap { aes_bits, oaep }) => {
-            rsa_aes_opened(*aes_bits, oaep, outer, wrapped)
+            let oaep = Parameter::Oaep(oaep.clone());
+            rsa_aes_opened(*aes_bits, &oaep, outer, wrapped)
         }
         (Algorithm::RsaAesKeyWrap, _) => return Err(Rv(CKR_MECHANISM_PARAM_INVALID)),
         (algorithm, parameter) => crypt(algorithm, parameter, outer, Direction::Decrypt, wrapped),

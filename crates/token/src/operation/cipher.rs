@@ -433,12 +433,12 @@ impl Oaep {
     /// `CKR_MECHANISM_PARAM_INVALID`
     pub(crate) fn of(parameter: &Parameter) -> Result<Self> {
         let invalid = Rv(CKR_MECHANISM_PARAM_INVALID);
-        let Parameter::Oaep {
+        let Parameter::Oaep(slotfs_wire::Oaep {
             hash: number,
             mgf,
             source,
             label,
-        } = parameter
+        }) = parameter
         else {
             return Err(invalid);
         };

@@ -3,14 +3,14 @@ use slotfs_object::pkcs11::{CKK_EC, CKK_RSA, CKO_PRIVATE_KEY};
 use slotfs_object::usable::UsableKey;
 use slotfs_wire::numbers::*;
 use slotfs_wire::rv::*;
-use slotfs_wire::{Mechanism, Parameter};
+use slotfs_wire::{Mechanism, Oaep, Parameter};
 
 use super::super::*;
 use super::{of_type, usable, value};
 use crate::testing::{aes, generic, mechanism, p256, pair, plain, rsa};
 
-fn oaep() -> Parameter {
-    Parameter::Oaep {
+fn oaep() -> Oaep {
+    Oaep {
         hash: CKM_SHA256,
         mgf: CKG_MGF1_SHA256,
         source: CKZ_DATA_SPECIFIED,
@@ -19,7 +19,7 @@ fn oaep() -> Parameter {
 }
 
 fn rsa_aes(aes_bits: u64) -> Mechanism {
-    let oaep = Box::new(oaep());
+    let oaep = oaep();
     mechanism(
         CKM_RSA_AES_KEY_WRAP,
         Parameter::RsaAesKeyWrap { aes_bits, oaep },
@@ -70,7 +70,7 @@ fn secret_keys_come_back() {
             assert_eq!(value(&back), original, "{mechanism:?}");
             assert_eq!(back.key_type, key_type);
         }
-        let oaep = mechanism(CKM_RSA_PKCS_OAEP, oaep());
+        let oaep = mechanism(CKM_RSA_PKCS_OAEP, Parameter::Oaep(oaep()));
         for mechanism in [
             plain(CKM_RSA_PKCS),
             plain(CKM_RSA_X_509),

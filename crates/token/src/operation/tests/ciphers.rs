@@ -50,12 +50,12 @@ fn ccm(data_bytes: usize) -> Mechanism {
 fn oaep(hash: u64, mgf: u64, label: &[u8]) -> Mechanism {
     mechanism(
         CKM_RSA_PKCS_OAEP,
-        Parameter::Oaep {
+        Parameter::Oaep(slotfs_wire::Oaep {
             hash,
             mgf,
             source: CKZ_DATA_SPECIFIED,
             label: label.to_vec(),
-        },
+        }),
     )
 }
 
@@ -299,12 +299,12 @@ fn keys_and_parameters_must_fit() {
         oaep(CKM_SHA_1, 0, b""),
         mechanism(
             CKM_RSA_PKCS_OAEP,
-            Parameter::Oaep {
+            Parameter::Oaep(slotfs_wire::Oaep {
                 hash: CKM_SHA_1,
                 mgf: CKG_MGF1_SHA1,
                 source: 0,
                 label: vec![1],
-            },
+            }),
         ),
     ] {
         let refused = refusal(Kind::Encrypt, &bad, &public);

@@ -1,0 +1,132 @@
+//! Objects come and go: `C_CreateObject`, `C_DestroyObject`, and where every new object is put.
+
+use slotfs_hsm::wait;
+use slotfs_object::partition::Role;
+use slotfs_object::pkcs11::*;
+use slotfs_object::usable::UsableKey;
+use slotfs_object::{Attribute, Object};
+use slotfs_wire::rv::*;
+use slotfs_wire::{Reply, Template};
+
+use crate::access::Found;
+use crate::assemble::{self, Birth, is_private, is_token};
+use crate::attributes::Given;
+use crate::error::{Result, Rv};
+use crate::owned::{Origin, SessionObject};
+use crate::session::Session;
+use crate::{Application, material};
+
+impl Application {
+    pub(crate) fn create_object(&self, session: &Session, template: &Template) -> Result<Reply> {
+        let given = Given::parse(template, None)?;
+        let class = given.class()?;
+        let object = match class {
+            CKO_DATA | CKO_CERTIFICATE => assemble::other(class, &given)?,
+            CKO_PUBLIC_KEY | CKO_PRIVATE_KEY | CKO_SECRET_KEY => {
+                let key_type = given.key_type.ok_or(Rv(CKR_TEMPLATE_INCOMPLETE))?;
+                let made = material::create(class, key_type, &given.attributes)?;
+                assemble::key(class, &given, made, Birth::Imported)?
+            }
+            _ => return Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)),
+        };
+        self.put_one(session, object, Origin::Session)
+            .map(Reply::Handle)
+    }
+
+    /// Stores a new object, or keeps it for the session; its handle.
+    pub(crate) fn put_one(&self, session: &Session, object: Object, origin: Origin) -> Result<u64> {
+        let handles = self.put(session, vec![object], origin)?;
+        handles.first().copied().ok_or(Rv(CKR_DEVICE_ERROR))
+    }
+
+    /// Stores new objects, or keeps them for the session: all of them or none. Their handles.
+    ///
+    /// # Errors
+    /// `CKR_USER_NOT_LOGGED_IN`, `CKR_SESSION_READ_ONLY`, and what the slot says.
+    pub(crate) fn put(
+        &self,
+        session: &Session,
+        objects: Vec<Object>,
+        origin: Origin,
+    ) -> Result<Vec<u64>> {
+        self.may_put(session, &objects)?;
+        let are_tokens: Vec<bool> = objects.iter().map(is_token).collect();
+        let (tokens, others): (Vec<Object>, Vec<Object>) = objects.into_iter().partition(is_token);
+        let mut stored = Vec::new();
+        if !tokens.is_empty() {
+            let login = self.login_of(session.slot);
+            let login = login.ok_or(Rv(CKR_USER_NOT_LOGGED_IN))?;
+            let partition = login.partition();
+            stored = wait(|done| partition.add_all(&tokens, done))?;
+        }
+        let mut stored = stored.into_iter().map(|it| u64::from(it.handle.get()));
+        let mut others = others.into_iter();
+        let mut handles = Vec::new();
+        for is_token in are_tokens {
+            let handle = match is_token {
+                true => stored.next(),
+                false => {
+                    let kept = others
+                        .next()
+                        .map(|object| self.keep_new(session, object, origin));
+                    kept.transpose()?
+                }
+            };
+            handles.push(handle.ok_or(Rv(CKR_DEVICE_ERROR))?);
+        }
+        Ok(handles)
+    }
+
+    /// Whether these objects may be made in this session. Asked before a key is generated, too.
+    pub(crate) fn may_put(&self, session: &Session, objects: &[Object]) -> Result<()> {
+        let role = self.role(session.slot);
+        for object in objects {
+            if is_token(object) {
+                if !session.read_write {
+                    return Err(Rv(CKR_SESSION_READ_ONLY));
+                }
+                // Every object of a slot is sealed under its key, a public one too.
+                if role.is_none() {
+                    return Err(Rv(CKR_USER_NOT_LOGGED_IN));
+                }
+            }
+            if is_private(object) && !matches!(role, Some(Role::Co | Role::Cu)) {
+                return Err(Rv(CKR_USER_NOT_LOGGED_IN));
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_new(&self, session: &Session, object: Object, origin: Origin) -> Result<u64> {
+        self.keep(SessionObject {
+            handle: self.provider.next_object(),
+            session: session.handle,
+            slot: session.slot,
+            key: UsableKey::new(object),
+            origin,
+        })
+    }
+
+    pub(crate) fn destroy_object(&self, session: &Session, handle: u64) -> Result<Reply> {
+        let found = self.object(session, handle)?;
+        let destroyable = found.object().attributes.get(&CKA_DESTROYABLE);
+        if destroyable == Some(&Attribute::Bool(false)) {
+            return Err(Rv(CKR_ACTION_PROHIBITED));
+        }
+        match found {
+            Found::Session(object) => {
+                self.state_mut().objects.remove(&object.handle);
+            }
+            Found::Token(handle, _) => {
+                if !session.read_write {
+                    return Err(Rv(CKR_SESSION_READ_ONLY));
+                }
+                let login = self.login_of(session.slot);
+                let login = login.ok_or(Rv(CKR_USER_NOT_LOGGED_IN))?;
+                let partition = login.partition();
+                wait(|done| partition.remove(handle, done))?;
+            }
+        }
+        Ok(Reply::Done)
+    }
+}

@@ -1,0 +1,268 @@
+//! Operations of a session: started, fed, finished.
+
+use std::collections::btree_map::Entry;
+
+use slotfs_object::usable::{UsableKey, Usage};
+use slotfs_wire::numbers::*;
+use slotfs_wire::rv::*;
+use slotfs_wire::{MAX_DATA_BYTES, Mechanism, Message, MessagePart, Operation as Kind, Reply};
+use zeroize::Zeroizing;
+
+use crate::Application;
+use crate::error::{Result, Rv};
+use crate::operation::{MessageOutput, Operation, Output, Room};
+use crate::session::{Running, Session, Work};
+
+/// One call of a message-based operation.
+pub(crate) struct MessageCall<'a> {
+    pub(crate) operation: Kind,
+    pub(crate) part: MessagePart,
+    pub(crate) parameter: &'a Message,
+    pub(crate) aad: &'a [u8],
+    pub(crate) text: &'a [u8],
+    pub(crate) room: Option<u64>,
+    pub(crate) signature: &'a [u8],
+}
+
+/// What a key is used for in an operation; `None` for digests.
+fn usage(kind: Kind) -> Option<Usage> {
+    Some(match kind {
+        Kind::Encrypt | Kind::MessageEncrypt => Usage::Encrypt,
+        Kind::Decrypt | Kind::MessageDecrypt => Usage::Decrypt,
+        Kind::Sign | Kind::MessageSign => Usage::Sign,
+        Kind::SignRecover => Usage::SignRecover,
+        Kind::Verify | Kind::MessageVerify => Usage::Verify,
+        Kind::VerifyRecover => Usage::VerifyRecover,
+        Kind::Digest => return None,
+    })
+}
+
+/// The flag of `C_SessionCancel` for an operation.
+fn flag(kind: Kind) -> u64 {
+    match kind {
+        Kind::Encrypt => CKF_ENCRYPT,
+        Kind::Decrypt => CKF_DECRYPT,
+        Kind::Digest => CKF_DIGEST,
+        Kind::Sign => CKF_SIGN,
+        Kind::SignRecover => CKF_SIGN_RECOVER,
+        Kind::Verify => CKF_VERIFY,
+        Kind::VerifyRecover => CKF_VERIFY_RECOVER,
+        Kind::MessageEncrypt => CKF_MESSAGE_ENCRYPT,
+        Kind::MessageDecrypt => CKF_MESSAGE_DECRYPT,
+        Kind::MessageSign => CKF_MESSAGE_SIGN,
+        Kind::MessageVerify => CKF_MESSAGE_VERIFY,
+    }
+}
+
+impl Application {
+    pub(crate) fn start(
+        &self,
+        session: &Session,
+        kind: Kind,
+        mechanism: &Mechanism,
+        key: u64,
+    ) -> Result<Reply> {
+        if session.work().operations.contains_key(&kind) {
+            return Err(Rv(CKR_OPERATION_ACTIVE));
+        }
+        let begin = |key: Option<&UsableKey>| {
+            Ok(Running {
+                operation: Operation::start(kind, mechanism, key)?,
+                awaits_pin: key.is_some_and(UsableKey::always_authenticates),
+                is_private: key.is_some_and(|key| key.described().is_private()),
+            })
+        };
+        let running = match usage(kind) {
+            Some(usage) => {
+                let usage = (usage, mechanism.number);
+                self.with_key(session, key, usage, |key| begin(Some(key)))?
+            }
+            None => begin(None)?,
+        };
+        let mut work = session.work();
+        work.output = None;
+        match work.operations.entry(kind) {
+            Entry::Occupied(_) => Err(Rv(CKR_OPERATION_ACTIVE)),
+            Entry::Vacant(place) => {
+                place.insert(running);
+                Ok(Reply::Done)
+            }
+        }
+    }
+
+    pub(crate) fn cancel(&self, session: &Session, flags: u64) -> Result<Reply> {
+        let mut work = session.work();
+        work.operations.retain(|kind, _| flags & flag(*kind) == 0);
+        if flags & CKF_FIND_OBJECTS != 0 {
+            work.search = None;
+        }
+        work.output = None;
+        Ok(Reply::Done)
+    }
+
+    pub(crate) fn whole(
+        &self,
+        session: &Session,
+        kind: Kind,
+        data: &[u8],
+        room: Option<u64>,
+        signature: &[u8],
+        out: &mut Zeroizing<Vec<u8>>,
+    ) -> Result<Reply> {
+        let mut work = session.work();
+        match kind {
+            Kind::Verify => step(&mut work, kind, out, |operation| {
+                operation.verify(data, signature)?;
+                Ok(None)
+            }),
+            _ => step(&mut work, kind, out, |operation| {
+                operation.whole(data, Room(room)).map(Some)
+            }),
+        }
+    }
+
+    pub(crate) fn piece(&self, session: &Session, kind: Kind, data: &[u8]) -> Result<Reply> {
+        let mut unused = Zeroizing::default();
+        step(&mut session.work(), kind, &mut unused, |operation| {
+            operation.piece(data)?;
+            Ok(None)
+        })
+    }
+
+    pub(crate) fn update(
+        &self,
+        session: &Session,
+        kind: Kind,
+        data: &[u8],
+        room: Option<u64>,
+        out: &mut Zeroizing<Vec<u8>>,
+    ) -> Result<Reply> {
+        step(&mut session.work(), kind, out, |operation| {
+            operation.update(data, Room(room)).map(Some)
+        })
+    }
+
+    pub(crate) fn finish(
+        &self,
+        session: &Session,
+        kind: Kind,
+        data: &[u8],
+        room: Option<u64>,
+        out: &mut Zeroizing<Vec<u8>>,
+    ) -> Result<Reply> {
+        step(&mut session.work(), kind, out, |operation| match kind {
+            Kind::Verify => operation.verify_finish(data).map(|()| None),
+            _ => operation.finish(Room(room)).map(Some),
+        })
+    }
+
+    /// More of an output that was too long for a frame.
+    pub(crate) fn more(
+        &self,
+        session: &Session,
+        kind: Kind,
+        offset: u64,
+        out: &mut Zeroizing<Vec<u8>>,
+    ) -> Result<Reply> {
+        let mut work = session.work();
+        let there = work.output.as_ref().filter(|(of, _)| *of == kind);
+        let (_, output) = there.ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
+        let total = output.len() as u64;
+        let offset = usize::try_from(offset).map_err(|_| Rv(CKR_ARGUMENTS_BAD))?;
+        let rest = output.get(offset..).ok_or(Rv(CKR_ARGUMENTS_BAD))?;
+        let part = &rest[..rest.len().min(MAX_DATA_BYTES)];
+        out.extend_from_slice(part);
+        if part.len() == rest.len() {
+            work.output = None;
+        }
+        Ok(Reply::Output { bytes: total })
+    }
+
+    pub(crate) fn digest_key(&self, session: &Session, key: u64) -> Result<Reply> {
+        self.with_any_key(session, key, |key| {
+            let mut unused = Zeroizing::default();
+            step(
+                &mut session.work(),
+                Kind::Digest,
+                &mut unused,
+                |operation| {
+                    operation.digest_key(key)?;
+                    Ok(None)
+                },
+            )
+        })
+    }
+
+    pub(crate) fn message(
+        &self,
+        session: &Session,
+        call: MessageCall<'_>,
+        out: &mut Zeroizing<Vec<u8>>,
+    ) -> Result<Reply> {
+        let mut work = session.work();
+        let running = work.operations.get_mut(&call.operation);
+        let running = running.ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
+        if running.awaits_pin {
+            return Err(Rv(CKR_USER_NOT_LOGGED_IN));
+        }
+        // An error ends the message, not the operation: C_MessageEncryptFinal and its like do.
+        let done = running.operation.message(
+            call.part,
+            call.parameter,
+            call.aad,
+            call.text,
+            Room(call.room),
+            call.signature,
+        )?;
+        match done {
+            MessageOutput::Length(bytes) => Ok(Reply::Output { bytes }),
+            MessageOutput::TooSmall(bytes) => Ok(Reply::TooSmall { bytes }),
+            MessageOutput::Message { text, iv, tag } => {
+                let (bytes, iv_bytes, tag_bytes) = (text.len(), iv.len(), tag.len());
+                // The text as it is: it may be long.
+                *out = text;
+                out.extend_from_slice(&iv);
+                out.extend_from_slice(&tag);
+                Ok(Reply::Message {
+                    bytes: bytes as u64,
+                    iv_bytes: iv_bytes as u64,
+                    tag_bytes: tag_bytes as u64,
+                })
+            }
+        }
+    }
+}
+
+/// One step of an operation. An error ends it, and so does its last output; a length, or too little room, does not.
+fn step(
+    work: &mut Work,
+    kind: Kind,
+    out: &mut Zeroizing<Vec<u8>>,
+    work_on: impl FnOnce(&mut Operation) -> Result<Option<Output>>,
+) -> Result<Reply> {
+    work.output = None;
+    let running = work.operations.get_mut(&kind);
+    let running = running.ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
+    if running.awaits_pin {
+        return Err(Rv(CKR_USER_NOT_LOGGED_IN));
+    }
+    let outcome = work_on(&mut running.operation);
+    if outcome.is_err() || running.operation.is_over() {
+        work.operations.remove(&kind);
+    }
+    Ok(match outcome? {
+        None => Reply::Done,
+        Some(Output::Length(bytes)) => Reply::Output { bytes },
+        Some(Output::TooSmall(bytes)) => Reply::TooSmall { bytes },
+        Some(Output::Bytes(output)) => {
+            let bytes = output.len() as u64;
+            if output.len() > MAX_DATA_BYTES {
+                out.extend_from_slice(&output[..MAX_DATA_BYTES]);
+                work.output = Some((kind, output));
+            } else {
+                *out = output;
+            }
+            Reply::Output { bytes }
+        }
+    })
+}

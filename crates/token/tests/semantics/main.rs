@@ -1,0 +1,11 @@
+//! What applications see, without sockets: PKCS#11 3.2 and docs/pkcs11.md.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod attacks;
+mod fixture;
+mod garbage;
+mod logins;
+mod objects;
+mod operations;
+mod tokens;
