@@ -1,8 +1,8 @@
 //! AES without authentication: ECB, CBC and CTR (SP 800-38A), in parts.
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-use crate::sys::{AesMode, AesState};
+use crate::sys::{AesMode, AesState, wipe};
 use crate::{Error, Result};
 
 /// Bytes of a block.
@@ -108,9 +108,7 @@ impl Cipher {
         let result = self.advance(data, out);
         if result.is_err() {
             self.failed = true;
-            if let Some(made) = out.get_mut(before..) {
-                made.zeroize();
-            }
+            wipe(out.get_mut(before..).unwrap_or_default());
             out.truncate(before);
         }
         result

@@ -26,6 +26,7 @@ pub use ec::Curve;
 pub use error::Error;
 pub use hash::{Hash, Hasher, digest};
 pub use self_test::self_test;
+pub use sys::wipe;
 
 /// Result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;

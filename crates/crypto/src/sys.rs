@@ -28,6 +28,12 @@ fn clear_errors() {
     unsafe { lc::ERR_clear_error() }
 }
 
+/// Overwrites `bytes` with zeros, as the crate `zeroize` does, but not one byte at a time: that takes 230 us for 1 MiB.
+pub fn wipe(bytes: &mut [u8]) {
+    // SAFETY: pointer and length of one slice.
+    unsafe { lc::OPENSSL_cleanse(bytes.as_mut_ptr().cast(), bytes.len()) }
+}
+
 /// An owner of an object of aws-lc: made from a pointer that the caller owns, freed once when dropped.
 macro_rules! owner {
     ($(#[$doc:meta])* $name:ident, $raw:ty, $free:path) => {
