@@ -1,6 +1,7 @@
 //! AES-GCM (SP 800-38D) and AES-CCM (SP 800-38C).
 //!
-//! Decryption releases nothing before the tag is verified, so it takes all of a message at once; the caller limits its length.
+//! Decryption releases nothing before the tag is verified, so it takes all of a message at once; the caller limits its
+//! length.
 
 use zeroize::{Zeroize, Zeroizing};
 
@@ -30,7 +31,8 @@ pub struct GcmEncrypt {
 }
 
 impl GcmEncrypt {
-    /// Starts with a key of 16, 24 or 32 bytes, an IV of 1 to 65,536 and a tag of 4, 8 or 12 to 16. An IV must never be used twice with a key.
+    /// Starts with a key of 16, 24 or 32 bytes, an IV of 1 to 65,536 and a tag of 4, 8 or 12 to 16. An IV must never be
+    /// used twice with a key.
     ///
     /// # Errors
     /// [`Error::BadKey`], [`Error::BadParameter`], [`Error::Library`]
@@ -141,7 +143,8 @@ pub fn gcm_open_into(
     opened
 }
 
-/// Refuses parameters of CCM out of range: a nonce of 7 to 13 bytes, a MAC of 4 to 16, even, and data whose length fits the rest of a block.
+/// Refuses parameters of CCM out of range: a nonce of 7 to 13 bytes, a MAC of 4 to 16, even, and data whose length fits
+/// the rest of a block.
 fn check_ccm(nonce: &[u8], mac_bytes: usize, data: &[u8]) -> Result<()> {
     if !(7..=13).contains(&nonce.len()) || !matches!(mac_bytes, 4 | 6 | 8 | 10 | 12 | 14 | 16) {
         return Err(Error::BadParameter);

@@ -143,8 +143,8 @@ impl Cipher {
     /// Ends, and returns what is left.
     ///
     /// # Errors
-    /// [`Error::BadLength`] if the data is not a multiple of the block where it must be, [`Error::DecryptFailed`] for a padding that is
-    /// none, [`Error::Library`]
+    /// [`Error::BadLength`] if the data is not a multiple of the block where it must be, [`Error::DecryptFailed`] for a
+    /// padding that is none, [`Error::Library`]
     pub fn finish(mut self) -> Result<Vec<u8>> {
         if self.failed {
             return Err(Error::Library);
@@ -193,8 +193,8 @@ fn counter_limit(block: &[u8; BLOCK_BYTES], counter_bits: u32) -> Result<Option<
     Ok(bytes.and_then(|it| u64::try_from(it).ok()))
 }
 
-/// The length of `block` without its PKCS#7 padding. The bytes of the padding are compared without branches; its length is not secret once
-/// it is right.
+/// The length of `block` without its PKCS#7 padding. The bytes of the padding are compared without branches; its length
+/// is not secret once it is right.
 fn unpadded(block: &[u8]) -> Option<usize> {
     let count = *block.last()?;
     if block.len() != BLOCK_BYTES {
