@@ -1,10 +1,11 @@
 //! AES-GCM (SP 800-38D) and AES-CCM (SP 800-38C).
 //!
-//! Decryption releases nothing before the tag is verified, so it takes all of a message at once; the caller limits its length.
+//! Decryption releases nothing before the tag is verified, so it takes all of a message at once; the caller limits its
+//! length.
 
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::sys::{AesMode, AesState, Tag};
+use crate::sys::{AesMode, AesState, Tag, wipe};
 use crate::{Error, Result};
 
 /// Bytes of the longest plaintext of GCM: 2^36 - 32.
@@ -30,7 +31,8 @@ pub struct GcmEncrypt {
 }
 
 impl GcmEncrypt {
-    /// Starts with a key of 16, 24 or 32 bytes, an IV of 1 to 65,536 and a tag of 4, 8 or 12 to 16. An IV must never be used twice with a key.
+    /// Starts with a key of 16, 24 or 32 bytes, an IV of 1 to 65,536 and a tag of 4, 8 or 12 to 16. An IV must never be
+    /// used twice with a key.
     ///
     /// # Errors
     /// [`Error::BadKey`], [`Error::BadParameter`], [`Error::Library`]
@@ -96,6 +98,8 @@ pub fn gcm_seal(
 
 /// The plaintext of `ciphertext`, if `tag` is its tag; the tag's length is one that [`GcmEncrypt::new`] takes.
 ///
+/// Wiping a long plaintext when it is dropped takes longer than decrypting it: see [`gcm_open_into`].
+///
 /// # Errors
 /// [`Error::BadKey`], [`Error::BadParameter`], [`Error::DecryptFailed`], [`Error::TooLong`], [`Error::Library`]
 pub fn gcm_open(
@@ -105,19 +109,42 @@ pub fn gcm_open(
     ciphertext: &[u8],
     tag: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>> {
+    let mut out = Zeroizing::new(Vec::new());
+    gcm_open_into(key, iv, aad, ciphertext, tag, &mut out)?;
+    Ok(out)
+}
+
+/// As [`gcm_open`], appending to `out`, which the caller wipes, with [`crate::wipe`] if it is long.
+///
+/// # Errors
+/// As [`gcm_open`]; `out` keeps its length, and what was written behind it is wiped.
+pub fn gcm_open_into(
+    key: &[u8],
+    iv: &[u8],
+    aad: &[u8],
+    ciphertext: &[u8],
+    tag: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<()> {
     check_gcm(iv, tag.len())?;
     if ciphertext.len() as u64 > LONGEST_GCM {
         return Err(Error::TooLong);
     }
     let tag = Tag::Expected(tag);
     let mut state = AesState::new_aead(AesMode::Gcm, key, iv, &tag, aad, 0)?;
-    let mut out = Zeroizing::new(Vec::with_capacity(ciphertext.len() + 16));
-    state.update_into(ciphertext, &mut out, Error::Library)?;
-    state.finish_gcm(Error::DecryptFailed)?;
-    Ok(out)
+    let before = out.len();
+    let opened = state
+        .update_into(ciphertext, out, Error::Library)
+        .and_then(|()| state.finish_gcm(Error::DecryptFailed));
+    if opened.is_err() {
+        wipe(out.get_mut(before..).unwrap_or_default());
+        out.truncate(before);
+    }
+    opened
 }
 
-/// Refuses parameters of CCM out of range: a nonce of 7 to 13 bytes, a MAC of 4 to 16, even, and data whose length fits the rest of a block.
+/// Refuses parameters of CCM out of range: a nonce of 7 to 13 bytes, a MAC of 4 to 16, even, and data whose length fits
+/// the rest of a block.
 fn check_ccm(nonce: &[u8], mac_bytes: usize, data: &[u8]) -> Result<()> {
     if !(7..=13).contains(&nonce.len()) || !matches!(mac_bytes, 4 | 6 | 8 | 10 | 12 | 14 | 16) {
         return Err(Error::BadParameter);

@@ -1,8 +1,10 @@
 //! AES without authentication: ECB, CBC and CTR (SP 800-38A), in parts.
 
-use zeroize::{Zeroize, Zeroizing};
+use std::hint::black_box;
 
-use crate::sys::{AesMode, AesState};
+use zeroize::Zeroizing;
+
+use crate::sys::{AesMode, AesState, wipe};
 use crate::{Error, Result};
 
 /// Bytes of a block.
@@ -108,9 +110,7 @@ impl Cipher {
         let result = self.advance(data, out);
         if result.is_err() {
             self.failed = true;
-            if let Some(made) = out.get_mut(before..) {
-                made.zeroize();
-            }
+            wipe(out.get_mut(before..).unwrap_or_default());
             out.truncate(before);
         }
         result
@@ -145,8 +145,8 @@ impl Cipher {
     /// Ends, and returns what is left.
     ///
     /// # Errors
-    /// [`Error::BadLength`] if the data is not a multiple of the block where it must be, [`Error::DecryptFailed`] for a padding that is
-    /// none, [`Error::Library`]
+    /// [`Error::BadLength`] if the data is not a multiple of the block where it must be, [`Error::DecryptFailed`] for a
+    /// padding that is none, [`Error::Library`]
     pub fn finish(mut self) -> Result<Vec<u8>> {
         if self.failed {
             return Err(Error::Library);
@@ -195,23 +195,48 @@ fn counter_limit(block: &[u8; BLOCK_BYTES], counter_bits: u32) -> Result<Option<
     Ok(bytes.and_then(|it| u64::try_from(it).ok()))
 }
 
-/// The length of `block` without its PKCS#7 padding. The bytes of the padding are compared without branches; its length is not secret once
-/// it is right.
+/// The length of `block` without its PKCS#7 padding. Until the verdict, nothing branches on the bytes.
 fn unpadded(block: &[u8]) -> Option<usize> {
-    let count = *block.last()?;
-    if block.len() != BLOCK_BYTES {
-        return None;
-    }
-    let count_bits = u32::from(count);
-    // 1 in each step where something is wrong.
-    let mut bad = count_bits.wrapping_sub(1) >> 31 | (16_u32.wrapping_sub(count_bits)) >> 31;
+    let block: &[u8; BLOCK_BYTES] = block.try_into().ok()?;
+    let count = u32::from(block[BLOCK_BYTES - 1]);
+    // The highest bit tells what is wrong: a count of 0, a count above 16, a byte that is another one.
+    let mut bad = count.wrapping_sub(1) | 16_u32.wrapping_sub(count);
     for (from_end, &byte) in (0_u32..).zip(block.iter().rev()) {
-        // All ones while this byte belongs to the padding.
-        let inside = (from_end.wrapping_sub(count_bits) >> 31).wrapping_neg();
-        bad |= inside & u32::from(byte ^ count);
+        let differs = (u32::from(byte) ^ count).wrapping_neg();
+        let inside = from_end.wrapping_sub(count);
+        bad |= differs & inside;
     }
-    if std::hint::black_box(bad) != 0 {
-        return None;
+    // One masked number carries the verdict: the length and 1, or 0.
+    let good = black_box(bad >> 31).wrapping_sub(1);
+    match black_box(good & 17_u32.wrapping_sub(count)) {
+        0 => None,
+        more => usize::try_from(more - 1).ok(),
     }
-    block.len().checked_sub(usize::from(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unpadded;
+
+    /// The same by the definition.
+    fn defined(block: &[u8; 16]) -> Option<usize> {
+        let kept = 16_usize.checked_sub(block[15].into())?;
+        (kept < 16 && block[kept..].iter().all(|&it| it == block[15])).then_some(kept)
+    }
+
+    #[test]
+    fn paddings_of_every_count_and_with_each_byte_changed() {
+        for count in 0..=255_u8 {
+            let mut block = [0xaa; 16];
+            block[16_usize.saturating_sub(count.into())..].fill(count);
+            assert_eq!(unpadded(&block), defined(&block), "{block:?}");
+            for at in 0..16 {
+                let mut changed = block;
+                changed[at] ^= 0x80;
+                assert_eq!(unpadded(&changed), defined(&changed), "{changed:?}");
+            }
+        }
+        assert_eq!(unpadded(&[1; 15]), None);
+        assert_eq!(unpadded(&[1; 16]), Some(15));
+    }
 }

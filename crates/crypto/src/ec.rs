@@ -74,8 +74,8 @@ impl PrivateKey {
         &self.point
     }
 
-    /// A signature of `digest`, of any length; ECDSA uses as many of its leading bits as the order has. r, then s, each of
-    /// [`Curve::bytes`].
+    /// A signature of `digest`, of any length; ECDSA uses as many of its leading bits as the order has. r, then s, each
+    /// of [`Curve::bytes`].
     ///
     /// # Errors
     /// [`Error::Library`]

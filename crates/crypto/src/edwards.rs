@@ -58,8 +58,8 @@ impl PrivateKey {
     /// # Errors
     /// [`Error::BadKey`] for other lengths
     pub fn new(seed: &[u8]) -> Result<Self> {
-        let seed: [u8; 32] = seed.try_into().map_err(|_| Error::BadKey)?;
-        let (public, expanded) = sys::ed25519_expand(&Zeroizing::new(seed));
+        let seed = seed.try_into().map_err(|_| Error::BadKey)?;
+        let (public, expanded) = sys::ed25519_expand(seed);
         Ok(Self { expanded, public })
     }
 

@@ -3,7 +3,8 @@
 /// Why an operation failed. It names no secret, and of a failed decryption it does not say why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The numbers of a key do not fit together, are out of range, or are not a point of the curve; or a symmetric key has a wrong length.
+    /// The numbers of a key do not fit together, are out of range, or are not a point of the curve; or a symmetric key
+    /// has a wrong length.
     #[error("the key is not valid")]
     BadKey,
     /// The data has a length that the operation does not take.

@@ -1,7 +1,7 @@
 //! Message authentication: HMAC (FIPS 198-1) and AES-CMAC (SP 800-38B).
 //!
-//! A MAC without data yet is a prepared key: keep it, and clone it for each message. A failure of the library (no memory) is kept and told
-//! by `finish`.
+//! A MAC without data yet is a prepared key: keep it, and clone it for each message. A failure of the library (no
+//! memory) is kept and told by `finish`.
 
 use zeroize::Zeroizing;
 

@@ -16,8 +16,7 @@ impl PrivateKey {
     /// # Errors
     /// [`Error::BadKey`] for other lengths
     pub fn new(private: &[u8]) -> Result<Self> {
-        let private: [u8; 32] = private.try_into().map_err(|_| Error::BadKey)?;
-        let private = Zeroizing::new(private);
+        let private = Zeroizing::new(private.try_into().map_err(|_| Error::BadKey)?);
         let public = sys::x25519_public(&private);
         Ok(Self { private, public })
     }
@@ -32,8 +31,8 @@ impl PrivateKey {
     /// # Errors
     /// [`Error::BadKey`]
     pub fn agree(&self, peer: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        let peer: [u8; 32] = peer.try_into().map_err(|_| Error::BadKey)?;
-        let shared = sys::x25519(&self.private, &peer)?;
+        let peer = peer.try_into().map_err(|_| Error::BadKey)?;
+        let shared = sys::x25519(&self.private, peer)?;
         Ok(Zeroizing::new(shared.to_vec()))
     }
 }

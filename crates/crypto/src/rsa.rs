@@ -1,7 +1,8 @@
-//! RSA (RFC 8017): signatures with PKCS#1 v1.5 and PSS, encryption with PKCS#1 v1.5 and OAEP, and the operations without padding.
+//! RSA (RFC 8017): signatures with PKCS#1 v1.5 and PSS, encryption with PKCS#1 v1.5 and OAEP, and the operations
+//! without padding.
 //!
-//! aws-lc blinds each private operation and checks its result with the public exponent before it leaves, against faults. Its blindings are
-//! kept with the key behind the key's own lock, so one key serves many threads at once.
+//! aws-lc blinds each private operation and checks its result with the public exponent before it leaves, against
+//! faults. Its blindings are kept with the key behind the key's own lock, so one key serves many threads at once.
 
 mod digest_info;
 mod unpad;
@@ -23,8 +24,8 @@ const MOST_EXPONENT_BYTES: usize = 32;
 
 /// The numbers of a private key, big-endian; leading zeros do not matter.
 ///
-/// The numbers p, q, dp, dq and qinv may be missing, that is empty. If one is, none of them is used: private operations take about four times
-/// as long, and the exponent must have at most 33 bits.
+/// The numbers p, q, dp, dq and qinv may be missing, that is empty. If one is, none of them is used: private operations
+/// take about four times as long, and the exponent must have at most 33 bits.
 #[derive(Clone, Default)]
 pub struct RsaParts {
     /// Modulus.
@@ -105,7 +106,8 @@ impl PrivateKey {
         self.bytes
     }
 
-    /// PKCS#1 v1.5 over bytes as they are, at most 11 less than the modulus: the caller made its `DigestInfo`, or there is none.
+    /// PKCS#1 v1.5 over bytes as they are, at most 11 less than the modulus: the caller made its `DigestInfo`, or there
+    /// is none.
     ///
     /// # Errors
     /// [`Error::TooLong`], [`Error::Library`]
@@ -130,7 +132,8 @@ impl PrivateKey {
     /// PSS over `digest`, with a random salt of `salt_bytes`, which may be 0. `mgf` is the hash of the mask.
     ///
     /// # Errors
-    /// [`Error::BadLength`] of the digest, [`Error::BadParameter`] if the salt does not fit the modulus, [`Error::Library`]
+    /// [`Error::BadLength`] of the digest, [`Error::BadParameter`] if the salt does not fit the modulus,
+    /// [`Error::Library`]
     pub fn sign_pss(
         &self,
         hash: Hash,
@@ -144,8 +147,8 @@ impl PrivateKey {
         self.key.sign_pss(hash, mgf, salt_bytes, digest)
     }
 
-    /// The private operation (X.509): `input` as a number, padded with zeros in front. The numbers 0, 1 and n - 1, which are their own
-    /// results, are refused.
+    /// The private operation (X.509): `input` as a number, padded with zeros in front. The numbers 0, 1 and n - 1,
+    /// which are their own results, are refused.
     ///
     /// # Errors
     /// [`Error::TooLong`] if it is longer than the modulus, [`Error::BadParameter`] if it is not below it
@@ -156,8 +159,8 @@ impl PrivateKey {
             .map_err(|_| Error::BadParameter)
     }
 
-    /// PKCS#1 v1.5 decryption. The padding is judged in constant time and there is one error; but that there is one is an oracle
-    /// (Bleichenbacher 1998), so a protocol on top should not tell it.
+    /// PKCS#1 v1.5 decryption. The padding is judged in constant time and there is one error; but that there is one is
+    /// an oracle (Bleichenbacher 1998), so a protocol on top should not tell it.
     ///
     /// # Errors
     /// [`Error::BadLength`] of the ciphertext, [`Error::DecryptFailed`]
@@ -219,13 +222,14 @@ impl PublicKey {
             .is_ok_and(|signed| equal(&signed, data))
     }
 
-    /// Whether `signature` is one by [`PrivateKey::sign_pkcs1_digest`] of `digest`. The `DigestInfo` is compared byte for byte; other
-    /// encodings of it are refused.
+    /// Whether `signature` is one by [`PrivateKey::sign_pkcs1_digest`] of `digest`. The `DigestInfo` is compared byte
+    /// for byte; other encodings of it are refused.
     pub fn verify_pkcs1_digest(&self, hash: Hash, digest: &[u8], signature: &[u8]) -> bool {
         digest_info(hash, digest).is_ok_and(|info| self.verify_pkcs1_raw(&info, signature))
     }
 
-    /// Whether `signature` is one by [`PrivateKey::sign_pss`] with the same parameters; the salt's length must be the one given.
+    /// Whether `signature` is one by [`PrivateKey::sign_pss`] with the same parameters; the salt's length must be the
+    /// one given.
     pub fn verify_pss(
         &self,
         hash: Hash,
@@ -240,7 +244,8 @@ impl PublicKey {
                 .verify_pss(hash, mgf, salt_bytes, digest, signature)
     }
 
-    /// The public operation (X.509): `input` as a number, padded with zeros in front; the result is as long as the modulus.
+    /// The public operation (X.509): `input` as a number, padded with zeros in front; the result is as long as the
+    /// modulus.
     ///
     /// # Errors
     /// [`Error::TooLong`] if it is longer than the modulus, [`Error::BadParameter`] if it is not below it
@@ -283,8 +288,8 @@ impl PublicKey {
     }
 }
 
-/// A new key of 2048 to 4096 bits, a multiple of 128, with an odd exponent of 3 or more and at most 33 bits; a signature with it was
-/// verified.
+/// A new key of 2048 to 4096 bits, a multiple of 128, with an odd exponent of 3 or more and at most 33 bits; a
+/// signature with it was verified.
 ///
 /// # Errors
 /// [`Error::BadParameter`], [`Error::Library`], [`Error::SelfTest`]

@@ -1,5 +1,5 @@
-//! Known answers at start-up: one at least of each family, so that a wrong build, a wrong processor or a wrong memory is noticed before a
-//! key is used.
+//! Known answers at start-up: one at least of each family, so that a wrong build, a wrong processor or a wrong memory
+//! is noticed before a key is used.
 
 mod vectors;
 

@@ -1,5 +1,7 @@
 //! Tests across the modules.
 
 mod known;
+mod refusals;
 mod round_trips;
+mod threads;
 mod wycheproof;

@@ -1,7 +1,8 @@
 //! Keys wrapped by AES keys of 16, 24 or 32 bytes.
 //!
-//! There are three schemes. KW (RFC 3394) takes multiples of 8 bytes. KWP (RFC 5649) takes any length and marks it in its IV. The older
-//! PKCS#11 mechanism with padding is KW over data with PKCS#7 padding: the same name in some libraries means KWP, so both are here.
+//! There are three schemes. KW (RFC 3394) takes multiples of 8 bytes. KWP (RFC 5649) takes any length and marks it in
+//! its IV. The older PKCS#11 mechanism with padding is KW over data with PKCS#7 padding: the same name in some
+//! libraries means KWP, so both are here.
 
 use zeroize::Zeroizing;
 

@@ -122,7 +122,8 @@ impl PrivateKey {
         self.key.private_bytes()
     }
 
-    /// The secret in `ciphertext`. A ciphertext that was not made for this key gives a secret that nobody else has (implicit rejection).
+    /// The secret in `ciphertext`. A ciphertext that was not made for this key gives a secret that nobody else has
+    /// (implicit rejection).
     ///
     /// # Errors
     /// [`Error::BadLength`]

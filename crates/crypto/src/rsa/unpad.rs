@@ -13,8 +13,8 @@ fn is_below(a: u64, b: u64) -> u64 {
     black_box(a.wrapping_sub(b) >> 63).wrapping_neg()
 }
 
-/// Where the message starts in a block: 0, 2, at least 8 bytes that are not 0, and 0 before it. `None` if the block is none. Until the
-/// verdict, the time depends on the block's length alone.
+/// Where the message starts in a block: 0, 2, at least 8 bytes that are not 0, and 0 before it. `None` if the block is
+/// none. Until the verdict, the time depends on the block's length alone.
 pub(super) fn pkcs1_type_2(block: &[u8]) -> Option<usize> {
     let (&[first, second], rest) = block.split_first_chunk()?;
     let mut searching = u64::MAX;

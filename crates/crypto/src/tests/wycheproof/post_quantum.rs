@@ -84,8 +84,9 @@ fn ml_dsa_verification() {
     assert_eq!(tally.all(), [227, 404, 0, 0]);
 }
 
-/// The signatures of these vectors are deterministic or of given random bytes, which aws-lc does not make: they are verified with the public half
-/// of the private key, and a signature of this crate's own is made and verified beside each.
+/// The signatures of these vectors are deterministic or of given random bytes, which aws-lc does not make: they are
+/// verified with the public half of the private key, and a signature of this crate's own is made and verified beside
+/// each.
 #[test]
 fn ml_dsa_private_keys() {
     use ml_dsa::ParameterSet::{MlDsa44, MlDsa65, MlDsa87};
