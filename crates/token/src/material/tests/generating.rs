@@ -105,6 +105,72 @@ fn each_pair_signs_and_verifies_and_is_created_again_as_it_is() {
 }
 
 #[test]
+fn ml_dsa_with_its_parameters() {
+    let (public, private) = make(CKM_ML_DSA_KEY_PAIR_GEN, &set(CKP_ML_DSA_44)).unwrap();
+    let (public, private) = (usable(public), usable(private));
+    let pure = |hedge, context: &[u8]| {
+        let context = context.to_vec();
+        mechanism(CKM_ML_DSA, Parameter::SignContext { hedge, context })
+    };
+    let digest = |hash, context: &[u8]| {
+        let parameter = Parameter::HashSignContext {
+            hedge: CKH_HEDGE_REQUIRED,
+            context: context.to_vec(),
+            hash,
+        };
+        mechanism(CKM_HASH_ML_DSA, parameter)
+    };
+    let start = |kind, mechanism: &_, key| Operation::start(kind, mechanism, Some(key));
+    let sign = |mechanism: &_, data: &[u8]| {
+        let mut running = start(Kind::Sign, mechanism, &private)?;
+        match running.whole(data, Room(Some(9999)))? {
+            Output::Bytes(signature) => Ok(signature),
+            other => panic!("{other:?}"),
+        }
+    };
+    let verify = |mechanism: &_, data: &[u8], signature: &[u8]| {
+        start(Kind::Verify, mechanism, &public)?.verify(data, signature)
+    };
+    let signature = sign(&pure(CKH_HEDGE_REQUIRED, b"context"), b"data").unwrap();
+    // Verification does not depend on how random the signature is.
+    let same = pure(CKH_DETERMINISTIC_REQUIRED, b"context");
+    assert_eq!(verify(&same, b"data", &signature), Ok(()));
+    let other = pure(CKH_HEDGE_PREFERRED, b"other");
+    assert_eq!(
+        verify(&other, b"data", &signature),
+        Err(Rv(CKR_SIGNATURE_INVALID))
+    );
+    // HashML-DSA by its mechanism, and of a digest.
+    let signature = sign(&digest(CKM_SHA256, b""), &[7; 32]).unwrap();
+    assert_eq!(
+        verify(&digest(CKM_SHA256, b""), &[7; 32], &signature),
+        Ok(())
+    );
+    let hashed = slotfs_crypto::digest(Hash::Sha256, b"data").unwrap();
+    let signature = sign(&plain(CKM_HASH_ML_DSA_SHA256), b"data").unwrap();
+    assert_eq!(
+        verify(&digest(CKM_SHA256, b""), &hashed, &signature),
+        Ok(())
+    );
+    let short = sign(&digest(CKM_SHA256, b""), &[7; 31]);
+    assert_eq!(short, Err(Rv(CKR_DATA_LEN_RANGE)));
+    let mut running = start(Kind::Sign, &digest(CKM_SHA256, b""), &private).unwrap();
+    let refused = running.update(&[7; 16], Room(None));
+    assert_eq!(refused, Err(Rv(CKR_OPERATION_NOT_INITIALIZED)));
+    assert!(running.is_over());
+    for bad in [
+        pure(CKH_DETERMINISTIC_REQUIRED, b""),
+        pure(77, b""),
+        pure(CKH_HEDGE_REQUIRED, &[1; 256]),
+        digest(CKM_SHA_1, b""),
+        digest(CKM_MD5, b""),
+        plain(CKM_HASH_ML_DSA),
+    ] {
+        assert_eq!(sign(&bad, &[7; 32]), Err(Rv(CKR_MECHANISM_PARAM_INVALID)));
+    }
+}
+
+#[test]
 fn generated_keys_are_those_that_a_command_makes() {
     let pair = slotfs_keyfile::generate::generate_key_pair;
     for kind in [
