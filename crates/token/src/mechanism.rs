@@ -107,7 +107,7 @@ pub(crate) enum Derive {
 }
 
 /// Largest key of HMAC, HKDF and generic secrets, bytes. An object of 64 KiB has room for it.
-pub(crate) const MAX_SECRET_BYTES: u64 = 8192;
+pub(crate) const MAX_SECRET_BYTES: u64 = 16384;
 /// Lengths of RSA keys that are used, bits.
 pub(crate) const RSA_BITS: (u64, u64) = (1024, 8192);
 /// Lengths of RSA keys that are made, bits.
@@ -358,7 +358,7 @@ mod tests {
             (CKM_SHA256, 0, 0, CKF_DIGEST),
             (CKM_RSA_PKCS_KEY_PAIR_GEN, 2048, 4096, CKF_GENERATE_KEY_PAIR),
             (CKM_AES_KEY_GEN, 16, 32, CKF_GENERATE),
-            (CKM_SHA256_HMAC, 1, 8192, SIGN),
+            (CKM_SHA256_HMAC, 1, 16384, SIGN),
         ] {
             assert_eq!(info(number), Some(MechanismInfo { min, max, flags }));
         }

@@ -402,7 +402,7 @@ fn gcm_work(parameter: &Parameter, key: Key, direction: Direction) -> Result<Wor
         return Err(invalid);
     };
     let tag_bytes = gcm_tag_bytes(*tag_bits)?;
-    if !(1..=256).contains(&iv.len()) {
+    if !(1..=aead::LONGEST_GCM_IV).contains(&iv.len()) {
         return Err(invalid);
     }
     if direction == Direction::Decrypt {

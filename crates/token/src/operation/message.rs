@@ -287,7 +287,7 @@ impl Messages {
                     tag_bits,
                 },
             ) => {
-                if !(1..=256).contains(&iv.len()) {
+                if !(1..=aead::LONGEST_GCM_IV).contains(&iv.len()) {
                     return Err(invalid);
                 }
                 (iv, fixed_bits, generator, tag, gcm_tag_bytes(*tag_bits)?)
