@@ -5,6 +5,7 @@
 //! error ends the operation.
 
 mod cipher;
+mod engine;
 mod message;
 mod prepared;
 mod recover;
@@ -30,6 +31,7 @@ use crate::error::{Result, Rv};
 use crate::mechanism::{self, Algorithm};
 
 pub(crate) use cipher::{Cipher, Direction};
+use engine::Engine;
 pub(crate) use message::MessageOutput;
 use message::Messages;
 pub(crate) use prepared::{Prepared, SecretKey, dsa_set, kem_set};
@@ -62,15 +64,6 @@ pub(crate) enum Output {
 pub(crate) struct Operation {
     engine: Engine,
     stage: Stage,
-}
-
-enum Engine {
-    Digest(Digester),
-    Sign(Box<Signer>),
-    Verify(Box<Signer>),
-    Recover(Recovery),
-    Cipher(Box<Cipher>),
-    Messages(Box<Messages>),
 }
 
 /// What was called so far.
@@ -368,77 +361,6 @@ impl Stage {
             Self::Over => CKR_OPERATION_NOT_INITIALIZED,
             _ => CKR_OPERATION_ACTIVE,
         })
-    }
-}
-
-impl Engine {
-    /// Whether updates have an output at all: a null pointer for it is no length query otherwise.
-    fn puts_out(&self) -> bool {
-        matches!(self, Self::Cipher(_))
-    }
-
-    /// Whether there are updates: HashML-DSA takes its digest at once, as Kryoptic has it. The other mechanisms of single
-    /// calls are gathered, since tools split their data whatever the mechanism.
-    fn takes_parts(&self) -> bool {
-        match self {
-            Self::Sign(signer) | Self::Verify(signer) => signer.takes_parts(),
-            _ => true,
-        }
-    }
-
-    fn update_bytes(&self, data: usize) -> Result<usize> {
-        match self {
-            Self::Cipher(cipher) => cipher.update_bytes(data),
-            _ => Ok(0),
-        }
-    }
-
-    fn finish_bytes(&self) -> Result<Size> {
-        match self {
-            Self::Digest(digester) => Ok(Size::Exactly(digester.bytes())),
-            Self::Sign(signer) => Ok(Size::Exactly(signer.signature_bytes())),
-            Self::Recover(recovery) => Ok(recovery.size()),
-            Self::Cipher(cipher) => cipher.finish_bytes(),
-            Self::Verify(_) | Self::Messages(_) => Err(Rv(CKR_OPERATION_NOT_INITIALIZED)),
-        }
-    }
-
-    /// The output of all the data at once.
-    fn whole_bytes(&self, data: usize) -> Result<Size> {
-        match self {
-            Self::Cipher(cipher) => cipher.whole_bytes(data),
-            _ => self.finish_bytes(),
-        }
-    }
-
-    fn update(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        match self {
-            Self::Digest(digester) => digester.update(data),
-            Self::Sign(signer) | Self::Verify(signer) => signer.update(data),
-            Self::Recover(recovery) => recovery.update(data),
-            Self::Cipher(cipher) => cipher.update(data, out),
-            Self::Messages(_) => Err(Rv(CKR_OPERATION_NOT_INITIALIZED)),
-        }
-    }
-
-    /// The last data, and the end.
-    fn last(&mut self, data: &[u8], out: &mut Zeroizing<Vec<u8>>) -> Result<()> {
-        if let Self::Cipher(cipher) = self {
-            return cipher.last(data, out);
-        }
-        self.update(data, out)?;
-        reserve(out, self.finish_bytes()?.bytes());
-        self.finish(out)
-    }
-
-    fn finish(&mut self, out: &mut Vec<u8>) -> Result<()> {
-        match self {
-            Self::Digest(digester) => digester.finish(out),
-            Self::Sign(signer) => signer.sign(out),
-            Self::Recover(recovery) => recovery.finish(out),
-            Self::Cipher(cipher) => cipher.finish(out),
-            Self::Verify(_) | Self::Messages(_) => Err(Rv(CKR_OPERATION_NOT_INITIALIZED)),
-        }
     }
 }
 
