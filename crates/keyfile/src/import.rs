@@ -32,6 +32,7 @@ mod pem;
 mod pkcs12;
 mod pkcs7;
 mod pkcs8;
+pub mod post_quantum;
 mod rsa;
 mod spki;
 pub mod values;

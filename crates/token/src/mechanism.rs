@@ -86,17 +86,6 @@ pub(crate) enum Generate {
     MlDsaPair,
 }
 
-impl Generate {
-    /// Whether it makes two keys.
-    pub(crate) fn is_pair(self) -> bool {
-        use Generate::*;
-        matches!(
-            self,
-            RsaPair | EcPair | EdwardsPair | MontgomeryPair | MlKemPair | MlDsaPair
-        )
-    }
-}
-
 /// How a key is derived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Derive {
@@ -115,8 +104,6 @@ pub(crate) enum Derive {
     Extract,
     /// The digest of the base key's value.
     Digest(Hash),
-    /// A public key of its private key.
-    PublicFromPrivate,
 }
 
 /// Largest key of HMAC, HKDF and generic secrets, bytes. An object of 64 KiB has room for it.
@@ -209,10 +196,6 @@ const PLAIN: &[(u64, Algorithm)] = &[
     ),
     (CKM_XOR_BASE_AND_DATA, Algorithm::Derive(Derive::Xor)),
     (CKM_EXTRACT_KEY_FROM_KEY, Algorithm::Derive(Derive::Extract)),
-    (
-        CKM_PUB_KEY_FROM_PRIV_KEY,
-        Algorithm::Derive(Derive::PublicFromPrivate),
-    ),
 ];
 
 fn table() -> &'static BTreeMap<u64, Algorithm> {
@@ -340,7 +323,6 @@ impl Algorithm {
             Self::Derive(kind) => match kind {
                 Derive::Ecdh => ((255, 521), CKF_DERIVE | EC),
                 Derive::AesEcb | Derive::AesCbc => (AES, CKF_DERIVE),
-                Derive::PublicFromPrivate => ((0, 0), CKF_DERIVE),
                 _ => (SECRET, CKF_DERIVE),
             },
         };

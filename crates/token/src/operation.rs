@@ -14,6 +14,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use slotfs_crypto::wipe;
 use slotfs_object::pkcs11::{CKA_VALUE, CKO_SECRET_KEY};
 use slotfs_object::usable::UsableKey;
 use slotfs_wire::Operation as Kind;
@@ -28,16 +29,19 @@ use zeroize::Zeroizing;
 use crate::error::{Result, Rv};
 use crate::mechanism::{self, Algorithm};
 
-pub(crate) use cipher::Cipher;
-use cipher::Direction;
+pub(crate) use cipher::{Cipher, Direction};
 pub(crate) use message::MessageOutput;
 use message::Messages;
-pub(crate) use prepared::Prepared;
+pub(crate) use prepared::{Prepared, SecretKey, dsa_set, kem_set};
 use recover::Recovery;
+pub(crate) use sign::is_hmac_key;
 use sign::{Digester, Signer};
 
 /// The most data of one operation whose output is held or whose input is gathered, bytes.
 pub(crate) const MAX_HELD_BYTES: usize = 64 << 20;
+
+/// What the library writes behind an output at most: a block. With room for it, an output is not moved.
+const SPARE: usize = 16;
 
 /// How many bytes the application's buffer has; `None`: it asks for the length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,7 +202,7 @@ impl Operation {
                         return Ok(early);
                     }
                     let mut out = Zeroizing::new(Vec::new());
-                    reserve(&mut out, size.bytes());
+                    reserve(&mut out, size.bytes() + SPARE);
                     out
                 }
                 Stage::Pieces(mut out) => {
@@ -212,10 +216,7 @@ impl Operation {
                 Stage::Held(Call::Whole, out) => return Ok(this.give(Call::Whole, out, room)),
                 other => return Err(other.refusal()),
             };
-            this.engine.update(data, &mut out)?;
-            let bytes = this.engine.finish_bytes()?.bytes();
-            reserve(&mut out, bytes);
-            this.engine.finish(&mut out)?;
+            this.engine.last(data, &mut out)?;
             Ok(this.give(Call::Whole, out, room))
         })
     }
@@ -227,13 +228,16 @@ impl Operation {
                 Stage::Start | Stage::Updated => {}
                 _ => return Err(this.stage.refusal()),
             }
+            if !this.engine.takes_parts() {
+                return Err(Rv(CKR_OPERATION_NOT_INITIALIZED));
+            }
             let bytes = this.engine.update_bytes(data.len())?;
             if let Some(early) = room.early(Size::Exactly(bytes))
                 && this.engine.puts_out()
             {
                 return Ok(early);
             }
-            let mut out = Zeroizing::new(Vec::with_capacity(bytes));
+            let mut out = Zeroizing::new(Vec::with_capacity(bytes + SPARE));
             this.engine.update(data, &mut out)?;
             this.stage = Stage::Updated;
             Ok(Output::Bytes(out))
@@ -373,6 +377,15 @@ impl Engine {
         matches!(self, Self::Cipher(_))
     }
 
+    /// Whether there are updates: HashML-DSA takes its digest at once, as Kryoptic has it. The other mechanisms of single
+    /// calls are gathered, since tools split their data whatever the mechanism.
+    fn takes_parts(&self) -> bool {
+        match self {
+            Self::Sign(signer) | Self::Verify(signer) => signer.takes_parts(),
+            _ => true,
+        }
+    }
+
     fn update_bytes(&self, data: usize) -> Result<usize> {
         match self {
             Self::Cipher(cipher) => cipher.update_bytes(data),
@@ -408,6 +421,16 @@ impl Engine {
         }
     }
 
+    /// The last data, and the end.
+    fn last(&mut self, data: &[u8], out: &mut Zeroizing<Vec<u8>>) -> Result<()> {
+        if let Self::Cipher(cipher) = self {
+            return cipher.last(data, out);
+        }
+        self.update(data, out)?;
+        reserve(out, self.finish_bytes()?.bytes());
+        self.finish(out)
+    }
+
     fn finish(&mut self, out: &mut Vec<u8>) -> Result<()> {
         match self {
             Self::Digest(digester) => digester.finish(out),
@@ -429,9 +452,9 @@ pub(crate) fn reserve(buffer: &mut Zeroizing<Vec<u8>>, bytes: usize) {
         } else {
             needed.saturating_mul(2)
         };
-        let mut larger = Zeroizing::new(Vec::with_capacity(room));
+        let mut larger = Vec::with_capacity(room);
         larger.extend_from_slice(buffer);
-        *buffer = larger;
+        wipe(&mut std::mem::replace(&mut **buffer, larger));
     }
 }
 

@@ -14,6 +14,7 @@ use super::arithmetic::Number;
 use super::elements::oid;
 use super::error::ImportError;
 use super::{curve25519, ec, pkcs8 as pkcs8_file, rsa, spki};
+
 use crate::generate::KeyPairType;
 use slotfs_object::Object;
 use slotfs_object::new::Naming;
@@ -35,6 +36,8 @@ pub struct RsaNumbers<'a> {
     pub private_exponent: &'a [u8],
     /// p and q. Without them, they are computed from the others.
     pub primes: Option<(&'a [u8], &'a [u8])>,
+    /// The inverse of q modulo p, if the primes are given. Without it, it is computed.
+    pub coefficient: Option<&'a [u8]>,
 }
 
 /// An RSA private key of its numbers. The numbers of the Chinese remainder form are computed.
@@ -65,8 +68,15 @@ pub fn rsa_private(numbers: &RsaNumbers<'_>) -> Result<Object, ImportError> {
             primes.ok_or(ImportError::INCONSISTENT)?
         }
     };
-    let inverse = q.inverse_modulo_prime(&p);
-    let coefficient = inverse.ok_or(ImportError::INCONSISTENT)?.big_endian();
+    let coefficient = match (numbers.primes, numbers.coefficient) {
+        (Some(_), Some(coefficient)) if coefficient.len() <= n.len() => Number::new(coefficient),
+        (Some(_), Some(_)) => return Err(ImportError::INCONSISTENT),
+        _ => {
+            let inverse = q.inverse_modulo_prime(&p);
+            inverse.ok_or(ImportError::INCONSISTENT)?
+        }
+    };
+    let coefficient = coefficient.big_endian();
     let (p, q) = (p.big_endian(), q.big_endian());
     let [p, q, coefficient] = [&p, &q, &coefficient].map(|number| significant(number.bytes()));
     rsa::private_of_numbers([n, e, d, p, q, coefficient], &Naming::default())
@@ -265,14 +275,17 @@ pub fn pkcs8_of<'a>(
 }
 
 /// `OneAsymmetricKey` around a key.
-fn wrapped(algorithm: AlgorithmIdentifierRef<'_>, key: &impl Encode) -> Option<SecretBytes> {
+pub(super) fn wrapped(
+    algorithm: AlgorithmIdentifierRef<'_>,
+    key: &impl Encode,
+) -> Option<SecretBytes> {
     let inner = encoded(key)?;
     let inner = OctetStringRef::new(inner.bytes()).ok()?;
     encoded(&PrivateKeyInfoRef::new(algorithm, inner))
 }
 
 /// DER in memory of its final size: nothing is left behind by growing.
-fn encoded(value: &impl Encode) -> Option<SecretBytes> {
+pub(super) fn encoded(value: &impl Encode) -> Option<SecretBytes> {
     let bytes = usize::try_from(u32::from(value.encoded_len().ok()?)).ok()?;
     let mut der = SecretBytes::new(vec![0; bytes]);
     value.encode_to_slice(der.bytes_mut()).ok()?;
@@ -332,12 +345,25 @@ mod tests {
             public_exponent: &[0, 1, 0, 1],
             private_exponent: secret(CKA_PRIVATE_EXPONENT),
             primes: None,
+            coefficient: None,
         };
         let primes = Some((secret(CKA_PRIME_1), secret(CKA_PRIME_2)));
         let computed = rsa_private(&numbers).unwrap();
         assert_eq!(value_of(&computed), value_of(&private));
         let given = rsa_private(&RsaNumbers { primes, ..numbers }).unwrap();
         assert_eq!(value_of(&given), value_of(&private));
+        let coefficient = Some(secret(CKA_COEFFICIENT));
+        let whole = RsaNumbers {
+            primes,
+            coefficient,
+            ..numbers
+        };
+        assert_eq!(value_of(&rsa_private(&whole).unwrap()), value_of(&private));
+        let wrong = RsaNumbers {
+            coefficient: Some(&[3]),
+            ..whole
+        };
+        assert!(rsa_private(&wrong).is_err());
         let zeros = [&[0, 0][..], numbers.private_exponent].concat();
         let padded = RsaNumbers {
             private_exponent: &zeros,
@@ -364,6 +390,7 @@ mod tests {
             public_exponent: &e,
             private_exponent: d.bytes(),
             primes: None,
+            coefficient: None,
         };
         for refused in [
             RsaNumbers {

@@ -3,8 +3,8 @@
 
 use slotfs_crypto::aead::{self, GcmEncrypt};
 use slotfs_crypto::aes;
-pub(super) use slotfs_crypto::aes::Direction;
-use slotfs_crypto::{Error, Hash, wrap};
+pub(crate) use slotfs_crypto::aes::Direction;
+use slotfs_crypto::{Error, Hash, wipe, wrap};
 use slotfs_object::pkcs11::CKK_AES;
 use slotfs_wire::Parameter;
 use slotfs_wire::numbers::CKZ_DATA_SPECIFIED;
@@ -222,6 +222,23 @@ impl Cipher {
 
     /// Appends the rest to `out`, once.
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        self.end(None, out)
+    }
+
+    /// Takes the last data and appends the rest to `out`, once. Data that comes at once is not copied first.
+    pub(super) fn last(&mut self, data: &[u8], out: &mut Zeroizing<Vec<u8>>) -> Result<()> {
+        if let Work::Gathered { data: gathered, .. } = &self.work
+            && gathered.is_empty()
+        {
+            return self.end(Some(data), out);
+        }
+        self.update(data, out)?;
+        reserve(out, self.finish_bytes()?.bytes());
+        self.end(None, out)
+    }
+
+    /// Appends the rest to `out`: of `data`, or else of what was gathered.
+    fn end(&mut self, data: Option<&[u8]>, out: &mut Vec<u8>) -> Result<()> {
         let (direction, bad_length) = (self.direction, self.too_long());
         let error = |error: Error| match error {
             Error::BadLength | Error::TooLong => bad_length,
@@ -242,20 +259,35 @@ impl Cipher {
                 let running = running.take().ok_or_else(failed)?;
                 out.extend_from_slice(&running.finish().map_err(error)?);
             }
-            Work::Gathered { scheme, key, data } => {
-                let data = std::mem::take(data);
-                let made = match direction {
-                    Direction::Encrypt => scheme.encrypt(key, &data),
-                    Direction::Decrypt => scheme.decrypt(key, &data),
+            Work::Gathered {
+                scheme,
+                key,
+                data: gathered,
+            } => {
+                let made = match (data, direction) {
+                    (Some(data), _) if data.len() > MAX_HELD_BYTES + BLOCK => {
+                        return Err(bad_length);
+                    }
+                    (Some(data), Direction::Encrypt) => scheme.encrypt(key, data, out),
+                    (Some(data), Direction::Decrypt) => scheme.decrypt(key, data, out),
+                    (None, Direction::Encrypt) => scheme.encrypt(key, gathered, out),
+                    (None, Direction::Decrypt) => scheme.decrypt(key, gathered, out),
                 };
-                let mut made = made.map_err(error)?;
-                match out.is_empty() {
-                    true => *out = std::mem::take(&mut *made),
-                    false => out.extend_from_slice(&made),
-                }
+                wipe(gathered);
+                // Nothing is left that its own wiping, byte by byte, would have to go over.
+                drop(std::mem::take(&mut **gathered));
+                made.map_err(error)?;
             }
         }
         Ok(())
+    }
+
+    /// The output of all of `data` at once.
+    pub(crate) fn all(&mut self, data: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        let mut out = Zeroizing::new(Vec::new());
+        reserve(&mut out, self.whole_bytes(data.len())?.bytes() + BLOCK);
+        self.last(data, &mut out)?;
+        Ok(out)
     }
 
     fn too_long(&self) -> Rv {
@@ -445,7 +477,7 @@ impl Oaep {
 }
 
 impl Scheme {
-    fn encrypt(&self, key: &Prepared, data: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn encrypt(&self, key: &Prepared, data: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         let made = match (self, key) {
             (
                 Self::Ccm {
@@ -475,18 +507,19 @@ impl Scheme {
             }
             _ => Err(Error::Library),
         };
-        made.map(Zeroizing::new)
+        out.extend_from_slice(&made?);
+        Ok(())
     }
 
-    fn decrypt(&self, key: &Prepared, data: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn decrypt(&self, key: &Prepared, data: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         let apart = |bytes: usize| {
             let at = data.len().checked_sub(bytes).ok_or(Error::BadLength)?;
             Ok(data.split_at(at))
         };
-        match (self, key) {
+        let made = match (self, key) {
             (Self::GcmOpen { iv, aad, tag_bytes }, Prepared::Secret(key)) => {
                 let (text, tag) = apart(*tag_bytes)?;
-                aead::gcm_open(&key.value, iv, aad, text, tag)
+                return aead::gcm_open_into(&key.value, iv, aad, text, tag, out);
             }
             (
                 Self::Ccm {
@@ -542,6 +575,8 @@ impl Scheme {
                 })
             }
             _ => Err(Error::Library),
-        }
+        };
+        out.extend_from_slice(&made?);
+        Ok(())
     }
 }

@@ -75,7 +75,7 @@ pub(super) struct Messages {
 enum Current {
     None,
     Signer(Box<Signer>),
-    Gcm(GcmEncrypt, Iv, usize),
+    Gcm(GcmEncrypt, Iv),
     Gathered {
         iv: Iv,
         aad: Vec<u8>,
@@ -227,8 +227,7 @@ impl Messages {
                 if !is_last {
                     return Ok(MessageOutput::text(out));
                 }
-                let Current::Gcm(running, iv, _) =
-                    std::mem::replace(&mut self.current, Current::None)
+                let Current::Gcm(running, iv) = std::mem::replace(&mut self.current, Current::None)
                 else {
                     return Err(failed());
                 };
@@ -317,7 +316,7 @@ impl Messages {
         self.current = if encrypts && self.algorithm == Algorithm::Aes(AesMode::Gcm) {
             let value = self.key.secret(|key_type| key_type == CKK_AES)?;
             let running = GcmEncrypt::new(value, &iv, aad, tag_bytes).map_err(|_| invalid)?;
-            Current::Gcm(running, iv.clone(), tag_bytes)
+            Current::Gcm(running, iv.clone())
         } else {
             Current::Gathered {
                 iv: iv.clone(),

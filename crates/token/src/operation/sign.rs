@@ -138,7 +138,7 @@ impl Signer {
                     (Prepared::MlDsaPrivate(_), true) | (Prepared::MlDsaPublic(_), false) => {}
                     _ => return Err(Rv(CKR_KEY_TYPE_INCONSISTENT)),
                 }
-                ml_dsa(algorithm, parameter, &key)?
+                ml_dsa(algorithm, parameter, &key, signs)?
             }
             Algorithm::Hmac { hash, general } => {
                 let value = key.secret(|key_type| is_hmac_key(key_type, hash))?;
@@ -174,6 +174,14 @@ impl Signer {
             (_, Prepared::MlDsaPublic(key)) => key.set().signature_bytes(),
             _ => edwards::SIGNATURE_BYTES,
         }
+    }
+
+    /// Whether the data may come in updates.
+    pub(super) fn takes_parts(&self) -> bool {
+        !matches!(
+            (&self.scheme, &self.input),
+            (Scheme::HashMlDsa { .. }, Input::Gathered(..))
+        )
     }
 
     pub(super) fn update(&mut self, data: &[u8]) -> Result<()> {
@@ -383,7 +391,12 @@ fn variant(context: &[u8]) -> edwards::Variant<'_> {
     }
 }
 
-fn ml_dsa(algorithm: Algorithm, parameter: &Parameter, key: &Prepared) -> Result<(Scheme, Input)> {
+fn ml_dsa(
+    algorithm: Algorithm,
+    parameter: &Parameter,
+    key: &Prepared,
+    signs: bool,
+) -> Result<(Scheme, Input)> {
     let invalid = Rv(CKR_MECHANISM_PARAM_INVALID);
     let (hedge, context, named) = match parameter {
         Parameter::None => (CKH_HEDGE_PREFERRED, Vec::new(), None),
@@ -397,7 +410,8 @@ fn ml_dsa(algorithm: Algorithm, parameter: &Parameter, key: &Prepared) -> Result
     };
     let hedge = match hedge {
         CKH_HEDGE_PREFERRED | CKH_HEDGE_REQUIRED => Hedge::Hedged,
-        CKH_DETERMINISTIC_REQUIRED => Hedge::Deterministic,
+        // The library always takes random bytes. A verification does not see the difference.
+        CKH_DETERMINISTIC_REQUIRED if !signs => Hedge::Hedged,
         _ => return Err(invalid),
     };
     if context.len() > 255 {

@@ -1,0 +1,139 @@
+//! The counter mode of SP 800-108, with HMAC or CMAC.
+
+use slotfs_crypto::Hash;
+use slotfs_crypto::mac::{Cmac, Hmac};
+use slotfs_object::pkcs11::CKK_AES;
+use slotfs_object::usable::UsableKey;
+use slotfs_wire::numbers::CKM_AES_CMAC;
+use slotfs_wire::rv::CKR_MECHANISM_PARAM_INVALID;
+use slotfs_wire::{KdfPart, Parameter};
+use zeroize::Zeroizing;
+
+use super::super::shared::stretched;
+use super::super::{Material, Wanted};
+use crate::error::{Result, Rv};
+use crate::mechanism::hash;
+use crate::operation::{Prepared, failed, is_hmac_key};
+
+const INVALID: Rv = Rv(CKR_MECHANISM_PARAM_INVALID);
+/// `CK_SP800_108_DKM_LENGTH_SUM_OF_KEYS`
+const SUM_OF_KEYS: u64 = 1;
+/// `CK_SP800_108_DKM_LENGTH_SUM_OF_SEGMENTS`
+const SUM_OF_SEGMENTS: u64 = 2;
+
+#[derive(Clone)]
+enum Prf {
+    Hmac(Hmac, Hash),
+    Cmac(Cmac),
+}
+
+impl Prf {
+    fn new(number: u64, base: &UsableKey) -> Result<Self> {
+        let prepared = Prepared::of(base)?;
+        if number == CKM_AES_CMAC {
+            let key = prepared.secret(|key_type| key_type == CKK_AES)?;
+            return Ok(Self::Cmac(Cmac::new(key)?));
+        }
+        let hash = hash::of_prf(number).ok_or(INVALID)?;
+        let key = prepared.secret(|key_type| key_type == CKK_AES || is_hmac_key(key_type, hash))?;
+        Ok(Self::Hmac(Hmac::new(hash, key), hash))
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Hmac(_, hash) => hash.bytes(),
+            Self::Cmac(_) => 16,
+        }
+    }
+
+    fn update(&mut self, data: &[u8]) {
+        match self {
+            Self::Hmac(hmac, _) => hmac.update(data),
+            Self::Cmac(cmac) => cmac.update(data),
+        }
+    }
+
+    fn finish(self) -> Result<Zeroizing<Vec<u8>>> {
+        let made = match self {
+            Self::Hmac(hmac, _) => hmac.finish(),
+            Self::Cmac(cmac) => cmac.finish(),
+        };
+        made.map_err(|_| failed())
+    }
+}
+
+pub(super) fn derive(
+    parameter: &Parameter,
+    base: &UsableKey,
+    wanted: &Wanted<'_>,
+) -> Result<Material> {
+    let Parameter::CounterKdf {
+        prf,
+        parts,
+        additional_keys: 0,
+    } = parameter
+    else {
+        return Err(INVALID);
+    };
+    let counts = |is: fn(&KdfPart) -> bool| parts.iter().filter(|part| is(part)).count();
+    let iterations = counts(|part| matches!(part, KdfPart::Iteration { .. }));
+    let lengths = counts(|part| matches!(part, KdfPart::Length { .. }));
+    let counters = counts(|part| matches!(part, KdfPart::Counter { .. }));
+    if (iterations, counters) != (1, 0) || lengths > 1 {
+        return Err(INVALID);
+    }
+    let prf = Prf::new(*prf, base)?;
+    stretched(wanted, None, |bytes| {
+        let segments = bytes.div_ceil(prf.bytes());
+        let mut out = Zeroizing::new(Vec::with_capacity(segments * prf.bytes()));
+        for segment in 1..=segments as u64 {
+            let mut running = prf.clone();
+            for part in parts {
+                match part {
+                    KdfPart::Iteration {
+                        little_endian,
+                        bits,
+                    } => {
+                        // SP 800-108 section 4.1: 8, 16, 24 or 32 bits.
+                        if *bits > 32 {
+                            return Err(INVALID);
+                        }
+                        running.update(&number(segment, *bits, *little_endian)?);
+                    }
+                    KdfPart::Length {
+                        method,
+                        little_endian,
+                        bits,
+                    } => {
+                        let all = match *method {
+                            SUM_OF_KEYS => bytes,
+                            SUM_OF_SEGMENTS => segments * prf.bytes(),
+                            _ => return Err(INVALID),
+                        };
+                        running.update(&number(8 * all as u64, *bits, *little_endian)?);
+                    }
+                    KdfPart::Bytes(bytes) => running.update(bytes),
+                    KdfPart::Counter { .. } => return Err(INVALID),
+                }
+            }
+            out.extend_from_slice(&running.finish()?);
+        }
+        out.truncate(bytes);
+        Ok(out)
+    })
+}
+
+/// A number of so many bits, 8 to 64 in whole bytes, which must hold it.
+fn number(value: u64, bits: u64, little_endian: bool) -> Result<Vec<u8>> {
+    if !(8..=64).contains(&bits) || !bits.is_multiple_of(8) {
+        return Err(INVALID);
+    }
+    if bits < 64 && value >> bits != 0 {
+        return Err(INVALID);
+    }
+    let bytes = (bits / 8) as usize;
+    Ok(match little_endian {
+        true => value.to_le_bytes()[..bytes].to_vec(),
+        false => value.to_be_bytes()[8 - bytes..].to_vec(),
+    })
+}
