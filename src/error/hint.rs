@@ -192,7 +192,9 @@ fn slot_hint(slot: SlotId, why: &SlotError) -> Option<String> {
         | SlotError::PolicyRefuses(_)
         | SlotError::ReadOnly(_)
         | SlotError::Malformed(_)
-        | SlotError::NoSuchIdentity(_) => return None,
+        | SlotError::NoSuchIdentity(_)
+        | SlotError::NotUsable { .. }
+        | SlotError::TooManyTrusted(_) => return None,
     })
 }
 
