@@ -27,6 +27,7 @@ mod partition;
 mod password;
 mod progress;
 mod role;
+mod serve;
 mod shares;
 mod slot;
 mod store;
@@ -101,6 +102,12 @@ enum Noun {
     Mount(mount::Mount),
     /// Unmount a folder that 'slotfs mount' mounted
     Umount(mount::Umount),
+    /// Serve the store to applications that use its keys through PKCS#11
+    Serve(serve::Serve),
+    /// Open a slot for applications, until 'slotfs logout'
+    Login(serve::Login),
+    /// Close a slot that 'slotfs login' opened
+    Logout(serve::Logout),
 }
 
 /// Runs the command line `args`, program name first; the process's exit status.
@@ -111,7 +118,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(cli) => cli,
         Err(refusal) => return print_refusal(&refusal, json),
     };
-    if !matches!(cli.noun, Some(Noun::Mount(_))) {
+    if !matches!(cli.noun, Some(Noun::Mount(_) | Noun::Serve(_))) {
         crate::logging::for_command();
     }
     match cli.noun {
@@ -152,6 +159,9 @@ impl Noun {
             Self::Domain(verb) => verb.run(console),
             Self::Mount(mount) => mount.run(console),
             Self::Umount(umount) => umount.run(),
+            Self::Serve(serve) => serve.run(console),
+            Self::Login(login) => login.run(console),
+            Self::Logout(logout) => logout.run(console),
         }
     }
 }

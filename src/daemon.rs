@@ -40,6 +40,7 @@ mod table;
 pub(crate) use hand_over::{receive_logins, start};
 pub use inherited::Inherited;
 pub(crate) use limits::resource_error;
+pub(crate) use log_file::open as open_log;
 pub(crate) use mountpoint::{check as check_mountpoint, umount};
 pub(crate) use options::MountOptions;
 

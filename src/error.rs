@@ -79,6 +79,9 @@ pub(crate) enum Error {
     /// The mount could not be made or unmade.
     #[error("{what}")]
     Mount { what: String, hint: Option<String> },
+    /// The token server cannot listen, or cannot be talked to.
+    #[error("{what}")]
+    Serve { what: String, hint: Option<String> },
     /// The daemon that `mount` started failed and reported the reason itself.
     #[error("the daemon did not start")]
     Daemon {
@@ -200,6 +203,7 @@ impl Error {
                 ..refused(libc::EINTR, code::FUNCTION_CANCELED)
             },
             Self::Mount { .. } => no_mount(exit::MOUNT),
+            Self::Serve { .. } => refused(libc::EIO, code::FUNCTION_FAILED),
             Self::Daemon { status, .. } => no_mount(*status),
             Self::ExposedFile { .. } => refused(libc::EACCES, code::FUNCTION_FAILED),
             Self::MadeSome { why, .. } => why.outcome(),

@@ -11,6 +11,7 @@ use alias::Aliases;
 use handles::OpenFiles;
 use incoming::IncomingFile;
 use node::Node;
+use public::Sizes;
 use seals::Seals;
 use staging::Staging;
 use stats::Stats;
@@ -44,6 +45,7 @@ mod model;
 mod name;
 mod node;
 mod open;
+mod public;
 mod rename;
 mod seals;
 mod staging;
@@ -67,6 +69,7 @@ struct Inner {
     seals: Seals,
     staging: Staging,
     aliases: Aliases,
+    public_sizes: Sizes,
     stats: Stats,
     invalidator: Invalidator,
 }
@@ -81,6 +84,7 @@ impl SlotFs {
             seals: Seals::default(),
             staging: Staging::of(Arc::clone(&hsm)),
             aliases: Aliases::default(),
+            public_sizes: Sizes::default(),
             stats: Stats::default(),
             invalidator,
         });

@@ -22,6 +22,7 @@ mod fs;
 pub mod fuzzing;
 mod interrupt;
 mod logging;
+mod serve;
 mod shell;
 
 pub use cli::run;

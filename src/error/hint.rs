@@ -22,7 +22,9 @@ impl Error {
                     false => format!("each line says why; {}", hints.join("; ")),
                 }
             }
-            Self::Mount { hint, .. } | Self::Import { hint, .. } => hint.clone()?,
+            Self::Mount { hint, .. } | Self::Serve { hint, .. } | Self::Import { hint, .. } => {
+                hint.clone()?
+            }
             Self::ObjectRefused { hint, .. } => (*hint)?.into(),
             Self::Attribute(why) => why.hint()?.into(),
             Self::NotExportable {
@@ -190,7 +192,9 @@ fn slot_hint(slot: SlotId, why: &SlotError) -> Option<String> {
         | SlotError::PolicyRefuses(_)
         | SlotError::ReadOnly(_)
         | SlotError::Malformed(_)
-        | SlotError::NoSuchIdentity(_) => return None,
+        | SlotError::NoSuchIdentity(_)
+        | SlotError::NotUsable { .. }
+        | SlotError::TooManyTrusted(_) => return None,
     })
 }
 

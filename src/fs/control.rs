@@ -29,6 +29,8 @@ pub enum ControlFile {
     Trash,
     /// The storage master key, sealed. Writing one to it imports it.
     Smk,
+    /// A folder with the public content of each object that has any.
+    Public,
 }
 
 /// One row of the table.
@@ -82,6 +84,7 @@ pub const TABLE: &[Row] = &[
     row(ControlFile::Identities, "ouid", 0o777, (false, true, false)),
     row(ControlFile::Trash, "trash", 0o777, (false, true, false)),
     row(ControlFile::Smk, "smk", 0o666, (false, true, false)),
+    row(ControlFile::Public, "public", 0o777, (false, true, false)),
 ];
 
 impl ControlFile {
@@ -121,7 +124,9 @@ impl ControlFile {
     /// File or folder.
     pub fn kind(self) -> FileType {
         match self {
-            Self::Folder | Self::Objects | Self::Identities | Self::Trash => FileType::Directory,
+            Self::Folder | Self::Objects | Self::Identities | Self::Trash | Self::Public => {
+                FileType::Directory
+            }
             _ => FileType::RegularFile,
         }
     }

@@ -40,6 +40,7 @@ impl Inner {
         if self.hsm.partition(slot).session().is_err() {
             self.staging.clear(slot);
             self.aliases.clear(slot);
+            self.public_sizes.clear(slot);
         }
         self.forget_objects(self.rows(slot));
         // Objects that are open may have been removed.

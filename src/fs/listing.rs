@@ -7,7 +7,7 @@ use super::attr::{NO_TTL, Seen, TTL, time};
 use super::control::ControlFile;
 use super::node::{Node, StagingId};
 use super::staging::{Folder, Place};
-use super::{Inner, unsupported};
+use super::{Inner, public, unsupported};
 use crate::error::{Error, Result};
 use crate::hsm::{self, ObjectFile, Read, Session, TrashName};
 use crate::object::{Handle, RowId, SlotId};
@@ -62,7 +62,10 @@ impl Inner {
             Node::Slot(slot)
             | Node::Control(
                 Some(slot),
-                ControlFile::Objects | ControlFile::Identities | ControlFile::Trash,
+                ControlFile::Objects
+                | ControlFile::Identities
+                | ControlFile::Trash
+                | ControlFile::Public,
             ) => Ok(self.hsm.partition(slot).session().map(drop)?),
             _ => Ok(()),
         }
@@ -92,6 +95,9 @@ impl Inner {
             Node::Control(Some(slot), ControlFile::Trash) => {
                 self.list_trash(slot, offset, &mut entries)?;
             }
+            Node::Control(Some(slot), ControlFile::Public) => {
+                self.list_public(slot, offset, &mut entries)?;
+            }
             _ => return unsupported("readdir"),
         }
         Ok(entries)
@@ -102,7 +108,10 @@ impl Inner {
             Node::Control(Some(slot), ControlFile::Folder) => Node::Slot(slot),
             Node::Control(
                 slot,
-                ControlFile::Objects | ControlFile::Identities | ControlFile::Trash,
+                ControlFile::Objects
+                | ControlFile::Identities
+                | ControlFile::Trash
+                | ControlFile::Public,
             ) => Node::Control(slot, ControlFile::Folder),
             Node::StagingFolder(id) => match self.staging.by_id(id) {
                 Some((place, _)) if place.folder == Folder::Identities => {
@@ -252,13 +261,53 @@ impl Inner {
         Ok(())
     }
 
+    /// The objects with public content, in the order of handles.
+    fn list_public(&self, slot: SlotId, offset: u64, entries: &mut Vec<Listed>) -> Result<()> {
+        let session = self.hsm.partition(slot).session()?;
+        let (before, mut offset) = (entries.len(), offset);
+        // An answer without entries is the end, so this goes on past any number of objects that have none.
+        loop {
+            let objects = self.handles_after(slot, offset)?;
+            let last = objects.last().filter(|_| objects.len() == AT_ONCE);
+            let last = last.map(|last| match last {
+                Ok(object) => Some(object.handle),
+                Err(row) => row.handle,
+            });
+            for object in objects {
+                let (handle, attr) = match object {
+                    Ok(object) => match self.public_attr(&session, &object) {
+                        // Destroyed since it was listed.
+                        Err(Error::Hsm(hsm::Error::Gone)) => continue,
+                        attr => (Some(object.handle), attr?),
+                    },
+                    Err(row) if row.has_inode() => {
+                        let attr = self.damaged_public_attr(&session, Node::Public(row.id));
+                        (row.handle, Some(attr))
+                    }
+                    Err(_) => continue,
+                };
+                if let (Some(handle), Some(attr)) = (handle, attr) {
+                    let name = public::name_of(handle);
+                    entries.push(Listed::new(name, offset_of(handle), (attr, NO_TTL)));
+                }
+            }
+            match last {
+                _ if entries.len() > before => return Ok(()),
+                Some(Some(handle)) => offset = offset_of(handle),
+                // An error takes the place of the end.
+                _ if entries.is_empty() => return Ok(self.hsm.partition(slot).check_listing()?),
+                _ => return Ok(()),
+            }
+        }
+    }
+
     /// The capacity of a slot, or of all slots together that `visitor` may enter. `visitor` must not learn how full the
     /// others are: a slot that `visitor` may not enter looks like the root.
     pub fn space(&self, node: Node, visitor: &Visitor) -> Result<Space> {
         let staged = self.staged(node).map(|(place, _)| place.slot);
         let slot = staged.or_else(|| match node {
             Node::Slot(slot) | Node::Control(Some(slot), _) => Some(slot),
-            Node::Object(row) | Node::Identity(row) | Node::Attributes(row) => {
+            Node::Object(row) | Node::Identity(row) | Node::Attributes(row) | Node::Public(row) => {
                 self.hsm.find_by_id(row).ok().map(|object| object.slot)
             }
             Node::Trashed(row) => {

@@ -40,6 +40,7 @@ impl Inner {
                 let object = self.hsm.partition(slot).find(parse::<Handle>(name)?)?;
                 self.getattr(Node::Attributes(object.id))
             }
+            Node::Control(Some(slot), ControlFile::Public) => self.lookup_public(slot, name),
             Node::Control(Some(slot), ControlFile::Trash) => {
                 let session = self.hsm.partition(slot).session()?;
                 let trashed = self.hsm.partition(slot).find_trashed(parse(name)?);
@@ -154,6 +155,7 @@ impl Inner {
                 let attr = owner.file(node, 0o444, 0, time(object.time_secs()));
                 Ok((attr, NO_TTL))
             }
+            Node::Public(id) => self.public_seen(self.hsm.find_by_id(id)),
             Node::Incoming(handle) => self.incoming_attr(handle),
             Node::Staging(id) | Node::StagingFolder(id) => {
                 self.open_staging_attr(node, |file| file.id == id)

@@ -57,6 +57,7 @@ impl Inner {
         // The aliases of the last login ended with it.
         if self.hsm.partition(slot).session().is_err() {
             self.aliases.clear(slot);
+            self.public_sizes.clear(slot);
         }
         let outcome = self.hsm.partition(slot).present(role, message);
         match outcome {
@@ -81,6 +82,7 @@ impl Inner {
         self.hsm.partition(slot).logout();
         self.staging.clear(slot);
         self.aliases.clear(slot);
+        self.public_sizes.clear(slot);
         self.forget_objects(rows);
     }
 }

@@ -37,6 +37,8 @@ pub enum Node {
     Identity(RowId),
     /// An object in `.slotfs/trash`, by its row.
     Trashed(RowId),
+    /// An object's public content in `.slotfs/public`, by its row.
+    Public(RowId),
     /// An object under an alias. With the object's own inode, the kernel would answer a rename to the object's handle
     /// itself, and the alias would stay.
     Alias(AliasId),
@@ -67,6 +69,7 @@ impl Node {
             9 => Self::Identity(row),
             10 => Self::Trashed(row),
             11 => Self::Alias(AliasId(low)),
+            12 => Self::Public(row),
             _ => return None,
         })
     }
@@ -86,6 +89,7 @@ impl Node {
             Self::Identity(row) => (9, row.0.cast_unsigned()),
             Self::Trashed(row) => (10, row.0.cast_unsigned()),
             Self::Alias(alias) => (11, alias.0),
+            Self::Public(row) => (12, row.0.cast_unsigned()),
         };
         INodeNo(kind << BITS | (low & LOW))
     }
@@ -111,6 +115,7 @@ mod tests {
             Node::Identity(RowId(1)),
             Node::Trashed(RowId(1 << 40)),
             Node::Alias(AliasId(1 << 40)),
+            Node::Public(RowId(1 << 40)),
         ] {
             assert_eq!(Node::of(node.ino()), Some(node), "{node:?}");
         }

@@ -127,6 +127,12 @@ impl Inner {
                 let text = OpenFile::Text(text.into_bytes(), Some(partition));
                 Ok(self.files.add(text))
             }
+            Node::Public(_) if by.writes() => unsupported("write"),
+            Node::Public(id) => {
+                let (file, pem) = self.public_content(id)?;
+                let partition = self.hsm.partition(file.slot).id()?;
+                Ok(self.files.add(OpenFile::Text(pem, Some(partition))))
+            }
             Node::Root | Node::Slot(_) | Node::StagingFolder(_) => unsupported("open"),
         }
     }

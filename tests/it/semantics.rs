@@ -9,6 +9,7 @@ mod incoming;
 mod locked;
 mod names;
 mod ouid;
+mod public;
 mod read;
 mod rename;
 mod resize;

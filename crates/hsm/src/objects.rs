@@ -155,6 +155,19 @@ impl Hsm {
         Ok((ObjectFile::of(&session, &entry), object))
     }
 
+    /// The object in row `id`, whose value is to leave the slot unsealed, opened. Of a private key only the public half may.
+    ///
+    /// # Errors
+    /// As [`Self::open_object`], and [`SlotError::NotForUsers`].
+    pub fn open_object_to_export(&self, id: RowId) -> Result<(ObjectFile, Object)> {
+        let (file, object) = self.open_object(id)?;
+        if object.class != CKO_PRIVATE_KEY {
+            let reader = self.partition(file.slot).reader()?;
+            check_user(&reader, file.handle, &object)?;
+        }
+        Ok((file, object))
+    }
+
     fn open_by_id(&self, id: RowId) -> Result<(Arc<Session>, Entry, SecretBytes)> {
         self.again_if_changed(|| {
             let (entry, row) = self.store.sealed(id)?.ok_or(Error::Gone)?;
@@ -284,11 +297,12 @@ impl Partition<'_> {
     /// # Errors
     /// As [`Self::object`], and [`SlotError::NotForUsers`].
     pub fn object_to_export(&self, handle: Handle) -> Result<Object> {
-        let object = self.object(handle)?;
-        if object.class != CKO_PRIVATE_KEY {
-            check_user(&*self.reader()?, handle, &object)?;
+        match self.hsm.open_object_to_export(self.find(handle)?.id) {
+            Ok((_, object)) => Ok(object),
+            // Destroyed since it was found.
+            Err(Error::Gone) => Err(SlotError::NoSuchObject(handle).at(self.slot)),
+            Err(error) => Err(error),
         }
-        Ok(object)
     }
 
     /// Every object of a slot, by handle; `each` sees one at a time.

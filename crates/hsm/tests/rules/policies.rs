@@ -192,7 +192,7 @@ fn policies_are_set_together_or_not_at_all() {
     let off = (Policy::PrivateKeyCloning, 0);
     for (policy, value, why) in [
         (Policy::SecretKeyCloning, 2, PolicyFault::NotASwitch),
-        (Policy::SecretKeyWrapping, 1, PolicyFault::Incapable),
+        (Policy::SecretKeyWrapping, 2, PolicyFault::NotASwitch),
         // Failed logins are counted where there are passwords.
         (Policy::FailedLogins, 3, PolicyFault::Incapable),
     ] {

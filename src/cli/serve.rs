@@ -1,0 +1,224 @@
+//! `serve`, `login` and `logout`
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+use slotfs_config::Config;
+use slotfs_wire::rv::{CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_USER_PIN_NOT_INITIALIZED};
+use slotfs_wire::{Reply, Request, Secret as Told};
+
+use crate::cli::args::SlotArg;
+use crate::cli::{Answer, Console, file_error, password};
+use crate::daemon::Inherited;
+use crate::error::{Error, Result};
+use crate::hsm::SlotError;
+use crate::object::SlotId;
+use crate::object::partition::{Role, SlotKind};
+use crate::secret::SecretBytes;
+use crate::serve::{self, Client};
+
+/// `serve`
+#[derive(Args)]
+#[command(after_help = "Example:\n  slotfs serve --background")]
+pub(crate) struct Serve {
+    /// Return when the server listens, and leave it running
+    #[arg(long)]
+    background: bool,
+    /// How long a slot stays open after its last login, for commands in a loop [default: 0]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=86_400))]
+    linger: Option<u64>,
+    /// How long the server waits for a connection before it ends
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    idle: u64,
+    /// Where to listen [default: where applications look]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Where the server logs [default: standard error, and nowhere in the background]
+    #[arg(long, value_name = "PATH")]
+    log_file: Option<PathBuf>,
+    /// Set by 'slotfs serve --background' on the server that it starts: readiness goes to standard output
+    #[arg(long, hide = true)]
+    handed_over: bool,
+}
+
+/// `login`
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  slotfs login -slot 0 -role co --share-file 0=one --share-file 0=two"
+)]
+pub(crate) struct Login {
+    #[command(flatten)]
+    slot: SlotArg,
+    /// po (partition officer), co (crypto officer) or cu (crypto user)
+    #[arg(short, long, value_name = "ROLE", default_value = "co")]
+    role: Role,
+}
+
+/// `logout`
+#[derive(Args)]
+#[command(after_help = "Example:\n  slotfs logout -slot 0 -role co")]
+pub(crate) struct Logout {
+    #[command(flatten)]
+    slot: SlotArg,
+    /// po (partition officer), co (crypto officer) or cu (crypto user)
+    #[arg(short, long, value_name = "ROLE", default_value = "co")]
+    role: Role,
+}
+
+fn config() -> Result<Config> {
+    Config::load(true).map_err(Error::Usage)
+}
+
+/// The CKU number of a role.
+fn user(role: Role) -> u64 {
+    match role {
+        Role::Po => 0,
+        Role::Co => 1,
+        Role::Cu => 0x8000_0001,
+    }
+}
+
+impl Serve {
+    /// Runs the command.
+    pub(crate) fn run(self, console: &Console<'_>) -> Result<Answer> {
+        if console.kept().is_some() && !self.background {
+            return Err(Error::Usage(
+                "the shell can start a server in the background; use --background, or run 'slotfs serve' outside the shell".into(),
+            ));
+        }
+        let store = console.store()?;
+        let store = std::path::absolute(&store).map_err(file_error(&store))?;
+        let mut config = config()?;
+        config.linger_secs = self.linger.unwrap_or(config.linger_secs);
+        if self.background {
+            crate::logging::for_command();
+            serve::start_in_background(&config, &store, &self.options()?)?;
+            let store = crate::shown::path(&store).to_string();
+            return Ok(Answer::new(json!({ "store": store })).line("The token server is running."));
+        }
+        let plan = serve::Plan {
+            store,
+            config,
+            socket: self.socket,
+            idle: Duration::from_secs(self.idle),
+            log_file: self.log_file,
+            handed_over: self.handed_over,
+            inherited: Inherited::take(),
+        };
+        serve::run(plan)?;
+        Ok(Answer::printed(Ok(())).bare())
+    }
+
+    /// What the server in the background is told.
+    fn options(&self) -> Result<Vec<OsString>> {
+        let mut options: Vec<OsString> = vec![format!("--idle={}", self.idle).into()];
+        options.extend(self.linger.map(|it| format!("--linger={it}").into()));
+        for (name, path) in [("--socket=", &self.socket), ("--log-file=", &self.log_file)] {
+            if let Some(path) = path {
+                let path = std::path::absolute(path).map_err(file_error(path))?;
+                let mut option = OsString::from(name);
+                option.push(path);
+                options.push(option);
+            }
+        }
+        Ok(options)
+    }
+}
+
+impl Login {
+    /// Runs the command.
+    pub(crate) fn run(self, console: &Console<'_>) -> Result<Answer> {
+        let (hsm, slot) = console.partition(self.slot, &[])?;
+        let role = self.role;
+        let secrets = match hsm.partition(slot).login_kind(role)? {
+            SlotKind::Quorum => console.shares(&hsm, slot, role)?.texts,
+            SlotKind::Password => vec![match console.password_on_file(slot, role)? {
+                Some(password) => password,
+                None => password::ask_password(slot, role)?,
+            }],
+        };
+        let (config, store) = (config()?, hsm.path().to_owned());
+        drop(hsm);
+        let mut client = match Client::connect(&config, &store)? {
+            Some(client) => client,
+            None => {
+                serve::start_in_background(&config, &store, &[])?;
+                let none = || Error::Serve {
+                    what: "the token server that was started does not listen".into(),
+                    hint: None,
+                };
+                Client::connect(&config, &store)?.ok_or_else(none)?
+            }
+        };
+        let mut missing = 0;
+        for secret in secrets {
+            missing = open(&mut client, slot, role, &secret)?;
+        }
+        if missing > 0 {
+            let what = format!("slot {slot}: {missing} more key shares of {role} are needed");
+            return Err(Error::Serve { what, hint: None });
+        }
+        let answer = json!({ "slot": slot.0, "role": role.to_string() });
+        Ok(Answer::new(answer).line(format_args!(
+            "{role} is logged in to slot {slot} until 'slotfs logout'."
+        )))
+    }
+}
+
+/// Tells the server one secret; how many key shares are still missing.
+fn open(client: &mut Client, slot: SlotId, role: Role, secret: &SecretBytes) -> Result<u64> {
+    let request = Request::OpenSlot {
+        slot: slot.0.into(),
+        user: user(role),
+        secret: Told::from(secret.bytes()),
+    };
+    match client.ask(&request)? {
+        Reply::Number(missing) => Ok(missing),
+        Reply::Failed(CKR_PIN_LOCKED) => Err(SlotError::RoleLocked(role).at(slot).into()),
+        Reply::Failed(CKR_USER_PIN_NOT_INITIALIZED) => {
+            Err(SlotError::RoleMissing(role).at(slot).into())
+        }
+        Reply::Failed(number) => {
+            let what = match number {
+                CKR_PIN_INCORRECT => format!("slot {slot}: wrong password or key share for {role}"),
+                number => {
+                    format!("slot {slot}: the token server did not log {role} in (0x{number:x})")
+                }
+            };
+            let hint = Some("the server's log says more, if it has one (--log-file)".into());
+            Err(Error::Serve { what, hint })
+        }
+        _ => Err(Error::Serve {
+            what: "the token server gave an answer that makes no sense".into(),
+            hint: None,
+        }),
+    }
+}
+
+impl Logout {
+    /// Runs the command.
+    pub(crate) fn run(self, console: &Console<'_>) -> Result<Answer> {
+        let (hsm, slot) = console.partition(self.slot, &[])?;
+        let role = self.role;
+        let store = hsm.path().to_owned();
+        drop(hsm);
+        let was = match Client::connect(&config()?, &store)? {
+            None => false,
+            Some(mut client) => {
+                let request = Request::CloseSlot {
+                    slot: slot.0.into(),
+                    user: user(role),
+                };
+                matches!(client.ask(&request)?, Reply::Number(1))
+            }
+        };
+        let answer = json!({ "slot": slot.0, "role": role.to_string(), "was_logged_in": was });
+        Ok(Answer::new(answer).line(match was {
+            true => format!("{role} is logged out of slot {slot}."),
+            false => format!("{role} was not logged in to slot {slot}."),
+        }))
+    }
+}
