@@ -62,8 +62,8 @@ pub(crate) enum AesMode {
     KeyWrap,
     /// RFC 3394 with the padding of PKCS#7 before it.
     KeyWrapPkcs7,
-    /// PKCS#11 2.40 describes it as [`Self::KeyWrapPkcs7`], and SoftHSM2 made it [`Self::Kwp`], which later editions chose
-    /// the two other names for. It wraps as SoftHSM2 does, and unwraps both.
+    /// PKCS#11 2.40 describes it as [`Self::KeyWrapPkcs7`], and SoftHSM2 made it [`Self::Kwp`], which later editions
+    /// chose the two other names for. It wraps as SoftHSM2 does, and unwraps both.
     KeyWrapPad,
     /// RFC 5649
     Kwp,
@@ -281,8 +281,8 @@ const MESSAGES: u64 = CKF_MESSAGE_ENCRYPT | CKF_MESSAGE_DECRYPT | CKF_MULTI_MESS
 const EC: u64 = CKF_EC_F_P | CKF_EC_OID | CKF_EC_UNCOMPRESS;
 
 impl Algorithm {
-    /// Sizes of keys are in bits for RSA, curves and generic secrets, in bytes of the public key for ML-KEM and ML-DSA, and
-    /// else in bytes, as the standard has it.
+    /// Sizes of keys are in bits for RSA, curves and generic secrets, in bytes of the public key for ML-KEM and ML-DSA,
+    /// and else in bytes, as the standard has it.
     pub(crate) fn info(self) -> MechanismInfo {
         const AES: (u64, u64) = (16, 32);
         const EC_BITS: (u64, u64) = (256, 521);

@@ -1,8 +1,8 @@
 //! One running operation of a session: `C_SignInit` to `C_SignFinal` and its like.
 //!
-//! A length query and `CKR_BUFFER_TOO_SMALL` never end an operation. Where the length follows from the length of the data,
-//! neither computes anything. Where it does not, the result is computed once and kept until the application fetches it. Every other
-//! error ends the operation.
+//! A length query and `CKR_BUFFER_TOO_SMALL` never end an operation. Where the length follows from the length of the
+//! data, neither computes anything. Where it does not, the result is computed once and kept until the application
+//! fetches it. Every other error ends the operation.
 
 mod cipher;
 mod engine;

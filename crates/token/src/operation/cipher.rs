@@ -1,5 +1,5 @@
-//! Encryption and decryption. AES without authentication and the encryption of GCM stream. Everything else is gathered: a plaintext
-//! leaves only after its tag or padding was verified.
+//! Encryption and decryption. AES without authentication and the encryption of GCM stream. Everything else is gathered:
+//! a plaintext leaves only after its tag or padding was verified.
 
 mod scheme;
 mod start;

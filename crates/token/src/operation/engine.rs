@@ -26,8 +26,8 @@ impl Engine {
         matches!(self, Self::Cipher(_))
     }
 
-    /// Whether there are updates: HashML-DSA takes its digest at once, as Kryoptic has it. The other mechanisms of single
-    /// calls are gathered, since tools split their data whatever the mechanism.
+    /// Whether there are updates: HashML-DSA takes its digest at once, as Kryoptic has it. The other mechanisms of
+    /// single calls are gathered, since tools split their data whatever the mechanism.
     pub(super) fn takes_parts(&self) -> bool {
         match self {
             Self::Sign(signer) | Self::Verify(signer) => signer.takes_parts(),

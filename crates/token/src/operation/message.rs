@@ -1,5 +1,5 @@
-//! Message-based operations: one key and mechanism for many messages, each with its own IV (PKCS#11 3.0, sections 5.9, 5.11,
-//! 5.15 and 5.17).
+//! Message-based operations: one key and mechanism for many messages, each with its own IV (PKCS#11 3.0, sections 5.9,
+//! 5.11, 5.15 and 5.17).
 
 mod ivs;
 

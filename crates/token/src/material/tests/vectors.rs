@@ -1,5 +1,5 @@
-//! The vectors of Project Wycheproof through keys that an application creates and the operations on them: every valid one is
-//! accepted, every invalid one is refused. What is merely acceptable is counted.
+//! The vectors of Project Wycheproof through keys that an application creates and the operations on them: every valid
+//! one is accepted, every invalid one is refused. What is merely acceptable is counted.
 
 use slotfs_object::pkcs11::{
     CKK_EC, CKK_EC_EDWARDS, CKK_EC_MONTGOMERY, CKK_RSA, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY,

@@ -21,8 +21,8 @@ pub(super) struct Ivs {
 impl Ivs {
     /// The IV of the next message: what the application gave, with its last bits generated if it asks for that.
     ///
-    /// A counter begins at a random number. From 0 it would repeat IVs when two operations use one key with the same fixed
-    /// bits, and a repeated IV gives away GCM's authentication key.
+    /// A counter begins at a random number. From 0 it would repeat IVs when two operations use one key with the same
+    /// fixed bits, and a repeated IV gives away GCM's authentication key.
     pub(super) fn next(&mut self, given: &[u8], fixed_bits: u64, generator: u64) -> Result<Iv> {
         let invalid = Rv(CKR_MECHANISM_PARAM_INVALID);
         if generator == CKG_NO_GENERATE {
