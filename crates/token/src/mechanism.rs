@@ -94,7 +94,10 @@ pub(crate) enum Derive {
     Hkdf,
     /// HKDF whose output is a data object.
     HkdfData,
+    /// SP 800-108, counter mode.
     Counter,
+    /// SP 800-108, feedback mode.
+    Feedback,
     AesEcb,
     AesCbc,
     ConcatenateKey,
@@ -181,6 +184,10 @@ const PLAIN: &[(u64, Algorithm)] = &[
     (
         CKM_SP800_108_COUNTER_KDF,
         Algorithm::Derive(Derive::Counter),
+    ),
+    (
+        CKM_SP800_108_FEEDBACK_KDF,
+        Algorithm::Derive(Derive::Feedback),
     ),
     (
         CKM_CONCATENATE_BASE_AND_KEY,

@@ -1,7 +1,7 @@
 //! Keys derived from others.
 
 mod bytes;
-mod counter;
+mod sp800_108;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub(crate) fn derive(
         Derive::Ecdh => ecdh(parameter, base, wanted),
         Derive::Hkdf => stretched_hkdf(parameter, base, wanted, other_keys),
         Derive::HkdfData => hkdf_data(parameter, base, wanted, other_keys),
-        Derive::Counter => counter::derive(parameter, base, wanted),
+        Derive::Counter | Derive::Feedback => sp800_108::derive(kind, parameter, base, wanted),
         Derive::Digest(hash) => {
             no_parameter(parameter)?;
             let digest = Zeroizing::new(digest(hash, &value_of(base)?)?);
