@@ -20,9 +20,8 @@ use slotfs_object::pkcs11::{CKA_VALUE, CKO_SECRET_KEY};
 use slotfs_object::usable::UsableKey;
 use slotfs_wire::Operation as Kind;
 use slotfs_wire::rv::{
-    CKR_DATA_LEN_RANGE, CKR_FUNCTION_FAILED, CKR_KEY_INDIGESTIBLE, CKR_KEY_NEEDED,
-    CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID, CKR_OPERATION_ACTIVE,
-    CKR_OPERATION_NOT_INITIALIZED,
+    CKR_FUNCTION_FAILED, CKR_KEY_INDIGESTIBLE, CKR_KEY_NEEDED, CKR_MECHANISM_INVALID,
+    CKR_MECHANISM_PARAM_INVALID, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
 };
 use slotfs_wire::{Mechanism, Message, MessagePart, Parameter};
 use zeroize::Zeroizing;
@@ -172,7 +171,7 @@ impl Operation {
             };
             let bytes = this.engine.update_bytes(data.len())?;
             if out.len().saturating_add(bytes) > MAX_HELD_BYTES {
-                return Err(Rv(CKR_DATA_LEN_RANGE));
+                return Err(this.engine.too_long());
             }
             reserve(&mut out, bytes);
             this.engine.update(data, &mut out)?;
@@ -188,7 +187,7 @@ impl Operation {
                 Stage::Start => {
                     let size = this.engine.whole_bytes(data.len())?;
                     if size.bytes() > MAX_HELD_BYTES + 1024 {
-                        return Err(Rv(CKR_DATA_LEN_RANGE));
+                        return Err(this.engine.too_long());
                     }
                     if let Some(early) = room.early(size) {
                         this.stage = Stage::Start;
@@ -201,7 +200,7 @@ impl Operation {
                 Stage::Pieces(mut out) => {
                     let bytes = this.engine.update_bytes(data.len())?;
                     if out.len().saturating_add(bytes) > MAX_HELD_BYTES {
-                        return Err(Rv(CKR_DATA_LEN_RANGE));
+                        return Err(this.engine.too_long());
                     }
                     reserve(&mut out, bytes);
                     out

@@ -264,7 +264,8 @@ impl Cipher {
         Ok(out)
     }
 
-    fn too_long(&self) -> Rv {
+    /// The answer to more data than is taken.
+    pub(super) fn too_long(&self) -> Rv {
         Rv(match self.direction {
             Direction::Encrypt => CKR_DATA_LEN_RANGE,
             Direction::Decrypt => CKR_ENCRYPTED_DATA_LEN_RANGE,

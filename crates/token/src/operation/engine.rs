@@ -1,6 +1,6 @@
 //! What each kind of operation does with its data.
 
-use slotfs_wire::rv::CKR_OPERATION_NOT_INITIALIZED;
+use slotfs_wire::rv::{CKR_DATA_LEN_RANGE, CKR_OPERATION_NOT_INITIALIZED};
 use zeroize::Zeroizing;
 
 use super::cipher::Cipher;
@@ -32,6 +32,14 @@ impl Engine {
         match self {
             Self::Sign(signer) | Self::Verify(signer) => signer.takes_parts(),
             _ => true,
+        }
+    }
+
+    /// The answer to more data than is held.
+    pub(super) fn too_long(&self) -> Rv {
+        match self {
+            Self::Cipher(cipher) => cipher.too_long(),
+            _ => Rv(CKR_DATA_LEN_RANGE),
         }
     }
 
