@@ -12,6 +12,8 @@ use crate::sys;
 
 /// The longest text at `pReserved`.
 const MOST_RESERVED: usize = 8 << 10;
+/// How much of it is read at once. No page is shorter.
+const PIECE: usize = 4 << 10;
 
 /// The version of this module.
 pub(crate) const LIBRARY_VERSION: CK_VERSION = CK_VERSION { major: 0, minor: 1 };
@@ -27,27 +29,14 @@ pub(crate) unsafe extern "C" fn C_Initialize(pInitArgs: CK_VOID_PTR) -> CK_RV {
         }
         // SAFETY: null, or the structure that the standard asks for.
         let arguments = unsafe { pInitArgs.cast::<CK_C_INITIALIZE_ARGS>().as_ref() };
-        let trusts_environment = !sys::is_secure();
-        let mut config = Config::load(trusts_environment).map_err(|_| CKR_GENERAL_ERROR)?;
-        if let Some(arguments) = arguments {
-            check_locking(arguments)?;
-            if let Some(text) = reserved(arguments.pReserved.cast()) {
-                config
-                    .take_parameters(&text)
-                    .map_err(|_| CKR_ARGUMENTS_BAD)?;
+        let text = match arguments {
+            None => None,
+            Some(arguments) => {
+                check_locking(arguments)?;
+                reserved(arguments.pReserved.cast())?
             }
-        }
-        let store = config.store_path(trusts_environment);
-        let who = match config.user_is_cu {
-            true => Who::Cu,
-            false => Who::Co,
         };
-        state::initialize(Settings {
-            config,
-            store,
-            who,
-            trusts_environment,
-        })?;
+        state::initialize(settings(text.as_deref())?)?;
         // For a door, if a server listens; the call succeeds without one.
         if let Ok(inside) = state::enter() {
             inside.connect_if_listening();
@@ -74,20 +63,63 @@ fn check_locking(arguments: &CK_C_INITIALIZE_ARGS) -> Result<(), CK_RV> {
     }
 }
 
-/// The text at `pReserved`, where NSS and Java put one. Others put anything there, so it is read by the kernel.
-fn reserved(address: *const u8) -> Option<String> {
+/// The settings, with those of the text above the others.
+///
+/// A child of fork has its parent's, unless its own environment names a store: servers such as nginx take the environment
+/// away from their workers, and the rights to read files.
+fn settings(text: Option<&str>) -> Result<Settings, CK_RV> {
+    let trusts_environment = !sys::is_secure();
+    let names_store = trusts_environment && std::env::var_os("SLOTFS_STORE").is_some();
+    let inherited = match names_store {
+        true => None,
+        false => state::inherited_settings(),
+    };
+    let mut settings = match inherited {
+        Some(inherited) => inherited,
+        None => {
+            let config = Config::load(trusts_environment).map_err(|_| CKR_GENERAL_ERROR)?;
+            Settings {
+                store: config.store_path(trusts_environment),
+                config,
+                who: Who::Co,
+                trusts_environment,
+                inherited_store: None,
+            }
+        }
+    };
+    let before = settings.config.store.clone();
+    let taken = text.map_or(Ok(()), |text| settings.config.take_parameters(text));
+    taken.map_err(|_| CKR_ARGUMENTS_BAD)?;
+    if settings.config.store != before {
+        settings.store = settings.config.store_path(trusts_environment);
+        settings.inherited_store = None;
+    }
+    settings.who = match settings.config.user_is_cu {
+        true => Who::Cu,
+        false => Who::Co,
+    };
+    Ok(settings)
+}
+
+/// The text at `pReserved`, where NSS and Java put one. Others put anything there, so the kernel reads it.
+fn reserved(address: *const u8) -> Result<Option<String>, CK_RV> {
     if address.is_null() {
-        return None;
+        return Ok(None);
     }
     let mut text = Vec::new();
     while text.len() < MOST_RESERVED {
-        let next = probe(address.wrapping_add(text.len()), 1)?;
-        match next.first() {
-            Some(0) | None => return String::from_utf8(text).ok(),
-            Some(byte) => text.push(*byte),
+        let from = address.wrapping_add(text.len());
+        // No further than this piece: the next one may not be there.
+        let piece = PIECE - from.addr() % PIECE;
+        let piece = probe(from, piece).ok_or(CKR_ARGUMENTS_BAD)?;
+        let end = piece.iter().position(|it| *it == 0);
+        text.extend_from_slice(&piece[..end.unwrap_or(piece.len())]);
+        if end.is_some() {
+            let text = String::from_utf8(text).map_err(|_| CKR_ARGUMENTS_BAD)?;
+            return Ok(Some(text));
         }
     }
-    None
+    Err(CKR_ARGUMENTS_BAD)
 }
 
 /// PKCS#11 3.2 section 5.4.2
@@ -97,7 +129,7 @@ pub(crate) unsafe extern "C" fn C_Finalize(pReserved: CK_VOID_PTR) -> CK_RV {
         if !pReserved.is_null() {
             return Err(CKR_ARGUMENTS_BAD);
         }
-        state::finalize(state::enter()?)
+        state::finalize(&state::enter()?)
     })
 }
 

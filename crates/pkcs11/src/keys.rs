@@ -4,14 +4,15 @@
 use cryptoki_sys::*;
 use slotfs_wire::{MAX_DATA_BYTES, Operation, Reply, Request};
 
-use crate::client::{Needs, Sink};
+use crate::client::Needs;
+use crate::connection::Sink;
 use crate::entry::{call, give, must_be};
 use crate::memory::{Output, input, needed_mechanism, template};
 use crate::operations::fetch;
 use crate::slots::NONSENSE;
-use crate::state::State;
+use crate::state::Inside;
 
-fn ask_for_handle(state: &State, request: &Request, data: &[u8]) -> Result<u64, CK_RV> {
+fn ask_for_handle(state: &Inside, request: &Request, data: &[u8]) -> Result<u64, CK_RV> {
     match state.call(Needs::Session, request, data, &mut Sink::None)? {
         Reply::Handle(handle) => Ok(handle),
         _ => Err(NONSENSE),

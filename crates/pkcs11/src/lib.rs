@@ -5,6 +5,7 @@
 //! destruction at exit could take away from a late call.
 
 mod client;
+mod connection;
 mod door;
 mod entry;
 mod find;
@@ -16,8 +17,10 @@ mod messages;
 mod objects;
 mod operations;
 mod parameters;
+mod pool;
 mod sessions;
 mod slots;
+mod socket;
 mod spawn;
 mod state;
 mod sys;

@@ -6,13 +6,14 @@ use cryptoki_sys::*;
 use slotfs_wire::{MAX_DATA_BYTES, Message, MessagePart, Operation, Reply, Request};
 use zeroize::Zeroizing;
 
-use crate::client::{Needs, Sink};
+use crate::client::Needs;
+use crate::connection::Sink;
 use crate::entry::call;
 use crate::memory::{Output, input, poke};
 use crate::operations::{flag, start};
 use crate::parameters::{SHORT, bytes, structure};
 use crate::slots::NONSENSE;
-use crate::state::State;
+use crate::state::Inside;
 
 /// The most text and associated data of one message, so that the reply fits a frame with its IV and tag.
 const MAX_MESSAGE_BYTES: usize = MAX_DATA_BYTES - 1024;
@@ -107,7 +108,7 @@ struct Crypt<'a> {
 }
 
 impl Crypt<'_> {
-    fn run(self, state: &State, out: Option<Output<'_>>) -> Result<(), CK_RV> {
+    fn run(self, state: &Inside, out: Option<Output<'_>>) -> Result<(), CK_RV> {
         let encrypts = self.operation == Operation::MessageEncrypt;
         if self.aad.len().saturating_add(self.text.len()) > MAX_MESSAGE_BYTES {
             return Err(match encrypts {
@@ -272,8 +273,9 @@ macro_rules! crypt {
         ) -> CK_RV {
             call(|inside| {
                 // SAFETY: the caller vouches for text, buffer and length.
-                let (text, out) =
-                    unsafe { (input(pText, ulTextLen)?, Output::new(pOutput, pulOutputLen)?) };
+                let out = unsafe { Output::new(pOutput, pulOutputLen) }?;
+                // SAFETY: as above.
+                let text = unsafe { input(pText, ulTextLen) }?;
                 let crypt = Crypt {
                     session: hSession,
                     operation: Operation::$operation,
@@ -338,7 +340,7 @@ impl Sign<'_> {
     }
 
     /// Sends data that ends no message.
-    fn feed(&self, state: &State, part: MessagePart, data: &[u8]) -> Result<(), CK_RV> {
+    fn feed(&self, state: &Inside, part: MessagePart, data: &[u8]) -> Result<(), CK_RV> {
         let request = self.request(part, Some(0), &[]);
         let came = state.call(Needs::Session, &request, data, &mut Sink::None)?;
         match came {
@@ -348,7 +350,7 @@ impl Sign<'_> {
     }
 
     /// Sends all but the last frame of data, as the beginning of a message; the last, and what part of the message it is.
-    fn feed_long(&self, state: &State, part: MessagePart) -> Result<(MessagePart, &[u8]), CK_RV> {
+    fn feed_long(&self, state: &Inside, part: MessagePart) -> Result<(MessagePart, &[u8]), CK_RV> {
         let mut data = self.data;
         let is_long = data.len() > MAX_DATA_BYTES;
         if is_long && part == MessagePart::Whole {
@@ -367,7 +369,7 @@ impl Sign<'_> {
         Ok((part, data))
     }
 
-    fn sign(&self, state: &State, part: MessagePart, mut out: Output<'_>) -> Result<(), CK_RV> {
+    fn sign(&self, state: &Inside, part: MessagePart, mut out: Output<'_>) -> Result<(), CK_RV> {
         let is_long = self.data.len() > MAX_DATA_BYTES;
         let room = out.room();
         if is_long {
@@ -402,7 +404,7 @@ impl Sign<'_> {
         }
     }
 
-    fn verify(&self, state: &State, part: MessagePart, signature: &[u8]) -> Result<(), CK_RV> {
+    fn verify(&self, state: &Inside, part: MessagePart, signature: &[u8]) -> Result<(), CK_RV> {
         if signature.len() > 64 << 10 {
             return Err(CKR_SIGNATURE_LEN_RANGE);
         }

@@ -97,9 +97,7 @@ pub(crate) unsafe extern "C" fn C_GetAttributeValue(
     ulCount: CK_ULONG,
 ) -> CK_RV {
     call(|inside| {
-        if ulCount == 0 {
-            return Err(CKR_ARGUMENTS_BAD);
-        }
+        must_be(pTemplate)?;
         // SAFETY: the caller vouches for the template.
         let wanted = unsafe { attributes(pTemplate, ulCount) }?;
         let request = Request::GetAttributes {

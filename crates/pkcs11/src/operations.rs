@@ -5,11 +5,12 @@ use cryptoki_sys::*;
 use slotfs_wire::{MAX_DATA_BYTES, Operation, Reply, Request};
 use zeroize::Zeroizing;
 
-use crate::client::{Needs, Sink};
+use crate::client::Needs;
+use crate::connection::Sink;
 use crate::entry::call;
 use crate::memory::{Output, input, mechanism};
 use crate::slots::NONSENSE;
-use crate::state::State;
+use crate::state::Inside;
 
 /// The flag that cancels an operation (`C_SessionCancel`).
 pub(crate) fn flag(operation: Operation) -> CK_FLAGS {
@@ -33,7 +34,7 @@ pub(crate) fn flag(operation: Operation) -> CK_FLAGS {
 /// # Safety
 /// The caller of the C interface vouches for the mechanism.
 pub(crate) unsafe fn start(
-    state: &State,
+    state: &Inside,
     session: CK_SESSION_HANDLE,
     operation: Operation,
     pMechanism: CK_MECHANISM_PTR,
@@ -57,7 +58,7 @@ pub(crate) unsafe fn start(
 
 /// Asks for an output, and fetches all of it into the application's buffer.
 pub(crate) fn fetch(
-    state: &State,
+    state: &Inside,
     (session, operation): (CK_SESSION_HANDLE, Operation),
     request: &Request,
     data: &[u8],
@@ -87,7 +88,7 @@ pub(crate) fn fetch(
             operation,
             offset: have as u64,
         };
-        let part = &mut out.buffer()[have..total];
+        let part = out.buffer().get_mut(have..total).ok_or(NONSENSE)?;
         state.call(Needs::Session, &more, &[], &mut Sink::Buffer(part))?;
         have += MAX_DATA_BYTES;
     }
@@ -96,7 +97,7 @@ pub(crate) fn fetch(
 
 /// Sends all but the last part of data that is too long for a frame; the last part.
 fn send_pieces<'a>(
-    state: &State,
+    state: &Inside,
     session: CK_SESSION_HANDLE,
     operation: Operation,
     mut data: &'a [u8],
@@ -115,7 +116,7 @@ fn send_pieces<'a>(
 /// # Safety
 /// The caller of the C interface vouches for data, buffer and length.
 unsafe fn whole(
-    state: &State,
+    state: &Inside,
     session: CK_SESSION_HANDLE,
     operation: Operation,
     (data, bytes): (CK_BYTE_PTR, CK_ULONG),
@@ -139,7 +140,7 @@ unsafe fn whole(
 /// # Safety
 /// As [`whole`].
 unsafe fn update(
-    state: &State,
+    state: &Inside,
     session: CK_SESSION_HANDLE,
     operation: Operation,
     (data, bytes): (CK_BYTE_PTR, CK_ULONG),
@@ -156,14 +157,13 @@ unsafe fn update(
         let room = out.room();
         return fetch(state, (session, operation), &request(room), data, &mut out);
     }
-    // No more comes out than goes in, and a block that was kept.
-    let most = data.len() as u64 + 32;
+    // Some of the output would be lost if a later part did not fit, so its length is asked for first.
+    let most = update_bytes(state, session, operation, data)?;
     match out.room() {
         None => {
             out.set_length(most);
             return Ok(());
         }
-        // Some of it would be lost if a later part did not fit.
         Some(room) if room < most => return Err(out.too_small(most)),
         Some(_) => {}
     }
@@ -191,19 +191,37 @@ unsafe fn update(
     Ok(())
 }
 
-/// Updates without output: digests and signatures.
-///
-/// # Safety
-/// The caller of the C interface vouches for the data.
-unsafe fn feed(
-    state: &State,
+/// How long the output of an update is. Ciphers give what they take in, but for a part of a block at either end, so the
+/// length for an end of the data of at most one frame tells that for all of it. What gathers its data gives nothing.
+fn update_bytes(
+    state: &Inside,
     session: CK_SESSION_HANDLE,
     operation: Operation,
-    data: CK_BYTE_PTR,
-    bytes: CK_ULONG,
+    data: &[u8],
+) -> Result<u64, CK_RV> {
+    const BLOCK: usize = 16;
+    let asked = MAX_DATA_BYTES - BLOCK + data.len() % BLOCK;
+    let request = Request::Update {
+        session,
+        operation,
+        room: None,
+    };
+    let end = &data[..asked.min(data.len())];
+    let reply = state.call(Needs::Session, &request, end, &mut Sink::None)?;
+    match reply {
+        Reply::Output { bytes: 0 } | Reply::Done => Ok(0),
+        Reply::Output { bytes } => Ok(bytes + (data.len() - end.len()) as u64),
+        _ => Err(NONSENSE),
+    }
+}
+
+/// Updates without output: digests and signatures.
+fn feed(
+    state: &Inside,
+    session: CK_SESSION_HANDLE,
+    operation: Operation,
+    data: &[u8],
 ) -> Result<(), CK_RV> {
-    // SAFETY: as the caller vouches.
-    let data = unsafe { input(data, bytes) }?;
     let request = Request::Update {
         session,
         operation,
@@ -222,7 +240,7 @@ unsafe fn feed(
 /// # Safety
 /// The caller of the C interface vouches for buffer and length.
 unsafe fn finish(
-    state: &State,
+    state: &Inside,
     session: CK_SESSION_HANDLE,
     operation: Operation,
     buffer: CK_BYTE_PTR,
@@ -279,8 +297,11 @@ macro_rules! feed {
             pPart: CK_BYTE_PTR,
             ulPartLen: CK_ULONG,
         ) -> CK_RV {
-            // SAFETY: the caller vouches for the data.
-            call(|inside| unsafe { feed(inside, hSession, Operation::$operation, pPart, ulPartLen) })
+            call(|inside| {
+                // SAFETY: the caller vouches for the data.
+                let data = unsafe { input(pPart, ulPartLen) }?;
+                feed(inside, hSession, Operation::$operation, data)
+            })
         })+
     };
 }
@@ -411,19 +432,20 @@ pub(crate) unsafe extern "C" fn C_VerifyFinal(
 /// # Safety
 /// As [`whole`].
 unsafe fn both_in(
-    state: &State,
+    state: &Inside,
     session: CK_SESSION_HANDLE,
     second: Operation,
     data: (CK_BYTE_PTR, CK_ULONG),
     out: (CK_BYTE_PTR, CK_ULONG_PTR),
 ) -> Result<(), CK_RV> {
+    // A copy: the output may be written over the input.
     // SAFETY: as the caller vouches.
-    unsafe {
-        update(state, session, Operation::Encrypt, data, out)?;
-        match out.0.is_null() {
-            true => Ok(()),
-            false => feed(state, session, second, data.0, data.1),
-        }
+    let clear = Zeroizing::new(unsafe { input(data.0, data.1) }?.to_vec());
+    // SAFETY: as the caller vouches.
+    unsafe { update(state, session, Operation::Encrypt, data, out) }?;
+    match out.0.is_null() {
+        true => Ok(()),
+        false => feed(state, session, second, &clear),
     }
 }
 
@@ -432,7 +454,7 @@ unsafe fn both_in(
 /// # Safety
 /// As [`whole`].
 unsafe fn both_out(
-    state: &State,
+    state: &Inside,
     session: CK_SESSION_HANDLE,
     second: Operation,
     data: (CK_BYTE_PTR, CK_ULONG),
@@ -445,8 +467,7 @@ unsafe fn both_out(
             (false, Some(length)) => {
                 // A copy: the application's buffer is its own again after this call only.
                 let came = Zeroizing::new(input(out.0, *length)?.to_vec());
-                let bytes = came.len() as CK_ULONG;
-                feed(state, session, second, came.as_ptr().cast_mut(), bytes)
+                feed(state, session, second, &came)
             }
             _ => Ok(()),
         }

@@ -8,7 +8,7 @@ use crate::client::Needs;
 use crate::entry::{call, give, must_be};
 use crate::general::{LIBRARY_VERSION, MANUFACTURER};
 use crate::memory::{give_list, input, pad};
-use crate::state::State;
+use crate::state::Inside;
 
 /// What a reply of another kind than the request's is.
 pub(crate) const NONSENSE: CK_RV = CKR_DEVICE_ERROR;
@@ -22,7 +22,7 @@ pub(crate) unsafe extern "C" fn C_GetSlotList(
     call(|inside| {
         must_be(pulCount)?;
         // p11-kit loads the module into every process: without a store there is nothing to start a server for.
-        let slots = match inside.settings.store_id() {
+        let slots = match inside.settings().store_id() {
             None => Vec::new(),
             Some(_) => list(
                 inside,
@@ -36,7 +36,7 @@ pub(crate) unsafe extern "C" fn C_GetSlotList(
     })
 }
 
-fn list(state: &State, request: &Request) -> Result<Vec<u64>, CK_RV> {
+fn list(state: &Inside, request: &Request) -> Result<Vec<u64>, CK_RV> {
     match state.ask(Needs::Slots, request)? {
         Reply::Handles(all) => Ok(all),
         _ => Err(NONSENSE),
@@ -182,7 +182,7 @@ pub(crate) unsafe extern "C" fn C_InitToken(
             pin,
             label,
         };
-        inside.ask(Needs::Slots, &request).map(drop)
+        inside.ask(Needs::SlotsOnce, &request).map(drop)
     })
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::ptr;
 
 use crate::state::Settings;
+use crate::sys;
 
 /// What the server keeps of the application's environment.
 fn is_kept(name: &[u8]) -> bool {
@@ -17,8 +18,8 @@ fn is_kept(name: &[u8]) -> bool {
 
 /// Whether the module may start a server. Services have one by systemd, and a program with another user's rights must not
 /// start anything.
-pub(crate) fn may_start(settings: &Settings) -> bool {
-    if !settings.trusts_environment || settings.store_id().is_none() {
+pub(crate) fn may_start(settings: &Settings, store: &Path) -> bool {
+    if !settings.trusts_environment || !sys::may_read(store) {
         return false;
     }
     let in_service = std::env::var_os("INVOCATION_ID").is_some();
@@ -70,6 +71,14 @@ fn run(
     arguments: &[*const libc::c_char],
     environment: &[*const libc::c_char],
 ) -> io::Result<i32> {
+    // Until its handlers are reset, a signal to the child would run the application's in it.
+    // SAFETY: it writes both sets; the mask of this thread alone changes, and is put back.
+    let before = unsafe {
+        let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        before
+    };
     // SAFETY: the raw call makes a process with a copy of this memory, as fork(2) does, without running the handlers of
     // pthread_atfork(3). Until it ends, the child makes only async-signal-safe calls (signal-safety(7)) over memory that was
     // prepared before.
@@ -78,8 +87,11 @@ fn run(
         // SAFETY: as above.
         unsafe { in_child(program, arguments, environment) }
     }
+    let error = io::Error::last_os_error();
+    // SAFETY: as above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()) };
     if child < 0 {
-        return Err(io::Error::last_os_error());
+        return Err(error);
     }
     let child = child as libc::pid_t;
     let mut status = 0;
@@ -118,6 +130,7 @@ unsafe fn in_child(
         libc::dup(null);
         libc::dup(null);
         libc::setsid();
+        libc::umask(0o077);
         libc::chdir(c"/".as_ptr());
         let program_child = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0);
         if program_child == 0 {

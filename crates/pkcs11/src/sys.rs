@@ -1,8 +1,12 @@
 //! System calls, with descriptors that close themselves.
 
+use std::ffi::CString;
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
 
 /// Device and inode of an open file.
 pub(crate) type FileId = (u64, u64);
@@ -182,6 +186,68 @@ pub(crate) fn peer_uid(socket: RawFd) -> Option<u32> {
         )
     };
     (result == 0).then_some(credentials.uid)
+}
+
+/// A new stream socket.
+pub(crate) fn stream_socket() -> io::Result<OwnedFd> {
+    // SAFETY: socket touches no memory.
+    let number = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
+    check(number as libc::ssize_t)?;
+    // SAFETY: the kernel has just given this descriptor, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Connects a socket to the one that listens at `path`.
+pub(crate) fn connect(socket: RawFd, path: &Path) -> io::Result<()> {
+    // SAFETY: all zeros is an address.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    let path = path.as_os_str().as_bytes();
+    // A zero must follow, and an empty path is no file.
+    if path.is_empty() || path.contains(&0) || path.len() >= address.sun_path.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in address.sun_path.iter_mut().zip(path) {
+        *to = *from as libc::c_char;
+    }
+    let length = size_of::<libc::sockaddr_un>() as libc::socklen_t;
+    // SAFETY: the address is as long as that.
+    let result = unsafe { libc::connect(socket, (&raw const address).cast(), length) };
+    check(result as libc::ssize_t).map(drop)
+}
+
+/// How long a call on the socket may take; for ever if zero.
+pub(crate) fn set_timeouts(socket: RawFd, most: Duration) -> io::Result<()> {
+    let time = libc::timeval {
+        tv_sec: most.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_usec: 0,
+    };
+    let length = size_of::<libc::timeval>() as libc::socklen_t;
+    for option in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
+        let value = (&raw const time).cast();
+        // SAFETY: the value is as long as that.
+        let result = unsafe { libc::setsockopt(socket, libc::SOL_SOCKET, option, value, length) };
+        check(result as libc::ssize_t)?;
+    }
+    Ok(())
+}
+
+/// Overwrites bytes that may have been secret.
+pub(crate) fn wipe(bytes: &mut [u8]) {
+    // SAFETY: it writes as many bytes as there are. The compiler may not leave the call out, and it is quicker than zeroize,
+    // which writes byte by byte.
+    unsafe { libc::explicit_bzero(bytes.as_mut_ptr().cast(), bytes.len()) };
+}
+
+/// Whether this process could open a file to read it.
+pub(crate) fn may_read(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return false;
+    };
+    // SAFETY: the path ends with a zero.
+    let result =
+        unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::R_OK, libc::AT_EACCESS) };
+    result == 0
 }
 
 /// Ends a connection, so that whoever waits for it wakes up. The descriptor stays.
