@@ -89,6 +89,7 @@ impl Partition<'_> {
             let version = self.writer()?.row().as_version();
             Ok(self.hsm.store.clear_slot(version)?)
         })?;
+        self.hsm.keys.forget(slot);
         log::info!("slot {slot}: its {objects} objects were destroyed");
         Ok(objects)
     }
@@ -102,6 +103,7 @@ impl Partition<'_> {
         let session = self.officer(&[Role::Po])?;
         let objects = self.hsm.store.delete_slot(session.row().as_version())?;
         self.hsm.sessions_mut().remove(&slot);
+        self.hsm.keys.forget(slot);
         log::info!("slot {slot}: its partition was deleted, with {objects} objects");
         Ok(objects)
     }
