@@ -281,20 +281,6 @@ fn a_secret_that_is_changed_elsewhere_ends_the_use_of_keys() {
     assert!(!login.is_alive());
 }
 
-/// One statement-free use: run it with `--release -- --ignored --nocapture`.
-#[test]
-#[ignore = "it measures"]
-fn a_use_of_a_kept_key() {
-    const USES: u32 = 1_000_000;
-    let it = Fixture::quick(1);
-    let (slot, stored) = (it.slot(0), it.add_key(SLOT));
-    let begin = std::time::Instant::now();
-    for _ in 0..USES {
-        slot.with_key(stored, Usage::Encrypt, ANY, |_| ()).unwrap();
-    }
-    println!("{:?} a use", begin.elapsed() / USES);
-}
-
 #[test]
 fn kept_keys_are_bounded() {
     let it = Fixture::of([Slot {
