@@ -1,7 +1,7 @@
 //! `serve`, `login` and `logout`
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -36,7 +36,7 @@ pub(crate) struct Serve {
     /// Where to listen [default: where applications look]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// Where the server logs [default: standard error, and nowhere in the background]
+    /// Where the server logs [default: standard error; in the background, the store's path with .log added]
     #[arg(long, value_name = "PATH")]
     log_file: Option<PathBuf>,
     /// Set by 'slotfs serve --background' on the server that it starts: readiness goes to standard output
@@ -68,8 +68,11 @@ pub(crate) struct Logout {
     role: Role,
 }
 
-fn config() -> Result<Config> {
-    Config::load(true).map_err(Error::Usage)
+/// The configuration, for that store.
+fn config(store: &Path) -> Result<Config> {
+    let mut config = Config::load(true).map_err(Error::Usage)?;
+    config.use_store(store.to_owned());
+    Ok(config)
 }
 
 /// The CKU number of a role.
@@ -91,18 +94,20 @@ impl Serve {
         }
         let store = console.store()?;
         let store = std::path::absolute(&store).map_err(file_error(&store))?;
-        let mut config = config()?;
+        let mut config = config(&store)?;
         config.linger_secs = self.linger.unwrap_or(config.linger_secs);
+        if let Some(socket) = &self.socket {
+            config.socket = Some(std::path::absolute(socket).map_err(file_error(socket))?);
+        }
         if self.background {
             crate::logging::for_command();
-            serve::start_in_background(&config, &store, &self.options()?)?;
+            serve::start_in_background(&store, &self.options()?)?;
             let store = crate::shown::path(&store).to_string();
             return Ok(Answer::new(json!({ "store": store })).line("The token server is running."));
         }
         let plan = serve::Plan {
             store,
             config,
-            socket: self.socket,
             idle: Duration::from_secs(self.idle),
             log_file: self.log_file,
             handed_over: self.handed_over,
@@ -140,12 +145,13 @@ impl Login {
                 None => password::ask_password(slot, role)?,
             }],
         };
-        let (config, store) = (config()?, hsm.path().to_owned());
+        let store = hsm.path().to_owned();
+        let config = config(&store)?;
         drop(hsm);
         let mut client = match Client::connect(&config, &store)? {
             Some(client) => client,
             None => {
-                serve::start_in_background(&config, &store, &[])?;
+                serve::start_in_background(&store, &[])?;
                 let none = || Error::Serve {
                     what: "the token server that was started does not listen".into(),
                     hint: None,
@@ -205,7 +211,7 @@ impl Logout {
         let role = self.role;
         let store = hsm.path().to_owned();
         drop(hsm);
-        let was = match Client::connect(&config()?, &store)? {
+        let was = match Client::connect(&config(&store)?, &store)? {
             None => false,
             Some(mut client) => {
                 let request = Request::CloseSlot {

@@ -3,18 +3,13 @@
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use slotfs_config::Config;
-
-use super::{Client, failed, serve_error};
+use super::{failed, serve_error};
 use crate::daemon;
 use crate::error::{Error, Result};
 
 /// What the server prints when it is ready.
 const READY: &str = "ready\n";
-/// How long another server may take to listen.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The variables that a server keeps of its starter's environment.
 fn is_kept(name: &str) -> bool {
@@ -29,7 +24,7 @@ fn is_kept(name: &str) -> bool {
 ///
 /// # Errors
 /// What the server said before it ended.
-pub(crate) fn start(config: &Config, store: &Path, options: &[std::ffi::OsString]) -> Result<()> {
+pub(crate) fn start(store: &Path, options: &[std::ffi::OsString]) -> Result<()> {
     let program = std::env::current_exe().map_err(failed("find the slotfs program"))?;
     let environment = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_kept));
     let mut server = Command::new(program)
@@ -60,14 +55,6 @@ pub(crate) fn start(config: &Config, store: &Path, options: &[std::ffi::OsString
         return Ok(());
     }
     let status = server.wait().map_err(failed("wait for the server"))?;
-    // Another one may have been faster, and may not listen yet.
-    let deadline = Instant::now() + TIMEOUT;
-    while said.contains("is served by") && Instant::now() < deadline {
-        if Client::connect(config, store)?.is_some() {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     match code.filter(|code| *code != 0) {
         Some(status) => Err(Error::Daemon { status, said }),
