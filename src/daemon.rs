@@ -38,7 +38,7 @@ mod own;
 mod serving;
 mod table;
 
-pub(crate) use hand_over::{receive_logins, start};
+pub(crate) use hand_over::{receive_logins, report_ready, start};
 pub use inherited::Inherited;
 pub(crate) use limits::{raise_open_files, resource_error};
 pub(crate) use log_file::{of_background as log_of_background, open as open_log};

@@ -1,6 +1,6 @@
 //! How `slotfs serve --background` starts a server that does not inherit the world of whoever starts it.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -42,7 +42,6 @@ pub(crate) fn start(store: &Path, options: &[std::ffi::OsString]) -> Result<()> 
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .spawn()
         .map_err(|why| daemon::resource_error("start the server", &why))?;
     let mut said = String::new();
@@ -62,23 +61,4 @@ pub(crate) fn start(store: &Path, options: &[std::ffi::OsString]) -> Result<()> 
             "the server ended before it was ready ({status})"
         ))),
     }
-}
-
-/// Leaves the session and the folder of the starter, then tells it that the server is ready.
-pub(super) fn report_ready() -> Result<()> {
-    // It fails only for a process-group leader, which a server that was started is not.
-    let _ = nix::unistd::setsid();
-    std::env::set_current_dir("/").map_err(failed("change the folder to /"))?;
-    let mut stdout = std::io::stdout();
-    // It fails if the starter has ended, which is no reason to end.
-    let _ = stdout
-        .write_all(READY.as_bytes())
-        .and_then(|()| stdout.flush());
-    let null = std::fs::OpenOptions::new()
-        .read(true)
-        .append(true)
-        .open("/dev/null")
-        .map_err(failed("open /dev/null"))?;
-    nix::unistd::dup2_stdout(&null).map_err(failed("close standard output"))?;
-    Ok(())
 }

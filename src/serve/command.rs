@@ -75,7 +75,7 @@ pub(crate) fn run(plan: Plan) -> Result<()> {
         Some(socket) => Server::start_given(&hsm, &plan.config, socket)?,
         None => match start(&hsm, &plan)? {
             Some(server) => server,
-            None => return super::background::report_ready(),
+            None => return daemon::report_ready(),
         },
     };
     let (events, queue) = mpsc::channel();
@@ -84,7 +84,7 @@ pub(crate) fn run(plan: Plan) -> Result<()> {
         .spawn(move || while signals.wait().is_ok() && events.send(()).is_ok() {})
         .map_err(failed("start a thread"))?;
     if plan.handed_over {
-        super::background::report_ready()?;
+        daemon::report_ready()?;
     }
     // What lingers for the next command needs the server.
     let linger = Duration::from_secs(plan.config.linger_secs);
