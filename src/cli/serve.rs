@@ -14,7 +14,7 @@ use crate::cli::args::SlotArg;
 use crate::cli::{Answer, Console, file_error, password};
 use crate::daemon::Inherited;
 use crate::error::{Error, Result};
-use crate::hsm::SlotError;
+use crate::hsm::{Hsm, SlotError};
 use crate::object::SlotId;
 use crate::object::partition::{Role, SlotKind};
 use crate::secret::SecretBytes;
@@ -147,7 +147,6 @@ impl Login {
         };
         let store = hsm.path().to_owned();
         let config = config(&store)?;
-        drop(hsm);
         let mut client = match Client::connect(&config, &store)? {
             Some(client) => client,
             None => {
@@ -161,7 +160,7 @@ impl Login {
         };
         let mut missing = 0;
         for secret in secrets {
-            missing = open(&mut client, slot, role, &secret)?;
+            missing = open(&mut client, &hsm, slot, role, &secret)?;
         }
         if missing > 0 {
             let what = format!("slot {slot}: {missing} more key shares of {role} are needed");
@@ -175,7 +174,13 @@ impl Login {
 }
 
 /// Tells the server one secret; how many key shares are still missing.
-fn open(client: &mut Client, slot: SlotId, role: Role, secret: &SecretBytes) -> Result<u64> {
+fn open(
+    client: &mut Client,
+    hsm: &Hsm,
+    slot: SlotId,
+    role: Role,
+    secret: &SecretBytes,
+) -> Result<u64> {
     let request = Request::OpenSlot {
         slot: slot.0.into(),
         user: user(role),
@@ -187,14 +192,22 @@ fn open(client: &mut Client, slot: SlotId, role: Role, secret: &SecretBytes) -> 
         Reply::Failed(CKR_USER_PIN_NOT_INITIALIZED) => {
             Err(SlotError::RoleMissing(role).at(slot).into())
         }
+        Reply::Failed(CKR_PIN_INCORRECT) => {
+            let row = hsm.partition(slot).row()?;
+            let state = hsm.partition(slot).roles()?;
+            let state = state.into_iter().find(|state| state.role == role);
+            let failures = state.map_or(0, |state| state.failures);
+            let left = row.policies.failed_logins.saturating_sub(failures);
+            Err(match row.kind {
+                SlotKind::Password => SlotError::PasswordWrong { role, left }.at(slot),
+                kind @ SlotKind::Quorum => SlotError::OtherAuthentication(kind).at(slot),
+            }
+            .into())
+        }
         Reply::Failed(number) => {
-            let what = match number {
-                CKR_PIN_INCORRECT => format!("slot {slot}: wrong password or key share for {role}"),
-                number => {
-                    format!("slot {slot}: the token server did not log {role} in (0x{number:x})")
-                }
-            };
-            let hint = Some("the server's log says more, if it has one (--log-file)".into());
+            let what =
+                format!("slot {slot}: the token server did not log {role} in (0x{number:x})");
+            let hint = Some("the server's log says why".into());
             Err(Error::Serve { what, hint })
         }
         _ => Err(Error::Serve {

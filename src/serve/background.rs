@@ -35,6 +35,8 @@ pub(crate) fn start(store: &Path, options: &[std::ffi::OsString]) -> Result<()> 
         .args(options)
         .env_clear()
         .envs(environment)
+        // It may be relative to this folder.
+        .env("SLOTFS_STORE", store)
         .env(
             "PATH",
             "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

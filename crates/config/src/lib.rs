@@ -166,7 +166,8 @@ impl Config {
         let is_other = |before: &PathBuf| {
             let same_file =
                 || Some(fs::canonicalize(before).ok()? == fs::canonicalize(&store).ok()?);
-            *before != store && same_file() != Some(true)
+            // A relative path may be meant from another folder: then it is taken for the same.
+            *before != store && !same_file().unwrap_or(before.is_relative())
         };
         if self.store.as_ref().is_some_and(is_other) {
             self.socket = None;
@@ -324,6 +325,10 @@ mod tests {
         assert_eq!(config.socket, Some("/b.sock".into()));
         config.take_parameters("store=/a").unwrap();
         assert_eq!(config.socket, None);
+        config.use_store("a".into());
+        config.socket = Some("/a.sock".into());
+        config.use_store("/somewhere/a".into());
+        assert_eq!(config.socket, Some("/a.sock".into()));
         config.take(file, false).unwrap();
         let other = |name: &str| (name == "SLOTFS_STORE").then(|| OsString::from("/c"));
         config.take_environment(other).unwrap();
