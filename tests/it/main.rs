@@ -24,6 +24,7 @@ mod scripts;
 mod sealed_header;
 mod secrets;
 mod semantics;
+mod serve;
 mod terminal;
 mod tools;
 mod walks;
