@@ -1,0 +1,3 @@
+//! The token server and the PKCS#11 module.
+
+mod table;
