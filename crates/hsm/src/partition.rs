@@ -1,8 +1,10 @@
 //! A partition as a whole: told from others, emptied, deleted, its settings and policies changed.
 
 use super::amend::Change;
-use super::policy::Policy;
-use super::{Error, Hsm, Partition, PartitionMark, Result, Role, SlotError, SlotId, SlotRow};
+use super::policy::{Policies, Policy};
+use super::{
+    Error, Hsm, Partition, PartitionMark, Result, Role, SlotError, SlotId, SlotKind, SlotRow,
+};
 use slotfs_store::Objects;
 
 /// One partition, told from those that were at its slot before and those that will be there after it. Files that are
@@ -149,6 +151,36 @@ impl Partition<'_> {
         Ok(row)
     }
 
+    /// Whether policies can be set so, before anybody is asked whether objects may be destroyed for it. The partition
+    /// officer's.
+    ///
+    /// # Errors
+    /// As [`Self::change_policies`].
+    pub fn check_policies(&self, changes: &[(Policy, u32)]) -> Result<()> {
+        let session = self.officer(&[Role::Po])?;
+        let (kind, policies) = (session.row().kind, session.policies());
+        self.with_policies(policies, changes, kind).map(drop)
+    }
+
+    /// `policies` with these set.
+    fn with_policies(
+        &self,
+        policies: Policies,
+        changes: &[(Policy, u32)],
+        kind: SlotKind,
+    ) -> Result<Policies> {
+        changes
+            .iter()
+            .try_fold(policies, |policies, &(policy, value)| {
+                let fault = |why| SlotError::Policy {
+                    policy: policy.number(),
+                    why,
+                };
+                let set = policy.set(policies, value, kind);
+                set.map_err(|why| fault(why).at(self.slot))
+            })
+    }
+
     /// Sets policies, all of them or none; how many objects that destroyed ([`Policy::is_destructive`]). The partition
     /// officer's.
     ///
@@ -159,16 +191,10 @@ impl Partition<'_> {
         let session = self.officer(&[Role::Po])?;
         let (kind, before) = (session.row().kind, session.policies());
         let changed = self.hsm.amend(&session, |change| {
-            for &(policy, value) in changes {
-                let set = policy.set(change.row.policies, value, kind);
-                let policy_fault = |why| SlotError::Policy {
-                    policy: policy.number(),
-                    why,
-                };
-                change.row.policies = set.map_err(|why| policy_fault(why).at(slot))?;
-                if policy.is_destructive(before, value) {
-                    change.objects = Objects::Destroy;
-                }
+            change.row.policies = self.with_policies(change.row.policies, changes, kind)?;
+            let destroys = |(policy, value): &(Policy, u32)| policy.is_destructive(before, *value);
+            if changes.iter().any(destroys) {
+                change.objects = Objects::Destroy;
             }
             Ok(())
         })?;

@@ -212,8 +212,15 @@ fn policies_are_set_together_or_not_at_all() {
     assert_eq!(slot.row().unwrap().policies, Policies::default());
     slot.change_policies(&[off]).unwrap();
     assert!(!slot.row().unwrap().policies.private_key_cloning);
-    assert_eq!(
-        errno(slot.change_policies(&[(Policy::SecretKeyWrapping, 1)])),
-        libc::EPERM
-    );
+    // Checked before anybody is asked, and nothing is set by it.
+    let wrapping = [
+        (Policy::PrivateKeyWrapping, 1),
+        (Policy::SecretKeyWrapping, 1),
+    ];
+    slot.check_policies(&wrapping).unwrap();
+    let both = [(Policy::PrivateKeyCloning, 1), wrapping[0]];
+    assert_slot_error!(slot.check_policies(&both), SlotError::Policy { .. });
+    assert!(!slot.row().unwrap().policies.private_key_wrapping);
+    slot.change_policies(&wrapping).unwrap();
+    assert!(slot.row().unwrap().policies.secret_key_wrapping);
 }
