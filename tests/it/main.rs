@@ -18,6 +18,7 @@ mod load;
 mod model;
 mod older;
 mod own_mount;
+mod pkcs11;
 mod promises;
 mod replaced;
 mod scripts;

@@ -104,7 +104,11 @@ fn several_policies_at_once() {
     );
     let out = store.run("partition showpolicies -slot 0 -verbose").ok();
     assert!(out.stdout.contains("Destructive"), "{out:?}");
-    assert!(out.stdout.contains("Allow private key wrapping"), "{out:?}");
+    assert!(
+        out.stdout
+            .contains("1       Allow private key wrapping      0      off to on"),
+        "{out:?}"
+    );
 }
 
 /// Says exactly what is lost, asks, clears the slot; roles, domains and the storage master key stay.
