@@ -49,6 +49,16 @@ built_library() {
         sed -nE 's/.*"filenames":\[[^]]*"(([^"\\]|\\.)*\.so)".*/\1/p' | sed -E 's/\\(.)/\1/g'
 }
 
+# Where cargo builds, for what is built beside it and outlives a run.
+target_directory() {
+    cargo metadata --locked --format-version 1 --no-deps | sed -nE 's/.*"target_directory":"([^"]*)".*/\1/p'
+}
+
+# built_programs CARGO-BUILD-OPTION...: the same as 'built' for scripts/pkcs11/programs, which are a workspace of their own.
+built_programs() {
+    built --release --manifest-path scripts/pkcs11/programs/Cargo.toml --target-dir "$(target_directory)/pkcs11/programs" "$@"
+}
+
 need_rust() {
     command -v cargo >/dev/null || die "missing: Rust 1.95 or later (https://rustup.rs)"
 }

@@ -62,19 +62,12 @@ free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-# cache: a folder that outlives the run, in cargo's target directory, for what takes minutes to build.
-cache() {
-    local folder
-    folder=$(cargo metadata --locked --format-version 1 --no-deps --manifest-path "$SOURCES/../../Cargo.toml" |
-        sed -nE 's/.*"target_directory":"([^"]*)".*/\1/p')/pkcs11
-    mkdir -p "$folder" && echo "$folder"
-}
-PROGRAMS=$SOURCES/programs/Cargo.toml
-# built_programs CARGO-OPTION...: builds what is in scripts/pkcs11/programs, and prints the paths.
-built_programs() { built --release --manifest-path "$PROGRAMS" --target-dir "$(cache)/programs" "$@"; }
+# A folder that outlives the run, for what takes minutes to build.
+CACHE=$(target_directory)/pkcs11
+mkdir -p "$CACHE"
 # package_of_programs NAME: the folder of a crate whose files are used.
 package_of_programs() {
-    cargo metadata --locked --format-version 1 --manifest-path "$PROGRAMS" |
+    cargo metadata --locked --format-version 1 --manifest-path "$SOURCES/programs/Cargo.toml" |
         python3 -c 'import json, sys, os
 print(next(os.path.dirname(p["manifest_path"]) for p in json.load(sys.stdin)["packages"] if p["name"] == sys.argv[1]))' "$1"
 }
