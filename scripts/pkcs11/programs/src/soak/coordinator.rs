@@ -155,7 +155,7 @@ fn start(number: u8, to: &Sender<(u8, u32, String)>) -> std::io::Result<Worker> 
 #[derive(Default)]
 struct Verdict {
     wrong: BTreeMap<String, u64>,
-    allowed: u64,
+    allowed: BTreeMap<String, u64>,
     did: BTreeMap<String, u64>,
     most_mib: u64,
     clients_killed: u32,
@@ -166,7 +166,7 @@ impl Verdict {
     fn hear(&mut self, line: &str, settled: bool) {
         let (what, rest) = line.split_once(' ').unwrap_or((line, ""));
         match what {
-            "lost" if !settled => self.allowed += 1,
+            "lost" if !settled => *self.allowed.entry(rest.to_owned()).or_default() += 1,
             "lost" | "wrong" => *self.wrong.entry(line.to_owned()).or_default() += 1,
             "total" => {
                 let (count, name) = rest.split_once(' ').unwrap_or(("0", rest));
@@ -192,7 +192,8 @@ pub fn run(module: Module, label: &str, pin: &str, time: Duration) -> Result<boo
         .collect::<Result<_, _>>()
         .map_err(|e| e.to_string())?;
     let mut verdict = Verdict::default();
-    let (begin, mut killed) = (Instant::now(), Instant::now());
+    let begin = Instant::now();
+    let mut killed: Option<Instant> = None;
     let (mut next_client, mut next_server, mut next_look) = (7, 11, 1);
     while begin.elapsed() < time {
         let now = begin.elapsed().as_secs();
@@ -208,7 +209,7 @@ pub fn run(module: Module, label: &str, pin: &str, time: Duration) -> Result<boo
                     (Instant::now(), count.parse().unwrap_or(0)),
                 );
             }
-            verdict.hear(&line, killed.elapsed() > UNSETTLED);
+            verdict.hear(&line, killed.is_none_or(|at| at.elapsed() > UNSETTLED));
         }
         for (number, worker) in workers.iter_mut().enumerate() {
             if let Ok(Some(status)) = worker.child.try_wait() {
@@ -243,7 +244,7 @@ pub fn run(module: Module, label: &str, pin: &str, time: Duration) -> Result<boo
         if now >= next_server {
             next_server = now + 37;
             for server in servers() {
-                killed = Instant::now();
+                killed = Some(Instant::now());
                 kill(server);
                 verdict.servers_killed += 1;
             }
@@ -270,7 +271,7 @@ pub fn run(module: Module, label: &str, pin: &str, time: Duration) -> Result<boo
     }
     drop(to);
     while let Ok((_, _, line)) = from.recv_timeout(Duration::from_secs(2)) {
-        verdict.hear(&line, killed.elapsed() > UNSETTLED);
+        verdict.hear(&line, killed.is_none_or(|at| at.elapsed() > UNSETTLED));
     }
     Ok(tell(&verdict))
 }
@@ -280,7 +281,7 @@ fn tell(verdict: &Verdict) -> bool {
         println!("{count:>9} {name}");
     }
     println!(
-        "{} clients and {} servers killed; {} calls failed soon after; the server had at most {} MiB",
+        "{} clients and {} servers killed; {:?} failed soon after; the server had at most {} MiB",
         verdict.clients_killed, verdict.servers_killed, verdict.allowed, verdict.most_mib
     );
     for (line, count) in &verdict.wrong {
