@@ -45,7 +45,8 @@ built() {
 
 # built_library CARGO-BUILD-OPTION...: the same for a shared library.
 built_library() {
-    cargo build --locked --quiet --message-format=json-render-diagnostics "$@" |
+    # Macros are shared libraries too.
+    cargo build --locked --quiet --message-format=json-render-diagnostics "$@" | grep '"crate_types":\[[^]]*"cdylib"' |
         sed -nE 's/.*"filenames":\[[^]]*"(([^"\\]|\\.)*\.so)".*/\1/p' | sed -E 's/\\(.)/\1/g'
 }
 

@@ -72,7 +72,7 @@ static void token_initialize(void)
     token_find();
 }
 
-static CK_SESSION_HANDLE token_session(void)
+static inline CK_SESSION_HANDLE token_session(void)
 {
     CK_SESSION_HANDLE session;
     QUIET(token_calls->C_OpenSession(token_slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session));
