@@ -60,6 +60,14 @@ built_programs() {
     built --release --manifest-path scripts/pkcs11/programs/Cargo.toml --target-dir "$(target_directory)/pkcs11/programs" "$@"
 }
 
+# libp11's engine, which is no program.
+need_engine() {
+    local engines
+    engines=$(openssl version -e)
+    engines=${engines#*\"}
+    [ -e "${engines%\"}/pkcs11.so" ] || install_packages libengine-pkcs11-openssl
+}
+
 need_rust() {
     command -v cargo >/dev/null || die "missing: Rust 1.95 or later (https://rustup.rs)"
 }

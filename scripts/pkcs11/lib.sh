@@ -72,14 +72,6 @@ package_of_programs() {
 print(next(os.path.dirname(p["manifest_path"]) for p in json.load(sys.stdin)["packages"] if p["name"] == sys.argv[1]))' "$1"
 }
 
-# libp11's engine, which is no program.
-need_engine() {
-    local engines
-    engines=$(openssl version -e)
-    engines=${engines#*\"}
-    [ -e "${engines%\"}/pkcs11.so" ] || install_packages libengine-pkcs11-openssl
-}
-
 # What the checks call.
 p11() { pkcs11-tool --module "$MODULE" --token-label "$TOKEN" --login --pin "$PIN" "$@"; }
 # uri ATTRIBUTE...: the RFC 7512 name of an object of the token.
@@ -98,4 +90,5 @@ until_true() {
     echo "not within ten seconds: $*" >&2
     return 1
 }
-export -f p11 uri key pem_of until_true
+listening() { (: </dev/tcp/127.0.0.1/"$1") 2>/dev/null; }
+export -f p11 uri key pem_of until_true listening
