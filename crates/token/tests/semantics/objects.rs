@@ -63,8 +63,7 @@ fn private_objects_need_a_login() {
     let private = app.create(session, data(b"private", true, true)).unwrap();
     let public = app.create(session, data(b"public", true, false)).unwrap();
     let own = app.create(session, data(b"own", false, true)).unwrap();
-    let (other, theirs) = (it.application(), ());
-    let _ = theirs;
+    let other = it.application();
     let theirs = other.open();
     // The slot is open by the first application: what is public shows.
     assert_eq!(other.find(theirs, vec![]), [public]);
