@@ -30,7 +30,7 @@ fn store(folder: &tempfile::TempDir) -> Arc<Hsm> {
         retention_secs: 0,
         uid: None,
         gid: None,
-        capacity_objects: 200_000,
+        capacity_objects: 100,
         policies: Policies::default(),
         replaces: None,
     })
@@ -97,47 +97,4 @@ fn it_follows_what_any_process_does() {
     theirs.partition(SLOT).clear().unwrap();
     assert!(by_id(&mut index, b"1").is_empty());
     assert!(index.objects.is_empty() && index.fast.is_empty());
-}
-
-/// Resident memory of this process, bytes.
-fn resident() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
-    pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
-}
-
-/// For `cargo test --release -p slotfs-token -- --ignored --nocapture an_index_of`.
-#[test]
-#[ignore = "it measures"]
-fn an_index_of_many_objects() {
-    for count in [10_000u32, 100_000] {
-        let folder = tempfile::tempdir().unwrap();
-        let hsm = store(&folder);
-        for batch in (0..count).step_by(1_000) {
-            let keys: Vec<Object> = (batch..batch + 1_000)
-                .map(|id| key(&id.to_be_bytes()))
-                .collect();
-            wait(|done| hsm.partition(SLOT).add_all(&keys, done)).unwrap();
-        }
-        let mut index = Index::new();
-        let timed = |what: &str, times: u32, work: &mut dyn FnMut()| {
-            let begin = std::time::Instant::now();
-            (0..times).for_each(|_| work());
-            println!("{count} objects: {what}: {:?}", begin.elapsed() / times);
-        };
-        let before = resident();
-        let slot = hsm.partition(SLOT);
-        timed("build", 1, &mut || index.refresh(&hsm, &slot).unwrap());
-        println!("{count} objects: {} KiB", (resident() - before) / 1024);
-        let id = [(CKA_ID, 5_000u32.to_be_bytes().to_vec())];
-        timed("refresh and find by id", 10_000, &mut || {
-            index.refresh(&hsm, &slot).unwrap();
-            assert_eq!(index.matching(&id, true).len(), 1);
-        });
-        timed("refresh after a commit", 10, &mut || {
-            add(&hsm, b"another");
-            let begin = std::time::Instant::now();
-            index.refresh(&hsm, &slot).unwrap();
-            println!("{count} objects: of it the refresh: {:?}", begin.elapsed());
-        });
-    }
 }
