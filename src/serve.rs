@@ -121,11 +121,11 @@ impl Server {
             Ok(lock) => lock,
             Err(held) => return Ok(Err(held)),
         };
+        let Some(listener) = Listener::bind(&socket)? else {
+            return Ok(Err(HeldBy(None)));
+        };
         let shared = Self::prepare(hsm, config, path)?;
-        match Listener::bind(&socket)? {
-            Some(listener) => Self::listen(shared, listener, Some(lock)).map(Ok),
-            None => Ok(Err(HeldBy(None))),
-        }
+        Self::listen(shared, listener, Some(lock)).map(Ok)
     }
 
     /// Starts to serve the store of `hsm` at a socket that systemd opened. There is no lock: systemd runs one server.

@@ -95,6 +95,13 @@ impl Listener {
         there.is_ok_and(|it| (it.dev(), it.ino()) == file)
     }
 
+    /// Removes its own file.
+    fn remove(&self) {
+        if !self.is_given() && self.is_in_place() {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+
     /// Accepts connections, on a thread of its own.
     pub(crate) fn start(self: Arc<Self>, shared: &Arc<Shared>) -> Result<Accepting> {
         let end = eventfd(0, EventfdFlags::CLOEXEC).map_err(failed("make an eventfd"))?;
@@ -150,6 +157,12 @@ impl Listener {
     }
 }
 
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
 impl Accepting {
     pub(crate) fn listener(&self) -> &Listener {
         &self.listener
@@ -158,9 +171,7 @@ impl Accepting {
     /// Stops listening: nobody finds the socket any more, and those who found it before are taken in. One who comes later
     /// sees that the connection ends, and tries again. The socket of systemd stays, and its queue is the next server's.
     pub(crate) fn stop(self) -> Arc<Listener> {
-        if self.listener.file.is_some() && self.listener.is_in_place() {
-            let _ = fs::remove_file(&self.listener.path);
-        }
+        self.listener.remove();
         let _ = rustix::io::write(&self.end, &1u64.to_ne_bytes());
         if self.thread.join().is_err() {
             log::error!("the thread that accepts connections had failed");

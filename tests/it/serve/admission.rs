@@ -63,7 +63,7 @@ fn a_token_is_of_one_process() {
 
     // Finalize ends every connection of the application.
     assert_eq!(first.ask(&Request::Finalize).unwrap(), Reply::Done);
-    assert!(second.to_the_end().is_empty());
+    assert!(second.rest().is_empty());
     assert_eq!(hello(token).1, Reply::Failed(0x30));
 }
 

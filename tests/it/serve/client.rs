@@ -137,7 +137,7 @@ impl Client {
 
     /// What the server sends before it ends the connection.
     #[track_caller]
-    pub fn to_the_end(&mut self) -> Vec<u8> {
+    pub fn rest(&mut self) -> Vec<u8> {
         let mut all = Vec::new();
         match self.stream.read_to_end(&mut all) {
             Ok(_) => {}
@@ -239,13 +239,13 @@ fn other_process() {
         "hold" => {
             let (client, _) = Client::enter(socket, store);
             let stream = OwnedFd::from(client.stream.try_clone().unwrap());
-            let child = Command::new("sleep")
-                .arg("1000")
+            let script = "exec 3<&0; sleep 300 >/dev/null 2>&1 & echo $!";
+            let child = Command::new("sh")
+                .args(["-c", script])
                 .stdin(Stdio::from(stream))
-                .stdout(Stdio::null())
-                .spawn()
+                .output()
                 .unwrap();
-            println!("!{}", child.id());
+            println!("!{}", String::from_utf8(child.stdout).unwrap().trim());
             std::thread::sleep(DEADLINE);
         }
         // Opens as many connections as it can and holds them, without a word.

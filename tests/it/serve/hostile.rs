@@ -65,7 +65,7 @@ fn nonsense_ends_its_connection_alone() {
             };
             let _ = client.stream.write_all(bytes);
             let _ = client.stream.shutdown(Shutdown::Write);
-            client.to_the_end();
+            client.rest();
             assert!(honest.is_alive(), "{what}");
         }
     }
@@ -87,7 +87,7 @@ fn another_version_is_told_ours() {
     let mut client = Client::connect(&served.socket).unwrap();
     let other = Preamble { version: 77 }.to_bytes();
     client.stream.write_all(&other).unwrap();
-    assert_eq!(client.to_the_end(), Preamble::OURS.to_bytes());
+    assert_eq!(client.rest(), Preamble::OURS.to_bytes());
     served.logged("speaks version 77 of the messages");
 }
 
@@ -102,7 +102,7 @@ fn another_store_is_refused() {
         let other = StoreId { device, inode };
         let (mut client, reply) = Client::hello(&served.socket, other, None).unwrap();
         assert_eq!(reply, Reply::Failed(CKR_DEVICE_ERROR));
-        assert!(client.to_the_end().is_empty());
+        assert!(client.rest().is_empty());
     }
     served.logged("it means another store");
 }
@@ -124,7 +124,7 @@ fn an_unfinished_frame_does_not_stay() {
         trickling.stream.write_all(&[0]).err()
     });
     assert!(ended.is_some());
-    still.to_the_end();
+    still.rest();
 }
 
 /// Replies that nobody fetches do not keep the server from others.

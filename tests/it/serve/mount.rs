@@ -31,7 +31,7 @@ fn a_mount_serves_its_store() {
         .run("login -slot 1 -role co --password-file 1=pw-1")
         .ok();
     drop(mount);
-    assert!(client.to_the_end().is_empty());
+    assert!(client.rest().is_empty());
     assert!(!is_served(&store));
     Served::start(&store, &[]).answers();
 }
