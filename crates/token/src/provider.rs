@@ -15,7 +15,7 @@ use crate::index::Index;
 use crate::{Application, Peer};
 
 /// Session objects have handles above every handle of a slot.
-const FIRST_SESSION_OBJECT: u64 = 1 << 32;
+pub(crate) const FIRST_SESSION_OBJECT: u64 = 1 << 32;
 
 /// How a provider behaves.
 #[derive(Clone, Copy, Debug)]

@@ -2,8 +2,9 @@
 //!
 //! A token key, or a session copy of one, is wrapped only by a token key with `CKA_WRAP` and without `CKA_DECRYPT`, which was
 //! generated here or which po trusts, where a policy of the slot lets keys out. Otherwise anybody who is logged in could wrap
-//! a key with one that he chose, and read it (Clulow 2003, Bortolozzo and others 2010). A key with `CKA_ENCRYPT` does not
-//! unwrap into a token object: its user could make one of a known value.
+//! a key with one that he chose, and read it (Clulow 2003, Bortolozzo and others 2010). A token key with `CKA_ENCRYPT`
+//! does not unwrap into a token object: its user could make one of a known value. Session keys do by their attributes: NSS
+//! imports PKCS#12 with a key of PBKDF2 that has every use.
 
 use slotfs_object::pkcs11::*;
 use slotfs_object::usable::{UsableKey, Usage};
@@ -20,6 +21,7 @@ use crate::error::{Result, Rv};
 use crate::make::{settings_of, wanted, within};
 use crate::material;
 use crate::owned::Origin;
+use crate::provider::FIRST_SESSION_OBJECT;
 use crate::session::Session;
 
 fn is(object: &Object, number: u32) -> bool {
@@ -111,7 +113,8 @@ impl Application {
             self.may_make(session, class, &given)?;
             let made = material::unwrap(mechanism, key, wrapped, class, &wanted(&given))?;
             let object = assemble::key(class, &settings_of(given), made, Birth::Imported)?;
-            match is_token(&object) && is(key.described(), CKA_ENCRYPT) {
+            let by_token_key = unwrapping < FIRST_SESSION_OBJECT;
+            match by_token_key && is_token(&object) && is(key.described(), CKA_ENCRYPT) {
                 true => Err(Rv(CKR_ACTION_PROHIBITED)),
                 false => Ok(object),
             }

@@ -418,13 +418,13 @@ fn copy(at: &Context<'_>) -> Done {
     let mut template = readable(&[CKA_SIGN], None);
     template.push((CKA_VALUE, at.data[..32].to_vec()));
     let key = at.session.create(&template).map_err(lost("create"))?;
-    let label = vec![(CKA_LABEL, at.data[..8].to_vec())];
+    let label = vec![(CKA_LABEL, b"copied".to_vec())];
     let copy = at.session.copy(key, &label).map_err(lost("copy"))?;
     let read = at
         .session
         .attribute(copy, CKA_LABEL)
         .map_err(lost("attribute"))?;
-    right(read == at.data[..8], "a copy has another label")?;
+    right(read == b"copied", "a copy has another label")?;
     at.session
         .set(copy, &vec![(CKA_LABEL, b"later".to_vec())])
         .map_err(lost("set"))?;
@@ -445,7 +445,7 @@ fn data_object(at: &Context<'_>) -> Done {
         (CKA_CLASS, ck(CKO_DATA)),
         (CKA_TOKEN, flag(true)),
         (CKA_PRIVATE, flag(true)),
-        (CKA_LABEL, at.id.clone()),
+        (CKA_LABEL, b"soak".to_vec()),
         (CKA_VALUE, at.data.clone()),
     ];
     let object = at.session.create(&template).map_err(lost("create"))?;
