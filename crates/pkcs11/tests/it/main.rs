@@ -1,5 +1,11 @@
 //! The module as an application sees it, before a server that says what a test wants.
-#![allow(clippy::undocumented_unsafe_blocks, missing_docs)]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::undocumented_unsafe_blocks,
+    clippy::unwrap_used
+)]
+#![allow(missing_docs)]
 
 mod arguments;
 mod calls;
