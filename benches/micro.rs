@@ -13,6 +13,7 @@ use slotfs::domain::{DomainKey, new_key_file};
 use slotfs::hsm::{Hsm, NewPartition, Policies, Wish, new_serial, wait};
 use slotfs::object::new::{Naming, SecretKeyType, generate_secret_key};
 use slotfs::object::partition::Role;
+use slotfs::object::usable::Usage;
 use slotfs::object::{Handle, Object, SlotId};
 use slotfs::secret::SecretBytes;
 
@@ -168,4 +169,13 @@ fn readdir_512(bencher: Bencher<'_, '_>) {
         after = (after + 512) % (OBJECTS - 512);
         fixture.hsm.partition(SLOT).list(after, 512).unwrap()
     });
+}
+
+/// Uses a key that is kept open.
+#[divan::bench]
+fn key_use(bencher: Bencher<'_, '_>) {
+    let fixture = Fixture::new();
+    let slot = fixture.hsm.partition(SLOT);
+    let handle = Handle::new(1).unwrap();
+    bencher.bench_local(|| slot.with_key(handle, Usage::Encrypt, 1, |_| ()).unwrap());
 }

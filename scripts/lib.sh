@@ -45,8 +45,27 @@ built() {
 
 # built_library CARGO-BUILD-OPTION...: the same for a shared library.
 built_library() {
-    cargo build --locked --quiet --message-format=json-render-diagnostics "$@" |
+    # Macros are shared libraries too.
+    cargo build --locked --quiet --message-format=json-render-diagnostics "$@" | grep '"crate_types":\[[^]]*"cdylib"' |
         sed -nE 's/.*"filenames":\[[^]]*"(([^"\\]|\\.)*\.so)".*/\1/p' | sed -E 's/\\(.)/\1/g'
+}
+
+# Where cargo builds, for what is built beside it and outlives a run.
+target_directory() {
+    cargo metadata --locked --format-version 1 --no-deps | sed -nE 's/.*"target_directory":"([^"]*)".*/\1/p'
+}
+
+# built_programs CARGO-BUILD-OPTION...: the same as 'built' for scripts/pkcs11/programs, which are a workspace of their own.
+built_programs() {
+    built --release --manifest-path scripts/pkcs11/programs/Cargo.toml --target-dir "$(target_directory)/pkcs11/programs" "$@"
+}
+
+# libp11's engine, which is no program.
+need_engine() {
+    local engines
+    engines=$(openssl version -e)
+    engines=${engines#*\"}
+    [ -e "${engines%\"}/pkcs11.so" ] || install_packages libengine-pkcs11-openssl
 }
 
 need_rust() {

@@ -35,16 +35,18 @@ mod log_file;
 mod mountpoint;
 mod options;
 mod own;
+mod serving;
 mod table;
 
-pub(crate) use hand_over::{receive_logins, start};
+pub(crate) use hand_over::{receive_logins, report_ready, start};
 pub use inherited::Inherited;
-pub(crate) use limits::resource_error;
-pub(crate) use log_file::open as open_log;
+pub(crate) use limits::{raise_open_files, resource_error};
+pub(crate) use log_file::{of_background as log_of_background, open as open_log};
 pub(crate) use mountpoint::{check as check_mountpoint, umount};
 pub(crate) use options::MountOptions;
 
 use own::{OwnMount, Unmounted};
+use serving::Serving;
 
 /// Number of event-loop threads. It exceeds the usual number of cores so that a thread that opens a blob does not delay
 /// other requests.
@@ -141,15 +143,20 @@ pub(crate) fn serve(plan: Plan, mode: Mode) -> Result<()> {
         mountpoint,
         options,
     };
-    let early_event = daemon
+    let (early_event, mut serving) = daemon
         .start_threads(filesystem, device, &invalidator, signals, &events)
         .and_then(|()| daemon.wait_until_ready())
-        .and_then(|early| daemon.report_ready(&plan.store, mode, early))
+        .and_then(|early| {
+            let serving = Serving::start(&daemon.hsm, &daemon.options);
+            let early = daemon.report_ready(&plan.store, mode, early)?;
+            Ok((early, serving))
+        })
         .inspect_err(|_| {
             // The first error is the one to report.
             let _ = daemon.own.unmount();
         })?;
-    let stop = daemon.wait_for_stop(early_event);
+    let stop = daemon.wait_for_stop(early_event, &mut serving);
+    serving.stop();
     daemon.stop(stop)
 }
 
@@ -265,7 +272,7 @@ impl Daemon {
     }
 
     /// Serves until a signal arrives or the session ends, and returns that event.
-    fn wait_for_stop(&self, mut early_event: Option<Event>) -> Event {
+    fn wait_for_stop(&self, mut early_event: Option<Event>, serving: &mut Serving) -> Event {
         let mut has_warned = false;
         loop {
             let next = match early_event.take() {
@@ -273,10 +280,13 @@ impl Daemon {
                 None => self.queue.recv_timeout(HOUSEKEEPING_INTERVAL),
             };
             match next {
-                Err(mpsc::RecvTimeoutError::Timeout) => self.keep_house(&mut has_warned),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    self.keep_house(&mut has_warned, serving);
+                }
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Event::SessionEnded(Ok(())),
                 Ok(Event::MountGone) => {
                     // The session may end much later if something else still holds the filesystem.
+                    serving.stop();
                     if self.hsm.logout_all() {
                         log::info!(
                             "the mount at {} is gone: every slot is logged out",
@@ -293,12 +303,12 @@ impl Daemon {
     /// once, until a check succeeds again.
     ///
     /// The check also runs while no request arrives: the sooner a lost store is reported, the more can be saved.
-    fn keep_house(&self, has_warned: &mut bool) {
+    fn keep_house(&self, has_warned: &mut bool, serving: &mut Serving) {
         self.hsm.forget_old_shares();
         match self.hsm.check_store() {
             Ok(()) => *has_warned = false,
             // The HSM reported the loss when it found it.
-            Err(error) if error.is_store_lost() => return,
+            Err(error) if error.is_store_lost() => return serving.stop(),
             Err(why) => {
                 if !std::mem::replace(has_warned, true) {
                     log::warn!("{why}");
@@ -306,6 +316,7 @@ impl Daemon {
                 return;
             }
         }
+        serving.tend();
         if !self.options.read_only
             && let Err(why) = self.hsm.empty_expired_trash()
         {

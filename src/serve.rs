@@ -30,17 +30,19 @@ mod door;
 mod listener;
 mod lock;
 mod process;
+mod seats;
 mod stream;
 mod watch;
 
 pub(crate) use background::start as start_in_background;
 pub(crate) use client::Client;
-pub(crate) use command::{Plan, Stop, run};
+pub(crate) use command::{Plan, run};
 
 use applications::Applications;
 use budget::Budget;
-use listener::Listener;
+use listener::{Accepting, Listener};
 use lock::Lock;
+use seats::Seats;
 use watch::Watch;
 
 /// What every connection of one server shares.
@@ -50,16 +52,18 @@ pub(crate) struct Shared {
     hsm: Arc<Hsm>,
     provider: Arc<Provider>,
     applications: Applications,
+    seats: Seats,
     budget: Budget,
     watch: Watch,
-    /// No connection is accepted any more.
+    /// The server ends.
     closing: AtomicBool,
 }
 
 /// A server that listens.
 pub(crate) struct Server {
     shared: Arc<Shared>,
-    listener: Listener,
+    /// `None` only while it stops.
+    accepting: Option<Accepting>,
     /// Held as long as the server listens.
     _lock: Option<Lock>,
 }
@@ -70,13 +74,40 @@ pub(crate) enum At {
     Usual,
     /// At this path.
     Path(PathBuf),
-    /// At a socket that systemd opened.
-    Given(std::os::unix::net::UnixListener),
 }
 
 /// Who holds the lock of a store's server, by number of process where it says so.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeldBy(pub(crate) Option<u32>);
+
+impl At {
+    /// As the configuration says.
+    pub(crate) fn configured(config: &Config) -> Self {
+        match &config.socket {
+            Some(path) => Self::Path(path.clone()),
+            None => Self::Usual,
+        }
+    }
+
+    /// The socket and the file of its lock.
+    fn paths(self, store: &Path) -> Result<(PathBuf, PathBuf)> {
+        match self {
+            Self::Path(socket) => {
+                let mut lock = socket.clone().into_os_string();
+                lock.push(".lock");
+                Ok((socket, PathBuf::from(lock)))
+            }
+            Self::Usual => {
+                let folder = place::server_folder().map_err(|why| {
+                    serve_error(format!("there is no folder for the socket: {why}"))
+                })?;
+                let id = place::id(store);
+                let socket = folder.join(place::socket_name(&id));
+                Ok((socket, folder.join(place::lock_name(&id))))
+            }
+        }
+    }
+}
 
 impl Server {
     /// Starts to serve the store of `hsm`; the error in the answer says that another server does already.
@@ -85,30 +116,32 @@ impl Server {
     /// [`Error::Serve`] when there can be no socket.
     pub(crate) fn start(hsm: &Arc<Hsm>, config: &Config, at: At) -> Result<Result<Self, HeldBy>> {
         let path = canonical(hsm.path())?;
-        let id = place::id(&path);
-        let (listener, lock) = match at {
-            At::Given(listener) => (Listener::given(listener)?, None),
-            At::Path(socket) => {
-                let mut lock = socket.clone().into_os_string();
-                lock.push(".lock");
-                match Lock::take(Path::new(&lock))? {
-                    Ok(lock) => (Listener::bind(&socket)?, Some(lock)),
-                    Err(held) => return Ok(Err(held)),
-                }
-            }
-            At::Usual => {
-                let folder = place::server_folder().map_err(|why| {
-                    serve_error(format!("there is no folder for the socket: {why}"))
-                })?;
-                match Lock::take(&folder.join(place::lock_name(&id)))? {
-                    Ok(lock) => {
-                        let socket = folder.join(place::socket_name(&id));
-                        (Listener::bind(&socket)?, Some(lock))
-                    }
-                    Err(held) => return Ok(Err(held)),
-                }
-            }
+        let (socket, lock) = at.paths(&path)?;
+        let lock = match Lock::take(&lock)? {
+            Ok(lock) => lock,
+            Err(held) => return Ok(Err(held)),
         };
+        let shared = Self::prepare(hsm, config, path)?;
+        match Listener::bind(&socket)? {
+            Some(listener) => Self::listen(shared, listener, Some(lock)).map(Ok),
+            None => Ok(Err(HeldBy(None))),
+        }
+    }
+
+    /// Starts to serve the store of `hsm` at a socket that systemd opened. There is no lock: systemd runs one server.
+    ///
+    /// # Errors
+    /// [`Error::Serve`]
+    pub(crate) fn start_given(
+        hsm: &Arc<Hsm>,
+        config: &Config,
+        socket: std::os::unix::net::UnixListener,
+    ) -> Result<Self> {
+        let shared = Self::prepare(hsm, config, canonical(hsm.path())?)?;
+        Self::listen(shared, Listener::given(socket)?, None)
+    }
+
+    fn prepare(hsm: &Arc<Hsm>, config: &Config, path: PathBuf) -> Result<Arc<Shared>> {
         slotfs_crypto::self_test().map_err(|why| {
             serve_error(format!("the cryptographic library fails its tests: {why}"))
         })?;
@@ -118,7 +151,7 @@ impl Server {
         let options = Options {
             uninitialized_slot: config.uninitialized_slot,
         };
-        let shared = Arc::new(Shared {
+        Ok(Arc::new(Shared {
             store: StoreId {
                 device: store.dev(),
                 inode: store.ino(),
@@ -127,27 +160,26 @@ impl Server {
             hsm: Arc::clone(hsm),
             provider: Provider::new(hsm, logins, options)?,
             applications: Applications::default(),
+            seats: Seats::new(),
             budget: Budget::default(),
             watch: Watch::new()?,
             closing: AtomicBool::new(false),
-        });
-        watch::start(&shared)?;
-        listener.start(&shared)?;
-        log::info!(
-            "store {} is served at {}",
-            shown::path(&shared.path),
-            shown::path(listener.path())
-        );
-        Ok(Ok(Self {
-            shared,
-            listener,
-            _lock: lock,
         }))
     }
 
-    /// The socket.
-    pub(crate) fn socket(&self) -> &Path {
-        self.listener.path()
+    fn listen(shared: Arc<Shared>, listener: Listener, lock: Option<Lock>) -> Result<Self> {
+        watch::start(&shared)?;
+        let accepting = Arc::new(listener).start(&shared)?;
+        log::info!(
+            "store {} is served at {}",
+            shown::path(&shared.path),
+            shown::path(accepting.listener().path())
+        );
+        Ok(Self {
+            shared,
+            accepting: Some(accepting),
+            _lock: lock,
+        })
     }
 
     /// For its owner to call every now and then.
@@ -157,20 +189,47 @@ impl Server {
 
     /// Since when nobody is connected and no slot is kept open.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
-        let idle = self.shared.applications.idle_since()?;
+        let idle = self.shared.seats.empty_since()?;
         (!self.shared.provider.is_kept_open()).then_some(idle)
     }
 
     /// Whether its socket is still the one at its path.
     pub(crate) fn is_in_place(&self) -> bool {
-        self.listener.is_in_place()
+        let accepting = self.accepting.as_ref();
+        accepting.is_none_or(|it| it.listener().is_in_place())
     }
 
-    /// Ends: no connection is accepted, those that there are end, and every application is logged out.
-    pub(crate) fn stop(self) {
+    /// Stops listening if nobody came meanwhile; else it listens again. Whether it stopped.
+    ///
+    /// # Errors
+    /// When it cannot listen again.
+    pub(crate) fn stop_listening_if_idle(&mut self) -> Result<bool> {
+        let Some(listener) = self.accepting.take().map(Accepting::stop) else {
+            return Ok(true);
+        };
+        if self.idle_since().is_some() {
+            return Ok(true);
+        }
+        let listener = match listener.is_given() {
+            true => listener,
+            false => {
+                let path = listener.path().to_owned();
+                drop(listener);
+                let bound = Listener::bind(&path)?;
+                Arc::new(bound.ok_or_else(|| serve_error("another server took the socket"))?)
+            }
+        };
+        self.accepting = Some(listener.start(&self.shared)?);
+        Ok(false)
+    }
+}
+
+impl Drop for Server {
+    /// No connection is accepted, those that there are end, and every application is logged out.
+    fn drop(&mut self) {
+        drop(self.accepting.take().map(Accepting::stop));
+        self.shared.applications.close();
         self.shared.closing.store(true, Ordering::Release);
-        self.listener.stop();
-        self.shared.applications.end_all();
         self.shared.watch.wake();
         log::info!(
             "store {} is not served any more",

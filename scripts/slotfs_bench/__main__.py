@@ -9,18 +9,18 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from . import keys as key_work
-from . import against, plot, rekey, report, scale, work
+from . import against, pkcs11, plot, rekey, report, scale, work
 from .built import BUILT
 from .peers import Bare, Gocryptfs, Securefs, Slotfs
 from .timing import fdatasync_us, middle, round_trip_us
 
-KEYS, GENERATE, LOGIN, SCALE, REKEY = "keys", "generate", "login", "scale", "rekey"
+KEYS, GENERATE, LOGIN, SCALE, REKEY, PKCS11 = "keys", "generate", "login", "scale", "rekey", "pkcs11"
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", formatter_class=argparse.RawDescriptionHelpFormatter,
                                      description="Compares slotfs with what a user would pick instead.",
-                                     epilog=f"work: {', '.join([*work.WORK, KEYS, GENERATE, LOGIN, SCALE, REKEY])}")
+                                     epilog=f"work: {', '.join([*work.WORK, KEYS, GENERATE, LOGIN, SCALE, REKEY, PKCS11])}")
     parser.add_argument("--only", help="work to be timed, separated by commas [default: all of it]")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is done [default: 5]")
     parser.add_argument("--files", type=int, default=5000, help="files to copy and to read [default: 5000]")
@@ -31,6 +31,9 @@ def arguments():
                         help="objects in one slot, separated by commas [default: %(default)s]")
     parser.add_argument("--rekeyed", default="200000",
                         help="objects in a slot whose password is changed, separated by commas [default: %(default)s]")
+    parser.add_argument("--seconds", type=float, default=0.5, help="for each operation of PKCS#11 in each round [default: 0.5]")
+    parser.add_argument("--searched", default="10000,100000",
+                        help="keys among which PKCS#11 searches, the first for others too [default: %(default)s]")
     parser.add_argument("--out", type=Path, help="folder for README.md, results.json and plots "
                         "[default: docs/bench when everything is timed, else none]")
     parser.add_argument("--against", type=Path, metavar="PROGRAM",
@@ -70,7 +73,7 @@ def moved_keys(folder, args):
 
 def versions():
     kernel = ".".join(platform.release().split(".")[:2])
-    packages = ["coreutils", "rsync", "gocryptfs", "securefs", "softhsm2"]
+    packages = ["coreutils", "rsync", "gocryptfs", "securefs", "softhsm2", "p11-kit"]
     out = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Version}\n", *packages], stdout=subprocess.PIPE, text=True)
     return [f"Linux {kernel}", *out.stdout.splitlines()]
 
@@ -81,13 +84,14 @@ def main():
         with tempfile.TemporaryDirectory(prefix="slotfs-bench-") as folder:
             print(against.report(folder, args.against, args.files, args.rounds))
         return
-    everything = [*work.WORK, KEYS, GENERATE, LOGIN, SCALE, REKEY]
+    everything = [*work.WORK, KEYS, GENERATE, LOGIN, SCALE, REKEY, PKCS11]
     wanted = args.only.split(",") if args.only else everything
     unknown = [name for name in wanted if name not in everything]
     if unknown:
         sys.exit(f"scripts/bench: no such work: {', '.join(unknown)}; there is {', '.join(everything)}")
     out = args.out or (Path("docs/bench") if not args.only else None)
     took, keys, made, login, scaled, rekeyed, size, round_trip = {}, {}, None, {}, {}, [], 0, 0.0
+    calls, found = {}, {}
     with tempfile.TemporaryDirectory(prefix="slotfs-bench-") as folder:
         sync = fdatasync_us(folder)
         for files, names in ((args.files, [n for n in wanted if n in work.WORK and n != "ls"]),
@@ -114,6 +118,8 @@ def main():
             for objects in map(int, args.rekeyed.split(",")):
                 rekeyed.append(rekey.measure(folder, BUILT, objects))
                 work.say(f"a changed password over {objects} objects")
+        if PKCS11 in wanted:
+            calls, found = pkcs11.measure(BUILT, args.rounds, args.seconds, list(map(int, args.searched.split(","))))
     lines = ["# Measured", "", "Written by `scripts/bench`; only the ratios are worth anything elsewhere.", "",
              f"{platform.machine()}, {os.cpu_count()} processors; {'; '.join(versions())}.", "",
              f"Append of 4 KiB and fdatasync: {sync:.0f} us."
@@ -141,7 +147,10 @@ def main():
     if rekeyed:
         lines += ["## A changed password", "", "`role changepw` of po. Meanwhile co reads on a mount, `cp` writes through the mount "
                   "into another slot, and a command generates keys there.", "", *rekey.table(rekeyed), ""]
-    lines += ["## Targets", "", *report.targets(took, keys, made, login, scaled)]
+    if calls:
+        lines += ["## PKCS#11", "", "One application and its token server, if it has one; medians of the rounds. The processors' time "
+                  "is that of both.", "", *pkcs11.tables(calls, found), ""]
+    lines += ["## Targets", "", *report.targets(took, keys, made, login, scaled), *pkcs11.targets(calls, found)]
     text = "\n".join(lines) + "\n"
     print(text)
     if out:
@@ -156,7 +165,7 @@ def main():
             (out / "scale.svg").write_text(plot.lines("Objects in one slot", "microseconds, median", list(scaled), series))
             text = text.replace("## Targets", "![microseconds by number of objects](scale.svg)\n\n## Targets")
         (out / "README.md").write_text(text)
-        results = {"seconds": took, "keys_per_second": keys, "generate_and_clone": made, "login": login, "scale": scaled, "rekey": rekeyed, "fdatasync_us": sync, "lookup_us": round_trip}
+        results = {"seconds": took, "keys_per_second": keys, "generate_and_clone": made, "login": login, "scale": scaled, "rekey": rekeyed, "pkcs11": calls, "pkcs11_find": found, "fdatasync_us": sync, "lookup_us": round_trip}
         (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
 
 

@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use slotfs_config::Config;
+
 use crate::cli::{Globals, SlotArg, output};
 use crate::credential::Secret;
 use crate::environment;
@@ -75,25 +77,24 @@ impl<'a> Console<'a> {
         self.kept
     }
 
-    /// `--store`, `$SLOTFS_STORE`, else `$XDG_DATA_HOME/slotfs/store.db`.
+    /// `--store`, `$SLOTFS_STORE`, the store of the configuration, else `$XDG_DATA_HOME/slotfs/store.db`.
     ///
     /// # Errors
-    /// [`Error::Usage`] when none of these is given.
+    /// [`Error::Usage`] when none of these is given, or the configuration cannot be read.
     pub(crate) fn store(&self) -> Result<PathBuf> {
         if let Some(path) = &self.globals.store {
             return Ok(path.clone());
         }
-        let data = environment::xdg("XDG_DATA_HOME", ".local/share");
-        data.map(|data| data.join("slotfs/store.db"))
-            .ok_or_else(|| {
-                let why = match environment::is_unusable("HOME") {
-                    true => "HOME is not an absolute path, and no store is named",
-                    false => "no store is named",
-                };
-                Error::Usage(format!(
-                    "{why}: give --store PATH, or set SLOTFS_STORE or HOME"
-                ))
-            })
+        let config = Config::load(true).map_err(Error::Usage)?;
+        config.store_path(true).ok_or_else(|| {
+            let why = match environment::is_unusable("HOME") {
+                true => "HOME is not an absolute path, and no store is named",
+                false => "no store is named",
+            };
+            Error::Usage(format!(
+                "{why}: give --store PATH, or set SLOTFS_STORE or HOME"
+            ))
+        })
     }
 
     /// Prints text for people at once, nothing with `--json`.

@@ -16,7 +16,7 @@ use crate::secret::SecretBytes;
 /// `mount`
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  slotfs mount /mnt/hsm --login 0 --password-file 0=pw\n\nOptions of -o: allow_other, ro, rw, uid=N, gid=N, umask=OCTAL, share_timeout=SECONDS"
+    after_help = "Example:\n  slotfs mount /mnt/hsm --login 0 --password-file 0=pw\n\nOptions of -o: allow_other, ro, rw, uid=N, gid=N, umask=OCTAL, share_timeout=SECONDS,\nno_socket (the daemon is no token server)"
 )]
 pub(crate) struct Mount {
     /// The folder to mount at

@@ -1,7 +1,7 @@
 //! `serve`, `login` and `logout`
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -14,7 +14,7 @@ use crate::cli::args::SlotArg;
 use crate::cli::{Answer, Console, file_error, password};
 use crate::daemon::Inherited;
 use crate::error::{Error, Result};
-use crate::hsm::SlotError;
+use crate::hsm::{Hsm, SlotError};
 use crate::object::SlotId;
 use crate::object::partition::{Role, SlotKind};
 use crate::secret::SecretBytes;
@@ -36,7 +36,7 @@ pub(crate) struct Serve {
     /// Where to listen [default: where applications look]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// Where the server logs [default: standard error, and nowhere in the background]
+    /// Where the server logs [default: standard error; in the background, the store's path with .log added]
     #[arg(long, value_name = "PATH")]
     log_file: Option<PathBuf>,
     /// Set by 'slotfs serve --background' on the server that it starts: readiness goes to standard output
@@ -68,8 +68,11 @@ pub(crate) struct Logout {
     role: Role,
 }
 
-fn config() -> Result<Config> {
-    Config::load(true).map_err(Error::Usage)
+/// The configuration, for that store.
+fn config(store: &Path) -> Result<Config> {
+    let mut config = Config::load(true).map_err(Error::Usage)?;
+    config.use_store(store.to_owned());
+    Ok(config)
 }
 
 /// The CKU number of a role.
@@ -91,18 +94,20 @@ impl Serve {
         }
         let store = console.store()?;
         let store = std::path::absolute(&store).map_err(file_error(&store))?;
-        let mut config = config()?;
+        let mut config = config(&store)?;
         config.linger_secs = self.linger.unwrap_or(config.linger_secs);
+        if let Some(socket) = &self.socket {
+            config.socket = Some(std::path::absolute(socket).map_err(file_error(socket))?);
+        }
         if self.background {
             crate::logging::for_command();
-            serve::start_in_background(&config, &store, &self.options()?)?;
+            serve::start_in_background(&store, &self.options()?)?;
             let store = crate::shown::path(&store).to_string();
             return Ok(Answer::new(json!({ "store": store })).line("The token server is running."));
         }
         let plan = serve::Plan {
             store,
             config,
-            socket: self.socket,
             idle: Duration::from_secs(self.idle),
             log_file: self.log_file,
             handed_over: self.handed_over,
@@ -140,12 +145,12 @@ impl Login {
                 None => password::ask_password(slot, role)?,
             }],
         };
-        let (config, store) = (config()?, hsm.path().to_owned());
-        drop(hsm);
+        let store = hsm.path().to_owned();
+        let config = config(&store)?;
         let mut client = match Client::connect(&config, &store)? {
             Some(client) => client,
             None => {
-                serve::start_in_background(&config, &store, &[])?;
+                serve::start_in_background(&store, &[])?;
                 let none = || Error::Serve {
                     what: "the token server that was started does not listen".into(),
                     hint: None,
@@ -155,7 +160,7 @@ impl Login {
         };
         let mut missing = 0;
         for secret in secrets {
-            missing = open(&mut client, slot, role, &secret)?;
+            missing = open(&mut client, &hsm, slot, role, &secret)?;
         }
         if missing > 0 {
             let what = format!("slot {slot}: {missing} more key shares of {role} are needed");
@@ -169,7 +174,13 @@ impl Login {
 }
 
 /// Tells the server one secret; how many key shares are still missing.
-fn open(client: &mut Client, slot: SlotId, role: Role, secret: &SecretBytes) -> Result<u64> {
+fn open(
+    client: &mut Client,
+    hsm: &Hsm,
+    slot: SlotId,
+    role: Role,
+    secret: &SecretBytes,
+) -> Result<u64> {
     let request = Request::OpenSlot {
         slot: slot.0.into(),
         user: user(role),
@@ -181,14 +192,22 @@ fn open(client: &mut Client, slot: SlotId, role: Role, secret: &SecretBytes) -> 
         Reply::Failed(CKR_USER_PIN_NOT_INITIALIZED) => {
             Err(SlotError::RoleMissing(role).at(slot).into())
         }
+        Reply::Failed(CKR_PIN_INCORRECT) => {
+            let row = hsm.partition(slot).row()?;
+            let state = hsm.partition(slot).roles()?;
+            let state = state.into_iter().find(|state| state.role == role);
+            let failures = state.map_or(0, |state| state.failures);
+            let left = row.policies.failed_logins.saturating_sub(failures);
+            Err(match row.kind {
+                SlotKind::Password => SlotError::PasswordWrong { role, left }.at(slot),
+                kind @ SlotKind::Quorum => SlotError::OtherAuthentication(kind).at(slot),
+            }
+            .into())
+        }
         Reply::Failed(number) => {
-            let what = match number {
-                CKR_PIN_INCORRECT => format!("slot {slot}: wrong password or key share for {role}"),
-                number => {
-                    format!("slot {slot}: the token server did not log {role} in (0x{number:x})")
-                }
-            };
-            let hint = Some("the server's log says more, if it has one (--log-file)".into());
+            let what =
+                format!("slot {slot}: the token server did not log {role} in (0x{number:x})");
+            let hint = Some("the server's log says why".into());
             Err(Error::Serve { what, hint })
         }
         _ => Err(Error::Serve {
@@ -205,7 +224,7 @@ impl Logout {
         let role = self.role;
         let store = hsm.path().to_owned();
         drop(hsm);
-        let was = match Client::connect(&config()?, &store)? {
+        let was = match Client::connect(&config(&store)?, &store)? {
             None => false,
             Some(mut client) => {
                 let request = Request::CloseSlot {

@@ -126,7 +126,7 @@ pub(crate) fn receive_logins() -> Result<Vec<(SlotId, Role, SecretBytes)>> {
         .ok_or_else(|| Error::Usage("only 'slotfs mount' itself may use --handed-over".into()))
 }
 
-/// Leaves the caller's session, folder and terminal, then tells the parent that the mount is ready.
+/// Leaves the caller's session, folder and terminal, then tells the parent that the daemon is ready.
 pub(crate) fn report_ready() -> Result<()> {
     // It fails only for a process-group leader, which a spawned daemon is not.
     if let Err(why) = nix::unistd::setsid() {

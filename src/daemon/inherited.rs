@@ -23,7 +23,12 @@ impl Inherited {
 
     /// Closes them. The caller has read password files at `/dev/fd/N` before.
     pub(crate) fn close(&self) {
-        for number in &self.0 {
+        self.close_all_but(None);
+    }
+
+    /// Closes them, except for one that the caller uses.
+    pub(crate) fn close_all_but(&self, kept: Option<RawFd>) {
+        for number in self.0.iter().filter(|number| Some(**number) != kept) {
             // It fails for a descriptor that is already closed.
             let _ = nix::unistd::close(*number);
         }

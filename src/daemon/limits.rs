@@ -52,15 +52,19 @@ fn soft_limits() -> impl Iterator<Item = (u64, Limit)> {
         .filter_map(|limit| Some((soft_limit(limit.0)?, limit)))
 }
 
+/// Raises the soft limit of descriptors as far as the hard one. If the system refuses, the soft limit stays.
+pub(crate) fn raise_open_files() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
 /// Raises the soft limit of descriptors, and gets every resource once that the mount will need.
 ///
 /// # Errors
 /// [`Error::Mount`] with the limit that is too low.
 pub(crate) fn check_resources() -> Result<()> {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // If the system refuses, the soft limit stays; the files opened below show whether it is enough.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
+    raise_open_files();
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_CPU)
         && hard != RLIM_INFINITY
         && soft >= hard

@@ -19,6 +19,8 @@ pub(crate) struct MountOptions {
     pub(crate) umask: u16,
     /// How long the daemon keeps key shares while others are missing.
     pub(crate) share_timeout: Option<Duration>,
+    /// The daemon does not serve the token server's socket.
+    pub(crate) no_socket: bool,
 }
 
 impl Default for MountOptions {
@@ -31,11 +33,12 @@ impl Default for MountOptions {
             gid: None,
             umask: 0o077,
             share_timeout: None,
+            no_socket: false,
         }
     }
 }
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "allow_other",
     "ro",
     "rw",
@@ -43,6 +46,7 @@ const NAMES: [&str; 7] = [
     "gid",
     "umask",
     "share_timeout",
+    "no_socket",
 ];
 
 impl MountOptions {
@@ -61,7 +65,7 @@ impl MountOptions {
                     false => format!("word {} after -o is not a mount option", number + 1),
                 };
                 Error::Usage(format!(
-                    "{which}; the options are allow_other, ro, rw, uid=N, gid=N, umask=OCTAL, share_timeout=SECONDS"
+                    "{which}; the options are allow_other, ro, rw, uid=N, gid=N, umask=OCTAL, share_timeout=SECONDS, no_socket"
                 ))
             })?;
         }
@@ -74,6 +78,7 @@ impl MountOptions {
                 "allow_other" => self.allow_other = true,
                 "ro" => self.read_only = true,
                 "rw" => self.read_only = false,
+                "no_socket" => self.no_socket = true,
                 "" => {}
                 _ => return None,
             },
@@ -103,7 +108,8 @@ mod tests {
 
     #[test]
     fn options_are_known_or_refused() {
-        let options = parse("allow_other,ro,uid=1,gid=2,umask=027,share_timeout=9").unwrap();
+        let options =
+            parse("allow_other,ro,uid=1,gid=2,umask=027,share_timeout=9,no_socket").unwrap();
         assert_eq!(
             options,
             MountOptions {
@@ -113,6 +119,7 @@ mod tests {
                 gid: Some(2),
                 umask: 0o027,
                 share_timeout: Some(Duration::from_secs(9)),
+                no_socket: true,
             }
         );
         assert_eq!(parse("ro,rw").unwrap(), MountOptions::default());

@@ -13,24 +13,26 @@ use super::process::Credentials;
 pub(crate) struct Admitted {
     /// The slots that it sees.
     pub(crate) peer: Peer,
+    /// The user to whom its connections and its memory are counted. Behind a door that is the one to whom the door was given.
+    pub(crate) uid: u32,
 }
 
 impl Admitted {
     /// The rights of a process that connected at the socket; `None` for one that has none.
     pub(crate) fn at_the_socket(credentials: Credentials, shared: &Shared) -> Option<Self> {
-        let uid = Uid::from_raw(credentials.uid);
-        if uid.is_root() || uid == Uid::effective() {
-            return Some(Self { peer: Peer::All });
+        let uid = credentials.uid;
+        let user = Uid::from_raw(uid);
+        if user.is_root() || user == Uid::effective() {
+            let peer = Peer::All;
+            return Some(Self { peer, uid });
         }
-        let peer = Peer::Slots {
-            uid: credentials.uid,
-            gids: groups(uid, Gid::from_raw(credentials.gid)),
-        };
+        let gids = groups(user, Gid::from_raw(credentials.gid));
+        let peer = Peer::Slots { uid, gids };
         let slots = shared.hsm.slots().ok()?;
         let admits = slots
             .iter()
             .any(|it| it.row.as_ref().is_ok_and(|row| peer.admits(row)));
-        admits.then_some(Self { peer })
+        admits.then_some(Self { peer, uid })
     }
 }
 

@@ -3,14 +3,12 @@
 use std::collections::HashMap;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use slotfs_token::Application;
 use slotfs_wire::ApplicationToken;
 
-use super::admission::Admitted;
+use super::Shared;
 use super::process::Process;
 
 /// The most connections of one application at once.
@@ -18,112 +16,111 @@ const MOST_OF_ONE: usize = 512;
 
 /// Every application.
 #[derive(Default)]
-pub(crate) struct Applications {
-    all: Mutex<HashMap<ApplicationToken, Arc<Registered>>>,
-    connections: Arc<Connections>,
-}
+pub(crate) struct Applications(Mutex<All>);
 
-/// How many connections there are.
-struct Connections {
-    count: AtomicUsize,
-    /// When there was last one.
-    last: Mutex<Instant>,
+#[derive(Default)]
+struct All {
+    registered: HashMap<ApplicationToken, Registered>,
+    /// The number of the next connection.
+    next: u64,
+    /// None is taken in any more.
+    closed: bool,
 }
-
-impl Default for Connections {
-    fn default() -> Self {
-        Self {
-            count: AtomicUsize::new(0),
-            last: Mutex::new(Instant::now()),
-        }
-    }
-}
-
-/// One connection among [`Applications::enter`]'s most.
-pub(crate) struct Entered(Arc<Connections>);
 
 /// An application, with its connections.
-pub(crate) struct Registered {
-    pub(crate) application: Arc<Application>,
-    pub(crate) process: Process,
-    pub(crate) admitted: Admitted,
-    streams: Mutex<HashMap<u64, UnixStream>>,
-    next: AtomicUsize,
+struct Registered {
+    application: Arc<Application>,
+    process: Process,
+    streams: HashMap<u64, Arc<UnixStream>>,
 }
 
-impl Applications {
-    fn all(&self) -> MutexGuard<'_, HashMap<ApplicationToken, Arc<Registered>>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A connection of an application, until this is dropped. The last one ends the application.
+pub(crate) struct Joined<'a> {
+    pub(crate) application: Arc<Application>,
+    pub(crate) token: ApplicationToken,
+    shared: &'a Shared,
+    number: u64,
+}
 
-    /// Counts a connection; `None` when there are too many.
-    pub(crate) fn enter(&self, most: usize) -> Option<Entered> {
-        let connections = Arc::clone(&self.connections);
-        let before = connections.count.fetch_add(1, Ordering::AcqRel);
-        let entered = Entered(connections);
-        (before < most).then_some(entered)
-    }
+/// Why a connection does not get to its application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// There is no application of this token in this process.
+    Unknown,
+    TooMany,
+    /// The server ends.
+    Closed,
+}
 
-    /// Since when there is no connection; `None` while there is one.
-    pub(crate) fn idle_since(&self) -> Option<Instant> {
-        let idle = self.connections.count.load(Ordering::Acquire) == 0;
-        let last = self.connections.last.lock();
-        idle.then(|| *last.unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Takes a new application in.
+impl Shared {
+    /// Takes in a new application with its first connection.
     pub(crate) fn register(
         &self,
         token: ApplicationToken,
         application: Arc<Application>,
         process: Process,
-        admitted: Admitted,
-    ) -> Arc<Registered> {
-        let registered = Arc::new(Registered {
+        stream: &Arc<UnixStream>,
+    ) -> Result<Joined<'_>, Refused> {
+        let mut all = self.applications.all();
+        if all.closed {
+            return Err(Refused::Closed);
+        }
+        let registered = Registered {
             application,
             process,
-            admitted,
-            streams: Mutex::default(),
-            next: AtomicUsize::new(0),
-        });
-        self.all().insert(token, Arc::clone(&registered));
-        registered
-    }
-
-    /// The application of that token, if it is the process that it was.
-    pub(crate) fn find(
-        &self,
-        token: &ApplicationToken,
-        process: Process,
-    ) -> Option<Arc<Registered>> {
-        let found = self.all().get(token).cloned();
-        found.filter(|it| it.process == process)
-    }
-
-    /// Ends an application that has no connection any more.
-    pub(crate) fn end_if_alone(&self, token: &ApplicationToken) {
-        let ended = {
-            let mut all = self.all();
-            let alone = all.get(token).is_some_and(|it| it.streams().is_empty());
-            alone.then(|| all.remove(token)).flatten()
+            streams: HashMap::new(),
         };
-        if let Some(ended) = ended {
-            ended.application.end();
-        }
+        all.registered.insert(token, registered);
+        self.join_in(all, token, process, stream)
     }
 
-    /// Ends every application of a process that has ended: a forked child may hold its connections open.
-    pub(crate) fn end_process(&self, process: Process) {
-        let ended: Vec<Arc<Registered>> = {
+    /// Adds a connection to the application of that token, if it is of the process that the application is.
+    pub(crate) fn join(
+        &self,
+        token: ApplicationToken,
+        process: Process,
+        stream: &Arc<UnixStream>,
+    ) -> Result<Joined<'_>, Refused> {
+        self.join_in(self.applications.all(), token, process, stream)
+    }
+
+    fn join_in(
+        &self,
+        mut all: MutexGuard<'_, All>,
+        token: ApplicationToken,
+        process: Process,
+        stream: &Arc<UnixStream>,
+    ) -> Result<Joined<'_>, Refused> {
+        let number = all.next;
+        let registered = all.registered.get_mut(&token);
+        let registered = registered.filter(|it| it.process == process);
+        let registered = registered.ok_or(Refused::Unknown)?;
+        if registered.streams.len() >= MOST_OF_ONE {
+            return Err(Refused::TooMany);
+        }
+        registered.streams.insert(number, Arc::clone(stream));
+        let application = Arc::clone(&registered.application);
+        all.next += 1;
+        Ok(Joined {
+            application,
+            token,
+            shared: self,
+            number,
+        })
+    }
+}
+
+impl Applications {
+    fn all(&self) -> MutexGuard<'_, All> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end_those(&self, which: impl Fn(&ApplicationToken, &Registered) -> bool) {
+        let ended: Vec<Registered> = {
             let mut all = self.all();
-            let tokens: Vec<ApplicationToken> = all
-                .iter()
-                .filter(|(_, it)| it.process == process)
-                .map(|(token, _)| *token)
-                .collect();
-            tokens
-                .iter()
-                .filter_map(|token| all.remove(token))
+            all.registered
+                .extract_if(|token, it| which(token, it))
+                .map(|(_, it)| it)
                 .collect()
         };
         for it in ended {
@@ -131,48 +128,55 @@ impl Applications {
         }
     }
 
-    /// Ends every application.
-    pub(crate) fn end_all(&self) {
-        let all: Vec<Arc<Registered>> = self.all().drain().map(|(_, it)| it).collect();
-        for it in all {
-            it.end();
-        }
+    /// Ends every application of a process that has ended: a forked child may hold its connections open.
+    pub(crate) fn end_process(&self, process: Process) {
+        self.end_those(|_, it| it.process == process);
+    }
+
+    /// Ends every application, and takes in no other.
+    pub(crate) fn close(&self) {
+        self.all().closed = true;
+        self.end_those(|_, _| true);
     }
 }
 
 impl Registered {
-    fn streams(&self) -> MutexGuard<'_, HashMap<u64, UnixStream>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds a connection; its number. `None` when there are too many, or it cannot be kept.
-    pub(crate) fn add(&self, stream: &UnixStream) -> Option<u64> {
-        let kept = stream.try_clone().ok()?;
-        let mut streams = self.streams();
-        if streams.len() >= MOST_OF_ONE {
-            return None;
-        }
-        let number = self.next.fetch_add(1, Ordering::Relaxed) as u64;
-        streams.insert(number, kept);
-        Some(number)
-    }
-
-    pub(crate) fn remove(&self, number: u64) {
-        self.streams().remove(&number);
-    }
-
     fn end(&self) {
         self.application.end();
-        for stream in self.streams().values() {
+        for stream in self.streams.values() {
             // Its thread sees the end.
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 }
 
-impl Drop for Entered {
+impl Joined<'_> {
+    /// Ends the application with all its connections (`C_Finalize`).
+    pub(crate) fn finalize(&self) {
+        let applications = &self.shared.applications;
+        applications.end_those(|token, _| *token == self.token);
+    }
+}
+
+impl Drop for Joined<'_> {
     fn drop(&mut self) {
-        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.0.count.fetch_sub(1, Ordering::AcqRel);
+        let mut all = self.shared.applications.all();
+        let Some(registered) = all.registered.get_mut(&self.token) else {
+            return;
+        };
+        registered.streams.remove(&self.number);
+        if !registered.streams.is_empty() {
+            return;
+        }
+        let process = registered.process;
+        let ended = all.registered.remove(&self.token);
+        if all.registered.values().all(|it| it.process != process) {
+            // While the applications are locked: the next one of this process is watched after it is registered.
+            self.shared.watch.forget(process);
+        }
+        drop(all);
+        if let Some(ended) = ended {
+            ended.end();
+        }
     }
 }

@@ -1,20 +1,15 @@
 //! How `slotfs serve --background` starts a server that does not inherit the world of whoever starts it.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use slotfs_config::Config;
-
-use super::{Client, failed, serve_error};
+use super::{failed, serve_error};
 use crate::daemon;
 use crate::error::{Error, Result};
 
 /// What the server prints when it is ready.
 const READY: &str = "ready\n";
-/// How long another server may take to listen.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The variables that a server keeps of its starter's environment.
 fn is_kept(name: &str) -> bool {
@@ -29,7 +24,7 @@ fn is_kept(name: &str) -> bool {
 ///
 /// # Errors
 /// What the server said before it ended.
-pub(crate) fn start(config: &Config, store: &Path, options: &[std::ffi::OsString]) -> Result<()> {
+pub(crate) fn start(store: &Path, options: &[std::ffi::OsString]) -> Result<()> {
     let program = std::env::current_exe().map_err(failed("find the slotfs program"))?;
     let environment = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_kept));
     let mut server = Command::new(program)
@@ -40,6 +35,8 @@ pub(crate) fn start(config: &Config, store: &Path, options: &[std::ffi::OsString
         .args(options)
         .env_clear()
         .envs(environment)
+        // It may be relative to this folder.
+        .env("SLOTFS_STORE", store)
         .env(
             "PATH",
             "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -47,7 +44,6 @@ pub(crate) fn start(config: &Config, store: &Path, options: &[std::ffi::OsString
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .spawn()
         .map_err(|why| daemon::resource_error("start the server", &why))?;
     let mut said = String::new();
@@ -60,14 +56,6 @@ pub(crate) fn start(config: &Config, store: &Path, options: &[std::ffi::OsString
         return Ok(());
     }
     let status = server.wait().map_err(failed("wait for the server"))?;
-    // Another one may have been faster, and may not listen yet.
-    let deadline = Instant::now() + TIMEOUT;
-    while said.contains("is served by") && Instant::now() < deadline {
-        if Client::connect(config, store)?.is_some() {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     match code.filter(|code| *code != 0) {
         Some(status) => Err(Error::Daemon { status, said }),
@@ -75,23 +63,4 @@ pub(crate) fn start(config: &Config, store: &Path, options: &[std::ffi::OsString
             "the server ended before it was ready ({status})"
         ))),
     }
-}
-
-/// Leaves the session and the folder of the starter, then tells it that the server is ready.
-pub(super) fn report_ready() -> Result<()> {
-    // It fails only for a process-group leader, which a server that was started is not.
-    let _ = nix::unistd::setsid();
-    std::env::set_current_dir("/").map_err(failed("change the folder to /"))?;
-    let mut stdout = std::io::stdout();
-    // It fails if the starter has ended, which is no reason to end.
-    let _ = stdout
-        .write_all(READY.as_bytes())
-        .and_then(|()| stdout.flush());
-    let null = std::fs::OpenOptions::new()
-        .read(true)
-        .append(true)
-        .open("/dev/null")
-        .map_err(failed("open /dev/null"))?;
-    nix::unistd::dup2_stdout(&null).map_err(failed("close standard output"))?;
-    Ok(())
 }

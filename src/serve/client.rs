@@ -19,6 +19,7 @@ use crate::shown;
 
 /// An Argon2id on a loaded machine takes some seconds.
 const TIMEOUT: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A connection to the server of a store.
 pub(crate) struct Client(UnixStream);
@@ -30,33 +31,43 @@ impl Client {
     /// [`Error::Serve`](crate::error::Error::Serve) when the one that listens is of another version, or is nobody's whom a
     /// PIN may be told.
     pub(crate) fn connect(config: &Config, store: &Path) -> Result<Option<Self>> {
+        /// How often a server that is just ending is looked for again.
+        const TRIES: u32 = 50;
         let path = canonical(store)?;
         let there = fs::metadata(&path).map_err(file_error(&path))?;
-        for socket in place::sockets(config, &path, true) {
-            let Ok(stream) = UnixStream::connect(&socket) else {
-                continue;
+        let store = StoreId {
+            device: there.dev(),
+            inode: there.ino(),
+        };
+        let mut lost = None;
+        for _ in 0..TRIES {
+            let sockets = place::sockets(config, &path, true);
+            let found = sockets
+                .iter()
+                .find_map(|socket| UnixStream::connect(socket).ok().map(|it| (socket, it)));
+            let Some((socket, stream)) = found else {
+                return Ok(None);
             };
-            check_owner(&stream, config, &socket)?;
-            let store = StoreId {
-                device: there.dev(),
-                inode: there.ino(),
-            };
-            return Self::introduce(stream, store).map(Some);
+            check_owner(&stream, config, socket)?;
+            match Self::introduce(stream, store) {
+                Ok(introduced) => return introduced.map(Some),
+                Err(why) => lost = Some(why),
+            }
+            std::thread::sleep(PAUSE);
         }
-        Ok(None)
+        let why = lost.unwrap_or_else(|| io::ErrorKind::TimedOut.into());
+        Err(failed("talk to the token server")(why))
     }
 
-    fn introduce(mut stream: UnixStream, store: StoreId) -> Result<Self> {
-        let lost = failed("talk to the token server");
-        stream
-            .set_read_timeout(Some(TIMEOUT))
-            .and_then(|()| stream.write_all(&Preamble::OURS.to_bytes()))
-            .map_err(&lost)?;
+    /// The error is that of the connection: the server may just be ending.
+    fn introduce(mut stream: UnixStream, store: StoreId) -> io::Result<Result<Self>> {
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.write_all(&Preamble::OURS.to_bytes())?;
         let mut theirs = [0; PREAMBLE_BYTES];
-        stream.read_exact(&mut theirs).map_err(&lost)?;
+        stream.read_exact(&mut theirs)?;
         if Preamble::parse(&theirs) != Some(Preamble::OURS) {
             let what = "the token server is of another version of slotfs; end it, then try again";
-            return Err(serve_error(what));
+            return Ok(Err(serve_error(what)));
         }
         let mut client = Self(stream);
         let hello = Request::Hello(Hello {
@@ -65,10 +76,10 @@ impl Client {
             user: Who::Co,
             wants_door: false,
         });
-        match client.ask(&hello)? {
+        Ok(match client.exchange(&hello)? {
             Reply::Welcome(_) => Ok(client),
             _ => Err(serve_error("the token server does not let this user in")),
-        }
+        })
     }
 
     /// Asks the server something that it answers without data.

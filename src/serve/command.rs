@@ -1,16 +1,16 @@
 //! `slotfs serve`: opens a store, serves it, and ends when it is told to, or nobody needs it.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal};
 use slotfs_config::Config;
 
-use super::{At, HeldBy, Server, failed};
-use crate::daemon::Inherited;
+use super::{At, Client, HeldBy, Server, failed};
+use crate::daemon::{self, Inherited};
 use crate::environment;
 use crate::error::{Error, Result};
 use crate::hsm::{Access, Hsm};
@@ -18,14 +18,14 @@ use crate::{logging, shown};
 
 /// How often the server looks after itself.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How long a server in the background waits for another one, which holds the lock and may just begin or end.
+const OTHER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What `slotfs serve` is to do.
 pub(crate) struct Plan {
     /// The store's file.
     pub(crate) store: PathBuf,
     pub(crate) config: Config,
-    /// Where to listen, if not where clients look.
-    pub(crate) socket: Option<PathBuf>,
     /// How long the server waits for a connection, once it has none.
     pub(crate) idle: Duration,
     pub(crate) log_file: Option<PathBuf>,
@@ -36,7 +36,7 @@ pub(crate) struct Plan {
 
 /// Why a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
+enum Stop {
     Signal,
     Idle,
     /// Its socket or its store is not at its path any more.
@@ -47,7 +47,7 @@ pub(crate) enum Stop {
 ///
 /// # Errors
 /// When the store cannot be opened, another server holds its lock, or there can be no socket.
-pub(crate) fn run(plan: Plan) -> Result<Stop> {
+pub(crate) fn run(plan: Plan) -> Result<()> {
     let signals = SigSet::from_iter([
         Signal::SIGINT,
         Signal::SIGTERM,
@@ -56,79 +56,96 @@ pub(crate) fn run(plan: Plan) -> Result<Stop> {
     ]);
     signals.thread_block().map_err(failed("block signals"))?;
     let log = plan.log_file.as_deref();
-    logging::for_daemon(log.map(crate::daemon::open_log).transpose()?);
-    // Before anything else is opened: what systemd passed is among what was inherited.
-    let mut given = listenfd::ListenFd::from_env();
-    let given = given
+    logging::for_daemon(match plan.handed_over {
+        true => Some(daemon::log_of_background(log, &plan.store)?),
+        false => log.map(daemon::open_log).transpose()?,
+    });
+    let given = listenfd::ListenFd::from_env()
         .take_unix_listener(0)
         .map_err(failed("take the socket that systemd passed"))?;
-    if given.is_none() {
-        plan.inherited.close();
-    }
+    let number = given.as_ref().map(AsRawFd::as_raw_fd);
+    plan.inherited.close_all_but(number);
+    daemon::raise_open_files();
     let hsm = match Hsm::open(&plan.store, Access::ReadWrite) {
         Err(error) if error.is_read_only_store() => Hsm::open(&plan.store, Access::ReadOnly)?,
         opened => opened?,
     };
     hsm.remember_in(environment::state_folder());
-    let at = match (given, plan.socket) {
-        (Some(listener), _) => At::Given(listener),
-        (None, Some(path)) => At::Path(path),
-        (None, None) => At::Usual,
-    };
-    let server = match Server::start(&hsm, &plan.config, at)? {
-        Ok(server) => server,
-        Err(held) => return Err(held_by(held, &plan.store)),
+    let mut server = match given {
+        Some(socket) => Server::start_given(&hsm, &plan.config, socket)?,
+        None => match start(&hsm, &plan)? {
+            Some(server) => server,
+            None => return daemon::report_ready(),
+        },
     };
     let (events, queue) = mpsc::channel();
     std::thread::Builder::new()
         .name("signals".into())
-        .spawn(
-            move || {
-                while signals.wait().is_ok() && events.send(()).is_ok() {}
-            },
-        )
+        .spawn(move || while signals.wait().is_ok() && events.send(()).is_ok() {})
         .map_err(failed("start a thread"))?;
     if plan.handed_over {
-        super::background::report_ready()?;
+        daemon::report_ready()?;
     }
-    let stop = wait(&server, &hsm, &queue, plan.idle);
+    // What lingers for the next command needs the server.
+    let linger = Duration::from_secs(plan.config.linger_secs);
+    let stop = wait(&mut server, &hsm, &queue, plan.idle.max(linger))?;
     log::info!(
-        "{}: {}",
-        shown::path(server.socket()),
+        "the token server ends: {}",
         match stop {
-            Stop::Signal => "told to end",
+            Stop::Signal => "it is told to",
             Stop::Idle => "nobody is connected",
             Stop::Moved => "the socket or the store is not at its path any more",
         }
     );
-    server.stop();
+    drop(server);
     hsm.logout_all();
-    Ok(stop)
+    Ok(())
 }
 
-fn wait(server: &Server, hsm: &Arc<Hsm>, queue: &mpsc::Receiver<()>, idle: Duration) -> Stop {
+/// Starts the server. In the background, `None` says that another one listens.
+fn start(hsm: &Arc<Hsm>, plan: &Plan) -> Result<Option<Server>> {
+    let deadline = Instant::now() + OTHER_TIMEOUT;
+    loop {
+        let held = match Server::start(hsm, &plan.config, At::configured(&plan.config))? {
+            Ok(server) => return Ok(Some(server)),
+            Err(held) => held,
+        };
+        if !plan.handed_over || deadline <= Instant::now() {
+            return Err(held_by(held, &plan.store));
+        }
+        if Client::connect(&plan.config, &plan.store)?.is_some() {
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn wait(
+    server: &mut Server,
+    hsm: &Arc<Hsm>,
+    queue: &mpsc::Receiver<()>,
+    idle: Duration,
+) -> Result<Stop> {
     loop {
         match queue.recv_timeout(INTERVAL.min(idle)) {
             Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return Stop::Signal,
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(Stop::Signal),
         }
         server.house_keeping();
         hsm.forget_old_shares();
         let lost = hsm.check_store().is_err_and(|error| error.is_store_lost());
         if lost || !server.is_in_place() {
-            return Stop::Moved;
+            return Ok(Stop::Moved);
         }
-        if server
-            .idle_since()
-            .is_some_and(|since| since.elapsed() >= idle)
-        {
-            return Stop::Idle;
+        let since = server.idle_since();
+        if since.is_some_and(|since| since.elapsed() >= idle) && server.stop_listening_if_idle()? {
+            return Ok(Stop::Idle);
         }
     }
 }
 
 /// The error that another server has the store.
-pub(super) fn held_by(HeldBy(pid): HeldBy, store: &std::path::Path) -> Error {
+pub(super) fn held_by(HeldBy(pid): HeldBy, store: &Path) -> Error {
     let who = match pid {
         Some(pid) => format!("process {pid}"),
         None => "another process".to_owned(),
@@ -137,10 +154,4 @@ pub(super) fn held_by(HeldBy(pid): HeldBy, store: &std::path::Path) -> Error {
         what: format!("store {} is served by {who} already", shown::path(store)),
         hint: Some("applications use that server; end it first if you want another one".into()),
     }
-}
-
-/// Prints that a server is ready, for scripts that start one in the foreground.
-pub(crate) fn print_ready() {
-    let mut out = std::io::stdout();
-    let _ = out.write_all(b"ready\n").and_then(|()| out.flush());
 }

@@ -1,7 +1,7 @@
 //! One connection: a preamble from each side, a hello, then a reply to each request.
 
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::Shared;
 use super::admission::Admitted;
-use super::applications::Registered;
+use super::applications::{Joined, Refused};
 use super::door::Door;
 use super::process::{Credentials, Process};
 use super::stream::Frames;
@@ -20,141 +20,155 @@ use super::stream::Frames;
 /// How long a client may take to introduce itself.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves a connection to its end. `admitted` are the rights of one that came through a door.
-pub(crate) fn serve(stream: &UnixStream, admitted: Option<Admitted>, shared: &Arc<Shared>) {
-    let Some(credentials) = Credentials::of(stream) else {
-        return;
-    };
-    let pid = credentials.pid.as_raw_nonzero().get();
-    if let Err(error) = converse(stream, credentials, admitted, shared) {
+/// A connection before anything is known of it.
+pub(crate) struct Connection {
+    pub(crate) stream: UnixStream,
+    pub(crate) credentials: Credentials,
+    /// The rights of one that came through a door.
+    pub(crate) admitted: Option<Admitted>,
+}
+
+impl Connection {
+    /// The user to whom it is counted.
+    pub(crate) fn uid(&self) -> u32 {
+        let admitted = self.admitted.as_ref();
+        admitted.map_or(self.credentials.uid, |it| it.uid)
+    }
+}
+
+/// Serves a connection to its end.
+pub(crate) fn serve(connection: Connection, shared: &Shared) {
+    let pid = connection.credentials.pid;
+    if let Err(error) = converse(connection, shared) {
         // Applications end at any time, in the middle of a call too.
         log::debug!("the connection of process {pid} ended: {error}");
     }
 }
 
-fn converse(
-    stream: &UnixStream,
-    credentials: Credentials,
-    admitted: Option<Admitted>,
-    shared: &Arc<Shared>,
-) -> io::Result<()> {
-    let pid = credentials.pid.as_raw_nonzero().get();
-    let mut frames = Frames::new(stream)?;
-    let theirs = Preamble::parse(&frames.preamble()?);
-    let mut writer = stream;
-    writer.write_all(&Preamble::OURS.to_bytes())?;
+fn converse(connection: Connection, shared: &Shared) -> io::Result<()> {
+    let uid = connection.uid();
+    let Connection {
+        stream,
+        credentials,
+        admitted,
+    } = connection;
+    let stream = Arc::new(stream);
+    let pid = credentials.pid;
+    let complain = |why: &str| {
+        let of = credentials.uid;
+        let text = || format!("process {pid} of user {of}: {why}");
+        shared.watch.complain(uid, text);
+    };
+    let mut frames = Frames::new(&stream);
+    let deadline = Instant::now() + HELLO_TIMEOUT;
+    let theirs = Preamble::parse(&frames.preamble(deadline)?);
+    // It fits into any socket, so this does not wait.
+    (&*stream).write_all(&Preamble::OURS.to_bytes())?;
     match theirs {
         Some(theirs) if theirs == Preamble::OURS => {}
         Some(theirs) => {
-            log::warn!(
-                "process {pid} speaks version {} of the messages, and this server version {VERSION}: install the module and the program of one version",
+            complain(&format!(
+                "it speaks version {} of the messages, and this server version {VERSION}; install the module and the program of one version",
                 theirs.version
-            );
+            ));
             return Ok(());
         }
         None => {
-            log::warn!("process {pid} sent something that is no message of a PKCS#11 module");
+            complain("it sent something that is no message of a PKCS#11 module");
             return Ok(());
         }
     }
-    let deadline = Some(Instant::now() + HELLO_TIMEOUT);
-    let hello = match frames.next(&shared.budget, deadline)? {
-        Some(frame) => frame::decode::<Request>(frame.header),
+    let hello = match frames.next(&shared.budget, uid, Some(deadline))? {
+        Some((frame, _memory)) => frame::decode::<Request>(frame.header),
         None => return Ok(()),
     };
+    frames.forget();
     let Ok(Request::Hello(hello)) = hello else {
-        log::warn!("process {pid} did not introduce itself");
+        complain("it did not introduce itself");
         return Ok(());
     };
-    let refuse = |why: &str| {
-        shared.watch.refusal(credentials.uid, || {
-            format!("process {pid} of user {}: {why}", credentials.uid)
-        });
-        frames.send(&Reply::Failed(CKR_DEVICE_ERROR), &[], None)
+    let send = |frames: &Frames<'_>, reply: &Reply, data: &[u8], door: Option<&OwnedFd>| {
+        let door = door.map(AsFd::as_fd);
+        frames.send(reply, data, door, &shared.budget, uid)
     };
-    if hello.store != shared.store {
-        return refuse("it means another store than the one that is served here");
-    }
-    let Some((registered, welcome, door)) = introduce(&hello, credentials, admitted, shared) else {
-        return refuse(
-            "it was not let in: it is not the server's user, owns no slot, and is no known application",
-        );
+    let (joined, welcome, door) = match introduce(&hello, credentials, admitted, &stream, shared) {
+        Ok(introduced) => introduced,
+        Err(why) => {
+            complain(why);
+            return send(&frames, &Reply::Failed(CKR_DEVICE_ERROR), &[], None);
+        }
     };
-    let Some(number) = registered.add(stream) else {
-        return refuse("it has too many connections");
-    };
-    let sent = frames.send(
-        &Reply::Welcome(welcome.clone()),
-        &[],
-        door.as_ref().map(|door| door.as_fd()),
-    );
+    send(&frames, &Reply::Welcome(welcome), &[], door.as_ref())?;
     drop(door);
-    let ended = sent.and_then(|()| answer_all(&mut frames, &registered, shared));
-    registered.remove(number);
-    shared.applications.end_if_alone(&welcome.application);
-    ended
-}
-
-/// The application of a connection, new or known; `None` for one that is not let in.
-fn introduce(
-    hello: &Hello,
-    credentials: Credentials,
-    admitted: Option<Admitted>,
-    shared: &Arc<Shared>,
-) -> Option<(Arc<Registered>, Welcome, Option<std::os::fd::OwnedFd>)> {
-    let (process, descriptor) = Process::open(credentials.pid)?;
-    if let Some(application) = hello.application {
-        let registered = shared.applications.find(&application, process)?;
-        let welcome = Welcome {
-            application,
-            has_door: false,
-        };
-        return Some((registered, welcome, None));
-    }
-    let admitted = admitted.or_else(|| Admitted::at_the_socket(credentials, shared))?;
-    let mut application = [0; 16];
-    getrandom::fill(&mut application).ok()?;
-    let door = match hello.wants_door {
-        true => Door::open(admitted.clone()).ok(),
-        false => None,
-    };
-    let (ours, theirs) = door.map_or((None, None), |(ours, theirs)| (Some(ours), Some(theirs)));
-    let made = shared
-        .provider
-        .application(admitted.peer.clone(), hello.user);
-    let registered = shared
-        .applications
-        .register(application, made, process, admitted);
-    shared.watch.add(process, descriptor, ours);
-    let welcome = Welcome {
-        application,
-        has_door: theirs.is_some(),
-    };
-    Some((registered, welcome, theirs))
-}
-
-fn answer_all(
-    frames: &mut Frames<'_>,
-    registered: &Registered,
-    shared: &Arc<Shared>,
-) -> io::Result<()> {
     loop {
         let mut out = Zeroizing::new(Vec::new());
-        let (reply, ends) = {
-            let Some(frame) = frames.next(&shared.budget, None)? else {
-                return Ok(());
-            };
-            let request = frame::decode::<Request>(frame.header).map_err(io::Error::other)?;
-            let ends = matches!(request, Request::Finalize);
-            let application = &registered.application;
-            (application.answer(request, frame.data, &mut out), ends)
+        let Some((frame, memory)) = frames.next(&shared.budget, uid, None)? else {
+            return Ok(());
         };
-        frames.send(&reply, &out, None)?;
-        // It goes out of memory quickly: zeroize alone writes byte by byte.
+        let request = frame::decode::<Request>(frame.header).map_err(io::Error::other)?;
+        let ends = matches!(request, Request::Finalize);
+        let reply = joined.application.answer(request, frame.data, &mut out);
+        frames.forget();
+        drop(memory);
+        send(&frames, &reply, &out, None)?;
+        // Zeroizing alone wipes byte by byte.
         let mut out = std::mem::take(&mut *out);
         slotfs_crypto::wipe(&mut out);
         if ends {
+            joined.finalize();
             return Ok(());
         }
     }
+}
+
+/// The application of a connection, new or known; else why it is not let in.
+fn introduce<'a>(
+    hello: &Hello,
+    credentials: Credentials,
+    admitted: Option<Admitted>,
+    stream: &Arc<UnixStream>,
+    shared: &'a Shared,
+) -> Result<(Joined<'a>, Welcome, Option<OwnedFd>), &'static str> {
+    const RANDOM: &str = "the system has no random numbers";
+    if hello.store != shared.store {
+        return Err("it means another store than the one that is served here");
+    }
+    let refused = |why| match why {
+        Refused::Unknown => "it names an application that this process does not have",
+        Refused::TooMany => "it has too many connections",
+        Refused::Closed => "the server ends",
+    };
+    let process = Process::of_peer(stream, credentials.pid);
+    let (process, descriptor) = process.ok_or("the process has ended, or cannot be seen here")?;
+    if let Some(token) = hello.application {
+        let joined = shared.join(token, process, stream).map_err(refused)?;
+        let welcome = Welcome {
+            application: token,
+            has_door: false,
+        };
+        return Ok((joined, welcome, None));
+    }
+    let admitted = admitted.or_else(|| Admitted::at_the_socket(credentials, shared));
+    let admitted = admitted.ok_or("it is neither the server's user nor root, and owns no slot")?;
+    let mut token = [0; 16];
+    getrandom::fill(&mut token).map_err(|_| RANDOM)?;
+    let made = shared
+        .provider
+        .application(admitted.peer.clone(), hello.user);
+    let joined = shared.register(token, made, process, stream);
+    let joined = joined.map_err(refused)?;
+    shared.watch.add_process(process, descriptor);
+    let door = match hello.wants_door {
+        true => Door::open(admitted).ok(),
+        false => None,
+    };
+    let theirs = door.and_then(|(ours, theirs)| {
+        let most = shared.seats.most_of(ours.admitted.uid);
+        shared.watch.add_door(ours, most).then_some(theirs)
+    });
+    let welcome = Welcome {
+        application: token,
+        has_door: theirs.is_some(),
+    };
+    Ok((joined, welcome, theirs))
 }

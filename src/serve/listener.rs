@@ -2,20 +2,25 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::{Shared, admission, connection, failed, serve_error};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
+use super::admission::Admitted;
+use super::connection::{self, Connection};
+use super::process::Credentials;
+use super::{Shared, failed, file_error, serve_error};
 use crate::error::Result;
 use crate::shown;
 
-/// The most connections that one server has at once.
-const MOST_CONNECTIONS: usize = 4_096;
 /// How long the thread waits after an error that may last, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -27,45 +32,60 @@ pub(crate) struct Listener {
     file: Option<(u64, u64)>,
 }
 
+/// A listener with the thread that accepts.
+pub(crate) struct Accepting {
+    listener: Arc<Listener>,
+    end: Arc<OwnedFd>,
+    thread: JoinHandle<()>,
+}
+
 impl Listener {
-    /// Listens at `path`. What is there already is left over from a server that died: the caller holds the lock.
-    pub(crate) fn bind(path: &Path) -> Result<Self> {
+    /// Listens at `path`; `None` when somebody else does. A file that is left over from a server that died is replaced: the
+    /// caller holds the lock.
+    pub(crate) fn bind(path: &Path) -> Result<Option<Self>> {
         match fs::symlink_metadata(path) {
-            Ok(there) if there.file_type().is_socket() => {
-                fs::remove_file(path).map_err(super::file_error(path))?;
-            }
-            Ok(_) => {
+            Ok(there) if !there.file_type().is_socket() => {
                 let why = format!("{} is there, and is no socket", shown::path(path));
                 return Err(serve_error(why));
             }
+            Ok(_) if is_live(path) => return Ok(None),
+            Ok(_) => fs::remove_file(path).map_err(file_error(path))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(super::file_error(path)(error)),
+            Err(error) => return Err(file_error(path)(error)),
         }
-        let socket = UnixListener::bind(path).map_err(super::file_error(path))?;
+        let socket = UnixListener::bind(path).map_err(file_error(path))?;
         // Everybody may knock: who is let in is decided by the kernel's word on who they are.
-        fs::set_permissions(path, fs::Permissions::from_mode(0o666))
-            .map_err(super::file_error(path))?;
-        let file = fs::symlink_metadata(path).map_err(super::file_error(path))?;
-        Ok(Self {
-            socket,
-            path: path.to_owned(),
-            file: Some((file.dev(), file.ino())),
-        })
+        let everybody = fs::Permissions::from_mode(0o666);
+        fs::set_permissions(path, everybody).map_err(file_error(path))?;
+        let file = fs::symlink_metadata(path).map_err(file_error(path))?;
+        let file = Some((file.dev(), file.ino()));
+        Self::new(socket, path.to_owned(), file).map(Some)
     }
 
     /// Listens at a socket that systemd opened.
     pub(crate) fn given(socket: UnixListener) -> Result<Self> {
         let address = socket.local_addr().map_err(failed("name the socket"))?;
-        let path = address.as_pathname().unwrap_or(Path::new("")).to_owned();
-        Ok(Self {
-            socket,
-            path,
-            file: None,
-        })
+        let path = address.as_pathname().ok_or_else(|| {
+            serve_error("the socket that systemd passed has no path; set ListenStream= to one")
+        })?;
+        let path = path.to_owned();
+        Self::new(socket, path, None)
+    }
+
+    fn new(socket: UnixListener, path: PathBuf, file: Option<(u64, u64)>) -> Result<Self> {
+        socket
+            .set_nonblocking(true)
+            .map_err(failed("use the socket"))?;
+        Ok(Self { socket, path, file })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether systemd opened it.
+    pub(crate) fn is_given(&self) -> bool {
+        self.file.is_none()
     }
 
     /// Whether the file at the path is still this socket.
@@ -75,57 +95,123 @@ impl Listener {
         there.is_ok_and(|it| (it.dev(), it.ino()) == file)
     }
 
-    /// Accepts connections, on a thread of its own, until the server closes.
-    pub(crate) fn start(&self, shared: &Arc<Shared>) -> Result<()> {
-        let socket = self
-            .socket
-            .try_clone()
-            .map_err(failed("duplicate the socket"))?;
-        let shared = Arc::clone(shared);
-        std::thread::Builder::new()
+    /// Accepts connections, on a thread of its own.
+    pub(crate) fn start(self: Arc<Self>, shared: &Arc<Shared>) -> Result<Accepting> {
+        let end = eventfd(0, EventfdFlags::CLOEXEC).map_err(failed("make an eventfd"))?;
+        let end = Arc::new(end);
+        let (its, shared) = ((Arc::clone(&self), Arc::clone(&end)), Arc::clone(shared));
+        let thread = std::thread::Builder::new()
             .name("accept".into())
-            .spawn(move || accept(&socket, &shared))
-            .map(drop)
-            .map_err(failed("start a thread"))
+            .spawn(move || {
+                let (listener, end) = its;
+                listener.accept_until(&end, &shared);
+            })
+            .map_err(failed("start a thread"))?;
+        let listener = self;
+        Ok(Accepting {
+            listener,
+            end,
+            thread,
+        })
     }
 
-    /// Stops listening. Who is waiting to be accepted sees that the connection ends, and tries again.
-    pub(crate) fn stop(&self) {
-        if self.is_in_place() && self.file.is_some() {
-            let _ = fs::remove_file(&self.path);
-        }
-        // The thread that accepts wakes up.
-        let _ = rustix::net::shutdown(self.socket.as_fd(), rustix::net::Shutdown::Both);
-    }
-}
-
-fn accept(socket: &UnixListener, shared: &Arc<Shared>) {
-    while !shared.closing.load(Ordering::Acquire) {
-        match socket.accept() {
-            Ok((stream, _)) => take(stream, shared),
-            Err(_) if shared.closing.load(Ordering::Acquire) => return,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                log::warn!("a connection could not be accepted: {error}");
-                std::thread::sleep(PAUSE);
+    /// Accepts until `end` is written to, and then what waits already.
+    fn accept_until(&self, end: &OwnedFd, shared: &Arc<Shared>) {
+        let mut is_last = false;
+        loop {
+            match self.socket.accept() {
+                Ok((stream, _)) => take(stream, None, shared),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if is_last {
+                        return;
+                    }
+                    let mut polled = [
+                        PollFd::new(&self.socket, PollFlags::IN),
+                        PollFd::new(end, PollFlags::IN),
+                    ];
+                    let _ = poll(&mut polled, None);
+                    is_last = !polled[1].revents().is_empty();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) if is_last => return,
+                Err(error) => {
+                    let text = || format!("a connection could not be accepted: {error}");
+                    shared.watch.complain(u32::MAX, text);
+                    std::thread::sleep(PAUSE);
+                    let now = rustix::event::Timespec {
+                        tv_sec: 0,
+                        tv_nsec: 0,
+                    };
+                    let mut polled = [PollFd::new(end, PollFlags::IN)];
+                    is_last = poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0);
+                }
             }
         }
     }
 }
 
-/// Serves a connection on a thread of its own.
-pub(crate) fn take(stream: UnixStream, shared: &Arc<Shared>) {
-    take_as(stream, None, shared);
+impl Accepting {
+    pub(crate) fn listener(&self) -> &Listener {
+        &self.listener
+    }
+
+    /// Stops listening: nobody finds the socket any more, and those who found it before are taken in. One who comes later
+    /// sees that the connection ends, and tries again. The socket of systemd stays, and its queue is the next server's.
+    pub(crate) fn stop(self) -> Arc<Listener> {
+        if self.listener.file.is_some() && self.listener.is_in_place() {
+            let _ = fs::remove_file(&self.listener.path);
+        }
+        let _ = rustix::io::write(&self.end, &1u64.to_ne_bytes());
+        if self.thread.join().is_err() {
+            log::error!("the thread that accepts connections had failed");
+        }
+        self.listener
+    }
 }
 
-/// The same for one that came through a door: `admitted` are the rights of whose door it is.
-pub(crate) fn take_as(
-    stream: UnixStream,
-    admitted: Option<admission::Admitted>,
-    shared: &Arc<Shared>,
-) {
-    let Some(place) = shared.applications.enter(MOST_CONNECTIONS) else {
-        log::warn!("a connection was refused: there are {MOST_CONNECTIONS} already");
+/// Whether somebody listens at the socket of that path. First the kernel's list is read: to connect would start a service of
+/// systemd's.
+fn is_live(path: &Path) -> bool {
+    /// SO_ACCEPTCON in the flags of /proc/net/unix.
+    const LISTENS: u64 = 1 << 16;
+    let listed = fs::read("/proc/net/unix").unwrap_or_default();
+    let is_listed = listed.split(|byte| *byte == b'\n').any(|line| {
+        let Some(rest) = line.strip_suffix(path.as_os_str().as_bytes()) else {
+            return false;
+        };
+        // Num RefCount Protocol Flags Type St Inode Path
+        let rest = String::from_utf8_lossy(rest);
+        let flags = rest.split_ascii_whitespace().nth(3);
+        let flags = flags.and_then(|flags| u64::from_str_radix(flags, 16).ok());
+        rest.ends_with(' ') && flags.is_some_and(|flags| flags & LISTENS != 0)
+    });
+    is_listed || answers(path)
+}
+
+fn answers(path: &Path) -> bool {
+    use rustix::io::Errno;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let connected = SocketAddrUnix::new(path).and_then(|address| {
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        connect(socket.as_fd(), &address)
+    });
+    !matches!(connected, Err(Errno::CONNREFUSED | Errno::NOENT))
+}
+
+/// Serves a connection on a thread of its own. `admitted` are the rights of one that came through a door.
+pub(crate) fn take(stream: UnixStream, admitted: Option<Admitted>, shared: &Arc<Shared>) {
+    let Some(credentials) = Credentials::of(&stream) else {
+        return;
+    };
+    let connection = Connection {
+        stream,
+        credentials,
+        admitted,
+    };
+    let uid = connection.uid();
+    let Some(seat) = shared.seats.take(uid) else {
+        let text = || format!("user {uid}: there are too many connections");
+        shared.watch.complain(uid, text);
         return;
     };
     let its = Arc::clone(shared);
@@ -133,10 +219,11 @@ pub(crate) fn take_as(
         .name("application".into())
         .stack_size(1 << 20)
         .spawn(move || {
-            let _place = place;
-            connection::serve(&stream, admitted, &its);
+            let _seat = seat;
+            connection::serve(connection, &its);
         });
     if let Err(error) = thread {
-        log::warn!("a connection was refused: cannot start a thread: {error}");
+        let text = || format!("user {uid}: cannot start a thread: {error}");
+        shared.watch.complain(uid, text);
     }
 }

@@ -1,15 +1,17 @@
 //! The process at the other end of a connection, as the kernel reports it.
 
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use nix::sys::socket::{getsockopt, sockopt};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// A process. Its number alone may be another's later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
-    pub(crate) pid: i32,
+    pid: i32,
     /// Clock ticks since the system started (proc_pid_stat(5), field 22).
     start: u64,
 }
@@ -17,7 +19,8 @@ pub(crate) struct Process {
 /// Who made a socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Credentials {
-    pub(crate) pid: Pid,
+    /// 0 for a process that this one cannot see, such as one outside its container.
+    pub(crate) pid: i32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
 }
@@ -25,32 +28,44 @@ pub(crate) struct Credentials {
 impl Credentials {
     /// Of the process that connected (SO_PEERCRED).
     pub(crate) fn of(stream: &UnixStream) -> Option<Self> {
-        let peer = rustix::net::sockopt::socket_peercred(stream).ok()?;
+        let peer = getsockopt(stream, sockopt::PeerCredentials).ok()?;
         Some(Self {
-            pid: peer.pid,
-            uid: peer.uid.as_raw(),
-            gid: peer.gid.as_raw(),
+            pid: peer.pid(),
+            uid: peer.uid(),
+            gid: peer.gid(),
         })
     }
 }
 
 impl Process {
-    /// The process of that number, with a descriptor that tells when it ends; `None` when it has ended.
-    pub(crate) fn open(pid: Pid) -> Option<(Self, OwnedFd)> {
-        let descriptor = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-        // If the process had ended before, this would be the start of another one; a number is not given again while a
-        // descriptor of its process is open, so both are of one process from here on.
+    /// The process that made the other end of `stream`, with a descriptor that tells when it ends; `None` when it has ended
+    /// or cannot be seen.
+    pub(crate) fn of_peer(stream: &UnixStream, pid: i32) -> Option<(Self, OwnedFd)> {
+        // SO_PEERPIDFD, since Linux 6.5, names the process even if its number is another's meanwhile.
+        let descriptor = getsockopt(stream, sockopt::PeerPidfd).ok();
+        let descriptor = match descriptor {
+            Some(descriptor) => descriptor,
+            None => pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?,
+        };
         let process = Self::of(pid)?;
-        Some((process, descriptor))
+        // A process that still runs has kept its number, so the start that was read is its own.
+        (!has_ended(&descriptor)).then_some((process, descriptor))
     }
 
-    /// The process of that number now.
-    pub(crate) fn of(pid: Pid) -> Option<Self> {
-        let pid = pid.as_raw_nonzero().get();
+    fn of(pid: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name, in parentheses, may hold anything.
         let (_, rest) = stat.rsplit_once(')')?;
         let start = rest.split_ascii_whitespace().nth(19)?.parse().ok()?;
         Some(Self { pid, start })
     }
+}
+
+fn has_ended(process: &OwnedFd) -> bool {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let mut polled = [PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN)];
+    poll(&mut polled, Some(&now)) != Ok(0)
 }

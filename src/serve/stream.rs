@@ -1,21 +1,26 @@
 //! Frames over a socket: bounded, wiped, and one system call each way for small ones.
+//!
+//! The other side may hold the same socket, and may switch it to non-blocking at any time. So a wait with a time limit is
+//! always poll(2), and an "again" where none was asked for is answered by a wait.
 
 use std::io::{self, ErrorKind, IoSlice, Read};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
 use slotfs_wire::frame::{self, LENGTHS_BYTES, Lengths};
 use slotfs_wire::{PREAMBLE_BYTES, Reply};
-use zeroize::Zeroize;
 
 use super::budget::{Budget, SMALL_BYTES, Taken};
 
 /// How long a frame that has begun may take to arrive, and a reply to be fetched.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a socket waits in one system call.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The buffer of a connection that has sent small frames alone.
+const FIRST_BYTES: usize = 8 << 10;
 
 /// A connection, as frames.
 pub(crate) struct Frames<'a> {
@@ -30,99 +35,126 @@ pub(crate) struct Frames<'a> {
 pub(crate) struct Frame<'a> {
     pub(crate) header: &'a [u8],
     pub(crate) data: &'a [u8],
-    _memory: Taken<'a>,
 }
 
 impl<'a> Frames<'a> {
-    pub(crate) fn new(stream: &'a UnixStream) -> io::Result<Self> {
-        stream.set_read_timeout(Some(CALL_TIMEOUT))?;
-        stream.set_write_timeout(Some(FRAME_TIMEOUT))?;
-        Ok(Self {
+    pub(crate) fn new(stream: &'a UnixStream) -> Self {
+        Self {
             stream,
-            buffer: vec![0; SMALL_BYTES],
+            buffer: vec![0; FIRST_BYTES],
             start: 0,
             end: 0,
-        })
+        }
     }
 
     /// The preamble of the other side.
-    pub(crate) fn preamble(&mut self) -> io::Result<[u8; PREAMBLE_BYTES]> {
-        self.fill(PREAMBLE_BYTES, Some(Instant::now() + FRAME_TIMEOUT))?;
+    pub(crate) fn preamble(&mut self, deadline: Instant) -> io::Result<[u8; PREAMBLE_BYTES]> {
+        self.fill(PREAMBLE_BYTES, Some(deadline))?;
         let mut preamble = [0; PREAMBLE_BYTES];
         preamble.copy_from_slice(&self.buffer[self.start..self.start + PREAMBLE_BYTES]);
         self.start += PREAMBLE_BYTES;
         Ok(preamble)
     }
 
-    /// The next frame; `None` at the end of the connection. Before its first byte it waits as long as it takes, or until
-    /// `deadline`.
+    /// The next frame, with the memory that it takes; `None` at the end of the connection. The first byte is waited for as
+    /// long as it takes, or until `deadline`. [`Self::forget`] must be called once the frame is used.
     pub(crate) fn next<'b>(
-        &'b mut self,
+        &mut self,
         budget: &'b Budget,
+        uid: u32,
         deadline: Option<Instant>,
-    ) -> io::Result<Option<Frame<'b>>> {
-        self.wipe();
+    ) -> io::Result<Option<(Frame<'_>, Taken<'b>)>> {
         match self.fill(1, deadline) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
             other => other?,
         }
-        let deadline = Some(Instant::now() + FRAME_TIMEOUT);
-        self.fill(LENGTHS_BYTES, deadline)?;
+        let deadline = Instant::now() + FRAME_TIMEOUT;
+        self.fill(LENGTHS_BYTES, Some(deadline))?;
         let mut lengths = [0; LENGTHS_BYTES];
         lengths.copy_from_slice(&self.buffer[self.start..self.start + LENGTHS_BYTES]);
         let Lengths { header, data } = Lengths::parse(lengths).map_err(io::Error::other)?;
         let whole = LENGTHS_BYTES + header + data;
-        let memory = budget.take(whole);
-        self.fill(whole, deadline)?;
+        let memory = budget.take(uid, whole, deadline);
+        let memory = memory.ok_or(ErrorKind::TimedOut)?;
+        self.fill(whole, Some(deadline))?;
         let start = self.start + LENGTHS_BYTES;
         self.start += whole;
         let (header, data) = self.buffer[start..start + header + data].split_at(header);
-        Ok(Some(Frame {
-            header,
-            data,
-            _memory: memory,
-        }))
+        Ok(Some((Frame { header, data }, memory)))
     }
 
-    /// Forgets the frame before: it may have held a PIN or a key. Memory of a large one is given back.
-    fn wipe(&mut self) {
-        if self.start > 0 {
-            let rest = self.end - self.start;
-            // Only what a frame was in, not the whole buffer.
-            if self.start <= SMALL_BYTES {
-                self.buffer[..self.start].zeroize();
-            } else {
-                slotfs_crypto::wipe(&mut self.buffer[..self.start]);
-            }
+    /// Forgets the frame before: it may have held a PIN or a key. The memory of a large one is given back.
+    pub(crate) fn forget(&mut self) {
+        let rest = self.end - self.start;
+        if rest == 0 {
+            slotfs_crypto::wipe(&mut self.buffer[..self.end]);
+        } else {
             self.buffer.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, rest);
+            slotfs_crypto::wipe(&mut self.buffer[rest..self.end]);
         }
-        if self.buffer.len() > SMALL_BYTES && self.end <= SMALL_BYTES {
-            self.buffer.truncate(SMALL_BYTES);
-            self.buffer.shrink_to_fit();
+        (self.start, self.end) = (0, rest);
+        if self.buffer.len() > SMALL_BYTES && rest <= FIRST_BYTES {
+            self.resize(FIRST_BYTES);
         }
+    }
+
+    /// Gives the buffer another size. No copy of its bytes stays behind, as it would where a vector grows.
+    fn resize(&mut self, bytes: usize) {
+        let mut new = vec![0; bytes];
+        new[..self.end].copy_from_slice(&self.buffer[..self.end]);
+        slotfs_crypto::wipe(&mut self.buffer[..self.end]);
+        self.buffer = new;
     }
 
     /// Receives until `bytes` bytes of the next frame are there.
     fn fill(&mut self, bytes: usize, deadline: Option<Instant>) -> io::Result<()> {
-        if self.buffer.len() < self.start + bytes {
-            self.buffer.resize(self.start + bytes, 0);
+        let needed = self.start + bytes;
+        if self.buffer.len() < needed {
+            // Large frames get what they need, small ones room for the next one too.
+            self.resize(needed.max(self.buffer.len().saturating_mul(2).min(SMALL_BYTES)));
         }
         while self.end - self.start < bytes {
-            let mut stream = self.stream;
-            match stream.read(&mut self.buffer[self.end..]) {
+            let room = &mut self.buffer[self.end..];
+            let received = match deadline {
+                None => {
+                    let mut stream = self.stream;
+                    stream.read(room)
+                }
+                // Who sends a byte at a time never makes it wait.
+                Some(deadline) if deadline <= Instant::now() => Err(ErrorKind::TimedOut.into()),
+                Some(_) => recv(self.stream, room, RecvFlags::DONTWAIT)
+                    .map(|(_, received)| received)
+                    .map_err(io::Error::from),
+            };
+            match received {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(received) => self.end += received,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                        return Err(ErrorKind::TimedOut.into());
-                    }
+                    self.wait(PollFlags::IN, deadline)?;
                 }
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// Waits until the socket can be read or written, or its other end is gone.
+    fn wait(&self, what: PollFlags, deadline: Option<Instant>) -> io::Result<()> {
+        loop {
+            let left = deadline.map(|it| it.saturating_duration_since(Instant::now()));
+            let timeout = left.map(|left| Timespec {
+                tv_sec: left.as_secs() as i64,
+                tv_nsec: left.subsec_nanos().into(),
+            });
+            let mut polled = [PollFd::new(self.stream, what)];
+            match poll(&mut polled, timeout.as_ref()) {
+                Ok(0) => return Err(ErrorKind::TimedOut.into()),
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Sends a reply with its data, and a descriptor with its first byte where there is one.
@@ -131,16 +163,19 @@ impl<'a> Frames<'a> {
         reply: &Reply,
         data: &[u8],
         descriptor: Option<BorrowedFd<'_>>,
+        budget: &Budget,
+        uid: u32,
     ) -> io::Result<()> {
         let header = frame::encode(reply, data.len()).map_err(io::Error::other)?;
         let whole = header.len() + data.len();
         let mut sent = 0;
+        let mut slow = None;
         while sent < whole {
             let rest = [
                 IoSlice::new(header.get(sent..).unwrap_or_default()),
                 IoSlice::new(&data[sent.saturating_sub(header.len())..]),
             ];
-            let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
             let mut control = SendAncillaryBuffer::new(&mut space);
             let descriptors;
             if sent == 0
@@ -149,14 +184,25 @@ impl<'a> Frames<'a> {
                 descriptors = [descriptor];
                 control.push(SendAncillaryMessage::ScmRights(&descriptors));
             }
-            match sendmsg(
-                self.stream.as_fd(),
-                &rest,
-                &mut control,
-                SendFlags::NOSIGNAL,
-            ) {
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            match sendmsg(self.stream.as_fd(), &rest, &mut control, flags) {
                 Ok(bytes) => sent += bytes,
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    // A reply that nobody fetches is memory that somebody takes.
+                    let (deadline, _memory) = match &mut slow {
+                        Some(slow) => slow,
+                        none => {
+                            let taken = budget.take_for_reply(uid, whole);
+                            let taken = taken.ok_or(ErrorKind::OutOfMemory)?;
+                            none.insert((Instant::now() + FRAME_TIMEOUT, taken))
+                        }
+                    };
+                    if *deadline <= Instant::now() {
+                        return Err(ErrorKind::TimedOut.into());
+                    }
+                    self.wait(PollFlags::OUT, Some(*deadline))?;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -166,6 +212,6 @@ impl<'a> Frames<'a> {
 
 impl Drop for Frames<'_> {
     fn drop(&mut self) {
-        slotfs_crypto::wipe(&mut self.buffer);
+        slotfs_crypto::wipe(&mut self.buffer[..self.end]);
     }
 }

@@ -12,14 +12,16 @@ use super::process::Process;
 use super::{Shared, failed, listener};
 use crate::error::Result;
 
-/// How often the same user is told of in the log.
-const REFUSAL_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the log tells of the same user.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// The pause after an error of poll(2).
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What is watched.
 pub(crate) struct Watch {
     changed: OwnedFd,
     watched: Mutex<Watched>,
-    refusals: Mutex<HashMap<u32, (Instant, u64)>>,
+    complaints: Mutex<HashMap<u32, (Instant, u64)>>,
 }
 
 #[derive(Default)]
@@ -35,7 +37,7 @@ impl Watch {
         Ok(Self {
             changed,
             watched: Mutex::default(),
-            refusals: Mutex::default(),
+            complaints: Mutex::default(),
         })
     }
 
@@ -43,36 +45,56 @@ impl Watch {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Watches a process, and a door of its.
-    pub(crate) fn add(&self, process: Process, descriptor: OwnedFd, door: Option<Door>) {
-        {
-            let mut watched = self.watched();
-            if !watched.processes.iter().any(|(it, _)| *it == process) {
-                watched.processes.push((process, Arc::new(descriptor)));
-            }
-            watched.doors.extend(door.map(Arc::new));
+    /// Watches for the end of a process.
+    pub(crate) fn add_process(&self, process: Process, descriptor: OwnedFd) {
+        let mut watched = self.watched();
+        if watched.processes.iter().all(|(it, _)| *it != process) {
+            watched.processes.push((process, Arc::new(descriptor)));
+            drop(watched);
+            self.wake();
         }
+    }
+
+    /// Forgets a process that has no application any more.
+    pub(crate) fn forget(&self, process: Process) {
+        self.watched().processes.retain(|(it, _)| *it != process);
+    }
+
+    /// Watches a door, unless its user has `most` already.
+    pub(crate) fn add_door(&self, door: Door, most: usize) -> bool {
+        let mut watched = self.watched();
+        let uid = door.admitted.uid;
+        let doors = watched.doors.iter();
+        if doors.filter(|it| it.admitted.uid == uid).count() >= most {
+            return false;
+        }
+        watched.doors.push(Arc::new(door));
+        drop(watched);
         self.wake();
+        true
     }
 
     pub(crate) fn wake(&self) {
         let _ = rustix::io::write(&self.changed, &1u64.to_ne_bytes());
     }
 
-    /// Logs that somebody was refused, once a minute for each user; the others are counted.
-    pub(crate) fn refusal(&self, uid: u32, text: impl FnOnce() -> String) {
+    /// Logs what a client did wrong, once a minute for each user; the others are counted.
+    pub(crate) fn complain(&self, uid: u32, text: impl FnOnce() -> String) {
         const MOST_USERS: usize = 1_024;
         let now = Instant::now();
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        if refusals.len() > MOST_USERS {
-            refusals.retain(|_, (last, _)| now.duration_since(*last) < REFUSAL_INTERVAL);
+        let mut complaints = self
+            .complaints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if complaints.len() > MOST_USERS {
+            complaints.retain(|_, (last, _)| now.duration_since(*last) < INTERVAL);
         }
-        match refusals.get_mut(&uid) {
-            Some((last, more)) if now.duration_since(*last) < REFUSAL_INTERVAL => *more += 1,
+        match complaints.get_mut(&uid) {
+            Some((last, more)) if now.duration_since(*last) < INTERVAL => *more += 1,
             there => {
                 let more = there.map_or(0, |(_, more)| *more);
-                refusals.insert(uid, (now, 0));
-                drop(refusals);
+                complaints.insert(uid, (now, 0));
+                drop(complaints);
                 let text = text();
                 match more {
                     0 => log::warn!("refused: {text}"),
@@ -116,7 +138,9 @@ fn once(shared: &Arc<Shared>) {
         tv_sec: 1,
         tv_nsec: 0,
     };
-    if poll(&mut polled, Some(&second)).is_err() {
+    if let Err(error) = poll(&mut polled, Some(&second)) {
+        log::debug!("poll: {error}");
+        std::thread::sleep(PAUSE);
         return;
     }
     let happened: Vec<bool> = polled.iter().map(|it| !it.revents().is_empty()).collect();
@@ -138,7 +162,7 @@ fn once(shared: &Arc<Shared>) {
     {
         match door.take() {
             Came::Connection(stream) => {
-                listener::take_as(stream, Some(door.admitted.clone()), shared);
+                listener::take(stream, Some(door.admitted.clone()), shared);
             }
             Came::Nothing => {}
             Came::End => closed.push(Arc::clone(door)),

@@ -27,6 +27,9 @@ pub const MAX_BLOB_BYTES: usize = 16 + 3 * 64 + 32 + 65536 + 16;
 /// Where commands of a store keep their state, below its folder: as without XDG_STATE_HOME for a user who is not root.
 pub const STATE: &str = ".local/state";
 
+/// Where the token server of a store listens, below its folder.
+const RUN: &str = ".run";
+
 /// What a command left behind.
 #[derive(Debug)]
 pub struct Out {
@@ -315,6 +318,7 @@ impl Store {
             .tempdir()
             .unwrap();
         fs::create_dir(dir.path().join("mnt")).unwrap();
+        fs::create_dir(dir.path().join(RUN)).unwrap();
         Self {
             dir,
             file: "store.db".into(),
@@ -331,6 +335,11 @@ impl Store {
         self.dir.path().join(name)
     }
 
+    /// The socket of the store's token server.
+    pub fn socket(&self) -> PathBuf {
+        self.path(RUN).join("token.sock")
+    }
+
     /// The slotfs command, away from the caller's environment, without an input.
     pub fn bare(&self, args: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_slotfs"));
@@ -339,6 +348,7 @@ impl Store {
             .current_dir(self.dir.path())
             .env("HOME", self.dir.path())
             .env("XDG_STATE_HOME", self.dir.path().join(STATE))
+            .env("SLOTFS_SOCKET", self.socket())
             .env_remove("XDG_DATA_HOME")
             .env_remove("CREDENTIALS_DIRECTORY")
             .env_remove("SLOTFS_STORE")

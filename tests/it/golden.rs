@@ -21,6 +21,11 @@ fn the_commands_page_is_what_is_printed() {
     cases
         .register_bin("slotfs", Path::new(env!("CARGO_BIN_EXE_slotfs")))
         .env("SLOTFS_STORE", "store.db")
+        // A server that the page starts ends with this folder.
+        .env(
+            "SLOTFS_SOCKET",
+            folder.path().join("t.sock").to_string_lossy(),
+        )
         .env("HOME", "/nonexistent")
         .env(
             "XDG_STATE_HOME",

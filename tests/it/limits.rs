@@ -28,6 +28,7 @@ fn limited(store: &Store, limit: &str, line: &str) -> Out {
         .current_dir(store.path(""))
         .env("SLOTFS", env!("CARGO_BIN_EXE_slotfs"))
         .env("HOME", store.path(""))
+        .env("SLOTFS_SOCKET", store.socket())
         .env("LC_ALL", "C"))
 }
 

@@ -101,6 +101,9 @@ impl Config {
             let error = error.to_string();
             error.lines().next().unwrap_or("not TOML").to_owned()
         })?;
+        if let Some(store) = table.get("store").and_then(Value::as_str) {
+            self.use_store(PathBuf::from(store));
+        }
         for (key, value) in &table {
             let wrong = |takes: &str| format!("{key} takes {takes}");
             let path = || {
@@ -138,7 +141,9 @@ impl Config {
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<(), String> {
         let path = |name| variable(name).map(PathBuf::from);
-        self.store = path("SLOTFS_STORE").or(self.store.take());
+        if let Some(store) = path("SLOTFS_STORE") {
+            self.use_store(store);
+        }
         self.socket = path("SLOTFS_SOCKET").or(self.socket.take());
         if let Some(program) = path("SLOTFS_PROGRAM") {
             if !program.is_absolute() {
@@ -156,15 +161,32 @@ impl Config {
         Ok(())
     }
 
+    /// Means this store. A socket that was set with another store is not its socket.
+    pub fn use_store(&mut self, store: PathBuf) {
+        let is_other = |before: &PathBuf| {
+            let same_file =
+                || Some(fs::canonicalize(before).ok()? == fs::canonicalize(&store).ok()?);
+            // A relative path may be meant from another folder: then it is taken for the same.
+            *before != store && !same_file().unwrap_or(before.is_relative())
+        };
+        if self.store.as_ref().is_some_and(is_other) {
+            self.socket = None;
+        }
+        self.store = Some(store);
+    }
+
     /// Takes settings in the form `store=PATH user=cu`, which NSS and Java pass to a module (`pReserved` of
     /// `C_Initialize`). A path with blanks stands in double quotes.
     ///
     /// # Errors
     /// What is no setting.
     pub fn take_parameters(&mut self, text: &str) -> Result<(), String> {
-        for (name, value) in parameters(text)? {
+        let all = parameters(text)?;
+        if let Some((_, store)) = all.iter().rfind(|(name, _)| *name == "store") {
+            self.use_store(PathBuf::from(store));
+        }
+        for (name, value) in all {
             match name {
-                "store" => self.store = Some(PathBuf::from(value)),
                 "socket" => self.socket = Some(PathBuf::from(value)),
                 "user" => {
                     let value = Value::String(value.to_owned());
@@ -290,6 +312,27 @@ mod tests {
         assert_eq!(config.spawn, Some(false));
         let wrong = |name: &str| (name == "SLOTFS_SPAWN").then(|| OsString::from("yes"));
         assert!(Config::default().take_environment(wrong).is_err());
+    }
+
+    #[test]
+    fn a_socket_is_that_of_its_store() {
+        let mut config = Config::default();
+        let file = "store = \"/a\"\nsocket = \"/a.sock\"";
+        config.take(file, true).unwrap();
+        config.use_store("/a".into());
+        assert_eq!(config.socket, Some("/a.sock".into()));
+        config.take_parameters("socket=/b.sock store=/b").unwrap();
+        assert_eq!(config.socket, Some("/b.sock".into()));
+        config.take_parameters("store=/a").unwrap();
+        assert_eq!(config.socket, None);
+        config.use_store("a".into());
+        config.socket = Some("/a.sock".into());
+        config.use_store("/somewhere/a".into());
+        assert_eq!(config.socket, Some("/a.sock".into()));
+        config.take(file, false).unwrap();
+        let other = |name: &str| (name == "SLOTFS_STORE").then(|| OsString::from("/c"));
+        config.take_environment(other).unwrap();
+        assert_eq!(config.socket, None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// Bytes of the longest plaintext of GCM: 2^36 - 32.
 const LONGEST_GCM: u64 = (1 << 36) - 32;
 /// Bytes of the longest IV of GCM. The standard allows more; nobody uses it.
-const LONGEST_GCM_IV: usize = 1 << 16;
+pub const LONGEST_GCM_IV: usize = 1 << 16;
 
 /// Refuses parameters of GCM out of range: an IV of 1 to 65,536 bytes, a tag of 4, 8 or 12 to 16.
 fn check_gcm(iv: &[u8], tag_bytes: usize) -> Result<()> {

@@ -149,6 +149,9 @@ impl Hsm {
         }
         let changed = outcome?;
         self.seen.raise(after.row().as_version());
+        if changed.destroyed > 0 {
+            self.keys.forget(after.slot());
+        }
         Ok((changed, after))
     }
 }

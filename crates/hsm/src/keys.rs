@@ -1,6 +1,6 @@
 //! Keys in use: opened once, and kept while their slot is open and their rows are as they were.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
@@ -21,6 +21,8 @@ struct Kept {
     entries: HashMap<(SlotId, Handle), Entry>,
     /// Counts uses, so that the key that was not used for the longest time leaves first.
     uses: u64,
+    /// The state of the store in which the keys were last compared with it.
+    compared: Option<StateMark>,
 }
 
 struct Entry {
@@ -41,6 +43,16 @@ impl Keys {
     /// Forgets the keys of a slot, which wipes those that nobody uses at this moment.
     pub(super) fn forget(&self, slot: SlotId) {
         self.kept().entries.retain(|(of, _), _| *of != slot);
+    }
+
+    /// Forgets the key that was under a handle.
+    pub(super) fn forget_one(&self, slot: SlotId, handle: Handle) {
+        self.kept().entries.remove(&(slot, handle));
+    }
+
+    /// The slots of the keys that are kept.
+    fn slots(&self) -> BTreeSet<SlotId> {
+        self.kept().entries.keys().map(|(slot, _)| *slot).collect()
     }
 }
 
@@ -89,6 +101,26 @@ impl Hsm {
             self.keys.forget(slot);
         }
     }
+
+    /// Forgets the keys that other processes destroyed or revised. A use would notice, but there may never be one.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(super) fn forget_keys_that_left(&self) -> Result<()> {
+        let at = self.store.mark_of_state()?;
+        if self.keys.kept().compared == Some(at) {
+            return Ok(());
+        }
+        for slot in self.keys.slots() {
+            let places: HashMap<Handle, RowId> = self.store.places(slot)?.into_iter().collect();
+            let stays = |handle: &Handle, it: &Entry| places.get(handle) == Some(&it.row);
+            let mut kept = self.keys.kept();
+            let entries = &mut kept.entries;
+            entries.retain(|(of, handle), it| *of != slot || stays(handle, it));
+        }
+        self.keys.kept().compared = Some(at);
+        Ok(())
+    }
 }
 
 impl Partition<'_> {
@@ -117,6 +149,8 @@ impl Partition<'_> {
     /// As [`Self::with_key`].
     pub fn key(&self, handle: Handle) -> Result<Arc<UsableKey>> {
         let (hsm, slot) = (self.hsm, self.slot);
+        // Another process may have changed the role's secret.
+        hsm.refresh_unless_fresh()?;
         let session = self.reader()?;
         let (place, serial) = ((slot, handle), session.row().serial);
         // Read before the row: a commit that comes between makes it an old one.
@@ -124,8 +158,9 @@ impl Partition<'_> {
         if let Some(key) = hsm.keys.kept().get(place, serial, at, None) {
             return Ok(key);
         }
-        hsm.refresh_unless_fresh()?;
-        let entry = self.entry(handle)?;
+        let entry = self
+            .entry(handle)
+            .inspect_err(|_| hsm.keys.forget_one(slot, handle))?;
         if let Some(key) = hsm.keys.kept().get(place, serial, at, Some(entry.id)) {
             return Ok(key);
         }

@@ -208,7 +208,7 @@ impl Hsm {
             journal: Journal::default(),
             fingerprints: whereabouts::Fingerprints::default(),
             seen: seen::Seen::default(),
-            keys: keys::Keys::default(),
+            keys: Arc::default(),
             views: Mutex::default(),
         }))
     }

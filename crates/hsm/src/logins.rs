@@ -180,8 +180,12 @@ impl Logins {
         [co, cu, &self.own].into_iter().find(reads).cloned()
     }
 
-    /// For a server to call now and then: closes what lingered for long enough.
+    /// For a server to call now and then: closes what lingered for long enough, and forgets keys that other processes
+    /// destroyed.
     pub fn house_keeping(&self) {
+        if let Err(error) = self.own.forget_keys_that_left() {
+            log::warn!("keys that were destroyed may still be in memory: {error}");
+        }
         let places: Vec<Arc<Place>> = {
             let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
             places.values().cloned().collect()

@@ -1,7 +1,7 @@
 //! A partition as a whole: told from others, emptied, deleted, its settings and policies changed.
 
 use super::amend::Change;
-use super::policy::Policy;
+use super::policy::{Policies, Policy};
 use super::{Error, Hsm, Partition, PartitionMark, Result, Role, SlotError, SlotId, SlotRow};
 use slotfs_store::Objects;
 
@@ -89,6 +89,7 @@ impl Partition<'_> {
             let version = self.writer()?.row().as_version();
             Ok(self.hsm.store.clear_slot(version)?)
         })?;
+        self.hsm.keys.forget(slot);
         log::info!("slot {slot}: its {objects} objects were destroyed");
         Ok(objects)
     }
@@ -102,6 +103,7 @@ impl Partition<'_> {
         let session = self.officer(&[Role::Po])?;
         let objects = self.hsm.store.delete_slot(session.row().as_version())?;
         self.hsm.sessions_mut().remove(&slot);
+        self.hsm.keys.forget(slot);
         log::info!("slot {slot}: its partition was deleted, with {objects} objects");
         Ok(objects)
     }
@@ -157,18 +159,12 @@ impl Partition<'_> {
     pub fn change_policies(&self, changes: &[(Policy, u32)]) -> Result<u64> {
         let slot = self.slot;
         let session = self.officer(&[Role::Po])?;
-        let (kind, before) = (session.row().kind, session.policies());
+        let before = session.policies();
         let changed = self.hsm.amend(&session, |change| {
-            for &(policy, value) in changes {
-                let set = policy.set(change.row.policies, value, kind);
-                let policy_fault = |why| SlotError::Policy {
-                    policy: policy.number(),
-                    why,
-                };
-                change.row.policies = set.map_err(|why| policy_fault(why).at(slot))?;
-                if policy.is_destructive(before, value) {
-                    change.objects = Objects::Destroy;
-                }
+            change.row.policies = with(&change.row, changes)?;
+            let mut all = changes.iter();
+            if all.any(|(policy, value)| policy.is_destructive(before, *value)) {
+                change.objects = Objects::Destroy;
             }
             Ok(())
         })?;
@@ -177,4 +173,28 @@ impl Partition<'_> {
         }
         Ok(changed.destroyed)
     }
+
+    /// Whether [`Self::change_policies`] would be refused, to tell before a user confirms that objects are destroyed.
+    ///
+    /// # Errors
+    /// Those of [`Self::change_policies`].
+    pub fn check_policies(&self, changes: &[(Policy, u32)]) -> Result<()> {
+        let session = self.officer(&[Role::Po])?;
+        with(session.row(), changes).map(drop)
+    }
+}
+
+/// The policies of a partition with these changes.
+fn with(row: &SlotRow, changes: &[(Policy, u32)]) -> Result<Policies> {
+    let mut policies = row.policies;
+    for &(policy, value) in changes {
+        let set = policy.set(policies, value, row.kind);
+        let number = policy.number();
+        let policy_fault = |why| SlotError::Policy {
+            policy: number,
+            why,
+        };
+        policies = set.map_err(|why| policy_fault(why).at(row.slot))?;
+    }
+    Ok(policies)
 }

@@ -72,6 +72,7 @@ impl Partition<'_> {
         let (done, stored) = answer::<Stored, _>();
         hsm.store.revise(entry, put, done);
         let arrived = Arrived::from(stored.wait()?);
+        hsm.keys.forget_one(slot, handle);
         let (ouid, number) = (object.ouid, object.revision.number);
         log::info!("slot {slot}: object {handle} ({ouid}) is now revision {number}");
         Ok(Described {

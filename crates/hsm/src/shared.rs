@@ -1,7 +1,7 @@
 //! What every view of one store in this process shares.
 
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
 use super::{Hsm, Journal, keys, seen, whereabouts};
@@ -18,6 +18,6 @@ pub struct Shared {
     pub(super) journal: Journal,
     pub(super) fingerprints: whereabouts::Fingerprints,
     pub(super) seen: seen::Seen,
-    pub(super) keys: keys::Keys,
+    pub(super) keys: Arc<keys::Keys>,
     pub(super) views: Mutex<Vec<Weak<Hsm>>>,
 }

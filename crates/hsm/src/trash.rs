@@ -73,8 +73,10 @@ impl Hsm {
                 true => (Removed::Destroyed, "was destroyed"),
                 false => (Removed::ToTrash, "is in the trash"),
             };
+            let keys = Arc::clone(&self.keys);
             let told = move |outcome: store::Result<()>| {
                 if outcome.is_ok() {
+                    keys.forget_one(slot, handle);
                     log::info!("slot {slot}: object {handle} ({ouid}) {what}");
                 }
                 done(outcome.map(|()| removed).map_err(Error::from));

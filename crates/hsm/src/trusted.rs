@@ -59,6 +59,16 @@ impl Partition<'_> {
                     return Ok(());
                 }
                 if header.trusted.len() >= MOST_TRUSTED {
+                    // Those that were destroyed make room.
+                    let mut there = Vec::with_capacity(MOST_TRUSTED);
+                    for it in &header.trusted {
+                        if self.hsm.store.keeps(slot, it.ouid)? {
+                            there.push(*it);
+                        }
+                    }
+                    header.trusted = there;
+                }
+                if header.trusted.len() >= MOST_TRUSTED {
                     return Err(SlotError::TooManyTrusted(MOST_TRUSTED).at(slot));
                 }
                 header.trusted.push(TrustedKey { ouid, value });

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::backup::rename_to_new;
 use super::overwrite::Resized;
 use super::shared_memory::Opening;
+use super::wal_index::WalIndex;
 use super::{beside, lock};
 use crate::{Error, Result, StoreFault};
 use slotfs_object::shown;
@@ -223,6 +224,16 @@ impl Identity {
         // Other processes write without a pause. The next check compares the log again.
         same(&self.path, self.store)?;
         log.look().map(drop)
+    }
+
+    /// Whether anybody can write the store.
+    pub(crate) fn has_log(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// What the wal-index says; `None` while it is written, and where there is no log.
+    pub(crate) fn index(&self) -> io::Result<Option<WalIndex>> {
+        self.log.as_ref().map_or(Ok(None), Log::index)
     }
 
     /// Syncs the write-ahead log.

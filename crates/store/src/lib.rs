@@ -69,7 +69,6 @@ pub struct Store {
     /// Row ids that are reserved and not yet given out.
     reserved: Mutex<Range<i64>>,
     missing: Mutex<Option<Missing>>,
-    marked: Mutex<Option<mark::Marked>>,
     // Last: it holds a file that must be closed after all connections.
     identity: Arc<Identity>,
 }
@@ -213,7 +212,6 @@ impl Store {
             created_secs,
             reserved: Mutex::new(0..0),
             missing: Mutex::default(),
-            marked: Mutex::default(),
             identity,
         })
     }

@@ -45,6 +45,11 @@ impl WalIndex {
         Ok((initialized && known).then_some(index))
     }
 
+    /// Its header: it changes with every commit, and whenever SQLite starts the log again.
+    pub(crate) fn header(&self) -> [u8; HEADER_BYTES] {
+        self.header
+    }
+
     /// The last frame of the log that is committed; 0 when none is.
     fn last_frame(&self) -> u32 {
         number(&self.header, 16)

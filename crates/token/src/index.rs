@@ -29,6 +29,8 @@ const FAST: &[u32] = &[
 pub(crate) struct Index {
     at: Option<StateMark>,
     objects: BTreeMap<Handle, Indexed>,
+    /// Those that do not open: each is reported once.
+    damaged: BTreeMap<Handle, RowId>,
     /// For each value of a [`FAST`] attribute, by a hash that only this process can make, the handles of its objects.
     fast: HashMap<u64, Vec<Handle>>,
     hasher: RandomState,
@@ -55,29 +57,47 @@ impl Index {
         }
         hsm.refresh_unless_fresh()?;
         let places = partition.places()?;
-        let gone: Vec<Handle> = {
-            let there: HashMap<Handle, RowId> = places.iter().copied().collect();
-            let objects = self.objects.iter();
-            let gone = objects.filter(|(handle, it)| there.get(handle) != Some(&it.row));
-            gone.map(|(handle, _)| *handle).collect()
-        };
+        let (gone, new) = self.compare(&places);
         for handle in gone {
             self.remove(handle);
         }
-        for (handle, row) in places {
-            if self.objects.contains_key(&handle) {
-                continue;
-            }
+        for (handle, row) in new {
             match hsm.open_object(row) {
                 Ok((file, object)) if file.handle == handle => self.insert(handle, row, object),
                 // Destroyed or renumbered since it was listed: the next search sees it.
                 Ok(_) | Err(hsm::Error::Gone) => {}
-                Err(error) if error.is_damage() => log::warn!("left out of searches: {error}"),
+                Err(error) if error.is_damage() => {
+                    if self.damaged.insert(handle, row) != Some(row) {
+                        log::warn!("left out of searches: {error}");
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
+        let stays = |it: &(Handle, RowId)| self.damaged.get(&it.0) == Some(&it.1);
+        self.damaged = places.into_iter().filter(stays).collect();
         self.at = Some(at);
         Ok(())
+    }
+
+    /// The handles that are not in `places` with the same row, and what is there and not here. Both lists ascend.
+    fn compare(&self, places: &[(Handle, RowId)]) -> (Vec<Handle>, Vec<(Handle, RowId)>) {
+        let (mut gone, mut new) = (Vec::new(), Vec::new());
+        let mut known = self.objects.iter().peekable();
+        for &(handle, row) in places {
+            while let Some((before, _)) = known.next_if(|(known, _)| **known < handle) {
+                gone.push(*before);
+            }
+            match known.next_if(|(known, _)| **known == handle) {
+                Some((_, it)) if it.row == row => {}
+                there => {
+                    gone.extend(there.map(|(handle, _)| *handle));
+                    new.push((handle, row));
+                }
+            }
+        }
+        gone.extend(known.map(|(handle, _)| *handle));
+        (gone, new)
     }
 
     /// The hash of a value of an attribute.
@@ -110,7 +130,9 @@ impl Index {
         };
         for hash in self.hashes(&it.object) {
             if let Some(handles) = self.fast.get_mut(&hash) {
-                handles.retain(|there| *there != handle);
+                if let Ok(place) = handles.binary_search(&handle) {
+                    handles.remove(place);
+                }
                 if handles.is_empty() {
                     self.fast.remove(&hash);
                 }
@@ -146,3 +168,6 @@ impl Index {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! What the value of a key consists of: generated, given by an application, derived, wrapped, unwrapped, encapsulated.
 //!
-//! A key has one form, whatever it came from: that of `slotfs-keyfile`, so that imported, generated and cloned objects and those
-//! of PKCS#11 are one kind.
+//! A key has one form, whatever it came from: that of `slotfs-keyfile`, so that imported, generated and cloned objects
+//! and those of PKCS#11 are one kind.
 
 mod create;
 mod derive;

@@ -62,8 +62,8 @@ pub(crate) enum AesMode {
     KeyWrap,
     /// RFC 3394 with the padding of PKCS#7 before it.
     KeyWrapPkcs7,
-    /// PKCS#11 2.40 describes it as [`Self::KeyWrapPkcs7`], and SoftHSM2 made it [`Self::Kwp`], which later editions chose
-    /// the two other names for. It wraps as SoftHSM2 does, and unwraps both.
+    /// PKCS#11 2.40 describes it as [`Self::KeyWrapPkcs7`], and SoftHSM2 made it [`Self::Kwp`], which later editions
+    /// chose the two other names for. It wraps as SoftHSM2 does, and unwraps both.
     KeyWrapPad,
     /// RFC 5649
     Kwp,
@@ -94,7 +94,10 @@ pub(crate) enum Derive {
     Hkdf,
     /// HKDF whose output is a data object.
     HkdfData,
+    /// SP 800-108, counter mode.
     Counter,
+    /// SP 800-108, feedback mode.
+    Feedback,
     AesEcb,
     AesCbc,
     ConcatenateKey,
@@ -107,7 +110,7 @@ pub(crate) enum Derive {
 }
 
 /// Largest key of HMAC, HKDF and generic secrets, bytes. An object of 64 KiB has room for it.
-pub(crate) const MAX_SECRET_BYTES: u64 = 8192;
+pub(crate) const MAX_SECRET_BYTES: u64 = 16384;
 /// Lengths of RSA keys that are used, bits.
 pub(crate) const RSA_BITS: (u64, u64) = (1024, 8192);
 /// Lengths of RSA keys that are made, bits.
@@ -181,6 +184,10 @@ const PLAIN: &[(u64, Algorithm)] = &[
     (
         CKM_SP800_108_COUNTER_KDF,
         Algorithm::Derive(Derive::Counter),
+    ),
+    (
+        CKM_SP800_108_FEEDBACK_KDF,
+        Algorithm::Derive(Derive::Feedback),
     ),
     (
         CKM_CONCATENATE_BASE_AND_KEY,
@@ -281,8 +288,8 @@ const MESSAGES: u64 = CKF_MESSAGE_ENCRYPT | CKF_MESSAGE_DECRYPT | CKF_MULTI_MESS
 const EC: u64 = CKF_EC_F_P | CKF_EC_OID | CKF_EC_UNCOMPRESS;
 
 impl Algorithm {
-    /// Sizes of keys are in bits for RSA, curves and generic secrets, in bytes of the public key for ML-KEM and ML-DSA, and
-    /// else in bytes, as the standard has it.
+    /// Sizes of keys are in bits for RSA, curves and generic secrets, in bytes of the public key for ML-KEM and ML-DSA,
+    /// and else in bytes, as the standard has it.
     pub(crate) fn info(self) -> MechanismInfo {
         const AES: (u64, u64) = (16, 32);
         const EC_BITS: (u64, u64) = (256, 521);
@@ -358,7 +365,7 @@ mod tests {
             (CKM_SHA256, 0, 0, CKF_DIGEST),
             (CKM_RSA_PKCS_KEY_PAIR_GEN, 2048, 4096, CKF_GENERATE_KEY_PAIR),
             (CKM_AES_KEY_GEN, 16, 32, CKF_GENERATE),
-            (CKM_SHA256_HMAC, 1, 8192, SIGN),
+            (CKM_SHA256_HMAC, 1, 16384, SIGN),
         ] {
             assert_eq!(info(number), Some(MechanismInfo { min, max, flags }));
         }

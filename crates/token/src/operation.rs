@@ -1,10 +1,11 @@
 //! One running operation of a session: `C_SignInit` to `C_SignFinal` and its like.
 //!
-//! A length query and `CKR_BUFFER_TOO_SMALL` never end an operation. Where the length follows from the length of the data,
-//! neither computes anything. Where it does not, the result is computed once and kept until the application fetches it. Every other
-//! error ends the operation.
+//! A length query and `CKR_BUFFER_TOO_SMALL` never end an operation. Where the length follows from the length of the
+//! data, neither computes anything. Where it does not, the result is computed once and kept until the application
+//! fetches it. Every other error ends the operation.
 
 mod cipher;
+mod engine;
 mod message;
 mod prepared;
 mod recover;
@@ -19,9 +20,8 @@ use slotfs_object::pkcs11::{CKA_VALUE, CKO_SECRET_KEY};
 use slotfs_object::usable::UsableKey;
 use slotfs_wire::Operation as Kind;
 use slotfs_wire::rv::{
-    CKR_DATA_LEN_RANGE, CKR_FUNCTION_FAILED, CKR_KEY_INDIGESTIBLE, CKR_KEY_NEEDED,
-    CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID, CKR_OPERATION_ACTIVE,
-    CKR_OPERATION_NOT_INITIALIZED,
+    CKR_FUNCTION_FAILED, CKR_KEY_INDIGESTIBLE, CKR_KEY_NEEDED, CKR_MECHANISM_INVALID,
+    CKR_MECHANISM_PARAM_INVALID, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
 };
 use slotfs_wire::{Mechanism, Message, MessagePart, Parameter};
 use zeroize::Zeroizing;
@@ -30,6 +30,7 @@ use crate::error::{Result, Rv};
 use crate::mechanism::{self, Algorithm};
 
 pub(crate) use cipher::{Cipher, Direction};
+use engine::Engine;
 pub(crate) use message::MessageOutput;
 use message::Messages;
 pub(crate) use prepared::{Prepared, SecretKey, dsa_set, kem_set};
@@ -62,15 +63,6 @@ pub(crate) enum Output {
 pub(crate) struct Operation {
     engine: Engine,
     stage: Stage,
-}
-
-enum Engine {
-    Digest(Digester),
-    Sign(Box<Signer>),
-    Verify(Box<Signer>),
-    Recover(Recovery),
-    Cipher(Box<Cipher>),
-    Messages(Box<Messages>),
 }
 
 /// What was called so far.
@@ -179,7 +171,7 @@ impl Operation {
             };
             let bytes = this.engine.update_bytes(data.len())?;
             if out.len().saturating_add(bytes) > MAX_HELD_BYTES {
-                return Err(Rv(CKR_DATA_LEN_RANGE));
+                return Err(this.engine.too_long());
             }
             reserve(&mut out, bytes);
             this.engine.update(data, &mut out)?;
@@ -195,7 +187,7 @@ impl Operation {
                 Stage::Start => {
                     let size = this.engine.whole_bytes(data.len())?;
                     if size.bytes() > MAX_HELD_BYTES + 1024 {
-                        return Err(Rv(CKR_DATA_LEN_RANGE));
+                        return Err(this.engine.too_long());
                     }
                     if let Some(early) = room.early(size) {
                         this.stage = Stage::Start;
@@ -208,7 +200,7 @@ impl Operation {
                 Stage::Pieces(mut out) => {
                     let bytes = this.engine.update_bytes(data.len())?;
                     if out.len().saturating_add(bytes) > MAX_HELD_BYTES {
-                        return Err(Rv(CKR_DATA_LEN_RANGE));
+                        return Err(this.engine.too_long());
                     }
                     reserve(&mut out, bytes);
                     out
@@ -368,77 +360,6 @@ impl Stage {
             Self::Over => CKR_OPERATION_NOT_INITIALIZED,
             _ => CKR_OPERATION_ACTIVE,
         })
-    }
-}
-
-impl Engine {
-    /// Whether updates have an output at all: a null pointer for it is no length query otherwise.
-    fn puts_out(&self) -> bool {
-        matches!(self, Self::Cipher(_))
-    }
-
-    /// Whether there are updates: HashML-DSA takes its digest at once, as Kryoptic has it. The other mechanisms of single
-    /// calls are gathered, since tools split their data whatever the mechanism.
-    fn takes_parts(&self) -> bool {
-        match self {
-            Self::Sign(signer) | Self::Verify(signer) => signer.takes_parts(),
-            _ => true,
-        }
-    }
-
-    fn update_bytes(&self, data: usize) -> Result<usize> {
-        match self {
-            Self::Cipher(cipher) => cipher.update_bytes(data),
-            _ => Ok(0),
-        }
-    }
-
-    fn finish_bytes(&self) -> Result<Size> {
-        match self {
-            Self::Digest(digester) => Ok(Size::Exactly(digester.bytes())),
-            Self::Sign(signer) => Ok(Size::Exactly(signer.signature_bytes())),
-            Self::Recover(recovery) => Ok(recovery.size()),
-            Self::Cipher(cipher) => cipher.finish_bytes(),
-            Self::Verify(_) | Self::Messages(_) => Err(Rv(CKR_OPERATION_NOT_INITIALIZED)),
-        }
-    }
-
-    /// The output of all the data at once.
-    fn whole_bytes(&self, data: usize) -> Result<Size> {
-        match self {
-            Self::Cipher(cipher) => cipher.whole_bytes(data),
-            _ => self.finish_bytes(),
-        }
-    }
-
-    fn update(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        match self {
-            Self::Digest(digester) => digester.update(data),
-            Self::Sign(signer) | Self::Verify(signer) => signer.update(data),
-            Self::Recover(recovery) => recovery.update(data),
-            Self::Cipher(cipher) => cipher.update(data, out),
-            Self::Messages(_) => Err(Rv(CKR_OPERATION_NOT_INITIALIZED)),
-        }
-    }
-
-    /// The last data, and the end.
-    fn last(&mut self, data: &[u8], out: &mut Zeroizing<Vec<u8>>) -> Result<()> {
-        if let Self::Cipher(cipher) = self {
-            return cipher.last(data, out);
-        }
-        self.update(data, out)?;
-        reserve(out, self.finish_bytes()?.bytes());
-        self.finish(out)
-    }
-
-    fn finish(&mut self, out: &mut Vec<u8>) -> Result<()> {
-        match self {
-            Self::Digest(digester) => digester.finish(out),
-            Self::Sign(signer) => signer.sign(out),
-            Self::Recover(recovery) => recovery.finish(out),
-            Self::Cipher(cipher) => cipher.finish(out),
-            Self::Verify(_) | Self::Messages(_) => Err(Rv(CKR_OPERATION_NOT_INITIALIZED)),
-        }
     }
 }
 

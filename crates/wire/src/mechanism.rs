@@ -100,6 +100,17 @@ pub enum Parameter {
         /// `ulAdditionalDerivedKeys`.
         additional_keys: u64,
     },
+    /// `CK_SP800_108_FEEDBACK_KDF_PARAMS`; keys derived in addition are not supported.
+    FeedbackKdf {
+        /// A CKM number of the PRF.
+        prf: u64,
+        /// The PRF's input, part by part.
+        parts: Vec<KdfPart>,
+        /// `ulAdditionalDerivedKeys`.
+        additional_keys: u64,
+        /// The IV; empty without one.
+        iv: Vec<u8>,
+    },
     /// `CK_PKCS5_PBKD2_PARAMS` and `CK_PKCS5_PBKD2_PARAMS2`.
     Pbkdf2 {
         /// `CKZ_SALT_SPECIFIED`.
@@ -176,7 +187,7 @@ pub enum KdfPart {
     Iteration {
         /// `bLittleEndian`.
         little_endian: bool,
-        /// Width of the counter, bits.
+        /// Width of the counter, bits; 0 without a format, as feedback mode has it.
         bits: u64,
     },
     /// `CK_SP800_108_COUNTER`, refused in counter mode.

@@ -19,6 +19,8 @@ const WITHOUT_LOGIN: &[&[&str]] = &[
     &["partition", "showpolicies"],
     &["role", "list"],
     &["role", "logout"],
+    &["serve"],
+    &["logout"],
 ];
 
 /// The commands for which another option does nothing.
@@ -33,6 +35,7 @@ const NEEDLESS: &[(&str, &[&[&str]])] = &[
             &["mount"],
             &["slot"],
             &["store"],
+            &["serve"],
         ],
     ),
     ("json", &[&["exit"]]),

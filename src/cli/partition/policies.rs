@@ -83,6 +83,7 @@ impl Change {
         }
         let changes: Vec<(Policy, u32)> = self.policy.into_iter().zip(self.value).collect();
         let (hsm, slot) = console.partition(self.slot, &[Role::Po])?;
+        hsm.partition(slot).check_policies(&changes)?;
         let before = hsm.partition(slot).session()?.policies();
         let destructive: Vec<String> = changes
             .iter()

@@ -35,7 +35,7 @@ fn capability_and_policy_are_two_things() {
     let store = Store::empty();
     init(&store, 0, None, 0);
     init(&store, 1, Some("2/3"), 1);
-    let common = vec![(0, 1, 1), (1, 0, 0), (4, 1, 1), (5, 0, 0)];
+    let common = vec![(0, 1, 1), (1, 1, 0), (4, 1, 1), (5, 1, 0)];
     assert_eq!(
         policies(&store, 0),
         [common.clone(), vec![(20, 10, 10), (1000, 1, 0)]].concat()
@@ -50,7 +50,6 @@ fn capability_and_policy_are_two_things() {
             FAILED,
             "0x8000007d (CKR_CONFIG_FAILS_DEPENDENCIES)",
         ),
-        (0, 5, 1, FAILED, "0x80000030 (CKR_OPERATION_NOT_ALLOWED)"),
         (1, 20, 3, FAILED, "0x80000030 (CKR_OPERATION_NOT_ALLOWED)"),
         (0, 0, 2, USAGE, "0x7 (CKR_ARGUMENTS_BAD)"),
         (0, 20, 11, USAGE, "0x7 (CKR_ARGUMENTS_BAD)"),
@@ -60,9 +59,6 @@ fn capability_and_policy_are_two_things() {
         assert!(out.stdout.contains(words), "{out:?}");
     }
     change(&store, 0, 0, 0).ok();
-    // Still not: the slot has no such capability.
-    let out = change(&store, 0, 1, 1).fails(FAILED);
-    assert!(out.stdout.contains("CKR_OPERATION_NOT_ALLOWED"), "{out:?}");
     let out = store.run("partition showinfo -slot 0").ok();
     assert!(
         out.stdout.contains("Cloning Mode, private keys stay"),
@@ -71,6 +67,19 @@ fn capability_and_policy_are_two_things() {
     change(&store, 0, 4, 0).ok();
     let out = store.run("partition showinfo -slot 0").ok();
     assert!(out.stdout.contains("No Backup Mode"), "{out:?}");
+    // Keys were promised not to leave wrapped either.
+    let out = change(&store, 0, 1, 1).fails(FAILED);
+    assert!(out.stderr.contains("would destroy"), "{out:?}");
+    store
+        .run("partition changepolicy -policy 1 -value 1 -slot 0 -force --password-file 0:po=pw-0")
+        .ok();
+    let out = store.run("partition showinfo -slot 0").ok();
+    assert!(out.stdout.contains("Key Export Mode"), "{out:?}");
+    let out = change(&store, 0, 0, 1).fails(FAILED);
+    assert!(
+        out.stdout.contains("CKR_CONFIG_FAILS_DEPENDENCIES"),
+        "{out:?}"
+    );
 }
 
 /// Several in one command, all of them or none.
@@ -96,7 +105,8 @@ fn several_policies_at_once() {
     let out = store.run("partition showpolicies -slot 0 -verbose").ok();
     assert!(out.stdout.contains("Destructive"), "{out:?}");
     assert!(
-        !out.stdout.contains("Allow private key wrapping"),
+        out.stdout
+            .contains("1       Allow private key wrapping      0      off to on"),
         "{out:?}"
     );
 }

@@ -84,6 +84,20 @@ fn a_wrong_password_counts_while_the_slot_is_open() {
     assert!(first.is_alive());
 }
 
+/// The attempt of a full login is counted before Argon2id and cleared after it: two commits, once for all of them.
+#[test]
+fn many_logins_at_once_are_one_full_login() {
+    let (it, logins) = slot();
+    let before = it.hsm.commit_stats().commits;
+    let all: Vec<Login> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..50).map(|_| scope.spawn(|| co(&logins))).collect();
+        let joined = threads.into_iter().map(|it| it.join().unwrap());
+        joined.collect()
+    });
+    assert_eq!(it.hsm.commit_stats().commits - before, 2);
+    assert!(all.iter().all(Login::is_alive));
+}
+
 #[test]
 fn a_read_only_store_counts_in_memory() {
     let (it, _) = slot();
@@ -222,8 +236,49 @@ fn what_another_process_destroyed_is_no_key_any_more() {
     let secret: &Secret = it.secret_of(0);
     theirs.login(Role::Co, secret).unwrap();
     wait(|done| theirs.remove(stored, done)).unwrap();
-    std::thread::sleep(slotfs_store::FRESH_FOR);
     assert_slot_error!(slot.key(stored), SlotError::NoSuchObject(_));
+}
+
+#[test]
+fn keys_that_left_are_wiped_without_a_use() {
+    let it = Fixture::quick(1);
+    let (slot, logins) = (it.slot(0), Logins::new(&it.hsm));
+    let [removed, stays, theirs] = [0; 3].map(|_| it.add_key(SLOT));
+    let held = |handle| Arc::downgrade(&slot.key(handle).unwrap());
+    let [removed_key, stays_key, their_key] = [removed, stays, theirs].map(held);
+    it.remove(0, removed).unwrap();
+    assert!(removed_key.upgrade().is_none());
+    let other = Hsm::open(&it.path(), Access::ReadWrite).unwrap();
+    let there = other.partition(SLOT);
+    there.login(Role::Co, it.secret_of(0)).unwrap();
+    wait(|done| there.remove(theirs, done)).unwrap();
+    logins.house_keeping();
+    assert!(their_key.upgrade().is_none());
+    assert!(stays_key.upgrade().is_some());
+    slot.clear().unwrap();
+    assert!(stays_key.upgrade().is_none());
+}
+
+/// The session of a role whose secret was changed elsewhere ends, and its keys with it, though their rows are as they were.
+#[test]
+fn a_secret_that_is_changed_elsewhere_ends_the_use_of_keys() {
+    let (it, logins) = slot();
+    let login = co(&logins);
+    let stored = wait(|done| login.partition().add(&key(), done))
+        .unwrap()
+        .handle;
+    login.partition().key(stored).unwrap();
+    let other = Hsm::open(&it.path(), Access::ReadWrite).unwrap();
+    let changed = other.partition(SLOT).change_secret(
+        Role::Co,
+        &password(),
+        &text("another password"),
+        Rekey::quiet(false),
+    );
+    changed.unwrap();
+    std::thread::sleep(slotfs_store::FRESH_FOR);
+    assert_slot_error!(login.partition().key(stored), SlotError::NotLoggedIn);
+    assert!(!login.is_alive());
 }
 
 #[test]

@@ -21,4 +21,5 @@ mod shares;
 mod smk;
 mod tokens;
 mod trash;
+mod trusted;
 mod without_types;

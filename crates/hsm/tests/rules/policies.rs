@@ -4,7 +4,7 @@ use slotfs_hsm::{
     Arrived, Error, Policies, Policy, PolicyFault, Selection, SlotError, Source, Wish, wait,
 };
 use slotfs_object::partition::Role;
-use slotfs_object::pkcs11::{CKA_PRIVATE, CKO_DATA};
+use slotfs_object::pkcs11::{CKA_PRIVATE, CKO_DATA, CKO_PRIVATE_KEY, CKO_SECRET_KEY};
 use slotfs_object::{Attribute, Handle, Ouid, SlotId};
 
 use crate::fixture::{Fixture, Slot, assert_slot_error, errno, handle, key};
@@ -212,8 +212,34 @@ fn policies_are_set_together_or_not_at_all() {
     assert_eq!(slot.row().unwrap().policies, Policies::default());
     slot.change_policies(&[off]).unwrap();
     assert!(!slot.row().unwrap().policies.private_key_cloning);
-    assert_eq!(
-        errno(slot.change_policies(&[(Policy::SecretKeyWrapping, 1)])),
-        libc::EPERM
+}
+
+/// As with cloning: keys that were promised not to leave wrapped do not.
+#[test]
+fn wrapping_that_is_allowed_destroys_every_object() {
+    let fixture = Fixture::quick(1);
+    let slot = fixture.slot(0);
+    fixture.add_key(SlotId(0));
+    fixture.login(0, Role::Po).unwrap();
+    let wrapping = [
+        (Policy::PrivateKeyCloning, 0),
+        (Policy::PrivateKeyWrapping, 1),
+        (Policy::SecretKeyWrapping, 1),
+    ];
+    assert_eq!(slot.change_policies(&wrapping).unwrap(), 1);
+    let policies = slot.row().unwrap().policies;
+    assert!(policies.allow_wrapping(CKO_PRIVATE_KEY) && policies.allow_wrapping(CKO_SECRET_KEY));
+    assert!(!policies.allow_wrapping(CKO_DATA));
+    assert_slot_error!(
+        slot.change_policies(&[(Policy::PrivateKeyCloning, 1)]),
+        SlotError::Policy {
+            policy: 0,
+            why: PolicyFault::Dependency
+        }
     );
+    // Off again, the slot is stored as it was before there was wrapping.
+    let off = wrapping.map(|(policy, _)| (policy, 0));
+    slot.change_policies(&off).unwrap();
+    let stored = slot.row().unwrap().policies.to_stored();
+    assert_eq!(stored, "0:0,4:1,20:10,1000:0");
 }

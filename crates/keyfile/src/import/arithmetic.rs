@@ -158,8 +158,8 @@ impl Number {
         Some(multiply(&result, &Self::new(&[1])))
     }
 
-    /// The product with `other`, divided by R, modulo `modulus` (Montgomery 1985). `negated` is minus the inverse of the
-    /// lowest limb.
+    /// The product with `other`, divided by R, modulo `modulus` (Montgomery 1985). `negated` is minus the inverse of
+    /// the lowest limb.
     fn montgomery(&self, other: &Self, modulus: &Self, negated: u32) -> Self {
         let width = modulus.0.len();
         let mut sum = Zeroizing::new(vec![0u32; width + 2]);

@@ -209,8 +209,8 @@ impl Curve {
         }
     }
 
-    /// A point without the OCTET STRING that it may be in. The spellings differ in their length: of a raw point, too, the
-    /// first byte may be 4.
+    /// A point without the OCTET STRING that it may be in. The spellings differ in their length: of a raw point, too,
+    /// the first byte may be 4.
     pub fn point(self, spelled: &[u8]) -> &[u8] {
         let is_raw = match self.0 {
             Form::Weierstrass(curve) => {
@@ -225,8 +225,8 @@ impl Curve {
     }
 }
 
-/// PKCS#8 of a private key: `described` are its attributes, `secret` gives its secret ones. `None` for an object that is
-/// not a key of [`import`](super::import).
+/// PKCS#8 of a private key: `described` are its attributes, `secret` gives its secret ones. `None` for an object that
+/// is not a key of [`import`](super::import).
 pub fn pkcs8_of<'a>(
     described: &Object,
     secret: impl Fn(u32) -> Option<&'a [u8]>,

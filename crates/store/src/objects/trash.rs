@@ -11,7 +11,7 @@ use crate::committer::Tx;
 use crate::slots::signed;
 use crate::{DamagedRow, Error, Read, Reply, Result, SlotFault, SlotVersion, Store};
 use slotfs_object::sealed::SealedRow;
-use slotfs_object::{Handle, RowId, SlotId, now_secs};
+use slotfs_object::{Handle, Ouid, RowId, SlotId, now_secs};
 
 /// The trash of a slot holds as many objects as the slot, but never fewer than these.
 const LEAST_ROOM: u64 = 10_000;
@@ -122,6 +122,18 @@ impl Store {
             );
             SlotFault::Damaged(what).at(slot)
         })
+    }
+
+    /// Whether a slot has an object of identity `ouid`, in its trash or out of it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn keeps(&self, slot: SlotId, ouid: Ouid) -> Result<bool> {
+        self.value(
+            "SELECT EXISTS (SELECT 1 FROM objects WHERE slot = ?1 AND ouid = ?2)
+                OR EXISTS (SELECT 1 FROM trash WHERE slot = ?1 AND ouid = ?2)",
+            (slot.0, ouid.0),
+        )
     }
 
     /// Whether something in the trash is past its slot's retention.

@@ -1,7 +1,7 @@
 //! Keys derived from others.
 
 mod bytes;
-mod counter;
+mod sp800_108;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +29,8 @@ use crate::mechanism::hash::HASHES;
 use crate::mechanism::{self, Algorithm, Derive, hash};
 use crate::operation::{Prepared, no_parameter};
 
-/// A key derived from `base`. `other_keys` gives the key of a handle in the mechanism's parameter, which the caller has checked.
+/// A key derived from `base`. `other_keys` gives the key of a handle in the mechanism's parameter, which the caller has
+/// checked.
 ///
 /// # Errors
 /// `CKR_MECHANISM_INVALID`, `CKR_MECHANISM_PARAM_INVALID`, `CKR_KEY_TYPE_INCONSISTENT`, `CKR_TEMPLATE_INCOMPLETE`,
@@ -48,7 +49,7 @@ pub(crate) fn derive(
         Derive::Ecdh => ecdh(parameter, base, wanted),
         Derive::Hkdf => stretched_hkdf(parameter, base, wanted, other_keys),
         Derive::HkdfData => hkdf_data(parameter, base, wanted, other_keys),
-        Derive::Counter => counter::derive(parameter, base, wanted),
+        Derive::Counter | Derive::Feedback => sp800_108::derive(kind, parameter, base, wanted),
         Derive::Digest(hash) => {
             no_parameter(parameter)?;
             let digest = Zeroizing::new(digest(hash, &value_of(base)?)?);
@@ -80,7 +81,8 @@ fn kdf_of(number: u64) -> Option<(Hash, Kdf)> {
     })
 }
 
-/// ECDH. Without a function the secret loses its first bytes where the template wants fewer, as PKCS#11 3.1 section 6.3.17 says.
+/// ECDH. Without a function the secret loses its first bytes where the template wants fewer, as PKCS#11 3.1 section
+/// 6.3.17 says.
 fn ecdh(parameter: &Parameter, base: &UsableKey, wanted: &Wanted<'_>) -> Result<Material> {
     let invalid = Rv(CKR_MECHANISM_PARAM_INVALID);
     let Parameter::Ecdh1 {

@@ -98,7 +98,8 @@ fn pbkdf2(parameter: &Parameter, wanted: &Wanted<'_>) -> Result<Material> {
     })
 }
 
-/// A new pair: the public half, then the private one. The public template says what is made; the private one may repeat it.
+/// A new pair: the public half, then the private one. The public template says what is made; the private one may repeat
+/// it.
 ///
 /// # Errors
 /// As [`generate_key`]; `CKR_CURVE_NOT_SUPPORTED`, `CKR_DOMAIN_PARAMS_INVALID`, `CKR_PARAMETER_SET_NOT_SUPPORTED`.

@@ -3,6 +3,7 @@
 mod creating;
 mod deriving;
 mod generating;
+mod vectors;
 mod wrapping;
 
 use std::collections::BTreeMap;

@@ -1,23 +1,26 @@
-//! Encryption and decryption. AES without authentication and the encryption of GCM stream. Everything else is gathered: a plaintext
-//! leaves only after its tag or padding was verified.
+//! Encryption and decryption. AES without authentication and the encryption of GCM stream. Everything else is gathered:
+//! a plaintext leaves only after its tag or padding was verified.
 
-use slotfs_crypto::aead::{self, GcmEncrypt};
+mod scheme;
+mod start;
+
+use slotfs_crypto::aead::GcmEncrypt;
 use slotfs_crypto::aes;
 pub(crate) use slotfs_crypto::aes::Direction;
-use slotfs_crypto::{Error, Hash, wipe, wrap};
-use slotfs_object::pkcs11::CKK_AES;
+use slotfs_crypto::{Error, wipe};
 use slotfs_wire::Parameter;
-use slotfs_wire::numbers::CKZ_DATA_SPECIFIED;
 use slotfs_wire::rv::{
     CKR_DATA_LEN_RANGE, CKR_ENCRYPTED_DATA_INVALID, CKR_ENCRYPTED_DATA_LEN_RANGE,
     CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID,
-    CKR_MECHANISM_PARAM_INVALID,
 };
 use zeroize::Zeroizing;
 
 use super::{Key, MAX_HELD_BYTES, Prepared, Size, failed, no_parameter, reserve};
 use crate::error::{Result, Rv};
-use crate::mechanism::{AesMode, Algorithm, hash};
+use crate::mechanism::{AesMode, Algorithm};
+use scheme::{Oaep, Scheme};
+use start::aes_work;
+pub(super) use start::{check_ccm, gcm_tag_bytes};
 
 const BLOCK: usize = aes::BLOCK_BYTES;
 
@@ -47,35 +50,6 @@ enum Work {
         key: Key,
         data: Zeroizing<Vec<u8>>,
     },
-}
-
-enum Scheme {
-    GcmOpen {
-        iv: Vec<u8>,
-        aad: Vec<u8>,
-        tag_bytes: usize,
-    },
-    Ccm {
-        data_bytes: u64,
-        nonce: Vec<u8>,
-        aad: Vec<u8>,
-        mac_bytes: usize,
-    },
-    KeyWrap(Option<[u8; 8]>),
-    /// PKCS#7 before KW.
-    KeyWrapPkcs7(Option<[u8; 8]>),
-    /// KWP; with `true`, what PKCS#7 and KW made is unwrapped too.
-    Kwp(bool),
-    RsaPkcs,
-    RsaRaw,
-    RsaOaep(Oaep),
-}
-
-/// The parameters of OAEP.
-pub(crate) struct Oaep {
-    hash: Hash,
-    mgf: Hash,
-    label: Vec<u8>,
 }
 
 impl Cipher {
@@ -290,7 +264,8 @@ impl Cipher {
         Ok(out)
     }
 
-    fn too_long(&self) -> Rv {
+    /// The answer to more data than is taken.
+    pub(super) fn too_long(&self) -> Rv {
         Rv(match self.direction {
             Direction::Encrypt => CKR_DATA_LEN_RANGE,
             Direction::Decrypt => CKR_ENCRYPTED_DATA_LEN_RANGE,
@@ -305,278 +280,11 @@ impl Work {
     }
 }
 
-fn aes_work(mode: AesMode, parameter: &Parameter, key: Key, direction: Direction) -> Result<Work> {
-    let invalid = Rv(CKR_MECHANISM_PARAM_INVALID);
-    let value = key.secret(|key_type| key_type == CKK_AES)?;
-    let iv = || match parameter {
-        Parameter::Bytes(iv) => iv.as_slice().try_into().map_err(|_| invalid),
-        _ => Err(invalid),
-    };
-    let parts = match mode {
-        AesMode::Ecb => {
-            no_parameter(parameter)?;
-            aes::Mode::Ecb
-        }
-        AesMode::Cbc => aes::Mode::Cbc { iv: iv()? },
-        AesMode::CbcPad => aes::Mode::CbcPad { iv: iv()? },
-        AesMode::Ctr => match parameter {
-            Parameter::Ctr {
-                counter_bits,
-                block,
-            } => aes::Mode::Ctr {
-                block: *block,
-                counter_bits: u32::try_from(*counter_bits).map_err(|_| invalid)?,
-            },
-            _ => return Err(invalid),
-        },
-        AesMode::Gcm => return gcm_work(parameter, key, direction),
-        AesMode::Ccm => {
-            let Parameter::Ccm {
-                data_bytes,
-                nonce,
-                aad,
-                mac_bytes,
-            } = parameter
-            else {
-                return Err(invalid);
-            };
-            let mac_bytes = usize::try_from(*mac_bytes).map_err(|_| invalid)?;
-            check_ccm(nonce, mac_bytes)?;
-            let scheme = Scheme::Ccm {
-                data_bytes: *data_bytes,
-                nonce: nonce.clone(),
-                aad: aad.clone(),
-                mac_bytes,
-            };
-            return Ok(Work::gathered(scheme, key));
-        }
-        AesMode::KeyWrap => return Ok(Work::gathered(Scheme::KeyWrap(wrap_iv(parameter)?), key)),
-        AesMode::KeyWrapPkcs7 => {
-            return Ok(Work::gathered(
-                Scheme::KeyWrapPkcs7(wrap_iv(parameter)?),
-                key,
-            ));
-        }
-        AesMode::Kwp | AesMode::KeyWrapPad => {
-            // RFC 5649 section 3: the fixed half of its IV.
-            match parameter {
-                Parameter::None => {}
-                Parameter::Bytes(iv) if iv == &[0xa6, 0x59, 0x59, 0xa6] => {}
-                _ => return Err(invalid),
-            }
-            return Ok(Work::gathered(
-                Scheme::Kwp(mode == AesMode::KeyWrapPad),
-                key,
-            ));
-        }
-    };
-    let cipher = aes::Cipher::new(parts, direction, value).map_err(|error| match error {
-        Error::BadKey => Rv(CKR_KEY_SIZE_RANGE),
-        Error::BadParameter => invalid,
-        _ => failed(),
-    })?;
-    Ok(Work::Stream {
-        cipher: Some(cipher),
-        mode,
-        taken: 0,
-    })
-}
-
-fn wrap_iv(parameter: &Parameter) -> Result<Option<[u8; 8]>> {
-    match parameter {
-        Parameter::None => Ok(None),
-        Parameter::Bytes(iv) => {
-            let iv = iv.as_slice().try_into();
-            iv.map(Some).map_err(|_| Rv(CKR_MECHANISM_PARAM_INVALID))
-        }
-        _ => Err(Rv(CKR_MECHANISM_PARAM_INVALID)),
-    }
-}
-
-fn gcm_work(parameter: &Parameter, key: Key, direction: Direction) -> Result<Work> {
-    let invalid = Rv(CKR_MECHANISM_PARAM_INVALID);
-    let Parameter::Gcm {
-        iv, aad, tag_bits, ..
-    } = parameter
-    else {
-        return Err(invalid);
-    };
-    let tag_bytes = gcm_tag_bytes(*tag_bits)?;
-    if !(1..=256).contains(&iv.len()) {
-        return Err(invalid);
-    }
-    if direction == Direction::Decrypt {
-        let scheme = Scheme::GcmOpen {
-            iv: iv.clone(),
-            aad: aad.clone(),
-            tag_bytes,
-        };
-        return Ok(Work::gathered(scheme, key));
-    }
-    let value = key.secret(|key_type| key_type == CKK_AES)?;
-    let running = GcmEncrypt::new(value, iv, aad, tag_bytes).map_err(|error| match error {
-        Error::BadKey => Rv(CKR_KEY_SIZE_RANGE),
-        Error::BadParameter => invalid,
-        _ => failed(),
-    })?;
-    Ok(Work::Gcm {
-        running: Some(running),
-        tag_bytes,
-        taken: 0,
-    })
-}
-
-/// Bytes of a tag of GCM (SP 800-38D section 5.2.1.2).
-pub(super) fn gcm_tag_bytes(bits: u64) -> Result<usize> {
-    match bits {
-        32 | 64 | 96 | 104 | 112 | 120 | 128 => Ok((bits / 8) as usize),
-        _ => Err(Rv(CKR_MECHANISM_PARAM_INVALID)),
-    }
-}
-
-/// Refuses lengths that CCM does not have (SP 800-38C appendix A.1).
-pub(super) fn check_ccm(nonce: &[u8], mac_bytes: usize) -> Result<()> {
-    let fits = (7..=13).contains(&nonce.len())
-        && (4..=16).contains(&mac_bytes)
-        && mac_bytes.is_multiple_of(2);
-    fits.then_some(()).ok_or(Rv(CKR_MECHANISM_PARAM_INVALID))
-}
-
 /// Bytes of the modulus of the half that a direction takes.
 fn modulus_bytes(key: &Prepared, direction: Direction) -> Result<usize> {
     match (key, direction) {
         (Prepared::RsaPrivate(key), Direction::Decrypt) => Ok(key.modulus_bytes()),
         (Prepared::RsaPublic(key), Direction::Encrypt) => Ok(key.modulus_bytes()),
         _ => Err(Rv(CKR_KEY_TYPE_INCONSISTENT)),
-    }
-}
-
-impl Oaep {
-    /// # Errors
-    /// `CKR_MECHANISM_PARAM_INVALID`
-    pub(crate) fn of(parameter: &Parameter) -> Result<Self> {
-        let invalid = Rv(CKR_MECHANISM_PARAM_INVALID);
-        let Parameter::Oaep(slotfs_wire::Oaep {
-            hash: number,
-            mgf,
-            source,
-            label,
-        }) = parameter
-        else {
-            return Err(invalid);
-        };
-        if *source != CKZ_DATA_SPECIFIED && !(*source == 0 && label.is_empty()) {
-            return Err(invalid);
-        }
-        Ok(Self {
-            hash: hash::of_digest(*number).ok_or(invalid)?,
-            mgf: hash::of_mgf(*mgf).ok_or(invalid)?,
-            label: label.clone(),
-        })
-    }
-}
-
-impl Scheme {
-    fn encrypt(&self, key: &Prepared, data: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        let made = match (self, key) {
-            (
-                Self::Ccm {
-                    data_bytes,
-                    nonce,
-                    aad,
-                    mac_bytes,
-                },
-                Prepared::Secret(key),
-            ) => {
-                if data.len() as u64 != *data_bytes {
-                    return Err(Error::BadLength);
-                }
-                aead::ccm_seal(&key.value, nonce, aad, data, *mac_bytes)
-            }
-            (Self::KeyWrap(iv), Prepared::Secret(key)) => {
-                wrap::kw_wrap(&key.value, iv.as_ref(), data)
-            }
-            (Self::KeyWrapPkcs7(iv), Prepared::Secret(key)) => {
-                wrap::kw_pad_wrap(&key.value, iv.as_ref(), data)
-            }
-            (Self::Kwp(_), Prepared::Secret(key)) => wrap::kwp_wrap(&key.value, data),
-            (Self::RsaPkcs, Prepared::RsaPublic(key)) => key.encrypt_pkcs1(data),
-            (Self::RsaRaw, Prepared::RsaPublic(key)) => key.raw_public(data),
-            (Self::RsaOaep(oaep), Prepared::RsaPublic(key)) => {
-                key.encrypt_oaep(oaep.hash, oaep.mgf, &oaep.label, data)
-            }
-            _ => Err(Error::Library),
-        };
-        out.extend_from_slice(&made?);
-        Ok(())
-    }
-
-    fn decrypt(&self, key: &Prepared, data: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        let apart = |bytes: usize| {
-            let at = data.len().checked_sub(bytes).ok_or(Error::BadLength)?;
-            Ok(data.split_at(at))
-        };
-        let made = match (self, key) {
-            (Self::GcmOpen { iv, aad, tag_bytes }, Prepared::Secret(key)) => {
-                let (text, tag) = apart(*tag_bytes)?;
-                return aead::gcm_open_into(&key.value, iv, aad, text, tag, out);
-            }
-            (
-                Self::Ccm {
-                    data_bytes,
-                    nonce,
-                    aad,
-                    mac_bytes,
-                },
-                Prepared::Secret(key),
-            ) => {
-                let (text, mac) = apart(*mac_bytes)?;
-                // Some applications count the MAC.
-                if ![text.len() as u64, data.len() as u64].contains(data_bytes) {
-                    return Err(Error::BadLength);
-                }
-                aead::ccm_open(&key.value, nonce, aad, text, mac)
-            }
-            (Self::KeyWrap(iv), Prepared::Secret(key)) => {
-                wrap::kw_unwrap(&key.value, iv.as_ref(), data)
-            }
-            (Self::KeyWrapPkcs7(iv), Prepared::Secret(key)) => {
-                wrap::kw_pad_unwrap(&key.value, iv.as_ref(), data)
-            }
-            (Self::Kwp(either), Prepared::Secret(key)) => {
-                // The two have different IVs: what one made is never the other's.
-                let unwrapped = wrap::kwp_unwrap(&key.value, data);
-                match unwrapped {
-                    Err(Error::DecryptFailed) if *either => {
-                        wrap::kw_pad_unwrap(&key.value, None, data)
-                            .map_err(|_| Error::DecryptFailed)
-                    }
-                    unwrapped => unwrapped,
-                }
-            }
-            (Self::RsaPkcs, Prepared::RsaPrivate(key)) => {
-                // One answer, whatever is wrong inside: Bleichenbacher's attack (1998) lives on the difference.
-                key.decrypt_pkcs1(data).map_err(|error| match error {
-                    Error::BadLength => error,
-                    _ => Error::DecryptFailed,
-                })
-            }
-            (Self::RsaRaw, Prepared::RsaPrivate(key)) => {
-                if data.len() != key.modulus_bytes() {
-                    return Err(Error::BadLength);
-                }
-                key.raw_private(data)
-            }
-            (Self::RsaOaep(oaep), Prepared::RsaPrivate(key)) => {
-                let opened = key.decrypt_oaep(oaep.hash, oaep.mgf, &oaep.label, data);
-                opened.map_err(|error| match error {
-                    Error::BadLength => error,
-                    _ => Error::DecryptFailed,
-                })
-            }
-            _ => Err(Error::Library),
-        };
-        out.extend_from_slice(&made?);
-        Ok(())
     }
 }

@@ -253,6 +253,63 @@ fn the_counter_mode_by_its_definition() {
 }
 
 #[test]
+fn the_feedback_mode_by_its_definition() {
+    let base = aes(&[7; 32]);
+    let feedback = |parts, iv: &[u8]| {
+        let parameter = Parameter::FeedbackKdf {
+            prf: CKM_AES_CMAC,
+            parts,
+            additional_keys: 0,
+            iv: iv.to_vec(),
+        };
+        mechanism(CKM_SP800_108_FEEDBACK_KDF, parameter)
+    };
+    let previous = KdfPart::Iteration {
+        little_endian: false,
+        bits: 0,
+    };
+    let count = KdfPart::Counter {
+        little_endian: false,
+        bits: 16,
+    };
+    let length = KdfPart::Length {
+        method: 1,
+        little_endian: false,
+        bits: 32,
+    };
+    let wanted = of_type(CKK_GENERIC_SECRET, Some(40));
+    for iv in [&b""[..], b"sixteen bytes iv"] {
+        let label = KdfPart::Bytes(b"label".to_vec());
+        let parts = vec![previous.clone(), count.clone(), label, length.clone()];
+        let made = by(&feedback(parts, iv), &base, &wanted).unwrap();
+        let (mut expected, mut last) = (Vec::new(), iv.to_vec());
+        for segment in 1..=3u8 {
+            let mut cmac = slotfs_crypto::mac::Cmac::new(&[7; 32]).unwrap();
+            cmac.update(&last);
+            cmac.update(&[0, segment]);
+            cmac.update(b"label");
+            // The key's own length: 40 bytes.
+            cmac.update(&[0, 0, 1, 0x40]);
+            last = cmac.finish().unwrap().to_vec();
+            expected.extend_from_slice(&last);
+        }
+        assert_eq!(value(&made), expected[..40]);
+    }
+    for bad in [
+        vec![count.clone()],
+        vec![COUNTER, count.clone()],
+        vec![previous.clone(), previous.clone()],
+        vec![previous.clone(), count.clone(), count],
+        vec![previous.clone(), length.clone(), length],
+    ] {
+        let refused = by(&feedback(bad, b""), &base, &wanted);
+        assert_eq!(refused, Err(Rv(CKR_MECHANISM_PARAM_INVALID)));
+    }
+    let other = by(&counter(CKM_AES_CMAC, vec![previous]), &base, &wanted);
+    assert_eq!(other, Err(Rv(CKR_MECHANISM_PARAM_INVALID)));
+}
+
+#[test]
 fn keys_of_the_bytes_of_others() {
     let base = generic(&[0b1010_0101, 0xff, 0x00]);
     let all = Wanted::default();

@@ -327,11 +327,16 @@ fn data_under_a_tag_is_limited() {
         assert_eq!(running.update(&part, MUCH), Err(Rv(rv)));
         assert!(running.is_over());
     }
-    let mut running = start(Kind::Encrypt, &iv(CKM_AES_CBC), &key);
-    for _ in 0..64 {
-        running.piece(&part).unwrap();
+    for (kind, rv) in [
+        (Kind::Encrypt, CKR_DATA_LEN_RANGE),
+        (Kind::Decrypt, CKR_ENCRYPTED_DATA_LEN_RANGE),
+    ] {
+        let mut running = start(kind, &iv(CKM_AES_CBC), &key);
+        for _ in 0..64 {
+            running.piece(&part).unwrap();
+        }
+        assert_eq!(running.piece(&part), Err(Rv(rv)));
     }
-    assert_eq!(running.piece(&part), Err(Rv(CKR_DATA_LEN_RANGE)));
 }
 
 proptest! {

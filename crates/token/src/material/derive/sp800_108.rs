@@ -1,4 +1,4 @@
-//! The counter mode of SP 800-108, with HMAC or CMAC.
+//! Counter and feedback mode of SP 800-108, with HMAC or CMAC.
 
 use slotfs_crypto::Hash;
 use slotfs_crypto::mac::{Cmac, Hmac};
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::super::shared::stretched;
 use super::super::{Material, Wanted};
 use crate::error::{Result, Rv};
-use crate::mechanism::hash;
+use crate::mechanism::{Derive, hash};
 use crate::operation::{Prepared, failed, is_hmac_key};
 
 const INVALID: Rv = Rv(CKR_MECHANISM_PARAM_INVALID);
@@ -63,34 +63,48 @@ impl Prf {
 }
 
 pub(super) fn derive(
+    kind: Derive,
     parameter: &Parameter,
     base: &UsableKey,
     wanted: &Wanted<'_>,
 ) -> Result<Material> {
-    let Parameter::CounterKdf {
-        prf,
-        parts,
-        additional_keys: 0,
-    } = parameter
-    else {
-        return Err(INVALID);
+    // The IV is what feedback mode takes for the output before the first.
+    let (prf, parts, feedback) = match (kind, parameter) {
+        (
+            Derive::Counter,
+            Parameter::CounterKdf {
+                prf,
+                parts,
+                additional_keys: 0,
+            },
+        ) => (prf, parts, None),
+        (
+            Derive::Feedback,
+            Parameter::FeedbackKdf {
+                prf,
+                parts,
+                additional_keys: 0,
+                iv,
+            },
+        ) => (prf, parts, Some(iv)),
+        _ => return Err(INVALID),
     };
-    let counts = |is: fn(&KdfPart) -> bool| parts.iter().filter(|part| is(part)).count();
-    let iterations = counts(|part| matches!(part, KdfPart::Iteration { .. }));
-    let lengths = counts(|part| matches!(part, KdfPart::Length { .. }));
-    let counters = counts(|part| matches!(part, KdfPart::Counter { .. }));
-    if (iterations, counters) != (1, 0) || lengths > 1 {
-        return Err(INVALID);
-    }
+    check(parts, feedback.is_some())?;
     let prf = Prf::new(*prf, base)?;
     stretched(wanted, None, |bytes| {
         let segments = bytes.div_ceil(prf.bytes());
         let mut out = Zeroizing::new(Vec::with_capacity(segments * prf.bytes()));
+        let mut last = Zeroizing::new(feedback.cloned().unwrap_or_default());
         for segment in 1..=segments as u64 {
             let mut running = prf.clone();
             for part in parts {
                 match part {
+                    KdfPart::Iteration { .. } if feedback.is_some() => running.update(&last),
                     KdfPart::Iteration {
+                        little_endian,
+                        bits,
+                    }
+                    | KdfPart::Counter {
                         little_endian,
                         bits,
                     } => {
@@ -113,14 +127,29 @@ pub(super) fn derive(
                         running.update(&number(8 * all as u64, *bits, *little_endian)?);
                     }
                     KdfPart::Bytes(bytes) => running.update(bytes),
-                    KdfPart::Counter { .. } => return Err(INVALID),
                 }
             }
-            out.extend_from_slice(&running.finish()?);
+            last = running.finish()?;
+            out.extend_from_slice(&last);
         }
         out.truncate(bytes);
         Ok(out)
     })
+}
+
+/// Refuses parts that a mode does not have. Both have one iteration variable: in counter mode the counter, in feedback
+/// mode the output before, which has no format. A counter of its own is for feedback mode.
+fn check(parts: &[KdfPart], feedback: bool) -> Result<()> {
+    let counts = |is: fn(&KdfPart) -> bool| parts.iter().filter(|part| is(part)).count();
+    let iterations = counts(|part| matches!(part, KdfPart::Iteration { .. }));
+    let counted = counts(|part| matches!(part, KdfPart::Iteration { bits: 1.., .. }));
+    let lengths = counts(|part| matches!(part, KdfPart::Length { .. }));
+    let counters = counts(|part| matches!(part, KdfPart::Counter { .. }));
+    let fits = match feedback {
+        false => (iterations, counted, counters) == (1, 1, 0),
+        true => (iterations, counted) == (1, 0) && counters <= 1,
+    };
+    (fits && lengths <= 1).then_some(()).ok_or(INVALID)
 }
 
 /// A number of so many bits, 8 to 64 in whole bytes, which must hold it.
