@@ -18,6 +18,8 @@ use crate::{door, spawn, sys};
 /// How often a server that is just ending or starting is asked for again, and the pause between.
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(20);
+/// The pause of a call that waits for a connection of another call.
+const SHORT_PAUSE: Duration = Duration::from_millis(1);
 /// How long a server may take to welcome the application. `C_Initialize` must not hang every process of a host.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -106,11 +108,20 @@ impl Inside {
             (inner.application, inner.server)
         };
         if let Some(application) = application {
-            if let Ok(Some(connection)) = self.connect(Some(application)) {
-                return Ok(connection);
-            }
-            if self.is_closed() {
-                return Err(CKR_CRYPTOKI_NOT_INITIALIZED);
+            loop {
+                let connected = self.connect(Some(application));
+                if self.is_closed() {
+                    return Err(CKR_CRYPTOKI_NOT_INITIALIZED);
+                }
+                match connected {
+                    Ok(Some(connection)) => return Ok(connection),
+                    // It lets no further connection in, and still knows those that other calls use.
+                    Err(Refused) if self.pool.is_in_use(server) => std::thread::sleep(SHORT_PAUSE),
+                    Ok(None) | Err(Refused) => break,
+                }
+                if let Some(idle) = self.pool.take_idle() {
+                    return Ok(idle);
+                }
             }
             // Another server, or none.
             self.pool.lose(server);

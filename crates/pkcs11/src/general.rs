@@ -1,6 +1,8 @@
 //! `C_Initialize`, `C_Finalize`, `C_GetInfo`, and functions of old versions.
 #![allow(non_snake_case)]
 
+use std::path::PathBuf;
+
 use cryptoki_sys::*;
 use slotfs_config::Config;
 use slotfs_wire::Who;
@@ -65,15 +67,14 @@ fn check_locking(arguments: &CK_C_INITIALIZE_ARGS) -> Result<(), CK_RV> {
 
 /// The settings, with those of the text above the others.
 ///
-/// A child of fork has its parent's, unless its own environment names a store: servers such as nginx take the environment
+/// A child of fork has its parent's, unless its own environment names another store: servers such as nginx take the environment
 /// away from their workers, and the rights to read files.
 fn settings(text: Option<&str>) -> Result<Settings, CK_RV> {
     let trusts_environment = !sys::is_secure();
-    let names_store = trusts_environment && std::env::var_os("SLOTFS_STORE").is_some();
-    let inherited = match names_store {
-        true => None,
-        false => state::inherited_settings(),
-    };
+    let named = trusts_environment.then(|| std::env::var_os("SLOTFS_STORE"));
+    let named = named.flatten().map(PathBuf::from);
+    let inherited = state::inherited_settings();
+    let inherited = inherited.filter(|it| named.is_none() || it.config.store == named);
     let mut settings = match inherited {
         Some(inherited) => inherited,
         None => {

@@ -293,3 +293,75 @@ fn pbkdf2(it: CK_PKCS5_PBKD2_PARAMS2) -> Option<Parameter> {
         password: Secret::from(bytes(it.pPassword, length, LONG)?),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Mechanisms with a parameter of their own, and one that is unknown.
+    const ALL: [CK_MECHANISM_TYPE; 21] = [
+        CKM_RSA_PKCS_PSS,
+        CKM_RSA_PKCS_OAEP,
+        CKM_RSA_AES_KEY_WRAP,
+        CKM_AES_CTR,
+        CKM_AES_GCM,
+        CKM_AES_CCM,
+        CKM_ECDH1_DERIVE,
+        CKM_EDDSA,
+        CKM_HKDF_DERIVE,
+        CKM_HKDF_DATA,
+        CKM_SP800_108_COUNTER_KDF,
+        CKM_PKCS5_PBKD2,
+        CKM_ML_DSA,
+        CKM_HASH_ML_DSA,
+        CKM_HASH_ML_DSA_SHA256,
+        CKM_AES_ECB_ENCRYPT_DATA,
+        CKM_AES_CBC_ENCRYPT_DATA,
+        CKM_XOR_BASE_AND_DATA,
+        CKM_AES_CMAC_GENERAL,
+        CKM_AES_CBC,
+        CKM_VENDOR_DEFINED,
+    ];
+
+    /// Numbers as a careless or hostile application leaves them: small lengths, huge ones, addresses of nothing.
+    fn word() -> impl Strategy<Value = u64> {
+        prop_oneof![
+            0..70u64,
+            any::<u64>(),
+            Just(u64::MAX),
+            Just(1 << 47),
+            (0..4096u64).prop_map(|it| it << 12)
+        ]
+    }
+
+    proptest! {
+        /// No parameter of any mechanism crashes the application, whatever it holds and wherever it points.
+        #[test]
+        fn nothing_that_a_parameter_says_is_believed(
+            words in prop::collection::vec(word(), 12),
+            which in 0..ALL.len(),
+            claimed in prop_oneof![0..=96u64, any::<u64>()],
+            itself in any::<[bool; 12]>(),
+        ) {
+            let mut words = words;
+            let own = words.as_ptr() as u64;
+            // Some of the addresses are real, so that what is nested there is followed.
+            for (word, itself) in words.iter_mut().zip(itself) {
+                if itself {
+                    *word = own;
+                }
+            }
+            let mechanism = CK_MECHANISM {
+                mechanism: ALL[which],
+                pParameter: words.as_mut_ptr().cast(),
+                ulParameterLen: claimed,
+            };
+            let _ = read(&mechanism);
+            for claimed in (0..=96).step_by(8) {
+                let _ = read(&CK_MECHANISM { ulParameterLen: claimed, ..mechanism });
+            }
+        }
+    }
+}

@@ -121,6 +121,12 @@ impl Pool {
         self.inner().idle.pop()
     }
 
+    /// Whether there is a connection to that server.
+    pub(crate) fn is_in_use(&self, server: u64) -> bool {
+        let inner = self.inner();
+        inner.server == server && !inner.open.is_empty()
+    }
+
     pub(crate) fn give_back(&self, connection: Connection) {
         let mut inner = self.inner();
         if connection.server() == inner.server && inner.idle.len() < MOST_KEPT {

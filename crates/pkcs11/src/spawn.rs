@@ -33,13 +33,18 @@ pub(crate) fn may_start(settings: &Settings, store: &Path) -> bool {
 pub(crate) fn start(settings: &Settings, store: &Path) -> io::Result<()> {
     let text = |bytes: &[u8]| CString::new(bytes).map_err(io::Error::other);
     let program = text(settings.config.program.as_os_str().as_bytes())?;
-    let arguments = [
+    let mut arguments = vec![
         program.clone(),
         text(b"--store")?,
         text(store.as_os_str().as_bytes())?,
         text(b"serve")?,
         text(b"--background")?,
     ];
+    // A socket that is set is the only one that the module looks at, so the server must listen there.
+    if let Some(socket) = &settings.config.socket {
+        arguments.push(text(b"--socket")?);
+        arguments.push(text(socket.as_os_str().as_bytes())?);
+    }
     let kept = std::env::vars_os().filter(|(name, _)| is_kept(name.as_bytes()));
     let mut environment = vec![text(
         b"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -102,8 +107,12 @@ fn run(
             return Ok(status);
         }
         let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            // The application waits for children of every kind (`__WALL`) and was faster. Whether the server listens, the
+            // caller sees.
+            Some(libc::ECHILD) => return Ok(0),
+            _ => return Err(error),
         }
     }
 }

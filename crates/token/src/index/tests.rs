@@ -43,7 +43,6 @@ fn key(id: &[u8]) -> Object {
     let naming = Naming {
         label: "a key".into(),
         id: id.to_vec(),
-        ..Naming::default()
     };
     generate_secret_key(SecretKeyType::Aes, 256, &naming).unwrap()
 }
