@@ -172,7 +172,7 @@ impl Inside {
         });
         let through_door = std::iter::once_with(|| {
             let inner = self.pool.inner();
-            let socket = door::connect(inner.door.as_ref()?).ok()?;
+            let socket = inner.doors().find_map(|it| door::connect(it).ok())?;
             socket.wait_at_most(PATIENCE).ok().map(|()| socket)
         });
         let mut refused = false;
@@ -217,8 +217,7 @@ impl Inside {
         if is_new {
             let mut inner = self.pool.inner();
             inner.application = Some(welcome.application);
-            // Without a new one, the one that was inherited may still lead to the server.
-            inner.door = door.or(inner.door.take());
+            inner.door = door;
         }
         Ok(connection)
     }

@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use cryptoki_sys::{
     CK_ATTRIBUTE, CK_BYTE, CK_MECHANISM, CK_RV, CK_ULONG, CKF_ARRAY_ATTRIBUTE, CKR_ARGUMENTS_BAD,
-    CKR_BUFFER_TOO_SMALL, CKR_MECHANISM_PARAM_INVALID,
+    CKR_ATTRIBUTE_VALUE_INVALID, CKR_BUFFER_TOO_SMALL, CKR_MECHANISM_PARAM_INVALID,
 };
 use slotfs_wire::{Mechanism, NestedAttribute, RawAttribute, RawValue, Secret, Template};
 
@@ -160,7 +160,7 @@ pub(crate) unsafe fn attributes<'a>(
 /// As [`template`].
 unsafe fn value(it: &CK_ATTRIBUTE) -> Result<&[u8], CK_RV> {
     if it.ulValueLen as usize > MAX_ATTRIBUTE_BYTES {
-        return Err(CKR_ARGUMENTS_BAD);
+        return Err(CKR_ATTRIBUTE_VALUE_INVALID);
     }
     // SAFETY: as the caller vouches.
     unsafe { input(it.pValue.cast(), it.ulValueLen) }

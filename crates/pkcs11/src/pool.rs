@@ -33,17 +33,26 @@ pub(crate) struct Inner {
     /// Counts the servers that were talked to.
     pub(crate) server: u64,
     pub(crate) door: Option<Socket>,
+    /// The parent's door. A child may be unable to get one, so this one stays.
+    inherited_door: Option<Socket>,
     /// The store that the server was asked for.
     pub(crate) store: Option<(PathBuf, StoreId)>,
+}
+
+impl Inner {
+    /// The doors to try.
+    pub(crate) fn doors(&self) -> impl Iterator<Item = &Socket> {
+        self.door.iter().chain(&self.inherited_door)
+    }
 }
 
 /// What happens to a connection that is registered while the module is finalised.
 pub(crate) struct Closed;
 
 impl Pool {
-    pub(crate) fn new(door: Option<Socket>) -> Self {
+    pub(crate) fn new(inherited_door: Option<Socket>) -> Self {
         let inner = Inner {
-            door,
+            inherited_door,
             ..Inner::default()
         };
         Self {
@@ -72,7 +81,7 @@ impl Pool {
                 unsafe { libc::close(descriptor) };
             }
         }
-        inner.door.take()
+        inner.door.take().or(inner.inherited_door.take())
     }
 
     /// The store of the server, for a child of fork.
@@ -166,8 +175,10 @@ impl Pool {
     pub(crate) fn clear(&self) {
         let mut inner = self.inner();
         let server = inner.server + 1;
+        let inherited_door = inner.inherited_door.take();
         *inner = Inner {
             server,
+            inherited_door,
             ..Inner::default()
         };
     }

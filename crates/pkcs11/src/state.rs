@@ -27,8 +27,10 @@ pub(crate) struct State {
     pub(crate) pool: Pool,
     waiting: Mutex<()>,
     ended: Condvar,
+    /// What the parent was told, in a child that was forked while the module was initialised.
+    inherited: Option<Settings>,
     /// The parent's block, so that leak checkers find it.
-    _inherited: Option<&'static State>,
+    _parent: Option<&'static State>,
 }
 
 const CLOSED: u8 = 0;
@@ -103,7 +105,10 @@ pub(crate) fn is_initialized() -> bool {
 
 /// The settings of the parent, in a child that was forked while the module was initialised.
 pub(crate) fn inherited_settings() -> Option<Settings> {
-    let parent = current().filter(|state| state.pid != sys::pid())?;
+    let parent = current()?;
+    if parent.pid == sys::pid() {
+        return parent.inherited.clone();
+    }
     // SAFETY: the parent set them before it opened the module, and had taken them away before it freed them.
     let settings = unsafe { parent.settings.load(SeqCst).as_ref() }?;
     let mut settings = settings.clone();
@@ -144,6 +149,7 @@ fn own_block() -> &'static State {
         }
         let block = Box::new(State {
             pid,
+            inherited: inherited_settings(),
             phase: AtomicU8::new(CLOSED),
             users: AtomicUsize::new(0),
             settings: AtomicPtr::default(),
@@ -151,7 +157,7 @@ fn own_block() -> &'static State {
             pool: Pool::new(before.and_then(|parent| parent.pool.take_inherited())),
             waiting: Mutex::new(()),
             ended: Condvar::new(),
-            _inherited: before,
+            _parent: before,
         });
         let block = Box::into_raw(block);
         let before = before.map_or(std::ptr::null_mut(), |it| std::ptr::from_ref(it).cast_mut());
