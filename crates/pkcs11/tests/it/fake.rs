@@ -105,7 +105,7 @@ impl Fake {
 
     /// The text for `pReserved` that leads the module here.
     pub fn parameters(&self) -> CString {
-        let folder = self.folder.path().display();
+        let folder = self.folder.path().to_str().unwrap();
         CString::new(format!("store={folder}/store.db socket={folder}/socket")).unwrap()
     }
 }
