@@ -7,6 +7,7 @@
 
 mod blob;
 mod key_file;
+mod message;
 mod payload;
 
 pub(crate) use slotfs_object::fuzzing::Input;
@@ -21,6 +22,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("control", crate::fs::fuzzing::run),
     ("header", header),
     ("key_file", key_file::run),
+    ("message", message::run),
     ("payload", payload::run),
 ];
 

@@ -34,6 +34,13 @@ mod seats;
 mod stream;
 mod watch;
 
+/// For [`crate::fuzzing`].
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing {
+    pub(crate) use super::budget::Budget;
+    pub(crate) use super::stream::Frames;
+}
+
 pub(crate) use background::start as start_in_background;
 pub(crate) use client::Client;
 pub(crate) use command::{Plan, run};

@@ -75,6 +75,11 @@ fn key_file() {
 }
 
 #[test]
+fn message() {
+    check("message");
+}
+
+#[test]
 fn payload() {
     check("payload");
 }
@@ -92,6 +97,7 @@ fn every_target_has_its_program_and_its_corpus() {
             "control",
             "header",
             "key_file",
+            "message",
             "payload"
         ],
         "each has a test in this file"

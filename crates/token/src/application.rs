@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::Peer;
 use crate::error::{Result, Rv};
+use crate::memory::Account;
 use crate::owned::SessionObject;
 use crate::provider::{DAMAGED, Provider, Slot};
 use crate::session::Session;
@@ -26,6 +27,7 @@ pub struct Application {
     pub(crate) provider: Arc<Provider>,
     pub(crate) peer: Peer,
     pub(crate) who: Who,
+    pub(crate) account: Account,
     state: RwLock<State>,
 }
 
@@ -42,6 +44,7 @@ pub(crate) struct State {
 impl Application {
     pub(crate) fn new(provider: Arc<Provider>, peer: Peer, who: Who) -> Arc<Self> {
         Arc::new(Self {
+            account: provider.memory.account(),
             provider,
             peer,
             who,
@@ -312,7 +315,7 @@ impl Application {
             return Err(Rv(CKR_SESSION_COUNT));
         }
         let handle = self.provider.next_session();
-        let session = Session::new(handle, slot, serial, read_write);
+        let session = Session::new(handle, slot, serial, read_write, &self.account);
         state.sessions.insert(handle, Arc::new(session));
         Ok(Reply::Handle(handle))
     }

@@ -12,7 +12,7 @@ use crate::access::Found;
 use crate::assemble::{self, Birth, is_private, is_token};
 use crate::attributes::Given;
 use crate::error::{Result, Rv};
-use crate::owned::{Origin, SessionObject};
+use crate::owned::{self, Origin, SessionObject};
 use crate::session::Session;
 use crate::{Application, material};
 
@@ -98,11 +98,13 @@ impl Application {
     }
 
     fn keep_new(&self, session: &Session, object: Object, origin: Origin) -> Result<u64> {
+        let key = UsableKey::new(object);
         self.keep(SessionObject {
             handle: self.provider.next_object(),
             session: session.handle,
             slot: session.slot,
-            key: UsableKey::new(object),
+            _memory: owned::memory(&self.account, &key)?,
+            key,
             origin,
         })
     }

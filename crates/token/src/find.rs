@@ -24,6 +24,7 @@ impl Application {
         if work.search.is_some() {
             return Err(Rv(CKR_OPERATION_ACTIVE));
         }
+        work.memory.make_room(found.len() * size_of::<u64>())?;
         work.search = Some(Search { found, next: 0 });
         Ok(Reply::Done)
     }

@@ -18,6 +18,7 @@ mod login;
 mod make;
 mod material;
 mod mechanism;
+mod memory;
 mod operate;
 mod operation;
 mod owned;

@@ -5,7 +5,9 @@ use std::collections::btree_map::Entry;
 use slotfs_object::usable::{UsableKey, Usage};
 use slotfs_wire::numbers::*;
 use slotfs_wire::rv::*;
-use slotfs_wire::{MAX_DATA_BYTES, Mechanism, Message, MessagePart, Operation as Kind, Reply};
+use slotfs_wire::{
+    MAX_DATA_BYTES, Mechanism, Message, MessagePart, Operation as Kind, Reply, frame,
+};
 use zeroize::Zeroizing;
 
 use crate::Application;
@@ -65,11 +67,14 @@ impl Application {
         if session.work().operations.contains_key(&kind) {
             return Err(Rv(CKR_OPERATION_ACTIVE));
         }
+        let parameter_bytes = frame::header_bytes(&mechanism.parameter);
+        session.work().memory.make_room(parameter_bytes)?;
         let begin = |key: Option<&UsableKey>| {
             Ok(Running {
                 operation: Operation::start(kind, mechanism, key)?,
                 awaits_pin: key.is_some_and(UsableKey::always_authenticates),
                 is_private: key.is_some_and(|key| key.described().is_private()),
+                parameter_bytes,
             })
         };
         let running = match usage(kind) {
@@ -111,11 +116,11 @@ impl Application {
     ) -> Result<Reply> {
         let mut work = session.work();
         match kind {
-            Kind::Verify => step(&mut work, kind, out, |operation| {
+            Kind::Verify => step(&mut work, (kind, data.len()), out, |operation| {
                 operation.verify(data, signature)?;
                 Ok(None)
             }),
-            _ => step(&mut work, kind, out, |operation| {
+            _ => step(&mut work, (kind, data.len()), out, |operation| {
                 operation.whole(data, Room(room)).map(Some)
             }),
         }
@@ -123,10 +128,15 @@ impl Application {
 
     pub(crate) fn piece(&self, session: &Session, kind: Kind, data: &[u8]) -> Result<Reply> {
         let mut unused = Zeroizing::default();
-        step(&mut session.work(), kind, &mut unused, |operation| {
-            operation.piece(data)?;
-            Ok(None)
-        })
+        step(
+            &mut session.work(),
+            (kind, data.len()),
+            &mut unused,
+            |operation| {
+                operation.piece(data)?;
+                Ok(None)
+            },
+        )
     }
 
     pub(crate) fn update(
@@ -137,7 +147,7 @@ impl Application {
         room: Option<u64>,
         out: &mut Zeroizing<Vec<u8>>,
     ) -> Result<Reply> {
-        step(&mut session.work(), kind, out, |operation| {
+        step(&mut session.work(), (kind, data.len()), out, |operation| {
             operation.update(data, Room(room)).map(Some)
         })
     }
@@ -150,10 +160,15 @@ impl Application {
         room: Option<u64>,
         out: &mut Zeroizing<Vec<u8>>,
     ) -> Result<Reply> {
-        step(&mut session.work(), kind, out, |operation| match kind {
-            Kind::Verify => operation.verify_finish(data).map(|()| None),
-            _ => operation.finish(Room(room)).map(Some),
-        })
+        step(
+            &mut session.work(),
+            (kind, data.len()),
+            out,
+            |operation| match kind {
+                Kind::Verify => operation.verify_finish(data).map(|()| None),
+                _ => operation.finish(Room(room)).map(Some),
+            },
+        )
     }
 
     /// More of an output that was too long for a frame.
@@ -183,7 +198,7 @@ impl Application {
             let mut unused = Zeroizing::default();
             step(
                 &mut session.work(),
-                Kind::Digest,
+                (Kind::Digest, 0),
                 &mut unused,
                 |operation| {
                     operation.digest_key(key)?;
@@ -200,6 +215,8 @@ impl Application {
         out: &mut Zeroizing<Vec<u8>>,
     ) -> Result<Reply> {
         let mut work = session.work();
+        let work = &mut *work;
+        work.memory.make_room(call.aad.len() + call.text.len())?;
         let running = work.operations.get_mut(&call.operation);
         let running = running.ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
         if running.awaits_pin {
@@ -233,10 +250,11 @@ impl Application {
     }
 }
 
-/// One step of an operation. An error ends it, and so does its last output; a length, or too little room, does not.
+/// One step of an operation, with so many bytes of data. An error ends it, and so does its last output; a length, or too
+/// little room, does not.
 fn step(
     work: &mut Work,
-    kind: Kind,
+    (kind, data_bytes): (Kind, usize),
     out: &mut Zeroizing<Vec<u8>>,
     work_on: impl FnOnce(&mut Operation) -> Result<Option<Output>>,
 ) -> Result<Reply> {
@@ -246,7 +264,10 @@ fn step(
     if running.awaits_pin {
         return Err(Rv(CKR_USER_NOT_LOGGED_IN));
     }
-    let outcome = work_on(&mut running.operation);
+    let outcome = match work.memory.make_room(data_bytes) {
+        Ok(()) => work_on(&mut running.operation),
+        Err(error) => Err(error),
+    };
     if outcome.is_err() || running.operation.is_over() {
         work.operations.remove(&kind);
     }

@@ -156,6 +156,15 @@ impl Operation {
         matches!(self.stage, Stage::Over)
     }
 
+    /// What was gathered, and what waits to be fetched, bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let waiting = match &self.stage {
+            Stage::Pieces(out) | Stage::Held(_, out) => out.capacity(),
+            Stage::Start | Stage::Updated | Stage::Over => 0,
+        };
+        waiting + self.engine.held_bytes()
+    }
+
     /// Takes a part of the data of [`Self::whole`] or [`Self::verify`].
     pub(crate) fn piece(&mut self, data: &[u8]) -> Result<()> {
         self.or_end(|this| {

@@ -12,6 +12,7 @@ use slotfs_wire::rv::{CKR_DEVICE_ERROR, CKR_SLOT_ID_INVALID};
 
 use crate::error::{Result, Rv};
 use crate::index::Index;
+use crate::memory::Memory;
 use crate::{Application, Peer};
 
 /// Session objects have handles above every handle of a slot.
@@ -41,6 +42,7 @@ pub struct Provider {
     sessions: AtomicU64,
     objects: AtomicU64,
     indexes: Mutex<HashMap<SlotId, Arc<Mutex<SlotIndex>>>>,
+    pub(crate) memory: Memory,
     /// What `slotfs login` opened.
     kept_open: Mutex<HashMap<(SlotId, Role), Login>>,
 }
@@ -83,6 +85,7 @@ impl Provider {
             sessions: AtomicU64::new(first),
             objects: AtomicU64::new(FIRST_SESSION_OBJECT),
             indexes: Mutex::default(),
+            memory: Memory::default(),
             kept_open: Mutex::default(),
         }))
     }

@@ -1,12 +1,14 @@
 //! One session: what it is, and the operations and the search that run in it.
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use slotfs_object::SlotId;
 use slotfs_wire::Operation as Kind;
 use zeroize::Zeroizing;
 
+use crate::memory::{Account, Held};
 use crate::operation::Operation;
 
 /// A session. Its handle and its slot never change.
@@ -26,6 +28,8 @@ pub(crate) struct Work {
     pub(crate) search: Option<Search>,
     /// An output that is too long for a frame, until the module has fetched it.
     pub(crate) output: Option<(Kind, Zeroizing<Vec<u8>>)>,
+    /// What all of it takes.
+    pub(crate) memory: Held,
 }
 
 /// An operation that runs.
@@ -35,6 +39,8 @@ pub(crate) struct Running {
     pub(crate) awaits_pin: bool,
     /// Whether a private key or a private object takes part: it ends at a logout.
     pub(crate) is_private: bool,
+    /// What the parameter of its mechanism takes, bytes.
+    pub(crate) parameter_bytes: usize,
 }
 
 /// What a search found, and how much of it was fetched.
@@ -44,17 +50,63 @@ pub(crate) struct Search {
 }
 
 impl Session {
-    pub(crate) fn new(handle: u64, slot: SlotId, serial: Option<u64>, read_write: bool) -> Self {
+    pub(crate) fn new(
+        handle: u64,
+        slot: SlotId,
+        serial: Option<u64>,
+        read_write: bool,
+        account: &Account,
+    ) -> Self {
+        let memory = account.holder();
         Self {
             handle,
             slot,
             serial,
             read_write,
-            work: Mutex::default(),
+            work: Mutex::new(Work {
+                memory,
+                ..Work::default()
+            }),
         }
     }
 
-    pub(crate) fn work(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn work(&self) -> Turn<'_> {
+        Turn(self.work.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A turn with the work of a session. At its end, what the work takes is counted anew.
+pub(crate) struct Turn<'a>(MutexGuard<'a, Work>);
+
+impl Deref for Turn<'_> {
+    type Target = Work;
+    fn deref(&self) -> &Work {
+        &self.0
+    }
+}
+
+impl DerefMut for Turn<'_> {
+    fn deref_mut(&mut self) -> &mut Work {
+        &mut self.0
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let bytes = self.0.bytes();
+        self.0.memory.set(bytes);
+    }
+}
+
+impl Work {
+    /// What it takes now, bytes.
+    fn bytes(&self) -> usize {
+        let running = self.operations.values();
+        let running: usize = running
+            .map(|it| it.parameter_bytes + it.operation.held_bytes())
+            .sum();
+        let found = self.search.as_ref().map_or(0, |it| it.found.len());
+        let output = self.output.as_ref().map_or(0, |(_, it)| it.capacity());
+        running + found * size_of::<u64>() + output
     }
 }

@@ -12,7 +12,7 @@ use crate::Application;
 use crate::access::{Found, token_handle};
 use crate::attributes::{self, Given};
 use crate::error::{Result, Rv};
-use crate::owned::{Origin, SessionObject};
+use crate::owned::{self, Origin, SessionObject};
 use crate::session::Session;
 
 /// The most attributes that one call may ask for.
@@ -156,11 +156,13 @@ impl Application {
                 revised.set(number, Attribute::Secret(secret));
             }
         }
+        let key = UsableKey::new(revised);
         let new = SessionObject {
             handle: object.handle,
             session: object.session,
             slot: object.slot,
-            key: UsableKey::new(revised),
+            _memory: owned::memory(&self.account, &key)?,
+            key,
             origin: object.origin,
         };
         let mut state = self.state_mut();

@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 
 /// The longest header, bytes: a template of an object as large as a slot takes it, many times over.
 pub const MAX_HEADER_BYTES: usize = 1 << 20;
-/// The most data in a frame, bytes.
-pub const MAX_DATA_BYTES: usize = 1 << 20;
+/// The most data in a frame, bytes: a megabyte, and what an algorithm puts beside it, a tag or an IV.
+pub const MAX_DATA_BYTES: usize = (1 << 20) + 4096;
 /// Bytes of the two lengths.
 pub const LENGTHS_BYTES: usize = 8;
 
@@ -62,6 +62,16 @@ fn codec() -> Codec {
     bincode::config::standard().with_limit::<MAX_HEADER_BYTES>()
 }
 
+/// How long a message, or a part of one, is in a header, bytes.
+pub fn header_bytes(message: &impl Encode) -> usize {
+    let mut counter = bincode::enc::write::SizeWriter::default();
+    // Nothing of this crate refuses to be encoded.
+    match bincode::encode_into_writer(message, &mut counter, bincode::config::standard()) {
+        Ok(()) => counter.bytes_written,
+        Err(_) => usize::MAX,
+    }
+}
+
 /// The lengths and the header of a frame, ready to be sent before its `data_bytes` bytes of data. The buffer is wiped
 /// when dropped, since a header may hold a PIN or a key.
 ///
@@ -70,11 +80,11 @@ fn codec() -> Codec {
 pub fn encode(message: &impl Encode, data_bytes: usize) -> Result<Zeroizing<Vec<u8>>, FrameError> {
     // One allocation, so that no copy of a secret stays behind where a vector grew.
     let size = bincode::config::standard();
-    let mut counter = bincode::enc::write::SizeWriter::default();
-    bincode::encode_into_writer(message, &mut counter, size).map_err(|_| FrameError::Header)?;
-    let header_bytes = counter.bytes_written;
+    let header_bytes = header_bytes(message);
     if header_bytes > MAX_HEADER_BYTES || data_bytes > MAX_DATA_BYTES {
-        return Err(FrameError::TooLong((header_bytes + data_bytes) as u64));
+        return Err(FrameError::TooLong(
+            header_bytes.saturating_add(data_bytes) as u64
+        ));
     }
     let mut frame = Zeroizing::new(vec![0; LENGTHS_BYTES + header_bytes]);
     let (lengths, header) = frame.split_at_mut(LENGTHS_BYTES);

@@ -264,6 +264,14 @@ impl Cipher {
         Ok(out)
     }
 
+    /// Bytes that were gathered.
+    pub(super) fn held_bytes(&self) -> usize {
+        match &self.work {
+            Work::Gathered { data, .. } => data.capacity(),
+            Work::Stream { .. } | Work::Gcm { .. } => 0,
+        }
+    }
+
     /// The answer to more data than is taken.
     pub(super) fn too_long(&self) -> Rv {
         Rv(match self.direction {

@@ -35,6 +35,16 @@ impl Engine {
         }
     }
 
+    /// Bytes that were gathered.
+    pub(super) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Digest(_) | Self::Recover(_) => 0,
+            Self::Sign(signer) | Self::Verify(signer) => signer.held_bytes(),
+            Self::Cipher(cipher) => cipher.held_bytes(),
+            Self::Messages(messages) => messages.held_bytes(),
+        }
+    }
+
     /// The answer to more data than is held.
     pub(super) fn too_long(&self) -> Rv {
         match self {

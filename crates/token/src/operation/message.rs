@@ -114,6 +114,15 @@ impl Messages {
         })
     }
 
+    /// Bytes that were gathered.
+    pub(super) fn held_bytes(&self) -> usize {
+        match &self.current {
+            Current::None | Current::Gcm(..) => 0,
+            Current::Signer(signer) => signer.held_bytes(),
+            Current::Gathered { aad, text, .. } => aad.capacity() + text.capacity(),
+        }
+    }
+
     pub(super) fn call(
         &mut self,
         part: MessagePart,

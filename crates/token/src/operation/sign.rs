@@ -165,6 +165,14 @@ impl Signer {
         Ok(Self { key, scheme, input })
     }
 
+    /// Bytes that were gathered.
+    pub(super) fn held_bytes(&self) -> usize {
+        match &self.input {
+            Input::Gathered(gathered, _) => gathered.capacity(),
+            _ => 0,
+        }
+    }
+
     /// Bytes of a signature.
     pub(super) fn signature_bytes(&self) -> usize {
         match (&self.scheme, &*self.key) {
