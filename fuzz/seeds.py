@@ -188,9 +188,76 @@ def header():
         seed("header", 1, 0, binding, cost, short(bytes(16)), 5, change)
 
 
+def message():
+    def number(n):
+        if n < 251:
+            return bytes([n])
+        for mark, size in ((251, 2), (252, 4), (253, 8)):
+            if n < 1 << 8 * size:
+                return bytes([mark]) + n.to_bytes(size, "little")
+    def data(value):
+        return number(len(value)) + value
+    def attributes(*pairs):
+        return number(len(pairs)) + b"".join(number(kind) + b"\0" + data(value) for kind, value in pairs)
+    def none(mechanism):
+        return number(mechanism) + b"\0"
+    def given(mechanism, value):
+        return number(mechanism) + b"\1" + data(value)
+    def gcm(iv, aad):
+        return number(0x1087) + b"\6" + data(iv) + number(96) + data(aad) + number(128)
+    def record(header, text=b"", as_it_is=False):
+        return bytes([len(header) | (0x80 if as_it_is else 0), len(text)]) + header + text
+    ulong = lambda n: n.to_bytes(8, "little")
+    room = b"\1" + number(600)
+    start = lambda operation, mechanism, key: record(bytes([27, operation]) + mechanism + number(key))
+    whole = lambda operation, text, signature=b"": record(bytes([28, operation]) + room + data(signature), text)
+    update = lambda operation, text: record(bytes([30, operation]) + room, text)
+    final = lambda operation, text=b"": record(bytes([31, operation]) + room, text)
+    session_key = 1 << 32
+    aes = record(b"\x23" + none(0x1080) + attributes((0x161, ulong(32)), (0x104, b"\1"), (0x105, b"\1"), (0x103, b"\0")))
+    curve = bytes.fromhex("06082a8648ce3d030107")
+    pair = record(b"\x24" + none(0x1040) + attributes((0x180, curve)) + attributes((0x108, b"\1")))
+    runs = [
+        record(b"\2", as_it_is=True), record(b"\3\1", as_it_is=True), record(b"\4\0", as_it_is=True),
+        record(b"\5\0", as_it_is=True), record(b"\6\0", as_it_is=True), record(b"\x0e"), record(b"\x2b" + number(40)),
+        record(b"\x2a", b"seed"), record(b"\x11"), record(b"\x0c"), record(b"\x0d\0", as_it_is=True),
+        record(b"\x18" + attributes((0, ulong(3)))) + record(b"\x19" + number(10)) + record(b"\x1a"),
+        record(b"\x12" + attributes((0, ulong(0)), (3, b"label"), (0x11, b"value"))),
+        record(b"\x12" + attributes((0, ulong(4)), (0x100, ulong(0x10)), (0x11, bytes(20)))),
+        aes + start(0, gcm(bytes(12), b"aad"), session_key) + update(0, b"text") + final(0),
+        aes + start(0, given(0x1085, bytes(16)), session_key) + whole(0, b"text"),
+        aes + start(1, given(0x1085, bytes(16)), session_key) + update(1, bytes(48)) + final(1),
+        aes + start(1, gcm(bytes(12), b""), session_key) + record(b"\x1d\1", bytes(30)) + whole(1, bytes(16)),
+        aes + record(b"\x13" + number(session_key) + attributes((3, b"copy"))) + record(b"\x16" + number(session_key + 1) + b"\2\3\x11"),
+        aes + record(b"\x17" + number(session_key) + attributes((3, b"other"))) + record(b"\x14" + number(session_key)),
+        aes + record(b"\x21" + number(session_key)) + record(b"\x15" + number(session_key)),
+        start(2, none(0x250), 0) + update(2, b"abc") + final(2), start(2, none(0x250), 0) + whole(2, b"abc"),
+        pair + start(3, none(0x1044), session_key + 1) + whole(3, b"abc"),
+        pair + start(5, none(0x1044), session_key) + whole(5, b"abc", bytes(64)),
+        pair + start(5, none(0x1041), session_key) + update(5, bytes(32)) + final(5, bytes(64)),
+        pair + record(b"\x27" + number(0x1050) + b"\x08" + number(1) + data(b"") + data(b"\4" + bytes(64)) + number(session_key + 1)
+                      + attributes((0, ulong(4)), (0x100, ulong(0x1f)), (0x161, ulong(32)))),
+        aes + aes + record(b"\x25" + none(0x2109) + number(session_key) + number(session_key + 1) + room),
+        aes + record(b"\x26" + none(0x2109) + number(session_key) + attributes((0, ulong(4)), (0x100, ulong(0x1f))), bytes(40)),
+        aes + start(7, none(0x1087), session_key)
+        + record(b"\x22\7\0\1" + data(bytes(12)) + number(96) + number(0) + data(bytes(16)) + number(128) + number(3) + room + data(b""), b"aadtext"),
+        record(b"\x28" + none(0x17) + number(1) + attributes((0, ulong(4)), (0x100, ulong(0x10))) + room),
+        record(b"\x0f" + number(0xffff)), record(b"\x20\0" + number(4)),
+    ]
+    for run in runs:
+        seed("message", 2, run)
+    frame = lambda header, text: len(header).to_bytes(4, "little") + len(text).to_bytes(4, "little") + header + text
+    for stream in (frame(b"\2", b""), frame(b"\2", b"")[:-1], bytes(8), b"\xff" * 8, frame(b"\3\1", b"x" * 30) * 3):
+        seed("message", 1, stream)
+    for reply in (b"\0\5", b"\1", b"\2" + bytes(16) + b"\1", b"\3\7", b"\4\7", b"\5" + data(b"\1\2"), b"\6\1\2", b"\x0c\7",
+                  b"\x0b\1\0\0\1a", b"\x0e\1\2\3", b"slotfs"):
+        seed("message", 0, reply)
+
+
 payload_and_blob()
 key_files()
 control()
 command_line()
 header()
+message()
 print(", ".join(f"{target} {number}" for target, number in sorted(count.items())))

@@ -11,6 +11,7 @@ use slotfs_config::place;
 use slotfs_wire::{ApplicationToken, Hello, Reply, Request, StoreId, frame};
 
 use crate::connection::{Broken, Connection, NoIntroduction, Sink};
+use crate::deferred::Plan;
 use crate::socket::Socket;
 use crate::state::{Inside, Settings};
 use crate::{door, spawn, sys};
@@ -69,6 +70,40 @@ impl Inside {
         data: [&[u8]; 2],
         sink: &mut Sink<'_>,
     ) -> Result<Reply, CK_RV> {
+        let reply = match self.deferred.plan(request) {
+            Plan::Wait => return Ok(Reply::Done),
+            Plan::Instead(both) => self.send(needs, &both, data, sink),
+            Plan::Send(before) => {
+                for start in &before {
+                    // What the server refuses is not running: the request says so.
+                    self.send(needs, start, [&[], &[]], &mut Sink::None)?;
+                }
+                self.send(needs, request, data, sink)
+            }
+        };
+        match reply {
+            Ok(reply) => {
+                self.deferred.learn(request, &reply);
+                match reply {
+                    Reply::Failed(number) => Err(number),
+                    reply => Ok(reply),
+                }
+            }
+            Err(number) => {
+                // The server may be gone, and its sessions with it.
+                self.deferred.clear();
+                Err(number)
+            }
+        }
+    }
+
+    fn send(
+        &self,
+        needs: Needs,
+        request: &Request,
+        data: [&[u8]; 2],
+        sink: &mut Sink<'_>,
+    ) -> Result<Reply, CK_RV> {
         let data_bytes = data[0].len() + data[1].len();
         // Templates and parameters that are longer than any message.
         let header = frame::encode(request, data_bytes).map_err(|_| CKR_ARGUMENTS_BAD)?;
@@ -78,10 +113,7 @@ impl Inside {
             match connection.exchange(&header, data, sink) {
                 Ok(reply) => {
                     self.pool.give_back(connection);
-                    return match reply {
-                        Reply::Failed(number) => Err(number),
-                        reply => Ok(reply),
-                    };
+                    return Ok(reply);
                 }
                 Err(broken) => {
                     self.pool.discard(connection);

@@ -6,6 +6,7 @@
 
 mod client;
 mod connection;
+mod deferred;
 mod door;
 mod entry;
 mod find;

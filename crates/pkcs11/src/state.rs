@@ -13,6 +13,7 @@ use cryptoki_sys::{CK_RV, CKR_CRYPTOKI_ALREADY_INITIALIZED, CKR_CRYPTOKI_NOT_INI
 use slotfs_config::Config;
 use slotfs_wire::{StoreId, Who};
 
+use crate::deferred::Deferred;
 use crate::pool::Pool;
 use crate::sys;
 
@@ -25,6 +26,7 @@ pub(crate) struct State {
     /// Null while the module is not initialised.
     settings: AtomicPtr<Settings>,
     pub(crate) pool: Pool,
+    pub(crate) deferred: Deferred,
     waiting: Mutex<()>,
     ended: Condvar,
     /// What the parent was told, in a child that was forked while the module was initialised.
@@ -153,6 +155,7 @@ fn own_block() -> &'static State {
             phase: AtomicU8::new(CLOSED),
             users: AtomicUsize::new(0),
             settings: AtomicPtr::default(),
+            deferred: Deferred::default(),
             // The connections of a parent are not for its child; its door is.
             pool: Pool::new(before.and_then(|parent| parent.pool.take_inherited())),
             waiting: Mutex::new(()),
@@ -190,6 +193,7 @@ pub(crate) fn finalize(inside: &Inside) -> Result<(), CK_RV> {
         std::thread::sleep(Duration::from_millis(1));
     }
     state.pool.clear();
+    state.deferred.clear();
     let settings = state.settings.swap(std::ptr::null_mut(), SeqCst);
     // SAFETY: it came from a box, and only calls that are inside read it.
     drop(unsafe { Box::from_raw(settings) });

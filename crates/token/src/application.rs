@@ -162,6 +162,18 @@ impl Application {
                 &signature,
                 out,
             ),
+            R::StartWhole {
+                session,
+                operation,
+                mechanism,
+                key,
+                room,
+                signature,
+            } => {
+                let session = self.session(session)?;
+                self.start(&session, operation, &mechanism, key)?;
+                self.whole(&session, operation, data, room, &signature, out)
+            }
             R::Piece { session, operation } => {
                 self.piece(&*self.session(session)?, operation, data)
             }

@@ -476,4 +476,19 @@ pub enum Request {
         /// A CKU number.
         user: u64,
     },
+    /// [`Self::Start`], and [`Self::Whole`] unless that fails.
+    StartWhole {
+        /// The session.
+        session: u64,
+        /// Which operation.
+        operation: Operation,
+        /// The mechanism.
+        mechanism: Mechanism,
+        /// The key; 0 for digests.
+        key: u64,
+        /// Room for the output; ignored by `C_Verify`.
+        room: Option<u64>,
+        /// Of `C_Verify`.
+        signature: Vec<u8>,
+    },
 }

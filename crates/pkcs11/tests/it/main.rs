@@ -10,5 +10,6 @@
 mod arguments;
 mod calls;
 mod connections;
+mod deferred;
 mod fake;
 mod parameters;
