@@ -27,6 +27,9 @@ pub enum Secrets {
     Change(&'static str),
 }
 
+/// How often a point is tried.
+const RUNS: usize = 3;
+
 pub fn die_at_each_point(
     name: &str,
     base: &Base,
@@ -62,7 +65,12 @@ pub fn die_at_each_point(
     let (mut late, mut looked, mut same) = (0, 0, 0);
     for point in &points {
         let mut run = operation.run(base, Some(cut(point)));
-        // Two runs may share a commit differently: one can be over before the point comes.
+        // Two runs may share a commit differently: one can be over before the point comes. The next one may not be.
+        for _ in 1..RUNS {
+            if run.images.is_none() {
+                run = operation.run(base, Some(cut(point)));
+            }
+        }
         let images = run.images.take().unwrap_or_else(|| {
             late += 1;
             Vec::new()
