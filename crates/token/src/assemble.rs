@@ -85,11 +85,7 @@ fn classes_of(number: u32) -> &'static [u32] {
 fn is_the_tokens(number: u32) -> bool {
     matches!(
         number,
-        CKA_LOCAL
-            | CKA_KEY_GEN_MECHANISM
-            | CKA_ALWAYS_SENSITIVE
-            | CKA_NEVER_EXTRACTABLE
-            | CKA_UNIQUE_ID
+        CKA_LOCAL | CKA_KEY_GEN_MECHANISM | CKA_ALWAYS_SENSITIVE | CKA_NEVER_EXTRACTABLE
     )
 }
 
@@ -128,7 +124,12 @@ pub(crate) fn key(class: u32, given: &Given, material: Material, birth: Birth) -
     let uses = usages(class, key_type);
     let mut object = template::key(class, key_type, uses, &Naming::default())
         .map_err(|_| Rv(CKR_DEVICE_ERROR))?;
-    let own: Vec<u32> = material.attributes.keys().copied().collect();
+    let mut own: Vec<u32> = material.attributes.keys().copied().collect();
+    let is_curve = matches!(key_type, CKK_EC | CKK_EC_EDWARDS | CKK_EC_MONTGOMERY);
+    if birth == Birth::Imported && class == CKO_PRIVATE_KEY && is_curve {
+        // Applications give the point with the private key, which does not keep it: material::create has compared the two.
+        own.push(CKA_EC_POINT);
+    }
     object.attributes.extend(material.attributes);
     settings(&mut object, given, &own)?;
     match birth {
@@ -193,6 +194,9 @@ pub(crate) fn other(class: u32, given: &Given) -> Result<Object> {
 /// Sets what the template gives. `own` are the attributes of the value, which are set already.
 fn settings(object: &mut Object, given: &Given, own: &[u32]) -> Result<()> {
     for (&number, value) in &given.attributes {
+        if number == CKA_UNIQUE_ID {
+            return Err(Rv(CKR_ATTRIBUTE_TYPE_INVALID));
+        }
         if is_the_tokens(number) {
             return Err(Rv(CKR_ATTRIBUTE_READ_ONLY));
         }
