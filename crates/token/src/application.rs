@@ -146,7 +146,7 @@ impl Application {
                 operation,
                 mechanism,
                 key,
-            } => self.start(&*self.session(session)?, operation, &mechanism, key),
+            } => self.start(&*self.session(session)?, operation, &mechanism, key, data),
             R::Whole {
                 session,
                 operation,

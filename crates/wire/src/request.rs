@@ -64,6 +64,9 @@ pub enum Operation {
     MessageSign,
     /// `C_MessageVerifyInit` …
     MessageVerify,
+    /// `C_VerifySignatureInit` …: a verification whose signature comes first. A session has one of this kind or of
+    /// [`Self::Verify`].
+    VerifySignature,
 }
 
 /// The parameter of one message of a message-based operation.
@@ -288,7 +291,7 @@ pub enum Request {
         /// The session.
         session: u64,
     },
-    /// `C_EncryptInit` and its like.
+    /// `C_EncryptInit` and its like. The data is the signature of `C_VerifySignatureInit`.
     Start {
         /// The session.
         session: u64,

@@ -12,3 +12,4 @@ mod calls;
 mod connections;
 mod fake;
 mod parameters;
+mod verifications;

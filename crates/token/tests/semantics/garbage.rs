@@ -153,6 +153,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         Operation::MessageDecrypt,
         Operation::MessageSign,
         Operation::MessageVerify,
+        Operation::VerifySignature,
     ])
 }
 

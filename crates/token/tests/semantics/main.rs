@@ -9,3 +9,4 @@ mod logins;
 mod objects;
 mod operations;
 mod tokens;
+mod verifications;
