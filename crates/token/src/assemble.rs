@@ -89,6 +89,17 @@ fn is_the_tokens(number: u32) -> bool {
     )
 }
 
+/// What secret keys are for.
+const USES: &[u32] = &[
+    CKA_ENCRYPT,
+    CKA_DECRYPT,
+    CKA_SIGN,
+    CKA_VERIFY,
+    CKA_WRAP,
+    CKA_UNWRAP,
+    CKA_DERIVE,
+];
+
 /// What keys of a type are for, unless the template says otherwise: all that they can do.
 fn usages(class: u32, key_type: u32) -> &'static [u32] {
     match (class, key_type) {
@@ -121,7 +132,12 @@ fn usages(class: u32, key_type: u32) -> &'static [u32] {
 pub(crate) fn key(class: u32, given: &Given, material: Material, birth: Birth) -> Result<Object> {
     let key_type = material.key_type;
     given.must_be(class, Some(key_type))?;
-    let uses = usages(class, key_type);
+    // Keys derived from one base are there to be kept apart, so one that is for something is for nothing else.
+    let names_a_use = || USES.iter().any(|number| given.bool(*number) == Some(true));
+    let uses = match birth {
+        Birth::Derived { .. } if names_a_use() => &[],
+        _ => usages(class, key_type),
+    };
     let mut object = template::key(class, key_type, uses, &Naming::default())
         .map_err(|_| Rv(CKR_DEVICE_ERROR))?;
     let mut own: Vec<u32> = material.attributes.keys().copied().collect();

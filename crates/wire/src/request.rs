@@ -415,7 +415,8 @@ pub enum Request {
         /// The new key.
         template: Template,
     },
-    /// `C_DeriveKey`: [`Reply::Handle`](crate::Reply::Handle).
+    /// `C_DeriveKey`: [`Reply::Handle`](crate::Reply::Handle), with additional keys in the mechanism's parameter
+    /// [`Reply::Handles`](crate::Reply::Handles) or [`Reply::NotDerived`](crate::Reply::NotDerived).
     DeriveKey {
         /// The session.
         session: u64,

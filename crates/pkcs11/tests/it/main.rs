@@ -10,6 +10,7 @@
 mod arguments;
 mod calls;
 mod connections;
+mod derivations;
 mod fake;
 mod parameters;
 mod verifications;

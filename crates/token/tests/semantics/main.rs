@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod attacks;
+mod derivations;
 mod fixture;
 mod garbage;
 mod logins;
