@@ -1361,6 +1361,45 @@ pub(crate) fn kem_nid(set: ml_kem::ParameterSet) -> c_int {
     }
 }
 
+// Signatures of mu with random bytes that the caller gives. aws-lc exports these functions and aws-lc-sys does not declare
+// them (aws-lc/crypto/fipsmodule/ml_dsa/ml_dsa.h). The number in the names is the version of aws-lc-sys: with another version
+// nothing links until the names here follow, and until somebody has looked whether the declarations still fit.
+unsafe extern "C" {
+    #[link_name = "aws_lc_0_47_0_ml_dsa_extmu_44_sign_internal"]
+    fn ml_dsa_extmu_44_sign_internal(
+        private: *const u8,
+        signature: *mut u8,
+        signature_bytes: *mut usize,
+        mu: *const u8,
+        mu_bytes: usize,
+        prefix: *const u8,
+        prefix_bytes: usize,
+        random: *const u8,
+    ) -> c_int;
+    #[link_name = "aws_lc_0_47_0_ml_dsa_extmu_65_sign_internal"]
+    fn ml_dsa_extmu_65_sign_internal(
+        private: *const u8,
+        signature: *mut u8,
+        signature_bytes: *mut usize,
+        mu: *const u8,
+        mu_bytes: usize,
+        prefix: *const u8,
+        prefix_bytes: usize,
+        random: *const u8,
+    ) -> c_int;
+    #[link_name = "aws_lc_0_47_0_ml_dsa_extmu_87_sign_internal"]
+    fn ml_dsa_extmu_87_sign_internal(
+        private: *const u8,
+        signature: *mut u8,
+        signature_bytes: *mut usize,
+        mu: *const u8,
+        mu_bytes: usize,
+        prefix: *const u8,
+        prefix_bytes: usize,
+        random: *const u8,
+    ) -> c_int;
+}
+
 /// The number of a parameter set of ML-DSA.
 pub(crate) fn dsa_nid(set: ml_dsa::ParameterSet) -> c_int {
     match set {
@@ -1546,6 +1585,47 @@ impl Key {
         };
         check(status, Error::BadKey)?;
         out.truncate(bytes);
+        Ok(out)
+    }
+
+    /// ML-DSA without random bytes, of mu (FIPS 204, algorithm 7, with 32 zeros for rnd). The lattice arithmetic takes the same
+    /// time as when it is hedged; what is lost is the protection against faults in the computation.
+    pub(crate) fn dsa_sign_deterministic(
+        &self,
+        set: ml_dsa::ParameterSet,
+        mu: &[u8; 64],
+    ) -> Result<Vec<u8>, Error> {
+        const NO_RANDOM_BYTES: [u8; 32] = [0; 32];
+        let private = self.private_bytes()?;
+        if private.len() != set.private_bytes() {
+            return Err(Error::BadKey);
+        }
+        let sign = match set {
+            ml_dsa::ParameterSet::MlDsa44 => ml_dsa_extmu_44_sign_internal,
+            ml_dsa::ParameterSet::MlDsa65 => ml_dsa_extmu_65_sign_internal,
+            ml_dsa::ParameterSet::MlDsa87 => ml_dsa_extmu_87_sign_internal,
+        };
+        let mut out = vec![0; set.signature_bytes()];
+        let mut bytes = out.len();
+        // SAFETY: the function of the parameter set reads the private key of that set, whose length is checked, and 32 random
+        // bytes, and writes a signature of that set; mu is pointer and length of one array; no prefix is read with its
+        // length 0.
+        let status = unsafe {
+            sign(
+                private.as_ptr(),
+                out.as_mut_ptr(),
+                &mut bytes,
+                mu.as_ptr(),
+                mu.len(),
+                null(),
+                0,
+                NO_RANDOM_BYTES.as_ptr(),
+            )
+        };
+        check(status, Error::Library)?;
+        if bytes != out.len() {
+            return Err(Error::Library);
+        }
         Ok(out)
     }
 

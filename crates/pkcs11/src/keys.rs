@@ -7,8 +7,9 @@ use slotfs_wire::{MAX_DATA_BYTES, Operation, Reply, Request};
 use crate::client::Needs;
 use crate::connection::Sink;
 use crate::entry::{call, give, must_be};
-use crate::memory::{Output, input, needed_mechanism, template};
+use crate::memory::{Output, input, needed_mechanism, poke, probe, template};
 use crate::operations::fetch;
+use crate::parameters::kdf;
 use crate::slots::NONSENSE;
 use crate::state::Inside;
 
@@ -145,17 +146,56 @@ pub(crate) unsafe extern "C" fn C_DeriveKey(
 ) -> CK_RV {
     call(|inside| {
         must_be(phKey)?;
-        // SAFETY: the caller vouches for mechanism, template and place.
-        unsafe {
+        // SAFETY: the caller vouches for mechanism and template.
+        let (request, more) = unsafe {
             let request = Request::DeriveKey {
                 session: hSession,
                 mechanism: needed_mechanism(pMechanism)?,
                 base: hBaseKey,
                 template: template(pTemplate, ulAttributeCount)?,
             };
-            give(phKey, ask_for_handle(inside, &request, &[])?)
+            (request, kdf::places(&*pMechanism))
+        };
+        let mut places = vec![phKey];
+        places.extend(more.ok_or(CKR_MECHANISM_PARAM_INVALID)?);
+        // Before keys are made whose handles would be lost.
+        if !places[1..].iter().all(|it| is_writable(*it)) {
+            return Err(CKR_MECHANISM_PARAM_INVALID);
         }
+        let (first, others) = match inside.ask(Needs::Session, &request)? {
+            Reply::Handle(handle) => (handle, Vec::new()),
+            Reply::Handles(mut all) if !all.is_empty() => (all.remove(0), all),
+            // The standard marks the template that is to blame.
+            Reply::NotDerived { number, template } => {
+                let at = usize::try_from(template).ok().and_then(|at| places.get(at));
+                put(*at.ok_or(NONSENSE)?, CK_INVALID_HANDLE)?;
+                return Err(number);
+            }
+            _ => return Err(NONSENSE),
+        };
+        if others.len() + 1 != places.len() {
+            return Err(NONSENSE);
+        }
+        for (place, handle) in places[1..].iter().zip(others) {
+            put(*place, handle)?;
+        }
+        // SAFETY: the caller vouches for the place.
+        unsafe { give(phKey, first) }
     })
+}
+
+/// Whether the kernel finds a place for a handle there. What is there stays.
+fn is_writable(place: *mut CK_OBJECT_HANDLE) -> bool {
+    let place = place.cast::<u8>();
+    let there = probe(place, size_of::<CK_OBJECT_HANDLE>());
+    there.is_some_and(|there| poke(place, &there))
+}
+
+fn put(place: *mut CK_OBJECT_HANDLE, handle: CK_OBJECT_HANDLE) -> Result<(), CK_RV> {
+    match poke(place.cast(), &handle.to_ne_bytes()) {
+        true => Ok(()),
+        false => Err(CKR_MECHANISM_PARAM_INVALID),
+    }
 }
 
 /// PKCS#11 3.2 section 5.18.8

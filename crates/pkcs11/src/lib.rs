@@ -26,5 +26,6 @@ mod spawn;
 mod state;
 mod sys;
 mod unsupported;
+mod verify;
 
 pub use lists::{C_GetFunctionList, C_GetInterface, C_GetInterfaceList};

@@ -5,7 +5,7 @@ use cryptoki_sys::*;
 
 use crate::entry::{must_be, outside};
 use crate::{find::*, general::*, keys::*, messages::*, objects::*, operations::*};
-use crate::{sessions::*, slots::*, unsupported::*};
+use crate::{sessions::*, slots::*, unsupported::*, verify::*};
 
 /// Something that an application gets the address of, and that nobody changes.
 #[repr(transparent)]

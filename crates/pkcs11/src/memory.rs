@@ -6,12 +6,14 @@ use cryptoki_sys::{
     CK_ATTRIBUTE, CK_BYTE, CK_MECHANISM, CK_RV, CK_ULONG, CKF_ARRAY_ATTRIBUTE, CKR_ARGUMENTS_BAD,
     CKR_ATTRIBUTE_VALUE_INVALID, CKR_BUFFER_TOO_SMALL, CKR_MECHANISM_PARAM_INVALID,
 };
-use slotfs_wire::{Mechanism, NestedAttribute, RawAttribute, RawValue, Secret, Template};
+use slotfs_wire::{
+    Mechanism, NestedAttribute, Parameter, RawAttribute, RawValue, Secret, Template,
+};
 
 use crate::parameters;
 
 /// The most attributes in a template.
-const MOST_ATTRIBUTES: usize = 1_024;
+pub(crate) const MOST_ATTRIBUTES: usize = 1_024;
 /// The longest attribute: more than a slot takes.
 const MAX_ATTRIBUTE_BYTES: usize = 256 << 10;
 
@@ -124,7 +126,7 @@ pub(crate) unsafe fn template(
     // SAFETY: as the caller vouches.
     let all = unsafe { attributes(template, count) }?;
     let read = |it: &CK_ATTRIBUTE| {
-        let value = match it.type_ & CKF_ARRAY_ATTRIBUTE != 0 && is_template(it) {
+        let value = match is_template(it) {
             // SAFETY: as the caller vouches.
             true => RawValue::Template(unsafe { nested(it) }?),
             // SAFETY: as the caller vouches.
@@ -136,9 +138,11 @@ pub(crate) unsafe fn template(
     all.iter().map(read).collect()
 }
 
-/// Whether the value of an array attribute is made of attributes; `CKA_ALLOWED_MECHANISMS` is made of numbers.
-fn is_template(it: &CK_ATTRIBUTE) -> bool {
-    it.type_ != cryptoki_sys::CKA_ALLOWED_MECHANISMS && it.ulValueLen > 0
+/// Whether the value of an attribute is made of attributes; `CKA_ALLOWED_MECHANISMS` is an array of numbers.
+pub(crate) fn is_template(it: &CK_ATTRIBUTE) -> bool {
+    it.type_ & CKF_ARRAY_ATTRIBUTE != 0
+        && it.type_ != cryptoki_sys::CKA_ALLOWED_MECHANISMS
+        && it.ulValueLen > 0
 }
 
 /// # Safety
@@ -204,7 +208,19 @@ pub(crate) unsafe fn mechanism(mechanism: *const CK_MECHANISM) -> Result<Option<
     }))
 }
 
-/// The same where null is an error.
+/// The mechanism of a message-based encryption, whose messages have parameters of their own. Whatever parameter is here is
+/// ignored: applications put the structure of a message there, which is as long as `CK_GCM_PARAMS` and means something else.
+///
+/// # Safety
+/// As [`mechanism`].
+pub(crate) unsafe fn bare_mechanism(mechanism: *const CK_MECHANISM) -> Option<Mechanism> {
+    // SAFETY: as the caller vouches.
+    let number = unsafe { mechanism.as_ref() }?.mechanism;
+    let parameter = Parameter::None;
+    Some(Mechanism { number, parameter })
+}
+
+/// The same as [`mechanism`] where null is an error.
 ///
 /// # Errors
 /// `CKR_ARGUMENTS_BAD`

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::client::Needs;
 use crate::connection::Sink;
 use crate::entry::call;
-use crate::memory::{Output, input, mechanism};
+use crate::memory::{Output, bare_mechanism, input, mechanism};
 use crate::slots::NONSENSE;
 use crate::state::Inside;
 
@@ -20,7 +20,7 @@ pub(crate) fn flag(operation: Operation) -> CK_FLAGS {
         Operation::Digest => CKF_DIGEST,
         Operation::Sign => CKF_SIGN,
         Operation::SignRecover => CKF_SIGN_RECOVER,
-        Operation::Verify => CKF_VERIFY,
+        Operation::Verify | Operation::VerifySignature => CKF_VERIFY,
         Operation::VerifyRecover => CKF_VERIFY_RECOVER,
         Operation::MessageEncrypt => CKF_MESSAGE_ENCRYPT,
         Operation::MessageDecrypt => CKF_MESSAGE_DECRYPT,
@@ -41,19 +41,44 @@ pub(crate) unsafe fn start(
     key: CK_OBJECT_HANDLE,
 ) -> Result<(), CK_RV> {
     // SAFETY: as the caller vouches.
-    let request = match unsafe { mechanism(pMechanism) }? {
+    unsafe { start_with(state, session, operation, pMechanism, key, &[]) }
+}
+
+/// The same with data: the signature of `C_VerifySignatureInit`.
+///
+/// # Safety
+/// As [`start`].
+pub(crate) unsafe fn start_with(
+    state: &Inside,
+    session: CK_SESSION_HANDLE,
+    operation: Operation,
+    pMechanism: CK_MECHANISM_PTR,
+    key: CK_OBJECT_HANDLE,
+    data: &[u8],
+) -> Result<(), CK_RV> {
+    // SAFETY: as the caller vouches.
+    let mechanism = unsafe {
+        match operation {
+            Operation::MessageEncrypt | Operation::MessageDecrypt => bare_mechanism(pMechanism),
+            _ => mechanism(pMechanism)?,
+        }
+    };
+    let request = match mechanism {
         Some(mechanism) => Request::Start {
             session,
             operation,
             mechanism,
             key,
         },
-        None => Request::Cancel {
-            session,
-            flags: flag(operation),
-        },
+        None => {
+            let flags = flag(operation);
+            let request = Request::Cancel { session, flags };
+            return state.ask(Needs::Session, &request).map(drop);
+        }
     };
-    state.ask(Needs::Session, &request).map(drop)
+    state
+        .call(Needs::Session, &request, data, &mut Sink::None)
+        .map(drop)
 }
 
 /// Asks for an output, and fetches all of it into the application's buffer.
@@ -96,7 +121,7 @@ pub(crate) fn fetch(
 }
 
 /// Sends all but the last part of data that is too long for a frame; the last part.
-fn send_pieces<'a>(
+pub(crate) fn send_pieces<'a>(
     state: &Inside,
     session: CK_SESSION_HANDLE,
     operation: Operation,
@@ -216,7 +241,7 @@ fn update_bytes(
 }
 
 /// Updates without output: digests and signatures.
-fn feed(
+pub(crate) fn feed(
     state: &Inside,
     session: CK_SESSION_HANDLE,
     operation: Operation,
@@ -344,6 +369,7 @@ feed! {
     C_DigestUpdate => Digest,
     C_SignUpdate => Sign,
     C_VerifyUpdate => Verify,
+    C_VerifySignatureUpdate => VerifySignature,
 }
 
 finish! {
@@ -373,57 +399,6 @@ pub(crate) unsafe extern "C" fn C_DigestKey(
             key: hKey,
         };
         inside.ask(Needs::Session, &request).map(drop)
-    })
-}
-
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn C_Verify(
-    hSession: CK_SESSION_HANDLE,
-    pData: CK_BYTE_PTR,
-    ulDataLen: CK_ULONG,
-    pSignature: CK_BYTE_PTR,
-    ulSignatureLen: CK_ULONG,
-) -> CK_RV {
-    call(|inside| {
-        // SAFETY: the caller vouches for data and signature.
-        let (data, signature) =
-            unsafe { (input(pData, ulDataLen)?, input(pSignature, ulSignatureLen)?) };
-        if signature.len() > 64 << 10 {
-            return Err(CKR_SIGNATURE_LEN_RANGE);
-        }
-        let last = send_pieces(inside, hSession, Operation::Verify, data)?;
-        let request = Request::Whole {
-            session: hSession,
-            operation: Operation::Verify,
-            room: None,
-            signature: signature.to_vec(),
-        };
-        inside
-            .call(Needs::Session, &request, last, &mut Sink::None)
-            .map(drop)
-    })
-}
-
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn C_VerifyFinal(
-    hSession: CK_SESSION_HANDLE,
-    pSignature: CK_BYTE_PTR,
-    ulSignatureLen: CK_ULONG,
-) -> CK_RV {
-    call(|inside| {
-        // SAFETY: the caller vouches for the signature.
-        let signature = unsafe { input(pSignature, ulSignatureLen) }?;
-        if signature.len() > 64 << 10 {
-            return Err(CKR_SIGNATURE_LEN_RANGE);
-        }
-        let request = Request::Final {
-            session: hSession,
-            operation: Operation::Verify,
-            room: None,
-        };
-        inside
-            .call(Needs::Session, &request, signature, &mut Sink::None)
-            .map(drop)
     })
 }
 

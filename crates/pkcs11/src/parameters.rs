@@ -2,10 +2,12 @@
 //! that an application names but by the kernel, so that a parameter that lies about its lengths is refused and crashes
 //! nothing.
 
+pub(crate) mod kdf;
+
 use std::mem::{MaybeUninit, size_of};
 
 use cryptoki_sys::*;
-use slotfs_wire::{HkdfSalt, KdfPart, Oaep, Parameter, Secret};
+use slotfs_wire::{HkdfSalt, Oaep, Parameter, Secret};
 
 use crate::memory::probe;
 
@@ -13,8 +15,6 @@ use crate::memory::probe;
 pub(crate) const SHORT: usize = 1 << 10;
 /// Longest label, shared data, info, additional data.
 const LONG: usize = 512 << 10;
-/// Most parts of the input of a KDF.
-const MOST_PARTS: usize = 64;
 
 /// A structure of the interface: numbers and addresses, in which every pattern of bits is a value.
 pub(crate) trait Plain: Copy {}
@@ -30,6 +30,9 @@ impl Plain for CK_ECDH1_DERIVE_PARAMS {}
 impl Plain for CK_EDDSA_PARAMS {}
 impl Plain for CK_HKDF_PARAMS {}
 impl Plain for CK_SP800_108_KDF_PARAMS {}
+impl Plain for CK_SP800_108_FEEDBACK_KDF_PARAMS {}
+impl Plain for CK_DERIVED_KEY {}
+impl Plain for CK_ATTRIBUTE {}
 impl Plain for CK_PRF_DATA_PARAM {}
 impl Plain for CK_SP800_108_COUNTER_FORMAT {}
 impl Plain for CK_SP800_108_DKM_LENGTH_FORMAT {}
@@ -129,7 +132,8 @@ pub(crate) fn read(it: &CK_MECHANISM) -> Option<Parameter> {
             })
         }
         CKM_HKDF_DERIVE | CKM_HKDF_DATA => hkdf(structure(address, length)?),
-        CKM_SP800_108_COUNTER_KDF => counter_kdf(structure(address, length)?),
+        CKM_SP800_108_COUNTER_KDF => kdf::counter(structure(address, length)?),
+        CKM_SP800_108_FEEDBACK_KDF => kdf::feedback(structure(address, length)?),
         CKM_PKCS5_PBKD2 => pbkdf2(structure(address, length)?),
         CKM_ML_DSA => {
             let it: CK_SIGN_ADDITIONAL_CONTEXT = structure(address, length)?;
@@ -230,50 +234,6 @@ fn hkdf(it: CK_HKDF_PARAMS) -> Option<Parameter> {
     })
 }
 
-fn counter_kdf(it: CK_SP800_108_KDF_PARAMS) -> Option<Parameter> {
-    let count = usize::try_from(it.ulNumberOfDataParams).ok()?;
-    if count > MOST_PARTS || (count > 0 && it.pDataParams.is_null()) {
-        return None;
-    }
-    let part = |index: usize| kdf_part(at(it.pDataParams.wrapping_add(index).cast_const())?);
-    Some(Parameter::CounterKdf {
-        prf: it.prfType,
-        parts: (0..count).map(part).collect::<Option<_>>()?,
-        additional_keys: it.ulAdditionalDerivedKeys,
-    })
-}
-
-fn kdf_part(it: CK_PRF_DATA_PARAM) -> Option<KdfPart> {
-    let (address, length) = (it.pValue.cast_const(), it.ulValueLen);
-    let counter = || structure::<CK_SP800_108_COUNTER_FORMAT>(address, length);
-    Some(match it.type_ {
-        CK_SP800_108_ITERATION_VARIABLE => {
-            let it = counter()?;
-            KdfPart::Iteration {
-                little_endian: it.bLittleEndian != 0,
-                bits: it.ulWidthInBits,
-            }
-        }
-        CK_SP800_108_COUNTER => {
-            let it = counter()?;
-            KdfPart::Counter {
-                little_endian: it.bLittleEndian != 0,
-                bits: it.ulWidthInBits,
-            }
-        }
-        CK_SP800_108_DKM_LENGTH => {
-            let it: CK_SP800_108_DKM_LENGTH_FORMAT = structure(address, length)?;
-            KdfPart::Length {
-                method: it.dkmLengthMethod,
-                little_endian: it.bLittleEndian != 0,
-                bits: it.ulWidthInBits,
-            }
-        }
-        CK_SP800_108_BYTE_ARRAY => KdfPart::Bytes(bytes(address.cast(), length, LONG)?),
-        _ => return None,
-    })
-}
-
 /// `CK_PKCS5_PBKD2_PARAMS` is as long as `CK_PKCS5_PBKD2_PARAMS2`, and has the address of the password's length where the
 /// other has the length: no password is as long as an address is high.
 fn pbkdf2(it: CK_PKCS5_PBKD2_PARAMS2) -> Option<Parameter> {
@@ -301,7 +261,7 @@ mod tests {
     use super::*;
 
     /// Mechanisms with a parameter of their own, and one that is unknown.
-    const ALL: [CK_MECHANISM_TYPE; 21] = [
+    const ALL: [CK_MECHANISM_TYPE; 22] = [
         CKM_RSA_PKCS_PSS,
         CKM_RSA_PKCS_OAEP,
         CKM_RSA_AES_KEY_WRAP,
@@ -313,6 +273,7 @@ mod tests {
         CKM_HKDF_DERIVE,
         CKM_HKDF_DATA,
         CKM_SP800_108_COUNTER_KDF,
+        CKM_SP800_108_FEEDBACK_KDF,
         CKM_PKCS5_PBKD2,
         CKM_ML_DSA,
         CKM_HASH_ML_DSA,
@@ -359,6 +320,7 @@ mod tests {
                 ulParameterLen: claimed,
             };
             let _ = read(&mechanism);
+            let _ = kdf::places(&mechanism);
             for claimed in (0..=96).step_by(8) {
                 let _ = read(&CK_MECHANISM { ulParameterLen: claimed, ..mechanism });
             }

@@ -1,6 +1,7 @@
 //! An application: what one `C_Initialize` makes, with its sessions, its session objects and its logins.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use slotfs_hsm::Login;
@@ -148,7 +149,7 @@ impl Application {
                 operation,
                 mechanism,
                 key,
-            } => self.start(&*self.session(session)?, operation, &mechanism, key),
+            } => self.start(&*self.session(session)?, operation, &mechanism, key, data),
             R::Whole {
                 session,
                 operation,
@@ -171,7 +172,7 @@ impl Application {
                 signature,
             } => {
                 let session = self.session(session)?;
-                self.start(&session, operation, &mechanism, key)?;
+                self.start(&session, operation, &mechanism, key, &[])?;
                 self.whole(&session, operation, data, room, &signature, out)
             }
             R::Piece { session, operation } => {
@@ -274,8 +275,7 @@ impl Application {
             }
             R::SeedRandom { session } => {
                 self.session(session)?;
-                // The system's generator takes no seed from applications.
-                Err(Rv(CKR_RANDOM_SEED_NOT_SUPPORTED))
+                seed(data)
             }
             R::Random { session, bytes } => {
                 self.session(session)?;
@@ -361,6 +361,16 @@ impl Application {
         state.objects.insert(handle, Arc::new(object));
         Ok(handle)
     }
+}
+
+/// Mixes an application's bytes into the kernel's pool, which seeds every generator here. A write to the device credits no
+/// entropy, so a seed that an attacker chose makes no number easier to guess. Where the device cannot be written to, nothing
+/// is mixed in, and the application hears it.
+fn seed(bytes: &[u8]) -> Result<Reply> {
+    let device = std::fs::OpenOptions::new().write(true).open("/dev/urandom");
+    let mixed = device.and_then(|mut device| device.write_all(bytes));
+    mixed.map_err(|_| Rv(CKR_RANDOM_SEED_NOT_SUPPORTED))?;
+    Ok(Reply::Done)
 }
 
 impl State {

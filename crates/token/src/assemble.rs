@@ -85,13 +85,20 @@ fn classes_of(number: u32) -> &'static [u32] {
 fn is_the_tokens(number: u32) -> bool {
     matches!(
         number,
-        CKA_LOCAL
-            | CKA_KEY_GEN_MECHANISM
-            | CKA_ALWAYS_SENSITIVE
-            | CKA_NEVER_EXTRACTABLE
-            | CKA_UNIQUE_ID
+        CKA_LOCAL | CKA_KEY_GEN_MECHANISM | CKA_ALWAYS_SENSITIVE | CKA_NEVER_EXTRACTABLE
     )
 }
+
+/// What secret keys are for.
+const USES: &[u32] = &[
+    CKA_ENCRYPT,
+    CKA_DECRYPT,
+    CKA_SIGN,
+    CKA_VERIFY,
+    CKA_WRAP,
+    CKA_UNWRAP,
+    CKA_DERIVE,
+];
 
 /// What keys of a type are for, unless the template says otherwise: all that they can do.
 fn usages(class: u32, key_type: u32) -> &'static [u32] {
@@ -125,10 +132,20 @@ fn usages(class: u32, key_type: u32) -> &'static [u32] {
 pub(crate) fn key(class: u32, given: &Given, material: Material, birth: Birth) -> Result<Object> {
     let key_type = material.key_type;
     given.must_be(class, Some(key_type))?;
-    let uses = usages(class, key_type);
+    // Keys derived from one base are there to be kept apart, so one that is for something is for nothing else.
+    let names_a_use = || USES.iter().any(|number| given.bool(*number) == Some(true));
+    let uses = match birth {
+        Birth::Derived { .. } if names_a_use() => &[],
+        _ => usages(class, key_type),
+    };
     let mut object = template::key(class, key_type, uses, &Naming::default())
         .map_err(|_| Rv(CKR_DEVICE_ERROR))?;
-    let own: Vec<u32> = material.attributes.keys().copied().collect();
+    let mut own: Vec<u32> = material.attributes.keys().copied().collect();
+    let is_curve = matches!(key_type, CKK_EC | CKK_EC_EDWARDS | CKK_EC_MONTGOMERY);
+    if birth == Birth::Imported && class == CKO_PRIVATE_KEY && is_curve {
+        // Applications give the point with the private key, which does not keep it: material::create has compared the two.
+        own.push(CKA_EC_POINT);
+    }
     object.attributes.extend(material.attributes);
     settings(&mut object, given, &own)?;
     match birth {
@@ -193,6 +210,9 @@ pub(crate) fn other(class: u32, given: &Given) -> Result<Object> {
 /// Sets what the template gives. `own` are the attributes of the value, which are set already.
 fn settings(object: &mut Object, given: &Given, own: &[u32]) -> Result<()> {
     for (&number, value) in &given.attributes {
+        if number == CKA_UNIQUE_ID {
+            return Err(Rv(CKR_ATTRIBUTE_TYPE_INVALID));
+        }
         if is_the_tokens(number) {
             return Err(Rv(CKR_ATTRIBUTE_READ_ONLY));
         }

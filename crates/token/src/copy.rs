@@ -65,6 +65,7 @@ fn copy_of(source: &Object, given: &Given) -> Result<Object> {
             CKA_ENCRYPT | CKA_DECRYPT | CKA_SIGN | CKA_SIGN_RECOVER | CKA_VERIFY
             | CKA_VERIFY_RECOVER | CKA_WRAP | CKA_UNWRAP | CKA_DERIVE | CKA_ENCAPSULATE
             | CKA_DECAPSULATE => *value == Attribute::Bool(false) || before == Some(value),
+            CKA_UNIQUE_ID => return Err(Rv(CKR_ATTRIBUTE_TYPE_INVALID)),
             _ => before == Some(value),
         };
         if !may {

@@ -52,29 +52,53 @@ impl Application {
         self.may_put(session, &objects)?;
         let are_tokens: Vec<bool> = objects.iter().map(is_token).collect();
         let (tokens, others): (Vec<Object>, Vec<Object>) = objects.into_iter().partition(is_token);
-        let mut stored = Vec::new();
-        if !tokens.is_empty() {
-            let login = self.login_of(session.slot);
-            let login = login.ok_or(Rv(CKR_USER_NOT_LOGGED_IN))?;
-            let partition = login.partition();
-            stored = wait(|done| partition.add_all(&tokens, done))?;
-        }
-        let mut stored = stored.into_iter().map(|it| u64::from(it.handle.get()));
-        let mut others = others.into_iter();
-        let mut handles = Vec::new();
-        for is_token in are_tokens {
+        // What the session keeps is taken back easily, so it comes first.
+        let mut kept = Vec::new();
+        let stored = self
+            .keep_all(session, others, origin, &mut kept)
+            .and_then(|()| self.store(session, &tokens));
+        let stored = stored.inspect_err(|_| {
+            let mut state = self.state_mut();
+            for handle in &kept {
+                state.objects.remove(handle);
+            }
+        })?;
+        let (mut stored, mut kept) = (stored.into_iter(), kept.into_iter());
+        let handles = are_tokens.into_iter().map(|is_token| {
             let handle = match is_token {
                 true => stored.next(),
-                false => {
-                    let kept = others
-                        .next()
-                        .map(|object| self.keep_new(session, object, origin));
-                    kept.transpose()?
-                }
+                false => kept.next(),
             };
-            handles.push(handle.ok_or(Rv(CKR_DEVICE_ERROR))?);
+            handle.ok_or(Rv(CKR_DEVICE_ERROR))
+        });
+        handles.collect()
+    }
+
+    /// Stores objects in the slot, in one transaction.
+    fn store(&self, session: &Session, objects: &[Object]) -> Result<Vec<u64>> {
+        if objects.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(handles)
+        let login = self.login_of(session.slot);
+        let login = login.ok_or(Rv(CKR_USER_NOT_LOGGED_IN))?;
+        let partition = login.partition();
+        let stored = wait(|done| partition.add_all(objects, done))?;
+        let handles = stored.into_iter().map(|it| u64::from(it.handle.get()));
+        Ok(handles.collect())
+    }
+
+    /// Keeps objects for the session; the handles of those that it kept are in `kept`, also after an error.
+    fn keep_all(
+        &self,
+        session: &Session,
+        objects: Vec<Object>,
+        origin: Origin,
+        kept: &mut Vec<u64>,
+    ) -> Result<()> {
+        for object in objects {
+            kept.push(self.keep_new(session, object, origin)?);
+        }
+        Ok(())
     }
 
     /// Whether these objects may be made in this session. Asked before a key is generated, too.

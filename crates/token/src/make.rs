@@ -1,5 +1,6 @@
 //! New keys: generated, derived, encapsulated.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use slotfs_object::pkcs11::*;
@@ -26,6 +27,9 @@ const OF_THE_VALUE: &[u32] = &[
     CKA_EC_PARAMS,
     CKA_PARAMETER_SET,
 ];
+
+/// The most keys that one derivation makes beside its first.
+const MOST_ADDITIONAL_KEYS: usize = 64;
 
 /// What a template wants of a key's value.
 pub(crate) fn wanted(given: &Given) -> Wanted<'_> {
@@ -102,6 +106,7 @@ impl Application {
         self.may_put(session, &[like])
     }
 
+    /// One key, or several where the mechanism's parameter has templates of its own: all of them or none.
     pub(crate) fn derive_key(
         &self,
         session: &Session,
@@ -109,33 +114,71 @@ impl Application {
         base: u64,
         template: &Template,
     ) -> Result<Reply> {
-        let given = Given::parse(template, Some(CKO_SECRET_KEY))?;
-        let usage = (Usage::Derive, mechanism.number);
-        let object = self.with_key(session, base, usage, |key| {
-            let given = within(key, CKA_DERIVE_TEMPLATE, given)?;
-            // CKM_HKDF_DATA makes a data object.
-            let class = match mechanism.number {
-                CKM_HKDF_DATA => CKO_DATA,
-                _ => CKO_SECRET_KEY,
-            };
-            given.must_be(class, None)?;
-            self.may_make(session, class, &given)?;
-            let other = |handle| self.other_key(session, handle);
-            let made = material::derive(mechanism, key, &wanted(&given), &other)?;
-            let given = settings_of(given);
-            if class == CKO_DATA {
-                return data_of(given, made);
+        let additional = mechanism.parameter.additional_keys();
+        if additional.len() > MOST_ADDITIONAL_KEYS {
+            return Err(Rv(CKR_MECHANISM_PARAM_INVALID));
+        }
+        // The template that is to blame for a failure.
+        let blamed = Cell::new(None);
+        let templates = std::iter::once(template).chain(additional);
+        let made = self.derived(session, mechanism, base, templates, &blamed);
+        let made = made.and_then(|objects| self.put(session, objects, Origin::Session));
+        match (made, blamed.get()) {
+            (Ok(handles), _) => Ok(match *handles {
+                [handle] => Reply::Handle(handle),
+                _ => Reply::Handles(handles),
+            }),
+            (Err(Rv(number)), Some(template)) if !additional.is_empty() => {
+                Ok(Reply::NotDerived { number, template })
             }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    fn derived<'a>(
+        &self,
+        session: &Session,
+        mechanism: &Mechanism,
+        base: u64,
+        templates: impl Iterator<Item = &'a Template>,
+        blamed: &Cell<Option<u64>>,
+    ) -> Result<Vec<Object>> {
+        let parse = |template| Given::parse(template, Some(CKO_SECRET_KEY));
+        let mut given = each(templates, blamed, parse)?;
+        // CKM_HKDF_DATA makes a data object.
+        let class = match mechanism.number {
+            CKM_HKDF_DATA => CKO_DATA,
+            _ => CKO_SECRET_KEY,
+        };
+        let usage = (Usage::Derive, mechanism.number);
+        self.with_key(session, base, usage, |key| {
+            given = each(std::mem::take(&mut given), blamed, |given| {
+                let given = within(key, CKA_DERIVE_TEMPLATE, given)?;
+                given.must_be(class, None)?;
+                self.may_make(session, class, &given)?;
+                Ok(given)
+            })?;
+            let wanted: Vec<_> = given.iter().map(wanted).collect();
+            if wanted.len() > 1 {
+                each(&wanted, blamed, material::secret_length)?;
+            }
+            let other = |handle| self.other_key(session, handle);
+            let made = material::derive(mechanism, key, &wanted, &other)?;
             let is =
                 |number| key.described().attributes.get(&number) == Some(&Attribute::Bool(true));
             let birth = Birth::Derived {
                 always_sensitive: is(CKA_ALWAYS_SENSITIVE),
                 never_extractable: is(CKA_NEVER_EXTRACTABLE),
             };
-            assemble::key(class, &given, made, birth)
-        })?;
-        self.put_one(session, object, Origin::Session)
-            .map(Reply::Handle)
+            let both = std::mem::take(&mut given).into_iter().zip(made);
+            each(both, blamed, |(given, made)| {
+                let given = settings_of(given);
+                match class {
+                    CKO_DATA => data_of(given, made),
+                    _ => assemble::key(class, &given, made, birth),
+                }
+            })
+        })
     }
 
     /// A second key of a derivation, which must allow derivation too.
@@ -203,6 +246,16 @@ impl Application {
         self.put_one(session, object, Origin::Session)
             .map(Reply::Handle)
     }
+}
+
+/// What `make` gives for each; `blamed` becomes the number of the one that it fails for.
+fn each<T, R>(
+    all: impl IntoIterator<Item = T>,
+    blamed: &Cell<Option<u64>>,
+    make: impl Fn(T) -> Result<R>,
+) -> Result<Vec<R>> {
+    let one = |(it, number)| make(it).inspect_err(|_| blamed.set(Some(number)));
+    all.into_iter().zip(0..).map(one).collect()
 }
 
 /// A shared secret: the other side knows it as well (PKCS#11 3.2 section 5.18.8).

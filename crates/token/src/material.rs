@@ -133,6 +133,15 @@ fn length(key_type: u32, wanted: &Wanted<'_>, natural: Option<usize>) -> Result<
     Ok(bytes)
 }
 
+/// Type and length of a secret key whose template must say how long it is.
+///
+/// # Errors
+/// `CKR_TEMPLATE_INCOMPLETE`, `CKR_TEMPLATE_INCONSISTENT` of the type, `CKR_ATTRIBUTE_VALUE_INVALID` of the length.
+pub(crate) fn secret_length(wanted: &Wanted<'_>) -> Result<(u32, usize)> {
+    let key_type = wanted.key_type.unwrap_or(CKK_GENERIC_SECRET);
+    Ok((key_type, length(key_type, wanted, None)?))
+}
+
 /// Refuses a template for keys of another type.
 fn check_type(wanted: &Wanted<'_>, key_type: u32) -> Result<()> {
     match wanted.key_type {

@@ -258,7 +258,7 @@ pub(crate) fn info(mechanism: u64) -> Option<MechanismInfo> {
     algorithm(mechanism).map(Algorithm::info)
 }
 
-/// The flag of an operation.
+/// The flag of an operation, of its mechanisms and of `C_SessionCancel`.
 pub(crate) fn flag(kind: Kind) -> u64 {
     match kind {
         Kind::Encrypt => CKF_ENCRYPT,
@@ -266,7 +266,7 @@ pub(crate) fn flag(kind: Kind) -> u64 {
         Kind::Digest => CKF_DIGEST,
         Kind::Sign => CKF_SIGN,
         Kind::SignRecover => CKF_SIGN_RECOVER,
-        Kind::Verify => CKF_VERIFY,
+        Kind::Verify | Kind::VerifySignature => CKF_VERIFY,
         Kind::VerifyRecover => CKF_VERIFY_RECOVER,
         Kind::MessageEncrypt => CKF_MESSAGE_ENCRYPT,
         Kind::MessageDecrypt => CKF_MESSAGE_DECRYPT,

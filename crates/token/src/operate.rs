@@ -1,9 +1,7 @@
 //! Operations of a session: started, fed, finished.
 
-use std::collections::btree_map::Entry;
-
 use slotfs_object::usable::{UsableKey, Usage};
-use slotfs_wire::numbers::*;
+use slotfs_wire::numbers::CKF_FIND_OBJECTS;
 use slotfs_wire::rv::*;
 use slotfs_wire::{
     MAX_DATA_BYTES, Mechanism, Message, MessagePart, Operation as Kind, Reply, frame,
@@ -12,8 +10,12 @@ use zeroize::Zeroizing;
 
 use crate::Application;
 use crate::error::{Result, Rv};
+use crate::mechanism::flag;
 use crate::operation::{MessageOutput, Operation, Output, Room};
 use crate::session::{Running, Session, Work};
+
+/// The longest signature that is kept, bytes. No mechanism has one of a tenth of that.
+const MAX_SIGNATURE_BYTES: usize = 64 << 10;
 
 /// One call of a message-based operation.
 pub(crate) struct MessageCall<'a> {
@@ -33,45 +35,50 @@ fn usage(kind: Kind) -> Option<Usage> {
         Kind::Decrypt | Kind::MessageDecrypt => Usage::Decrypt,
         Kind::Sign | Kind::MessageSign => Usage::Sign,
         Kind::SignRecover => Usage::SignRecover,
-        Kind::Verify | Kind::MessageVerify => Usage::Verify,
+        Kind::Verify | Kind::VerifySignature | Kind::MessageVerify => Usage::Verify,
         Kind::VerifyRecover => Usage::VerifyRecover,
         Kind::Digest => return None,
     })
 }
 
-/// The flag of `C_SessionCancel` for an operation.
-fn flag(kind: Kind) -> u64 {
-    match kind {
-        Kind::Encrypt => CKF_ENCRYPT,
-        Kind::Decrypt => CKF_DECRYPT,
-        Kind::Digest => CKF_DIGEST,
-        Kind::Sign => CKF_SIGN,
-        Kind::SignRecover => CKF_SIGN_RECOVER,
-        Kind::Verify => CKF_VERIFY,
-        Kind::VerifyRecover => CKF_VERIFY_RECOVER,
-        Kind::MessageEncrypt => CKF_MESSAGE_ENCRYPT,
-        Kind::MessageDecrypt => CKF_MESSAGE_DECRYPT,
-        Kind::MessageSign => CKF_MESSAGE_SIGN,
-        Kind::MessageVerify => CKF_MESSAGE_VERIFY,
-    }
+/// Whether an operation runs that one of `kind` would be in the way of: one of its kind, and of the two verifications the
+/// other.
+fn is_active(work: &Work, kind: Kind) -> bool {
+    let other = match kind {
+        Kind::Verify => Kind::VerifySignature,
+        Kind::VerifySignature => Kind::Verify,
+        kind => kind,
+    };
+    [kind, other]
+        .iter()
+        .any(|it| work.operations.contains_key(it))
 }
 
 impl Application {
+    /// Starts an operation; `data` is the signature of `C_VerifySignatureInit`.
     pub(crate) fn start(
         &self,
         session: &Session,
         kind: Kind,
         mechanism: &Mechanism,
         key: u64,
+        data: &[u8],
     ) -> Result<Reply> {
-        if session.work().operations.contains_key(&kind) {
+        if is_active(&session.work(), kind) {
             return Err(Rv(CKR_OPERATION_ACTIVE));
         }
-        let parameter_bytes = frame::header_bytes(&mechanism.parameter);
+        let signature = match kind {
+            Kind::VerifySignature => data,
+            _ => &[],
+        };
+        if signature.len() > MAX_SIGNATURE_BYTES {
+            return Err(Rv(CKR_SIGNATURE_LEN_RANGE));
+        }
+        let parameter_bytes = frame::header_bytes(&mechanism.parameter) + signature.len();
         session.work().memory.make_room(parameter_bytes)?;
         let begin = |key: Option<&UsableKey>| {
             Ok(Running {
-                operation: Operation::start(kind, mechanism, key)?,
+                operation: Operation::start(kind, mechanism, key)?.keeping(signature),
                 awaits_pin: key.is_some_and(UsableKey::always_authenticates),
                 is_private: key.is_some_and(|key| key.described().is_private()),
                 parameter_bytes,
@@ -86,13 +93,12 @@ impl Application {
         };
         let mut work = session.work();
         work.output = None;
-        match work.operations.entry(kind) {
-            Entry::Occupied(_) => Err(Rv(CKR_OPERATION_ACTIVE)),
-            Entry::Vacant(place) => {
-                place.insert(running);
-                Ok(Reply::Done)
-            }
+        // Another thread may have been faster.
+        if is_active(&work, kind) {
+            return Err(Rv(CKR_OPERATION_ACTIVE));
         }
+        work.operations.insert(kind, running);
+        Ok(Reply::Done)
     }
 
     pub(crate) fn cancel(&self, session: &Session, flags: u64) -> Result<Reply> {
@@ -118,6 +124,10 @@ impl Application {
         match kind {
             Kind::Verify => step(&mut work, (kind, data.len()), out, |operation| {
                 operation.verify(data, signature)?;
+                Ok(None)
+            }),
+            Kind::VerifySignature => step(&mut work, (kind, data.len()), out, |operation| {
+                operation.verify_kept(data)?;
                 Ok(None)
             }),
             _ => step(&mut work, (kind, data.len()), out, |operation| {
@@ -166,6 +176,7 @@ impl Application {
             out,
             |operation| match kind {
                 Kind::Verify => operation.verify_finish(data).map(|()| None),
+                Kind::VerifySignature => operation.verify_kept_finish().map(|()| None),
                 _ => operation.finish(Room(room)).map(Some),
             },
         )

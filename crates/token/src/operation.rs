@@ -63,6 +63,8 @@ pub(crate) enum Output {
 pub(crate) struct Operation {
     engine: Engine,
     stage: Stage,
+    /// Of `C_VerifySignatureInit`; empty otherwise.
+    signature: Vec<u8>,
 }
 
 /// What was called so far.
@@ -117,7 +119,7 @@ impl Operation {
             let key = Prepared::of(key.ok_or(Rv(CKR_KEY_NEEDED))?)?;
             match kind {
                 Kind::Sign => Engine::Sign(Box::new(Signer::new(algorithm, parameter, key, true)?)),
-                Kind::Verify => {
+                Kind::Verify | Kind::VerifySignature => {
                     Engine::Verify(Box::new(Signer::new(algorithm, parameter, key, false)?))
                 }
                 Kind::SignRecover | Kind::VerifyRecover => {
@@ -148,7 +150,14 @@ impl Operation {
         Ok(Self {
             engine,
             stage: Stage::Start,
+            signature: Vec::new(),
         })
+    }
+
+    /// The operation with the signature that it verifies.
+    pub(crate) fn keeping(self, signature: &[u8]) -> Self {
+        let signature = signature.to_vec();
+        Self { signature, ..self }
     }
 
     /// Whether it ended: by its last call, or by an error.
@@ -290,6 +299,18 @@ impl Operation {
             Engine::Verify(signer) => signer.verify(signature),
             _ => Err(Rv(CKR_OPERATION_NOT_INITIALIZED)),
         }
+    }
+
+    /// `C_VerifySignature`: ends the operation.
+    pub(crate) fn verify_kept(&mut self, data: &[u8]) -> Result<()> {
+        let signature = std::mem::take(&mut self.signature);
+        self.verify(data, &signature)
+    }
+
+    /// `C_VerifySignatureFinal`: ends the operation.
+    pub(crate) fn verify_kept_finish(&mut self) -> Result<()> {
+        let signature = std::mem::take(&mut self.signature);
+        self.verify_finish(&signature)
     }
 
     /// `C_DigestKey`

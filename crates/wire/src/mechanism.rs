@@ -2,7 +2,7 @@
 
 use bincode::{Decode, Encode};
 
-use crate::Secret;
+use crate::{Secret, Template};
 
 /// One `CK_MECHANISM`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -91,23 +91,23 @@ pub enum Parameter {
         /// The info.
         info: Vec<u8>,
     },
-    /// `CK_SP800_108_KDF_PARAMS`; keys derived in addition are not supported.
+    /// `CK_SP800_108_KDF_PARAMS`.
     CounterKdf {
         /// A CKM number of the PRF.
         prf: u64,
         /// The PRF's input, part by part.
         parts: Vec<KdfPart>,
-        /// `ulAdditionalDerivedKeys`.
-        additional_keys: u64,
+        /// The templates of `pAdditionalDerivedKeys`.
+        additional_keys: Vec<Template>,
     },
-    /// `CK_SP800_108_FEEDBACK_KDF_PARAMS`; keys derived in addition are not supported.
+    /// `CK_SP800_108_FEEDBACK_KDF_PARAMS`.
     FeedbackKdf {
         /// A CKM number of the PRF.
         prf: u64,
         /// The PRF's input, part by part.
         parts: Vec<KdfPart>,
-        /// `ulAdditionalDerivedKeys`.
-        additional_keys: u64,
+        /// The templates of `pAdditionalDerivedKeys`.
+        additional_keys: Vec<Template>,
         /// The IV; empty without one.
         iv: Vec<u8>,
     },
@@ -154,6 +154,21 @@ pub enum Parameter {
         /// `pOAEPParams`.
         oaep: Oaep,
     },
+}
+
+impl Parameter {
+    /// The templates of the keys that one derivation makes beside its first.
+    pub fn additional_keys(&self) -> &[Template] {
+        match self {
+            Self::CounterKdf {
+                additional_keys, ..
+            }
+            | Self::FeedbackKdf {
+                additional_keys, ..
+            } => additional_keys,
+            _ => &[],
+        }
+    }
 }
 
 /// `CK_RSA_PKCS_OAEP_PARAMS`.

@@ -17,7 +17,8 @@ pub enum Reply {
     Number(u64),
     /// A handle of a session or of an object.
     Handle(u64),
-    /// Handles, slots or mechanisms.
+    /// Handles, slots or mechanisms. Of `C_DeriveKey` the key of its own template, and then the additional ones in the order
+    /// of the parameter.
     Handles(Vec<u64>),
     /// The handles of a public and of a private key.
     Pair(u64, u64),
@@ -57,6 +58,13 @@ pub enum Reply {
         key: u64,
         /// Bytes of the ciphertext.
         bytes: u64,
+    },
+    /// No key was derived, because one of several templates does not fit.
+    NotDerived {
+        /// A CKR number.
+        number: u64,
+        /// Which template: 0 for that of `C_DeriveKey` itself, and then in the order of the parameter.
+        template: u64,
     },
 }
 

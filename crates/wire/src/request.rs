@@ -64,6 +64,9 @@ pub enum Operation {
     MessageSign,
     /// `C_MessageVerifyInit` …
     MessageVerify,
+    /// `C_VerifySignatureInit` …: a verification whose signature comes first. A session has one of this kind or of
+    /// [`Self::Verify`].
+    VerifySignature,
 }
 
 /// The parameter of one message of a message-based operation.
@@ -288,7 +291,7 @@ pub enum Request {
         /// The session.
         session: u64,
     },
-    /// `C_EncryptInit` and its like.
+    /// `C_EncryptInit` and its like. The data is the signature of `C_VerifySignatureInit`.
     Start {
         /// The session.
         session: u64,
@@ -412,7 +415,8 @@ pub enum Request {
         /// The new key.
         template: Template,
     },
-    /// `C_DeriveKey`: [`Reply::Handle`](crate::Reply::Handle).
+    /// `C_DeriveKey`: [`Reply::Handle`](crate::Reply::Handle), with additional keys in the mechanism's parameter
+    /// [`Reply::Handles`](crate::Reply::Handles) or [`Reply::NotDerived`](crate::Reply::NotDerived).
     DeriveKey {
         /// The session.
         session: u64,

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use slotfs_wire::frame::{LENGTHS_BYTES, Lengths, decode, encode};
 use slotfs_wire::{
-    FrameError, Got, Hello, MAX_DATA_BYTES, MAX_HEADER_BYTES, Mechanism, NestedAttribute,
+    FrameError, Got, Hello, KdfPart, MAX_DATA_BYTES, MAX_HEADER_BYTES, Mechanism, NestedAttribute,
     Operation, PREAMBLE_BYTES, Parameter, Preamble, RawAttribute, RawValue, Reply, Request, Secret,
     StoreId, Who,
 };
@@ -47,6 +47,20 @@ fn parameter() -> impl Strategy<Value = Parameter> {
     ]
 }
 
+/// The parameter with templates of its own.
+fn kdf() -> impl Strategy<Value = Parameter> {
+    let template = proptest::collection::vec(attribute(), 0..4);
+    let keys = proptest::collection::vec(template, 0..4);
+    (any::<u64>(), keys, any::<Vec<u8>>()).prop_map(|(prf, additional_keys, iv)| {
+        Parameter::FeedbackKdf {
+            prf,
+            parts: vec![KdfPart::Bytes(iv.clone())],
+            additional_keys,
+            iv,
+        }
+    })
+}
+
 fn request() -> impl Strategy<Value = Request> {
     let template = || proptest::collection::vec(attribute(), 0..6);
     prop_oneof![
@@ -66,6 +80,17 @@ fn request() -> impl Strategy<Value = Request> {
                 operation: Operation::Sign,
                 mechanism: Mechanism { number, parameter },
                 key,
+            }
+        ),
+        (any::<u64>(), any::<u64>(), kdf(), template()).prop_map(
+            |(session, base, parameter, template)| Request::DeriveKey {
+                session,
+                mechanism: Mechanism {
+                    number: base,
+                    parameter,
+                },
+                base,
+                template,
             }
         ),
         (any::<u64>(), any::<Option<Vec<u8>>>()).prop_map(|(session, pin)| Request::Login {

@@ -63,7 +63,7 @@ impl ParameterSet {
 pub enum Hedge {
     /// It does: the normal form.
     Hedged,
-    /// It does not. aws-lc does not offer it: [`Error::Unsupported`].
+    /// It does not: the same message has the same signature.
     Deterministic,
 }
 
@@ -189,7 +189,7 @@ impl PrivateKey {
     /// A signature of `message`, with a context of at most 255 bytes.
     ///
     /// # Errors
-    /// [`Error::BadParameter`], [`Error::Unsupported`], [`Error::Library`]
+    /// [`Error::BadParameter`], [`Error::Library`]
     pub fn sign(&self, message: &[u8], context: &[u8], hedge: Hedge) -> Result<Vec<u8>> {
         let mut made = self.representative(context)?;
         made.update(message)?;
@@ -199,7 +199,7 @@ impl PrivateKey {
     /// HashML-DSA of `digest`. SHA-1 is refused.
     ///
     /// # Errors
-    /// [`Error::BadLength`] of the digest, [`Error::BadParameter`], [`Error::Unsupported`], [`Error::Library`]
+    /// [`Error::BadLength`] of the digest, [`Error::BadParameter`], [`Error::Library`]
     pub fn sign_digest(
         &self,
         hash: Hash,
@@ -214,13 +214,13 @@ impl PrivateKey {
     /// A signature of a representative, [`MU_BYTES`], that was made elsewhere.
     ///
     /// # Errors
-    /// [`Error::BadLength`], [`Error::Unsupported`], [`Error::Library`]
+    /// [`Error::BadLength`], [`Error::Library`]
     pub fn sign_mu(&self, mu: &[u8], hedge: Hedge) -> Result<Vec<u8>> {
-        if hedge == Hedge::Deterministic {
-            return Err(Error::Unsupported);
-        }
         let mu = mu.try_into().map_err(|_| Error::BadLength)?;
-        self.key.dsa_sign(self.set.signature_bytes(), mu)
+        match hedge {
+            Hedge::Hedged => self.key.dsa_sign(self.set.signature_bytes(), mu),
+            Hedge::Deterministic => self.key.dsa_sign_deterministic(self.set, mu),
+        }
     }
 }
 

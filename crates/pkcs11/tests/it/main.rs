@@ -11,5 +11,7 @@ mod arguments;
 mod calls;
 mod connections;
 mod deferred;
+mod derivations;
 mod fake;
 mod parameters;
+mod verifications;

@@ -122,13 +122,56 @@ fn lies_about_lengths_are_refused() {
     assert_eq!(fake.requests().len(), 0);
 }
 
+/// `CK_GCM_MESSAGE_PARAMS` is as long as `CK_GCM_PARAMS`, and has numbers where the other has pointers. The parameter of each
+/// message is the one that counts.
+#[test]
+fn what_a_message_based_encryption_starts_with_is_ignored() {
+    assert_eq!(
+        size_of::<CK_GCM_MESSAGE_PARAMS>(),
+        size_of::<CK_GCM_PARAMS>()
+    );
+    let fake = Fake::new(|request, _| usual(request));
+    let module = Module::new(&fake);
+    let session = module.session();
+    fake.requests();
+    let (mut iv, mut tag) = ([3u8; 12], [0u8; 16]);
+    let mut parameter = CK_GCM_MESSAGE_PARAMS {
+        pIv: iv.as_mut_ptr(),
+        ulIvLen: 12,
+        ulIvFixedBits: 96,
+        ivGenerator: CKG_NO_GENERATE,
+        pTag: tag.as_mut_ptr(),
+        ulTagBits: 128,
+    };
+    let mut mechanism = CK_MECHANISM {
+        mechanism: CKM_AES_GCM,
+        pParameter: (&raw mut parameter).cast(),
+        ulParameterLen: size_of::<CK_GCM_MESSAGE_PARAMS>() as CK_ULONG,
+    };
+    assert_eq!(
+        call!(C_MessageEncryptInit, session, &raw mut mechanism, 1),
+        CKR_OK
+    );
+    mechanism.pParameter = ptr::without_provenance_mut(0x1000);
+    assert_eq!(
+        call!(C_MessageDecryptInit, session, &raw mut mechanism, 1),
+        CKR_OK
+    );
+    for (request, _) in fake.requests() {
+        match request {
+            Request::Start { mechanism, .. } => assert_eq!(mechanism.parameter, Parameter::None),
+            other => unreachable!("{other:?}"),
+        }
+    }
+}
+
 /// The mechanisms that have structures, and some that have none, with memory full of wild pointers and lengths.
 #[test]
 fn wild_structures_crash_nothing() {
     let fake = Fake::new(|request, _| usual(request));
     let module = Module::new(&fake);
     let session = module.session();
-    const MECHANISMS: [CK_MECHANISM_TYPE; 22] = [
+    const MECHANISMS: [CK_MECHANISM_TYPE; 23] = [
         CKM_RSA_PKCS,
         CKM_RSA_PKCS_PSS,
         CKM_SHA3_512_RSA_PKCS_PSS,
@@ -142,6 +185,7 @@ fn wild_structures_crash_nothing() {
         CKM_EDDSA,
         CKM_HKDF_DERIVE,
         CKM_SP800_108_COUNTER_KDF,
+        CKM_SP800_108_FEEDBACK_KDF,
         CKM_PKCS5_PBKD2,
         CKM_ML_DSA,
         CKM_HASH_ML_DSA,

@@ -29,8 +29,8 @@ use crate::mechanism::hash::HASHES;
 use crate::mechanism::{self, Algorithm, Derive, hash};
 use crate::operation::{Prepared, no_parameter};
 
-/// A key derived from `base`. `other_keys` gives the key of a handle in the mechanism's parameter, which the caller has
-/// checked.
+/// Keys derived from `base`, as many as are `wanted`: one, but of the functions of SP 800-108. `other_keys` gives the key of
+/// a handle in the mechanism's parameter, which the caller has checked.
 ///
 /// # Errors
 /// `CKR_MECHANISM_INVALID`, `CKR_MECHANISM_PARAM_INVALID`, `CKR_KEY_TYPE_INCONSISTENT`, `CKR_TEMPLATE_INCOMPLETE`,
@@ -38,25 +38,31 @@ use crate::operation::{Prepared, no_parameter};
 pub(crate) fn derive(
     mechanism: &Mechanism,
     base: &UsableKey,
-    wanted: &Wanted<'_>,
+    wanted: &[Wanted<'_>],
     other_keys: &dyn Fn(u64) -> Result<Arc<UsableKey>>,
-) -> Result<Material> {
+) -> Result<Vec<Material>> {
     let Some(Algorithm::Derive(kind)) = mechanism::with_flag(mechanism.number, CKF_DERIVE) else {
         return Err(Rv(CKR_MECHANISM_INVALID));
     };
     let parameter = &mechanism.parameter;
-    match kind {
+    if let Derive::Counter | Derive::Feedback = kind {
+        return sp800_108::derive(kind, parameter, base, wanted);
+    }
+    let [wanted] = wanted else {
+        return Err(Rv(CKR_MECHANISM_PARAM_INVALID));
+    };
+    let made = match kind {
         Derive::Ecdh => ecdh(parameter, base, wanted),
         Derive::Hkdf => stretched_hkdf(parameter, base, wanted, other_keys),
         Derive::HkdfData => hkdf_data(parameter, base, wanted, other_keys),
-        Derive::Counter | Derive::Feedback => sp800_108::derive(kind, parameter, base, wanted),
         Derive::Digest(hash) => {
             no_parameter(parameter)?;
             let digest = Zeroizing::new(digest(hash, &value_of(base)?)?);
             cut(&digest, wanted, Keep::First)
         }
         _ => bytes::derive(kind, parameter, base, wanted, other_keys),
-    }
+    };
+    Ok(vec![made?])
 }
 
 /// The value of a secret key.

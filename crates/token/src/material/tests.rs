@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use slotfs_object::Object;
 use slotfs_object::usable::UsableKey;
+use slotfs_wire::Mechanism;
 
 use super::*;
 
@@ -39,6 +40,18 @@ fn of_type(key_type: u32, value_len: Option<u64>) -> Wanted<'static> {
 
 fn no_others(_: u64) -> Result<Arc<UsableKey>> {
     panic!("no other key was named")
+}
+
+/// One derived key.
+fn derive(
+    mechanism: &Mechanism,
+    base: &UsableKey,
+    wanted: &Wanted<'_>,
+    others: &dyn Fn(u64) -> Result<Arc<UsableKey>>,
+) -> Result<Material> {
+    let made = super::derive(mechanism, base, std::slice::from_ref(wanted), others)?;
+    assert_eq!(made.len(), 1);
+    Ok(made.into_iter().next().unwrap())
 }
 
 fn given(material: &Material) -> BTreeMap<u32, Attribute> {

@@ -141,7 +141,7 @@ impl Signer {
                     (Prepared::MlDsaPrivate(_), true) | (Prepared::MlDsaPublic(_), false) => {}
                     _ => return Err(Rv(CKR_KEY_TYPE_INCONSISTENT)),
                 }
-                ml_dsa(algorithm, parameter, &key, signs)?
+                ml_dsa(algorithm, parameter, &key)?
             }
             Algorithm::Hmac { hash, general } => {
                 let value = key.secret(|key_type| is_hmac_key(key_type, hash))?;

@@ -128,7 +128,7 @@ fn parameter() -> impl Strategy<Value = Parameter> {
                     },
                     KdfPart::Bytes(part),
                 ],
-                additional_keys: 0,
+                additional_keys: Vec::new(),
             }
         }),
         (number(), bytes()).prop_map(|(hedge, context)| Parameter::SignContext { hedge, context }),
@@ -153,6 +153,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         Operation::MessageDecrypt,
         Operation::MessageSign,
         Operation::MessageVerify,
+        Operation::VerifySignature,
     ])
 }
 

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod attacks;
+mod derivations;
 mod fixture;
 mod garbage;
 mod logins;
 mod objects;
 mod operations;
 mod tokens;
+mod verifications;

@@ -203,6 +203,11 @@ fn templates_that_are_refused() {
             vec![class(CKO_DATA), bytes(0x1234, b"")],
             CKR_ATTRIBUTE_TYPE_INVALID,
         ),
+        // The token alone names objects.
+        (
+            vec![class(CKO_DATA), bytes(CKA_UNIQUE_ID, b"1")],
+            CKR_ATTRIBUTE_TYPE_INVALID,
+        ),
         (
             vec![class(CKO_CERTIFICATE), number(CKA_CERTIFICATE_TYPE, 0)],
             CKR_TEMPLATE_INCOMPLETE,
@@ -215,8 +220,51 @@ fn templates_that_are_refused() {
         let outcome = app.create(session, template.clone());
         assert_eq!(outcome, Err(expected), "{template:?}");
     }
+    let unique = || vec![bytes(CKA_UNIQUE_ID, b"1")];
+    let size = number(CKA_VALUE_LEN, 16);
+    let named = app.generate(session, 0x1080, [vec![size.clone()], unique()].concat());
+    assert_eq!(named, Err(CKR_ATTRIBUTE_TYPE_INVALID));
+    let key = app.generate(session, 0x1080, vec![size]).unwrap();
+    let copied = app.copy(session, key, unique());
+    assert_eq!(copied, Err(CKR_ATTRIBUTE_TYPE_INVALID));
+    let set = app.set(session, key, unique());
+    assert_eq!(set, Err(CKR_ATTRIBUTE_READ_ONLY));
     let huge = vec![class(CKO_DATA), bytes(CKA_VALUE, &[7; 100_000])];
     assert_eq!(app.create(session, huge), Err(CKR_ATTRIBUTE_VALUE_INVALID));
+}
+
+#[test]
+fn a_private_key_may_come_with_its_point() {
+    let it = Fixture::new();
+    let (app, session) = it.co();
+    let open = vec![
+        boolean(CKA_SENSITIVE, false),
+        boolean(CKA_EXTRACTABLE, true),
+    ];
+    let (public, private) = app.pair(session, vec![], open).unwrap();
+    let shown = |object, kind| shown(app.get(session, object, kind).unwrap());
+    let mut template = vec![
+        number(CKA_CLASS, CKO_PRIVATE_KEY.into()),
+        number(CKA_KEY_TYPE, CKK_EC.into()),
+        bytes(CKA_EC_PARAMS, &shown(private, CKA_EC_PARAMS)),
+        bytes(CKA_VALUE, &shown(private, CKA_VALUE)),
+        bytes(CKA_EC_POINT, &shown(public, CKA_EC_POINT)),
+    ];
+    let created = app.create(session, template.clone()).unwrap();
+    assert_eq!(app.get(session, created, CKA_EC_POINT), Ok(Got::Invalid));
+    let signature = app.sign(session, 0x1041, created, &[7; 32]).unwrap();
+    app.verify(session, 0x1041, public, &[7; 32], &signature)
+        .unwrap();
+    // That of another key is none of its own.
+    let (other, _) = app.pair(session, vec![], vec![]).unwrap();
+    template.pop();
+    template.push(bytes(CKA_EC_POINT, &shown(other, CKA_EC_POINT)));
+    let refused = app.create(session, template);
+    assert_eq!(refused, Err(CKR_ATTRIBUTE_VALUE_INVALID));
+    // A generated pair has its point from the token.
+    let given = vec![bytes(CKA_EC_POINT, &shown(other, CKA_EC_POINT))];
+    let generated = app.pair(session, vec![], given);
+    assert_eq!(generated, Err(CKR_TEMPLATE_INCONSISTENT));
 }
 
 #[test]

@@ -9,8 +9,7 @@ use slotfs_wire::rv::CKR_MECHANISM_PARAM_INVALID;
 use slotfs_wire::{KdfPart, Parameter};
 use zeroize::Zeroizing;
 
-use super::super::shared::stretched;
-use super::super::{Material, Wanted};
+use super::super::{Material, Wanted, secret_length};
 use crate::error::{Result, Rv};
 use crate::mechanism::{Derive, hash};
 use crate::operation::{Prepared, failed, is_hmac_key};
@@ -62,12 +61,14 @@ impl Prf {
     }
 }
 
+/// Keys of one derivation. Each begins with a segment of its own: no two are cut from one output of the function (PKCS#11 3.2,
+/// "Deriving Additional Keys").
 pub(super) fn derive(
     kind: Derive,
     parameter: &Parameter,
     base: &UsableKey,
-    wanted: &Wanted<'_>,
-) -> Result<Material> {
+    wanted: &[Wanted<'_>],
+) -> Result<Vec<Material>> {
     // The IV is what feedback mode takes for the output before the first.
     let (prf, parts, feedback) = match (kind, parameter) {
         (
@@ -75,7 +76,7 @@ pub(super) fn derive(
             Parameter::CounterKdf {
                 prf,
                 parts,
-                additional_keys: 0,
+                additional_keys: _,
             },
         ) => (prf, parts, None),
         (
@@ -83,7 +84,7 @@ pub(super) fn derive(
             Parameter::FeedbackKdf {
                 prf,
                 parts,
-                additional_keys: 0,
+                additional_keys: _,
                 iv,
             },
         ) => (prf, parts, Some(iv)),
@@ -91,50 +92,90 @@ pub(super) fn derive(
     };
     check(parts, feedback.is_some())?;
     let prf = Prf::new(*prf, base)?;
-    stretched(wanted, None, |bytes| {
-        let segments = bytes.div_ceil(prf.bytes());
-        let mut out = Zeroizing::new(Vec::with_capacity(segments * prf.bytes()));
-        let mut last = Zeroizing::new(feedback.cloned().unwrap_or_default());
-        for segment in 1..=segments as u64 {
-            let mut running = prf.clone();
-            for part in parts {
-                match part {
-                    KdfPart::Iteration { .. } if feedback.is_some() => running.update(&last),
-                    KdfPart::Iteration {
-                        little_endian,
-                        bits,
-                    }
-                    | KdfPart::Counter {
-                        little_endian,
-                        bits,
-                    } => {
-                        // SP 800-108 section 4.1: 8, 16, 24 or 32 bits.
-                        if *bits > 32 {
-                            return Err(INVALID);
-                        }
-                        running.update(&number(segment, *bits, *little_endian)?);
-                    }
-                    KdfPart::Length {
-                        method,
-                        little_endian,
-                        bits,
-                    } => {
-                        let all = match *method {
-                            SUM_OF_KEYS => bytes,
-                            SUM_OF_SEGMENTS => segments * prf.bytes(),
-                            _ => return Err(INVALID),
-                        };
-                        running.update(&number(8 * all as u64, *bits, *little_endian)?);
-                    }
-                    KdfPart::Bytes(bytes) => running.update(bytes),
-                }
-            }
-            last = running.finish()?;
-            out.extend_from_slice(&last);
+    let keys = wanted
+        .iter()
+        .map(secret_length)
+        .collect::<Result<Vec<_>>>()?;
+    let segments_of = |bytes: usize| bytes.div_ceil(prf.bytes());
+    let lengths = Lengths {
+        of_keys: keys.iter().map(|(_, bytes)| bytes).sum(),
+        of_segments: keys
+            .iter()
+            .map(|(_, bytes)| segments_of(*bytes))
+            .sum::<usize>()
+            * prf.bytes(),
+    };
+    let mut last = Zeroizing::new(feedback.cloned().unwrap_or_default());
+    let mut count = 0;
+    let mut made = Vec::with_capacity(keys.len());
+    for (key_type, bytes) in keys {
+        let segments = segments_of(bytes);
+        let mut value = Zeroizing::new(Vec::with_capacity(segments * prf.bytes()));
+        for _ in 0..segments {
+            count += 1;
+            let previous = feedback.is_some().then_some(last.as_slice());
+            last = segment(prf.clone(), parts, count, previous, &lengths)?;
+            value.extend_from_slice(&last);
         }
-        out.truncate(bytes);
-        Ok(out)
-    })
+        value.truncate(bytes);
+        made.push(Material::secret(key_type, value));
+    }
+    Ok(made)
+}
+
+/// What one derivation makes in all, bytes.
+struct Lengths {
+    of_keys: usize,
+    of_segments: usize,
+}
+
+/// One output of the function: number `count`, from 1, after `previous` in feedback mode.
+fn segment(
+    mut prf: Prf,
+    parts: &[KdfPart],
+    count: u64,
+    previous: Option<&[u8]>,
+    lengths: &Lengths,
+) -> Result<Zeroizing<Vec<u8>>> {
+    for part in parts {
+        match (part, previous) {
+            (KdfPart::Iteration { .. }, Some(previous)) => prf.update(previous),
+            (
+                KdfPart::Iteration {
+                    little_endian,
+                    bits,
+                }
+                | KdfPart::Counter {
+                    little_endian,
+                    bits,
+                },
+                _,
+            ) => {
+                // SP 800-108 section 4.1: 8, 16, 24 or 32 bits.
+                if *bits > 32 {
+                    return Err(INVALID);
+                }
+                prf.update(&number(count, *bits, *little_endian)?);
+            }
+            (
+                KdfPart::Length {
+                    method,
+                    little_endian,
+                    bits,
+                },
+                _,
+            ) => {
+                let all = match *method {
+                    SUM_OF_KEYS => lengths.of_keys,
+                    SUM_OF_SEGMENTS => lengths.of_segments,
+                    _ => return Err(INVALID),
+                };
+                prf.update(&number(8 * all as u64, *bits, *little_endian)?);
+            }
+            (KdfPart::Bytes(bytes), _) => prf.update(bytes),
+        }
+    }
+    prf.finish()
 }
 
 /// Refuses parts that a mode does not have. Both have one iteration variable: in counter mode the counter, in feedback

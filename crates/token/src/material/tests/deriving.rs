@@ -4,7 +4,7 @@ use slotfs_wire::rv::*;
 use slotfs_wire::{HkdfSalt, KdfPart, Mechanism, Parameter};
 
 use super::super::*;
-use super::{no_others, of_type, usable, value};
+use super::{derive, no_others, of_type, usable, value};
 use crate::testing::{aes, generic, hex, mechanism, p256, pair, plain, rsa};
 use slotfs_keyfile::generate::KeyPairType;
 use slotfs_object::usable::UsableKey;
@@ -176,7 +176,7 @@ fn counter(prf: u64, parts: Vec<KdfPart>) -> Mechanism {
     let parameter = Parameter::CounterKdf {
         prf,
         parts,
-        additional_keys: 0,
+        additional_keys: Vec::new(),
     };
     mechanism(CKM_SP800_108_COUNTER_KDF, parameter)
 }
@@ -252,6 +252,43 @@ fn the_counter_mode_by_its_definition() {
     assert_eq!(refused, Err(Rv(CKR_KEY_TYPE_INCONSISTENT)));
 }
 
+/// PKCS#11 3.2, "Deriving Additional Keys", has this example: 48 bytes and 16 with HMAC-SHA256 take three outputs, of which the
+/// third is the second key's, and are 512 bits of keys or 768 of segments.
+#[test]
+fn no_two_keys_share_an_output() {
+    let base = generic(&[7; 32]);
+    for (method, length) in [(1, 512u32), (2, 768)] {
+        let length_part = KdfPart::Length {
+            method,
+            little_endian: false,
+            bits: 32,
+        };
+        let wanted = [
+            of_type(CKK_GENERIC_SECRET, Some(48)),
+            of_type(CKK_AES, Some(16)),
+        ];
+        let mechanism = counter(CKM_SHA256_HMAC, vec![COUNTER, length_part]);
+        let made = super::super::derive(&mechanism, &base, &wanted, &no_others).unwrap();
+        let outputs: Vec<u8> = (1..=3u32)
+            .flat_map(|count| {
+                let mut hmac = slotfs_crypto::mac::Hmac::new(slotfs_crypto::Hash::Sha256, &[7; 32]);
+                hmac.update(&count.to_be_bytes());
+                hmac.update(&length.to_be_bytes());
+                hmac.finish().unwrap().to_vec()
+            })
+            .collect();
+        let values: Vec<_> = made.iter().map(value).collect();
+        assert_eq!(values, [outputs[..48].to_vec(), outputs[64..80].to_vec()]);
+        assert_eq!(
+            (made[0].key_type, made[1].key_type),
+            (CKK_GENERIC_SECRET, CKK_AES)
+        );
+    }
+    let two = [of_type(CKK_AES, Some(16)), of_type(CKK_AES, Some(16))];
+    let digest = super::super::derive(&plain(CKM_SHA256_KEY_DERIVATION), &base, &two, &no_others);
+    assert_eq!(digest.err(), Some(Rv(CKR_MECHANISM_PARAM_INVALID)));
+}
+
 #[test]
 fn the_feedback_mode_by_its_definition() {
     let base = aes(&[7; 32]);
@@ -259,7 +296,7 @@ fn the_feedback_mode_by_its_definition() {
         let parameter = Parameter::FeedbackKdf {
             prf: CKM_AES_CMAC,
             parts,
-            additional_keys: 0,
+            additional_keys: Vec::new(),
             iv: iv.to_vec(),
         };
         mechanism(CKM_SP800_108_FEEDBACK_KDF, parameter)

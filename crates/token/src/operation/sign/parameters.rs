@@ -72,7 +72,6 @@ pub(super) fn ml_dsa(
     algorithm: Algorithm,
     parameter: &Parameter,
     key: &Prepared,
-    signs: bool,
 ) -> Result<(Scheme, Input)> {
     let invalid = Rv(CKR_MECHANISM_PARAM_INVALID);
     let (hedge, context, named) = match parameter {
@@ -87,8 +86,7 @@ pub(super) fn ml_dsa(
     };
     let hedge = match hedge {
         CKH_HEDGE_PREFERRED | CKH_HEDGE_REQUIRED => Hedge::Hedged,
-        // The library always takes random bytes. A verification does not see the difference.
-        CKH_DETERMINISTIC_REQUIRED if !signs => Hedge::Hedged,
+        CKH_DETERMINISTIC_REQUIRED => Hedge::Deterministic,
         _ => return Err(invalid),
     };
     if context.len() > 255 {
