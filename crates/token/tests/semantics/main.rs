@@ -5,6 +5,7 @@
 mod attacks;
 mod fixture;
 mod garbage;
+mod keys;
 mod logins;
 mod objects;
 mod operations;
