@@ -31,7 +31,8 @@ limit() { LIMITS[$1]=$2; }
 limit_of() { [ "$KIND" != "$1" ] || LIMITS[$2]=$3; }
 
 passed=0 known=0 failed=0
-# check NAME COMMANDS: runs them in a shell of their own in $WORK; everything they print is in $WORK/NAME.out.
+# check NAME COMMANDS: runs them in a shell of their own in $WORK; everything they print is in $WORK/NAME.out. A pipe fails
+# with any of its programs, so none of them may end early, as grep -q does at its match.
 check() {
     local name=$1 status=0 start=${EPOCHREALTIME/./} took
     (cd "$WORK" && exec timeout --kill-after=5 "${CHECK_SECONDS:-60}" bash -o pipefail -c "$2") \

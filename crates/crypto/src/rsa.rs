@@ -288,14 +288,15 @@ impl PublicKey {
     }
 }
 
-/// A new key of 2048 to 4096 bits, a multiple of 128, with an odd exponent of 3 or more and at most 33 bits; a
-/// signature with it was verified.
+/// A new key of 1024 to 4096 bits, a multiple of 128, with an odd exponent of 3 or more and at most 33 bits; a
+/// signature with it was verified. Below 2048 bits it resists no attacker with means (SP 800-131A revision 2 section 3):
+/// the caller decides where such a key may be.
 ///
 /// # Errors
 /// [`Error::BadParameter`], [`Error::Library`], [`Error::SelfTest`]
 pub fn generate(bits: u32, exponent: &[u8]) -> Result<RsaParts> {
     // aws-lc would round other lengths down.
-    if !(2048..=4096).contains(&bits) || !bits.is_multiple_of(128) {
+    if !(1024..=4096).contains(&bits) || !bits.is_multiple_of(128) {
         return Err(Error::BadParameter);
     }
     let exponent = strip(exponent);

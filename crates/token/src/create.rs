@@ -12,6 +12,7 @@ use crate::access::Found;
 use crate::assemble::{self, Birth, is_private, is_token};
 use crate::attributes::Given;
 use crate::error::{Result, Rv};
+use crate::mechanism::LEAST_TOKEN_RSA_BITS;
 use crate::owned::{self, Origin, SessionObject};
 use crate::session::Session;
 use crate::{Application, material};
@@ -42,7 +43,7 @@ impl Application {
     /// Stores new objects, or keeps them for the session: all of them or none. Their handles.
     ///
     /// # Errors
-    /// `CKR_USER_NOT_LOGGED_IN`, `CKR_SESSION_READ_ONLY`, and what the slot says.
+    /// `CKR_USER_NOT_LOGGED_IN`, `CKR_SESSION_READ_ONLY`, `CKR_KEY_SIZE_RANGE`, and what the slot says.
     pub(crate) fn put(
         &self,
         session: &Session,
@@ -50,6 +51,9 @@ impl Application {
         origin: Origin,
     ) -> Result<Vec<u64>> {
         self.may_put(session, &objects)?;
+        if objects.iter().any(is_short_to_last) {
+            return Err(Rv(CKR_KEY_SIZE_RANGE));
+        }
         let are_tokens: Vec<bool> = objects.iter().map(is_token).collect();
         let (tokens, others): (Vec<Object>, Vec<Object>) = objects.into_iter().partition(is_token);
         // What the session keeps is taken back easily, so it comes first.
@@ -155,4 +159,17 @@ impl Application {
         }
         Ok(Reply::Done)
     }
+}
+
+/// Whether a slot refuses it: an RSA key that was generated here, or a copy of one, and is too short to last. Short keys
+/// that others made can be imported, to go on with what they signed and encrypted.
+fn is_short_to_last(object: &Object) -> bool {
+    let is_local = object.attributes.get(&CKA_LOCAL) == Some(&Attribute::Bool(true));
+    let bits = |modulus: &[u8]| 8 * modulus.len() as u64;
+    is_token(object)
+        && is_local
+        && object.key_type == Some(CKK_RSA)
+        && object
+            .bytes(CKA_MODULUS)
+            .is_some_and(|modulus| bits(modulus) < LEAST_TOKEN_RSA_BITS)
 }

@@ -114,7 +114,10 @@ pub(crate) const MAX_SECRET_BYTES: u64 = 16384;
 /// Lengths of RSA keys that are used, bits.
 pub(crate) const RSA_BITS: (u64, u64) = (1024, 8192);
 /// Lengths of RSA keys that are made, bits.
-pub(crate) const NEW_RSA_BITS: (u64, u64) = (2048, 4096);
+pub(crate) const NEW_RSA_BITS: (u64, u64) = (1024, 4096);
+/// The shortest RSA key that is made for a slot, bits. Shorter ones are for sessions: tests and old peers want them, and
+/// no key that lasts should be one.
+pub(crate) const LEAST_TOKEN_RSA_BITS: u64 = 2048;
 
 /// Numbers of mechanisms without a hash function in their name.
 const PLAIN: &[(u64, Algorithm)] = &[
@@ -363,7 +366,7 @@ mod tests {
     fn infos_of_families() {
         for (number, min, max, flags) in [
             (CKM_SHA256, 0, 0, CKF_DIGEST),
-            (CKM_RSA_PKCS_KEY_PAIR_GEN, 2048, 4096, CKF_GENERATE_KEY_PAIR),
+            (CKM_RSA_PKCS_KEY_PAIR_GEN, 1024, 4096, CKF_GENERATE_KEY_PAIR),
             (CKM_AES_KEY_GEN, 16, 32, CKF_GENERATE),
             (CKM_SHA256_HMAC, 1, 16384, SIGN),
         ] {

@@ -114,10 +114,9 @@ impl Cipher {
     /// What is left to put out.
     pub(super) fn finish_bytes(&self) -> Result<Size> {
         Ok(match &self.work {
-            Work::Stream { mode, taken, .. } => match (mode, self.direction) {
-                (AesMode::CbcPad, Direction::Encrypt) => {
-                    Size::Exactly(BLOCK - (taken % BLOCK as u64) as usize)
-                }
+            Work::Stream { mode, .. } => match (mode, self.direction) {
+                // The begun block filled up, or a block of padding alone.
+                (AesMode::CbcPad, Direction::Encrypt) => Size::Exactly(BLOCK),
                 (AesMode::CbcPad, Direction::Decrypt) => Size::AtMost(BLOCK),
                 _ => Size::Exactly(0),
             },

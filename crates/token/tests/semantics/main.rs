@@ -6,6 +6,7 @@ mod attacks;
 mod derivations;
 mod fixture;
 mod garbage;
+mod keys;
 mod logins;
 mod objects;
 mod operations;

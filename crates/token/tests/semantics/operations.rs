@@ -139,6 +139,49 @@ fn an_output_longer_than_a_frame() {
     assert_eq!(output.len() as u64, total);
 }
 
+/// Applications ask C_EncryptFinal for the length and come back with a buffer of that length.
+#[test]
+fn the_rest_of_a_padded_stream_fits_the_length_that_was_told() {
+    let it = Fixture::new();
+    let (app, session) = it.co();
+    let template = vec![number(CKA_VALUE_LEN, 32)];
+    let key = app.generate(session, 0x1080, template).unwrap();
+    let operation = Operation::Encrypt;
+    for last in [0, 10, 16] {
+        let start = Request::Start {
+            session,
+            operation,
+            mechanism: Mechanism {
+                number: 0x1085,
+                parameter: Parameter::Bytes(vec![9; 16]),
+            },
+            key,
+        };
+        app.ask(start).unwrap();
+        for bytes in [16, last] {
+            let room = Some(64);
+            let update = Request::Update {
+                session,
+                operation,
+                room,
+            };
+            app.ask_with(update, &vec![7; bytes]).unwrap();
+        }
+        let finish = |room| {
+            let finish = Request::Final {
+                session,
+                operation,
+                room,
+            };
+            app.ask_with(finish, &[])
+        };
+        let (told, _) = finish(None).unwrap();
+        assert_eq!(told, Reply::Output { bytes: 16 });
+        let (given, rest) = finish(Some(16)).unwrap();
+        assert_eq!((given, rest.len()), (Reply::Output { bytes: 16 }, 16));
+    }
+}
+
 #[test]
 fn an_operation_with_a_private_key_ends_at_logout() {
     let it = Fixture::new();

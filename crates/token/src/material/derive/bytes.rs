@@ -57,6 +57,14 @@ pub(super) fn derive(
         (Derive::Extract, _) => return Err(invalid),
         _ => return Err(Rv(CKR_MECHANISM_INVALID)),
     };
+    // The value is as long as what the parameter names, so it is the parameter that is too short. The bits of an
+    // extraction come from the base key alone.
+    let is_short = wanted
+        .value_len
+        .is_some_and(|bytes| bytes > value.len() as u64);
+    if is_short && kind != Derive::Extract {
+        return Err(invalid);
+    }
     cut(&value, wanted, Keep::First)
 }
 

@@ -417,6 +417,22 @@ fn keys_of_the_bytes_of_others() {
     ] {
         assert_eq!(by(&bad, &base, &all), Err(Rv(CKR_MECHANISM_PARAM_INVALID)));
     }
+    // Too little data for the key: the parameter's fault, and not the template's.
+    for (mechanism, bytes) in [
+        (ecb, 32),
+        (cbc, 32),
+        (mechanism(CKM_XOR_BASE_AND_DATA, data(None, &[1, 2])), 3),
+        (
+            mechanism(CKM_CONCATENATE_BASE_AND_DATA, data(None, &[1])),
+            18,
+        ),
+    ] {
+        let short = by(&mechanism, &base, &of_type(CKK_GENERIC_SECRET, Some(bytes)));
+        assert_eq!(short, Err(Rv(CKR_MECHANISM_PARAM_INVALID)));
+    }
+    let bit = mechanism(CKM_EXTRACT_KEY_FROM_KEY, Parameter::Number(0));
+    let short = by(&bit, &base, &of_type(CKK_GENERIC_SECRET, Some(17)));
+    assert_eq!(short, Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)));
     assert_eq!(
         by(&plain(CKM_AES_CBC), &base, &all),
         Err(Rv(CKR_MECHANISM_INVALID))

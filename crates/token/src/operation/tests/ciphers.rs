@@ -204,6 +204,21 @@ fn a_message_of_rsa_is_kept_until_there_is_room() {
 }
 
 #[test]
+fn the_length_of_the_last_part_with_padding_is_told_exactly() {
+    let key = aes(&[1; 16]);
+    let mechanism = iv(CKM_AES_CBC_PAD);
+    for length in [0, 1, 10, 15, 16, 17, 31, 32] {
+        let mut running = start(Kind::Encrypt, &mechanism, &key);
+        let begun = bytes(running.update(&vec![7; length], MUCH).unwrap());
+        assert_eq!(running.finish(Room(None)), Ok(Output::Length(16)));
+        assert_eq!(running.finish(Room(Some(15))), Ok(Output::TooSmall(16)));
+        let rest = bytes(running.finish(Room(Some(16))).unwrap());
+        let opened = whole(Kind::Decrypt, &mechanism, &key, &[begun, rest].concat());
+        assert_eq!(opened, Ok(vec![7; length]));
+    }
+}
+
+#[test]
 fn lengths_that_a_mode_does_not_have() {
     let key = aes(&[1; 16]);
     for (mechanism, length) in [
