@@ -1,9 +1,9 @@
 //! Operations that start with their first data.
 //!
 //! Programs that sign many times call `C_SignInit` and `C_Sign` with the same key again and again. Each costs a round trip,
-//! and the first one only says what was said before. So once an operation has run in a session from its start to its end,
-//! the same start is not sent by itself: it goes with the data, in one message. If the server refuses it then, because
-//! another process has destroyed the key meanwhile, `C_Sign` answers what `C_SignInit` would have.
+//! and the first one only says what was said before. So where an operation ended in a session a moment ago, the same start is
+//! not sent by itself: it goes with the data, in one message. If the server refuses it then, because another process has
+//! destroyed the key in that moment, `C_Sign` answers what `C_SignInit` would have.
 //!
 //! Nothing else changes for the application. A call of its own that may change what a start means (a login, a logout, the
 //! end of an object or of a session) first sends every start that waits, and forgets what has run.
@@ -11,8 +11,13 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use slotfs_wire::{Mechanism, Operation, Reply, Request};
+
+/// How long what the server said of a start is taken for true. Programs that sign one after the other come back sooner; a
+/// person who destroys a key with another program does not.
+const MOMENT: Duration = Duration::from_millis(10);
 
 /// What has run, and what waits, by session and kind of operation.
 #[derive(Default)]
@@ -31,8 +36,8 @@ struct Known {
 enum Stage {
     /// It runs at the server.
     Running,
-    /// It ran to its end.
-    Ended,
+    /// It ran to its end, then.
+    Ended(Instant),
     /// It was started again, and the server has not been told.
     Waiting,
 }
@@ -128,6 +133,10 @@ impl Deferred {
 
     /// What to do with a request.
     pub(crate) fn plan(&self, request: &Request) -> Plan {
+        self.plan_at(request, Instant::now)
+    }
+
+    fn plan_at(&self, request: &Request, now: impl Fn() -> Instant) -> Plan {
         match effect(request) {
             Effect::None => Plan::Send(Vec::new()),
             Effect::Starts(place, mechanism, key) => {
@@ -136,7 +145,11 @@ impl Deferred {
                     return Plan::Send(Vec::new());
                 };
                 match it.stage {
-                    Stage::Ended if it.key == key && it.mechanism == *mechanism => {
+                    Stage::Ended(then)
+                        if it.key == key
+                            && it.mechanism == *mechanism
+                            && now().saturating_duration_since(then) < MOMENT =>
+                    {
                         it.stage = Stage::Waiting;
                         Plan::Wait
                     }
@@ -144,7 +157,7 @@ impl Deferred {
                         it.stage = Stage::Running;
                         Plan::Send(vec![it.start(place)])
                     }
-                    Stage::Running | Stage::Ended => Plan::Send(Vec::new()),
+                    Stage::Running | Stage::Ended(_) => Plan::Send(Vec::new()),
                 }
             }
             Effect::Whole(place) => {
@@ -199,6 +212,10 @@ impl Deferred {
 
     /// Learns from the answer to a request.
     pub(crate) fn learn(&self, request: &Request, reply: &Reply) {
+        self.learn_at(request, reply, Instant::now);
+    }
+
+    fn learn_at(&self, request: &Request, reply: &Reply, now: impl Fn() -> Instant) {
         match (effect(request), reply) {
             (Effect::Starts(place, mechanism, key), Reply::Done) if may_wait(place.1) => {
                 let known = Known {
@@ -217,7 +234,7 @@ impl Deferred {
                     Reply::TooSmall { .. } => {}
                     Reply::Output { .. } | Reply::Done => {
                         if let Some(it) = known.get_mut(&place) {
-                            it.stage = Stage::Ended;
+                            it.stage = Stage::Ended(now());
                         }
                     }
                     _ => {
@@ -240,5 +257,88 @@ impl Deferred {
     /// Forgets everything.
     pub(crate) fn clear(&self) {
         self.known().clear();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::panic)]
+mod tests {
+    use slotfs_wire::Parameter;
+
+    use super::*;
+
+    fn start(key: u64) -> Request {
+        Request::Start {
+            session: 1,
+            operation: Operation::Sign,
+            mechanism: Mechanism {
+                number: 7,
+                parameter: Parameter::None,
+            },
+            key,
+        }
+    }
+
+    fn whole() -> Request {
+        Request::Whole {
+            session: 1,
+            operation: Operation::Sign,
+            room: Some(64),
+            signature: Vec::new(),
+        }
+    }
+
+    /// What has signed once with key 3.
+    fn signed(then: Instant) -> Deferred {
+        let it = Deferred::default();
+        it.learn_at(&start(3), &Reply::Done, || then);
+        it.learn_at(&whole(), &Reply::Output { bytes: 64 }, || then);
+        it
+    }
+
+    #[test]
+    fn a_start_waits_for_its_data_for_a_moment() {
+        let then = Instant::now();
+        let at = |after| move || then + after;
+        let it = signed(then);
+        let late = it.plan_at(&start(3), at(MOMENT));
+        assert!(matches!(late, Plan::Send(first) if first.is_empty()));
+        let other = it.plan_at(&start(4), at(Duration::ZERO));
+        assert!(matches!(other, Plan::Send(first) if first.is_empty()));
+        assert!(matches!(it.plan_at(&start(3), at(MOMENT / 2)), Plan::Wait));
+        // Once it waits, it waits as long as the application takes.
+        let both = it.plan_at(&whole(), at(100 * MOMENT));
+        assert!(matches!(
+            both,
+            Plan::Instead(Request::StartWhole { key: 3, .. })
+        ));
+    }
+
+    #[test]
+    fn what_waits_goes_before_what_may_change_its_meaning() {
+        let then = Instant::now();
+        for change in [
+            Request::Logout { session: 1 },
+            Request::DestroyObject {
+                session: 1,
+                object: 3,
+            },
+            Request::CloseSession { session: 2 },
+            Request::Update {
+                session: 1,
+                operation: Operation::Sign,
+                room: None,
+            },
+        ] {
+            let it = signed(then);
+            assert!(matches!(it.plan_at(&start(3), || then), Plan::Wait));
+            let plan = it.plan_at(&change, || then);
+            let Plan::Send(first) = plan else {
+                panic!("{change:?} waits");
+            };
+            assert_eq!(first, [start(3)]);
+            let next = it.plan_at(&start(3), || then);
+            assert!(matches!(next, Plan::Send(first) if first.is_empty()));
+        }
     }
 }

@@ -81,6 +81,21 @@ pub(crate) unsafe fn start_with(
         .map(drop)
 }
 
+/// What an application gives for an operation. If it makes no sense, the operation ends, as it does with every error but
+/// `CKR_BUFFER_TOO_SMALL` (PKCS#11 3.2 sections 5.8 to 5.15).
+fn given<T>(
+    state: &Inside,
+    (session, operation): (CK_SESSION_HANDLE, Operation),
+    given: Result<T, CK_RV>,
+) -> Result<T, CK_RV> {
+    given.inspect_err(|_| {
+        let flags = flag(operation);
+        let cancel = Request::Cancel { session, flags };
+        // What is wrong with the arguments is what the application learns.
+        let _ = state.ask(Needs::Session, &cancel);
+    })
+}
+
 /// Asks for an output, and fetches all of it into the application's buffer.
 pub(crate) fn fetch(
     state: &Inside,
@@ -147,8 +162,10 @@ unsafe fn whole(
     (data, bytes): (CK_BYTE_PTR, CK_ULONG),
     (buffer, length): (CK_BYTE_PTR, CK_ULONG_PTR),
 ) -> Result<(), CK_RV> {
+    let place = (session, operation);
     // SAFETY: as the caller vouches.
-    let (data, mut out) = unsafe { (input(data, bytes)?, Output::new(buffer, length)?) };
+    let (data, out) = unsafe { (input(data, bytes), Output::new(buffer, length)) };
+    let (data, mut out) = (given(state, place, data)?, given(state, place, out)?);
     let request = |room| Request::Whole {
         session,
         operation,
@@ -171,8 +188,10 @@ unsafe fn update(
     (data, bytes): (CK_BYTE_PTR, CK_ULONG),
     (buffer, length): (CK_BYTE_PTR, CK_ULONG_PTR),
 ) -> Result<(), CK_RV> {
+    let place = (session, operation);
     // SAFETY: as the caller vouches.
-    let (mut data, mut out) = unsafe { (input(data, bytes)?, Output::new(buffer, length)?) };
+    let (data, out) = unsafe { (input(data, bytes), Output::new(buffer, length)) };
+    let (mut data, mut out) = (given(state, place, data)?, given(state, place, out)?);
     let request = |room| Request::Update {
         session,
         operation,
@@ -272,7 +291,8 @@ unsafe fn finish(
     length: CK_ULONG_PTR,
 ) -> Result<(), CK_RV> {
     // SAFETY: as the caller vouches.
-    let mut out = unsafe { Output::new(buffer, length) }?;
+    let out = unsafe { Output::new(buffer, length) };
+    let mut out = given(state, (session, operation), out)?;
     let room = out.room();
     let request = Request::Final {
         session,
@@ -324,7 +344,8 @@ macro_rules! feed {
         ) -> CK_RV {
             call(|inside| {
                 // SAFETY: the caller vouches for the data.
-                let data = unsafe { input(pPart, ulPartLen) }?;
+                let data = unsafe { input(pPart, ulPartLen) };
+                let data = given(inside, (hSession, Operation::$operation), data)?;
                 feed(inside, hSession, Operation::$operation, data)
             })
         })+

@@ -26,7 +26,10 @@ impl Application {
             return Err(Rv(CKR_ACTION_PROHIBITED));
         }
         let given = Given::parse(template, Some(source.class))?;
-        given.must_be(source.class, source.key_type)?;
+        // Its class and its key type stay, whatever the template says of them.
+        given
+            .must_be(source.class, source.key_type)
+            .map_err(|_| Rv(CKR_ATTRIBUTE_READ_ONLY))?;
         let described = copy_of(source, &given)?;
         // Before the secret is opened.
         self.may_put(session, std::slice::from_ref(&described))?;
@@ -65,6 +68,13 @@ fn copy_of(source: &Object, given: &Given) -> Result<Object> {
             CKA_ENCRYPT | CKA_DECRYPT | CKA_SIGN | CKA_SIGN_RECOVER | CKA_VERIFY
             | CKA_VERIFY_RECOVER | CKA_WRAP | CKA_UNWRAP | CKA_DERIVE | CKA_ENCAPSULATE
             | CKA_DECAPSULATE => *value == Attribute::Bool(false) || before == Some(value),
+            // No secret: it is as if a new one were made.
+            CKA_VALUE | CKA_APPLICATION | CKA_OBJECT_ID => {
+                source.class == CKO_DATA || before == Some(value)
+            }
+            CKA_ISSUER | CKA_SERIAL_NUMBER => {
+                source.class == CKO_CERTIFICATE || before == Some(value)
+            }
             CKA_UNIQUE_ID => return Err(Rv(CKR_ATTRIBUTE_TYPE_INVALID)),
             _ => before == Some(value),
         };
