@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use slotfs_config::{Config, place};
@@ -52,6 +53,9 @@ use lock::Lock;
 use seats::Seats;
 use watch::Watch;
 
+/// How long the end of a server waits for calls that compute: a large RSA key takes seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What every connection of one server shares.
 pub(crate) struct Shared {
     store: StoreId,
@@ -71,6 +75,8 @@ pub(crate) struct Server {
     shared: Arc<Shared>,
     /// `None` only while it stops.
     accepting: Option<Accepting>,
+    /// The thread that watches; `None` only while it stops.
+    watching: Option<JoinHandle<()>>,
     /// Held as long as the server listens.
     _lock: Option<Lock>,
 }
@@ -175,7 +181,7 @@ impl Server {
     }
 
     fn listen(shared: Arc<Shared>, listener: Listener, lock: Option<Lock>) -> Result<Self> {
-        watch::start(&shared)?;
+        let watching = watch::start(&shared)?;
         let accepting = Arc::new(listener).start(&shared)?;
         log::info!(
             "store {} is served at {}",
@@ -185,6 +191,7 @@ impl Server {
         Ok(Self {
             shared,
             accepting: Some(accepting),
+            watching: Some(watching),
             _lock: lock,
         })
     }
@@ -232,12 +239,21 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// No connection is accepted, those that there are end, and every application is logged out.
+    /// No connection is accepted, those that there are end, and every application is logged out. No thread of the server
+    /// uses the store any more: the last one to close it makes it one file again.
     fn drop(&mut self) {
         drop(self.accepting.take().map(Accepting::stop));
         self.shared.applications.close();
         self.shared.closing.store(true, Ordering::Release);
         self.shared.watch.wake();
+        if let Some(watching) = self.watching.take()
+            && watching.join().is_err()
+        {
+            log::error!("the thread that watches for processes had failed");
+        }
+        if !self.shared.seats.close(PATIENCE) {
+            log::warn!("a call of an application goes on after the end of the server");
+        }
         log::info!(
             "store {} is not served any more",
             shown::path(&self.shared.path)

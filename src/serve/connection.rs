@@ -22,7 +22,7 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection before anything is known of it.
 pub(crate) struct Connection {
-    pub(crate) stream: UnixStream,
+    pub(crate) stream: Arc<UnixStream>,
     pub(crate) credentials: Credentials,
     /// The rights of one that came through a door.
     pub(crate) admitted: Option<Admitted>,
@@ -52,7 +52,6 @@ fn converse(connection: Connection, shared: &Shared) -> io::Result<()> {
         credentials,
         admitted,
     } = connection;
-    let stream = Arc::new(stream);
     let pid = credentials.pid;
     let complain = |why: &str| {
         let of = credentials.uid;

@@ -214,13 +214,14 @@ pub(crate) fn take(stream: UnixStream, admitted: Option<Admitted>, shared: &Arc<
     let Some(credentials) = Credentials::of(&stream) else {
         return;
     };
+    let stream = Arc::new(stream);
     let connection = Connection {
-        stream,
+        stream: Arc::clone(&stream),
         credentials,
         admitted,
     };
     let uid = connection.uid();
-    let Some(seat) = shared.seats.take(uid) else {
+    let Some(seat) = shared.seats.take(uid, &stream) else {
         let text = || format!("user {uid}: there are too many connections");
         shared.watch.complain(uid, text);
         return;
@@ -230,7 +231,8 @@ pub(crate) fn take(stream: UnixStream, admitted: Option<Admitted>, shared: &Arc<
         .name("application".into())
         .stack_size(1 << 20)
         .spawn(move || {
-            let _seat = seat;
+            // Given back last: whoever waits for that may rely on it that the store is not used from here any more.
+            let (_seat, its) = (seat, its);
             connection::serve(connection, &its);
         });
     if let Err(error) = thread {

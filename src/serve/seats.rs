@@ -1,8 +1,10 @@
 //! How many connections there may be at once, so that no user takes them all.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::Uid;
@@ -19,6 +21,7 @@ const DESCRIPTORS_OF_ONE: u64 = 3;
 pub(crate) struct Seats {
     most: usize,
     taken: Arc<Mutex<Taken>>,
+    given_back: Arc<Condvar>,
 }
 
 struct Taken {
@@ -28,12 +31,18 @@ struct Taken {
     of: HashMap<u32, usize>,
     /// When the last one ended.
     last: Instant,
+    /// What ends them, by number.
+    streams: HashMap<u64, Arc<UnixStream>>,
+    next: u64,
+    /// None is taken any more.
+    closed: bool,
 }
 
 /// The place of one connection.
 pub(crate) struct Seat {
     seats: Seats,
     uid: u32,
+    number: u64,
 }
 
 /// Whether that user is not root, nor the server's own.
@@ -55,10 +64,14 @@ impl Seats {
             foreign: 0,
             of: HashMap::new(),
             last: Instant::now(),
+            streams: HashMap::new(),
+            next: 0,
+            closed: false,
         };
         Self {
             most,
             taken: Arc::new(Mutex::new(taken)),
+            given_back: Arc::default(),
         }
     }
 
@@ -76,11 +89,12 @@ impl Seats {
 
     /// Takes a place; `None` when there is none for this user. All other users together get a half, so that root and the
     /// server's own user are never kept out by them.
-    pub(crate) fn take(&self, uid: u32) -> Option<Seat> {
+    pub(crate) fn take(&self, uid: u32, stream: &Arc<UnixStream>) -> Option<Seat> {
         let mut taken = self.taken();
         let own = taken.of.get(&uid).copied().unwrap_or(0);
         let foreign = is_foreign(uid);
-        if taken.all >= self.most
+        if taken.closed
+            || taken.all >= self.most
             || own >= self.most_of(uid)
             || (foreign && taken.foreign >= self.most / 2)
         {
@@ -89,8 +103,27 @@ impl Seats {
         taken.all += 1;
         taken.foreign += usize::from(foreign);
         taken.of.insert(uid, own + 1);
+        let number = taken.next;
+        taken.next += 1;
+        taken.streams.insert(number, Arc::clone(stream));
         let seats = self.clone();
-        Some(Seat { seats, uid })
+        Some(Seat { seats, uid, number })
+    }
+
+    /// Ends every connection, and lets no other in; then waits until their threads have left, as long as `patience`.
+    /// Whether they have.
+    pub(crate) fn close(&self, patience: Duration) -> bool {
+        let mut taken = self.taken();
+        taken.closed = true;
+        for stream in taken.streams.values() {
+            // Its thread sees the end.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        let waited = self
+            .given_back
+            .wait_timeout_while(taken, patience, |it| it.all > 0);
+        let (taken, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        taken.all == 0
     }
 
     /// Since when there is no connection; `None` while there is one.
@@ -109,21 +142,26 @@ impl Drop for Seat {
             0 => taken.of.remove(&self.uid),
             left => taken.of.insert(self.uid, left),
         };
+        taken.streams.remove(&self.number);
         taken.last = Instant::now();
+        drop(taken);
+        self.seats.given_back.notify_all();
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
     fn other_users_leave_room_for_the_servers_own() {
         let seats = Seats::of(80);
+        let stream = stream();
         let mut held = Vec::new();
         let mut count = |uid| {
             let before = held.len();
-            held.extend(std::iter::from_fn(|| seats.take(uid)));
+            held.extend(std::iter::from_fn(|| seats.take(uid, &stream)));
             held.len() - before
         };
         let first = Uid::effective().as_raw() + 1;
@@ -134,6 +172,28 @@ mod tests {
         assert!(seats.empty_since().is_none());
         held.clear();
         assert!(seats.empty_since().is_some());
-        assert!(seats.take(first).is_some());
+        assert!(seats.take(first, &stream).is_some());
+    }
+
+    #[test]
+    fn the_end_waits_for_those_who_sit() {
+        let seats = Seats::of(8);
+        let (here, there) = UnixStream::pair().unwrap();
+        let here = Arc::new(here);
+        let seat = seats.take(0, &here);
+        let sitting = std::thread::spawn(move || {
+            // Until it is shut.
+            let end = std::io::Read::read(&mut &*here, &mut [0]);
+            drop(seat);
+            end
+        });
+        assert!(seats.close(Duration::from_secs(60)));
+        assert_eq!(sitting.join().unwrap().unwrap(), 0);
+        assert!(seats.take(0, &stream()).is_none());
+        drop(there);
+    }
+
+    fn stream() -> Arc<UnixStream> {
+        Arc::new(UnixStream::pair().unwrap().0)
     }
 }

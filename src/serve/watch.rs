@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
@@ -106,7 +107,7 @@ impl Watch {
 }
 
 /// Starts the thread.
-pub(crate) fn start(shared: &Arc<Shared>) -> Result<()> {
+pub(crate) fn start(shared: &Arc<Shared>) -> Result<JoinHandle<()>> {
     let shared = Arc::downgrade(shared);
     std::thread::Builder::new()
         .name("watch-processes".into())
@@ -118,7 +119,6 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<()> {
                 once(&shared);
             }
         })
-        .map(drop)
         .map_err(failed("start a thread"))
 }
 

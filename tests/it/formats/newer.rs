@@ -97,7 +97,7 @@ fn a_later_slot_header_is_refused_by_its_version() {
         let out = store.run(line).code_is_not(0);
         assert!(
             out.text()
-                .contains("its header has version 7, this build knows 3"),
+                .contains("its header has version 7, this build knows 4"),
             "{line}: {out:?}"
         );
         assert!(slots() == before, "{line} wrote");
