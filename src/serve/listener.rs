@@ -220,6 +220,8 @@ pub(crate) fn take(stream: UnixStream, admitted: Option<Admitted>, shared: &Arc<
         credentials,
         admitted,
     };
+    // A frame takes fewer turns; the kernel gives what it allows, and nothing depends on it.
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size(&*stream, 1 << 20);
     let uid = connection.uid();
     let Some(seat) = shared.seats.take(uid, &stream) else {
         let text = || format!("user {uid}: there are too many connections");

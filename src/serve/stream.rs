@@ -19,6 +19,8 @@ use super::budget::{Budget, SMALL_BYTES, Taken};
 
 /// How long a frame that has begun may take to arrive, and a reply to be fetched.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection is looked at for a next frame before its thread sleeps.
+const MOMENT: Duration = Duration::from_micros(50);
 /// The buffer of a connection that has sent small frames alone.
 const FIRST_BYTES: usize = 8 << 10;
 
@@ -64,6 +66,9 @@ impl<'a> Frames<'a> {
         uid: u32,
         deadline: Option<Instant>,
     ) -> io::Result<Option<(Frame<'_>, Taken<'b>)>> {
+        if deadline.is_none() {
+            self.look()?;
+        }
         match self.fill(1, deadline) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
             other => other?,
@@ -104,6 +109,28 @@ impl<'a> Frames<'a> {
         new[..self.end].copy_from_slice(&self.buffer[..self.end]);
         slotfs_crypto::wipe(&mut self.buffer[..self.end]);
         self.buffer = new;
+    }
+
+    /// Receives what comes very soon. Many clients come back as soon as they have their answer, and it takes long to wake a
+    /// thread that sleeps; everybody else runs in between (`scripts/bench --only pkcs11`).
+    fn look(&mut self) -> io::Result<()> {
+        if self.end > self.start || self.buffer.len() == self.end {
+            return Ok(());
+        }
+        let began = Instant::now();
+        while began.elapsed() < MOMENT {
+            let room = &mut self.buffer[self.end..];
+            match recv(self.stream, room, RecvFlags::DONTWAIT) {
+                // Its end is seen where it is waited for.
+                Ok((_, received)) => {
+                    self.end += received;
+                    return Ok(());
+                }
+                Err(Errno::AGAIN | Errno::INTR) => std::thread::yield_now(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Receives until `bytes` bytes of the next frame are there.

@@ -79,7 +79,7 @@ impl Connection {
     ) -> Result<Reply, Broken> {
         let number = self.socket.number().ok_or(Broken::Unsent)?;
         sys::send_all(number, [header, data[0], data[1]]).map_err(|_| Broken::Unsent)?;
-        let mut have = 0;
+        let mut have = received(sys::receive_soon(number, &mut self.buffer))?;
         while have < LENGTHS_BYTES {
             have += self.receive(number, have)?;
         }
