@@ -156,8 +156,10 @@ pub(crate) fn serve(plan: Plan, mode: Mode) -> Result<()> {
             let _ = daemon.own.unmount();
         })?;
     let stop = daemon.wait_for_stop(early_event, &mut serving);
+    // The keys of the mount first: a call of an application may take some time yet.
+    let outcome = daemon.stop(stop);
     serving.stop();
-    daemon.stop(stop)
+    outcome
 }
 
 fn open_store(plan: &Plan) -> Result<Arc<Hsm>> {
@@ -286,13 +288,13 @@ impl Daemon {
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Event::SessionEnded(Ok(())),
                 Ok(Event::MountGone) => {
                     // The session may end much later if something else still holds the filesystem.
-                    serving.stop();
                     if self.hsm.logout_all() {
                         log::info!(
                             "the mount at {} is gone: every slot is logged out",
                             shown::path(&self.mountpoint)
                         );
                     }
+                    serving.stop();
                 }
                 Ok(event) => return event,
             }

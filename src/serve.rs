@@ -243,6 +243,7 @@ impl Drop for Server {
     /// uses the store any more: the last one to close it makes it one file again.
     fn drop(&mut self) {
         drop(self.accepting.take().map(Accepting::stop));
+        self.shared.seats.close();
         self.shared.applications.close();
         self.shared.closing.store(true, Ordering::Release);
         self.shared.watch.wake();
@@ -251,7 +252,7 @@ impl Drop for Server {
         {
             log::error!("the thread that watches for processes had failed");
         }
-        if !self.shared.seats.close(PATIENCE) {
+        if !self.shared.seats.wait(PATIENCE) {
             log::warn!("a call of an application goes on after the end of the server");
         }
         log::info!(

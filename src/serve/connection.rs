@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use slotfs_token::Owner;
 use slotfs_wire::rv::CKR_DEVICE_ERROR;
 use slotfs_wire::{Hello, Preamble, Reply, Request, VERSION, Welcome, frame};
 use zeroize::Zeroizing;
@@ -15,6 +16,7 @@ use super::admission::Admitted;
 use super::applications::{Joined, Refused};
 use super::door::Door;
 use super::process::{Credentials, Process};
+use super::seats;
 use super::stream::Frames;
 
 /// How long a client may take to introduce itself.
@@ -151,9 +153,13 @@ fn introduce<'a>(
     let admitted = admitted.ok_or("it is neither the server's user nor root, and owns no slot")?;
     let mut token = [0; 16];
     getrandom::fill(&mut token).map_err(|_| RANDOM)?;
+    let owner = match seats::is_foreign(admitted.uid) {
+        true => Owner::Another(admitted.uid),
+        false => Owner::Server,
+    };
     let made = shared
         .provider
-        .application(admitted.peer.clone(), hello.user);
+        .application_of(owner, admitted.peer.clone(), hello.user);
     let joined = shared.register(token, made, process, stream);
     let joined = joined.map_err(refused)?;
     shared.watch.add_process(process, descriptor);

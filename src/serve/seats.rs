@@ -46,7 +46,7 @@ pub(crate) struct Seat {
 }
 
 /// Whether that user is not root, nor the server's own.
-fn is_foreign(uid: u32) -> bool {
+pub(crate) fn is_foreign(uid: u32) -> bool {
     uid != 0 && uid != Uid::effective().as_raw()
 }
 
@@ -110,15 +110,19 @@ impl Seats {
         Some(Seat { seats, uid, number })
     }
 
-    /// Ends every connection, and lets no other in; then waits until their threads have left, as long as `patience`.
-    /// Whether they have.
-    pub(crate) fn close(&self, patience: Duration) -> bool {
+    /// Ends every connection, and lets no other in.
+    pub(crate) fn close(&self) {
         let mut taken = self.taken();
         taken.closed = true;
         for stream in taken.streams.values() {
             // Its thread sees the end.
             let _ = stream.shutdown(Shutdown::Both);
         }
+    }
+
+    /// Waits until the threads of all connections have left, as long as `patience`. Whether they have.
+    pub(crate) fn wait(&self, patience: Duration) -> bool {
+        let taken = self.taken();
         let waited = self
             .given_back
             .wait_timeout_while(taken, patience, |it| it.all > 0);
@@ -187,7 +191,8 @@ mod tests {
             drop(seat);
             end
         });
-        assert!(seats.close(Duration::from_secs(60)));
+        seats.close();
+        assert!(seats.wait(Duration::from_secs(60)));
         assert_eq!(sitting.join().unwrap().unwrap(), 0);
         assert!(seats.take(0, &stream()).is_none());
         drop(there);

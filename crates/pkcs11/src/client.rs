@@ -73,11 +73,11 @@ impl Inside {
         let reply = match self.deferred.plan(request) {
             Plan::Wait => return Ok(Reply::Done),
             Plan::Instead(both) => self.send(needs, &both, data, sink),
-            Plan::Send(before) => {
-                for start in &before {
-                    // What the server refuses is not running: the request says so.
-                    self.send(needs, start, [&[], &[]], &mut Sink::None)?;
-                }
+            Plan::Send(starts) => {
+                starts.send(|start| {
+                    let sent = self.send(Needs::Session, start, [&[], &[]], &mut Sink::None);
+                    matches!(sent, Ok(Reply::Done))
+                });
                 self.send(needs, request, data, sink)
             }
         };
@@ -91,7 +91,7 @@ impl Inside {
             }
             Err(number) => {
                 // The server may be gone, and its sessions with it.
-                self.deferred.clear();
+                self.deferred.forget();
                 Err(number)
             }
         }

@@ -6,11 +6,12 @@
 //! destroyed the key in that moment, `C_Sign` answers what `C_SignInit` would have.
 //!
 //! Nothing else changes for the application. A call of its own that may change what a start means (a login, a logout, the
-//! end of an object or of a session) first sends every start that waits, and forgets what has run.
+//! end of an object or of a session) first sends every start that waits, and forgets what has run. A call of another thread
+//! that needs one of those waits until it is sent. The server makes sure that a late start means the same key.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ops::{RangeBounds, RangeInclusive};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use slotfs_wire::{Mechanism, Operation, Reply, Request};
@@ -21,9 +22,17 @@ const MOMENT: Duration = Duration::from_millis(10);
 
 /// What has run, and what waits, by session and kind of operation.
 #[derive(Default)]
-pub(crate) struct Deferred(Mutex<BTreeMap<Place, Known>>);
+pub(crate) struct Deferred {
+    known: Mutex<BTreeMap<Place, Known>>,
+    /// A start was sent.
+    sent: Condvar,
+}
 
 type Place = (u64, Operation);
+
+/// The first and the last kind of operation, in their order.
+const FIRST: Operation = Operation::Encrypt;
+const LAST: Operation = Operation::VerifySignature;
 
 /// An operation that the server has started once.
 struct Known {
@@ -40,16 +49,58 @@ enum Stage {
     Ended(Instant),
     /// It was started again, and the server has not been told.
     Waiting,
+    /// A call is telling the server.
+    BeingSent,
 }
 
 /// What to do with a request.
-pub(crate) enum Plan {
+pub(crate) enum Plan<'a> {
     /// It waits: the answer is `CKR_OK`.
     Wait,
     /// These are sent first, then the request.
-    Send(Vec<Request>),
+    Send(Starts<'a>),
     /// This is sent in its place.
     Instead(Request),
+}
+
+/// Starts that have to be sent now. What is not reported to be sent when this is dropped is forgotten.
+pub(crate) struct Starts<'a> {
+    deferred: &'a Deferred,
+    left: Vec<Place>,
+    requests: Vec<(Place, Request)>,
+    /// Whether they may wait again after their end: the request that follows changes nothing.
+    stay: bool,
+}
+
+impl Starts<'_> {
+    /// Sends them. What the server refuses does not run, and the request that follows says so.
+    pub(crate) fn send(mut self, send: impl Fn(&Request) -> bool) {
+        for (place, start) in std::mem::take(&mut self.requests) {
+            let runs = send(&start);
+            let mut known = self.deferred.known();
+            match known.get_mut(&place) {
+                Some(it) if runs && self.stay => it.stage = Stage::Running,
+                _ => drop(known.remove(&place)),
+            }
+            self.left.retain(|it| *it != place);
+            drop(known);
+            self.deferred.sent.notify_all();
+        }
+    }
+}
+
+impl Drop for Starts<'_> {
+    fn drop(&mut self) {
+        if self.left.is_empty() {
+            return;
+        }
+        let mut known = self.deferred.known();
+        for place in &self.left {
+            known.remove(place);
+        }
+        drop(known);
+        self.deferred.sent.notify_all();
+    }
 }
 
 /// What a request does to operations.
@@ -57,8 +108,8 @@ enum Effect<'a> {
     Starts(Place, &'a Mechanism, u64),
     /// It takes all the data of an operation.
     Whole(Place),
-    /// It goes on with what has started.
-    Continues(u64),
+    /// It goes on with what has started, and may end it unseen.
+    Continues(Place),
     /// Other operations may mean something else afterwards.
     Changes,
     None,
@@ -76,11 +127,17 @@ fn effect(request: &Request) -> Effect<'_> {
         R::Whole {
             session, operation, ..
         } => Effect::Whole((*session, *operation)),
-        R::Piece { session, .. }
-        | R::Update { session, .. }
-        | R::Final { session, .. }
-        | R::More { session, .. }
-        | R::DigestKey { session, .. } => Effect::Continues(*session),
+        R::Piece { session, operation }
+        | R::Update {
+            session, operation, ..
+        }
+        | R::Final {
+            session, operation, ..
+        }
+        | R::More {
+            session, operation, ..
+        } => Effect::Continues((*session, *operation)),
+        R::DigestKey { session, .. } => Effect::Continues((*session, Operation::Digest)),
         R::Ping
         | R::Slots { .. }
         | R::SlotInfo { .. }
@@ -103,7 +160,21 @@ fn effect(request: &Request) -> Effect<'_> {
 
 /// Every operation of a session.
 fn all_of(session: u64) -> RangeInclusive<Place> {
-    (session, Operation::Encrypt)..=(session, Operation::MessageVerify)
+    (session, FIRST)..=(session, LAST)
+}
+
+/// The starts that wait at these places. From now on they are being sent.
+fn waiting(
+    known: &mut BTreeMap<Place, Known>,
+    places: impl RangeBounds<Place>,
+) -> Vec<(Place, Request)> {
+    let all = known.range_mut(places);
+    let waiting = all.filter(|(_, it)| it.stage == Stage::Waiting);
+    let starts = waiting.map(|(place, it)| {
+        it.stage = Stage::BeingSent;
+        (*place, it.start(*place))
+    });
+    starts.collect()
 }
 
 /// Whether the end of such an operation can be seen here.
@@ -128,21 +199,51 @@ impl Known {
 
 impl Deferred {
     fn known(&self) -> MutexGuard<'_, BTreeMap<Place, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known, once nothing of these sessions is being sent.
+    fn known_when_sent(&self, of: impl Fn(u64) -> bool) -> MutexGuard<'_, BTreeMap<Place, Known>> {
+        let is_being_sent = |known: &mut BTreeMap<Place, Known>| {
+            let mut all = known.iter();
+            all.any(|(place, it)| it.stage == Stage::BeingSent && of(place.0))
+        };
+        let known = self.known();
+        let waited = self.sent.wait_while(known, is_being_sent);
+        waited.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same for one session, without a look at all others.
+    fn known_of(&self, session: u64) -> MutexGuard<'_, BTreeMap<Place, Known>> {
+        let is_being_sent = |known: &mut BTreeMap<Place, Known>| {
+            let mut its = known.range(all_of(session));
+            its.any(|(_, it)| it.stage == Stage::BeingSent)
+        };
+        let known = self.known();
+        let waited = self.sent.wait_while(known, is_being_sent);
+        waited.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What to do with a request.
-    pub(crate) fn plan(&self, request: &Request) -> Plan {
+    pub(crate) fn plan(&self, request: &Request) -> Plan<'_> {
         self.plan_at(request, Instant::now)
     }
 
-    fn plan_at(&self, request: &Request, now: impl Fn() -> Instant) -> Plan {
+    fn plan_at(&self, request: &Request, now: impl Fn() -> Instant) -> Plan<'_> {
         match effect(request) {
-            Effect::None => Plan::Send(Vec::new()),
+            Effect::None => self.send_first(Vec::new()),
+            Effect::Starts(place @ (session, Operation::VerifySignature), ..) => {
+                // It and the other verification exclude each other, which the server knows.
+                let mut known = self.known_of(session);
+                let starts = waiting(&mut known, all_of(session));
+                known.remove(&(place.0, Operation::Verify));
+                drop(known);
+                self.send_first(starts)
+            }
             Effect::Starts(place, mechanism, key) => {
-                let mut known = self.known();
+                let mut known = self.known_of(place.0);
                 let Some(it) = known.get_mut(&place) else {
-                    return Plan::Send(Vec::new());
+                    return self.send_first(Vec::new());
                 };
                 match it.stage {
                     Stage::Ended(then)
@@ -153,27 +254,27 @@ impl Deferred {
                         it.stage = Stage::Waiting;
                         Plan::Wait
                     }
-                    Stage::Waiting => {
-                        it.stage = Stage::Running;
-                        Plan::Send(vec![it.start(place)])
+                    _ => {
+                        let starts = waiting(&mut known, place..=place);
+                        self.send_first(starts)
                     }
-                    Stage::Running | Stage::Ended(_) => Plan::Send(Vec::new()),
                 }
             }
             Effect::Whole(place) => {
-                let mut known = self.known();
+                let mut known = self.known_of(place.0);
                 let waits = known.get_mut(&place);
-                let Some(it) = waits.filter(|it| it.stage == Stage::Waiting) else {
-                    return Plan::Send(Vec::new());
-                };
-                let Request::Whole {
-                    session,
-                    operation,
-                    room,
-                    signature,
-                } = request
+                let waits = waits.filter(|it| it.stage == Stage::Waiting);
+                let (
+                    Some(it),
+                    Request::Whole {
+                        session,
+                        operation,
+                        room,
+                        signature,
+                    },
+                ) = (waits, request)
                 else {
-                    return Plan::Send(Vec::new());
+                    return self.send_first(Vec::new());
                 };
                 it.stage = Stage::Running;
                 Plan::Instead(Request::StartWhole {
@@ -185,29 +286,31 @@ impl Deferred {
                     signature: signature.clone(),
                 })
             }
-            Effect::Continues(session) => Plan::Send(self.waiting(session)),
+            Effect::Continues((session, _)) => {
+                let mut known = self.known_of(session);
+                let starts = waiting(&mut known, all_of(session));
+                self.send_first(starts)
+            }
             Effect::Changes => {
-                let mut waiting = Vec::new();
-                for (place, it) in std::mem::take(&mut *self.known()) {
-                    if it.stage == Stage::Waiting {
-                        waiting.push(it.start(place));
-                    }
-                }
-                Plan::Send(waiting)
+                let mut known = self.known_when_sent(|_| true);
+                known.retain(|_, it| it.stage == Stage::Waiting);
+                let requests = waiting(&mut known, ..);
+                Plan::Send(self.starts(requests, false))
             }
         }
     }
 
-    /// The starts that wait in a session. They wait no longer.
-    fn waiting(&self, session: u64) -> Vec<Request> {
-        let mut starts = Vec::new();
-        for (place, it) in self.known().range_mut(all_of(session)) {
-            if it.stage == Stage::Waiting {
-                it.stage = Stage::Running;
-                starts.push(it.start(*place));
-            }
+    fn send_first(&self, requests: Vec<(Place, Request)>) -> Plan<'_> {
+        Plan::Send(self.starts(requests, true))
+    }
+
+    fn starts(&self, requests: Vec<(Place, Request)>, stay: bool) -> Starts<'_> {
+        Starts {
+            deferred: self,
+            left: requests.iter().map(|(place, _)| *place).collect(),
+            requests,
+            stay,
         }
-        starts
     }
 
     /// Learns from the answer to a request.
@@ -242,26 +345,27 @@ impl Deferred {
                     }
                 }
             }
-            // What ends otherwise is learned anew.
-            (Effect::Continues(session), _) if !matches!(request, Request::Update { .. }) => {
-                let mut known = self.known();
-                let gone: Vec<Place> = known.range(all_of(session)).map(|(it, _)| *it).collect();
-                for place in gone {
-                    known.remove(&place);
-                }
-            }
+            // Whether it has ended cannot be seen here: it is learned anew.
+            (Effect::Continues(place), _) => drop(self.known().remove(&place)),
             _ => {}
         }
+    }
+
+    /// Forgets what has run: the server may have changed. What waits is still owed to the application.
+    pub(crate) fn forget(&self) {
+        let owed = |it: &Known| matches!(it.stage, Stage::Waiting | Stage::BeingSent);
+        self.known().retain(|_, it| owed(it));
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&self) {
         self.known().clear();
+        self.sent.notify_all();
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::panic)]
+#[allow(clippy::panic, clippy::unwrap_used)]
 mod tests {
     use slotfs_wire::Parameter;
 
@@ -296,15 +400,24 @@ mod tests {
         it
     }
 
+    /// The starts that a plan sends first.
+    fn first(plan: Plan<'_>) -> Vec<Request> {
+        match plan {
+            Plan::Send(mut starts) => {
+                let requests = std::mem::take(&mut starts.requests);
+                requests.into_iter().map(|(_, it)| it).collect()
+            }
+            Plan::Wait | Plan::Instead(_) => panic!("it is not sent"),
+        }
+    }
+
     #[test]
     fn a_start_waits_for_its_data_for_a_moment() {
         let then = Instant::now();
         let at = |after| move || then + after;
         let it = signed(then);
-        let late = it.plan_at(&start(3), at(MOMENT));
-        assert!(matches!(late, Plan::Send(first) if first.is_empty()));
-        let other = it.plan_at(&start(4), at(Duration::ZERO));
-        assert!(matches!(other, Plan::Send(first) if first.is_empty()));
+        assert_eq!(first(it.plan_at(&start(3), at(MOMENT))), []);
+        assert_eq!(first(it.plan_at(&start(4), at(Duration::ZERO))), []);
         assert!(matches!(it.plan_at(&start(3), at(MOMENT / 2)), Plan::Wait));
         // Once it waits, it waits as long as the application takes.
         let both = it.plan_at(&whole(), at(100 * MOMENT));
@@ -332,13 +445,76 @@ mod tests {
         ] {
             let it = signed(then);
             assert!(matches!(it.plan_at(&start(3), || then), Plan::Wait));
-            let plan = it.plan_at(&change, || then);
-            let Plan::Send(first) = plan else {
-                panic!("{change:?} waits");
-            };
-            assert_eq!(first, [start(3)]);
-            let next = it.plan_at(&start(3), || then);
-            assert!(matches!(next, Plan::Send(first) if first.is_empty()));
+            assert_eq!(first(it.plan_at(&change, || then)), [start(3)]);
+            assert_eq!(first(it.plan_at(&start(3), || then)), []);
         }
+    }
+
+    /// A thread whose data comes while another one sends its start is not faster than that.
+    #[test]
+    fn data_waits_until_its_start_was_sent() {
+        let it = signed(Instant::now());
+        let then = Instant::now();
+        it.learn_at(&whole(), &Reply::Output { bytes: 64 }, || then);
+        assert!(matches!(it.plan_at(&start(3), || then), Plan::Wait));
+        let Plan::Send(starts) = it.plan_at(&Request::Logout { session: 2 }, || then) else {
+            panic!("a logout waits for nothing");
+        };
+        let sent = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                let plan = it.plan_at(&whole(), || then);
+                // Not with the start: that is on its way.
+                assert_eq!(first(plan), []);
+                assert!(sent.load(std::sync::atomic::Ordering::SeqCst));
+            });
+            starts.send(|request| {
+                assert_eq!(*request, start(3));
+                std::thread::yield_now();
+                sent.store(true, std::sync::atomic::Ordering::SeqCst);
+                true
+            });
+            other.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn what_waits_is_not_forgotten_with_a_server() {
+        let then = Instant::now();
+        let it = signed(then);
+        assert!(matches!(it.plan_at(&start(3), || then), Plan::Wait));
+        it.forget();
+        assert!(matches!(it.plan_at(&whole(), || then), Plan::Instead(_)));
+        it.forget();
+        assert_eq!(first(it.plan_at(&start(3), || then)), []);
+    }
+
+    #[test]
+    fn the_two_verifications_exclude_each_other_at_the_server() {
+        let then = Instant::now();
+        let of = |operation| Request::Start {
+            session: 1,
+            operation,
+            mechanism: Mechanism {
+                number: 7,
+                parameter: Parameter::None,
+            },
+            key: 3,
+        };
+        let verify = of(Operation::Verify);
+        let data = Request::Whole {
+            session: 1,
+            operation: Operation::Verify,
+            room: None,
+            signature: vec![1],
+        };
+        let it = Deferred::default();
+        it.learn_at(&verify, &Reply::Done, || then);
+        it.learn_at(&data, &Reply::Done, || then);
+        assert!(matches!(it.plan_at(&verify, || then), Plan::Wait));
+        let other = of(Operation::VerifySignature);
+        let sent = first(it.plan_at(&other, || then));
+        assert_eq!(sent.first(), Some(&verify));
+        assert_eq!(first(it.plan_at(&verify, || then)), []);
     }
 }

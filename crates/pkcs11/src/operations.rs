@@ -83,7 +83,7 @@ pub(crate) unsafe fn start_with(
 
 /// What an application gives for an operation. If it makes no sense, the operation ends, as it does with every error but
 /// `CKR_BUFFER_TOO_SMALL` (PKCS#11 3.2 sections 5.8 to 5.15).
-fn given<T>(
+pub(crate) fn given<T>(
     state: &Inside,
     (session, operation): (CK_SESSION_HANDLE, Operation),
     given: Result<T, CK_RV>,

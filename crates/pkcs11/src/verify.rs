@@ -9,10 +9,26 @@ use crate::client::Needs;
 use crate::connection::Sink;
 use crate::entry::call;
 use crate::memory::input;
-use crate::operations::{send_pieces, start_with};
+use crate::operations::{given, send_pieces, start_with};
 
 /// More than any signature has, bytes.
 const MAX_SIGNATURE_BYTES: usize = 64 << 10;
+
+/// A signature that an application gives.
+///
+/// # Errors
+/// `CKR_ARGUMENTS_BAD`, `CKR_SIGNATURE_LEN_RANGE`
+///
+/// # Safety
+/// As [`input`].
+unsafe fn signature<'a>(pointer: *const CK_BYTE, length: CK_ULONG) -> Result<&'a [u8], CK_RV> {
+    // SAFETY: as the caller vouches.
+    let signature = unsafe { input(pointer, length) }?;
+    match signature.len() > MAX_SIGNATURE_BYTES {
+        true => Err(CKR_SIGNATURE_LEN_RANGE),
+        false => Ok(signature),
+    }
+}
 
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn C_Verify(
@@ -23,12 +39,16 @@ pub(crate) unsafe extern "C" fn C_Verify(
     ulSignatureLen: CK_ULONG,
 ) -> CK_RV {
     call(|inside| {
+        let place = (hSession, Operation::Verify);
         // SAFETY: the caller vouches for data and signature.
-        let (data, signature) =
-            unsafe { (input(pData, ulDataLen)?, input(pSignature, ulSignatureLen)?) };
-        if signature.len() > MAX_SIGNATURE_BYTES {
-            return Err(CKR_SIGNATURE_LEN_RANGE);
-        }
+        let (data, signature) = unsafe {
+            (
+                input(pData, ulDataLen),
+                signature(pSignature, ulSignatureLen),
+            )
+        };
+        let data = given(inside, place, data)?;
+        let signature = given(inside, place, signature)?;
         let last = send_pieces(inside, hSession, Operation::Verify, data)?;
         let request = Request::Whole {
             session: hSession,
@@ -50,10 +70,8 @@ pub(crate) unsafe extern "C" fn C_VerifyFinal(
 ) -> CK_RV {
     call(|inside| {
         // SAFETY: the caller vouches for the signature.
-        let signature = unsafe { input(pSignature, ulSignatureLen) }?;
-        if signature.len() > MAX_SIGNATURE_BYTES {
-            return Err(CKR_SIGNATURE_LEN_RANGE);
-        }
+        let signature = unsafe { signature(pSignature, ulSignatureLen) };
+        let signature = given(inside, (hSession, Operation::Verify), signature)?;
         let request = Request::Final {
             session: hSession,
             operation: Operation::Verify,
@@ -76,10 +94,7 @@ pub(crate) unsafe extern "C" fn C_VerifySignatureInit(
     call(|inside| {
         // SAFETY: the caller vouches for mechanism and signature.
         unsafe {
-            let signature = input(pSignature, ulSignatureLen)?;
-            if signature.len() > MAX_SIGNATURE_BYTES {
-                return Err(CKR_SIGNATURE_LEN_RANGE);
-            }
+            let signature = signature(pSignature, ulSignatureLen)?;
             let operation = Operation::VerifySignature;
             start_with(inside, hSession, operation, pMechanism, hKey, signature)
         }
@@ -94,8 +109,9 @@ pub(crate) unsafe extern "C" fn C_VerifySignature(
 ) -> CK_RV {
     call(|inside| {
         // SAFETY: the caller vouches for the data.
-        let data = unsafe { input(pData, ulDataLen) }?;
+        let data = unsafe { input(pData, ulDataLen) };
         let operation = Operation::VerifySignature;
+        let data = given(inside, (hSession, operation), data)?;
         let last = send_pieces(inside, hSession, operation, data)?;
         let request = Request::Whole {
             session: hSession,

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::Peer;
 use crate::error::{Result, Rv};
-use crate::memory::Account;
+use crate::memory::{Account, Owner};
 use crate::owned::SessionObject;
 use crate::provider::{DAMAGED, Provider, Slot};
 use crate::session::Session;
@@ -43,9 +43,9 @@ pub(crate) struct State {
 }
 
 impl Application {
-    pub(crate) fn new(provider: Arc<Provider>, peer: Peer, who: Who) -> Arc<Self> {
+    pub(crate) fn new(provider: Arc<Provider>, owner: Owner, peer: Peer, who: Who) -> Arc<Self> {
         Arc::new(Self {
-            account: provider.memory.account(),
+            account: provider.memory.account(owner),
             provider,
             peer,
             who,
@@ -63,11 +63,13 @@ impl Application {
 
     /// Ends the application: its sessions, its objects and its logins.
     pub fn end(&self) {
-        let mut state = self.state_mut();
-        *state = State {
+        let ended = State {
             ended: true,
             ..State::default()
         };
+        // Dropped after the lock: a login that ends may have to wait for one that begins.
+        let before = std::mem::replace(&mut *self.state_mut(), ended);
+        drop(before);
     }
 
     /// Answers one request; `data` is that of its frame, and `out` takes the data of the reply. Several threads may call
@@ -172,7 +174,7 @@ impl Application {
                 signature,
             } => {
                 let session = self.session(session)?;
-                self.start(&session, operation, &mechanism, key, &[])?;
+                self.start_again(&session, operation, &mechanism, key)?;
                 self.whole(&session, operation, data, room, &signature, out)
             }
             R::Piece { session, operation } => {

@@ -33,5 +33,6 @@ mod testing;
 mod wrap;
 
 pub use application::Application;
+pub use memory::Owner;
 pub use peer::Peer;
 pub use provider::{Options, Provider};

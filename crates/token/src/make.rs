@@ -51,6 +51,36 @@ pub(crate) fn settings_of(mut given: Given) -> Given {
     given
 }
 
+/// Whether what is derived tells the base key, or a part of it, to whoever can read it.
+fn shows_base(mechanism: u64) -> bool {
+    matches!(
+        mechanism,
+        CKM_CONCATENATE_BASE_AND_KEY
+            | CKM_CONCATENATE_BASE_AND_DATA
+            | CKM_CONCATENATE_DATA_AND_BASE
+            | CKM_XOR_BASE_AND_DATA
+            | CKM_EXTRACT_KEY_FROM_KEY
+    )
+}
+
+/// Such a key is sensitive if its base is, and extractable only if its base is (PKCS#11 3.2 section 6.27).
+///
+/// # Errors
+/// `CKR_TEMPLATE_INCONSISTENT` where the template asks for something else.
+fn kept_as_closely(object: &mut Object, given: &Given, base: &Object) -> Result<()> {
+    for (number, closely) in [(CKA_SENSITIVE, true), (CKA_EXTRACTABLE, false)] {
+        let closely = Attribute::Bool(closely);
+        if base.attributes.get(&number) != Some(&closely) {
+            continue;
+        }
+        match given.attributes.get(&number) {
+            Some(asked) if *asked != closely => return Err(Rv(CKR_TEMPLATE_INCONSISTENT)),
+            _ => object.set(number, closely),
+        }
+    }
+    Ok(())
+}
+
 impl Application {
     pub(crate) fn generate_key(
         &self,
@@ -166,6 +196,7 @@ impl Application {
             let made = material::derive(mechanism, key, &wanted, &other)?;
             let is =
                 |number| key.described().attributes.get(&number) == Some(&Attribute::Bool(true));
+            let shows_base = shows_base(mechanism.number);
             let birth = Birth::Derived {
                 always_sensitive: is(CKA_ALWAYS_SENSITIVE),
                 never_extractable: is(CKA_NEVER_EXTRACTABLE),
@@ -175,7 +206,13 @@ impl Application {
                 let given = settings_of(given);
                 match class {
                     CKO_DATA => data_of(given, made),
-                    _ => assemble::key(class, &given, made, birth),
+                    _ => {
+                        let mut object = assemble::key(class, &given, made, birth)?;
+                        if shows_base {
+                            kept_as_closely(&mut object, &given, key.described())?;
+                        }
+                        Ok(object)
+                    }
                 }
             })
         })

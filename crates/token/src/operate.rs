@@ -1,5 +1,8 @@
 //! Operations of a session: started, fed, finished.
 
+use std::sync::Arc;
+
+use slotfs_hsm::Login;
 use slotfs_object::usable::{UsableKey, Usage};
 use slotfs_wire::numbers::CKF_FIND_OBJECTS;
 use slotfs_wire::rv::*;
@@ -64,6 +67,28 @@ impl Application {
         key: u64,
         data: &[u8],
     ) -> Result<Reply> {
+        self.start_with(session, (kind, mechanism, key), data, false)
+    }
+
+    /// A start that the module has told its application to have succeeded: by this handle, the key must be that of the
+    /// start before, and no other that took its place.
+    pub(crate) fn start_again(
+        &self,
+        session: &Session,
+        kind: Kind,
+        mechanism: &Mechanism,
+        key: u64,
+    ) -> Result<Reply> {
+        self.start_with(session, (kind, mechanism, key), &[], true)
+    }
+
+    fn start_with(
+        &self,
+        session: &Session,
+        (kind, mechanism, key): (Kind, &Mechanism, u64),
+        data: &[u8],
+        is_again: bool,
+    ) -> Result<Reply> {
         if is_active(&session.work(), kind) {
             return Err(Rv(CKR_OPERATION_ACTIVE));
         }
@@ -76,7 +101,13 @@ impl Application {
         }
         let parameter_bytes = frame::header_bytes(&mechanism.parameter) + signature.len();
         session.work().memory.make_room(parameter_bytes)?;
-        let begin = |key: Option<&UsableKey>| {
+        let login = self.state().logins.get(&session.slot).cloned();
+        let mut ouid = None;
+        let mut begin = |key: Option<&UsableKey>| {
+            ouid = key.map(|key| key.described().ouid);
+            if is_again && session.work().keys.get(&kind) != ouid.as_ref() {
+                return Err(Rv(CKR_KEY_HANDLE_INVALID));
+            }
             Ok(Running {
                 operation: Operation::start(kind, mechanism, key)?.keeping(signature),
                 awaits_pin: key.is_some_and(UsableKey::always_authenticates),
@@ -96,6 +127,14 @@ impl Application {
         // Another thread may have been faster.
         if is_active(&work, kind) {
             return Err(Rv(CKR_OPERATION_ACTIVE));
+        }
+        // Or may have logged out, which ends such operations.
+        let same = |there: &Arc<Login>| login.as_ref().is_some_and(|it| Arc::ptr_eq(it, there));
+        if running.is_private && !self.state().logins.get(&session.slot).is_some_and(same) {
+            return Err(Rv(CKR_USER_NOT_LOGGED_IN));
+        }
+        if let Some(ouid) = ouid {
+            work.keys.insert(kind, ouid);
         }
         work.operations.insert(kind, running);
         Ok(Reply::Done)
@@ -227,9 +266,10 @@ impl Application {
     ) -> Result<Reply> {
         let mut work = session.work();
         let work = &mut *work;
-        work.memory.make_room(call.aad.len() + call.text.len())?;
+        let room = work.memory.make_room(call.aad.len() + call.text.len());
         let running = work.operations.get_mut(&call.operation);
         let running = running.ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
+        room.inspect_err(|_| running.operation.end_message())?;
         if running.awaits_pin {
             return Err(Rv(CKR_USER_NOT_LOGGED_IN));
         }

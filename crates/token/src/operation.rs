@@ -350,6 +350,13 @@ impl Operation {
         }
     }
 
+    /// Ends the message that has begun, if one has.
+    pub(crate) fn end_message(&mut self) {
+        if let Engine::Messages(messages) = &mut self.engine {
+            messages.end();
+        }
+    }
+
     /// Ends the operation if `call` fails.
     fn or_end<T>(&mut self, call: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let result = call(self);

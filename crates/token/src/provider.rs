@@ -12,7 +12,7 @@ use slotfs_wire::rv::{CKR_DEVICE_ERROR, CKR_SLOT_ID_INVALID};
 
 use crate::error::{Result, Rv};
 use crate::index::Index;
-use crate::memory::Memory;
+use crate::memory::{Memory, Owner};
 use crate::{Application, Peer};
 
 /// Session objects have handles above every handle of a slot.
@@ -90,9 +90,19 @@ impl Provider {
         }))
     }
 
-    /// A new application: one `C_Initialize`.
+    /// A new application of the server's own user, or of root: one `C_Initialize`.
     pub fn application(self: &Arc<Self>, peer: Peer, who: Who) -> Arc<Application> {
-        Application::new(Arc::clone(self), peer, who)
+        self.application_of(Owner::Server, peer, who)
+    }
+
+    /// A new application: one `C_Initialize`.
+    pub fn application_of(
+        self: &Arc<Self>,
+        owner: Owner,
+        peer: Peer,
+        who: Who,
+    ) -> Arc<Application> {
+        Application::new(Arc::clone(self), owner, peer, who)
     }
 
     /// For a server to call now and then: ends what lingers, and forgets the indexes of slots that nobody uses.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use slotfs_object::SlotId;
+use slotfs_object::{Ouid, SlotId};
 use slotfs_wire::Operation as Kind;
 use zeroize::Zeroizing;
 
@@ -28,6 +28,8 @@ pub(crate) struct Work {
     pub(crate) search: Option<Search>,
     /// An output that is too long for a frame, until the module has fetched it.
     pub(crate) output: Option<(Kind, Zeroizing<Vec<u8>>)>,
+    /// The keys of the last starts.
+    pub(crate) keys: BTreeMap<Kind, Ouid>,
     /// What all of it takes.
     pub(crate) memory: Held,
 }
@@ -98,12 +100,15 @@ impl Drop for Turn<'_> {
     }
 }
 
+/// What the library makes for an operation, about, bytes.
+const OF_AN_OPERATION: usize = 2 << 10;
+
 impl Work {
     /// What it takes now, bytes.
     fn bytes(&self) -> usize {
         let running = self.operations.values();
         let running: usize = running
-            .map(|it| it.parameter_bytes + it.operation.held_bytes())
+            .map(|it| OF_AN_OPERATION + it.parameter_bytes + it.operation.held_bytes())
             .sum();
         let found = self.search.as_ref().map_or(0, |it| it.found.len());
         let output = self.output.as_ref().map_or(0, |(_, it)| it.capacity());

@@ -59,6 +59,9 @@ impl MessageOutput {
     }
 }
 
+/// The longest tag or MAC, bytes.
+const MOST_TAG_BYTES: usize = 16;
+
 /// A message-based operation.
 pub(super) struct Messages {
     kind: Kind,
@@ -117,10 +120,18 @@ impl Messages {
     /// Bytes that were gathered.
     pub(super) fn held_bytes(&self) -> usize {
         match &self.current {
-            Current::None | Current::Gcm(..) => 0,
+            Current::None => 0,
+            Current::Gcm(_, iv) => iv.capacity(),
             Current::Signer(signer) => signer.held_bytes(),
-            Current::Gathered { aad, text, .. } => aad.capacity() + text.capacity(),
+            Current::Gathered {
+                iv, aad, tag, text, ..
+            } => iv.capacity() + aad.capacity() + tag.capacity() + text.capacity(),
         }
+    }
+
+    /// Ends the message that has begun.
+    pub(super) fn end(&mut self) {
+        self.current = Current::None;
     }
 
     pub(super) fn call(
@@ -266,6 +277,9 @@ impl Messages {
                     Message::Gcm { tag: late, .. } | Message::Ccm { mac: late, .. }
                         if !encrypts && !late.is_empty() =>
                     {
+                        if late.len() > MOST_TAG_BYTES {
+                            return Err(Rv(CKR_MECHANISM_PARAM_INVALID));
+                        }
                         tag.clone_from(late);
                     }
                     _ => {}
@@ -317,6 +331,9 @@ impl Messages {
             }
             _ => return Err(invalid),
         };
+        if tag.len() > MOST_TAG_BYTES {
+            return Err(invalid);
+        }
         let iv = match encrypts {
             true => self.ivs.next(iv, *fixed_bits, *generator)?,
             false => iv.clone(),

@@ -105,6 +105,17 @@ pub(super) fn derive(
             .sum::<usize>()
             * prf.bytes(),
     };
+    let read: usize = parts
+        .iter()
+        .map(|part| match part {
+            KdfPart::Bytes(bytes) => bytes.len(),
+            _ => size_of::<u64>(),
+        })
+        .sum();
+    let segments = lengths.of_segments / prf.bytes();
+    if segments.saturating_mul(read) > MOST_READ_BYTES {
+        return Err(INVALID);
+    }
     let mut last = Zeroizing::new(feedback.cloned().unwrap_or_default());
     let mut count = 0;
     let mut made = Vec::with_capacity(keys.len());
@@ -122,6 +133,9 @@ pub(super) fn derive(
     }
     Ok(made)
 }
+
+/// What the function reads for one derivation at most, bytes: a part of a second.
+const MOST_READ_BYTES: usize = 64 << 20;
 
 /// What one derivation makes in all, bytes.
 struct Lengths {
