@@ -16,7 +16,7 @@ use super::admission::Admitted;
 use super::applications::{Joined, Refused};
 use super::door::Door;
 use super::process::{Credentials, Process};
-use super::seats;
+use super::seats::is_foreign;
 use super::stream::Frames;
 
 /// How long a client may take to introduce itself.
@@ -153,7 +153,7 @@ fn introduce<'a>(
     let admitted = admitted.ok_or("it is neither the server's user nor root, and owns no slot")?;
     let mut token = [0; 16];
     getrandom::fill(&mut token).map_err(|_| RANDOM)?;
-    let owner = match seats::is_foreign(admitted.uid) {
+    let owner = match is_foreign(admitted.uid) {
         true => Owner::Another(admitted.uid),
         false => Owner::Server,
     };

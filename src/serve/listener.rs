@@ -17,6 +17,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 use super::admission::Admitted;
 use super::connection::{self, Connection};
 use super::process::Credentials;
+use super::seats::is_foreign;
 use super::{Shared, failed, file_error, serve_error};
 use crate::error::Result;
 use crate::shown;
@@ -220,9 +221,12 @@ pub(crate) fn take(stream: UnixStream, admitted: Option<Admitted>, shared: &Arc<
         credentials,
         admitted,
     };
-    // A frame takes fewer turns; the kernel gives what it allows, and nothing depends on it.
-    let _ = rustix::net::sockopt::set_socket_send_buffer_size(&*stream, 1 << 20);
     let uid = connection.uid();
+    // A frame takes fewer turns; the kernel gives what it allows, and nothing depends on it. What others do not fetch would
+    // lie there.
+    if !is_foreign(uid) {
+        let _ = rustix::net::sockopt::set_socket_send_buffer_size(&*stream, 1 << 20);
+    }
     let Some(seat) = shared.seats.take(uid, &stream) else {
         let text = || format!("user {uid}: there are too many connections");
         shared.watch.complain(uid, text);
