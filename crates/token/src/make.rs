@@ -63,7 +63,7 @@ fn shows_base(mechanism: u64) -> bool {
     )
 }
 
-/// Such a key is sensitive if its base is, and extractable only if its base is (PKCS#11 3.2 section 6.27).
+/// Such a key of a token key is sensitive if its base is, and extractable only if its base is (PKCS#11 3.2 section 6.27).
 ///
 /// # Errors
 /// `CKR_TEMPLATE_INCONSISTENT` where the template asks for something else.
@@ -181,6 +181,9 @@ impl Application {
             _ => CKO_SECRET_KEY,
         };
         let usage = (Usage::Derive, mechanism.number);
+        // Session keys derive as their attributes say.
+        let found = self.object(session, base);
+        let is_of_token = found.is_ok_and(|it| it.origin() == Origin::Token);
         self.with_key(session, base, usage, |key| {
             given = each(std::mem::take(&mut given), blamed, |given| {
                 let given = within(key, CKA_DERIVE_TEMPLATE, given)?;
@@ -196,7 +199,7 @@ impl Application {
             let made = material::derive(mechanism, key, &wanted, &other)?;
             let is =
                 |number| key.described().attributes.get(&number) == Some(&Attribute::Bool(true));
-            let shows_base = shows_base(mechanism.number);
+            let shows_base = is_of_token && shows_base(mechanism.number);
             let birth = Birth::Derived {
                 always_sensitive: is(CKA_ALWAYS_SENSITIVE),
                 never_extractable: is(CKA_NEVER_EXTRACTABLE),

@@ -2,7 +2,7 @@
 
 use slotfs_object::pkcs11::*;
 use slotfs_wire::rv::*;
-use slotfs_wire::{Got, KdfPart, Mechanism, Parameter, Reply, Request, Template};
+use slotfs_wire::{Got, KdfPart, Mechanism, Parameter, RawAttribute, Reply, Request, Template};
 
 use crate::fixture::{App, Fixture, boolean, number, shown};
 
@@ -168,4 +168,42 @@ fn a_derived_key_is_for_what_its_template_names() {
         uses(less),
         USES.map(|it| it != CKA_DERIVE && it != CKA_SIGN)
     );
+}
+
+/// What shows its base is kept as closely as that, if it is a token key: a logged-in application could read one otherwise.
+#[test]
+fn a_part_of_a_token_key_is_kept_as_closely() {
+    let it = Fixture::new();
+    let (app, session) = it.co();
+    let derive = |base| {
+        app.ask(Request::DeriveKey {
+            session,
+            mechanism: Mechanism {
+                number: 0x365, // CKM_EXTRACT_KEY_FROM_KEY
+                parameter: Parameter::Number(0),
+            },
+            base,
+            template: vec![
+                number(0, 4),
+                number(0x100, 0x10),
+                number(0x161, 16),
+                RawAttribute::bytes(0x103, &[0]),
+                RawAttribute::bytes(0x162, &[1]),
+            ],
+        })
+    };
+    for token in [0, 1] {
+        let template = vec![
+            RawAttribute::bytes(1, &[token]),
+            number(0x161, 32),
+            RawAttribute::bytes(0x10c, &[1]),
+        ];
+        let base = app.generate(session, 0x350, template).unwrap();
+        let derived = derive(base);
+        match token {
+            // CKR_TEMPLATE_INCONSISTENT
+            1 => assert_eq!(derived, Err(0xd1)),
+            _ => assert!(matches!(derived, Ok(Reply::Handle(_)))),
+        }
+    }
 }
