@@ -25,9 +25,6 @@ pub enum Error {
     /// The counter of CTR mode would start again.
     #[error("the counter would overflow")]
     Overflow,
-    /// aws-lc does not offer it.
-    #[error("the cryptographic library does not support it")]
-    Unsupported,
     /// aws-lc failed where nothing given to it explains that: no memory, or a fault.
     #[error("the cryptographic library failed")]
     Library,

@@ -1,7 +1,6 @@
 //! Post-quantum algorithms: ML-KEM (FIPS 203) and ML-DSA (FIPS 204).
 //!
-//! What aws-lc cannot do: deterministic ML-DSA signatures ([`crate::Error::Unsupported`]), and finding the seed of an
-//! expanded private key.
+//! aws-lc cannot find the seed of an expanded private key.
 
 pub mod ml_dsa;
 pub mod ml_kem;

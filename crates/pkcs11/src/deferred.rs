@@ -63,11 +63,11 @@ pub(crate) enum Plan<'a> {
     Instead(Request),
 }
 
-/// Starts that have to be sent now. What is not reported to be sent when this is dropped is forgotten.
+/// Starts that have to be sent now. What was not sent when this is dropped is forgotten.
 pub(crate) struct Starts<'a> {
     deferred: &'a Deferred,
-    left: Vec<Place>,
-    requests: Vec<(Place, Request)>,
+    /// The next one is the last.
+    left: Vec<(Place, Request)>,
     /// Whether they may wait again after their end: the request that follows changes nothing.
     stay: bool,
 }
@@ -75,15 +75,15 @@ pub(crate) struct Starts<'a> {
 impl Starts<'_> {
     /// Sends them. What the server refuses does not run, and the request that follows says so.
     pub(crate) fn send(mut self, send: impl Fn(&Request) -> bool) {
-        for (place, start) in std::mem::take(&mut self.requests) {
-            let runs = send(&start);
+        while let Some((place, start)) = self.left.last() {
+            let runs = send(start);
             let mut known = self.deferred.known();
-            match known.get_mut(&place) {
+            match known.get_mut(place) {
                 Some(it) if runs && self.stay => it.stage = Stage::Running,
-                _ => drop(known.remove(&place)),
+                _ => drop(known.remove(place)),
             }
-            self.left.retain(|it| *it != place);
             drop(known);
+            self.left.pop();
             self.deferred.sent.notify_all();
         }
     }
@@ -95,7 +95,7 @@ impl Drop for Starts<'_> {
             return;
         }
         let mut known = self.deferred.known();
-        for place in &self.left {
+        for (place, _) in &self.left {
             known.remove(place);
         }
         drop(known);
@@ -152,6 +152,16 @@ fn effect(request: &Request) -> Effect<'_> {
         | R::Find { .. }
         | R::FindFinal { .. }
         | R::Message { .. }
+        // What is new does not touch what there is.
+        | R::CreateObject { .. }
+        | R::CopyObject { .. }
+        | R::GenerateKey { .. }
+        | R::GenerateKeyPair { .. }
+        | R::WrapKey { .. }
+        | R::UnwrapKey { .. }
+        | R::DeriveKey { .. }
+        | R::Encapsulate { .. }
+        | R::Decapsulate { .. }
         | R::SeedRandom { .. }
         | R::Random { .. } => Effect::None,
         _ => Effect::Changes,
@@ -202,25 +212,15 @@ impl Deferred {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known, once nothing of these sessions is being sent.
-    fn known_when_sent(&self, of: impl Fn(u64) -> bool) -> MutexGuard<'_, BTreeMap<Place, Known>> {
-        let is_being_sent = |known: &mut BTreeMap<Place, Known>| {
-            let mut all = known.iter();
-            all.any(|(place, it)| it.stage == Stage::BeingSent && of(place.0))
-        };
-        let known = self.known();
-        let waited = self.sent.wait_while(known, is_being_sent);
-        waited.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The same for one session, without a look at all others.
-    fn known_of(&self, session: u64) -> MutexGuard<'_, BTreeMap<Place, Known>> {
-        let is_being_sent = |known: &mut BTreeMap<Place, Known>| {
-            let mut its = known.range(all_of(session));
+    /// What is known, once nothing at these places is being sent.
+    fn known_when_sent(
+        &self,
+        places: impl RangeBounds<Place> + Clone,
+    ) -> MutexGuard<'_, BTreeMap<Place, Known>> {
+        let waited = self.sent.wait_while(self.known(), |known| {
+            let mut its = known.range(places.clone());
             its.any(|(_, it)| it.stage == Stage::BeingSent)
-        };
-        let known = self.known();
-        let waited = self.sent.wait_while(known, is_being_sent);
+        });
         waited.unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -231,19 +231,18 @@ impl Deferred {
 
     fn plan_at(&self, request: &Request, now: impl Fn() -> Instant) -> Plan<'_> {
         match effect(request) {
-            Effect::None => self.send_first(Vec::new()),
-            Effect::Starts(place @ (session, Operation::VerifySignature), ..) => {
+            Effect::None => self.starts(Vec::new(), true),
+            Effect::Starts((session, Operation::VerifySignature), ..) => {
                 // It and the other verification exclude each other, which the server knows.
-                let mut known = self.known_of(session);
+                let mut known = self.known_when_sent(all_of(session));
                 let starts = waiting(&mut known, all_of(session));
-                known.remove(&(place.0, Operation::Verify));
-                drop(known);
-                self.send_first(starts)
+                known.remove(&(session, Operation::Verify));
+                self.starts(starts, true)
             }
             Effect::Starts(place, mechanism, key) => {
-                let mut known = self.known_of(place.0);
+                let mut known = self.known_when_sent(all_of(place.0));
                 let Some(it) = known.get_mut(&place) else {
-                    return self.send_first(Vec::new());
+                    return self.starts(Vec::new(), true);
                 };
                 match it.stage {
                     Stage::Ended(then)
@@ -256,12 +255,12 @@ impl Deferred {
                     }
                     _ => {
                         let starts = waiting(&mut known, place..=place);
-                        self.send_first(starts)
+                        self.starts(starts, true)
                     }
                 }
             }
             Effect::Whole(place) => {
-                let mut known = self.known_of(place.0);
+                let mut known = self.known_when_sent(all_of(place.0));
                 let waits = known.get_mut(&place);
                 let waits = waits.filter(|it| it.stage == Stage::Waiting);
                 let (
@@ -274,7 +273,7 @@ impl Deferred {
                     },
                 ) = (waits, request)
                 else {
-                    return self.send_first(Vec::new());
+                    return self.starts(Vec::new(), true);
                 };
                 it.stage = Stage::Running;
                 Plan::Instead(Request::StartWhole {
@@ -287,30 +286,25 @@ impl Deferred {
                 })
             }
             Effect::Continues((session, _)) => {
-                let mut known = self.known_of(session);
+                let mut known = self.known_when_sent(all_of(session));
                 let starts = waiting(&mut known, all_of(session));
-                self.send_first(starts)
+                self.starts(starts, true)
             }
             Effect::Changes => {
-                let mut known = self.known_when_sent(|_| true);
+                let mut known = self.known_when_sent(..);
                 known.retain(|_, it| it.stage == Stage::Waiting);
                 let requests = waiting(&mut known, ..);
-                Plan::Send(self.starts(requests, false))
+                self.starts(requests, false)
             }
         }
     }
 
-    fn send_first(&self, requests: Vec<(Place, Request)>) -> Plan<'_> {
-        Plan::Send(self.starts(requests, true))
-    }
-
-    fn starts(&self, requests: Vec<(Place, Request)>, stay: bool) -> Starts<'_> {
-        Starts {
+    fn starts(&self, left: Vec<(Place, Request)>, stay: bool) -> Plan<'_> {
+        Plan::Send(Starts {
             deferred: self,
-            left: requests.iter().map(|(place, _)| *place).collect(),
-            requests,
+            left,
             stay,
-        }
+        })
     }
 
     /// Learns from the answer to a request.
@@ -403,10 +397,7 @@ mod tests {
     /// The starts that a plan sends first.
     fn first(plan: Plan<'_>) -> Vec<Request> {
         match plan {
-            Plan::Send(mut starts) => {
-                let requests = std::mem::take(&mut starts.requests);
-                requests.into_iter().map(|(_, it)| it).collect()
-            }
+            Plan::Send(starts) => starts.left.iter().map(|(_, it)| it.clone()).collect(),
             Plan::Wait | Plan::Instead(_) => panic!("it is not sent"),
         }
     }

@@ -10,10 +10,11 @@ use crate::client::Needs;
 use crate::connection::Sink;
 use crate::entry::call;
 use crate::memory::{Output, input, poke};
-use crate::operations::{flag, start};
+use crate::operations::{given, init, start};
 use crate::parameters::{SHORT, bytes, structure};
 use crate::slots::NONSENSE;
 use crate::state::Inside;
+use crate::verify::signature;
 
 /// The most text and associated data of one message, so that the reply fits a frame with its IV and tag.
 const MAX_MESSAGE_BYTES: usize = MAX_DATA_BYTES - 1024;
@@ -108,7 +109,8 @@ struct Crypt<'a> {
 }
 
 impl Crypt<'_> {
-    fn run(self, state: &Inside, out: Option<Output<'_>>) -> Result<(), CK_RV> {
+    /// The parameter, if it and the data make sense.
+    fn parameter(&self) -> Result<Parameter, CK_RV> {
         let encrypts = self.operation == Operation::MessageEncrypt;
         if self.aad.len().saturating_add(self.text.len()) > MAX_MESSAGE_BYTES {
             return Err(match encrypts {
@@ -116,7 +118,13 @@ impl Crypt<'_> {
                 false => CKR_ENCRYPTED_DATA_LEN_RANGE,
             });
         }
-        let parameter = Parameter::read(self.parameter.0, self.parameter.1, encrypts)?;
+        Parameter::read(self.parameter.0, self.parameter.1, encrypts)
+    }
+
+    fn run(self, state: &Inside, out: Option<Output<'_>>) -> Result<(), CK_RV> {
+        let encrypts = self.operation == Operation::MessageEncrypt;
+        let place = (self.session, self.operation);
+        let parameter = given(state, place, self.parameter())?;
         let room = match &out {
             // Nothing comes out of the beginning.
             None => Some(0),
@@ -184,27 +192,9 @@ fn split(data: &[u8], text: u64, iv: u64, tag: u64) -> Option<(&[u8], &[u8], &[u
     (rest.len() == tag.len()).then_some((text, iv, tag))
 }
 
-macro_rules! init {
-    ($operation:ident: $init:ident) => {
-        #[unsafe(no_mangle)]
-        pub(crate) unsafe extern "C" fn $init(
-            hSession: CK_SESSION_HANDLE,
-            pMechanism: CK_MECHANISM_PTR,
-            hKey: CK_OBJECT_HANDLE,
-        ) -> CK_RV {
-            // SAFETY: the caller vouches for the mechanism.
-            call(|inside| unsafe {
-                start(inside, hSession, Operation::$operation, pMechanism, hKey)
-            })
-        }
-    };
-}
-
-/// The functions that start and end an operation, encrypt and decrypt.
+/// The functions that encrypt and decrypt.
 macro_rules! crypt {
-    ($operation:ident: $init:ident, $whole:ident, $begin:ident, $next:ident) => {
-        init!($operation: $init);
-
+    ($operation:ident: $whole:ident, $begin:ident, $next:ident) => {
         #[unsafe(no_mangle)]
         pub(crate) unsafe extern "C" fn $whole(
             hSession: CK_SESSION_HANDLE,
@@ -218,14 +208,17 @@ macro_rules! crypt {
             pulOutputLen: CK_ULONG_PTR,
         ) -> CK_RV {
             call(|inside| {
+                let place = (hSession, Operation::$operation);
                 // SAFETY: the caller vouches for data, text, buffer and length.
                 let (aad, text, out) = unsafe {
                     (
-                        input(pAssociatedData, ulAssociatedDataLen)?,
-                        input(pText, ulTextLen)?,
-                        Output::new(pOutput, pulOutputLen)?,
+                        input(pAssociatedData, ulAssociatedDataLen),
+                        input(pText, ulTextLen),
+                        Output::new(pOutput, pulOutputLen),
                     )
                 };
+                let aad = given(inside, place, aad)?;
+                let (text, out) = (given(inside, place, text)?, given(inside, place, out)?);
                 let crypt = Crypt {
                     session: hSession,
                     operation: Operation::$operation,
@@ -247,13 +240,14 @@ macro_rules! crypt {
             ulAssociatedDataLen: CK_ULONG,
         ) -> CK_RV {
             call(|inside| {
+                // SAFETY: the caller vouches for the data.
+                let aad = unsafe { input(pAssociatedData, ulAssociatedDataLen) };
                 let crypt = Crypt {
                     session: hSession,
                     operation: Operation::$operation,
                     part: MessagePart::Begin,
                     parameter: (pParameter, ulParameterLen),
-                    // SAFETY: the caller vouches for the data.
-                    aad: unsafe { input(pAssociatedData, ulAssociatedDataLen) }?,
+                    aad: given(inside, (hSession, Operation::$operation), aad)?,
                     text: &[],
                 };
                 crypt.run(inside, None)
@@ -272,10 +266,11 @@ macro_rules! crypt {
             flags: CK_FLAGS,
         ) -> CK_RV {
             call(|inside| {
+                let place = (hSession, Operation::$operation);
                 // SAFETY: the caller vouches for text, buffer and length.
-                let out = unsafe { Output::new(pOutput, pulOutputLen) }?;
-                // SAFETY: as above.
-                let text = unsafe { input(pText, ulTextLen) }?;
+                let both = unsafe { (input(pText, ulTextLen), Output::new(pOutput, pulOutputLen)) };
+                let (text, out) = both;
+                let (text, out) = (given(inside, place, text)?, given(inside, place, out)?);
                 let crypt = Crypt {
                     session: hSession,
                     operation: Operation::$operation,
@@ -300,7 +295,7 @@ macro_rules! end {
             call(|inside| {
                 let request = Request::Cancel {
                     session: hSession,
-                    flags: flag(Operation::$operation),
+                    flags: Operation::$operation.flag(),
                 };
                 inside.ask(Needs::Session, &request).map(drop)
             })
@@ -308,10 +303,14 @@ macro_rules! end {
     };
 }
 
-crypt!(MessageEncrypt: C_MessageEncryptInit, C_EncryptMessage, C_EncryptMessageBegin, C_EncryptMessageNext);
-crypt!(MessageDecrypt: C_MessageDecryptInit, C_DecryptMessage, C_DecryptMessageBegin, C_DecryptMessageNext);
-init!(MessageSign: C_MessageSignInit);
-init!(MessageVerify: C_MessageVerifyInit);
+init! {
+    C_MessageEncryptInit => MessageEncrypt,
+    C_MessageDecryptInit => MessageDecrypt,
+    C_MessageSignInit => MessageSign,
+    C_MessageVerifyInit => MessageVerify,
+}
+crypt!(MessageEncrypt: C_EncryptMessage, C_EncryptMessageBegin, C_EncryptMessageNext);
+crypt!(MessageDecrypt: C_DecryptMessage, C_DecryptMessageBegin, C_DecryptMessageNext);
 end! {
     MessageEncrypt: C_MessageEncryptFinal,
     MessageDecrypt: C_MessageDecryptFinal,
@@ -405,9 +404,6 @@ impl Sign<'_> {
     }
 
     fn verify(&self, state: &Inside, part: MessagePart, signature: &[u8]) -> Result<(), CK_RV> {
-        if signature.len() > 64 << 10 {
-            return Err(CKR_SIGNATURE_LEN_RANGE);
-        }
         let (part, last) = self.feed_long(state, part)?;
         let request = self.request(part, Some(0), signature);
         state
@@ -416,11 +412,27 @@ impl Sign<'_> {
     }
 }
 
-fn no_parameter(pParameter: CK_VOID_PTR, ulParameterLen: CK_ULONG) -> Result<(), CK_RV> {
-    match pParameter.is_null() || ulParameterLen == 0 {
-        true => Ok(()),
+/// What a signature or a verification of a message is given: no parameter, and its data.
+///
+/// # Safety
+/// As [`input`].
+unsafe fn sign<'a>(
+    state: &Inside,
+    (session, operation): (CK_SESSION_HANDLE, Operation),
+    (parameter, parameter_bytes): (CK_VOID_PTR, CK_ULONG),
+    (data, bytes): (CK_BYTE_PTR, CK_ULONG),
+) -> Result<Sign<'a>, CK_RV> {
+    // SAFETY: as the caller vouches.
+    let data = unsafe { input(data, bytes) };
+    let data = match parameter.is_null() || parameter_bytes == 0 {
+        true => data,
         false => Err(CKR_MECHANISM_PARAM_INVALID),
-    }
+    };
+    Ok(Sign {
+        session,
+        operation,
+        data: given(state, (session, operation), data)?,
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -434,20 +446,16 @@ pub(crate) unsafe extern "C" fn C_SignMessage(
     pulSignatureLen: CK_ULONG_PTR,
 ) -> CK_RV {
     call(|inside| {
-        no_parameter(pParameter, ulParameterLen)?;
+        let place = (hSession, Operation::MessageSign);
+        let parameter = (pParameter, ulParameterLen);
         // SAFETY: the caller vouches for data, buffer and length.
-        let (data, out) = unsafe {
+        let (sign, out) = unsafe {
             (
-                input(pData, ulDataLen)?,
-                Output::new(pSignature, pulSignatureLen)?,
+                sign(inside, place, parameter, (pData, ulDataLen))?,
+                Output::new(pSignature, pulSignatureLen),
             )
         };
-        let sign = Sign {
-            session: hSession,
-            operation: Operation::MessageSign,
-            data,
-        };
-        sign.sign(inside, MessagePart::Whole, out)
+        sign.sign(inside, MessagePart::Whole, given(inside, place, out)?)
     })
 }
 
@@ -463,20 +471,17 @@ pub(crate) unsafe extern "C" fn C_SignMessageNext(
     pulSignatureLen: CK_ULONG_PTR,
 ) -> CK_RV {
     call(|inside| {
-        no_parameter(pParameter, ulParameterLen)?;
-        let sign = Sign {
-            session: hSession,
-            operation: Operation::MessageSign,
-            // SAFETY: the caller vouches for the data.
-            data: unsafe { input(pData, ulDataLen) }?,
-        };
+        let place = (hSession, Operation::MessageSign);
+        let parameter = (pParameter, ulParameterLen);
+        // SAFETY: the caller vouches for the data.
+        let sign = unsafe { sign(inside, place, parameter, (pData, ulDataLen)) }?;
         if pulSignatureLen.is_null() {
             let (part, last) = sign.feed_long(inside, MessagePart::Next)?;
             return sign.feed(inside, part, last);
         }
         // SAFETY: the caller vouches for buffer and length.
-        let out = unsafe { Output::new(pSignature, pulSignatureLen) }?;
-        sign.sign(inside, MessagePart::Last, out)
+        let out = unsafe { Output::new(pSignature, pulSignatureLen) };
+        sign.sign(inside, MessagePart::Last, given(inside, place, out)?)
     })
 }
 
@@ -491,16 +496,16 @@ pub(crate) unsafe extern "C" fn C_VerifyMessage(
     ulSignatureLen: CK_ULONG,
 ) -> CK_RV {
     call(|inside| {
-        no_parameter(pParameter, ulParameterLen)?;
+        let place = (hSession, Operation::MessageVerify);
+        let parameter = (pParameter, ulParameterLen);
         // SAFETY: the caller vouches for data and signature.
-        let (data, signature) =
-            unsafe { (input(pData, ulDataLen)?, input(pSignature, ulSignatureLen)?) };
-        let verify = Sign {
-            session: hSession,
-            operation: Operation::MessageVerify,
-            data,
+        let (verify, signature) = unsafe {
+            (
+                sign(inside, place, parameter, (pData, ulDataLen))?,
+                signature(pSignature, ulSignatureLen),
+            )
         };
-        verify.verify(inside, MessagePart::Whole, signature)
+        verify.verify(inside, MessagePart::Whole, given(inside, place, signature)?)
     })
 }
 
@@ -516,20 +521,17 @@ pub(crate) unsafe extern "C" fn C_VerifyMessageNext(
     ulSignatureLen: CK_ULONG,
 ) -> CK_RV {
     call(|inside| {
-        no_parameter(pParameter, ulParameterLen)?;
-        let verify = Sign {
-            session: hSession,
-            operation: Operation::MessageVerify,
-            // SAFETY: the caller vouches for the data.
-            data: unsafe { input(pData, ulDataLen) }?,
-        };
+        let place = (hSession, Operation::MessageVerify);
+        let parameter = (pParameter, ulParameterLen);
+        // SAFETY: the caller vouches for the data.
+        let verify = unsafe { sign(inside, place, parameter, (pData, ulDataLen)) }?;
         if pSignature.is_null() {
             let (part, last) = verify.feed_long(inside, MessagePart::Next)?;
             return verify.feed(inside, part, last);
         }
         // SAFETY: the caller vouches for the signature.
-        let signature = unsafe { input(pSignature, ulSignatureLen) }?;
-        verify.verify(inside, MessagePart::Last, signature)
+        let signature = unsafe { signature(pSignature, ulSignatureLen) };
+        verify.verify(inside, MessagePart::Last, given(inside, place, signature)?)
     })
 }
 
@@ -542,12 +544,10 @@ macro_rules! begin {
             ulParameterLen: CK_ULONG,
         ) -> CK_RV {
             call(|inside| {
-                no_parameter(pParameter, ulParameterLen)?;
-                let sign = Sign {
-                    session: hSession,
-                    operation: Operation::$operation,
-                    data: &[],
-                };
+                let place = (hSession, Operation::$operation);
+                let parameter = (pParameter, ulParameterLen);
+                // SAFETY: there is no data.
+                let sign = unsafe { sign(inside, place, parameter, (std::ptr::null_mut(), 0)) }?;
                 sign.feed(inside, MessagePart::Begin, &[])
             })
         })+

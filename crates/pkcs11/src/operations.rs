@@ -2,7 +2,7 @@
 #![allow(non_snake_case)]
 
 use cryptoki_sys::*;
-use slotfs_wire::{MAX_DATA_BYTES, Operation, Reply, Request};
+use slotfs_wire::{MAX_DATA_BYTES, Message, MessagePart, Operation, Reply, Request};
 use zeroize::Zeroizing;
 
 use crate::client::Needs;
@@ -11,23 +11,6 @@ use crate::entry::call;
 use crate::memory::{Output, bare_mechanism, input, mechanism};
 use crate::slots::NONSENSE;
 use crate::state::Inside;
-
-/// The flag that cancels an operation (`C_SessionCancel`).
-pub(crate) fn flag(operation: Operation) -> CK_FLAGS {
-    match operation {
-        Operation::Encrypt => CKF_ENCRYPT,
-        Operation::Decrypt => CKF_DECRYPT,
-        Operation::Digest => CKF_DIGEST,
-        Operation::Sign => CKF_SIGN,
-        Operation::SignRecover => CKF_SIGN_RECOVER,
-        Operation::Verify | Operation::VerifySignature => CKF_VERIFY,
-        Operation::VerifyRecover => CKF_VERIFY_RECOVER,
-        Operation::MessageEncrypt => CKF_MESSAGE_ENCRYPT,
-        Operation::MessageDecrypt => CKF_MESSAGE_DECRYPT,
-        Operation::MessageSign => CKF_MESSAGE_SIGN,
-        Operation::MessageVerify => CKF_MESSAGE_VERIFY,
-    }
-}
 
 /// `C_…Init`: starts an operation, or with a null mechanism cancels it (PKCS#11 3.0).
 ///
@@ -71,7 +54,7 @@ pub(crate) unsafe fn start_with(
             key,
         },
         None => {
-            let flags = flag(operation);
+            let flags = operation.flag();
             let request = Request::Cancel { session, flags };
             return state.ask(Needs::Session, &request).map(drop);
         }
@@ -82,17 +65,33 @@ pub(crate) unsafe fn start_with(
 }
 
 /// What an application gives for an operation. If it makes no sense, the operation ends, as it does with every error but
-/// `CKR_BUFFER_TOO_SMALL` (PKCS#11 3.2 sections 5.8 to 5.15).
+/// `CKR_BUFFER_TOO_SMALL` (PKCS#11 3.2 sections 5.8 to 5.15); of message-based operations the message that has begun.
 pub(crate) fn given<T>(
     state: &Inside,
     (session, operation): (CK_SESSION_HANDLE, Operation),
     given: Result<T, CK_RV>,
 ) -> Result<T, CK_RV> {
+    use Operation as O;
     given.inspect_err(|_| {
-        let flags = flag(operation);
-        let cancel = Request::Cancel { session, flags };
+        let end = match operation {
+            O::MessageEncrypt | O::MessageDecrypt | O::MessageSign | O::MessageVerify => {
+                Request::Message {
+                    session,
+                    operation,
+                    part: MessagePart::Abort,
+                    parameter: Message::None,
+                    aad_bytes: 0,
+                    room: Some(0),
+                    signature: Vec::new(),
+                }
+            }
+            _ => Request::Cancel {
+                session,
+                flags: operation.flag(),
+            },
+        };
         // What is wrong with the arguments is what the application learns.
-        let _ = state.ask(Needs::Session, &cancel);
+        let _ = state.ask(Needs::Session, &end);
     })
 }
 
@@ -316,6 +315,7 @@ macro_rules! init {
         })+
     };
 }
+pub(crate) use init;
 
 macro_rules! whole {
     ($($name:ident => $work:ident $operation:ident),+ $(,)?) => {
@@ -436,7 +436,9 @@ unsafe fn both_in(
 ) -> Result<(), CK_RV> {
     // A copy: the output may be written over the input.
     // SAFETY: as the caller vouches.
-    let clear = Zeroizing::new(unsafe { input(data.0, data.1) }?.to_vec());
+    let clear = unsafe { input(data.0, data.1) };
+    let clear = given(state, (session, Operation::Encrypt), clear)?;
+    let clear = Zeroizing::new(clear.to_vec());
     // SAFETY: as the caller vouches.
     unsafe { update(state, session, Operation::Encrypt, data, out) }?;
     match out.0.is_null() {

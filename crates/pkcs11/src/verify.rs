@@ -3,16 +3,13 @@
 #![allow(non_snake_case)]
 
 use cryptoki_sys::*;
-use slotfs_wire::{Operation, Request};
+use slotfs_wire::{MAX_SIGNATURE_BYTES, Operation, Request};
 
 use crate::client::Needs;
 use crate::connection::Sink;
 use crate::entry::call;
 use crate::memory::input;
 use crate::operations::{given, send_pieces, start_with};
-
-/// More than any signature has, bytes.
-const MAX_SIGNATURE_BYTES: usize = 64 << 10;
 
 /// A signature that an application gives.
 ///
@@ -21,7 +18,10 @@ const MAX_SIGNATURE_BYTES: usize = 64 << 10;
 ///
 /// # Safety
 /// As [`input`].
-unsafe fn signature<'a>(pointer: *const CK_BYTE, length: CK_ULONG) -> Result<&'a [u8], CK_RV> {
+pub(crate) unsafe fn signature<'a>(
+    pointer: *const CK_BYTE,
+    length: CK_ULONG,
+) -> Result<&'a [u8], CK_RV> {
     // SAFETY: as the caller vouches.
     let signature = unsafe { input(pointer, length) }?;
     match signature.len() > MAX_SIGNATURE_BYTES {

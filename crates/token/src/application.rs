@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::Peer;
 use crate::error::{Result, Rv};
 use crate::memory::{Account, Owner};
+use crate::operate::Start;
 use crate::owned::SessionObject;
 use crate::provider::{DAMAGED, Provider, Slot};
 use crate::session::Session;
@@ -151,7 +152,10 @@ impl Application {
                 operation,
                 mechanism,
                 key,
-            } => self.start(&*self.session(session)?, operation, &mechanism, key, data),
+            } => {
+                let session = self.session(session)?;
+                self.start(&session, operation, &mechanism, key, Start::New(data))
+            }
             R::Whole {
                 session,
                 operation,
@@ -174,7 +178,7 @@ impl Application {
                 signature,
             } => {
                 let session = self.session(session)?;
-                self.start_again(&session, operation, &mechanism, key)?;
+                self.start(&session, operation, &mechanism, key, Start::Known)?;
                 self.whole(&session, operation, data, room, &signature, out)
             }
             R::Piece { session, operation } => {
@@ -329,7 +333,7 @@ impl Application {
             return Err(Rv(CKR_SESSION_COUNT));
         }
         let handle = self.provider.next_session();
-        let session = Session::new(handle, slot, serial, read_write, &self.account);
+        let session = Session::new(handle, slot, serial, read_write, &self.account)?;
         state.sessions.insert(handle, Arc::new(session));
         Ok(Reply::Handle(handle))
     }

@@ -7,7 +7,6 @@ use std::sync::OnceLock;
 
 use slotfs_crypto::Hash;
 use slotfs_wire::MechanismInfo;
-use slotfs_wire::Operation as Kind;
 use slotfs_wire::numbers::*;
 
 use hash::HASHES;
@@ -259,23 +258,6 @@ pub(crate) fn algorithm(mechanism: u64) -> Option<Algorithm> {
 /// For `C_GetMechanismInfo`; `None` for an unknown mechanism.
 pub(crate) fn info(mechanism: u64) -> Option<MechanismInfo> {
     algorithm(mechanism).map(Algorithm::info)
-}
-
-/// The flag of an operation, of its mechanisms and of `C_SessionCancel`.
-pub(crate) fn flag(kind: Kind) -> u64 {
-    match kind {
-        Kind::Encrypt => CKF_ENCRYPT,
-        Kind::Decrypt => CKF_DECRYPT,
-        Kind::Digest => CKF_DIGEST,
-        Kind::Sign => CKF_SIGN,
-        Kind::SignRecover => CKF_SIGN_RECOVER,
-        Kind::Verify | Kind::VerifySignature => CKF_VERIFY,
-        Kind::VerifyRecover => CKF_VERIFY_RECOVER,
-        Kind::MessageEncrypt => CKF_MESSAGE_ENCRYPT,
-        Kind::MessageDecrypt => CKF_MESSAGE_DECRYPT,
-        Kind::MessageSign => CKF_MESSAGE_SIGN,
-        Kind::MessageVerify => CKF_MESSAGE_VERIFY,
-    }
 }
 
 /// What a mechanism is, if it has the flag of what is asked of it (`CKF_SIGN`, `CKF_WRAP` …).

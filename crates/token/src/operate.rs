@@ -7,18 +7,24 @@ use slotfs_object::usable::{UsableKey, Usage};
 use slotfs_wire::numbers::CKF_FIND_OBJECTS;
 use slotfs_wire::rv::*;
 use slotfs_wire::{
-    MAX_DATA_BYTES, Mechanism, Message, MessagePart, Operation as Kind, Reply, frame,
+    MAX_DATA_BYTES, MAX_SIGNATURE_BYTES, Mechanism, Message, MessagePart, Operation as Kind, Reply,
+    frame,
 };
 use zeroize::Zeroizing;
 
 use crate::Application;
 use crate::error::{Result, Rv};
-use crate::mechanism::flag;
 use crate::operation::{MessageOutput, Operation, Output, Room};
-use crate::session::{Running, Session, Work};
+use crate::session::{OF_AN_OPERATION, Running, Session, Work};
 
-/// The longest signature that is kept, bytes. No mechanism has one of a tenth of that.
-const MAX_SIGNATURE_BYTES: usize = 64 << 10;
+/// How an operation starts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start<'a> {
+    /// With the data of its request.
+    New(&'a [u8]),
+    /// As the one before it in its session.
+    Known,
+}
 
 /// One call of a message-based operation.
 pub(crate) struct MessageCall<'a> {
@@ -58,54 +64,38 @@ fn is_active(work: &Work, kind: Kind) -> bool {
 }
 
 impl Application {
-    /// Starts an operation; `data` is the signature of `C_VerifySignatureInit`.
+    /// Starts an operation; `signature` is that of `C_VerifySignatureInit`. `Known` is a start that the module has told its
+    /// application to have succeeded: by this handle, the key must be that of the start before, and no other that took its
+    /// place.
     pub(crate) fn start(
         &self,
         session: &Session,
         kind: Kind,
         mechanism: &Mechanism,
         key: u64,
-        data: &[u8],
+        how: Start<'_>,
     ) -> Result<Reply> {
-        self.start_with(session, (kind, mechanism, key), data, false)
-    }
-
-    /// A start that the module has told its application to have succeeded: by this handle, the key must be that of the
-    /// start before, and no other that took its place.
-    pub(crate) fn start_again(
-        &self,
-        session: &Session,
-        kind: Kind,
-        mechanism: &Mechanism,
-        key: u64,
-    ) -> Result<Reply> {
-        self.start_with(session, (kind, mechanism, key), &[], true)
-    }
-
-    fn start_with(
-        &self,
-        session: &Session,
-        (kind, mechanism, key): (Kind, &Mechanism, u64),
-        data: &[u8],
-        is_again: bool,
-    ) -> Result<Reply> {
-        if is_active(&session.work(), kind) {
-            return Err(Rv(CKR_OPERATION_ACTIVE));
-        }
-        let signature = match kind {
-            Kind::VerifySignature => data,
+        let signature = match how {
+            Start::New(data) if kind == Kind::VerifySignature => data,
             _ => &[],
         };
         if signature.len() > MAX_SIGNATURE_BYTES {
             return Err(Rv(CKR_SIGNATURE_LEN_RANGE));
         }
         let parameter_bytes = frame::header_bytes(&mechanism.parameter) + signature.len();
-        session.work().memory.make_room(parameter_bytes)?;
+        let before = {
+            let mut work = session.work();
+            if is_active(&work, kind) {
+                return Err(Rv(CKR_OPERATION_ACTIVE));
+            }
+            work.memory.make_room(OF_AN_OPERATION + parameter_bytes)?;
+            work.keys.get(&kind).copied()
+        };
         let login = self.state().logins.get(&session.slot).cloned();
         let mut ouid = None;
         let mut begin = |key: Option<&UsableKey>| {
             ouid = key.map(|key| key.described().ouid);
-            if is_again && session.work().keys.get(&kind) != ouid.as_ref() {
+            if how == Start::Known && ouid != before {
                 return Err(Rv(CKR_KEY_HANDLE_INVALID));
             }
             Ok(Running {
@@ -142,7 +132,7 @@ impl Application {
 
     pub(crate) fn cancel(&self, session: &Session, flags: u64) -> Result<Reply> {
         let mut work = session.work();
-        work.operations.retain(|kind, _| flags & flag(*kind) == 0);
+        work.operations.retain(|kind, _| flags & kind.flag() == 0);
         if flags & CKF_FIND_OBJECTS != 0 {
             work.search = None;
         }
@@ -161,15 +151,15 @@ impl Application {
     ) -> Result<Reply> {
         let mut work = session.work();
         match kind {
-            Kind::Verify => step(&mut work, (kind, data.len()), out, |operation| {
+            Kind::Verify => step(&mut work, kind, data.len(), out, |operation| {
                 operation.verify(data, signature)?;
                 Ok(None)
             }),
-            Kind::VerifySignature => step(&mut work, (kind, data.len()), out, |operation| {
+            Kind::VerifySignature => step(&mut work, kind, data.len(), out, |operation| {
                 operation.verify_kept(data)?;
                 Ok(None)
             }),
-            _ => step(&mut work, (kind, data.len()), out, |operation| {
+            _ => step(&mut work, kind, data.len(), out, |operation| {
                 operation.whole(data, Room(room)).map(Some)
             }),
         }
@@ -179,7 +169,8 @@ impl Application {
         let mut unused = Zeroizing::default();
         step(
             &mut session.work(),
-            (kind, data.len()),
+            kind,
+            data.len(),
             &mut unused,
             |operation| {
                 operation.piece(data)?;
@@ -196,7 +187,7 @@ impl Application {
         room: Option<u64>,
         out: &mut Zeroizing<Vec<u8>>,
     ) -> Result<Reply> {
-        step(&mut session.work(), (kind, data.len()), out, |operation| {
+        step(&mut session.work(), kind, data.len(), out, |operation| {
             operation.update(data, Room(room)).map(Some)
         })
     }
@@ -211,7 +202,8 @@ impl Application {
     ) -> Result<Reply> {
         step(
             &mut session.work(),
-            (kind, data.len()),
+            kind,
+            data.len(),
             out,
             |operation| match kind {
                 Kind::Verify => operation.verify_finish(data).map(|()| None),
@@ -248,7 +240,8 @@ impl Application {
             let mut unused = Zeroizing::default();
             step(
                 &mut session.work(),
-                (Kind::Digest, 0),
+                Kind::Digest,
+                0,
                 &mut unused,
                 |operation| {
                     operation.digest_key(key)?;
@@ -305,7 +298,8 @@ impl Application {
 /// little room, does not.
 fn step(
     work: &mut Work,
-    (kind, data_bytes): (Kind, usize),
+    kind: Kind,
+    data_bytes: usize,
     out: &mut Zeroizing<Vec<u8>>,
     work_on: impl FnOnce(&mut Operation) -> Result<Option<Output>>,
 ) -> Result<Reply> {
@@ -315,10 +309,8 @@ fn step(
     if running.awaits_pin {
         return Err(Rv(CKR_USER_NOT_LOGGED_IN));
     }
-    let outcome = match work.memory.make_room(data_bytes) {
-        Ok(()) => work_on(&mut running.operation),
-        Err(error) => Err(error),
-    };
+    let room = work.memory.make_room(data_bytes);
+    let outcome = room.and_then(|()| work_on(&mut running.operation));
     if outcome.is_err() || running.operation.is_over() {
         work.operations.remove(&kind);
     }

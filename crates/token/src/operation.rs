@@ -109,8 +109,8 @@ impl Operation {
         mechanism: &Mechanism,
         key: Option<&UsableKey>,
     ) -> Result<Self> {
-        let algorithm = mechanism::with_flag(mechanism.number, mechanism::flag(kind))
-            .ok_or(Rv(CKR_MECHANISM_INVALID))?;
+        let algorithm =
+            mechanism::with_flag(mechanism.number, kind.flag()).ok_or(Rv(CKR_MECHANISM_INVALID))?;
         let parameter = &mechanism.parameter;
         let engine = if let Algorithm::Digest(hash) = algorithm {
             no_parameter(parameter)?;

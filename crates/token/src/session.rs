@@ -8,6 +8,7 @@ use slotfs_object::{Ouid, SlotId};
 use slotfs_wire::Operation as Kind;
 use zeroize::Zeroizing;
 
+use crate::error::Result;
 use crate::memory::{Account, Held};
 use crate::operation::Operation;
 
@@ -52,15 +53,18 @@ pub(crate) struct Search {
 }
 
 impl Session {
+    /// # Errors
+    /// `CKR_DEVICE_MEMORY`
     pub(crate) fn new(
         handle: u64,
         slot: SlotId,
         serial: Option<u64>,
         read_write: bool,
         account: &Account,
-    ) -> Self {
-        let memory = account.holder();
-        Self {
+    ) -> Result<Self> {
+        let mut memory = account.holder();
+        memory.make_room(OF_A_SESSION)?;
+        Ok(Self {
             handle,
             slot,
             serial,
@@ -69,7 +73,7 @@ impl Session {
                 memory,
                 ..Work::default()
             }),
-        }
+        })
     }
 
     pub(crate) fn work(&self) -> Turn<'_> {
@@ -100,8 +104,10 @@ impl Drop for Turn<'_> {
     }
 }
 
+/// What a session takes without its operations, about, bytes.
+const OF_A_SESSION: usize = 1 << 10;
 /// What the library makes for an operation, about, bytes.
-const OF_AN_OPERATION: usize = 2 << 10;
+pub(crate) const OF_AN_OPERATION: usize = 2 << 10;
 
 impl Work {
     /// What it takes now, bytes.
@@ -112,6 +118,6 @@ impl Work {
             .sum();
         let found = self.search.as_ref().map_or(0, |it| it.found.len());
         let output = self.output.as_ref().map_or(0, |(_, it)| it.capacity());
-        running + found * size_of::<u64>() + output
+        OF_A_SESSION + running + found * size_of::<u64>() + output
     }
 }

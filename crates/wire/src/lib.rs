@@ -21,6 +21,7 @@ pub use mechanism::{HkdfSalt, KdfPart, Mechanism, Oaep, Parameter};
 pub use preamble::{PREAMBLE_BYTES, Preamble, VERSION};
 pub use reply::{MechanismInfo, Reply, SessionInfo, SlotInfo, TokenInfo, Welcome};
 pub use request::{
-    ApplicationToken, Hello, Message, MessagePart, Operation, Request, StoreId, Who,
+    ApplicationToken, Hello, MAX_SIGNATURE_BYTES, Message, MessagePart, Operation, Request,
+    StoreId, Who,
 };
 pub use secret::Secret;

@@ -39,6 +39,9 @@ pub struct Hello {
     pub wants_door: bool,
 }
 
+/// The longest signature that is looked at, bytes. No mechanism has one of a tenth of that.
+pub const MAX_SIGNATURE_BYTES: usize = 64 << 10;
+
 /// Which of a session's operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum Operation {
@@ -67,6 +70,26 @@ pub enum Operation {
     /// `C_VerifySignatureInit` …: a verification whose signature comes first. A session has one of this kind or of
     /// [`Self::Verify`].
     VerifySignature,
+}
+
+impl Operation {
+    /// Its flag (`CKF_SIGN` …): of the mechanisms that have it, and of `C_SessionCancel`.
+    pub fn flag(self) -> u64 {
+        use crate::numbers::*;
+        match self {
+            Self::Encrypt => CKF_ENCRYPT,
+            Self::Decrypt => CKF_DECRYPT,
+            Self::Digest => CKF_DIGEST,
+            Self::Sign => CKF_SIGN,
+            Self::SignRecover => CKF_SIGN_RECOVER,
+            Self::Verify | Self::VerifySignature => CKF_VERIFY,
+            Self::VerifyRecover => CKF_VERIFY_RECOVER,
+            Self::MessageEncrypt => CKF_MESSAGE_ENCRYPT,
+            Self::MessageDecrypt => CKF_MESSAGE_DECRYPT,
+            Self::MessageSign => CKF_MESSAGE_SIGN,
+            Self::MessageVerify => CKF_MESSAGE_VERIFY,
+        }
+    }
 }
 
 /// The parameter of one message of a message-based operation.
@@ -115,6 +138,8 @@ pub enum MessagePart {
     Next,
     /// `C_EncryptMessageNext` … with `CKF_END_OF_MESSAGE`.
     Last,
+    /// One of them with arguments that make no sense: it ends the message, as every error does.
+    Abort,
 }
 
 /// A request. Sessions and objects are handles. `room` is how many bytes the application's buffer has, `None` where its

@@ -1,5 +1,8 @@
 //! The daemon of a mount is a token server for its store.
 
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+
 use super::client::{Client, store_id};
 use super::{Served, store};
 use crate::fixture::{Store, wait_for};
@@ -66,4 +69,37 @@ fn a_mount_that_does_not_serve() {
         served.answers();
         drop((served, mount));
     }
+}
+
+/// The last one to close a store makes it one file, so no thread of a server that has ended may hold it: whoever is
+/// connected, and whatever they have said so far.
+#[test]
+fn the_store_is_one_file_when_its_server_has_ended() {
+    let store = store();
+    store.aes(0, 1);
+    let connect = || {
+        let (entered, _) = Client::enter(&store.socket(), store_id(&store.path("store.db")));
+        let silent = UnixStream::connect(store.socket()).unwrap();
+        let mut cut = UnixStream::connect(store.socket()).unwrap();
+        cut.write_all(&slotfs_wire::Preamble::OURS.to_bytes()[..3])
+            .unwrap();
+        (entered, silent, cut)
+    };
+    let is_one_file = || {
+        ["store.db-wal", "store.db-shm"]
+            .iter()
+            .all(|it| !store.path(it).exists())
+    };
+    let mount = store.start(&[0]);
+    becomes_served(&store);
+    let clients = connect();
+    std::fs::remove_file(mount.point.join("0/1")).unwrap();
+    drop(mount);
+    assert!(is_one_file(), "after a mount");
+    drop(clients);
+    let served = Served::start(&store, &[]);
+    let clients = connect();
+    drop(served);
+    assert!(is_one_file(), "after serve");
+    drop(clients);
 }

@@ -5,6 +5,7 @@ use std::ptr;
 
 use cryptoki_sys::*;
 use slotfs_pkcs11::{C_GetFunctionList, C_GetInterface, C_GetInterfaceList};
+use slotfs_wire::{Message, MessagePart, Operation, Request};
 
 use crate::fake::{Fake, Module, call, functions, initialize, turn, usual};
 
@@ -173,11 +174,196 @@ fn interfaces_are_found_by_name_version_and_flags() {
     let mut all = [none; 3];
     assert_eq!(list(all.as_mut_ptr(), &mut 2), CKR_BUFFER_TOO_SMALL);
     assert_eq!(list(all.as_mut_ptr(), &mut 3), CKR_OK);
-    assert!(all.iter().all(|it| !it.pFunctionList.is_null()));
+    let mut versions = Vec::new();
+    for interface in all {
+        // Every list begins with its version, and holds pointers from the next multiple of 8 on.
+        let version = unsafe { interface.pFunctionList.cast::<CK_VERSION>().read() };
+        let bytes = match (version.major, version.minor) {
+            (2, 40) => size_of::<CK_FUNCTION_LIST>(),
+            (3, 0) => size_of::<CK_FUNCTION_LIST_3_0>(),
+            (3, 2) => size_of::<CK_FUNCTION_LIST_3_2>(),
+            other => panic!("{other:?}"),
+        };
+        for at in 1..bytes / 8 {
+            let function = unsafe { interface.pFunctionList.cast::<usize>().add(at).read() };
+            assert_ne!(function, 0, "function {at} of {version:?}");
+        }
+        versions.push(bytes);
+    }
+    versions.dedup();
+    assert_eq!(versions.len(), 3);
     assert_eq!(
         unsafe { C_GetFunctionList(ptr::null_mut()) },
         CKR_ARGUMENTS_BAD
     );
+}
+
+#[test]
+fn arguments_are_checked() {
+    let fake = Fake::new(|request, _| usual(request));
+    let module = Module::new(&fake);
+    let session = module.session();
+    fake.requests();
+    let none = ptr::null_mut;
+    for result in [
+        call!(C_GetSlotList, 1, ptr::null_mut(), ptr::null_mut()),
+        call!(C_GetInfo, ptr::null_mut()),
+        call!(C_OpenSession, 1, 4, none(), None, ptr::null_mut()),
+        call!(C_FindObjectsInit, session, ptr::null_mut(), 1),
+        call!(C_GenerateRandom, session, ptr::null_mut(), 4),
+    ] {
+        assert_eq!(result, CKR_ARGUMENTS_BAD);
+    }
+    assert_eq!(fake.requests().len(), 0);
+    // Longer than any message.
+    let mut long = vec![0u8; 200 << 10];
+    let mut template = [CK_ATTRIBUTE {
+        type_: CKA_LABEL,
+        pValue: long.as_mut_ptr().cast(),
+        ulValueLen: 200 << 10,
+    }; 8];
+    let found = call!(C_FindObjectsInit, session, template.as_mut_ptr(), 8);
+    assert_eq!(found, CKR_ARGUMENTS_BAD);
+    assert_eq!(call!(C_FindObjectsFinal, session), CKR_OK);
+}
+
+/// Nonsense ends the operation, as every error but too little room does; of messages it ends the one that has begun.
+#[test]
+fn nonsense_ends_an_operation() {
+    let fake = Fake::new(|request, _| usual(request));
+    let module = Module::new(&fake);
+    let session = module.session();
+    fake.requests();
+    let (mut text, mut room) = (*b"text", 4);
+    let (text, none) = (text.as_mut_ptr(), ptr::null_mut::<u8>());
+    let cancel = |flags| Request::Cancel { session, flags };
+    let abort = |operation| Request::Message {
+        session,
+        operation,
+        part: MessagePart::Abort,
+        parameter: Message::None,
+        aad_bytes: 0,
+        room: Some(0),
+        signature: Vec::new(),
+    };
+    let long = 1 << 20;
+    let mut signature = vec![0u8; long as usize];
+    let signature = signature.as_mut_ptr();
+    let (no_length, no_parameter) = (ptr::null_mut(), ptr::null_mut());
+    let mut wrong = [0u8; 3];
+    let wrong = wrong.as_mut_ptr().cast();
+    let (bad, range, parameter) = (
+        CKR_ARGUMENTS_BAD,
+        CKR_SIGNATURE_LEN_RANGE,
+        CKR_MECHANISM_PARAM_INVALID,
+    );
+    let mut expected_requests = Vec::new();
+    for (result, expected, told) in [
+        (
+            call!(C_Sign, session, none, 4, text, &raw mut room),
+            bad,
+            cancel(CKF_SIGN),
+        ),
+        (
+            call!(C_Digest, session, text, 4, text, no_length),
+            bad,
+            cancel(CKF_DIGEST),
+        ),
+        (
+            call!(C_EncryptUpdate, session, text, 4, text, no_length),
+            bad,
+            cancel(CKF_ENCRYPT),
+        ),
+        (
+            call!(C_DecryptFinal, session, text, no_length),
+            bad,
+            cancel(CKF_DECRYPT),
+        ),
+        (call!(C_SignUpdate, session, none, 4), bad, cancel(CKF_SIGN)),
+        (
+            call!(C_SignRecover, session, none, 4, text, &raw mut room),
+            bad,
+            cancel(CKF_SIGN_RECOVER),
+        ),
+        (
+            call!(C_Verify, session, text, 4, signature, long),
+            range,
+            cancel(CKF_VERIFY),
+        ),
+        (
+            call!(C_VerifyFinal, session, none, 4),
+            bad,
+            cancel(CKF_VERIFY),
+        ),
+        (
+            call!(C_DigestEncryptUpdate, session, none, 4, text, &raw mut room),
+            bad,
+            cancel(CKF_ENCRYPT),
+        ),
+        (
+            call!(
+                C_EncryptMessageNext,
+                session,
+                wrong,
+                3,
+                text,
+                4,
+                text,
+                &raw mut room,
+                0
+            ),
+            parameter,
+            abort(Operation::MessageEncrypt),
+        ),
+        (
+            call!(
+                C_DecryptMessageNext,
+                session,
+                wrong,
+                3,
+                none,
+                4,
+                text,
+                &raw mut room,
+                0
+            ),
+            bad,
+            abort(Operation::MessageDecrypt),
+        ),
+        (
+            call!(
+                C_SignMessageNext,
+                session,
+                wrong,
+                3,
+                text,
+                4,
+                text,
+                &raw mut room
+            ),
+            parameter,
+            abort(Operation::MessageSign),
+        ),
+        (
+            call!(
+                C_VerifyMessageNext,
+                session,
+                no_parameter,
+                0,
+                text,
+                4,
+                signature,
+                long
+            ),
+            range,
+            abort(Operation::MessageVerify),
+        ),
+    ] {
+        assert_eq!(result, expected, "{told:?}");
+        expected_requests.push(told);
+    }
+    let asked: Vec<_> = fake.requests().into_iter().map(|it| it.0).collect();
+    assert_eq!(asked, expected_requests);
 }
 
 #[test]

@@ -213,6 +213,29 @@ fn templates_are_sent_with_what_they_point_to() {
 }
 
 #[test]
+fn a_search_gives_as_many_handles_as_there_is_room_for() {
+    let fake = Fake::new(|request, _| match request {
+        Request::Find { .. } => Answer::Reply(Reply::Handles(vec![11, 12])),
+        other => usual(other),
+    });
+    let module = Module::new(&fake);
+    let session = module.session();
+    let mut class = CKO_PRIVATE_KEY;
+    let mut template = [attribute(CKA_CLASS, &mut class)];
+    let began = call!(C_FindObjectsInit, session, template.as_mut_ptr(), 1);
+    assert_eq!(began, CKR_OK);
+    let (mut found, mut count) = ([0; 4], 0);
+    let find = call!(
+        C_FindObjects,
+        session,
+        found.as_mut_ptr(),
+        4,
+        &raw mut count
+    );
+    assert_eq!((find, count, found), (CKR_OK, 2, [11, 12, 0, 0]));
+}
+
+#[test]
 fn a_signature_is_asked_for_and_fetched() {
     let fake = Fake::new(|request, data| match request {
         Request::Whole { room: None, .. } => Answer::Reply(Reply::Output { bytes: 4 }),
@@ -238,6 +261,7 @@ fn a_signature_is_asked_for_and_fetched() {
         (signature.as_mut_ptr(), 3, CKR_BUFFER_TOO_SMALL, 4),
         (signature.as_mut_ptr(), 6, CKR_OK, 4),
     ] {
+        assert_eq!(&signature, b"\0\0\0\0\0\0");
         let mut room = room;
         let signed = call!(C_Sign, session, pointer, bytes, buffer, &raw mut room);
         assert_eq!((signed, room), (expected, length));
@@ -346,7 +370,11 @@ fn a_long_update_takes_no_more_room_than_its_output() {
 #[test]
 fn a_message_gives_its_iv_and_tag_back() {
     let fake = Fake::new(|request, data| match request {
-        Request::Message { aad_bytes, .. } => {
+        Request::Message {
+            aad_bytes,
+            part: MessagePart::Whole,
+            ..
+        } => {
             assert_eq!((*aad_bytes, data), (3, &b"aadtext"[..]));
             let reply = Reply::Message {
                 bytes: 4,

@@ -143,6 +143,10 @@ impl Messages {
         room: Room,
         signature: &[u8],
     ) -> Result<MessageOutput> {
+        if part == MessagePart::Abort {
+            self.end();
+            return Ok(MessageOutput::nothing());
+        }
         if matches!(part, MessagePart::Whole | MessagePart::Begin)
             && !matches!(self.current, Current::None)
         {

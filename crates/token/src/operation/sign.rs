@@ -272,7 +272,7 @@ impl Signer {
         };
         let signature = signature.map_err(|error| match error {
             Error::BadLength | Error::TooLong => Rv(CKR_DATA_LEN_RANGE),
-            Error::BadParameter | Error::Unsupported => Rv(CKR_MECHANISM_PARAM_INVALID),
+            Error::BadParameter => Rv(CKR_MECHANISM_PARAM_INVALID),
             _ => failed(),
         })?;
         out.extend_from_slice(&signature);
