@@ -21,6 +21,7 @@ mod grammar;
 mod guarded;
 mod line;
 mod mount;
+mod mount_helper;
 mod object;
 mod output;
 mod partition;
@@ -39,6 +40,7 @@ pub(crate) use console::Kept;
 use files::{file_error, write_new};
 pub(crate) use grammar::{Grammar, Refusal, asks_for_json, command_names, option, subcommand};
 pub(crate) use line::Line;
+pub(crate) use mount::login as parse_mount_login;
 pub(crate) use output::{begin, end, error as print_error, print, refusal as print_refusal, tell};
 use password::{PasswordFile, confirm};
 pub(crate) use slot::table as slot_table;
@@ -112,7 +114,12 @@ enum Noun {
 
 /// Runs the command line `args`, program name first; the process's exit status.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let words: Vec<OsString> = args.into_iter().skip(1).collect();
+    let mut args = args.into_iter();
+    let program = args.next().unwrap_or_default();
+    let words: Vec<OsString> = args.collect();
+    if mount_helper::is_name(&program) {
+        return mount_helper::run(words);
+    }
     let json = asks_for_json(&words);
     let cli = match parse(words) {
         Ok(cli) => cli,

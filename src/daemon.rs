@@ -19,14 +19,14 @@ use crate::environment;
 use crate::error::{Error, Result};
 use crate::fs::{Invalidator, Owner, SlotFs};
 use crate::hsm::{Access, Hsm};
-use crate::logging;
 use crate::object::SlotId;
 use crate::object::partition::Role;
 use crate::secret::SecretBytes;
-use crate::shown;
+use crate::{logging, notify, shown};
 
 mod attach;
 mod fusermount;
+mod given;
 mod hand_over;
 mod holders;
 mod inherited;
@@ -38,13 +38,16 @@ mod own;
 mod serving;
 mod table;
 
-pub(crate) use hand_over::{receive_logins, report_ready, start};
+pub(crate) use hand_over::{receive_logins, remember_program, report_ready, start};
 pub use inherited::Inherited;
 pub(crate) use limits::{raise_open_files, resource_error};
 pub(crate) use log_file::{of_background as log_of_background, open as open_log};
 pub(crate) use mountpoint::{check as check_mountpoint, umount};
-pub(crate) use options::MountOptions;
+pub(crate) use options::{MountOptions, SecretFile};
 
+use attach::Attached;
+use fusermount::AutoUnmount;
+use options::Others;
 use own::{OwnMount, Unmounted};
 use serving::Serving;
 
@@ -105,6 +108,10 @@ enum Event {
 /// # Errors
 /// Whatever prevents the mount from becoming ready: [`Error::Mount`], login errors, store errors.
 pub(crate) fn serve(plan: Plan, mode: Mode) -> Result<()> {
+    // A daemon that was started by a descriptor would have the descriptor's number as its name.
+    if let Err(why) = nix::sys::prctl::set_name(c"slotfs") {
+        log::debug!("prctl: {why}");
+    }
     // Block the signals before the first thread starts: every thread inherits the mask, and one thread waits for them.
     let signals = SigSet::from_iter(STOP_SIGNALS);
     signals.thread_block().map_err(failed("block signals"))?;
@@ -113,8 +120,15 @@ pub(crate) fn serve(plan: Plan, mode: Mode) -> Result<()> {
         Mode::Foreground => log_file.map(log_file::open).transpose()?,
         Mode::Background => Some(log_file::of_background(log_file, &plan.store)?),
     });
+    // The descriptor of a mount that another process made is among those that are closed next.
+    let given = given::descriptor(&plan.mountpoint)
+        .map(|number| attach::take_over(number, &plan.options))
+        .transpose()?;
     plan.inherited.close();
-    let mountpoint = mountpoint::check(&plan.mountpoint)?;
+    let mountpoint = match given {
+        Some(_) => plan.mountpoint.clone(),
+        None => mountpoint::check(&plan.mountpoint)?,
+    };
     mountpoint::must_not_hide(&plan.store, &mountpoint)?;
     limits::check_resources()?;
 
@@ -125,20 +139,35 @@ pub(crate) fn serve(plan: Plan, mode: Mode) -> Result<()> {
     }
     log_in(&hsm, plan.logins)?;
 
+    let is_given = given.is_some();
+    let attached = match given {
+        Some(attached) => attached,
+        None => attach::attach(&plan.store, &mountpoint, &options)?,
+    };
+    let Attached {
+        device,
+        own,
+        checks_modes,
+        auto_unmount,
+    } = attached;
     let invalidator = Invalidator::default();
     let owner = Owner {
         uid: options.uid.unwrap_or(nix::unistd::getuid().as_raw()),
         gid: options.gid.unwrap_or(nix::unistd::getgid().as_raw()),
         umask: options.umask,
-        others: options.allow_other,
+        others: options.others == Others::Everybody,
+        alone: !checks_modes,
     };
     let filesystem = SlotFs::new(Arc::clone(&hsm), owner, invalidator.clone());
-    let (device, own) = attach::attach(&mountpoint, &options)?;
-    filesystem.is_mounted_as(own.id);
+    if let Some(own) = &own {
+        filesystem.is_mounted_as(own.id);
+    }
     let (events, queue) = mpsc::channel();
     let daemon = Daemon {
         hsm,
         own,
+        is_given,
+        _auto_unmount: auto_unmount,
         queue,
         mountpoint,
         options,
@@ -153,7 +182,7 @@ pub(crate) fn serve(plan: Plan, mode: Mode) -> Result<()> {
         })
         .inspect_err(|_| {
             // The first error is the one to report.
-            let _ = daemon.own.unmount();
+            let _ = daemon.unmount();
         })?;
     let stop = daemon.wait_for_stop(early_event, &mut serving);
     // The keys of the mount first: a call of an application may take some time yet.
@@ -164,7 +193,7 @@ pub(crate) fn serve(plan: Plan, mode: Mode) -> Result<()> {
 
 fn open_store(plan: &Plan) -> Result<Arc<Hsm>> {
     let hsm = match Hsm::open(&plan.store, Access::ReadWrite) {
-        Err(error) if error.is_read_only_store() && plan.options.read_only => {
+        Err(error) if error.is_read_only_store() && plan.options.is_read_only() => {
             Hsm::open(&plan.store, Access::ReadOnly)?
         }
         opened => opened?,
@@ -187,7 +216,12 @@ fn log_in(hsm: &Hsm, logins: Vec<(SlotId, Role, SecretBytes)>) -> Result<()> {
 /// A mount that exists, as the main thread sees it.
 struct Daemon {
     hsm: Arc<Hsm>,
-    own: OwnMount,
+    /// `None` if the mount is in another namespace.
+    own: Option<OwnMount>,
+    /// Another process made the mount, and unmounts it.
+    is_given: bool,
+    /// Dropped, and so ended, after the mount.
+    _auto_unmount: Option<AutoUnmount>,
     queue: mpsc::Receiver<Event>,
     mountpoint: PathBuf,
     options: MountOptions,
@@ -204,12 +238,14 @@ impl Daemon {
         events: &mpsc::Sender<Event>,
     ) -> Result<()> {
         let mut config = Config::default();
-        config.acl = match self.options.allow_other {
-            true => SessionACL::All,
-            false => SessionACL::Owner,
+        config.acl = match self.options.others {
+            Others::Everybody => SessionACL::All,
+            Others::Root => SessionACL::RootAndOwner,
+            Others::Nobody => SessionACL::Owner,
         };
         config.n_threads = Some(EVENT_LOOPS);
-        config.clone_fd = true;
+        // A container that was given a descriptor may have no /dev/fuse; then the event loops share the descriptor.
+        config.clone_fd = !self.is_given || attach::is_device_open_to_us();
         let session = Session::from_fd(filesystem, device.into(), config.acl, config)
             .map_err(failed("communicate with the kernel over /dev/fuse"))?;
         invalidator.connect(session.notifier());
@@ -219,13 +255,15 @@ impl Daemon {
         start_thread("session", move || {
             let _ = to_main.send(Event::SessionEnded(session_outcome(session.run())));
         })?;
-        let (own, to_main) = (self.own.clone(), events.clone());
-        start_thread("watch", move || match own.wait_until_gone() {
-            Ok(()) => {
-                let _ = to_main.send(Event::MountGone);
-            }
-            Err(why) => log::warn!("cannot watch the mount table: {why}"),
-        })?;
+        if let Some(own) = self.own.clone() {
+            let to_main = events.clone();
+            start_thread("watch", move || match own.wait_until_gone() {
+                Ok(()) => {
+                    let _ = to_main.send(Event::MountGone);
+                }
+                Err(why) => log::warn!("cannot watch the mount table: {why}"),
+            })?;
+        }
         let to_main = events.clone();
         start_thread("signals", move || {
             while let Ok(signal) = signals.wait() {
@@ -267,15 +305,31 @@ impl Daemon {
             shown::path(store),
             shown::path(&self.mountpoint)
         );
-        if mode == Mode::Background && early_event.is_none() {
-            hand_over::report_ready()?;
+        if early_event.is_none() {
+            match mode {
+                Mode::Background => hand_over::report_ready()?,
+                Mode::Foreground => notify::ready(&self.status()),
+            }
         }
         Ok(early_event)
+    }
+
+    /// A line about the mount for `systemctl status`.
+    fn status(&self) -> String {
+        let slots = self.hsm.slot_numbers().unwrap_or_default();
+        let is_open = |slot: &&SlotId| self.hsm.partition(**slot).session().is_ok();
+        let open = slots.iter().filter(is_open).count();
+        let mountpoint = shown::path(&self.mountpoint);
+        format!(
+            "mounted at {mountpoint}; {open} of {} slots are open",
+            slots.len()
+        )
     }
 
     /// Serves until a signal arrives or the session ends, and returns that event.
     fn wait_for_stop(&self, mut early_event: Option<Event>, serving: &mut Serving) -> Event {
         let mut has_warned = false;
+        let mut status = notify::Status::default();
         loop {
             let next = match early_event.take() {
                 Some(event) => Ok(event),
@@ -284,6 +338,7 @@ impl Daemon {
             match next {
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     self.keep_house(&mut has_warned, serving);
+                    status.update(|| self.status());
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Event::SessionEnded(Ok(())),
                 Ok(Event::MountGone) => {
@@ -319,7 +374,7 @@ impl Daemon {
             }
         }
         serving.tend();
-        if !self.options.read_only
+        if !self.options.is_read_only()
             && let Err(why) = self.hsm.empty_expired_trash()
         {
             log::warn!("expired trash could not be purged: {why}");
@@ -329,15 +384,22 @@ impl Daemon {
     /// Unmounts after a signal and logs every slot out.
     fn stop(&self, event: Event) -> Result<()> {
         let mountpoint = shown::path(&self.mountpoint);
+        notify::stopping(&format!("unmounting {mountpoint}"));
         let outcome = match event {
             Event::SessionEnded(outcome) => outcome,
             Event::MountGone => Ok(()),
             Event::Signal(signal) => {
                 log::info!("{signal}: unmounting {mountpoint}");
-                match self.own.unmount()? {
-                    Unmounted::Done | Unmounted::Before => {}
-                    Unmounted::Detached => log::warn!("{mountpoint} is in use: detached"),
-                    Unmounted::Covered => log::warn!(
+                match self.unmount()? {
+                    // Its maker unmounts it. Without this process, it answers every request with an error.
+                    None => {
+                        self.hsm.logout_all();
+                        log::info!("{mountpoint} is served no more");
+                        return Ok(());
+                    }
+                    Some(Unmounted::Done | Unmounted::Before) => {}
+                    Some(Unmounted::Detached) => log::warn!("{mountpoint} is in use: detached"),
+                    Some(Unmounted::Covered) => log::warn!(
                         "another mount lies on top of the one at {mountpoint}, which was not unmounted; unmount the other one, then run 'slotfs umount'"
                     ),
                 }
@@ -347,6 +409,14 @@ impl Daemon {
         self.hsm.logout_all();
         log::info!("{mountpoint} is unmounted");
         outcome.map_err(failed("serve the mount"))
+    }
+
+    /// Unmounts, unless another process made the mount.
+    fn unmount(&self) -> Result<Option<Unmounted>> {
+        match &self.own {
+            Some(own) if !self.is_given => own.unmount().map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Waits for the session after an unmount. If it does not end soon, a detached mount may still be in use: then every

@@ -25,6 +25,9 @@ pub(crate) enum Error {
     /// A file that is being written into a slot.
     #[error("slot {slot}: {why}")]
     Incoming { slot: SlotId, why: IncomingError },
+    /// Where the kernel checks no permissions, slotfs does.
+    #[error("slot {slot}: the slot belongs to another user")]
+    OtherOwner { slot: SlotId },
     /// An operation that files of a slot do not support.
     #[error("{what}: a slot cannot do that")]
     NotSupported { what: &'static str },
@@ -182,6 +185,7 @@ impl Error {
         match self {
             Self::Hsm(error) => error.outcome(),
             Self::Incoming { why, .. } => why.outcome(),
+            Self::OtherOwner { .. } => Outcome::quiet(libc::EACCES, code::OPERATION_NOT_ALLOWED),
             Self::NotSupported { .. } => Outcome::quiet(libc::EPERM, code::OPERATION_NOT_ALLOWED),
             Self::NoSuchFile => Outcome::quiet(libc::ENOENT, code::OBJECT_HANDLE_INVALID),
             Self::Gone => Outcome::quiet(libc::ESTALE, code::OBJECT_HANDLE_INVALID),

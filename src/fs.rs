@@ -8,6 +8,7 @@ use fuser::INodeNo;
 use crate::error::{Error, Result};
 use crate::hsm::{self, Hsm, Origin};
 use alias::Aliases;
+use control::ControlFile;
 use handles::OpenFiles;
 use incoming::IncomingFile;
 use node::Node;
@@ -105,6 +106,19 @@ impl SlotFs {
 
     /// Starts a request: counts it, reads what other processes changed in the store, and decodes the inode.
     fn begin(&self, counter: &AtomicU64, ino: INodeNo) -> Result<Node> {
+        let node = self.begin_look(counter, ino)?;
+        match node {
+            // Whatever is in a slot is reached by one of these.
+            Node::Slot(slot) | Node::Control(Some(slot), ControlFile::Folder) => {
+                self.inner.must_be_own(slot)?;
+            }
+            _ => {}
+        }
+        Ok(node)
+    }
+
+    /// The same for a request that looks at attributes alone.
+    fn begin_look(&self, counter: &AtomicU64, ino: INodeNo) -> Result<Node> {
         Stats::count(counter);
         self.inner.hsm.refresh_unless_fresh()?;
         Node::of(ino).ok_or(Error::Gone)

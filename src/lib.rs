@@ -22,6 +22,7 @@ mod fs;
 pub mod fuzzing;
 mod interrupt;
 mod logging;
+mod notify;
 mod serve;
 mod shell;
 

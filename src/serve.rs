@@ -201,6 +201,12 @@ impl Server {
         self.shared.provider.house_keeping();
     }
 
+    /// A line about the server for `systemctl status`.
+    pub(crate) fn status(&self) -> String {
+        let store = shown::path(&self.shared.path);
+        format!("serving {store}; {} connections", self.shared.seats.count())
+    }
+
     /// Since when nobody is connected and no slot is kept open.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         let idle = self.shared.seats.empty_since()?;

@@ -62,6 +62,14 @@ impl<'a> Console<'a> {
         Self { globals, kept }
     }
 
+    /// The same surroundings with other options.
+    pub(super) fn with(&self, globals: Globals) -> Self {
+        Self {
+            globals,
+            kept: self.kept,
+        }
+    }
+
     /// The options of every command.
     pub(super) fn globals(&self) -> &Globals {
         &self.globals

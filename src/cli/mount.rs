@@ -16,10 +16,10 @@ use crate::secret::SecretBytes;
 /// `mount`
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  slotfs mount /mnt/hsm --login 0 --password-file 0=pw\n\nOptions of -o: allow_other, ro, rw, uid=N, gid=N, umask=OCTAL, share_timeout=SECONDS,\nno_socket (the daemon is no token server)"
+    after_help = "Example:\n  slotfs mount /mnt/hsm --login 0 --password-file 0=pw\n\nOptions of -o:\n  allow_other, allow_root           other users, or root, may use the mount\n  ro, rw                            read-only or not\n  uid=N, gid=N, umask=OCTAL         the owner and the modes of its files\n  login=SLOT[:ROLE]                 as --login\n  passfile=[SLOT[:ROLE]=]PATH       as --password-file; without a slot, for every login\n  sharefile=SLOT[:ROLE]=PATH        as --share-file\n  log=WHERE                         as --log-file\n  share_timeout=SECONDS             forget key shares while others are missing\n  no_socket                         the daemon is no token server\n  auto_unmount                      unmount also when the daemon is killed\n  fsname=NAME                       the source in the mount table [default: the store]\n  suid, dev, exec, atime, sync, ... as mount(8) has them; a mount is nosuid,nodev,noexec,noatime\nA comma in a value is written \\,"
 )]
 pub(crate) struct Mount {
-    /// The folder to mount at
+    /// The folder to mount at, or /dev/fd/N: descriptor N, with which another process has mounted
     mountpoint: PathBuf,
     /// Log in to a slot before the mount is ready, as co by default; repeatable
     #[arg(long, value_name = "SLOT[:ROLE]", value_parser = login)]
@@ -37,6 +37,18 @@ pub(crate) struct Mount {
     /// standard output
     #[arg(long, hide = true)]
     handed_over: bool,
+    /// What mount(8) asks for beside the options.
+    #[arg(skip)]
+    by_mount: ByMount,
+}
+
+/// How mount(8) has a filesystem mounted (mount(8), "EXTERNAL HELPERS").
+#[derive(Clone, Copy, Default)]
+pub(super) struct ByMount {
+    /// `-f`: all but the mount itself.
+    pub(super) fake: bool,
+    /// `-s`: options that are not known are no error.
+    pub(super) sloppy: bool,
 }
 
 /// `umount`
@@ -47,7 +59,8 @@ pub(crate) struct Umount {
     mountpoint: PathBuf,
 }
 
-fn login(text: &str) -> Result<(SlotId, Role), String> {
+/// `N[:ROLE]` of a role that may log in on a mount.
+pub(crate) fn login(text: &str) -> Result<(SlotId, Role), String> {
     let (slot, role) = password::parse_login(text)?;
     match role {
         Role::Po => Err("po cannot log in on a mount".into()),
@@ -58,7 +71,7 @@ fn login(text: &str) -> Result<(SlotId, Role), String> {
 /// The secrets that the daemon logs in with: a password, or key shares that were checked to be the role's. A password on
 /// file is not checked: the daemon does that, and the store need not be opened here.
 fn secrets(console: &Console<'_>, slot: SlotId, role: Role) -> Result<Vec<SecretBytes>> {
-    if console.share_files(slot, role).next().is_none()
+    if console.share_files(slot, role).is_empty()
         && let Some(password) = console.password_on_file(slot, role)?
     {
         return Ok(vec![password]);
@@ -66,7 +79,7 @@ fn secrets(console: &Console<'_>, slot: SlotId, role: Role) -> Result<Vec<Secret
     let hsm = console.open_to_read()?;
     match hsm.partition(slot).login_kind(role)? {
         SlotKind::Quorum => Ok(console.shares(&hsm, slot, role)?.texts),
-        kind @ SlotKind::Password if console.share_files(slot, role).next().is_some() => {
+        kind @ SlotKind::Password if !console.share_files(slot, role).is_empty() => {
             Err(SlotError::OtherAuthentication(kind).at(slot).into())
         }
         SlotKind::Password => Ok(vec![password::ask_password(slot, role)?]),
@@ -74,6 +87,11 @@ fn secrets(console: &Console<'_>, slot: SlotId, role: Role) -> Result<Vec<Secret
 }
 
 impl Mount {
+    /// The same mount, as mount(8) asks for it.
+    pub(super) fn by(self, by_mount: ByMount) -> Self {
+        Self { by_mount, ..self }
+    }
+
     /// Runs the command.
     pub(crate) fn run(self, console: &Console<'_>) -> Result<Answer> {
         if console.kept().is_some() && (self.foreground || self.handed_over) {
@@ -83,13 +101,25 @@ impl Mount {
         }
         let store = console.store()?;
         let store = std::path::absolute(&store).map_err(file_error(&store))?;
-        let options = MountOptions::parse(&self.options)?;
+        let lists = match self.by_mount.sloppy {
+            true => vec![MountOptions::known(&self.options)],
+            false => self.options,
+        };
+        let options = MountOptions::parse(&lists)?;
+        let mut logins = self.login;
+        logins.extend(&options.logins);
+        // The daemon in the background gets the secrets themselves.
+        let console = &match self.handed_over {
+            true => console.with_mount_files(&MountOptions::default(), &[])?,
+            false => console.with_mount_files(&options, &logins)?,
+        };
+        let log_file = self.log_file.or(options.log.clone().map(PathBuf::from));
         let mut plan = Plan {
             store,
             mountpoint: self.mountpoint,
             options,
-            options_text: self.options.join(","),
-            log_file: self.log_file,
+            options_text: lists.join(","),
+            log_file,
             logins: Vec::new(),
             inherited: Inherited::take(),
         };
@@ -102,10 +132,13 @@ impl Mount {
             crate::logging::for_command();
         }
         daemon::check_mountpoint(&plan.mountpoint)?;
-        if self.login.is_empty() {
+        if logins.is_empty() {
             console.refuse_files_without_login()?;
         }
-        for (slot, role) in self.login {
+        if self.by_mount.fake {
+            return Ok(Answer::printed(Ok(())).bare());
+        }
+        for (slot, role) in logins {
             let secrets = secrets(console, slot, role)?;
             let logins = secrets.into_iter().map(|secret| (slot, role, secret));
             plan.logins.extend(logins);

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::cli::guarded::{Keeper, read_guarded};
 use crate::cli::{Console, file_error};
 use crate::credential::Secret;
+use crate::daemon::{MountOptions, SecretFile};
 use crate::domain;
 use crate::environment;
 use crate::error::{Error, Result};
@@ -19,6 +20,7 @@ use crate::interrupt::Interrupt;
 use crate::object::SlotId;
 use crate::object::partition::{Role, SlotKind};
 use crate::secret::SecretBytes;
+use crate::shown;
 
 /// More than any password, with its line ending.
 const MOST_BYTES: u64 = 4096;
@@ -72,7 +74,7 @@ pub(crate) fn parse_login(text: &str) -> Result<(SlotId, Role), String> {
     })
 }
 
-impl Console<'_> {
+impl<'a> Console<'a> {
     /// The secret of `role` in `slot`: key shares in a quorum slot, else the password. On file, else asked for.
     ///
     /// # Errors
@@ -135,7 +137,7 @@ impl Console<'_> {
         role: Role,
         kind: SlotKind,
     ) -> Result<Option<Secret>> {
-        let has_shares = self.share_files(slot, role).next().is_some();
+        let has_shares = !self.share_files(slot, role).is_empty();
         match (kind, has_shares) {
             (SlotKind::Password, false) => {
                 Ok(self.password_on_file(slot, role)?.map(Secret::Password))
@@ -149,10 +151,29 @@ impl Console<'_> {
         }
     }
 
-    /// The files of `--share-file` for `role` of `slot`.
-    pub(super) fn share_files(&self, slot: SlotId, role: Role) -> impl Iterator<Item = &Path> {
+    /// The files of `--share-file` for `role` of `slot`, else those of `$CREDENTIALS_DIRECTORY`: `slot-N.ROLE.share-X`, in
+    /// the order of their names.
+    pub(super) fn share_files(&self, slot: SlotId, role: Role) -> Vec<(PathBuf, Keeper)> {
         let files = self.globals().share_file.iter();
-        files.filter_map(move |file| file.path_for(slot, role))
+        let given: Vec<_> = files
+            .filter_map(|file| file.path_for(slot, role))
+            .map(|path| (path.to_owned(), Keeper::Owner))
+            .collect();
+        if !given.is_empty() {
+            return given;
+        }
+        let folder = environment::folder("CREDENTIALS_DIRECTORY");
+        let entries = folder.and_then(|folder| std::fs::read_dir(folder).ok());
+        let prefix = format!("slot-{slot}.{role}.share-");
+        let mut found: Vec<_> = entries
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+            .map(|entry| (entry.path(), Keeper::ServiceManager))
+            .collect();
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        found
     }
 
     /// The file of `--password-file` for `role` of `slot`.
@@ -178,6 +199,49 @@ impl Console<'_> {
         }
     }
 
+    /// The same console, which also has the files that mount options name.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a file of every login when there is none.
+    pub(super) fn with_mount_files(
+        &self,
+        options: &MountOptions,
+        logins: &[(SlotId, Role)],
+    ) -> Result<Console<'a>> {
+        let mut globals = self.globals().clone();
+        let named = |file: &SecretFile| {
+            let (slot, role) = file.of?;
+            Some(PasswordFile {
+                slot,
+                role,
+                path: file.path.clone(),
+            })
+        };
+        let passwords = options.password_files.iter();
+        globals.password_file.extend(passwords.filter_map(named));
+        globals
+            .share_file
+            .extend(options.share_files.iter().filter_map(named));
+        if let Some(file) = options.password_files.iter().rfind(|it| it.of.is_none()) {
+            if logins.is_empty() {
+                return Err(Error::Usage(format!(
+                    "-o passfile={} is for the logins of the mount, and there is none: add login=SLOT",
+                    shown::path(&file.path)
+                )));
+            }
+            for &(slot, role) in logins {
+                let mut files = globals.password_file.iter().chain(&globals.share_file);
+                if files.all(|own| own.path_for(slot, role).is_none()) {
+                    let path = file.path.clone();
+                    globals
+                        .password_file
+                        .push(PasswordFile { slot, role, path });
+                }
+            }
+        }
+        Ok(self.with(globals))
+    }
+
     /// Refuses a password file for a partition that will have no password.
     ///
     /// # Errors
@@ -193,7 +257,8 @@ impl Console<'_> {
         }
     }
 
-    /// The password of `role` in `slot` from `--password-file`, or from `$CREDENTIALS_DIRECTORY/slot-N.password` for co.
+    /// The password of `role` in `slot` from `--password-file`, or from `$CREDENTIALS_DIRECTORY`: `slot-N.ROLE.password`,
+    /// for co also `slot-N.password`.
     ///
     /// # Errors
     /// [`Error::ExposedFile`], [`Error::File`].
@@ -201,12 +266,17 @@ impl Console<'_> {
         if let Some(path) = self.password_file(slot, role) {
             return read_password(path).map(Some);
         }
-        let credentials = environment::folder("CREDENTIALS_DIRECTORY");
-        match credentials.map(|folder| folder.join(format!("slot-{slot}.password"))) {
-            Some(path) if role == Role::Co && path.exists() => {
-                read_password_of(&path, Keeper::ServiceManager).map(Some)
-            }
-            _ => Ok(None),
+        let Some(folder) = environment::folder("CREDENTIALS_DIRECTORY") else {
+            return Ok(None);
+        };
+        let mut names = vec![format!("slot-{slot}.{role}.password")];
+        if role == Role::Co {
+            names.push(format!("slot-{slot}.password"));
+        }
+        let mut paths = names.into_iter().map(|name| folder.join(name));
+        match paths.find(|path| path.exists()) {
+            Some(path) => read_password_of(&path, Keeper::ServiceManager).map(Some),
+            None => Ok(None),
         }
     }
 

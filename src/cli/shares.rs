@@ -34,8 +34,8 @@ impl Console<'_> {
     pub(super) fn shares(&self, hsm: &Hsm, slot: SlotId, role: Role) -> Result<Shares> {
         let mut gathering = hsm.partition(slot).gather(role)?;
         let mut texts = Vec::new();
-        for path in self.share_files(slot, role) {
-            if let Some(secret) = add(&mut gathering, path, &mut texts) {
+        for (path, keeper) in self.share_files(slot, role) {
+            if let Some(secret) = add(&mut gathering, &path, keeper, &mut texts) {
                 return Ok(Shares { secret, texts });
             }
         }
@@ -52,7 +52,7 @@ impl Console<'_> {
             if path.is_empty() {
                 return Err(missing(gathering.have()));
             }
-            if let Some(secret) = add(&mut gathering, Path::new(&path), &mut texts) {
+            if let Some(secret) = add(&mut gathering, Path::new(&path), Keeper::Owner, &mut texts) {
                 return Ok(Shares { secret, texts });
             }
         }
@@ -60,8 +60,13 @@ impl Console<'_> {
 }
 
 /// Adds the share in the file at `path`; tells why when it is refused.
-fn add(gathering: &mut Gathering, path: &Path, texts: &mut Vec<SecretBytes>) -> Option<Secret> {
-    let taken = read_guarded(path, MOST_SHARE_BYTES, Keeper::Owner).and_then(|text| {
+fn add(
+    gathering: &mut Gathering,
+    path: &Path,
+    keeper: Keeper,
+    texts: &mut Vec<SecretBytes>,
+) -> Option<Secret> {
+    let taken = read_guarded(path, MOST_SHARE_BYTES, keeper).and_then(|text| {
         let secret = gathering.add(&crate::shown::path(path).to_string(), text.bytes())?;
         Ok((text, secret))
     });

@@ -1,17 +1,14 @@
 //! Runs fusermount3, the setuid helper that mounts and unmounts for users other than root.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-
-use super::{limits, mount_error};
+use super::{given, limits, mount_error};
 use crate::error::{Error, Result};
 
 /// The helper that the user chose, or the helpers of libfuse 3 and libfuse 2.
@@ -63,7 +60,7 @@ fn has_no_new_privileges() -> bool {
 }
 
 /// Runs the first helper that exists.
-fn spawn(options: &[&str], path: &Path, stdin: impl Fn() -> io::Result<Stdio>) -> Result<Child> {
+fn spawn(options: &[&OsStr], path: &Path, stdin: impl Fn() -> io::Result<Stdio>) -> Result<Child> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for program in programs() {
         let mut command = Command::new(program);
@@ -85,7 +82,8 @@ fn spawn(options: &[&str], path: &Path, stdin: impl Fn() -> io::Result<Stdio>) -
 /// [`Error::Mount`] with the helper's message.
 pub(crate) fn unmount(path: &Path, detach: bool) -> Result<()> {
     let options: &[&str] = if detach { &["-u", "-z"] } else { &["-u"] };
-    let child = spawn(options, path, || Ok(Stdio::null()))?;
+    let options: Vec<&OsStr> = options.iter().map(OsStr::new).collect();
+    let child = spawn(&options, path, || Ok(Stdio::null()))?;
     let output = child.wait_with_output().map_err(not_run)?;
     if output.status.success() {
         return Ok(());
@@ -93,44 +91,50 @@ pub(crate) fn unmount(path: &Path, detach: bool) -> Result<()> {
     Err(refused(&output.stderr))
 }
 
-/// Mounts at `path`. The helper opens `/dev/fuse` and sends the descriptor over its standard input, which is a socket.
+/// fusermount3 with `auto_unmount`: it waits until the daemon's end of the socket is closed, whatever ends the daemon, and
+/// then unmounts.
+pub(crate) struct AutoUnmount {
+    helper: Child,
+    _socket: UnixStream,
+}
+
+impl Drop for AutoUnmount {
+    /// The daemon has unmounted itself. The helper would unmount what another daemon may have mounted there since.
+    fn drop(&mut self) {
+        let ended = self.helper.kill().and_then(|()| self.helper.wait());
+        if let Err(why) = ended {
+            log::debug!("fusermount3: {why}");
+        }
+    }
+}
+
+/// Mounts at `path`. The helper opens `/dev/fuse` and sends the descriptor over its standard input, which is a socket. With
+/// `auto_unmount` the helper stays.
 ///
 /// # Errors
 /// [`Error::Mount`] with the helper's message.
-pub(crate) fn mount(path: &Path, options: &str) -> Result<File> {
+pub(crate) fn mount(
+    path: &Path,
+    options: &OsStr,
+    auto_unmount: bool,
+) -> Result<(File, Option<AutoUnmount>)> {
     let (ours, theirs) = UnixStream::pair().map_err(not_run)?;
-    let child = spawn(&["-o", options], path, || {
+    let mut helper = spawn(&[OsStr::new("-o"), options], path, || {
         Ok(OwnedFd::from(theirs.try_clone()?).into())
     })?;
     drop(theirs);
-    let device = receive_descriptor(&ours);
-    drop(ours);
-    let output = child.wait_with_output().map_err(not_run)?;
-    device
-        .map(File::from)
-        .ok_or_else(|| refused(&output.stderr))
-}
-
-/// Receives the descriptor; `None` if the helper ends without sending one.
-fn receive_descriptor(socket: &UnixStream) -> Option<OwnedFd> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut byte = [0];
-    loop {
-        let got = recvmsg(
-            socket,
-            &mut [IoSliceMut::new(&mut byte)],
-            &mut control,
-            RecvFlags::CMSG_CLOEXEC,
-        );
-        match got {
-            Ok(_) => break,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return None,
+    match given::receive(&ours).map(File::from) {
+        Some(device) if auto_unmount => {
+            // Nobody reads what it says later.
+            drop(helper.stderr.take());
+            let _socket = ours;
+            Ok((device, Some(AutoUnmount { helper, _socket })))
+        }
+        device => {
+            drop(ours);
+            let output = helper.wait_with_output().map_err(not_run)?;
+            let device = device.ok_or_else(|| refused(&output.stderr))?;
+            Ok((device, None))
         }
     }
-    control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    })
 }

@@ -2,16 +2,20 @@
 //! from its standard output that the mount is ready.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use data_encoding::HEXLOWER;
 use nix::errno::Errno;
 use zeroize::Zeroizing;
 
 use super::table::{self, Entry};
-use super::{Plan, failed, limits, mount_error, mountpoint, open_null};
+use super::{Plan, failed, given, limits, mount_error, mountpoint, open_null};
 use crate::error::{Error, Result};
 use crate::object::SlotId;
 use crate::object::partition::Role;
@@ -20,14 +24,31 @@ use crate::secret::SecretBytes;
 /// What the daemon writes to standard output when it is ready.
 const READY: &str = "ready\n";
 
+/// The program's file, where its path does not lead to it.
+static PROGRAM: OnceLock<File> = OnceLock::new();
+
+/// Opens the program's own file: in another mount namespace its path may mean another one, or none.
+///
+/// # Errors
+/// [`Error::Mount`]
+pub(crate) fn remember_program() -> Result<()> {
+    let file = File::open("/proc/self/exe").map_err(failed("open the slotfs program"))?;
+    let _ = PROGRAM.set(file);
+    Ok(())
+}
+
 /// Starts the daemon in the background and returns when the mount is ready.
 ///
 /// # Errors
 /// [`Error::Daemon`] if the daemon failed and reported its error itself; [`Error::Mount`] if it ended without a report.
 pub(crate) fn start(plan: &Plan) -> Result<()> {
     let before = table::read().unwrap_or_default();
-    let program = std::env::current_exe().map_err(failed("find the slotfs program"))?;
-    let mut command = Command::new(program);
+    let mut command = match PROGRAM.get() {
+        Some(program) => Command::new(format!("/proc/self/fd/{}", program.as_raw_fd())),
+        None => Command::new(std::env::current_exe().map_err(failed("find the slotfs program"))?),
+    };
+    // Not the name under which mount(8) started it.
+    command.arg0("slotfs");
     command.arg("--store").arg(&plan.store);
     command.arg("mount").arg("--handed-over").arg("--json");
     if !plan.options_text.is_empty() {
@@ -39,6 +60,8 @@ pub(crate) fn start(plan: &Plan) -> Result<()> {
         command.arg(option);
     }
     command.arg("--").arg(&plan.mountpoint);
+    // It is not the process that systemd waits for.
+    command.env_remove(crate::notify::VARIABLE);
     let mut daemon = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -56,11 +79,14 @@ pub(crate) fn start(plan: &Plan) -> Result<()> {
             .map_err(failed("read from the daemon"))?;
     }
     let is_ready = said == READY;
-    if is_ready && answers(&plan.mountpoint) {
+    let is_given = given::descriptor(&plan.mountpoint).is_some();
+    if is_ready && (is_given || answers(&plan.mountpoint)) {
         return Ok(());
     }
     let status = daemon.wait().map_err(failed("wait for the daemon"))?;
-    remove_dead_mount(&plan.mountpoint, &before);
+    if !is_given {
+        remove_dead_mount(&plan.mountpoint, &before);
+    }
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Err(match code.filter(|code| !is_ready && *code != 0) {
         Some(status) => Error::Daemon { status, said },

@@ -9,16 +9,19 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 
-use super::{fusermount, holders, mount_error, table};
+use super::{fusermount, given, holders, mount_error, table};
 use crate::error::{Error, Result};
 use crate::shown;
 
-/// Checks that slotfs can mount at `mountpoint` and returns its absolute path.
+/// Checks that slotfs can mount at `mountpoint` and returns its absolute path; a descriptor at `/dev/fd/N` stays that.
 ///
 /// # Errors
 /// [`Error::Mount`] if it is not a folder, if slotfs is mounted there already, or if a killed daemon left its mount there.
 pub(crate) fn check(mountpoint: &Path) -> Result<PathBuf> {
     let shown = shown::path(mountpoint);
+    if let Some(number) = given::descriptor(mountpoint) {
+        return given::check(number).map(|()| mountpoint.to_owned());
+    }
     if let Ok(path) = resolve(mountpoint)
         && table::at(&path).is_some_and(|entry| entry.is_slotfs())
     {

@@ -46,10 +46,15 @@ impl OwnMount {
                     && !before.iter().any(|old| old.device == entry.device)
             }
         })?;
-        Some(Self {
-            id: new.id,
-            device: new.device,
-        })
+        Some(Self::from_entry(new))
+    }
+
+    /// The mount of an entry of the table.
+    pub(crate) fn from_entry(entry: Entry) -> Self {
+        Self {
+            id: entry.id,
+            device: entry.device,
+        }
     }
 
     /// Its current path; `None` if it is gone from this namespace.

@@ -23,7 +23,7 @@ impl Serving {
     /// Serves the store of `hsm` unless the options say that the mount is all.
     pub(super) fn start(hsm: &Arc<Hsm>, options: &MountOptions) -> Self {
         // A program could change keys through the server of a mount that is read-only.
-        let wanted = !options.no_socket && !options.read_only;
+        let wanted = !options.no_socket && !options.is_read_only();
         let config = wanted.then(|| Config::load(true));
         let config = config.and_then(|config| match config {
             Ok(mut config) => {

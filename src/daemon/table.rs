@@ -8,8 +8,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The source of slotfs mounts, and the subtype in their type `fuse.slotfs`.
-pub(crate) const SOURCE: &str = "slotfs";
+/// The type of slotfs mounts.
+pub(crate) const TYPE: &str = "fuse.slotfs";
+/// The source of mounts of earlier versions; today it is the store's path.
+const EARLIER_SOURCE: &[u8] = b"slotfs";
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,12 +25,23 @@ pub(crate) struct Entry {
     pub(crate) point: PathBuf,
     kind: Vec<u8>,
     source: Vec<u8>,
+    /// What the filesystem itself was told, with commas.
+    options: Vec<u8>,
 }
 
 impl Entry {
     /// Whether a slotfs daemon made it. Daemons of earlier versions used the type `fuse`.
     pub(crate) fn is_slotfs(&self) -> bool {
-        self.source == SOURCE.as_bytes() && matches!(self.kind.as_slice(), b"fuse" | b"fuse.slotfs")
+        match self.kind.as_slice() {
+            b"fuse" => self.source == EARLIER_SOURCE,
+            kind => kind == TYPE.as_bytes(),
+        }
+    }
+
+    /// Whether the kernel checks the modes of files and folders before it asks the daemon.
+    pub(crate) fn checks_modes(&self) -> bool {
+        let mut options = self.options.split(|byte| *byte == b',');
+        options.any(|option| option == b"default_permissions")
     }
 }
 
@@ -77,6 +90,7 @@ fn entry(line: &[u8]) -> Option<Entry> {
         point: PathBuf::from(OsString::from_vec(point)),
         kind: unescape(filesystem.next()?),
         source: unescape(filesystem.next()?),
+        options: filesystem.next().map(unescape).unwrap_or_default(),
     })
 }
 
@@ -156,7 +170,7 @@ mod tests {
 
     const TABLE: &[u8] = b"21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 30 21 0:40 / /mnt/caf\xe9 rw - tmpfs none rw
-31 21 0:41 / /mnt/a\\040b\\012c\\134d rw,nosuid shared:2 master:3 - fuse.slotfs slotfs rw,user_id=0
+31 21 0:41 / /mnt/a\\040b\\012c\\134d rw,nosuid shared:2 master:3 - fuse.slotfs /srv/a\\040b rw,user_id=0,default_permissions
 32 21 0:42 /0 /mnt/x rw - fuse slotfs rw
 34 33 0:44 / /mnt/x rw - tmpfs none rw
 33 32 0:43 / /mnt/x rw - fuse.sshfs slotfs rw
@@ -176,6 +190,7 @@ broken
             .map(|entry| entry.id)
             .collect();
         assert_eq!(ours, [31, 32]);
+        assert!(table[2].checks_modes() && !table[3].checks_modes());
         assert_eq!(topmost(table, Path::new("/mnt/x")).unwrap().id, 34);
     }
 }

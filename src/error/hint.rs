@@ -42,6 +42,7 @@ impl Error {
                 .unwrap_or_else(|| "'slotfs partition contents' lists them".into()),
             Self::Incoming { .. }
             | Self::NotExportable { .. }
+            | Self::OtherOwner { .. }
             | Self::NotSupported { .. }
             | Self::NoSuchFile
             | Self::Gone

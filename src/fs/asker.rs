@@ -7,6 +7,7 @@ use fuser::Request;
 use super::Inner;
 use super::node::Node;
 use super::open::Opener;
+use crate::error::{Error, Result};
 use crate::object::SlotId;
 
 /// Whether process `pid` is an rsync that goes on after a failed ftruncate and loses nothing by it. Its close then need
@@ -83,6 +84,17 @@ fn has_group(pid: u32, gid: u32) -> bool {
 }
 
 impl Inner {
+    /// Refuses a slot of another owner where the kernel does not. Root may enter every slot.
+    pub(super) fn must_be_own(&self, slot: SlotId) -> Result<()> {
+        if !self.owner.alone || self.owner.uid == 0 {
+            return Ok(());
+        }
+        match self.hsm.partition(slot).row()?.uid {
+            Some(uid) if uid != self.owner.uid => Err(Error::OtherOwner { slot }),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether `visitor` may enter `slot`, by the mode of its folder; `false` if the mode cannot be read. For statfs, where
     /// the kernel checks no permission.
     pub(super) fn may_enter(&self, slot: SlotId, visitor: &Visitor) -> bool {

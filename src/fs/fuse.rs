@@ -124,7 +124,7 @@ impl Filesystem for SlotFs {
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        let node = match self.begin(&self.inner.stats.getattr, ino) {
+        let node = match self.begin_look(&self.inner.stats.getattr, ino) {
             // An unmount looks at the root, also when the store cannot be read.
             Err(_) if Node::of(ino) == Some(Node::Root) => Node::Root,
             node => attempt!(reply, "getattr", node),

@@ -175,6 +175,7 @@ impl World {
             gid: 0,
             umask: 0o077,
             others: false,
+            alone: false,
         };
         let invalidator = Invalidator::default();
         let inner = SlotFs::new(Arc::clone(&hsm), owner, invalidator).inner;

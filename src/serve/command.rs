@@ -14,7 +14,7 @@ use crate::daemon::{self, Inherited};
 use crate::environment;
 use crate::error::{Error, Result};
 use crate::hsm::{Access, Hsm};
-use crate::{logging, shown};
+use crate::{logging, notify, shown};
 
 /// How often the server looks after itself.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -83,8 +83,9 @@ pub(crate) fn run(plan: Plan) -> Result<()> {
         .name("signals".into())
         .spawn(move || while signals.wait().is_ok() && events.send(()).is_ok() {})
         .map_err(failed("start a thread"))?;
-    if plan.handed_over {
-        daemon::report_ready()?;
+    match plan.handed_over {
+        true => daemon::report_ready()?,
+        false => notify::ready(&server.status()),
     }
     // What lingers for the next command needs the server.
     let linger = Duration::from_secs(plan.config.linger_secs);
@@ -97,6 +98,7 @@ pub(crate) fn run(plan: Plan) -> Result<()> {
             Stop::Moved => "the socket or the store is not at its path any more",
         }
     );
+    notify::stopping("closing connections");
     drop(server);
     hsm.logout_all();
     Ok(())
@@ -126,12 +128,14 @@ fn wait(
     queue: &mpsc::Receiver<()>,
     idle: Duration,
 ) -> Result<Stop> {
+    let mut status = notify::Status::default();
     loop {
         match queue.recv_timeout(INTERVAL.min(idle)) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(Stop::Signal),
         }
         server.house_keeping();
+        status.update(|| server.status());
         hsm.forget_old_shares();
         let lost = hsm.check_store().is_err_and(|error| error.is_store_lost());
         if lost || !server.is_in_place() {

@@ -110,6 +110,11 @@ impl Seats {
         Some(Seat { seats, uid, number })
     }
 
+    /// How many are taken.
+    pub(crate) fn count(&self) -> usize {
+        self.taken().all
+    }
+
     /// Ends every connection, and lets no other in.
     pub(crate) fn close(&self) {
         let mut taken = self.taken();

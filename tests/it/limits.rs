@@ -240,7 +240,7 @@ cp "$SLOTFS" slotfs; chmod 755 slotfs .; chown -R nobody store.db* pw-0 mnt
 mkdir home; chown nobody . home
 as_user() { setpriv --reuid nobody --regid nogroup --clear-groups env HOME="$PWD/home" XDG_STATE_HOME="$PWD/home/state" "$@"; }
 serve() { as_user "$@" ./slotfs --store store.db mount mnt --login 0 --password-file 0=pw-0; }
-is_there() { grep -q " $PWD/mnt .* - fuse.slotfs slotfs " /proc/self/mountinfo; }
+is_there() { grep -q " $PWD/mnt .* - fuse.slotfs " /proc/self/mountinfo; }
 for limit in --nproc=1 --nproc=4 --nproc=8 --nproc=12 --as=200000000 --nofile=14; do
     if serve prlimit "$limit" 2>err; then
         as_user cat mnt/0/1 > none || die "$limit: a dead mount"

@@ -26,6 +26,7 @@ mod sealed_header;
 mod secrets;
 mod semantics;
 mod serve;
+mod system;
 mod terminal;
 mod tools;
 mod walks;

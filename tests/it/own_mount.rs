@@ -10,7 +10,7 @@ use crate::fixture::{Out, Store, run};
 /// Functions for the scripts, and the namespace's own state: it holds no other test's mounts.
 const PRELUDE: &str = r#"
 set -eu
-grep -E ' - fuse[^ ]* slotfs ' /proc/self/mountinfo | cut -d' ' -f5 | while read -r at; do
+grep -F ' - fuse.slotfs ' /proc/self/mountinfo | cut -d' ' -f5 | while read -r at; do
     umount -l "$(printf '%b' "$at")" 2>/dev/null || :
 done
 die() { echo "FAILED: $*" >&2; cat store.db.log >&2 || :; exit 99; }
