@@ -258,7 +258,7 @@ fn every_message_on_the_page_is_one() {
         .split_once("\n### The command line and files\n")
         .unwrap()
         .1;
-    let (messages, rest) = messages.split_once("\n## Applications: PKCS#11\n").unwrap();
+    let (messages, rest) = messages.split_once("\n## systemd and fstab\n").unwrap();
     let log = rest.split_once("\n## Lines in the log\n").unwrap().1;
     let rows = messages.lines().chain(log.lines());
     for cell in rows.filter(|line| line.starts_with("| `")) {
