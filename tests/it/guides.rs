@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+mod commands;
 mod containers;
 mod errors;
 mod links;
