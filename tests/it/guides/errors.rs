@@ -163,10 +163,11 @@ fn every_code_is_explained() {
     );
 }
 
-/// The string literals that follow `before` in a text, unescaped as far as messages need it.
+/// The string literals that follow `before` in a text, in a `format!` or not, unescaped as far as messages need it.
 fn literals<'a>(text: &'a str, before: &'a str) -> impl Iterator<Item = String> + 'a {
     text.match_indices(before).filter_map(move |(at, _)| {
         let rest = text[at + before.len()..].trim_start();
+        let rest = rest.strip_prefix("format!(").unwrap_or(rest).trim_start();
         let rest = rest.strip_prefix('"')?;
         let end = rest
             .match_indices('"')
@@ -211,13 +212,7 @@ fn every_message_is_explained() {
     ];
     for file in sources(&folders) {
         let code = product(&file);
-        let starts = [
-            "#[error(",
-            "mount_error(",
-            "mount_error(format!(",
-            "serve_error(",
-            "serve_error(format!(",
-        ];
+        let starts = ["#[error(", "mount_error(", "serve_error("];
         for message in starts.iter().flat_map(|start| literals(&code, start)) {
             let Some(text) = written(&message) else {
                 continue;
