@@ -9,6 +9,7 @@ mod fixture;
 mod flat;
 mod formats;
 mod golden;
+mod guides;
 mod hostile;
 mod judge;
 mod kinds;
