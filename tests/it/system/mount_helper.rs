@@ -207,6 +207,27 @@ fn a_user_mounts_with_the_same_options() {
     );
 }
 
+/// "`user`": whoever may read the store mounts and unmounts by fstab.
+#[test]
+fn a_user_mounts_a_line_of_fstab() {
+    script(
+        &store(),
+        r#"
+        mknod fuse c 10 229; chmod 666 fuse; mount --bind fuse /dev/fuse
+        chmod 755 .; cp "$SLOTFS" slotfs; chmod 755 slotfs; mkdir home
+        ln -sf "$PWD/slotfs" sbin/mount.fuse.slotfs
+        chown -R nobody store.db* pw-0 mnt home .
+        echo "$s $m fuse.slotfs login=0,passfile=$pw,user,log=$PWD/home/log 0 0" > fstab
+        chmod 644 fstab; mount --bind fstab /etc/fstab
+        as_user() { setpriv --reuid nobody --regid nogroup --clear-groups env HOME="$PWD/home" XDG_STATE_HOME="$PWD/home/state" "$@"; }
+        as_user mount "$m"
+        [ "$(source)" = "$s" ] || die "source: $(source)"
+        as_user cat "$m/0/1" > /dev/null
+        as_user umount "$m"; unmounted
+        "#,
+    );
+}
+
 #[test]
 fn options_that_cannot_be_had_say_why() {
     let store = store();
