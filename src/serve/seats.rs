@@ -130,6 +130,11 @@ impl Seats {
         taken.all == 0
     }
 
+    /// How many connections there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.taken().all as u64
+    }
+
     /// Since when there is no connection; `None` while there is one.
     pub(crate) fn empty_since(&self) -> Option<Instant> {
         let taken = self.taken();

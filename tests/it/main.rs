@@ -29,4 +29,5 @@ mod serve;
 mod terminal;
 mod tools;
 mod walks;
+mod watching;
 mod who;
