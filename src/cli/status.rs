@@ -19,7 +19,7 @@ use crate::shown;
 /// `status`
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  slotfs status\n\nJSON:\n  {\"store\":{\"path\":\"...\",\"id\":\"...\",\"schema\":4,\"bytes\":81920,\"wal_bytes\":0,\"version\":\"0.1.0\"},\n   \"slots\":[{\"slot\":0,\"label\":\"alpha\",\"serial\":1,\"kind\":\"password\",\"version\":0,\"damage\":null,\n     \"objects\":3,\"bytes\":900,\"capacity_objects\":4000000,\"capacity_bytes\":1,\"trash\":0,\n     \"roles\":[{\"role\":\"po\",\"initialized\":true,\"locked\":false,\"failed_logins\":0}]}],\n   \"mounts\":[{\"mountpoint\":\"/mnt\",\"state\":\"answers\",\"pid\":7,\"version\":\"0.1.0\",\"logged_in\":[{\"slot\":0,\"role\":\"co\"}]}],\n   \"server\":{\"socket\":\"...\",\"pid\":7,\"connections\":0},\"error\":null}\n  state is answers; or dead, silent or unknown of a mount that may be another store's: pid, version and logged_in are then null;\n  server is null when none listens; its pid and connections are null when they cannot be told"
+    after_help = "Example:\n  slotfs status\n\nJSON:\n  {\"store\":{\"path\":\"...\",\"id\":\"...\",\"schema\":4,\"bytes\":81920,\"wal_bytes\":0,\"version\":\"0.1.0\"},\n   \"slots\":[{\"slot\":0,\"label\":\"alpha\",\"serial\":1,\"kind\":\"password\",\"version\":0,\"damage\":null,\n     \"objects\":3,\"bytes\":900,\"capacity_objects\":4000000,\"capacity_bytes\":1,\"trash\":0,\n     \"roles\":[{\"role\":\"po\",\"initialized\":true,\"locked\":false,\"failed_logins\":0}]}],\n   \"mounts\":[{\"mountpoint\":\"/mnt\",\"state\":\"answers\",\"pid\":7,\"version\":\"0.1.0\",\"logged_in\":[{\"slot\":0,\"role\":\"co\"}]}],\n   \"server\":{\"socket\":\"...\",\"pid\":7,\"connections\":0},\"error\":null}\n  state is answers; or dead, silent, forbidden or unknown of a mount that may be another store's: pid, version and logged_in are then null;\n  server is null when none listens; its pid and connections are null when they cannot be told"
 )]
 pub(crate) struct Status {
     /// Only this slot
@@ -225,7 +225,7 @@ fn mounts_of(store: &Path) -> Result<Vec<Mounted>> {
     let mut mounts = mounts().map_err(file_error(table))?;
     mounts.retain(|it| match &it.daemon {
         Daemon::Answers(said) => said.store == file,
-        Daemon::Dead | Daemon::Silent | Daemon::Unknown => true,
+        Daemon::Dead | Daemon::Silent | Daemon::Forbidden | Daemon::Unknown => true,
     });
     Ok(mounts)
 }
@@ -236,22 +236,16 @@ fn mount_rows(answer: Answer, mounts: &[Mounted]) -> Answer {
     let mut facts = Vec::new();
     for it in mounts {
         let point = shown::path(&it.point).to_string();
-        let (state, said) = match &it.daemon {
-            Daemon::Answers(said) => ("answers", Some(said)),
-            Daemon::Dead => ("dead", None),
-            Daemon::Silent => ("silent", None),
-            Daemon::Unknown => ("unknown", None),
+        let (state, said, what) = match &it.daemon {
+            Daemon::Answers(said) => ("answers", Some(said), ""),
+            Daemon::Dead => ("dead", None, "its daemon was killed"),
+            Daemon::Silent => ("silent", None, "its daemon does not answer"),
+            Daemon::Forbidden => ("forbidden", None, "this user may not look into it"),
+            Daemon::Unknown => ("unknown", None, "its daemon does not name the store"),
         };
         match said {
             Some(said) => rows.cells(&[&point, &said.pid, &said.version, &logins(said)]),
-            None => {
-                let what = match it.daemon {
-                    Daemon::Dead => "its daemon was killed",
-                    Daemon::Silent => "its daemon does not answer",
-                    Daemon::Answers(_) | Daemon::Unknown => "not for this user to see",
-                };
-                others.cells(&[&point, &what]);
-            }
+            None => others.cells(&[&point, &what]),
         }
         let logged_in = said.map(|said| {
             let logins = said.logged_in.iter();

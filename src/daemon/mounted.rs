@@ -23,7 +23,9 @@ pub(crate) enum Daemon {
     Dead,
     /// It did not answer in time.
     Silent,
-    /// This user may not ask it, or it is of a version that does not say enough.
+    /// This user may not ask it.
+    Forbidden,
+    /// It is of a version that does not say which store it serves, or something else is mounted there by now.
     Unknown,
 }
 
@@ -83,6 +85,9 @@ fn ask(point: &Path) -> Daemon {
             None => Daemon::Unknown,
         },
         (Err(why), _) | (_, Err(why)) if is_dead(&why) => Daemon::Dead,
+        (Err(why), _) | (_, Err(why)) if why.kind() == io::ErrorKind::PermissionDenied => {
+            Daemon::Forbidden
+        }
         _ => Daemon::Unknown,
     }
 }

@@ -47,6 +47,8 @@ fn backups_are_made_checked_and_kept_for_some_days() {
     old("store-2020-01-01T000000Z.db.damaged", 8);
     old("another file.db", 8);
     let out = example(&hsm.store, "slotfs-backup", &["backups", "7"]).ok();
+    // Cron would mail it.
+    assert_eq!(out.stderr, "");
     let made = out
         .stdout
         .trim()

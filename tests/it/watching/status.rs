@@ -5,7 +5,7 @@ use std::fs;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::fixture::{Store, run, two_slots, wait_for};
+use crate::fixture::{Store, run, sh, two_slots, wait_for};
 
 fn mount_at<'a>(status: &'a Value, point: &std::path::Path) -> Option<&'a Value> {
     let mounts = status["mounts"].as_array().unwrap();
@@ -174,4 +174,34 @@ fn there_is_no_store() {
     assert!(out.stderr.contains("text.db"), "{out:?}");
     let refused = store.run("status --password-file 0=pw-0").fails(2);
     assert!(refused.stderr.contains("does nothing for"), "{refused:?}");
+}
+
+/// "forbidden": another user's mount.
+#[test]
+fn a_mount_of_another_user() {
+    let hsm = two_slots(1);
+    let script =
+        r#"setpriv --reuid 65534 --regid 65534 --clear-groups "$S" --store "$D" status --json"#;
+    let folder = tempfile::tempdir().unwrap();
+    let open = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    open(folder.path(), 0o777);
+    let (program, database) = (folder.path().join("slotfs"), folder.path().join("store.db"));
+    fs::copy(env!("CARGO_BIN_EXE_slotfs"), &program).unwrap();
+    open(&program, 0o755);
+    hsm.store
+        .run(&format!("store backup {}", database.display()))
+        .ok();
+    std::os::unix::fs::chown(&database, Some(65534), Some(65534)).unwrap();
+    // The way to the mountpoint is open, as that to /mnt is.
+    open(&hsm.store.path(""), 0o755);
+    let status = sh(
+        script,
+        &[("S", &program), ("D", &database), ("HOME", folder.path())],
+    );
+    let status = status.ok().json();
+    let mount = mount_at(&status, &hsm.mount.point).unwrap();
+    assert_eq!(mount["state"], "forbidden");
+    assert_eq!(mount["logged_in"], Value::Null);
 }
