@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use slotfs_config::{Config, place};
 
 use crate::cli::{Answer, Console, Failures, NONE, Rows, file_error, or_none};
-use crate::daemon::{MountDaemon as Daemon, Mounted, Said, mounts};
+use crate::daemon::{self, MountDaemon as Daemon, Mounted, Said};
 use crate::error::{Error, Result};
 use crate::hsm::{Hsm, ListedSlot, RoleState, SlotError, SlotFault};
 use crate::object::{SlotId, show};
@@ -222,7 +222,7 @@ fn mounts_of(store: &Path) -> Result<Vec<Mounted>> {
     let file = fs::metadata(store).map_err(file_error(store))?;
     let file = (file.dev(), file.ino());
     let table = Path::new("/proc/self/mountinfo");
-    let mut mounts = mounts().map_err(file_error(table))?;
+    let mut mounts = daemon::mounts_of(store).map_err(file_error(table))?;
     mounts.retain(|it| match &it.daemon {
         Daemon::Answers(said) => said.store == file,
         Daemon::Dead | Daemon::Silent | Daemon::Forbidden | Daemon::Unknown => true,

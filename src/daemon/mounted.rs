@@ -1,6 +1,7 @@
 //! The mounts of slotfs on this machine, and what their daemons say of themselves.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
@@ -42,39 +43,46 @@ pub(crate) struct Said {
     pub(crate) connections: Option<u64>,
 }
 
-/// Every mount of slotfs. All daemons are asked at once, and those that do not answer keep nobody longer than the timeout.
+/// The mounts of slotfs but those whose source names another store than `store`, which are left alone. All daemons are asked
+/// at once, and those that do not answer keep nobody longer than the timeout.
 ///
 /// # Errors
 /// When the mount table cannot be read.
-pub(crate) fn all() -> io::Result<Vec<Mounted>> {
-    let points: Vec<PathBuf> = table::read()?
-        .into_iter()
-        .filter(table::Entry::is_slotfs)
-        .map(|entry| entry.point)
-        .collect();
+pub(crate) fn of(store: &Path) -> io::Result<Vec<Mounted>> {
+    let entries = table::read()?.into_iter();
+    let entries: Vec<table::Entry> = entries.filter(table::Entry::is_slotfs).collect();
     let (sender, answers) = mpsc::channel();
-    for (index, point) in points.iter().enumerate() {
-        let (sender, point) = (sender.clone(), point.clone());
+    for (index, entry) in entries.iter().enumerate() {
+        let (sender, entry, store) = (sender.clone(), entry.clone(), store.to_owned());
         // A request to a stopped daemon never returns; without a thread the daemon counts as silent.
         let _ = thread::Builder::new()
             .name("request".into())
             .spawn(move || {
+                let others = entry.store().is_some_and(|named| !is_same(named, &store));
+                let daemon = (!others).then(|| ask(&entry.point));
                 // It fails only after the timeout.
-                let _ = sender.send((index, ask(&point)));
+                let _ = sender.send((index, daemon));
             });
     }
     drop(sender);
-    let mut daemons: Vec<Daemon> = points.iter().map(|_| Daemon::Silent).collect();
+    let mut daemons: Vec<Option<Daemon>> = entries.iter().map(|_| Some(Daemon::Silent)).collect();
     let deadline = Instant::now() + ANSWER_TIMEOUT;
     while let Ok((index, daemon)) =
         answers.recv_timeout(deadline.saturating_duration_since(Instant::now()))
     {
         daemons[index] = daemon;
     }
-    let mounts = points.into_iter().zip(daemons);
-    Ok(mounts
-        .map(|(point, daemon)| Mounted { point, daemon })
-        .collect())
+    let mounts = entries.into_iter().zip(daemons);
+    let mounts = mounts.filter_map(|(entry, daemon)| {
+        let point = entry.point;
+        daemon.map(|daemon| Mounted { point, daemon })
+    });
+    Ok(mounts.collect())
+}
+
+fn is_same(named: &Path, store: &Path) -> bool {
+    let file = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino()));
+    named == store || matches!((file(named), file(store)), (Ok(one), Ok(other)) if one == other)
 }
 
 fn ask(point: &Path) -> Daemon {
