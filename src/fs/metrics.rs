@@ -11,6 +11,7 @@ use crate::object::partition::Role;
 
 mod exposition;
 mod pending;
+mod slots;
 mod text;
 
 pub use pending::Pending;
