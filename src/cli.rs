@@ -31,6 +31,7 @@ mod role;
 mod serve;
 mod shares;
 mod slot;
+mod status;
 mod store;
 
 use answer::{Answer, Failures, NONE, Rows, or_none, plural, yes_or_no};
@@ -97,6 +98,8 @@ enum Noun {
     /// The store as a whole: check it, back it up
     #[command(subcommand)]
     Store(store::Verb),
+    /// What there is: the store, its slots, its mounts and its token server
+    Status(status::Status),
     /// Cloning domains
     #[command(subcommand)]
     Domain(domain::Verb),
@@ -163,6 +166,7 @@ impl Noun {
             Self::Role(verb) => verb.run(console),
             Self::Object(verb) => verb.run(console),
             Self::Store(verb) => verb.run(console),
+            Self::Status(status) => status.run(console),
             Self::Domain(verb) => verb.run(console),
             Self::Mount(mount) => mount.run(console),
             Self::Umount(umount) => umount.run(),

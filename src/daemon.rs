@@ -32,6 +32,7 @@ mod holders;
 mod inherited;
 mod limits;
 mod log_file;
+mod mounted;
 mod mountpoint;
 mod options;
 mod own;
@@ -42,6 +43,7 @@ pub(crate) use hand_over::{receive_logins, remember_program, report_ready, start
 pub use inherited::Inherited;
 pub(crate) use limits::{raise_open_files, resource_error};
 pub(crate) use log_file::{of_background as log_of_background, open as open_log};
+pub(crate) use mounted::{Daemon as MountDaemon, Mounted, Said, of as mounts_of};
 pub(crate) use mountpoint::{check as check_mountpoint, umount};
 pub(crate) use options::{MountOptions, SecretFile};
 

@@ -7,10 +7,13 @@ use fuser::INodeNo;
 
 use crate::error::{Error, Result};
 use crate::hsm::{self, Hsm, Origin};
+use crate::object::SlotId;
 use alias::Aliases;
+use asker::Visitor;
 use control::ControlFile;
 use handles::OpenFiles;
 use incoming::IncomingFile;
+use metrics::{Asked, Metrics};
 use node::Node;
 use public::Sizes;
 use seals::Seals;
@@ -41,6 +44,7 @@ mod invalidate;
 mod listing;
 mod lookup;
 mod message;
+mod metrics;
 #[cfg(test)]
 mod model;
 mod name;
@@ -72,6 +76,7 @@ struct Inner {
     aliases: Aliases,
     public_sizes: Sizes,
     stats: Stats,
+    metrics: Arc<Metrics>,
     invalidator: Invalidator,
 }
 
@@ -87,8 +92,10 @@ impl SlotFs {
             aliases: Aliases::default(),
             public_sizes: Sizes::default(),
             stats: Stats::default(),
+            metrics: Arc::default(),
             invalidator,
         });
+        inner.count_first_logins();
         let listener = Arc::downgrade(&inner);
         inner.hsm.on_change(move |slot| {
             if let Some(inner) = listener.upgrade() {
@@ -135,11 +142,30 @@ impl Inner {
     }
 
     /// Counts a slot's verdict.
-    fn count_verdict<T, E>(&self, verdict: &std::result::Result<T, E>) {
+    fn count_verdict<T, E>(&self, slot: SlotId, verdict: &std::result::Result<T, E>) {
         Stats::count(match verdict {
             Ok(_) => &self.stats.verdicts_good,
             Err(_) => &self.stats.verdicts_bad,
         });
+        self.metrics.verdict(slot, verdict.is_ok());
+    }
+
+    /// Counts the logins that there were before the mount.
+    fn count_first_logins(&self) {
+        let slots = self.hsm.slot_numbers().unwrap_or_default();
+        for slot in slots {
+            if let Some(role) = self.hsm.partition(slot).role() {
+                self.metrics.login(slot, role, true);
+            }
+        }
+    }
+
+    /// The content of `.slotfs/metrics` for `visitor`.
+    fn metrics(&self, visitor: &Visitor) -> Result<String> {
+        self.metrics.text(&Asked {
+            hsm: &self.hsm,
+            may_enter: &|slot| self.may_enter(slot, visitor),
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -28,9 +28,11 @@ mod client;
 mod command;
 mod connection;
 mod door;
+mod figures;
 mod listener;
 mod lock;
 mod process;
+mod running;
 mod seats;
 mod stream;
 mod watch;
@@ -45,6 +47,8 @@ pub(crate) mod fuzzing {
 pub(crate) use background::start as start_in_background;
 pub(crate) use client::Client;
 pub(crate) use command::{Plan, run};
+pub(crate) use figures::figures;
+pub(crate) use running::{Running, running};
 
 use applications::Applications;
 use budget::Budget;
@@ -66,6 +70,8 @@ pub(crate) struct Shared {
     seats: Seats,
     budget: Budget,
     watch: Watch,
+    /// Requests since the server began.
+    requests: AtomicU64,
     /// The server ends.
     closing: AtomicBool,
 }
@@ -176,6 +182,7 @@ impl Server {
             seats: Seats::new(),
             budget: Budget::default(),
             watch: Watch::new()?,
+            requests: AtomicU64::new(0),
             closing: AtomicBool::new(false),
         }))
     }
@@ -183,6 +190,7 @@ impl Server {
     fn listen(shared: Arc<Shared>, listener: Listener, lock: Option<Lock>) -> Result<Self> {
         let watching = watch::start(&shared)?;
         let accepting = Arc::new(listener).start(&shared)?;
+        figures::show(&shared);
         log::info!(
             "store {} is served at {}",
             shown::path(&shared.path),

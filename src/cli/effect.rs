@@ -9,6 +9,7 @@ impl Noun {
         !matches!(
             self,
             Self::Slot(_)
+                | Self::Status(_)
                 | Self::Partition(
                     partition::Verb::Showinfo(_)
                         | partition::Verb::Domainlist(_)

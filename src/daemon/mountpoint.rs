@@ -104,7 +104,7 @@ pub(crate) fn umount(mountpoint: &Path) -> Result<()> {
 }
 
 /// How long a daemon may take to answer a request. After that it counts as stopped.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs `request` on a thread of its own, because a request to a stopped daemon never returns. `None` if it does not
 /// return within [`ANSWER_TIMEOUT`].
@@ -140,7 +140,7 @@ pub(crate) fn unmount_topmost(path: &Path, detach: bool) -> Result<()> {
 }
 
 /// Whether the daemon of the mount is gone, or just ends: the kernel answers in its place with one of these errors.
-fn is_dead(why: &io::Error) -> bool {
+pub(super) fn is_dead(why: &io::Error) -> bool {
     matches!(
         why.raw_os_error(),
         Some(libc::ENOTCONN | libc::ECONNABORTED)

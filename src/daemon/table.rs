@@ -1,6 +1,6 @@
 //! Reads the kernel's mount table (proc(5), `mountinfo`). Its paths are bytes and need not be UTF-8.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -42,6 +42,12 @@ impl Entry {
     pub(crate) fn checks_modes(&self) -> bool {
         let mut options = self.options.split(|byte| *byte == b',');
         options.any(|option| option == b"default_permissions")
+    }
+
+    /// The store, where the mount's source is its path.
+    pub(crate) fn store(&self) -> Option<&Path> {
+        let path = Path::new(OsStr::from_bytes(&self.source));
+        path.is_absolute().then_some(path)
     }
 }
 
@@ -184,6 +190,9 @@ broken
         assert_eq!(table[1].point.as_os_str().as_bytes(), b"/mnt/caf\xe9");
         assert_eq!(table[2].point, Path::new("/mnt/a b\nc\\d"));
         assert_eq!(table[2].device, "0:41");
+        assert_eq!(table[0].store(), Some(Path::new("/dev/sda1")));
+        assert_eq!(table[2].store(), Some(Path::new("/srv/a b")));
+        assert_eq!(table[3].store(), None);
         let ours: Vec<u64> = table
             .iter()
             .filter(|entry| entry.is_slotfs())

@@ -27,7 +27,7 @@ pub fn goes_on_after_ftruncate(pid: u32) -> bool {
 /// With --temp-dir, the names of these files do not begin with a dot, and an error of write would end the whole run.
 /// Files that rsync opens for writing only have their final name (--inplace, --backup).
 pub fn makes_temporary(by: Opener) -> bool {
-    by.flags & libc::O_ACCMODE == libc::O_RDWR && is_rsync(by.pid)
+    by.flags & libc::O_ACCMODE == libc::O_RDWR && is_rsync(by.pid())
 }
 
 fn is_rsync(pid: u32) -> bool {
@@ -42,11 +42,12 @@ fn keeps_its_source(command: &[u8]) -> bool {
 }
 
 /// The user behind a request.
+#[derive(Clone, Copy, Debug)]
 pub struct Visitor {
     uid: u32,
     gid: u32,
     /// The process, which is asked for its other groups only when they matter.
-    pid: u32,
+    pub(super) pid: u32,
 }
 
 impl Visitor {
@@ -57,6 +58,12 @@ impl Visitor {
             gid: request.gid(),
             pid: request.pid(),
         }
+    }
+
+    /// User and process of a test.
+    #[cfg(test)]
+    pub(super) fn known(uid: u32, pid: u32) -> Self {
+        Self { uid, gid: uid, pid }
     }
 
     /// Whether a folder with that owner, group and mode lets the user in. As in the kernel, only one class counts: an owner
@@ -95,8 +102,8 @@ impl Inner {
         }
     }
 
-    /// Whether `visitor` may enter `slot`, by the mode of its folder; `false` if the mode cannot be read. For statfs, where
-    /// the kernel checks no permission.
+    /// Whether `visitor` may enter `slot`, by the mode of its folder; `false` if the mode cannot be read. For statfs and
+    /// `.slotfs/metrics`, where the kernel checks no permission of the slot.
     pub(super) fn may_enter(&self, slot: SlotId, visitor: &Visitor) -> bool {
         self.getattr(Node::Slot(slot))
             .is_ok_and(|(attr, _)| visitor.may_enter(attr.uid, attr.gid, attr.perm))
@@ -119,7 +126,10 @@ mod tests {
         assert!(!goes_on_after_ftruncate(std::process::id()));
         assert!(!goes_on_after_ftruncate(0));
         let (flags, pid) = (libc::O_RDWR, std::process::id());
-        assert!(!makes_temporary(Opener { flags, pid }));
+        assert!(!makes_temporary(Opener {
+            flags,
+            visitor: Visitor::known(0, pid)
+        }));
     }
 
     #[test]

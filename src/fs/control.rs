@@ -31,6 +31,8 @@ pub enum ControlFile {
     Smk,
     /// A folder with the public content of each object that has any.
     Public,
+    /// Figures for Prometheus.
+    Metrics,
 }
 
 /// One row of the table.
@@ -85,6 +87,7 @@ pub const TABLE: &[Row] = &[
     row(ControlFile::Trash, "trash", 0o777, (false, true, false)),
     row(ControlFile::Smk, "smk", 0o666, (false, true, false)),
     row(ControlFile::Public, "public", 0o777, (false, true, false)),
+    row(ControlFile::Metrics, "metrics", 0o444, (true, false, true)),
 ];
 
 impl ControlFile {

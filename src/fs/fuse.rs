@@ -15,6 +15,7 @@ use fuser::{
 
 use super::asker::Visitor;
 use super::incoming::Ends;
+use super::metrics::{Operation, Pending};
 use super::node::Node;
 use super::open::{DIRECT, Opener};
 use super::stats::Stats;
@@ -59,10 +60,15 @@ macro_rules! attempt {
     };
 }
 
-/// The node of a request's inode. If the request cannot start, replies with the errno and returns.
+/// Begins a request: its reply is timed from here on, and its inode becomes a node. If the request cannot start, replies
+/// with the errno and returns.
 macro_rules! begin {
-    ($fs:ident, $reply:ident, $request:literal, $counter:ident, $ino:ident) => {
-        attempt!($reply, $request, $fs.begin(&$fs.inner.stats.$counter, $ino))
+    ($fs:ident, $operation:ident, $reply:ident) => {
+        let $reply = Pending::new(&$fs.inner.metrics, Operation::$operation, $reply);
+    };
+    ($fs:ident, $operation:ident, $reply:ident, $request:literal, $counter:ident, $node:ident = $ino:ident) => {
+        begin!($fs, $operation, $reply);
+        let $node = attempt!($reply, $request, $fs.begin(&$fs.inner.stats.$counter, $ino));
     };
 }
 
@@ -79,16 +85,19 @@ fn not_supported(what: &'static str) -> Errno {
     Failure::errno(&Error::NotSupported { what }, what)
 }
 
-fn empty<E: Failure>(request: &str, outcome: Result<(), E>, reply: ReplyEmpty) {
+fn empty<E: Failure>(request: &str, outcome: Result<(), E>, reply: Pending<ReplyEmpty>) {
     match outcome {
-        Ok(()) => reply.ok(),
+        Ok(()) => reply.give(ReplyEmpty::ok),
         Err(error) => reply.error(error.errno(request)),
     }
 }
 
-fn written(outcome: Result<u32, i32>, reply: ReplyWrite) {
+fn written(outcome: Result<u32, i32>, reply: Pending<ReplyWrite>) {
     match outcome {
-        Ok(length) => reply.written(length),
+        Ok(length) => {
+            reply.metrics().written(length);
+            reply.give(|reply| reply.written(length));
+        }
         Err(errno) => reply.error(Errno::from_i32(errno)),
     }
 }
@@ -118,19 +127,20 @@ impl Filesystem for SlotFs {
     }
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let parent = begin!(self, reply, "lookup", lookup, parent);
+        begin!(self, Lookup, reply, "lookup", lookup, parent = parent);
         let (attr, ttl) = attempt!(reply, "lookup", self.inner.lookup(parent, name));
-        reply.entry(&ttl, &attr, GENERATION);
+        reply.give(|reply| reply.entry(&ttl, &attr, GENERATION));
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        begin!(self, Getattr, reply);
         let node = match self.begin_look(&self.inner.stats.getattr, ino) {
             // An unmount looks at the root, also when the store cannot be read.
             Err(_) if Node::of(ino) == Some(Node::Root) => Node::Root,
             node => attempt!(reply, "getattr", node),
         };
         let (attr, ttl) = attempt!(reply, "getattr", self.inner.getattr(node));
-        reply.attr(&ttl, &attr);
+        reply.give(|reply| reply.attr(&ttl, &attr));
     }
 
     fn setattr(
@@ -152,16 +162,16 @@ impl Filesystem for SlotFs {
         reply: ReplyAttr,
     ) {
         let inner = Arc::clone(&self.inner);
-        let node = begin!(self, reply, "setattr", setattr, ino);
+        begin!(self, Setattr, reply, "setattr", setattr, node = ino);
         // Mode, owner and times belong to the slot: changes are accepted and have no effect.
         let Some(size) = size else {
             let (attr, ttl) = attempt!(reply, "setattr", inner.getattr(node));
-            return reply.attr(&ttl, &attr);
+            return reply.give(|reply| reply.attr(&ttl, &attr));
         };
         let answer = move |outcome: Result<(), i32>| {
             let seen = outcome.and_then(|()| inner.getattr(node).errno());
             let (attr, ttl) = attempt!(reply, "setattr", seen);
-            reply.attr(&ttl, &attr);
+            reply.give(|reply| reply.attr(&ttl, &attr));
         };
         self.inner.truncate(node, fh, size, req.pid(), answer);
     }
@@ -175,20 +185,20 @@ impl Filesystem for SlotFs {
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        let parent = begin!(self, reply, "mkdir", create, parent);
+        begin!(self, Mkdir, reply, "mkdir", create, parent = parent);
         let folder = attempt!(reply, "mkdir", self.inner.mkdir(parent, name, req.pid()));
         let (attr, ttl) = attempt!(reply, "mkdir", self.inner.getattr(folder));
-        reply.entry(&ttl, &attr, GENERATION);
+        reply.give(|reply| reply.entry(&ttl, &attr, GENERATION));
     }
 
     fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let parent = begin!(self, reply, "unlink", unlink, parent);
+        begin!(self, Unlink, reply, "unlink", unlink, parent = parent);
         let done = move |outcome| empty("unlink", outcome, reply);
         self.inner.unlink(parent, name, done);
     }
 
     fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let parent = begin!(self, reply, "rmdir", unlink, parent);
+        begin!(self, Rmdir, reply, "rmdir", unlink, parent = parent);
         empty("rmdir", self.inner.rmdir(parent, name), reply);
     }
 
@@ -202,7 +212,7 @@ impl Filesystem for SlotFs {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let parent = begin!(self, reply, "rename", rename, parent);
+        begin!(self, Rename, reply, "rename", rename, parent = parent);
         let newparent = attempt!(reply, "rename", Node::of(newparent).ok_or(Error::Gone));
         let done = move |outcome| empty("rename", outcome, reply);
         self.inner
@@ -210,11 +220,13 @@ impl Filesystem for SlotFs {
     }
 
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let node = begin!(self, reply, "open", open, ino);
-        let (flags, pid) = (flags.0, req.pid());
-        let by = Opener { flags, pid };
+        begin!(self, Open, reply, "open", open, node = ino);
+        let by = Opener {
+            flags: flags.0,
+            visitor: Visitor::of(req),
+        };
         let (fh, how) = attempt!(reply, "open", self.inner.open(node, by));
-        reply.opened(fh, how);
+        reply.give(|reply| reply.opened(fh, how));
     }
 
     fn read(
@@ -228,10 +240,12 @@ impl Filesystem for SlotFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        begin!(self, Read, reply);
         Stats::count(&self.inner.stats.read);
         let read = self.inner.read(fh, offset, u64::from(size));
         let data = attempt!(reply, "read", read);
-        reply.data(&data);
+        reply.metrics().read(data.len());
+        reply.give(|reply| reply.data(&data));
     }
 
     fn write(
@@ -246,6 +260,7 @@ impl Filesystem for SlotFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        begin!(self, Write, reply);
         Stats::count(&self.inner.stats.write);
         // The kernel sends at most max_write bytes.
         let length = data.len() as u32;
@@ -267,6 +282,7 @@ impl Filesystem for SlotFs {
         _flags: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
+        begin!(self, CopyFileRange, reply);
         Stats::count(&self.inner.stats.copy_file_range);
         let (from, to) = ((fh_in, offset_in), (fh_out, offset_out));
         let answer = move |outcome| written(outcome, reply);
@@ -274,12 +290,14 @@ impl Filesystem for SlotFs {
     }
 
     fn flush(&self, req: &Request, _: INodeNo, fh: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        begin!(self, Flush, reply);
         Stats::count(&self.inner.stats.flush);
         let answer = move |outcome| empty("flush", outcome, reply);
         self.inner.flush(fh, req.pid(), Ends::Close, answer);
     }
 
     fn fsync(&self, req: &Request, _: INodeNo, fh: FileHandle, _: bool, reply: ReplyEmpty) {
+        begin!(self, Fsync, reply);
         Stats::count(&self.inner.stats.fsync);
         let answer = move |outcome| empty("fsync", outcome, reply);
         self.inner.flush(fh, req.pid(), Ends::Sync, answer);
@@ -295,15 +313,16 @@ impl Filesystem for SlotFs {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
+        begin!(self, Release, reply);
         Stats::count(&self.inner.stats.release);
         self.inner.release(fh);
-        reply.ok();
+        reply.give(ReplyEmpty::ok);
     }
 
     fn opendir(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        let node = begin!(self, reply, "opendir", opendir, ino);
+        begin!(self, Opendir, reply, "opendir", opendir, node = ino);
         attempt!(reply, "opendir", self.inner.opendir(node));
-        reply.opened(FileHandle(0), FopenFlags::empty());
+        reply.give(|reply| reply.opened(FileHandle(0), FopenFlags::empty()));
     }
 
     fn readdir(
@@ -312,16 +331,19 @@ impl Filesystem for SlotFs {
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectory,
+        reply: ReplyDirectory,
     ) {
-        let node = begin!(self, reply, "readdir", readdir, ino);
-        for entry in attempt!(reply, "readdir", self.inner.list(node, offset)) {
-            let (attr, _) = entry.seen;
-            if reply.add(attr.ino, entry.next, attr.kind, &entry.name) {
-                break;
+        begin!(self, Readdir, reply, "readdir", readdir, node = ino);
+        let entries = attempt!(reply, "readdir", self.inner.list(node, offset));
+        reply.give(|mut reply| {
+            for entry in entries {
+                let (attr, _) = entry.seen;
+                if reply.add(attr.ino, entry.next, attr.kind, &entry.name) {
+                    break;
+                }
             }
-        }
-        reply.ok();
+            reply.ok();
+        });
     }
 
     fn readdirplus(
@@ -330,16 +352,19 @@ impl Filesystem for SlotFs {
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectoryPlus,
+        reply: ReplyDirectoryPlus,
     ) {
-        let node = begin!(self, reply, "readdir", readdir, ino);
-        for entry in attempt!(reply, "readdir", self.inner.list(node, offset)) {
-            let (attr, ttl) = entry.seen;
-            if reply.add(attr.ino, entry.next, &entry.name, &ttl, &attr, GENERATION) {
-                break;
+        begin!(self, Readdir, reply, "readdir", readdir, node = ino);
+        let entries = attempt!(reply, "readdir", self.inner.list(node, offset));
+        reply.give(|mut reply| {
+            for entry in entries {
+                let (attr, ttl) = entry.seen;
+                if reply.add(attr.ino, entry.next, &entry.name, &ttl, &attr, GENERATION) {
+                    break;
+                }
             }
-        }
-        reply.ok();
+            reply.ok();
+        });
     }
 
     /// Every change is on disk before it is answered.
@@ -348,18 +373,20 @@ impl Filesystem for SlotFs {
     }
 
     fn statfs(&self, req: &Request, ino: INodeNo, reply: ReplyStatfs) {
-        let node = begin!(self, reply, "statfs", statfs, ino);
+        begin!(self, Statfs, reply, "statfs", statfs, node = ino);
         let space = attempt!(reply, "statfs", self.inner.space(node, &Visitor::of(req)));
-        reply.statfs(
-            space.blocks,
-            space.blocks_free,
-            space.blocks_free,
-            space.files,
-            space.files_free,
-            listing::BLOCK_BYTES,
-            255,
-            listing::BLOCK_BYTES,
-        );
+        reply.give(|reply| {
+            reply.statfs(
+                space.blocks,
+                space.blocks_free,
+                space.blocks_free,
+                space.files,
+                space.files_free,
+                listing::BLOCK_BYTES,
+                255,
+                listing::BLOCK_BYTES,
+            );
+        });
     }
 
     fn create(
@@ -372,11 +399,11 @@ impl Filesystem for SlotFs {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        let parent = begin!(self, reply, "create", create, parent);
-        let pid = req.pid();
-        let by = Opener { flags, pid };
+        begin!(self, Create, reply, "create", create, parent = parent);
+        let visitor = Visitor::of(req);
+        let by = Opener { flags, visitor };
         let (attr, fh) = attempt!(reply, "create", self.inner.create(parent, name, by));
-        reply.created(&Duration::ZERO, &attr, GENERATION, fh, DIRECT);
+        reply.give(|reply| reply.created(&Duration::ZERO, &attr, GENERATION, fh, DIRECT));
     }
 
     fn fallocate(

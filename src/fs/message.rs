@@ -65,6 +65,9 @@ impl Inner {
             Ok(Presented::Share { .. }) => {}
             Err(_) => Stats::count(&self.stats.logins_failed),
         }
+        if !matches!(outcome, Ok(Presented::Share { .. })) {
+            self.metrics.login(slot, role, outcome.is_ok());
+        }
         Ok(outcome.map(drop)?)
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use fuser::{FileHandle, RenameFlags};
 use proptest::prelude::*;
 
+use super::asker::Visitor;
 use super::attr::Owner;
 use super::control::ControlFile;
 use super::incoming::Ends;
@@ -219,7 +220,8 @@ fn answer<T: Send + 'static>(call: impl FnOnce(Box<dyn FnOnce(T) + Send>)) -> T 
 }
 
 fn by(flags: i32) -> Opener {
-    Opener { flags, pid: PID }
+    let visitor = Visitor::known(0, PID);
+    Opener { flags, visitor }
 }
 
 fn errno<T>(outcome: Result<T, Error>) -> Verdict {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use fuser::{FileAttr, FileHandle, FopenFlags};
 
+use super::asker::Visitor;
 use super::control::ControlFile;
 use super::handles::OpenFile;
 use super::incoming::{Incoming, IncomingFile, VerdictAt};
@@ -29,14 +30,19 @@ const ONLY_READ: FopenFlags = FopenFlags::FOPEN_NOFLUSH;
 pub struct Opener {
     /// The flags of open(2).
     pub flags: i32,
-    /// The process.
-    pub pid: u32,
+    /// Whose process it is.
+    pub visitor: Visitor,
 }
 
 impl Opener {
     /// Whether the flags contain `flag`.
     pub(super) fn has(self, flag: i32) -> bool {
         self.flags & flag != 0
+    }
+
+    /// The process.
+    pub(super) fn pid(self) -> u32 {
+        self.visitor.pid
     }
 
     fn writes(self) -> bool {
@@ -106,7 +112,7 @@ impl Inner {
                 let incoming = by
                     .incoming(object.slot, false)
                     .over_object(object.size, by.has(libc::O_APPEND))
-                    .over(node, by.pid);
+                    .over(node, by.pid());
                 self.add_incoming(wish, incoming, by)
             }
             Node::Alias(id) => self.open_alias(id, by),
@@ -114,7 +120,7 @@ impl Inner {
             Node::Staging(_) => Err(Error::Gone),
             // An object in the trash can be neither read nor cloned, only moved back.
             Node::Trashed(_) => unsupported("opening what is in the trash"),
-            Node::Control(slot, file) => self.open_control(slot, file, by.writes()),
+            Node::Control(slot, file) => self.open_control(slot, file, by),
             Node::Attributes(_) if by.writes() => unsupported("write"),
             Node::Attributes(id) => {
                 let (file, object) = self.hsm.open_object(id)?;
@@ -144,7 +150,7 @@ impl Inner {
             return unsupported("reading a blob that is coming in");
         }
         let again = by.incoming(first.slot(), false);
-        let again = again.over(Node::Incoming(handle), by.pid);
+        let again = again.over(Node::Incoming(handle), by.pid());
         let file = self.add_incoming(first.wish, again, by)?;
         match first.alias_id().and_then(|id| self.aliases.by_id(id)) {
             Some(alias) => self.write_alias((alias.place, &alias.name, alias.wish), file, false),
@@ -157,8 +163,9 @@ impl Inner {
         &self,
         slot: Option<SlotId>,
         file: ControlFile,
-        writes: bool,
+        by: Opener,
     ) -> Result<FileHandle> {
+        let writes = by.writes();
         match slot {
             Some(slot) if writes && file.takes_messages() => {
                 self.hsm.partition(slot).row()?;
@@ -177,7 +184,10 @@ impl Inner {
                     }
                     _ => None,
                 };
-                let content = text::content(&self.hsm, &self.stats, slot, file)?;
+                let content = match file {
+                    ControlFile::Metrics => self.metrics(&by.visitor)?.into_bytes(),
+                    _ => text::content(&self.hsm, &self.stats, slot, file)?,
+                };
                 Ok(self.files.add(OpenFile::Text(content, partition)))
             }
         }
@@ -215,7 +225,7 @@ impl Inner {
             return name::refuse(slot, name);
         }
         let row = self.hsm.reserve_row();
-        let file = self.staging.create(place, name, by.pid, row)?;
+        let file = self.staging.create(place, name, by.pid(), row)?;
         // A logout meanwhile removed the staging files before this one was there.
         if let Err(error) = self.may_write(slot) {
             self.staging.remove_file(place, name, &file);
@@ -241,7 +251,7 @@ impl Inner {
         self.may_write(slot)?;
         let partition = self.hsm.partition(slot).id()?;
         let file = IncomingFile::new(partition, wish, incoming);
-        self.files.add_incoming(file, by.pid, |dropped, why| {
+        self.files.add_incoming(file, by.pid(), |dropped, why| {
             self.note_refused_file(dropped, dropped.lock().origin(), &why);
         })
     }

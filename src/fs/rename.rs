@@ -10,7 +10,6 @@ use super::lookup::parse;
 use super::name::{self, Name};
 use super::node::Node;
 use super::staging::{Folder, Place, Staged};
-use super::stats::Stats;
 use super::{Done, Inner, for_hsm, unsupported};
 use crate::error::{Error, Result};
 use crate::hsm::{self, Arrived, ObjectFile, SlotFault, Source, TrashFile, TrashName, Wish};
@@ -311,7 +310,7 @@ impl Inner {
             Ok(blob) => blob,
             Err(why) => {
                 let why = why.error(to);
-                Stats::count(&self.stats.verdicts_bad);
+                self.count_verdict(to, &Err::<(), _>(&why));
                 self.staging.discard(from, name, &file);
                 self.hsm
                     .partition(to)
@@ -325,7 +324,7 @@ impl Inner {
         let wish = (wish, wish.to_string());
         self.hsm
             .import(partition, row, wish, blob, None, move |outcome| {
-                inner.count_verdict(&outcome);
+                inner.count_verdict(to, &outcome);
                 match &outcome {
                     Ok(arrived) => {
                         inner.aliases.named(to, arrived.handle);
@@ -385,7 +384,7 @@ impl Inner {
             handle: object.handle,
         };
         self.hsm.move_object(source, to, wish, move |outcome| {
-            inner.count_verdict(&outcome);
+            inner.count_verdict(to, &outcome);
             if let Ok(arrived) = &outcome {
                 let row = object.id;
                 inner.aliases.left(row);

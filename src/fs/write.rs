@@ -8,7 +8,6 @@ use super::handles::OpenFile;
 use super::incoming::{Ends, IncomingFile, Step};
 use super::node::Node;
 use super::staging::{Refused, Staged};
-use super::stats::Stats;
 use super::{Answer, Inner, OrErrno, asker, buffer, lock, unsupported};
 use crate::error::{Error, Result};
 use crate::hsm::{self, Arrived, Origin, Source};
@@ -210,7 +209,7 @@ impl Inner {
             Step::Fail(errno) => answer(Err(errno)),
             Step::Refuse(why) => {
                 or_answer!(answer, self.hsm.check_partition(file.partition).errno());
-                Stats::count(&self.stats.verdicts_bad);
+                self.count_verdict(file.slot(), &Err::<(), _>(&why));
                 self.note_refused_file(file, origin, &why);
                 answer(Err(why.errno()));
             }
@@ -272,7 +271,7 @@ impl<A: Answer> Verdict<A> {
         let Some(answer) = self.answer.take() else {
             return;
         };
-        self.inner.count_verdict(&verdict);
+        self.inner.count_verdict(self.file.slot(), &verdict);
         let waiters = self.file.lock().decided(verdict);
         answer(verdict);
         for waiter in waiters {

@@ -133,6 +133,19 @@ impl Applications {
         self.end_those(|_, it| it.process == process);
     }
 
+    /// How many applications there are, and how many sessions they have.
+    pub(crate) fn count(&self) -> (u64, u64) {
+        let all = self.all();
+        let there: Vec<_> = all
+            .registered
+            .values()
+            .map(|it| Arc::clone(&it.application))
+            .collect();
+        drop(all);
+        let sessions = there.iter().map(|it| it.session_count() as u64).sum();
+        (there.len() as u64, sessions)
+    }
+
     /// Ends every application, and takes in no other.
     pub(crate) fn close(&self) {
         self.all().closed = true;

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use slotfs_token::Owner;
@@ -107,6 +108,7 @@ fn converse(connection: Connection, shared: &Shared) -> io::Result<()> {
             return Ok(());
         };
         let request = frame::decode::<Request>(frame.header).map_err(io::Error::other)?;
+        shared.requests.fetch_add(1, Ordering::Relaxed);
         let ends = matches!(request, Request::Finalize);
         let reply = joined.application.answer(request, frame.data, &mut out);
         frames.forget();

@@ -110,11 +110,6 @@ impl Seats {
         Some(Seat { seats, uid, number })
     }
 
-    /// How many are taken.
-    pub(crate) fn count(&self) -> usize {
-        self.taken().all
-    }
-
     /// Ends every connection, and lets no other in.
     pub(crate) fn close(&self) {
         let mut taken = self.taken();
@@ -133,6 +128,11 @@ impl Seats {
             .wait_timeout_while(taken, patience, |it| it.all > 0);
         let (taken, _) = waited.unwrap_or_else(PoisonError::into_inner);
         taken.all == 0
+    }
+
+    /// How many connections there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.taken().all as u64
     }
 
     /// Since when there is no connection; `None` while there is one.

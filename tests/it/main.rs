@@ -31,4 +31,5 @@ mod system;
 mod terminal;
 mod tools;
 mod walks;
+mod watching;
 mod who;

@@ -264,6 +264,14 @@ impl Hsm {
         self.store.created_secs()
     }
 
+    /// The version of the store's schema.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn schema_version(&self) -> Result<u32> {
+        Ok(self.store.schema_version()?)
+    }
+
     /// Whether the store is open read-only.
     pub fn is_read_only(&self) -> bool {
         self.store.is_read_only()

@@ -226,6 +226,14 @@ impl Store {
         self.created_secs
     }
 
+    /// The version of the store's schema.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn schema_version(&self) -> Result<u32> {
+        self.value("SELECT user_version FROM pragma_user_version", ())
+    }
+
     /// Whether the store is open for reading only.
     pub fn is_read_only(&self) -> bool {
         self.committer.is_none()

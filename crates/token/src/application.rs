@@ -62,6 +62,11 @@ impl Application {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many sessions are open.
+    pub fn session_count(&self) -> usize {
+        self.state().sessions.len()
+    }
+
     /// Ends the application: its sessions, its objects and its logins.
     pub fn end(&self) {
         let ended = State {

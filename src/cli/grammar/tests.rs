@@ -121,7 +121,7 @@ fn what_is_no_option_is_an_error_that_says_what_is() {
         ("role login -name co s3cret", "'...' found as word 5", ""),
         ("s3cret", "subcommand '...'", "partition"),
         ("partitoin list", "'partitoin'", "'partition'"),
-        ("s list", "'s'", "'slot', 'store' or 'serve'"),
+        ("s list", "'s'", "'slot', 'store', 'status' or 'serve'"),
         ("partition -objects all", "'-o...'", "its options"),
         ("help slot s3cret", "'...'", "list"),
         ("help slot list s3cret", "'...'", ""),

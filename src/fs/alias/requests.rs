@@ -118,7 +118,7 @@ impl Inner {
     pub(in crate::fs) fn open_alias(&self, id: AliasId, by: Opener) -> Result<FileHandle> {
         let alias = self.aliases.by_id(id).ok_or(Error::Gone)?;
         let incoming = by.incoming(alias.place.slot, false);
-        let incoming = incoming.over(Node::Alias(id), by.pid);
+        let incoming = incoming.over(Node::Alias(id), by.pid());
         let file = self.add_incoming(alias.wish, incoming, by)?;
         self.write_alias((alias.place, &alias.name, alias.wish), file, false)
     }
