@@ -12,9 +12,9 @@ use super::{Metrics, Operation};
 
 /// The reply of a request, and the clock that runs until it is given, on whatever thread that is.
 pub struct Pending<R> {
-    // Dropped first: a reply that nobody gives is EIO.
-    reply: R,
+    // Dropped first, so that whoever has an answer finds it counted. A reply that nobody gives is EIO.
     clock: Clock,
+    reply: R,
 }
 
 /// Counts the request when it is dropped.
@@ -36,13 +36,14 @@ impl<R: Refusable> Pending<R> {
             began: Instant::now(),
             errno: libc::EIO,
         };
-        Self { reply, clock }
+        Self { clock, reply }
     }
 
     /// Answers with success.
     pub fn give(self, answer: impl FnOnce(R)) {
         let Self { reply, mut clock } = self;
         clock.errno = 0;
+        drop(clock);
         answer(reply);
     }
 
@@ -50,6 +51,7 @@ impl<R: Refusable> Pending<R> {
     pub fn error(self, errno: Errno) {
         let Self { reply, mut clock } = self;
         clock.errno = errno.code();
+        drop(clock);
         reply.refuse(errno);
     }
 

@@ -187,13 +187,13 @@ fn a_mount_of_another_user() {
         fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
     };
     open(folder.path(), 0o777);
-    let (program, database) = (folder.path().join("slotfs"), folder.path().join("store.db"));
+    let (program, database) = (folder.path().join("slotfs"), hsm.store.path("store.db"));
     fs::copy(env!("CARGO_BIN_EXE_slotfs"), &program).unwrap();
     open(&program, 0o755);
-    hsm.store
-        .run(&format!("store backup {}", database.display()))
-        .ok();
-    std::os::unix::fs::chown(&database, Some(65534), Some(65534)).unwrap();
+    // The store is that user's, and the mount is root's.
+    for name in ["store.db", "store.db-wal", "store.db-shm"] {
+        std::os::unix::fs::chown(hsm.store.path(name), Some(65534), Some(65534)).unwrap();
+    }
     // The way to the mountpoint is open, as that to /mnt is.
     open(&hsm.store.path(""), 0o755);
     let status = sh(
