@@ -11,6 +11,7 @@ use crate::shell;
 
 mod answer;
 mod args;
+mod config;
 mod console;
 mod domain;
 mod effect;
@@ -108,6 +109,9 @@ enum Noun {
     Login(serve::Login),
     /// Close a slot that 'slotfs login' opened
     Logout(serve::Logout),
+    /// The configuration: what is set, and where
+    #[command(subcommand)]
+    Config(config::Verb),
 }
 
 /// Runs the command line `args`, program name first; the process's exit status.
@@ -162,6 +166,7 @@ impl Noun {
             Self::Serve(serve) => serve.run(console),
             Self::Login(login) => login.run(console),
             Self::Logout(logout) => logout.run(console),
+            Self::Config(verb) => verb.run(console),
         }
     }
 }

@@ -20,6 +20,7 @@ impl Noun {
                 | Self::Object(object::Verb::Show { .. } | object::Verb::Trash(_))
                 | Self::Store(store::Verb::Check { .. })
                 | Self::Domain(domain::Verb::Newstring)
+                | Self::Config(_)
         )
     }
 }

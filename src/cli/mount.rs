@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
+use slotfs_config::Config;
 
+use crate::cli::args::log_place;
 use crate::cli::{Answer, Console, file_error, password};
 use crate::daemon::{self, Inherited, MountOptions, Plan};
 use crate::error::{Error, Result};
 use crate::hsm::SlotError;
+use crate::logging::Where;
 use crate::object::SlotId;
 use crate::object::partition::{Role, SlotKind};
 use crate::secret::SecretBytes;
@@ -27,12 +30,13 @@ pub(crate) struct Mount {
     /// Mount options, with commas; repeatable
     #[arg(short = 'o', long = "options", value_name = "OPTIONS")]
     options: Vec<String>,
-    /// Stay in the foreground, log to standard error
+    /// Stay in the foreground
     #[arg(long)]
     foreground: bool,
-    /// Where the daemon logs [default: the store's path with .log added]
-    #[arg(long, value_name = "PATH")]
-    log_file: Option<PathBuf>,
+    /// Where the daemon logs: auto, stderr, journal, syslog or a path [default: auto: a file in the log folder, in the
+    /// foreground standard error]
+    #[arg(long, visible_alias = "log-file", value_name = "WHERE", value_parser = log_place())]
+    log: Option<Where>,
     /// Set by 'slotfs mount' on the daemon it starts: passwords come on standard input, readiness goes to
     /// standard output
     #[arg(long, hide = true)]
@@ -55,18 +59,25 @@ fn login(text: &str) -> Result<(SlotId, Role), String> {
     }
 }
 
+/// The logins of the configuration.
+pub(super) fn logins_of(config: &Config) -> Result<Vec<(SlotId, Role)>> {
+    let logins = config.login.iter().map(|text| login(text));
+    logins
+        .collect::<Result<_, String>>()
+        .map_err(|why| Error::Usage(format!("{}: login: {why}", config.origin("login"))))
+}
+
 /// The secrets that the daemon logs in with: a password, or key shares that were checked to be the role's. A password on
 /// file is not checked: the daemon does that, and the store need not be opened here.
 fn secrets(console: &Console<'_>, slot: SlotId, role: Role) -> Result<Vec<SecretBytes>> {
-    if console.share_files(slot, role).next().is_none()
-        && let Some(password) = console.password_on_file(slot, role)?
-    {
+    let has_shares = !console.files(slot, role)?.shares.is_empty();
+    if !has_shares && let Some(password) = console.password_on_file(slot, role)? {
         return Ok(vec![password]);
     }
     let hsm = console.open_to_read()?;
     match hsm.partition(slot).login_kind(role)? {
         SlotKind::Quorum => Ok(console.shares(&hsm, slot, role)?.texts),
-        kind @ SlotKind::Password if console.share_files(slot, role).next().is_some() => {
+        kind @ SlotKind::Password if has_shares => {
             Err(SlotError::OtherAuthentication(kind).at(slot).into())
         }
         SlotKind::Password => Ok(vec![password::ask_password(slot, role)?]),
@@ -83,18 +94,27 @@ impl Mount {
         }
         let store = console.store()?;
         let store = std::path::absolute(&store).map_err(file_error(&store))?;
-        let options = MountOptions::parse(&self.options)?;
+        let config = console.config()?;
+        // The daemon in the background is told all of them by the command that starts it.
+        let of_config = match self.handed_over {
+            true => None,
+            false => config.options.clone(),
+        };
+        let options: Vec<String> = of_config.into_iter().chain(self.options).collect();
+        let log = console.log_place(self.log.as_ref())?;
         let mut plan = Plan {
             store,
             mountpoint: self.mountpoint,
-            options,
-            options_text: self.options.join(","),
-            log_file: self.log_file,
+            options: MountOptions::parse(&options)?,
+            options_text: options.join(","),
+            log: log.of_foreground(),
+            log_filter: config.log_filter.clone(),
             logins: Vec::new(),
             inherited: Inherited::take(),
         };
         if self.handed_over {
             plan.logins = daemon::receive_logins()?;
+            plan.log = log;
             daemon::serve(plan, daemon::Mode::Background)?;
             return Ok(Answer::printed(Ok(())).bare());
         }
@@ -102,10 +122,17 @@ impl Mount {
             crate::logging::for_command();
         }
         daemon::check_mountpoint(&plan.mountpoint)?;
-        if self.login.is_empty() {
+        if !self.foreground {
+            plan.log = log.of_background(&plan.store)?;
+        }
+        let logins = match self.login.is_empty() {
+            true => logins_of(config)?,
+            false => self.login,
+        };
+        if logins.is_empty() {
             console.refuse_files_without_login()?;
         }
-        for (slot, role) in self.login {
+        for (slot, role) in logins {
             let secrets = secrets(console, slot, role)?;
             let logins = secrets.into_iter().map(|secret| (slot, role, secret));
             plan.logins.extend(logins);
@@ -113,6 +140,7 @@ impl Mount {
         let answer = Answer::new(json!({
             "mountpoint": crate::shown::path(&plan.mountpoint).to_string(),
             "store": crate::shown::path(&plan.store).to_string(),
+            "log": plan.log.shown(),
         }));
         if self.foreground {
             daemon::serve(plan, daemon::Mode::Foreground)?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use slotfs_config::Config;
 use zeroize::Zeroizing;
 
 use crate::cli::guarded::{Keeper, read_guarded};
@@ -62,6 +63,44 @@ impl FromStr for PasswordFile {
             path: path.into(),
         })
     }
+}
+
+/// Files with secrets of one role in one slot.
+pub(super) struct SecretFiles {
+    pub(super) password: Option<PathBuf>,
+    pub(super) shares: Vec<PathBuf>,
+    /// Whether the configuration names them.
+    of_config: bool,
+}
+
+impl SecretFiles {
+    fn among(
+        (passwords, shares): (&[PasswordFile], &[PasswordFile]),
+        (slot, role): (SlotId, Role),
+        of_config: bool,
+    ) -> Self {
+        let path = |file: &PasswordFile| file.path_for(slot, role).map(Path::to_owned);
+        Self {
+            password: passwords.iter().find_map(path),
+            shares: shares.iter().filter_map(path).collect(),
+            of_config,
+        }
+    }
+}
+
+/// The files that the setting `name` of the configuration lists.
+///
+/// # Errors
+/// [`Error::Usage`]
+pub(super) fn of_config(
+    config: &Config,
+    name: &str,
+    files: &[String],
+) -> Result<Vec<PasswordFile>> {
+    let files = files.iter().map(|file| file.parse());
+    files
+        .collect::<Result<_, String>>()
+        .map_err(|why| Error::Usage(format!("{}: {name}: {why}", config.origin(name))))
 }
 
 /// `N[:ROLE]`, where the role is co by default.
@@ -135,12 +174,12 @@ impl Console<'_> {
         role: Role,
         kind: SlotKind,
     ) -> Result<Option<Secret>> {
-        let has_shares = self.share_files(slot, role).next().is_some();
-        match (kind, has_shares) {
+        let files = self.files(slot, role)?;
+        match (kind, !files.shares.is_empty()) {
             (SlotKind::Password, false) => {
                 Ok(self.password_on_file(slot, role)?.map(Secret::Password))
             }
-            (SlotKind::Quorum, _) if self.password_file(slot, role).is_some() => {
+            (SlotKind::Quorum, _) if files.password.is_some() => {
                 Err(SlotError::OtherAuthentication(kind).at(slot).into())
             }
             (SlotKind::Quorum, true) => Ok(Some(self.shares(hsm, slot, role)?.secret)),
@@ -149,10 +188,28 @@ impl Console<'_> {
         }
     }
 
-    /// The files of `--share-file` for `role` of `slot`.
-    pub(super) fn share_files(&self, slot: SlotId, role: Role) -> impl Iterator<Item = &Path> {
-        let files = self.globals().share_file.iter();
-        files.filter_map(move |file| file.path_for(slot, role))
+    /// The files with secrets of `role` in `slot`: those of options, or if there is none, those of the configuration.
+    ///
+    /// # Errors
+    /// As [`Self::config`].
+    pub(super) fn files(&self, slot: SlotId, role: Role) -> Result<SecretFiles> {
+        let globals = self.globals();
+        let of_options = SecretFiles::among(
+            (&globals.password_file, &globals.share_file),
+            (slot, role),
+            false,
+        );
+        if of_options.password.is_some() || !of_options.shares.is_empty() {
+            return Ok(of_options);
+        }
+        let config = self.config()?;
+        let passwords = of_config(config, "password_file", &config.password_file)?;
+        let shares = of_config(config, "share_file", &config.share_file)?;
+        Ok(SecretFiles::among(
+            (&passwords, &shares),
+            (slot, role),
+            true,
+        ))
     }
 
     /// The file of `--password-file` for `role` of `slot`.
@@ -193,12 +250,14 @@ impl Console<'_> {
         }
     }
 
-    /// The password of `role` in `slot` from `--password-file`, or from `$CREDENTIALS_DIRECTORY/slot-N.password` for co.
+    /// The password of `role` in `slot` from `--password-file`, for co from `$CREDENTIALS_DIRECTORY/slot-N.password`, or
+    /// from `password_file` of the configuration.
     ///
     /// # Errors
-    /// [`Error::ExposedFile`], [`Error::File`].
+    /// [`Error::ExposedFile`], [`Error::File`], and as [`Self::config`].
     pub(super) fn password_on_file(&self, slot: SlotId, role: Role) -> Result<Option<SecretBytes>> {
-        if let Some(path) = self.password_file(slot, role) {
+        let files = self.files(slot, role)?;
+        if let (Some(path), false) = (&files.password, files.of_config) {
             return read_password(path).map(Some);
         }
         let credentials = environment::folder("CREDENTIALS_DIRECTORY");
@@ -206,7 +265,7 @@ impl Console<'_> {
             Some(path) if role == Role::Co && path.exists() => {
                 read_password_of(&path, Keeper::ServiceManager).map(Some)
             }
-            _ => Ok(None),
+            _ => files.password.as_deref().map(read_password).transpose(),
         }
     }
 

@@ -34,8 +34,8 @@ impl Console<'_> {
     pub(super) fn shares(&self, hsm: &Hsm, slot: SlotId, role: Role) -> Result<Shares> {
         let mut gathering = hsm.partition(slot).gather(role)?;
         let mut texts = Vec::new();
-        for path in self.share_files(slot, role) {
-            if let Some(secret) = add(&mut gathering, path, &mut texts) {
+        for path in self.files(slot, role)?.shares {
+            if let Some(secret) = add(&mut gathering, &path, &mut texts) {
                 return Ok(Shares { secret, texts });
             }
         }

@@ -20,6 +20,7 @@ use super::open::{DIRECT, Opener};
 use super::stats::Stats;
 use super::{OrErrno, SlotFs, listing};
 use crate::error::{Error, Result};
+use crate::hsm::asker;
 
 /// Inode numbers are never reused, so generations are not needed.
 const GENERATION: Generation = Generation(0);
@@ -61,9 +62,10 @@ macro_rules! attempt {
 
 /// The node of a request's inode. If the request cannot start, replies with the errno and returns.
 macro_rules! begin {
-    ($fs:ident, $reply:ident, $request:literal, $counter:ident, $ino:ident) => {
+    ($fs:ident, $asked:ident, $reply:ident, $request:literal, $counter:ident, $ino:ident) => {{
+        asker::set($asked.uid());
         attempt!($reply, $request, $fs.begin(&$fs.inner.stats.$counter, $ino))
-    };
+    }};
 }
 
 /// Requests that always fail with one errno.
@@ -117,13 +119,14 @@ impl Filesystem for SlotFs {
         self.inner.hsm.logout_all();
     }
 
-    fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let parent = begin!(self, reply, "lookup", lookup, parent);
+    fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let parent = begin!(self, req, reply, "lookup", lookup, parent);
         let (attr, ttl) = attempt!(reply, "lookup", self.inner.lookup(parent, name));
         reply.entry(&ttl, &attr, GENERATION);
     }
 
-    fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(&self, req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        asker::set(req.uid());
         let node = match self.begin(&self.inner.stats.getattr, ino) {
             // An unmount looks at the root, also when the store cannot be read.
             Err(_) if Node::of(ino) == Some(Node::Root) => Node::Root,
@@ -152,7 +155,7 @@ impl Filesystem for SlotFs {
         reply: ReplyAttr,
     ) {
         let inner = Arc::clone(&self.inner);
-        let node = begin!(self, reply, "setattr", setattr, ino);
+        let node = begin!(self, req, reply, "setattr", setattr, ino);
         // Mode, owner and times belong to the slot: changes are accepted and have no effect.
         let Some(size) = size else {
             let (attr, ttl) = attempt!(reply, "setattr", inner.getattr(node));
@@ -175,26 +178,27 @@ impl Filesystem for SlotFs {
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        let parent = begin!(self, reply, "mkdir", create, parent);
+        let parent = begin!(self, req, reply, "mkdir", create, parent);
         let folder = attempt!(reply, "mkdir", self.inner.mkdir(parent, name, req.pid()));
         let (attr, ttl) = attempt!(reply, "mkdir", self.inner.getattr(folder));
         reply.entry(&ttl, &attr, GENERATION);
     }
 
-    fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let parent = begin!(self, reply, "unlink", unlink, parent);
-        let done = move |outcome| empty("unlink", outcome, reply);
+    fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let parent = begin!(self, req, reply, "unlink", unlink, parent);
+        let by = asker::current();
+        let done = move |outcome| asker::on_behalf(by, || empty("unlink", outcome, reply));
         self.inner.unlink(parent, name, done);
     }
 
-    fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let parent = begin!(self, reply, "rmdir", unlink, parent);
+    fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let parent = begin!(self, req, reply, "rmdir", unlink, parent);
         empty("rmdir", self.inner.rmdir(parent, name), reply);
     }
 
     fn rename(
         &self,
-        _req: &Request,
+        req: &Request,
         parent: INodeNo,
         name: &OsStr,
         newparent: INodeNo,
@@ -202,15 +206,16 @@ impl Filesystem for SlotFs {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let parent = begin!(self, reply, "rename", rename, parent);
+        let parent = begin!(self, req, reply, "rename", rename, parent);
         let newparent = attempt!(reply, "rename", Node::of(newparent).ok_or(Error::Gone));
-        let done = move |outcome| empty("rename", outcome, reply);
+        let by = asker::current();
+        let done = move |outcome| asker::on_behalf(by, || empty("rename", outcome, reply));
         self.inner
             .rename((parent, name), (newparent, newname), flags, done);
     }
 
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let node = begin!(self, reply, "open", open, ino);
+        let node = begin!(self, req, reply, "open", open, ino);
         let (flags, pid) = (flags.0, req.pid());
         let by = Opener { flags, pid };
         let (fh, how) = attempt!(reply, "open", self.inner.open(node, by));
@@ -219,7 +224,7 @@ impl Filesystem for SlotFs {
 
     fn read(
         &self,
-        _req: &Request,
+        req: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         offset: u64,
@@ -228,6 +233,7 @@ impl Filesystem for SlotFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        asker::set(req.uid());
         Stats::count(&self.inner.stats.read);
         let read = self.inner.read(fh, offset, u64::from(size));
         let data = attempt!(reply, "read", read);
@@ -236,7 +242,7 @@ impl Filesystem for SlotFs {
 
     fn write(
         &self,
-        _req: &Request,
+        req: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         offset: u64,
@@ -246,6 +252,7 @@ impl Filesystem for SlotFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        asker::set(req.uid());
         Stats::count(&self.inner.stats.write);
         // The kernel sends at most max_write bytes.
         let length = data.len() as u32;
@@ -267,6 +274,7 @@ impl Filesystem for SlotFs {
         _flags: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
+        asker::set(req.uid());
         Stats::count(&self.inner.stats.copy_file_range);
         let (from, to) = ((fh_in, offset_in), (fh_out, offset_out));
         let answer = move |outcome| written(outcome, reply);
@@ -274,12 +282,14 @@ impl Filesystem for SlotFs {
     }
 
     fn flush(&self, req: &Request, _: INodeNo, fh: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        asker::set(req.uid());
         Stats::count(&self.inner.stats.flush);
         let answer = move |outcome| empty("flush", outcome, reply);
         self.inner.flush(fh, req.pid(), Ends::Close, answer);
     }
 
     fn fsync(&self, req: &Request, _: INodeNo, fh: FileHandle, _: bool, reply: ReplyEmpty) {
+        asker::set(req.uid());
         Stats::count(&self.inner.stats.fsync);
         let answer = move |outcome| empty("fsync", outcome, reply);
         self.inner.flush(fh, req.pid(), Ends::Sync, answer);
@@ -287,7 +297,7 @@ impl Filesystem for SlotFs {
 
     fn release(
         &self,
-        _req: &Request,
+        req: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         _flags: OpenFlags,
@@ -295,26 +305,27 @@ impl Filesystem for SlotFs {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
+        asker::set(req.uid());
         Stats::count(&self.inner.stats.release);
         self.inner.release(fh);
         reply.ok();
     }
 
-    fn opendir(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        let node = begin!(self, reply, "opendir", opendir, ino);
+    fn opendir(&self, req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let node = begin!(self, req, reply, "opendir", opendir, ino);
         attempt!(reply, "opendir", self.inner.opendir(node));
         reply.opened(FileHandle(0), FopenFlags::empty());
     }
 
     fn readdir(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let node = begin!(self, reply, "readdir", readdir, ino);
+        let node = begin!(self, req, reply, "readdir", readdir, ino);
         for entry in attempt!(reply, "readdir", self.inner.list(node, offset)) {
             let (attr, _) = entry.seen;
             if reply.add(attr.ino, entry.next, attr.kind, &entry.name) {
@@ -326,13 +337,13 @@ impl Filesystem for SlotFs {
 
     fn readdirplus(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let node = begin!(self, reply, "readdir", readdir, ino);
+        let node = begin!(self, req, reply, "readdir", readdir, ino);
         for entry in attempt!(reply, "readdir", self.inner.list(node, offset)) {
             let (attr, ttl) = entry.seen;
             if reply.add(attr.ino, entry.next, &entry.name, &ttl, &attr, GENERATION) {
@@ -348,7 +359,7 @@ impl Filesystem for SlotFs {
     }
 
     fn statfs(&self, req: &Request, ino: INodeNo, reply: ReplyStatfs) {
-        let node = begin!(self, reply, "statfs", statfs, ino);
+        let node = begin!(self, req, reply, "statfs", statfs, ino);
         let space = attempt!(reply, "statfs", self.inner.space(node, &Visitor::of(req)));
         reply.statfs(
             space.blocks,
@@ -372,7 +383,7 @@ impl Filesystem for SlotFs {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        let parent = begin!(self, reply, "create", create, parent);
+        let parent = begin!(self, req, reply, "create", create, parent);
         let pid = req.pid();
         let by = Opener { flags, pid };
         let (attr, fh) = attempt!(reply, "create", self.inner.create(parent, name, by));

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod commands;
+mod configuration;
 mod crash;
 mod disk;
 mod fixture;
@@ -15,6 +16,7 @@ mod kinds;
 mod lifecycle;
 mod limits;
 mod load;
+mod logs;
 mod model;
 mod older;
 mod own_mount;
