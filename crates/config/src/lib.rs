@@ -102,14 +102,17 @@ impl Config {
         if !trust_environment {
             return Ok(config);
         }
-        if let Some((path, is_needed)) = user_file()
-            && !config.take_file(&path)?
-            && is_needed
-        {
-            let path = path.to_string_lossy();
-            return Err(format!(
-                "{path}: there is no such file, and ${FILE_VARIABLE} names it"
-            ));
+        if let Some((path, is_needed)) = user_file() {
+            // A daemon reads it again, in another folder.
+            if !path.is_absolute() {
+                return Err(format!("{FILE_VARIABLE} takes an absolute path"));
+            }
+            if !config.take_file(&path)? && is_needed {
+                let path = path.to_string_lossy();
+                return Err(format!(
+                    "{path}: there is no such file, and ${FILE_VARIABLE} names it"
+                ));
+            }
         }
         config.take_environment(variable)?;
         Ok(config)
