@@ -11,6 +11,7 @@ use crate::shell;
 
 mod answer;
 mod args;
+mod config;
 mod console;
 mod domain;
 mod effect;
@@ -28,6 +29,7 @@ mod partition;
 mod password;
 mod progress;
 mod role;
+mod secret_files;
 mod serve;
 mod shares;
 mod slot;
@@ -43,7 +45,8 @@ pub(crate) use grammar::{Grammar, Refusal, asks_for_json, command_names, option,
 pub(crate) use line::Line;
 pub(crate) use mount::login as parse_mount_login;
 pub(crate) use output::{begin, end, error as print_error, print, refusal as print_refusal, tell};
-use password::{PasswordFile, confirm};
+use password::confirm;
+use secret_files::PasswordFile;
 pub(crate) use slot::table as slot_table;
 
 /// A software HSM whose partitions are directories: cp between mounted slots is a domain-verified clone.
@@ -113,6 +116,9 @@ enum Noun {
     Login(serve::Login),
     /// Close a slot that 'slotfs login' opened
     Logout(serve::Logout),
+    /// The configuration: what is set, and where
+    #[command(subcommand)]
+    Config(config::Verb),
 }
 
 /// Runs the command line `args`, program name first; the process's exit status.
@@ -173,6 +179,7 @@ impl Noun {
             Self::Serve(serve) => serve.run(console),
             Self::Login(login) => login.run(console),
             Self::Logout(logout) => logout.run(console),
+            Self::Config(verb) => verb.run(console),
         }
     }
 }

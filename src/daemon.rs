@@ -18,11 +18,13 @@ use crate::credential::{KeyShare, Secret};
 use crate::environment;
 use crate::error::{Error, Result};
 use crate::fs::{Invalidator, Owner, SlotFs};
+use crate::hangup;
 use crate::hsm::{Access, Hsm};
+use crate::logging::{self, Where};
 use crate::object::SlotId;
 use crate::object::partition::Role;
 use crate::secret::SecretBytes;
-use crate::{logging, notify, shown};
+use crate::{notify, shown};
 
 mod attach;
 mod fusermount;
@@ -31,7 +33,6 @@ mod hand_over;
 mod holders;
 mod inherited;
 mod limits;
-mod log_file;
 mod mounted;
 mod mountpoint;
 mod options;
@@ -42,7 +43,6 @@ mod table;
 pub(crate) use hand_over::{receive_logins, remember_program, report_ready, start};
 pub use inherited::Inherited;
 pub(crate) use limits::{raise_open_files, resource_error};
-pub(crate) use log_file::{of_background as log_of_background, open as open_log};
 pub(crate) use mounted::{Daemon as MountDaemon, Mounted, Said, of as mounts_of};
 pub(crate) use mountpoint::{check as check_mountpoint, umount};
 pub(crate) use options::{MountOptions, SecretFile};
@@ -72,7 +72,10 @@ pub(crate) struct Plan {
     pub(crate) options: MountOptions,
     /// The options of `-o` as the user gave them.
     pub(crate) options_text: String,
-    pub(crate) log_file: Option<PathBuf>,
+    /// Where the daemon logs, resolved.
+    pub(crate) log: Where,
+    /// What it logs.
+    pub(crate) log_filter: Option<String>,
     /// The roles to log in before the mount is ready, each with a password or with one of the required key shares.
     pub(crate) logins: Vec<(SlotId, Role, SecretBytes)>,
     /// Descriptors that the caller left open. The daemon closes them before the mount is ready.
@@ -88,17 +91,20 @@ pub(crate) enum Mode {
 }
 
 /// The signals that make the daemon unmount. By default each of them ends the process, which would leave a dead mount.
-const STOP_SIGNALS: [Signal; 12] = {
+const STOP_SIGNALS: [Signal; 11] = {
     use Signal::*;
     [
-        SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXCPU, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF,
-        SIGPWR, SIGIO,
+        SIGINT, SIGTERM, SIGQUIT, SIGXCPU, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGPWR,
+        SIGIO,
     ]
 };
 
 /// What the threads of the daemon report to its main thread.
 enum Event {
+    /// A signal to stop.
     Signal(Signal),
+    /// SIGHUP, which is no signal to stop without a terminal.
+    Reload,
     /// The FUSE session ended: the filesystem was unmounted, or the session failed.
     SessionEnded(io::Result<()>),
     /// The mount that the daemon made is gone. A bind mount or another namespace may still hold the filesystem.
@@ -115,13 +121,11 @@ pub(crate) fn serve(plan: Plan, mode: Mode) -> Result<()> {
         log::debug!("prctl: {why}");
     }
     // Block the signals before the first thread starts: every thread inherits the mask, and one thread waits for them.
-    let signals = SigSet::from_iter(STOP_SIGNALS);
+    let hangup_stops = mode == Mode::Foreground && hangup::is_a_stop();
+    let mut signals = SigSet::from_iter(STOP_SIGNALS);
+    signals.add(Signal::SIGHUP);
     signals.thread_block().map_err(failed("block signals"))?;
-    let log_file = plan.log_file.as_deref();
-    logging::for_daemon(match mode {
-        Mode::Foreground => log_file.map(log_file::open).transpose()?,
-        Mode::Background => Some(log_file::of_background(log_file, &plan.store)?),
-    });
+    logging::for_daemon(&plan.log, plan.log_filter.as_deref())?;
     // The descriptor of a mount that another process made is among those that are closed next.
     let given = given::descriptor(&plan.mountpoint)
         .map(|number| attach::take_over(number, &plan.options))
@@ -175,7 +179,13 @@ pub(crate) fn serve(plan: Plan, mode: Mode) -> Result<()> {
         options,
     };
     let (early_event, mut serving) = daemon
-        .start_threads(filesystem, device, &invalidator, signals, &events)
+        .start_threads(
+            filesystem,
+            device,
+            &invalidator,
+            (signals, hangup_stops),
+            &events,
+        )
         .and_then(|()| daemon.wait_until_ready())
         .and_then(|early| {
             let serving = Serving::start(&daemon.hsm, &daemon.options);
@@ -190,6 +200,7 @@ pub(crate) fn serve(plan: Plan, mode: Mode) -> Result<()> {
     // The keys of the mount first: a call of an application may take some time yet.
     let outcome = daemon.stop(stop);
     serving.stop();
+    log::logger().flush();
     outcome
 }
 
@@ -236,7 +247,7 @@ impl Daemon {
         filesystem: SlotFs,
         device: File,
         invalidator: &Invalidator,
-        signals: SigSet,
+        (signals, hangup_stops): (SigSet, bool),
         events: &mpsc::Sender<Event>,
     ) -> Result<()> {
         let mut config = Config::default();
@@ -269,7 +280,10 @@ impl Daemon {
         let to_main = events.clone();
         start_thread("signals", move || {
             while let Ok(signal) = signals.wait() {
-                let _ = to_main.send(Event::Signal(signal));
+                let _ = to_main.send(match signal {
+                    Signal::SIGHUP if !hangup_stops => Event::Reload,
+                    signal => Event::Signal(signal),
+                });
             }
         })
     }
@@ -285,6 +299,8 @@ impl Daemon {
                 Ok(Event::SessionEnded(Err(why))) => {
                     return Err(resource_error("serve the mount", &why));
                 }
+                // Everything was read a moment ago.
+                Ok(Event::Reload) => {}
                 Ok(event) => return Ok(Some(event)),
                 Err(_) if Instant::now() > deadline => {
                     return Err(failed("start the event loops")("timed out"));
@@ -353,6 +369,7 @@ impl Daemon {
                     }
                     serving.stop();
                 }
+                Ok(Event::Reload) => notify::reloading(|| reload(serving)),
                 Ok(event) => return event,
             }
         }
@@ -363,6 +380,7 @@ impl Daemon {
     ///
     /// The check also runs while no request arrives: the sooner a lost store is reported, the more can be saved.
     fn keep_house(&self, has_warned: &mut bool, serving: &mut Serving) {
+        logging::tick();
         self.hsm.forget_old_shares();
         match self.hsm.check_store() {
             Ok(()) => *has_warned = false,
@@ -389,7 +407,7 @@ impl Daemon {
         notify::stopping(&format!("unmounting {mountpoint}"));
         let outcome = match event {
             Event::SessionEnded(outcome) => outcome,
-            Event::MountGone => Ok(()),
+            Event::MountGone | Event::Reload => Ok(()),
             Event::Signal(signal) => {
                 log::info!("{signal}: unmounting {mountpoint}");
                 match self.unmount()? {
@@ -429,12 +447,26 @@ impl Daemon {
                 Ok(Event::SessionEnded(outcome)) => return outcome,
                 // A second signal ends the wait.
                 Ok(Event::Signal(_)) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                Ok(Event::MountGone) | Err(mpsc::RecvTimeoutError::Timeout) => {
+                Ok(Event::MountGone | Event::Reload) | Err(mpsc::RecvTimeoutError::Timeout) => {
                     self.hsm.logout_all();
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// Opens the log again and takes over what can change while the mount serves. What cannot be read is logged, and nothing
+/// changes.
+fn reload(serving: &mut Serving) {
+    logging::reopen();
+    match slotfs_config::Config::load(true) {
+        Ok(config) => {
+            logging::set_filter(config.log_filter.as_deref());
+            serving.reload(&config);
+            log::info!("SIGHUP: the log is open again, and the configuration was read again");
+        }
+        Err(why) => log::error!("SIGHUP: the configuration stays as it was: {why}"),
     }
 }
 

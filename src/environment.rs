@@ -40,6 +40,18 @@ pub(crate) fn state_folder() -> Result<PathBuf, String> {
         .ok_or_else(|| "no state folder: neither XDG_STATE_HOME nor HOME names one".into())
 }
 
+/// The folder for the logs of daemons in the background: `$XDG_STATE_HOME/slotfs/log`, else for root `/var/log/slotfs`, else
+/// `~/.local/state/slotfs/log`.
+///
+/// # Errors
+/// Why there is none.
+pub(crate) fn log_folder() -> Result<PathBuf, String> {
+    if absolute("XDG_STATE_HOME").is_none() && nix::unistd::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/log/slotfs"));
+    }
+    state_folder().map(|state| state.join("log"))
+}
+
 /// Whether `name` is set to a value that [`xdg`] ignores.
 pub(crate) fn is_unusable(name: impl AsRef<OsStr>) -> bool {
     std::env::var_os(name).is_some_and(|value| !Path::new(&value).is_absolute())

@@ -20,6 +20,7 @@ mod fs;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hangup;
 mod interrupt;
 mod logging;
 mod notify;

@@ -8,6 +8,8 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::object::show;
 
 /// The environment variable with the service manager's socket. Processes that slotfs starts do not get it.
@@ -34,6 +36,15 @@ impl Status {
             self.0 = status;
         }
     }
+}
+
+/// Runs `reload` between the two messages that systemd waits for after `systemctl reload`.
+pub(crate) fn reloading(reload: impl FnOnce()) {
+    let now = clock_gettime(ClockId::Monotonic);
+    let micros = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
+    tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}\n"));
+    reload();
+    tell("READY=1\n");
 }
 
 /// The daemon begins to end.

@@ -46,7 +46,7 @@ pub(crate) mod fuzzing {
 
 pub(crate) use background::start as start_in_background;
 pub(crate) use client::Client;
-pub(crate) use command::{Plan, run};
+pub(crate) use command::{Given, IDLE_SECS, Plan, run};
 pub(crate) use figures::figures;
 pub(crate) use running::{Running, running};
 
@@ -202,6 +202,11 @@ impl Server {
             watching: Some(watching),
             _lock: lock,
         })
+    }
+
+    /// Changes how long a slot stays open after its last login.
+    pub(crate) fn set_linger(&self, secs: u64) {
+        self.shared.provider.set_linger(Duration::from_secs(secs));
     }
 
     /// For its owner to call every now and then.

@@ -1,7 +1,9 @@
 //! Options that many commands share.
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
+use crate::logging::Where;
 use crate::object::SlotId;
 
 /// Which slot a command works on.
@@ -20,4 +22,9 @@ pub(crate) struct ForceAndSlot {
     pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) slot: SlotArg,
+}
+
+/// Reads `--log`. A path is bytes.
+pub(crate) fn log_place() -> impl TypedValueParser<Value = Where> {
+    OsStringValueParser::new().try_map(|text| Where::parse(&text))
 }

@@ -1,6 +1,8 @@
 //! What a command works on: the store, the active slot and its login. A single command opens them for itself; the shell
 //! keeps them from one command to the next.
 
+use std::cell::OnceCell;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +13,7 @@ use crate::credential::Secret;
 use crate::environment;
 use crate::error::{Error, Result};
 use crate::hsm::{self, Access, Hsm, SlotError, StoreFault};
+use crate::logging::Where;
 use crate::object::SlotId;
 use crate::object::partition::Role;
 
@@ -18,6 +21,8 @@ use crate::object::partition::Role;
 pub(crate) struct Console<'a> {
     globals: Globals,
     kept: Option<&'a Kept>,
+    /// Read when it is needed first.
+    config: OnceCell<Config>,
 }
 
 /// What the shell keeps from one command to the next.
@@ -59,7 +64,11 @@ fn open_to_read(path: &Path) -> hsm::Result<Arc<Hsm>> {
 impl<'a> Console<'a> {
     /// A command with its options, in a shell when there is something `kept`.
     pub(crate) fn new(globals: Globals, kept: Option<&'a Kept>) -> Self {
-        Self { globals, kept }
+        Self {
+            globals,
+            kept,
+            config: OnceCell::new(),
+        }
     }
 
     /// The same surroundings with other options.
@@ -67,6 +76,7 @@ impl<'a> Console<'a> {
         Self {
             globals,
             kept: self.kept,
+            config: self.config.clone(),
         }
     }
 
@@ -85,6 +95,34 @@ impl<'a> Console<'a> {
         self.kept
     }
 
+    /// The configuration: the files and the environment.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when a file cannot be read or trusted, or holds something else.
+    pub(crate) fn config(&self) -> Result<&Config> {
+        match self.config.get() {
+            Some(config) => Ok(config),
+            None => {
+                let config = Config::load(true).map_err(Error::Usage)?;
+                Ok(self.config.get_or_init(|| config))
+            }
+        }
+    }
+
+    /// Where a daemon is to log: the `given` place, else that of the configuration.
+    ///
+    /// # Errors
+    /// As [`Self::config`].
+    pub(crate) fn log_place(&self, given: Option<&Where>) -> Result<Where> {
+        match given {
+            Some(place) => Ok(place.clone()),
+            None => {
+                let text = &self.config()?.log;
+                Where::parse(OsStr::new(text)).map_err(|why| Error::Usage(format!("log: {why}")))
+            }
+        }
+    }
+
     /// `--store`, `$SLOTFS_STORE`, the store of the configuration, else `$XDG_DATA_HOME/slotfs/store.db`.
     ///
     /// # Errors
@@ -93,8 +131,7 @@ impl<'a> Console<'a> {
         if let Some(path) = &self.globals.store {
             return Ok(path.clone());
         }
-        let config = Config::load(true).map_err(Error::Usage)?;
-        config.store_path(true).ok_or_else(|| {
+        self.config()?.store_path(true).ok_or_else(|| {
             let why = match environment::is_unusable("HOME") {
                 true => "HOME is not an absolute path, and no store is named",
                 false => "no store is named",
@@ -196,12 +233,13 @@ impl<'a> Console<'a> {
         }
     }
 
-    /// The slot to work on: the command's own option, `--active-slot`, the shell's active slot, else the lowest.
+    /// The slot to work on: the command's own option, `--active-slot`, the shell's active slot, that of the
+    /// configuration, else the lowest.
     ///
     /// # Errors
     /// [`Error::Usage`] when the store has none.
     pub(crate) fn slot(&self, hsm: &Hsm, given: Option<SlotId>) -> Result<SlotId> {
-        match self.named_slot(given) {
+        match self.named_slot(given)? {
             Some(slot) => Ok(slot),
             // Damaged ones count, so that a command does not work on another slot in its place.
             None => hsm.slot_numbers()?.first().copied().ok_or_else(|| {
@@ -215,13 +253,16 @@ impl<'a> Console<'a> {
     /// # Errors
     /// [`Error::Usage`] when no slot is named.
     pub(crate) fn new_slot(&self, given: Option<SlotId>) -> Result<SlotId> {
-        self.named_slot(given)
+        self.named_slot(given)?
             .ok_or_else(|| Error::Usage("which slot? give -slot N".into()))
     }
 
-    fn named_slot(&self, given: Option<SlotId>) -> Option<SlotId> {
+    fn named_slot(&self, given: Option<SlotId>) -> Result<Option<SlotId>> {
         let active = || self.kept.and_then(Kept::active);
-        given.or(self.globals.active_slot).or_else(active)
+        match given.or(self.globals.active_slot).or_else(active) {
+            Some(slot) => Ok(Some(slot)),
+            None => Ok(self.config()?.active_slot.map(SlotId)),
+        }
     }
 
     /// Makes sure that one of `roles` is logged in to `slot`.

@@ -21,6 +21,7 @@ impl Noun {
                 | Self::Object(object::Verb::Show { .. } | object::Verb::Trash(_))
                 | Self::Store(store::Verb::Check { .. })
                 | Self::Domain(domain::Verb::Newstring)
+                | Self::Config(_)
         )
     }
 }

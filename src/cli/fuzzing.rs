@@ -7,7 +7,8 @@ use std::os::unix::ffi::OsStringExt;
 use clap::CommandFactory;
 
 use super::grammar::{Grammar, asks_for_json};
-use super::password::{PasswordFile, parse_login};
+use super::password::parse_login;
+use super::secret_files::PasswordFile;
 use super::{Cli, option, parse};
 use crate::daemon::MountOptions;
 use crate::fuzzing::Input;

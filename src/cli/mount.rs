@@ -1,14 +1,18 @@
 //! `mount` and `umount`
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
+use slotfs_config::Config;
 
+use crate::cli::args::log_place;
 use crate::cli::{Answer, Console, file_error, password};
 use crate::daemon::{self, Inherited, MountOptions, Plan};
 use crate::error::{Error, Result};
 use crate::hsm::SlotError;
+use crate::logging::Where;
 use crate::object::SlotId;
 use crate::object::partition::{Role, SlotKind};
 use crate::secret::SecretBytes;
@@ -27,12 +31,13 @@ pub(crate) struct Mount {
     /// Mount options, with commas; repeatable
     #[arg(short = 'o', long = "options", value_name = "OPTIONS")]
     options: Vec<String>,
-    /// Stay in the foreground, log to standard error
+    /// Stay in the foreground
     #[arg(long)]
     foreground: bool,
-    /// Where the daemon logs [default: the store's path with .log added]
-    #[arg(long, value_name = "PATH")]
-    log_file: Option<PathBuf>,
+    /// Where the daemon logs: auto, stderr, journal, syslog or a path [default: auto: a file in the log folder, in the
+    /// foreground standard error]
+    #[arg(long, visible_alias = "log-file", value_name = "WHERE", value_parser = log_place())]
+    log: Option<Where>,
     /// Set by 'slotfs mount' on the daemon it starts: passwords come on standard input, readiness goes to
     /// standard output
     #[arg(long, hide = true)]
@@ -68,18 +73,25 @@ pub(crate) fn login(text: &str) -> Result<(SlotId, Role), String> {
     }
 }
 
+/// The logins of the configuration.
+pub(super) fn logins_of(config: &Config) -> Result<Vec<(SlotId, Role)>> {
+    let logins = config.login.iter().map(|text| login(text));
+    logins
+        .collect::<Result<_, String>>()
+        .map_err(|why| Error::Usage(format!("{}: login: {why}", config.origin("login"))))
+}
+
 /// The secrets that the daemon logs in with: a password, or key shares that were checked to be the role's. A password on
 /// file is not checked: the daemon does that, and the store need not be opened here.
 fn secrets(console: &Console<'_>, slot: SlotId, role: Role) -> Result<Vec<SecretBytes>> {
-    if console.share_files(slot, role).is_empty()
-        && let Some(password) = console.password_on_file(slot, role)?
-    {
+    let has_shares = !console.files(slot, role)?.shares.is_empty();
+    if !has_shares && let Some(password) = console.password_on_file(slot, role)? {
         return Ok(vec![password]);
     }
     let hsm = console.open_to_read()?;
     match hsm.partition(slot).login_kind(role)? {
         SlotKind::Quorum => Ok(console.shares(&hsm, slot, role)?.texts),
-        kind @ SlotKind::Password if !console.share_files(slot, role).is_empty() => {
+        kind @ SlotKind::Password if has_shares => {
             Err(SlotError::OtherAuthentication(kind).at(slot).into())
         }
         SlotKind::Password => Ok(vec![password::ask_password(slot, role)?]),
@@ -101,30 +113,45 @@ impl Mount {
         }
         let store = console.store()?;
         let store = std::path::absolute(&store).map_err(file_error(&store))?;
-        let lists = match self.by_mount.sloppy {
-            true => vec![MountOptions::known(&self.options)],
-            false => self.options,
+        let config = console.config()?;
+        // The daemon in the background is told all of them by the command that starts it.
+        let of_config = match self.handed_over {
+            true => None,
+            false => config.options.clone(),
         };
+        let mut lists: Vec<String> = of_config.into_iter().chain(self.options).collect();
+        if self.by_mount.sloppy {
+            lists = vec![MountOptions::known(&lists)];
+        }
         let options = MountOptions::parse(&lists)?;
         let mut logins = self.login;
         logins.extend(&options.logins);
+        if logins.is_empty() && !self.handed_over {
+            logins = logins_of(config)?;
+        }
         // The daemon in the background gets the secrets themselves.
         let console = &match self.handed_over {
             true => console.with_mount_files(&MountOptions::default(), &[])?,
             false => console.with_mount_files(&options, &logins)?,
         };
-        let log_file = self.log_file.or(options.log.clone().map(PathBuf::from));
+        let log = match (&self.log, &options.log) {
+            (None, Some(place)) => Where::parse(OsStr::new(place))
+                .map_err(|why| Error::Usage(format!("-o log: {why}")))?,
+            (given, _) => console.log_place(given.as_ref())?,
+        };
         let mut plan = Plan {
             store,
             mountpoint: self.mountpoint,
             options,
             options_text: lists.join(","),
-            log_file,
+            log: log.of_foreground(),
+            log_filter: config.log_filter.clone(),
             logins: Vec::new(),
             inherited: Inherited::take(),
         };
         if self.handed_over {
             plan.logins = daemon::receive_logins()?;
+            plan.log = log;
             daemon::serve(plan, daemon::Mode::Background)?;
             return Ok(Answer::printed(Ok(())).bare());
         }
@@ -138,6 +165,9 @@ impl Mount {
         if self.by_mount.fake {
             return Ok(Answer::printed(Ok(())).bare());
         }
+        if !self.foreground {
+            plan.log = log.of_background(&plan.store)?;
+        }
         for (slot, role) in logins {
             let secrets = secrets(console, slot, role)?;
             let logins = secrets.into_iter().map(|secret| (slot, role, secret));
@@ -146,6 +176,7 @@ impl Mount {
         let answer = Answer::new(json!({
             "mountpoint": crate::shown::path(&plan.mountpoint).to_string(),
             "store": crate::shown::path(&plan.store).to_string(),
+            "log": plan.log.shown(),
         }));
         if self.foreground {
             daemon::serve(plan, daemon::Mode::Foreground)?;

@@ -2,18 +2,17 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use zeroize::Zeroizing;
 
 use crate::cli::guarded::{Keeper, read_guarded};
+use crate::cli::secret_files::{PasswordFile, SecretFiles, of_config};
 use crate::cli::{Console, file_error};
 use crate::credential::Secret;
 use crate::daemon::{MountOptions, SecretFile};
 use crate::domain;
-use crate::environment;
 use crate::error::{Error, Result};
 use crate::hsm::{Hsm, SlotError};
 use crate::interrupt::Interrupt;
@@ -24,47 +23,6 @@ use crate::shown;
 
 /// More than any password, with its line ending.
 const MOST_BYTES: u64 = 4096;
-
-/// `--password-file N[:ROLE]=PATH`, and `--share-file` likewise
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PasswordFile {
-    slot: SlotId,
-    role: Role,
-    path: PathBuf,
-}
-
-impl PasswordFile {
-    fn path_for(&self, slot: SlotId, role: Role) -> Option<&Path> {
-        (self.slot == slot && self.role == role).then_some(&self.path)
-    }
-
-    /// As it is written on a command line, for [`crate::fuzzing`].
-    #[cfg(feature = "fuzzing")]
-    pub(super) fn spelled(&self) -> String {
-        format!(
-            "{}:{}={}",
-            self.slot,
-            self.role,
-            crate::shown::path(&self.path)
-        )
-    }
-}
-
-impl FromStr for PasswordFile {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (place, path) = text
-            .split_once('=')
-            .filter(|(_, path)| !path.is_empty())
-            .ok_or("it has the form N[:ROLE]=PATH")?;
-        let (slot, role) = parse_login(place)?;
-        Ok(Self {
-            slot,
-            role,
-            path: path.into(),
-        })
-    }
-}
 
 /// `N[:ROLE]`, where the role is co by default.
 pub(crate) fn parse_login(text: &str) -> Result<(SlotId, Role), String> {
@@ -137,12 +95,12 @@ impl<'a> Console<'a> {
         role: Role,
         kind: SlotKind,
     ) -> Result<Option<Secret>> {
-        let has_shares = !self.share_files(slot, role).is_empty();
-        match (kind, has_shares) {
+        let files = self.files(slot, role)?;
+        match (kind, !files.shares.is_empty()) {
             (SlotKind::Password, false) => {
                 Ok(self.password_on_file(slot, role)?.map(Secret::Password))
             }
-            (SlotKind::Quorum, _) if self.password_file(slot, role).is_some() => {
+            (SlotKind::Quorum, _) if files.password.is_some() => {
                 Err(SlotError::OtherAuthentication(kind).at(slot).into())
             }
             (SlotKind::Quorum, true) => Ok(Some(self.shares(hsm, slot, role)?.secret)),
@@ -151,29 +109,26 @@ impl<'a> Console<'a> {
         }
     }
 
-    /// The files of `--share-file` for `role` of `slot`, else those of `$CREDENTIALS_DIRECTORY`: `slot-N.ROLE.share-X`, in
-    /// the order of their names.
-    pub(super) fn share_files(&self, slot: SlotId, role: Role) -> Vec<(PathBuf, Keeper)> {
-        let files = self.globals().share_file.iter();
-        let given: Vec<_> = files
-            .filter_map(|file| file.path_for(slot, role))
-            .map(|path| (path.to_owned(), Keeper::Owner))
-            .collect();
-        if !given.is_empty() {
-            return given;
+    /// The files with secrets of `role` in `slot`: those of options, or if there is none, those of
+    /// `$CREDENTIALS_DIRECTORY`, or else those of the configuration.
+    ///
+    /// # Errors
+    /// As [`Self::config`].
+    pub(super) fn files(&self, slot: SlotId, role: Role) -> Result<SecretFiles> {
+        let globals = self.globals();
+        let given = (&globals.password_file[..], &globals.share_file[..]);
+        let of_options = SecretFiles::among(given, (slot, role));
+        if !of_options.is_empty() {
+            return Ok(of_options);
         }
-        let folder = environment::folder("CREDENTIALS_DIRECTORY");
-        let entries = folder.and_then(|folder| std::fs::read_dir(folder).ok());
-        let prefix = format!("slot-{slot}.{role}.share-");
-        let mut found: Vec<_> = entries
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
-            .map(|entry| (entry.path(), Keeper::ServiceManager))
-            .collect();
-        found.sort_by(|one, other| one.0.cmp(&other.0));
-        found
+        let credentials = SecretFiles::of_credentials(slot, role);
+        if !credentials.is_empty() {
+            return Ok(credentials);
+        }
+        let config = self.config()?;
+        let passwords = of_config(config, "password_file", &config.password_file)?;
+        let shares = of_config(config, "share_file", &config.share_file)?;
+        Ok(SecretFiles::among((&passwords, &shares), (slot, role)))
     }
 
     /// The file of `--password-file` for `role` of `slot`.
@@ -257,25 +212,13 @@ impl<'a> Console<'a> {
         }
     }
 
-    /// The password of `role` in `slot` from `--password-file`, or from `$CREDENTIALS_DIRECTORY`: `slot-N.ROLE.password`,
-    /// for co also `slot-N.password`.
+    /// The password of `role` in `slot`, if there is a file with it: [`Self::files`].
     ///
     /// # Errors
-    /// [`Error::ExposedFile`], [`Error::File`].
+    /// [`Error::ExposedFile`], [`Error::File`], and as [`Self::config`].
     pub(super) fn password_on_file(&self, slot: SlotId, role: Role) -> Result<Option<SecretBytes>> {
-        if let Some(path) = self.password_file(slot, role) {
-            return read_password(path).map(Some);
-        }
-        let Some(folder) = environment::folder("CREDENTIALS_DIRECTORY") else {
-            return Ok(None);
-        };
-        let mut names = vec![format!("slot-{slot}.{role}.password")];
-        if role == Role::Co {
-            names.push(format!("slot-{slot}.password"));
-        }
-        let mut paths = names.into_iter().map(|name| folder.join(name));
-        match paths.find(|path| path.exists()) {
-            Some(path) => read_password_of(&path, Keeper::ServiceManager).map(Some),
+        match self.files(slot, role)?.password {
+            Some((path, keeper)) => read_password_of(&path, keeper).map(Some),
             None => Ok(None),
         }
     }

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
@@ -10,11 +9,12 @@ use slotfs_config::Config;
 use slotfs_wire::rv::{CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_USER_PIN_NOT_INITIALIZED};
 use slotfs_wire::{Reply, Request, Secret as Told};
 
-use crate::cli::args::SlotArg;
+use crate::cli::args::{SlotArg, log_place};
 use crate::cli::{Answer, Console, file_error, password};
 use crate::daemon::Inherited;
 use crate::error::{Error, Result};
 use crate::hsm::{Hsm, SlotError};
+use crate::logging::Where;
 use crate::object::SlotId;
 use crate::object::partition::{Role, SlotKind};
 use crate::secret::SecretBytes;
@@ -30,15 +30,16 @@ pub(crate) struct Serve {
     /// How long a slot stays open after its last login, for commands in a loop [default: 0]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=86_400))]
     linger: Option<u64>,
-    /// How long the server waits for a connection before it ends
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
-    idle: u64,
+    /// How long the server waits for a connection before it ends [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    idle: Option<u64>,
     /// Where to listen [default: where applications look]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// Where the server logs [default: standard error; in the background, the store's path with .log added]
-    #[arg(long, value_name = "PATH")]
-    log_file: Option<PathBuf>,
+    /// Where the server logs: auto, stderr, journal, syslog or a path [default: auto: standard error, in the background
+    /// a file in the log folder]
+    #[arg(long, visible_alias = "log-file", value_name = "WHERE", value_parser = log_place())]
+    log: Option<Where>,
     /// Set by 'slotfs serve --background' on the server that it starts: readiness goes to standard output
     #[arg(long, hide = true)]
     handed_over: bool,
@@ -75,6 +76,12 @@ fn config(store: &Path) -> Result<Config> {
     Ok(config)
 }
 
+fn log_option(log: &Where) -> OsString {
+    let mut option = OsString::from("--log=");
+    option.push(log.spelled());
+    option
+}
+
 /// The CKU number of a role.
 fn user(role: Role) -> u64 {
     match role {
@@ -96,20 +103,29 @@ impl Serve {
         let store = std::path::absolute(&store).map_err(file_error(&store))?;
         let mut config = config(&store)?;
         config.linger_secs = self.linger.unwrap_or(config.linger_secs);
+        let log = console.log_place(self.log.as_ref())?;
         if let Some(socket) = &self.socket {
             config.socket = Some(std::path::absolute(socket).map_err(file_error(socket))?);
         }
         if self.background {
             crate::logging::for_command();
-            serve::start_in_background(&store, &self.options()?)?;
+            let log = log.of_background(&store)?;
+            serve::start_in_background(&store, &self.options(&log)?)?;
             let store = crate::shown::path(&store).to_string();
-            return Ok(Answer::new(json!({ "store": store })).line("The token server is running."));
+            let facts = json!({ "store": store, "log": log.shown() });
+            return Ok(Answer::new(facts).line("The token server is running."));
         }
         let plan = serve::Plan {
             store,
             config,
-            idle: Duration::from_secs(self.idle),
-            log_file: self.log_file,
+            given: serve::Given {
+                linger_secs: self.linger,
+                idle_secs: self.idle,
+            },
+            log: match self.handed_over {
+                true => log.of_background(&console.store()?)?,
+                false => log.of_foreground(),
+            },
             handed_over: self.handed_over,
             inherited: Inherited::take(),
         };
@@ -118,16 +134,15 @@ impl Serve {
     }
 
     /// What the server in the background is told.
-    fn options(&self) -> Result<Vec<OsString>> {
-        let mut options: Vec<OsString> = vec![format!("--idle={}", self.idle).into()];
+    fn options(&self, log: &Where) -> Result<Vec<OsString>> {
+        let mut options: Vec<OsString> = vec![log_option(log)];
+        options.extend(self.idle.map(|it| format!("--idle={it}").into()));
         options.extend(self.linger.map(|it| format!("--linger={it}").into()));
-        for (name, path) in [("--socket=", &self.socket), ("--log-file=", &self.log_file)] {
-            if let Some(path) = path {
-                let path = std::path::absolute(path).map_err(file_error(path))?;
-                let mut option = OsString::from(name);
-                option.push(path);
-                options.push(option);
-            }
+        if let Some(path) = &self.socket {
+            let path = std::path::absolute(path).map_err(file_error(path))?;
+            let mut option = OsString::from("--socket=");
+            option.push(path);
+            options.push(option);
         }
         Ok(options)
     }
@@ -150,7 +165,8 @@ impl Login {
         let mut client = match Client::connect(&config, &store)? {
             Some(client) => client,
             None => {
-                serve::start_in_background(&store, &[])?;
+                let log = console.log_place(None)?.of_background(&store)?;
+                serve::start_in_background(&store, &[log_option(&log)])?;
                 let none = || Error::Serve {
                     what: "the token server that was started does not listen".into(),
                     hint: None,

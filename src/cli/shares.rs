@@ -34,7 +34,7 @@ impl Console<'_> {
     pub(super) fn shares(&self, hsm: &Hsm, slot: SlotId, role: Role) -> Result<Shares> {
         let mut gathering = hsm.partition(slot).gather(role)?;
         let mut texts = Vec::new();
-        for (path, keeper) in self.share_files(slot, role) {
+        for (path, keeper) in self.files(slot, role)?.shares {
             if let Some(secret) = add(&mut gathering, &path, keeper, &mut texts) {
                 return Ok(Shares { secret, texts });
             }

@@ -54,11 +54,9 @@ pub(crate) fn start(plan: &Plan) -> Result<()> {
     if !plan.options_text.is_empty() {
         command.arg(format!("--options={}", plan.options_text));
     }
-    if let Some(log_file) = &plan.log_file {
-        let mut option = OsString::from("--log-file=");
-        option.push(log_file);
-        command.arg(option);
-    }
+    let mut log = OsString::from("--log=");
+    log.push(plan.log.spelled());
+    command.arg(log);
     command.arg("--").arg(&plan.mountpoint);
     // It is not the process that systemd waits for.
     command.env_remove(crate::notify::VARIABLE);

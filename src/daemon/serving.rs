@@ -71,6 +71,16 @@ impl Serving {
         }
     }
 
+    /// Takes over what can change while it serves.
+    pub(super) fn reload(&mut self, config: &Config) {
+        if let Some(own) = &mut self.config {
+            own.linger_secs = config.linger_secs;
+        }
+        if let Some(server) = &self.server {
+            server.set_linger(config.linger_secs);
+        }
+    }
+
     /// Ends the server for good.
     pub(super) fn stop(&mut self) {
         (self.config, self.server) = (None, None);

@@ -21,6 +21,7 @@ use super::open::{DIRECT, Opener};
 use super::stats::Stats;
 use super::{OrErrno, SlotFs, listing};
 use crate::error::{Error, Result};
+use crate::hsm::asker;
 
 /// Inode numbers are never reused, so generations are not needed.
 const GENERATION: Generation = Generation(0);
@@ -63,11 +64,12 @@ macro_rules! attempt {
 /// Begins a request: its reply is timed from here on, and its inode becomes a node. If the request cannot start, replies
 /// with the errno and returns.
 macro_rules! begin {
-    ($fs:ident, $operation:ident, $reply:ident) => {
+    ($fs:ident, $asked:ident, $operation:ident, $reply:ident) => {
+        asker::set($asked.uid());
         let $reply = Pending::new(&$fs.inner.metrics, Operation::$operation, $reply);
     };
-    ($fs:ident, $operation:ident, $reply:ident, $request:literal, $counter:ident, $node:ident = $ino:ident) => {
-        begin!($fs, $operation, $reply);
+    ($fs:ident, $asked:ident, $operation:ident, $reply:ident, $request:literal, $counter:ident, $node:ident = $ino:ident) => {
+        begin!($fs, $asked, $operation, $reply);
         let $node = attempt!($reply, $request, $fs.begin(&$fs.inner.stats.$counter, $ino));
     };
 }
@@ -126,14 +128,14 @@ impl Filesystem for SlotFs {
         self.inner.hsm.logout_all();
     }
 
-    fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        begin!(self, Lookup, reply, "lookup", lookup, parent = parent);
+    fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        begin!(self, req, Lookup, reply, "lookup", lookup, parent = parent);
         let (attr, ttl) = attempt!(reply, "lookup", self.inner.lookup(parent, name));
         reply.give(|reply| reply.entry(&ttl, &attr, GENERATION));
     }
 
-    fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        begin!(self, Getattr, reply);
+    fn getattr(&self, req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        begin!(self, req, Getattr, reply);
         let node = match self.begin_look(&self.inner.stats.getattr, ino) {
             // An unmount looks at the root, also when the store cannot be read.
             Err(_) if Node::of(ino) == Some(Node::Root) => Node::Root,
@@ -162,7 +164,7 @@ impl Filesystem for SlotFs {
         reply: ReplyAttr,
     ) {
         let inner = Arc::clone(&self.inner);
-        begin!(self, Setattr, reply, "setattr", setattr, node = ino);
+        begin!(self, req, Setattr, reply, "setattr", setattr, node = ino);
         // Mode, owner and times belong to the slot: changes are accepted and have no effect.
         let Some(size) = size else {
             let (attr, ttl) = attempt!(reply, "setattr", inner.getattr(node));
@@ -185,26 +187,27 @@ impl Filesystem for SlotFs {
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        begin!(self, Mkdir, reply, "mkdir", create, parent = parent);
+        begin!(self, req, Mkdir, reply, "mkdir", create, parent = parent);
         let folder = attempt!(reply, "mkdir", self.inner.mkdir(parent, name, req.pid()));
         let (attr, ttl) = attempt!(reply, "mkdir", self.inner.getattr(folder));
         reply.give(|reply| reply.entry(&ttl, &attr, GENERATION));
     }
 
-    fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        begin!(self, Unlink, reply, "unlink", unlink, parent = parent);
-        let done = move |outcome| empty("unlink", outcome, reply);
+    fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        begin!(self, req, Unlink, reply, "unlink", unlink, parent = parent);
+        let by = asker::current();
+        let done = move |outcome| asker::on_behalf(by, || empty("unlink", outcome, reply));
         self.inner.unlink(parent, name, done);
     }
 
-    fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        begin!(self, Rmdir, reply, "rmdir", unlink, parent = parent);
+    fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        begin!(self, req, Rmdir, reply, "rmdir", unlink, parent = parent);
         empty("rmdir", self.inner.rmdir(parent, name), reply);
     }
 
     fn rename(
         &self,
-        _req: &Request,
+        req: &Request,
         parent: INodeNo,
         name: &OsStr,
         newparent: INodeNo,
@@ -212,15 +215,16 @@ impl Filesystem for SlotFs {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        begin!(self, Rename, reply, "rename", rename, parent = parent);
+        begin!(self, req, Rename, reply, "rename", rename, parent = parent);
         let newparent = attempt!(reply, "rename", Node::of(newparent).ok_or(Error::Gone));
-        let done = move |outcome| empty("rename", outcome, reply);
+        let by = asker::current();
+        let done = move |outcome| asker::on_behalf(by, || empty("rename", outcome, reply));
         self.inner
             .rename((parent, name), (newparent, newname), flags, done);
     }
 
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        begin!(self, Open, reply, "open", open, node = ino);
+        begin!(self, req, Open, reply, "open", open, node = ino);
         let by = Opener {
             flags: flags.0,
             visitor: Visitor::of(req),
@@ -231,7 +235,7 @@ impl Filesystem for SlotFs {
 
     fn read(
         &self,
-        _req: &Request,
+        req: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         offset: u64,
@@ -240,7 +244,7 @@ impl Filesystem for SlotFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        begin!(self, Read, reply);
+        begin!(self, req, Read, reply);
         Stats::count(&self.inner.stats.read);
         let read = self.inner.read(fh, offset, u64::from(size));
         let data = attempt!(reply, "read", read);
@@ -250,7 +254,7 @@ impl Filesystem for SlotFs {
 
     fn write(
         &self,
-        _req: &Request,
+        req: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         offset: u64,
@@ -260,7 +264,7 @@ impl Filesystem for SlotFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        begin!(self, Write, reply);
+        begin!(self, req, Write, reply);
         Stats::count(&self.inner.stats.write);
         // The kernel sends at most max_write bytes.
         let length = data.len() as u32;
@@ -282,7 +286,7 @@ impl Filesystem for SlotFs {
         _flags: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
-        begin!(self, CopyFileRange, reply);
+        begin!(self, req, CopyFileRange, reply);
         Stats::count(&self.inner.stats.copy_file_range);
         let (from, to) = ((fh_in, offset_in), (fh_out, offset_out));
         let answer = move |outcome| written(outcome, reply);
@@ -290,14 +294,14 @@ impl Filesystem for SlotFs {
     }
 
     fn flush(&self, req: &Request, _: INodeNo, fh: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        begin!(self, Flush, reply);
+        begin!(self, req, Flush, reply);
         Stats::count(&self.inner.stats.flush);
         let answer = move |outcome| empty("flush", outcome, reply);
         self.inner.flush(fh, req.pid(), Ends::Close, answer);
     }
 
     fn fsync(&self, req: &Request, _: INodeNo, fh: FileHandle, _: bool, reply: ReplyEmpty) {
-        begin!(self, Fsync, reply);
+        begin!(self, req, Fsync, reply);
         Stats::count(&self.inner.stats.fsync);
         let answer = move |outcome| empty("fsync", outcome, reply);
         self.inner.flush(fh, req.pid(), Ends::Sync, answer);
@@ -305,7 +309,7 @@ impl Filesystem for SlotFs {
 
     fn release(
         &self,
-        _req: &Request,
+        req: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         _flags: OpenFlags,
@@ -313,27 +317,27 @@ impl Filesystem for SlotFs {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        begin!(self, Release, reply);
+        begin!(self, req, Release, reply);
         Stats::count(&self.inner.stats.release);
         self.inner.release(fh);
         reply.give(ReplyEmpty::ok);
     }
 
-    fn opendir(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        begin!(self, Opendir, reply, "opendir", opendir, node = ino);
+    fn opendir(&self, req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        begin!(self, req, Opendir, reply, "opendir", opendir, node = ino);
         attempt!(reply, "opendir", self.inner.opendir(node));
         reply.give(|reply| reply.opened(FileHandle(0), FopenFlags::empty()));
     }
 
     fn readdir(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
         reply: ReplyDirectory,
     ) {
-        begin!(self, Readdir, reply, "readdir", readdir, node = ino);
+        begin!(self, req, Readdir, reply, "readdir", readdir, node = ino);
         let entries = attempt!(reply, "readdir", self.inner.list(node, offset));
         reply.give(|mut reply| {
             for entry in entries {
@@ -348,13 +352,13 @@ impl Filesystem for SlotFs {
 
     fn readdirplus(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
         reply: ReplyDirectoryPlus,
     ) {
-        begin!(self, Readdir, reply, "readdir", readdir, node = ino);
+        begin!(self, req, Readdir, reply, "readdir", readdir, node = ino);
         let entries = attempt!(reply, "readdir", self.inner.list(node, offset));
         reply.give(|mut reply| {
             for entry in entries {
@@ -373,7 +377,7 @@ impl Filesystem for SlotFs {
     }
 
     fn statfs(&self, req: &Request, ino: INodeNo, reply: ReplyStatfs) {
-        begin!(self, Statfs, reply, "statfs", statfs, node = ino);
+        begin!(self, req, Statfs, reply, "statfs", statfs, node = ino);
         let space = attempt!(reply, "statfs", self.inner.space(node, &Visitor::of(req)));
         reply.give(|reply| {
             reply.statfs(
@@ -399,7 +403,7 @@ impl Filesystem for SlotFs {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        begin!(self, Create, reply, "create", create, parent = parent);
+        begin!(self, req, Create, reply, "create", create, parent = parent);
         let visitor = Visitor::of(req);
         let by = Opener { flags, visitor };
         let (attr, fh) = attempt!(reply, "create", self.inner.create(parent, name, by));

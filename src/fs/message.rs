@@ -8,7 +8,7 @@ use super::handles::OpenFile;
 use super::stats::Stats;
 use super::{Answer, Inner, lock};
 use crate::error::{Error, Result};
-use crate::hsm::Presented;
+use crate::hsm::{Presented, asker};
 use crate::object::SlotId;
 use crate::object::partition::Role;
 use crate::secret::SecretBytes;
@@ -41,11 +41,12 @@ impl Inner {
         };
         let message = SecretBytes::from(data);
         let inner = Arc::clone(self);
+        let by = asker::current();
         // Neither Argon2 nor a change of the whole slot may hold up an event loop.
         let started = thread::Builder::new()
             .name("message".into())
             .spawn(move || {
-                finish(&open, act(&inner, slot, &message), answer);
+                asker::on_behalf(by, || finish(&open, act(&inner, slot, &message), answer));
             });
         if let Err(why) = started {
             log::error!("slot {slot}: no thread could be started for a message: {why}");

@@ -15,7 +15,7 @@ use super::node::Node;
 use super::staging::{Place, Refused, Staged};
 use super::{Inner, buffer, text, unsupported};
 use crate::error::{Error, Result};
-use crate::hsm::Wish;
+use crate::hsm::{Wish, asker};
 use crate::object::{RowId, SlotId, show};
 
 /// Reads and writes bypass the page cache: what is read is this open's own snapshot, and only the slot answers a write.
@@ -277,15 +277,19 @@ impl Inner {
                 let gone = self.hsm.check_partition_as_known(file.partition).err();
                 let incoming = file.lock();
                 let (slot, name) = (file.slot(), file.name());
-                if let Some(why) = gone {
-                    // A lost store was reported once, as an error.
-                    log::info!("slot {slot}: {name} was not stored: {why}");
-                } else if let Some(why) = incoming.release() {
-                    self.note_refused_file(file, incoming.origin(), &why);
-                } else if incoming.left_nothing() {
-                    // After O_TRUNC, as busybox cp and shells use it, an empty file looks the same as none.
-                    log::info!("slot {slot}: {name} was opened and closed, nothing was written");
-                }
+                asker::on_behalf(file.asker(), || {
+                    if let Some(why) = gone {
+                        // A lost store was reported once, as an error.
+                        log::info!("slot {slot}: {name} was not stored: {why}");
+                    } else if let Some(why) = incoming.release() {
+                        self.note_refused_file(file, incoming.origin(), &why);
+                    } else if incoming.left_nothing() {
+                        // After O_TRUNC, as busybox cp and shells use it, an empty file looks the same as none.
+                        log::info!(
+                            "slot {slot}: {name} was opened and closed, nothing was written"
+                        );
+                    }
+                });
                 if let Some(id) = file.alias_id() {
                     self.aliases.closed(id, fh, incoming.left_nothing());
                 }

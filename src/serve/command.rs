@@ -14,10 +14,13 @@ use crate::daemon::{self, Inherited};
 use crate::environment;
 use crate::error::{Error, Result};
 use crate::hsm::{Access, Hsm};
-use crate::{logging, notify, shown};
+use crate::logging::{self, Where};
+use crate::{hangup, notify, shown};
 
 /// How often the server looks after itself.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How long a server waits for a connection unless it is told otherwise.
+pub(crate) const IDLE_SECS: u64 = 60;
 /// How long a server in the background waits for another one, which holds the lock and may just begin or end.
 const OTHER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -26,12 +29,39 @@ pub(crate) struct Plan {
     /// The store's file.
     pub(crate) store: PathBuf,
     pub(crate) config: Config,
-    /// How long the server waits for a connection, once it has none.
-    pub(crate) idle: Duration,
-    pub(crate) log_file: Option<PathBuf>,
+    /// What the command line says of `config`'s times, which no configuration overrides.
+    pub(crate) given: Given,
+    /// Where the server logs, resolved.
+    pub(crate) log: Where,
     /// Whether `slotfs serve --background` started this process.
     pub(crate) handed_over: bool,
     pub(crate) inherited: Inherited,
+}
+
+/// Times of the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) linger_secs: Option<u64>,
+    pub(crate) idle_secs: Option<u64>,
+}
+
+impl Given {
+    /// How long the server waits for a connection, once it has none. What lingers for the next command needs the server.
+    fn idle(self, config: &Config) -> Duration {
+        let idle = self.idle_secs.or(config.idle_secs).unwrap_or(IDLE_SECS);
+        Duration::from_secs(idle.max(self.linger_secs(config)))
+    }
+
+    fn linger_secs(self, config: &Config) -> u64 {
+        self.linger_secs.unwrap_or(config.linger_secs)
+    }
+}
+
+/// What the thread that waits for signals tells.
+enum Event {
+    Stop,
+    /// SIGHUP, which is no signal to stop without a terminal.
+    Reload,
 }
 
 /// Why a server ended.
@@ -48,6 +78,7 @@ enum Stop {
 /// # Errors
 /// When the store cannot be opened, another server holds its lock, or there can be no socket.
 pub(crate) fn run(plan: Plan) -> Result<()> {
+    let hangup_stops = !plan.handed_over && hangup::is_a_stop();
     let signals = SigSet::from_iter([
         Signal::SIGINT,
         Signal::SIGTERM,
@@ -55,11 +86,7 @@ pub(crate) fn run(plan: Plan) -> Result<()> {
         Signal::SIGQUIT,
     ]);
     signals.thread_block().map_err(failed("block signals"))?;
-    let log = plan.log_file.as_deref();
-    logging::for_daemon(match plan.handed_over {
-        true => Some(daemon::log_of_background(log, &plan.store)?),
-        false => log.map(daemon::open_log).transpose()?,
-    });
+    logging::for_daemon(&plan.log, plan.config.log_filter.as_deref())?;
     let given = listenfd::ListenFd::from_env()
         .take_unix_listener(0)
         .map_err(failed("take the socket that systemd passed"))?;
@@ -81,15 +108,23 @@ pub(crate) fn run(plan: Plan) -> Result<()> {
     let (events, queue) = mpsc::channel();
     std::thread::Builder::new()
         .name("signals".into())
-        .spawn(move || while signals.wait().is_ok() && events.send(()).is_ok() {})
+        .spawn(move || {
+            while let Ok(signal) = signals.wait() {
+                let stops = signal != Signal::SIGHUP || hangup_stops;
+                if events
+                    .send(if stops { Event::Stop } else { Event::Reload })
+                    .is_err()
+                {
+                    return;
+                }
+            }
+        })
         .map_err(failed("start a thread"))?;
     match plan.handed_over {
         true => daemon::report_ready()?,
         false => notify::ready(&server.status()),
     }
-    // What lingers for the next command needs the server.
-    let linger = Duration::from_secs(plan.config.linger_secs);
-    let stop = wait(&mut server, &hsm, &queue, plan.idle.max(linger))?;
+    let stop = wait(&mut server, &hsm, &queue, &plan)?;
     log::info!(
         "the token server ends: {}",
         match stop {
@@ -101,6 +136,7 @@ pub(crate) fn run(plan: Plan) -> Result<()> {
     notify::stopping("closing connections");
     drop(server);
     hsm.logout_all();
+    log::logger().flush();
     Ok(())
 }
 
@@ -125,15 +161,24 @@ fn start(hsm: &Arc<Hsm>, plan: &Plan) -> Result<Option<Server>> {
 fn wait(
     server: &mut Server,
     hsm: &Arc<Hsm>,
-    queue: &mpsc::Receiver<()>,
-    idle: Duration,
+    queue: &mpsc::Receiver<Event>,
+    plan: &Plan,
 ) -> Result<Stop> {
     let mut status = notify::Status::default();
+    let mut idle = plan.given.idle(&plan.config);
     loop {
         match queue.recv_timeout(INTERVAL.min(idle)) {
             Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(Stop::Signal),
+            Ok(Event::Reload) => {
+                notify::reloading(|| {
+                    if let Some(config) = reload(server, plan.given) {
+                        idle = plan.given.idle(&config);
+                    }
+                });
+            }
+            Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(Stop::Signal),
         }
+        logging::tick();
         server.house_keeping();
         status.update(|| server.status());
         hsm.forget_old_shares();
@@ -144,6 +189,24 @@ fn wait(
         let since = server.idle_since();
         if since.is_some_and(|since| since.elapsed() >= idle) && server.stop_listening_if_idle()? {
             return Ok(Stop::Idle);
+        }
+    }
+}
+
+/// Opens the log again and takes over what can change while the server serves; the configuration. What cannot be read is
+/// logged, and nothing changes.
+fn reload(server: &Server, given: Given) -> Option<Config> {
+    logging::reopen();
+    match Config::load(true) {
+        Ok(config) => {
+            logging::set_filter(config.log_filter.as_deref());
+            server.set_linger(given.linger_secs(&config));
+            log::info!("SIGHUP: the log is open again, and the configuration was read again");
+            Some(config)
+        }
+        Err(why) => {
+            log::error!("SIGHUP: the configuration stays as it was: {why}");
+            None
         }
     }
 }

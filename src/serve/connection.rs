@@ -19,6 +19,8 @@ use super::door::Door;
 use super::process::{Credentials, Process};
 use super::seats::is_foreign;
 use super::stream::Frames;
+use super::watch;
+use crate::hsm::asker;
 
 /// How long a client may take to introduce itself.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,6 +44,7 @@ impl Connection {
 /// Serves a connection to its end.
 pub(crate) fn serve(connection: Connection, shared: &Shared) {
     let pid = connection.credentials.pid;
+    asker::set(connection.uid());
     if let Err(error) = converse(connection, shared) {
         // Applications end at any time, in the middle of a call too.
         log::debug!("the connection of process {pid} ended: {error}");
@@ -58,8 +61,7 @@ fn converse(connection: Connection, shared: &Shared) -> io::Result<()> {
     let pid = credentials.pid;
     let complain = |why: &str| {
         let of = credentials.uid;
-        let text = || format!("process {pid} of user {of}: {why}");
-        shared.watch.complain(uid, text);
+        watch::complain(uid, &format!("process {pid} of user {of}: {why}"));
     };
     let mut frames = Frames::new(&stream);
     let deadline = Instant::now() + HELLO_TIMEOUT;

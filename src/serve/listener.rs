@@ -18,8 +18,9 @@ use super::admission::Admitted;
 use super::connection::{self, Connection};
 use super::process::Credentials;
 use super::seats::is_foreign;
-use super::{Shared, failed, file_error, serve_error};
+use super::{Shared, failed, file_error, serve_error, watch};
 use crate::error::Result;
+use crate::hsm::asker;
 use crate::shown;
 
 /// How long the thread waits after an error that may last, such as too many open files.
@@ -143,8 +144,8 @@ impl Listener {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) if is_last => return,
                 Err(error) => {
-                    let text = || format!("a connection could not be accepted: {error}");
-                    shared.watch.complain(u32::MAX, text);
+                    let text = format!("a connection could not be accepted: {error}");
+                    watch::complain(asker::NOBODY_KNOWN, &text);
                     std::thread::sleep(PAUSE);
                     let now = rustix::event::Timespec {
                         tv_sec: 0,
@@ -228,8 +229,7 @@ pub(crate) fn take(stream: UnixStream, admitted: Option<Admitted>, shared: &Arc<
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(&*stream, 1 << 20);
     }
     let Some(seat) = shared.seats.take(uid, &stream) else {
-        let text = || format!("user {uid}: there are too many connections");
-        shared.watch.complain(uid, text);
+        watch::complain(uid, &format!("user {uid}: there are too many connections"));
         return;
     };
     let its = Arc::clone(shared);
@@ -242,7 +242,6 @@ pub(crate) fn take(stream: UnixStream, admitted: Option<Admitted>, shared: &Arc<
             connection::serve(connection, &its);
         });
     if let Err(error) = thread {
-        let text = || format!("user {uid}: cannot start a thread: {error}");
-        shared.watch.complain(uid, text);
+        watch::complain(uid, &format!("user {uid}: cannot start a thread: {error}"));
     }
 }

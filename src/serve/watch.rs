@@ -1,10 +1,9 @@
 //! The thread that sees processes end, and connections come through doors.
 
-use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
@@ -12,9 +11,8 @@ use super::door::{Came, Door};
 use super::process::Process;
 use super::{Shared, failed, listener};
 use crate::error::Result;
+use crate::hsm::asker;
 
-/// How often the log tells of the same user.
-const INTERVAL: Duration = Duration::from_secs(60);
 /// The pause after an error of poll(2).
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -22,7 +20,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Watch {
     changed: OwnedFd,
     watched: Mutex<Watched>,
-    complaints: Mutex<HashMap<u32, (Instant, u64)>>,
 }
 
 #[derive(Default)]
@@ -38,7 +35,6 @@ impl Watch {
         Ok(Self {
             changed,
             watched: Mutex::default(),
-            complaints: Mutex::default(),
         })
     }
 
@@ -78,32 +74,11 @@ impl Watch {
     pub(crate) fn wake(&self) {
         let _ = rustix::io::write(&self.changed, &1u64.to_ne_bytes());
     }
+}
 
-    /// Logs what a client did wrong, once a minute for each user; the others are counted.
-    pub(crate) fn complain(&self, uid: u32, text: impl FnOnce() -> String) {
-        const MOST_USERS: usize = 1_024;
-        let now = Instant::now();
-        let mut complaints = self
-            .complaints
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if complaints.len() > MOST_USERS {
-            complaints.retain(|_, (last, _)| now.duration_since(*last) < INTERVAL);
-        }
-        match complaints.get_mut(&uid) {
-            Some((last, more)) if now.duration_since(*last) < INTERVAL => *more += 1,
-            there => {
-                let more = there.map_or(0, |(_, more)| *more);
-                complaints.insert(uid, (now, 0));
-                drop(complaints);
-                let text = text();
-                match more {
-                    0 => log::warn!("refused: {text}"),
-                    more => log::warn!("refused: {text}; and {more} times since the last report"),
-                }
-            }
-        }
-    }
+/// Logs what a client of user `uid` did wrong. The log limits what it takes of one user.
+pub(crate) fn complain(uid: u32, text: &str) {
+    asker::on_behalf(Some(uid), || log::warn!("refused: {text}"));
 }
 
 /// Starts the thread.

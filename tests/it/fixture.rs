@@ -340,6 +340,23 @@ impl Store {
         self.path(RUN).join("token.sock")
     }
 
+    /// The log of a daemon in the background, which is named by its store.
+    #[track_caller]
+    pub fn log_file(&self) -> PathBuf {
+        let folder = self.path(STATE).join("slotfs/log");
+        let logs = names(&folder);
+        let [log] = logs.as_slice() else {
+            panic!("one log should be in {}: {logs:?}", folder.display());
+        };
+        folder.join(log)
+    }
+
+    /// What that log says.
+    #[track_caller]
+    pub fn logged(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap()
+    }
+
     /// The slotfs command, away from the caller's environment, without an input.
     pub fn bare(&self, args: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_slotfs"));
@@ -350,6 +367,9 @@ impl Store {
             .env("XDG_STATE_HOME", self.dir.path().join(STATE))
             .env("SLOTFS_SOCKET", self.socket())
             .env_remove("XDG_DATA_HOME")
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("SLOTFS_CONFIG")
+            .env_remove("JOURNAL_STREAM")
             .env_remove("CREDENTIALS_DIRECTORY")
             .env_remove("SLOTFS_STORE")
             .env_remove("SLOTFS_ACTIVE_SLOT")
@@ -549,7 +569,11 @@ impl Mount {
             log,
             child,
             // Tests mount copies of a store that they have logged in to before.
-            announced: RefCell::new(vec!["one of the two stores is a copy".into()]),
+            // Many refusals are announced one by one, and summed up.
+            announced: RefCell::new(vec![
+                "one of the two stores is a copy".into(),
+                "more refusals in the last".into(),
+            ]),
             ended: false,
             crashed: false,
             watchdog: None,

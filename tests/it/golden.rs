@@ -17,6 +17,12 @@ fn the_commands_page_is_what_is_printed() {
     fs::create_dir(folder.path().join("commands.out")).unwrap();
     crate::fixture::write_private(&input.join("pw"), "correct horse\n");
     crate::fixture::write_private(&input.join("new"), "another horse\n");
+    for (name, text) in [
+        ("wrong", "linger = 30\nsotre = \"/x\"\n"),
+        ("right", "linger = 30\n"),
+    ] {
+        crate::fixture::write_private(&input.join(format!("{name}.toml")), text);
+    }
     let cases = trycmd::TestCases::new();
     cases
         .register_bin("slotfs", Path::new(env!("CARGO_BIN_EXE_slotfs")))

@@ -171,7 +171,7 @@ fn inherited_descriptors_are_closed() {
     .ok();
 }
 
-/// A log is a regular file: `--log-file`, and the one beside the store.
+/// A log is a regular file: `--log-file`, and the one in the state folder.
 #[test]
 fn a_log_is_a_regular_file() {
     let store = store_with_a_key();
@@ -190,10 +190,16 @@ fn a_log_is_a_regular_file() {
     }
     assert_eq!(fs::read(store.path("victim")).unwrap(), b"");
     assert!(!store.path("new").exists());
-    symlink(store.path("victim"), store.path("store.db.log")).unwrap();
+    store.run(MOUNT).ok();
+    unmount(&store);
+    let log = store.log_file();
+    fs::remove_file(&log).unwrap();
+    symlink(store.path("victim"), &log).unwrap();
     let out = store.run(MOUNT);
     assert_ne!(out.code, 0, "{out:?}");
-    nothing_is_left(&store, "a link beside the store");
+    assert!(out.stderr.contains("symbolic link"), "{out:?}");
+    nothing_is_left(&store, "a link in the state folder");
+    fs::remove_file(&log).unwrap();
     for log in ["/dev/null", "-", "plain"] {
         store.run(&format!("{MOUNT} --log-file {log}")).ok();
         unmount(&store);

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod commands;
+mod configuration;
 mod crash;
 mod disk;
 mod fixture;
@@ -16,6 +17,7 @@ mod kinds;
 mod lifecycle;
 mod limits;
 mod load;
+mod logs;
 mod model;
 mod older;
 mod own_mount;

@@ -32,7 +32,7 @@ stopped() { # PID
     done
 }
 slotfs() { "$SLOTFS" --store store.db "$@"; }
-serve() { slotfs mount "$1" --login 0 --password-file 0=pw-0; }
+serve() { slotfs mount "$1" --login 0 --password-file 0=pw-0 --log store.db.log; }
 type_at() { awk -v at="$1" '$5 == at { for (i = 6; i < NF; i++) if ($i == "-") kind = $(i + 1) } END { print kind }' /proc/self/mountinfo; }
 m=$PWD/mnt
 "#;
@@ -64,12 +64,12 @@ fn a_mount_below_survives() {
         r#"
         mkdir data; echo kept > data/below
         mount --bind data "$m"
-        for how in 'slotfs umount' umount 'umount -l' 'fusermount3 -u' 'fusermount3 -uz' TERM INT HUP QUIT XCPU USR1 ALRM; do
+        for how in 'slotfs umount' umount 'umount -l' 'fusermount3 -u' 'fusermount3 -uz' TERM INT QUIT XCPU USR1 ALRM; do
             serve "$m"
             [ "$(type_at "$m")" = fuse.slotfs ] || die "type $(type_at "$m")"
             pid=$(daemon "$m")
             case $how in
-            TERM | INT | HUP | QUIT | XCPU | USR1 | ALRM) kill -"$how" "$pid" ;;
+            TERM | INT | QUIT | XCPU | USR1 | ALRM) kill -"$how" "$pid" ;;
             *) $how "$m" ;;
             esac
             ended "$pid"

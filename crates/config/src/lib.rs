@@ -4,15 +4,19 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use toml::{Table, Value};
-
+mod origin;
 pub mod place;
+mod settings;
+mod source;
 
-/// The file of the system.
-pub const SYSTEM_FILE: &str = "/etc/slotfs.toml";
+pub use origin::Origin;
+pub use settings::{Setting, Shown};
+pub use source::{SYSTEM_FILE, VARIABLE as FILE_VARIABLE, user_file};
+
+use origin::Origins;
+use settings::is_cu;
 
 /// The program that the module starts, unless the system's file says otherwise; set at build time.
 const PROGRAM: &str = match option_env!("SLOTFS_PROGRAM") {
@@ -20,14 +24,34 @@ const PROGRAM: &str = match option_env!("SLOTFS_PROGRAM") {
     None => "/usr/bin/slotfs",
 };
 
-/// Settings: those of [`SYSTEM_FILE`], above them those of `$XDG_CONFIG_HOME/slotfs/config.toml`, above those the
-/// environment.
+/// Settings: those of [`SYSTEM_FILE`], above them those of the user's file, above those the environment
+/// (docs/configuration.md). The module reads some of them only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// `store = "PATH"`, `$SLOTFS_STORE`: the store's file.
     pub store: Option<PathBuf>,
     /// `socket = "PATH"`, `$SLOTFS_SOCKET`: the socket of the server, if it is not where it would be looked for.
     pub socket: Option<PathBuf>,
+    /// `active_slot = N`, `$SLOTFS_ACTIVE_SLOT`: the slot that commands work on.
+    pub active_slot: Option<u32>,
+    /// `login = ["N[:ROLE]", ...]`: the roles that a mount logs in.
+    pub login: Vec<String>,
+    /// `password_file = ["N[:ROLE]=PATH", ...]`
+    pub password_file: Vec<String>,
+    /// `share_file = ["N[:ROLE]=PATH", ...]`
+    pub share_file: Vec<String>,
+    /// `options = "OPTIONS"`: mount options, before those of the command line.
+    pub options: Option<String>,
+    /// `log = "auto" | "stderr" | "journal" | "syslog" | "PATH"`: where daemons log.
+    pub log: String,
+    /// `log_filter = "LEVELS"`, `$SLOTFS_LOG`: what daemons log.
+    pub log_filter: Option<String>,
+    /// `linger = SECONDS`: how long a slot stays open after its last login.
+    pub linger_secs: u64,
+    /// `idle = SECONDS`: how long `slotfs serve` waits for a connection.
+    pub idle_secs: Option<u64>,
+    /// `archive = "PATH"`: the folder for archives of partitions.
+    pub archive: Option<PathBuf>,
     /// `user = "co" | "cu"`: who logs in as `CKU_USER`.
     pub user_is_cu: bool,
     /// `owner = UID`: who may own a server, beside root and oneself.
@@ -38,8 +62,7 @@ pub struct Config {
     pub program: PathBuf,
     /// `uninitialized_slot = true | false`: whether a free slot number shows as a token that can be initialised.
     pub uninitialized_slot: bool,
-    /// `linger = SECONDS`: how long a slot stays open after its last login.
-    pub linger_secs: u64,
+    origins: Origins,
 }
 
 impl Default for Config {
@@ -47,12 +70,22 @@ impl Default for Config {
         Self {
             store: None,
             socket: None,
+            active_slot: None,
+            login: Vec::new(),
+            password_file: Vec::new(),
+            share_file: Vec::new(),
+            options: None,
+            log: "auto".into(),
+            log_filter: None,
+            linger_secs: 0,
+            idle_secs: None,
+            archive: None,
             user_is_cu: false,
             owner: None,
             spawn: None,
             program: PathBuf::from(PROGRAM),
             uninitialized_slot: true,
-            linger_secs: 0,
+            origins: Origins::default(),
         }
     }
 }
@@ -62,18 +95,49 @@ impl Config {
     /// system's file counts.
     ///
     /// # Errors
-    /// A file that cannot be read or holds something else: names the file and the key.
+    /// A file that cannot be read, that others can write, or that holds something else: names the file and the line.
     pub fn load(trust_environment: bool) -> Result<Self, String> {
         let mut config = Self::default();
-        config.take_file(Path::new(SYSTEM_FILE), true)?;
+        config.take_file(Path::new(SYSTEM_FILE))?;
         if !trust_environment {
             return Ok(config);
         }
-        if let Some(folder) = xdg("XDG_CONFIG_HOME", ".config") {
-            config.take_file(&folder.join("slotfs/config.toml"), false)?;
+        if let Some((path, is_needed)) = user_file() {
+            // A daemon reads it again, in another folder.
+            if !path.is_absolute() {
+                return Err(format!("{FILE_VARIABLE} takes an absolute path"));
+            }
+            if !config.take_file(&path)? && is_needed {
+                let path = path.to_string_lossy();
+                return Err(format!(
+                    "{path}: there is no such file, and ${FILE_VARIABLE} names it"
+                ));
+            }
         }
         config.take_environment(variable)?;
         Ok(config)
+    }
+
+    /// Reads one file alone.
+    ///
+    /// # Errors
+    /// As [`Self::load`], and if the file is not there.
+    pub fn of_file(path: &Path) -> Result<Self, String> {
+        let mut config = Self::default();
+        match config.take_file(path)? {
+            true => Ok(config),
+            false => Err(format!("{}: there is no such file", path.to_string_lossy())),
+        }
+    }
+
+    /// Where the setting of that name came from.
+    pub fn origin(&self, name: &str) -> Origin {
+        self.origins.of(name)
+    }
+
+    /// Notes that an option of a command gave the setting its value.
+    pub fn came_from(&mut self, name: &'static str, origin: Origin) {
+        self.origins.set(name, origin);
     }
 
     /// The store that is meant: the one that is set, else `$XDG_DATA_HOME/slotfs/store.db`. It need not exist.
@@ -85,55 +149,14 @@ impl Config {
         self.store.clone().or_else(default)
     }
 
-    fn take_file(&mut self, path: &Path, is_system: bool) -> Result<(), String> {
-        match fs::read_to_string(path) {
-            Ok(text) => self
-                .take(&text, is_system)
-                .map_err(|why| format!("{}: {why}", path.to_string_lossy())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(format!("{}: {error}", path.to_string_lossy())),
-        }
-    }
-
-    fn take(&mut self, text: &str, is_system: bool) -> Result<(), String> {
-        let table: Table = text.parse().map_err(|error: toml::de::Error| {
-            // Its first line names the line and the column.
-            let error = error.to_string();
-            error.lines().next().unwrap_or("not TOML").to_owned()
-        })?;
-        if let Some(store) = table.get("store").and_then(Value::as_str) {
-            self.use_store(PathBuf::from(store));
-        }
-        for (key, value) in &table {
-            let wrong = |takes: &str| format!("{key} takes {takes}");
-            let path = || {
-                let path = value.as_str().map(PathBuf::from);
-                path.filter(|path| path.is_absolute())
-                    .ok_or_else(|| wrong("an absolute path"))
-            };
-            let switch = || value.as_bool().ok_or_else(|| wrong("true or false"));
-            let number = |most: u64| {
-                let number = value.as_integer().and_then(|it| u64::try_from(it).ok());
-                number
-                    .filter(|it| *it <= most)
-                    .ok_or_else(|| wrong(&format!("a number up to {most}")))
-            };
-            match key.as_str() {
-                "store" => self.store = Some(path()?),
-                "socket" => self.socket = Some(path()?),
-                "user" => {
-                    self.user_is_cu = is_cu(value).ok_or_else(|| wrong("\"co\" or \"cu\""))?
-                }
-                "owner" => self.owner = u32::try_from(number(u32::MAX.into())?).ok(),
-                "spawn" => self.spawn = Some(switch()?),
-                "program" if is_system => self.program = path()?,
-                "program" => return Err(format!("program can only be set in {SYSTEM_FILE}")),
-                "uninitialized_slot" => self.uninitialized_slot = switch()?,
-                "linger" => self.linger_secs = number(24 * 3600)?,
-                _ => return Err(format!("there is no setting '{key}'")),
-            }
-        }
-        Ok(())
+    /// Takes a file's settings; whether the file is there.
+    fn take_file(&mut self, path: &Path) -> Result<bool, String> {
+        let Some(text) = source::read(path)? else {
+            return Ok(false);
+        };
+        self.take(&text, path)
+            .map_err(|why| format!("{}: {why}", path.to_string_lossy()))?;
+        Ok(true)
     }
 
     fn take_environment(
@@ -141,15 +164,31 @@ impl Config {
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<(), String> {
         let path = |name| variable(name).map(PathBuf::from);
+        let mut seen: Vec<(&'static str, &'static str)> = Vec::new();
         if let Some(store) = path("SLOTFS_STORE") {
             self.use_store(store);
+            seen.push(("store", "SLOTFS_STORE"));
         }
-        self.socket = path("SLOTFS_SOCKET").or(self.socket.take());
+        if let Some(socket) = path("SLOTFS_SOCKET") {
+            self.socket = Some(socket);
+            seen.push(("socket", "SLOTFS_SOCKET"));
+        }
+        // The program's command line reports one that is no number; the module does not read it.
+        let slot = variable("SLOTFS_ACTIVE_SLOT");
+        if let Some(slot) = slot.and_then(|it| it.to_str()?.parse().ok()) {
+            self.active_slot = Some(slot);
+            seen.push(("active_slot", "SLOTFS_ACTIVE_SLOT"));
+        }
+        if let Some(filter) = variable("SLOTFS_LOG").and_then(|it| it.into_string().ok()) {
+            self.log_filter = Some(filter);
+            seen.push(("log_filter", "SLOTFS_LOG"));
+        }
         if let Some(program) = path("SLOTFS_PROGRAM") {
             if !program.is_absolute() {
                 return Err("SLOTFS_PROGRAM takes an absolute path".into());
             }
             self.program = program;
+            seen.push(("program", "SLOTFS_PROGRAM"));
         }
         if let Some(value) = variable("SLOTFS_SPAWN") {
             self.spawn = match value.to_str() {
@@ -157,6 +196,10 @@ impl Config {
                 Some("0") => Some(false),
                 _ => return Err("SLOTFS_SPAWN takes 0 or 1".into()),
             };
+            seen.push(("spawn", "SLOTFS_SPAWN"));
+        }
+        for (name, variable) in seen {
+            self.origins.set(name, Origin::Variable(variable));
         }
         Ok(())
     }
@@ -171,6 +214,7 @@ impl Config {
         };
         if self.store.as_ref().is_some_and(is_other) {
             self.socket = None;
+            self.origins.forget("socket");
         }
         self.store = Some(store);
     }
@@ -184,27 +228,23 @@ impl Config {
         let all = parameters(text)?;
         if let Some((_, store)) = all.iter().rfind(|(name, _)| *name == "store") {
             self.use_store(PathBuf::from(store));
+            self.origins.set("store", Origin::Parameter);
         }
         for (name, value) in all {
             match name {
-                "socket" => self.socket = Some(PathBuf::from(value)),
+                "socket" => {
+                    self.socket = Some(PathBuf::from(value));
+                    self.origins.set("socket", Origin::Parameter);
+                }
                 "user" => {
-                    let value = Value::String(value.to_owned());
-                    self.user_is_cu = is_cu(&value).ok_or("user takes co or cu")?;
+                    self.user_is_cu = is_cu(value).ok_or("user takes co or cu")?;
+                    self.origins.set("user", Origin::Parameter);
                 }
                 // NSS passes settings of its own to every module.
                 _ => {}
             }
         }
         Ok(())
-    }
-}
-
-fn is_cu(value: &Value) -> Option<bool> {
-    match value.as_str()? {
-        "co" => Some(false),
-        "cu" => Some(true),
-        _ => None,
     }
 }
 
@@ -245,106 +285,4 @@ pub(crate) fn xdg(name: &str, default: &str) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn a_file_sets_what_it_names() {
-        let mut config = Config::default();
-        let text = r#"
-            store = "/srv/keys.db"
-            socket = "/run/keys.sock"
-            user = "cu"
-            owner = 998
-            spawn = false
-            program = "/opt/slotfs"
-            uninitialized_slot = false
-            linger = 30
-        "#;
-        config.take(text, true).unwrap();
-        let expected = Config {
-            store: Some("/srv/keys.db".into()),
-            socket: Some("/run/keys.sock".into()),
-            user_is_cu: true,
-            owner: Some(998),
-            spawn: Some(false),
-            program: "/opt/slotfs".into(),
-            uninitialized_slot: false,
-            linger_secs: 30,
-        };
-        assert_eq!(config, expected);
-    }
-
-    #[test]
-    fn what_is_no_setting_is_named() {
-        let refused = |text: &str, is_system| {
-            let taken = Config::default().take(text, is_system);
-            taken.unwrap_err()
-        };
-        for (text, says) in [
-            ("sotre = \"/x\"", "there is no setting 'sotre'"),
-            ("store = \"x\"", "store takes an absolute path"),
-            ("store = 1", "store takes an absolute path"),
-            ("user = \"po\"", "user takes \"co\" or \"cu\""),
-            ("owner = -1", "owner takes a number up to 4294967295"),
-            ("spawn = \"yes\"", "spawn takes true or false"),
-            ("linger = 1000000", "linger takes a number up to 86400"),
-        ] {
-            assert_eq!(refused(text, true), says);
-        }
-        let says = refused("program = \"/x\"", false);
-        assert_eq!(says, "program can only be set in /etc/slotfs.toml");
-        assert!(refused("store = ", true).contains("line 1"));
-    }
-
-    #[test]
-    fn the_environment_is_above_files() {
-        let mut config = Config::default();
-        config.take("store = \"/a\"\nspawn = true", true).unwrap();
-        let environment = |name: &str| match name {
-            "SLOTFS_STORE" => Some(OsString::from("/b")),
-            "SLOTFS_SPAWN" => Some(OsString::from("0")),
-            _ => None,
-        };
-        config.take_environment(environment).unwrap();
-        assert_eq!(config.store, Some("/b".into()));
-        assert_eq!(config.spawn, Some(false));
-        let wrong = |name: &str| (name == "SLOTFS_SPAWN").then(|| OsString::from("yes"));
-        assert!(Config::default().take_environment(wrong).is_err());
-    }
-
-    #[test]
-    fn a_socket_is_that_of_its_store() {
-        let mut config = Config::default();
-        let file = "store = \"/a\"\nsocket = \"/a.sock\"";
-        config.take(file, true).unwrap();
-        config.use_store("/a".into());
-        assert_eq!(config.socket, Some("/a.sock".into()));
-        config.take_parameters("socket=/b.sock store=/b").unwrap();
-        assert_eq!(config.socket, Some("/b.sock".into()));
-        config.take_parameters("store=/a").unwrap();
-        assert_eq!(config.socket, None);
-        config.use_store("a".into());
-        config.socket = Some("/a.sock".into());
-        config.use_store("/somewhere/a".into());
-        assert_eq!(config.socket, Some("/a.sock".into()));
-        config.take(file, false).unwrap();
-        let other = |name: &str| (name == "SLOTFS_STORE").then(|| OsString::from("/c"));
-        config.take_environment(other).unwrap();
-        assert_eq!(config.socket, None);
-    }
-
-    #[test]
-    fn parameters_of_c_initialize() {
-        let mut config = Config::default();
-        let text = "configdir='sql:/etc/pki' store=\"/srv/my keys.db\" user=cu flags=";
-        config.take_parameters(text).unwrap();
-        assert_eq!(config.store, Some("/srv/my keys.db".into()));
-        assert!(config.user_is_cu);
-        config.take_parameters("  ").unwrap();
-        for wrong in ["store", "user=po", "store=\"/x"] {
-            assert!(config.take_parameters(wrong).is_err(), "{wrong}");
-        }
-    }
-}
+mod tests;

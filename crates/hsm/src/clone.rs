@@ -11,7 +11,7 @@ use super::put::{leaving, put};
 use super::whereabouts::Whereabouts;
 use super::{
     Arrived, Done, Error, Handle, Hsm, Object, Origin, Ouid, PartitionId, Policies, Result,
-    SecretBytes, Session, SlotError, SlotId, Source, Stored,
+    SecretBytes, Session, SlotError, SlotId, Source, Stored, asker,
 };
 use slotfs_object::codec::{self, PayloadFault};
 use slotfs_object::pkcs11::class_name;
@@ -135,25 +135,29 @@ impl Hsm {
             seal(place)
         });
         let hsm = Arc::clone(self);
-        self.store.put(put, move |stored| match stored {
-            // The slot's domains may be others by now: the blob is verified once more, with those.
-            Err(error) if error.is_changed() && hsm.refresh().is_ok() => {
-                hsm.import(partition, row, (wish, name), blob, origin, done);
-            }
-            stored => {
-                let stored = stored.map_err(|error| hsm.gone_or(partition, error.into()));
-                if let (Ok(Stored::New(_) | Stored::Revised { .. }), Some(row)) =
-                    (&stored, stored_row.get())
-                {
-                    hsm.fingerprints.keep(*row, fingerprint);
+        // It may run on the thread of another user's request.
+        let asker = asker::current();
+        self.store.put(put, move |stored| {
+            asker::on_behalf(asker, || match stored {
+                // The slot's domains may be others by now: the blob is verified once more, with those.
+                Err(error) if error.is_changed() && hsm.refresh().is_ok() => {
+                    hsm.import(partition, row, (wish, name), blob, origin, done);
                 }
-                let outcome = stored.map(Arrived::from);
-                hsm.journal.record(&subject, slot, &outcome);
-                if let Ok(arrived) = &outcome {
-                    hsm.partition(slot).tell_clashes(arrived.handle, &others);
+                stored => {
+                    let stored = stored.map_err(|error| hsm.gone_or(partition, error.into()));
+                    if let (Ok(Stored::New(_) | Stored::Revised { .. }), Some(row)) =
+                        (&stored, stored_row.get())
+                    {
+                        hsm.fingerprints.keep(*row, fingerprint);
+                    }
+                    let outcome = stored.map(Arrived::from);
+                    hsm.journal.record(&subject, slot, &outcome);
+                    if let Ok(arrived) = &outcome {
+                        hsm.partition(slot).tell_clashes(arrived.handle, &others);
+                    }
+                    done(outcome);
                 }
-                done(outcome);
-            }
+            })
         });
     }
 
@@ -182,13 +186,17 @@ impl Hsm {
         done: impl Done<Arrived>,
     ) {
         let hsm = Arc::clone(self);
+        let asker = asker::current();
         let finish = move |outcome: Result<Arrived>| {
-            // A missing source is not a verdict on a blob.
-            let found = |error: &Error| !error.is_no_such_object() && !matches!(error, Error::Gone);
-            if outcome.as_ref().err().is_none_or(found) {
-                hsm.journal.record(&Subject::Known(from), to, &outcome);
-            }
-            done(outcome);
+            asker::on_behalf(asker, || {
+                // A missing source is not a verdict on a blob.
+                let found =
+                    |error: &Error| !error.is_no_such_object() && !matches!(error, Error::Gone);
+                if outcome.as_ref().err().is_none_or(found) {
+                    hsm.journal.record(&Subject::Known(from), to, &outcome);
+                }
+                done(outcome);
+            })
         };
         let prepared = self.again_if_changed(|| self.prepare_move(from, to, wish));
         go_on(prepared, finish, |it, finish| {

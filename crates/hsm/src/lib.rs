@@ -25,6 +25,7 @@ use slotfs_store::{self as store, CommitStats, Entry, Store, Stored};
 
 mod add_list;
 mod amend;
+pub mod asker;
 mod batch;
 mod check;
 mod clone;

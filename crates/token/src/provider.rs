@@ -105,6 +105,11 @@ impl Provider {
         Application::new(Arc::clone(self), owner, peer, who)
     }
 
+    /// Changes how long a slot stays open after its last login.
+    pub fn set_linger(&self, time: std::time::Duration) {
+        self.logins.set_linger(time);
+    }
+
     /// For a server to call now and then: ends what lingers, and forgets the indexes of slots that nobody uses.
     pub fn house_keeping(&self) {
         self.logins.house_keeping();

@@ -22,6 +22,7 @@ const WITHOUT_LOGIN: &[&[&str]] = &[
     &["role", "logout"],
     &["serve"],
     &["logout"],
+    &["config"],
 ];
 
 /// The commands for which another option does nothing.

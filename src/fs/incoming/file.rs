@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use super::Incoming;
 use crate::fs::lock;
 use crate::fs::node::AliasId;
-use crate::hsm::{PartitionId, Wish};
+use crate::hsm::{PartitionId, Wish, asker};
 use crate::object::SlotId;
 
 /// A file open for writing under the name of an object, `new` or an alias.
@@ -17,6 +17,8 @@ pub struct IncomingFile {
     pub wish: Wish,
     /// The alias that it is written under, where it is one.
     pub alias: OnceLock<(AliasId, OsString)>,
+    /// The user who opened it. The kernel does not say who sends the last close.
+    asker: Option<u32>,
     state: Mutex<Incoming>,
 }
 
@@ -27,6 +29,7 @@ impl IncomingFile {
             partition,
             wish,
             alias: OnceLock::new(),
+            asker: asker::current(),
             state: Mutex::new(incoming),
         }
     }
@@ -39,6 +42,11 @@ impl IncomingFile {
     /// The alias that it is written under.
     pub fn alias_id(&self) -> Option<AliasId> {
         self.alias.get().map(|(id, _)| *id)
+    }
+
+    /// The user who opened it.
+    pub fn asker(&self) -> Option<u32> {
+        self.asker
     }
 
     /// Its name in the log. An alias is quoted and escaped, so that it cannot forge a line.
