@@ -76,6 +76,21 @@ pub(crate) enum Error {
         /// A hint for each kind of reason.
         hints: Vec<String>,
     },
+    /// A folder of backups, or one backup in it, cannot be used as the user wants.
+    #[error("{}: {what}", shown::path(path))]
+    Archive {
+        path: PathBuf,
+        what: String,
+        hint: Option<&'static str>,
+        code: hsm::ResultCode,
+    },
+    /// Some objects of a list were not backed up or not restored, or a backup is not whole.
+    #[error("{what}")]
+    ArchiveFailed {
+        what: String,
+        /// A hint for each kind of reason.
+        hints: Vec<String>,
+    },
     /// Ctrl-C stopped the command.
     #[error("interrupted: {0}")]
     Interrupted(String),
@@ -200,7 +215,10 @@ impl Error {
             ),
             Self::Usage(_) | Self::WeakDomain { .. } => Outcome::USAGE,
             Self::NotConfirmed(_) => refused(libc::EPERM, code::FUNCTION_CANCELED),
-            Self::CloneFailed { .. } => refused(libc::EACCES, code::FAILED_TO_CLONE_AN_OBJECT),
+            Self::CloneFailed { .. } | Self::ArchiveFailed { .. } => {
+                refused(libc::EACCES, code::FAILED_TO_CLONE_AN_OBJECT)
+            }
+            Self::Archive { code, .. } => refused(libc::EINVAL, *code),
             Self::CloneNotAttempted { .. } => refused(libc::EACCES, code::CLONE_NOT_ATTEMPTED),
             Self::Interrupted(_) => Outcome {
                 exit: exit::INTERRUPTED,

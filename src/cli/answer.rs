@@ -68,8 +68,8 @@ impl Answer {
     /// Adds names and their values in two columns.
     pub(crate) fn pairs<'a>(self, pairs: impl IntoIterator<Item = (&'a str, String)>) -> Self {
         let pairs = pairs.into_iter();
-        let rows = pairs.map(|(name, value)| vec![name.to_owned(), value]);
-        self.text(output::columns(&rows.collect::<Vec<_>>()))
+        let pairs: Vec<_> = pairs.map(|(name, it)| (name.to_owned(), it)).collect();
+        self.text(output::pairs(&pairs, "", output::width()))
     }
 
     /// The facts are shown although the command may have failed; then its error is the fact `error`, else null.
@@ -91,14 +91,22 @@ impl Answer {
 /// A table for people whose rows are a list of documents in JSON.
 pub(crate) struct Rows {
     cells: Vec<Vec<String>>,
+    /// Columns with free text, which may be wrapped.
+    wrapped: Vec<usize>,
     facts: Vec<Value>,
 }
+
+/// Headings of columns with text that somebody wrote for people. Anything else stays whole, to be copied.
+const FREE_TEXT: [&str; 5] = ["Label", "Domain Label", "Description", "Backup", "Value"];
 
 impl Rows {
     /// A table with this heading and no rows.
     pub(crate) fn new(heading: &[&str]) -> Self {
         Self {
             cells: vec![heading.iter().map(|&cell| cell.to_owned()).collect()],
+            wrapped: (0..heading.len())
+                .filter(|&at| heading.get(at).is_some_and(|it| FREE_TEXT.contains(it)))
+                .collect(),
             facts: Vec::new(),
         }
     }
@@ -122,7 +130,7 @@ impl Rows {
 
     /// The table.
     pub(crate) fn table(&self) -> String {
-        output::columns(&self.cells)
+        output::table(&self.cells, &self.wrapped, output::width())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which commands change something.
 
-use super::{Noun, domain, object, partition, role, store};
+use super::{Noun, domain, object, role, store};
 
 impl Noun {
     /// Whether the command's output says what the command did. If standard output does not take that, standard error has
@@ -10,18 +10,11 @@ impl Noun {
             self,
             Self::Slot(_)
                 | Self::Status(_)
-                | Self::Partition(
-                    partition::Verb::Showinfo(_)
-                        | partition::Verb::Domainlist(_)
-                        | partition::Verb::Showpolicies { .. }
-                        | partition::Verb::Smklist(_)
-                        | partition::Verb::Contents(_)
-                )
+                | Self::Config(_)
                 | Self::Role(role::Verb::List(_))
                 | Self::Object(object::Verb::Show { .. } | object::Verb::Trash(_))
                 | Self::Store(store::Verb::Check { .. })
                 | Self::Domain(domain::Verb::Newstring)
-                | Self::Config(_)
-        )
+        ) && !matches!(self, Self::Partition(verb) if verb.only_shows())
     }
 }

@@ -180,10 +180,11 @@ impl Mount {
         }));
         if self.foreground {
             daemon::serve(plan, daemon::Mode::Foreground)?;
-        } else {
-            daemon::start(&plan)?;
+            // Its output is a service's log.
+            return Ok(answer.bare());
         }
-        Ok(answer.bare())
+        daemon::start(&plan)?;
+        Ok(answer)
     }
 }
 
@@ -192,6 +193,6 @@ impl Umount {
     pub(crate) fn run(self) -> Result<Answer> {
         daemon::umount(&self.mountpoint)?;
         let mountpoint = crate::shown::path(&self.mountpoint).to_string();
-        Ok(Answer::new(json!({ "mountpoint": mountpoint })).bare())
+        Ok(Answer::new(json!({ "mountpoint": mountpoint })))
     }
 }

@@ -13,9 +13,11 @@ use crate::object::show;
 mod json;
 mod stdout;
 mod stream;
+mod table;
 
 pub(crate) use stdout::{is_stdout, write_data};
 pub(crate) use stream::Stream;
+pub(crate) use table::{pairs, table, width};
 
 /// Whether standard output is for the data of this command; then everything else goes to standard error.
 static DATA_ON_STDOUT: AtomicBool = AtomicBool::new(false);
@@ -81,6 +83,11 @@ fn not_printed(text: &str, source: io::Error) {
     if TELLS.load(Ordering::Relaxed) {
         tell(text);
     }
+}
+
+/// Names and values as lunacm lists slots.
+pub(crate) fn arrows(named: &[(String, String)]) -> String {
+    table::arrows(named, width())
 }
 
 /// Prints one JSON document.
@@ -193,10 +200,15 @@ pub(crate) fn error(error: &Error, json: bool) {
     let document = || json!({ "error": error_json(error) });
     // The daemon has told people itself, and may have left its document.
     if let Error::Daemon { said, .. } = error {
+        let document: Value = serde_json::from_str(said).unwrap_or_else(|_| document());
         if json {
-            print_json(&serde_json::from_str(said).unwrap_or_else(|_| document()));
+            return print_json(&document);
         }
-        return;
+        let field = |name| document["error"][name].as_str();
+        return match (field("code"), field("name")) {
+            (Some(code), Some(name)) => print(&format!("\nCommand Result : {code} ({name})\n")),
+            _ => print(&format!("\nCommand Result : {}\n", error.outcome().code)),
+        };
     }
     tell_error(error);
     match json {
@@ -213,37 +225,4 @@ pub(crate) fn tell_error(error: &Error) {
         text.push_str(&format!("  hint: {hint}\n"));
     }
     tell(&text);
-}
-
-/// Rows of as many cells, the columns aligned.
-pub(crate) fn columns(rows: &[Vec<String>]) -> String {
-    let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len))
-        .map(|column| {
-            let cells = rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        })
-        .collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, &width)| format!("{cell:<width$}"))
-            .collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [["handle", "label"], ["1", "a"], ["1000000", "b"]];
-        let rows = rows.map(|row| row.map(str::to_owned).to_vec());
-        assert_eq!(columns(&rows), "handle   label\n1        a\n1000000  b\n");
-    }
 }

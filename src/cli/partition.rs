@@ -11,16 +11,20 @@ use crate::object::partition::Role;
 use crate::object::pkcs11::{class_name, key_type_name};
 use crate::object::{Handle, show};
 
+mod archive;
 mod clone;
 mod clone_report;
 mod domains;
 mod info;
 mod init;
+mod label;
 mod policies;
 mod removal;
 mod set;
 mod smk;
 mod target;
+
+pub(crate) use set::Retention;
 
 /// What can be done with a partition.
 #[derive(Subcommand)]
@@ -35,6 +39,14 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  slotfs partition clone -objects 124,140 -slot 1\n  slotfs --active-slot 2 partition clone -o all -s 3 -f --password-file 2=pw2 --password-file 3=pw3\n\nEach object succeeds or fails by itself; the exit status is 1 when any failed."
     )]
     Clone(clone::CloneObjects),
+    /// Back up partitions into a folder, and restore them
+    #[command(subcommand)]
+    Archive(archive::Verb),
+    /// Change the label of a partition (po)
+    #[command(
+        after_help = "Example:\n  slotfs partition changelabel -slot 0 -label beta --password-file 0:po=pw"
+    )]
+    Changelabel(label::ChangeLabel),
     /// Show a partition: its roles, the labels of its domains, its contents
     #[command(after_help = "Example:\n  slotfs partition showinfo -slot 0")]
     Showinfo(SlotArg),
@@ -109,11 +121,26 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
+    /// Whether it only shows something.
+    pub(crate) fn only_shows(&self) -> bool {
+        match self {
+            Self::Archive(verb) => verb.only_shows(),
+            Self::Showinfo(_)
+            | Self::Domainlist(_)
+            | Self::Showpolicies { .. }
+            | Self::Smklist(_)
+            | Self::Contents(_) => true,
+            _ => false,
+        }
+    }
+
     /// Runs the command.
     pub(crate) fn run(self, console: &Console<'_>) -> Result<Answer> {
         match self {
             Self::Init(init) => init.run(console),
             Self::Clone(clone) => clone.run(console),
+            Self::Archive(verb) => verb.run(console),
+            Self::Changelabel(change) => change.run(console),
             Self::Showinfo(slot) => info::show(console, slot),
             Self::Clear(args) => removal::clear(console, args),
             Self::Delete(args) => removal::delete(console, args),

@@ -68,6 +68,9 @@ pub(crate) struct Init {
     newpasswordfile: Option<PathBuf>,
     #[command(flatten)]
     shares: NewShares,
+    /// Accepted for scripts that give it everywhere: nothing is asked for confirmation here
+    #[arg(short, long)]
+    force: bool,
 }
 
 /// `role changepw`

@@ -16,7 +16,10 @@ impl Error {
     pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Hsm(error) => return hsm_hint(error),
-            Self::CloneFailed { hints, .. } | Self::CloneNotAttempted { hints, .. } => {
+            Self::Archive { hint, .. } => (*hint)?.into(),
+            Self::CloneFailed { hints, .. }
+            | Self::CloneNotAttempted { hints, .. }
+            | Self::ArchiveFailed { hints, .. } => {
                 match hints.is_empty() {
                     true => "each line says why".into(),
                     false => format!("each line says why; {}", hints.join("; ")),

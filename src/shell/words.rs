@@ -102,7 +102,10 @@ pub(crate) fn words(command: &str) -> Result<Zeroizing<Vec<String>>> {
                     .into(),
             )
         })?;
-    if words.first().is_some_and(|word| word == "slotfs") {
+    if words
+        .first()
+        .is_some_and(|word| word.eq_ignore_ascii_case("slotfs"))
+    {
         words.remove(0);
     }
     if let Some(word) = words.first_mut().filter(|word| word.as_str() == "?") {

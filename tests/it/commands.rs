@@ -1,5 +1,6 @@
 //! The commands: their arguments, output and exit statuses.
 
+mod archive;
 mod clone;
 mod domains;
 mod environment;
@@ -9,12 +10,14 @@ mod grammar;
 mod guarded;
 mod import;
 mod keys;
+mod lunacm;
 mod output;
 mod partition;
 mod prompt;
 mod roles;
 mod shell;
 mod store;
+mod tables;
 
 use crate::fixture::Store;
 

@@ -28,9 +28,15 @@ pub struct Terminal {
 impl Terminal {
     /// Starts the command on a terminal of 50 lines and 200 columns.
     #[track_caller]
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        Self::spawn_sized(command, 50, 200)
+    }
+
+    /// Starts the command on a terminal of so many lines and columns.
+    #[track_caller]
+    pub fn spawn_sized(mut command: Command, lines: u16, columns: u16) -> Self {
         let (pty, pts) = blocking::open().unwrap();
-        pty.resize(Size::new(50, 200)).unwrap();
+        pty.resize(Size::new(lines, columns)).unwrap();
         command.env("TERM", "xterm").env("LC_ALL", "C.UTF-8");
         let child = blocking::Command::from(command).spawn(pts).unwrap();
         let pty = Arc::new(pty);

@@ -126,17 +126,26 @@ pub fn verdict_line(source: Source, slot: SlotId, outcome: Result<&Arrived, &Err
 }
 
 fn verdict(subject: &Subject, slot: SlotId, outcome: Result<&Arrived, &Error>) -> String {
+    let from = match subject {
+        Subject::Known(Source { slot, handle }) => format!(", from handle {handle} on slot {slot}"),
+        Subject::Identity(_) | Subject::Name(_) => String::new(),
+    };
+    verdict_words(subject, &from, slot, outcome)
+}
+
+/// What became of the object that `subject` calls and that was to come to `slot`, in one line. `from` is what is said of its
+/// source where the line begins with its place: a comma and words, or nothing.
+pub fn verdict_words(
+    subject: &dyn fmt::Display,
+    from: &str,
+    slot: SlotId,
+    outcome: Result<&Arrived, &Error>,
+) -> String {
     match outcome {
         Ok(Arrived { handle, became }) => match became {
             Became::New => format!("{subject} is now handle {handle} on slot {slot}"),
             Became::Already => format!("{subject} is already handle {handle} on slot {slot}"),
             Became::Revised { revision, .. } => {
-                let from = match subject {
-                    Subject::Known(Source { slot, handle }) => {
-                        format!(", from handle {handle} on slot {slot}")
-                    }
-                    Subject::Identity(_) | Subject::Name(_) => String::new(),
-                };
                 format!("Handle {handle} on slot {slot} is now revision {revision}{from}")
             }
             Became::Outdated => format!(
@@ -147,7 +156,7 @@ fn verdict(subject: &Subject, slot: SlotId, outcome: Result<&Arrived, &Error>) -
     }
 }
 
-fn refused(subject: &Subject, slot: SlotId, why: &dyn fmt::Display) -> String {
+fn refused(subject: &dyn fmt::Display, slot: SlotId, why: &dyn fmt::Display) -> String {
     format!("{subject} was not cloned to slot {slot}: {why}")
 }
 

@@ -27,6 +27,7 @@ mod add_list;
 mod amend;
 pub mod asker;
 mod batch;
+mod blobs;
 mod check;
 mod clone;
 mod clone_check;
@@ -64,6 +65,7 @@ mod trusted;
 mod whereabouts;
 
 pub use add_list::Added;
+pub use blobs::Sealed;
 pub use check::{CheckedSlot, Finding};
 pub use clone::Wish;
 pub use clone_list::Selection;
@@ -75,7 +77,7 @@ pub use init::{
     DEFAULT_CAPACITY_OBJECTS, DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, NewPartition,
     check_label, check_password, new_serial,
 };
-pub use journal::{Journal, Origin, Source, reason, verdict_line};
+pub use journal::{Journal, Origin, Source, reason, verdict_line, verdict_words};
 pub use logins::{Login, Logins};
 pub use objects::{ContentsRow, ObjectFile, SealedBlob};
 pub use partition::{PartitionId, Settings};

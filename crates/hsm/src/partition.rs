@@ -151,6 +151,25 @@ impl Partition<'_> {
         Ok(row)
     }
 
+    /// Gives the partition another label. The partition officer's.
+    ///
+    /// # Errors
+    /// [`SlotError::Malformed`] for a label outside the limits, else as [`Self::clear`].
+    pub fn set_label(&self, label: &str) -> Result<()> {
+        let slot = self.slot;
+        super::check_label(slot, label)?;
+        let session = self.officer(&[Role::Po])?;
+        self.hsm.amend(&session, |change| {
+            label.clone_into(&mut change.row.label);
+            Ok(())
+        })?;
+        log::info!(
+            "slot {slot}: the label of its partition is now '{}'",
+            slotfs_object::show::escape(label)
+        );
+        Ok(())
+    }
+
     /// Sets policies, all of them or none; how many objects that destroyed ([`Policy::is_destructive`]). The partition
     /// officer's.
     ///

@@ -55,7 +55,7 @@ struct Report {
 
 impl Report {
     fn begin(json: bool, slot: SlotId, of: u64) -> Self {
-        let mut stream = Stream::begin(json, &[("slot", slot.0)]);
+        let mut stream = Stream::begin(json, &[("slot", slot.0.into())]);
         stream.measure(of);
         Self {
             stream,

@@ -23,8 +23,8 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Begins a document with these numbers and the list `objects`.
-    pub(crate) fn begin(json: bool, facts: &[(&str, u32)]) -> Self {
+    /// Begins a document with these facts and the list `objects`.
+    pub(crate) fn begin(json: bool, facts: &[(&str, Value)]) -> Self {
         let mut stream = Self {
             json,
             pending: String::new(),
@@ -35,7 +35,7 @@ impl Stream {
         if json {
             let facts: String = facts
                 .iter()
-                .map(|(name, value)| format!("  \"{name}\": {value},\n"))
+                .map(|(name, value)| format!("  \"{name}\": {},\n", json::compact(value)))
                 .collect();
             stream.write(&format!("{{\n{facts}  \"objects\": ["));
         }

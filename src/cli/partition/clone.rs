@@ -27,11 +27,14 @@ pub(crate) struct CloneObjects {
     /// Do not ask when some objects cannot be cloned or already exist
     #[arg(short, long)]
     force: bool,
+    /// Report only the objects that fail, and one line with the numbers
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 /// `-objects`
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Objects(Selection);
+pub(super) struct Objects(pub(super) Selection);
 
 impl FromStr for Objects {
     type Err = String;
@@ -57,7 +60,7 @@ impl CloneObjects {
         let slots = self.target.slots(console, &hsm)?;
         let source = console.secret_for(&hsm, slots.from, &[Role::Co, Role::Cu])?;
         let secret = slots.target_secret(console, &hsm, self.target.password.take())?;
-        let mut report = Report::new(console.json(), slots.from, slots.to);
+        let mut report = Report::new(console.json(), self.quiet, slots.from, slots.to);
         let outcome = self.verify_and_clone(&hsm, slots, source, &secret, &mut report);
         Ok(report.close(outcome))
     }

@@ -1,9 +1,11 @@
 //! The report of `partition clone`, written while it runs: lunacm's lines, or one JSON document.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
-use crate::cli::Answer;
 use crate::cli::output::{self, Stream};
+use crate::cli::{Answer, plural};
 use crate::error::{Error, Result};
 use crate::hsm::{self, Arrived, Became, DamagedRow, Source, reason, verdict_line};
 use crate::object::{Handle, SlotId};
@@ -14,6 +16,10 @@ const MOST_HINTS: usize = 4;
 /// The report of one command.
 pub(crate) struct Report {
     stream: Stream,
+    /// Whether only failures and a summary are reported.
+    quiet: bool,
+    /// Objects that a quiet report has told of as not cloneable: they are not told of again when they are tried.
+    told: HashSet<Handle>,
     from: SlotId,
     to: SlotId,
     /// Objects that were newly stored, that the target had already, and that are not there.
@@ -29,9 +35,14 @@ pub(crate) struct Report {
 
 impl Report {
     /// Of cloning from one slot to another.
-    pub(crate) fn new(json: bool, from: SlotId, to: SlotId) -> Self {
+    pub(crate) fn new(json: bool, quiet: bool, from: SlotId, to: SlotId) -> Self {
         Self {
-            stream: Stream::begin(json, &[("source_slot", from.0), ("target_slot", to.0)]),
+            stream: Stream::begin(
+                json,
+                &[("source_slot", from.0.into()), ("target_slot", to.0.into())],
+            ),
+            quiet,
+            told: HashSet::new(),
             from,
             to,
             cloned: 0,
@@ -45,6 +56,9 @@ impl Report {
 
     /// Before a step of the command.
     pub(crate) fn step(&mut self, text: &str) {
+        if self.quiet {
+            return;
+        }
         self.blank();
         self.stream.say(&format!("        {text}\n"));
         self.listing = false;
@@ -52,7 +66,7 @@ impl Report {
 
     /// A blank line, but not at the very beginning.
     pub(crate) fn blank(&mut self) {
-        if std::mem::replace(&mut self.begun, true) {
+        if !self.quiet && std::mem::replace(&mut self.begun, true) {
             self.stream.say("\n");
         }
     }
@@ -60,6 +74,9 @@ impl Report {
     /// An object that cannot leave the source.
     pub(crate) fn cannot_be_cloned(&mut self, handle: Handle, why: &hsm::Error) {
         self.keep_hint(why);
+        if self.quiet {
+            self.told.insert(handle);
+        }
         let from = self.from;
         self.item(&format!(
             "Handle {handle} on slot {from} cannot be cloned: {}",
@@ -69,6 +86,10 @@ impl Report {
 
     /// An object whose identity the target has already: the same object, another revision of it, or another object.
     pub(crate) fn exists(&mut self, handle: Handle, there: Result<&Arrived, &hsm::Error>) {
+        // What fails is told when it is tried.
+        if self.quiet {
+            return;
+        }
         let from = self.from;
         let line = match there {
             Ok(&Arrived {
@@ -94,7 +115,9 @@ impl Report {
     /// Before the first of `total` objects.
     pub(crate) fn cloning(&mut self, total: u64) {
         self.step("Cloning the objects.");
-        self.stream.measure(total);
+        if !self.quiet {
+            self.stream.measure(total);
+        }
     }
 
     /// What became of some objects.
@@ -108,8 +131,15 @@ impl Report {
                     self.keep_hint(why);
                 }
             }
+            if self.quiet && outcome.is_ok() {
+                continue;
+            }
             let (source, to) = (self.source(*handle), self.to);
+            let told = self.told.contains(handle);
             let line = || {
+                if told {
+                    return String::new();
+                }
                 let line = verdict_line(source, to, outcome.as_ref());
                 format!("                {line}\n")
             };
@@ -143,7 +173,13 @@ impl Report {
     }
 
     /// After the last, with what the command ends with.
-    pub(crate) fn close(self, outcome: Result<()>) -> Answer {
+    pub(crate) fn close(mut self, outcome: Result<()>) -> Answer {
+        let tried = self.total() > 0 || !self.told.is_empty();
+        if self.quiet && (tried || outcome.is_ok()) {
+            let failed = self.failed.max(self.told.len() as u64);
+            let summary = summary("cloned", self.cloned, self.already, failed);
+            self.stream.say(&format!("        {summary}\n"));
+        }
         let counts = [
             ("cloned", self.cloned),
             ("already", self.already),
@@ -179,11 +215,17 @@ impl Report {
     }
 
     fn item(&mut self, line: &str) {
-        if !std::mem::replace(&mut self.listing, true) {
+        if !self.quiet && !std::mem::replace(&mut self.listing, true) {
             self.stream.say("\n");
         }
         self.stream.say(&format!("                {line}\n"));
     }
+}
+
+/// The one line that a quiet command ends with.
+pub(super) fn summary(done: &str, new: u64, already: u64, failed: u64) -> String {
+    let objects = plural(new, "object");
+    format!("{objects} {done}, {already} already there, {failed} failed.")
 }
 
 /// `revision` is the one that replaced an earlier one; `outdated`: the target has a later one.

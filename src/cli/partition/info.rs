@@ -3,10 +3,11 @@
 use serde_json::json;
 
 use super::set::Retention;
+use crate::cli::slot::configuration;
 use crate::cli::{Answer, Console, SlotArg};
 use crate::error::Result;
 use crate::hsm::{RoleState, SlotRow};
-use crate::object::partition::{Role, SlotKind};
+use crate::object::partition::Role;
 use crate::object::show;
 
 /// `partition showinfo`
@@ -72,21 +73,6 @@ fn authentication(row: &SlotRow, roles: &[RoleState]) -> String {
         Some(quorum) => format!("quorum, {} of {} key shares", quorum.m(), quorum.n()),
         None => row.kind.to_string(),
     }
-}
-
-/// In lunacm's words, as far as they apply.
-fn configuration(row: &SlotRow) -> String {
-    let kind = match row.kind {
-        SlotKind::Quorum => "Multifactor Quorum",
-        SlotKind::Password => "PW",
-    };
-    let sks = if row.is_v1() {
-        " Scalable Key Storage"
-    } else {
-        ""
-    };
-    let mode = row.policies.mode();
-    format!("User Partition With SO ({kind}){sks} {mode}")
 }
 
 fn title(state: &RoleState) -> &'static str {

@@ -99,7 +99,7 @@ fn a_store_that_is_not_there_yet() {
     }
     terminal.expect("Slot 0 is now partition 'a'");
     terminal.expect(PROMPT);
-    assert!(say(&mut terminal, "slot list").contains("password"));
+    assert!(say(&mut terminal, "slot list").contains("(PW)"));
 }
 
 /// Tab completes nouns, verbs, options, roles, slots, and handles once somebody is logged in.

@@ -40,12 +40,12 @@ fn a_script_stops_at_the_first_failure() {
     let out = store
         .args(&["-c", "slot list; partition contents; slot list"])
         .fails(LOGIN);
-    assert_eq!(count(&out.stdout, "Slot Id"), 1, "{out:#?}");
+    assert_eq!(count(&out.stdout, "Slot Id ->"), 1, "{out:#?}");
     assert!(out.stderr.contains("slotfs: command 2: "), "{out:#?}");
     assert!(out.stderr.contains("--keep-going"), "{out:#?}");
     let script = "slot list\n\n# why not\nrole login -name co hunter2\nslot list\n";
     let out = piped(&store, &[], script).fails(USAGE);
-    assert_eq!(count(&out.stdout, "Slot Id"), 1, "{out:#?}");
+    assert_eq!(count(&out.stdout, "Slot Id ->"), 1, "{out:#?}");
     assert!(out.stderr.contains("slotfs: line 4: "), "{out:#?}");
     assert!(!out.text().contains("hunter2"), "{out:#?}");
 }
@@ -56,7 +56,7 @@ fn a_script_goes_on_when_told_to() {
     let store = one_slot();
     let script = "partition contents\nnonsense\nslot list\nexit\nslot list\n";
     let out = piped(&store, &["--keep-going"], script).fails(LOGIN);
-    assert_eq!(count(&out.stdout, "Slot Id"), 1, "{out:#?}");
+    assert_eq!(count(&out.stdout, "Slot Id ->"), 1, "{out:#?}");
     for line in ["line 1: ", "line 2: "] {
         assert!(out.stderr.contains(line), "{out:#?}");
     }
