@@ -37,6 +37,11 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, String> {
     let failed = |error: io::Error| format!("{shown}: {error}");
     let mut file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A folder on the way that this user may not enter, such as the home of root after a daemon has dropped to another
+        // user: for this user there is no file.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !exists(path) => {
+            return Ok(None);
+        }
         opened => opened.map_err(failed)?,
     };
     // Of the file that is read, whatever has its name by now.
@@ -46,6 +51,11 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, String> {
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(failed)?;
     Ok(Some(text))
+}
+
+/// Whether the file is there, which can be said of one that cannot be read.
+fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// Refuses a file that somebody else could have written: it names programs, stores and sockets. The message ends within the

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 
 use super::clone::Objects;
 use crate::cli::{Answer, Console, SlotArg};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hsm::Selection;
 
 mod backup;
@@ -60,9 +60,9 @@ impl Verb {
         match self {
             Self::Backup(backup) => backup.run(console),
             Self::Restore(restore) => restore.run(console),
-            Self::List(folder) => show::list(&folder),
-            Self::Contents(which) => show::contents(&which),
-            Self::Delete(delete) => delete.run(),
+            Self::List(folder) => show::list(console, &folder),
+            Self::Contents(which) => show::contents(console, &which),
+            Self::Delete(delete) => delete.run(console),
         }
     }
 
@@ -75,9 +75,21 @@ impl Verb {
 /// Where backups are.
 #[derive(Args)]
 pub(crate) struct FolderArg {
-    /// The folder with the backups
+    /// The folder with the backups [default: 'archive' of the configuration]
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::AnyPath)]
-    folder: PathBuf,
+    folder: Option<PathBuf>,
+}
+
+impl FolderArg {
+    /// The folder of the option, else of the configuration.
+    fn path(&self, console: &Console<'_>) -> Result<PathBuf> {
+        let folder = match &self.folder {
+            Some(folder) => Some(folder.clone()),
+            None => console.config()?.archive.clone(),
+        };
+        let none = "which folder? give -folder DIR, or set 'archive' in the configuration";
+        folder.ok_or_else(|| Error::Usage(none.into()))
+    }
 }
 
 /// One backup of a folder.

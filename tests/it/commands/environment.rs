@@ -111,3 +111,35 @@ fn a_history_of_nobody() {
     }
     assert_eq!(names(&store.path(".")), before);
 }
+
+/// A daemon that root started and that dropped to another user still has root's HOME, which it cannot enter: there is no
+/// configuration of its own then. A file that it cannot read is another matter.
+#[test]
+fn a_home_that_cannot_be_entered_has_no_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let set_mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    set_mode(folder.path(), 0o755);
+    std::fs::copy(env!("CARGO_BIN_EXE_slotfs"), path("slotfs")).unwrap();
+    set_mode(&path("slotfs"), 0o755);
+    let config = path("home/.config/slotfs");
+    std::fs::create_dir_all(&config).unwrap();
+    crate::fixture::write_private(&config.join("config.toml"), "linger = 5\n");
+    let show = || {
+        run(std::process::Command::new("setpriv")
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .arg(path("slotfs"))
+            .args(["config", "show", "--json"])
+            .env("HOME", path("home"))
+            .env_remove("XDG_CONFIG_HOME"))
+    };
+    set_mode(&path("home"), 0o700);
+    show().ok();
+    for name in ["home", "home/.config", "home/.config/slotfs"] {
+        set_mode(&path(name), 0o755);
+    }
+    let refused = show().fails(2);
+    assert!(refused.stderr.contains("config.toml"), "{refused:?}");
+}

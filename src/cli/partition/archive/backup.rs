@@ -24,7 +24,7 @@ impl Backup {
         let transfer = &self.transfer;
         let (hsm, slot) = console.partition_to_read(transfer.slot, &[Role::Co, Role::Cu])?;
         let label = &transfer.backup.partition;
-        let archive = Archive::open_or_create(&transfer.backup.folder.folder)?;
+        let archive = Archive::open_or_create(&transfer.backup.folder.path(console)?)?;
         let earlier = match archive.backup(label)? {
             Some(folder) => Index::read(&folder)?,
             None => None,

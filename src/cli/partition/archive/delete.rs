@@ -7,15 +7,15 @@ use serde_json::json;
 use super::Delete;
 use super::folder::Archive;
 use super::index::{INDEX, Index};
-use crate::cli::{Answer, confirm, file_error, plural};
+use crate::cli::{Answer, Console, confirm, file_error, plural};
 use crate::error::{Error, Result};
 use crate::shown;
 
 impl Delete {
     /// Runs the command. The index goes last: a command that is stopped can be repeated.
-    pub(super) fn run(self) -> Result<Answer> {
+    pub(super) fn run(self, console: &Console<'_>) -> Result<Answer> {
         let label = &self.backup.partition;
-        let archive = Archive::open(&self.backup.folder.folder)?;
+        let archive = Archive::open(&self.backup.folder.path(console)?)?;
         let folder = archive.backup(label)?;
         let asked_about = Index::read_existing(folder.as_ref(), archive.path(), label)?;
         let Some(folder) = folder else {

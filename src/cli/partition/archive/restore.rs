@@ -23,7 +23,7 @@ impl Restore {
     pub(super) fn run(self, console: &Console<'_>) -> Result<Answer> {
         let transfer = &self.transfer;
         let label = &transfer.backup.partition;
-        let archive = Archive::open(&transfer.backup.folder.folder)?;
+        let archive = Archive::open(&transfer.backup.folder.path(console)?)?;
         let folder = archive.backup(label)?;
         let index = Index::read_existing(folder.as_ref(), archive.path(), label)?;
         let Some(folder) = folder else {

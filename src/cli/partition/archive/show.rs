@@ -9,15 +9,15 @@ use super::folder::Archive;
 use super::index::{INDEX, Index};
 use super::label::Label;
 use super::{BackupArg, FolderArg};
-use crate::cli::{Answer, Failures, NONE, Rows, plural};
+use crate::cli::{Answer, Console, Failures, NONE, Rows, plural};
 use crate::error::{Error, Result};
 use crate::hsm::code;
 use crate::object::show;
 use crate::shown;
 
 /// `partition archive list`
-pub(super) fn list(folder: &FolderArg) -> Result<Answer> {
-    let archive = Archive::open(&folder.folder)?;
+pub(super) fn list(console: &Console<'_>, folder: &FolderArg) -> Result<Answer> {
+    let archive = Archive::open(&folder.path(console)?)?;
     let mut rows = Rows::new(&["Backup", "Source", "Serial Number", "Objects", "Time"]);
     let mut failures = Failures::none();
     for name in archive.names()? {
@@ -63,9 +63,9 @@ pub(super) fn list(folder: &FolderArg) -> Result<Answer> {
 }
 
 /// `partition archive contents`
-pub(super) fn contents(which: &BackupArg) -> Result<Answer> {
+pub(super) fn contents(console: &Console<'_>, which: &BackupArg) -> Result<Answer> {
     let label = &which.partition;
-    let archive = Archive::open(&which.folder.folder)?;
+    let archive = Archive::open(&which.folder.path(console)?)?;
     let folder = archive.backup(label)?;
     let index = Index::read_existing(folder.as_ref(), archive.path(), label)?;
     let Some(folder) = folder else {
