@@ -7,9 +7,11 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::fixture::{Out, Store, daemons_of, is_mounted, names, run, wait_for};
+use crate::logs::Cleared;
 
 /// A store with two slots, and commands that find its file with the settings `text`.
 struct Configured {
+    _mount: Cleared,
     store: Store,
 }
 
@@ -19,7 +21,10 @@ impl Configured {
         store.slot(0, "red");
         store.slot(1, "red");
         store.aes(1, 1);
-        let it = Self { store };
+        let it = Self {
+            _mount: Cleared::at(&store),
+            store,
+        };
         it.set(text);
         it
     }

@@ -3,24 +3,43 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::fixture::{
-    DEADLINE, Store, assert_errno, daemons_of, is_mounted, names, open_trunc, run, wait_for,
+    DEADLINE, Store, assert_errno, daemons_of, is_mounted, names, open_trunc, run, unmount,
+    wait_for,
 };
 use crate::terminal::Terminal;
 
 const LOGIN: &str = "--login 0 --password-file 0=pw-0";
 
-fn store() -> Store {
+fn store() -> (Store, Cleared) {
     let store = Store::empty();
     store.slot(0, "red");
     store.aes(0, 1);
-    store
+    let mount = Cleared::at(&store);
+    (store, mount)
+}
+
+/// Unmounts what a test that failed left in the background. It goes before the store.
+pub struct Cleared(PathBuf);
+
+impl Cleared {
+    pub fn at(store: &Store) -> Self {
+        Self(store.path("mnt"))
+    }
+}
+
+impl Drop for Cleared {
+    fn drop(&mut self) {
+        if is_mounted(&self.0) {
+            unmount(&self.0, "-uz");
+        }
+    }
 }
 
 #[track_caller]
@@ -63,7 +82,7 @@ fn be_refused(store: &Store) {
 /// "Nothing is logged beside the store": the log of the background is private, and named by the store.
 #[test]
 fn in_the_background_to_the_log_folder() {
-    let mut store = store();
+    let (mut store, _mount) = store();
     let before = names(&store.path(""));
     mount(&store, "");
     let log = store.log_file();
@@ -93,7 +112,7 @@ fn in_the_background_to_the_log_folder() {
 /// Without a folder for logs the mount works, and one warning says that there is no log.
 #[test]
 fn without_a_log_folder() {
-    let store = store();
+    let (store, _mount) = store();
     let point = store.path("mnt");
     let point = point.to_str().unwrap();
     fs::create_dir_all(store.path(".local/state/slotfs")).unwrap();
@@ -117,7 +136,7 @@ fn without_a_log_folder() {
 /// background.
 #[test]
 fn the_journal_gets_priorities_and_no_times() {
-    let store = store();
+    let (store, _mount) = store();
     for (more, stream, is_journal) in [
         ("--foreground", "$(stat -L -c %d:%i /proc/self/fd/2)", true),
         ("", "$(stat -L -c %d:%i /proc/self/fd/2)", true),
@@ -187,7 +206,7 @@ fn message_with(socket: &UnixDatagram, words: &str) -> String {
 /// "`syslog`: facility daemon, program `slotfs`"; a daemon that starts again gets what follows, and how much it missed.
 #[test]
 fn syslog() {
-    let store = store();
+    let (store, _mount) = store();
     let path = store.path("syslog.sock");
     let place = format!("--log syslog:{}", path.display());
     let out = store.run(&format!("mount mnt {LOGIN} {place}"));
@@ -218,7 +237,7 @@ fn syslog() {
 /// "SIGHUP makes a daemon open its log again": as logrotate has it. The mount stays, and stays logged in.
 #[test]
 fn a_rotated_log_is_opened_again() {
-    let store = store();
+    let (store, _mount) = store();
     mount(&store, "--log daemon.log");
     let (log, old) = (store.path("daemon.log"), store.path("daemon.log.1"));
     fs::rename(&log, &old).unwrap();
@@ -239,7 +258,7 @@ fn a_rotated_log_is_opened_again() {
 /// A log that cannot be opened again goes on where it was.
 #[test]
 fn a_log_that_cannot_be_opened_again() {
-    let store = store();
+    let (store, _mount) = store();
     mount(&store, "--log daemon.log");
     let (log, old) = (store.path("daemon.log"), store.path("daemon.log.1"));
     fs::rename(&log, &old).unwrap();
@@ -253,7 +272,7 @@ fn a_log_that_cannot_be_opened_again() {
 /// "SIGHUP reads the configuration again": the filter changes; what is wrong is an error and changes nothing.
 #[test]
 fn sighup_reads_the_configuration_again() {
-    let store = store();
+    let (store, _mount) = store();
     let config = store.path("config.toml");
     fs::write(&config, "log_filter = \"error\"\n").unwrap();
     let mut command = store.command(&[
@@ -282,7 +301,7 @@ fn sighup_reads_the_configuration_again() {
 /// A token server keeps serving at SIGHUP, and takes over how long a slot stays open.
 #[test]
 fn sighup_to_a_token_server() {
-    let store = store();
+    let (store, _mount) = store();
     store
         .run("serve --background --idle 3600 --log serve.log")
         .ok();
@@ -303,7 +322,7 @@ fn sighup_to_a_token_server() {
 /// "A daemon in the foreground on a terminal takes SIGHUP for the end of that terminal"; away from one it goes on.
 #[test]
 fn sighup_in_the_foreground() {
-    let store = store();
+    let (store, _mount) = store();
     let point = store.path("mnt");
     let foreground = |command: &mut Command| {
         command.args(["--foreground"]).args(LOGIN.split(' '));
@@ -349,7 +368,7 @@ fn sighup_in_the_foreground() {
 /// and another user's refusal is in it.
 #[test]
 fn many_refusals_are_summed_up() {
-    let store = store();
+    let (store, _mount) = store();
     store.slot(1, "red");
     store
         .run("partition set -slot 1 -uid 65534 -gid 65534 --password-file 1:po=pw-1")
