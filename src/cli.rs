@@ -31,6 +31,7 @@ mod serve;
 mod shares;
 mod slot;
 mod store;
+mod version;
 
 use answer::{Answer, Failures, NONE, Rows, or_none, plural, yes_or_no};
 use args::{ForceAndSlot, SlotArg};

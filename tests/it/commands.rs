@@ -15,6 +15,7 @@ mod prompt;
 mod roles;
 mod shell;
 mod store;
+mod version;
 
 use crate::fixture::Store;
 
