@@ -111,6 +111,12 @@ enum Noun {
     Logout(serve::Logout),
 }
 
+/// The definition of the command line, for manuals and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the command line `args`, program name first; the process's exit status.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let words: Vec<OsString> = args.into_iter().skip(1).collect();

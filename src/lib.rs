@@ -25,6 +25,8 @@ mod logging;
 mod serve;
 mod shell;
 
+#[doc(hidden)]
+pub use cli::command;
 pub use cli::run;
 pub use daemon::Inherited;
 

@@ -276,6 +276,36 @@ mod tests {
         assert_eq!(config, expected);
     }
 
+    /// The file that packages install has every setting, commented out, and nothing that is none.
+    #[test]
+    fn the_installed_file_has_every_setting() {
+        let file = include_str!("../../../packaging/slotfs.toml");
+        let is_setting = |line: &&str| {
+            line.starts_with(|c: char| c.is_ascii_lowercase()) && line.contains(" = ")
+        };
+        let lines = file.lines().filter_map(|line| line.strip_prefix('#'));
+        let settings: Vec<&str> = lines.filter(is_setting).collect();
+        let mut config = Config::default();
+        config.take(&settings.join("\n"), true).unwrap();
+        let names = settings.iter().filter_map(|it| it.split_once(" = "));
+        let names: Vec<&str> = names.map(|(name, _)| name).collect();
+        let all = [
+            "store",
+            "socket",
+            "owner",
+            "user",
+            "spawn",
+            "program",
+            "uninitialized_slot",
+            "linger",
+        ];
+        assert_eq!(names, all);
+        // As it is installed, it sets nothing.
+        let mut config = Config::default();
+        config.take(file, true).unwrap();
+        assert_eq!(config, Config::default());
+    }
+
     #[test]
     fn what_is_no_setting_is_named() {
         let refused = |text: &str, is_system| {
