@@ -35,6 +35,7 @@ mod shares;
 mod slot;
 mod status;
 mod store;
+mod version;
 
 use answer::{Answer, Failures, NONE, Rows, or_none, plural, yes_or_no};
 use args::{ForceAndSlot, SlotArg};
@@ -119,6 +120,12 @@ enum Noun {
     /// The configuration: what is set, and where
     #[command(subcommand)]
     Config(config::Verb),
+}
+
+/// The definition of the command line, for manuals and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command line `args`, program name first; the process's exit status.

@@ -23,20 +23,21 @@ pub(crate) fn xdg(name: &str, default: impl AsRef<Path>) -> Option<PathBuf> {
 }
 
 /// The folder in which slotfs remembers what it saw of stores: `$XDG_STATE_HOME/slotfs`, else for root
-/// `/var/lib/slotfs-root`, which services have too (`/var/lib/slotfs` belongs to the user of the token server), else `~/.local/state/slotfs`.
+/// `/var/lib/slotfs-root`, which services have too, else `~/.local/state/slotfs`. `/var/lib/slotfs` belongs to the user slotfs,
+/// who could have root's logins refused there.
 ///
 /// # Errors
 /// Why there is none.
 pub(crate) fn state_folder() -> Result<PathBuf, String> {
-    let state = |folder: PathBuf| folder.join("slotfs");
     let of_root = || {
         let root = nix::unistd::geteuid().is_root();
         root.then(|| PathBuf::from("/var/lib/slotfs-root"))
     };
+    let below_home = || absolute("HOME").map(|home| home.join(".local/state/slotfs"));
     absolute("XDG_STATE_HOME")
-        .map(state)
+        .map(|state| state.join("slotfs"))
         .or_else(of_root)
-        .or_else(|| absolute("HOME").map(|home| state(home.join(".local/state"))))
+        .or_else(below_home)
         .ok_or_else(|| "no state folder: neither XDG_STATE_HOME nor HOME names one".into())
 }
 

@@ -59,6 +59,7 @@ mod text;
 mod write;
 
 pub use attr::Owner;
+pub(crate) use fuse::kernel_features;
 pub use invalidate::Invalidator;
 
 /// The filesystem over one HSM.

@@ -27,6 +27,8 @@ mod notify;
 mod serve;
 mod shell;
 
+#[doc(hidden)]
+pub use cli::command;
 pub use cli::run;
 pub use daemon::Inherited;
 

@@ -14,6 +14,8 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{ArgMatches, Command, FromArgMatches};
 
+use crate::cli::version;
+
 mod help;
 mod near;
 mod needless;
@@ -73,7 +75,7 @@ impl Grammar {
                 })
             }
             Goal::Help { long } => Err(Refusal::help(help::render(&walked.path, long))),
-            Goal::Version => Err(Refusal::version(self.root.render_version())),
+            Goal::Version => Err(Refusal::version(version::text())),
         }
     }
 

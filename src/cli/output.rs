@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Answer;
 use crate::cli::grammar::Refusal;
+use crate::cli::version;
 use crate::error::{Error, Result, exit};
 use crate::object::show;
 
@@ -119,8 +120,10 @@ pub(crate) fn refusal(refusal: &Refusal, json: bool) -> u8 {
     begin(false);
     if refusal.is_asked_for() {
         if json {
-            let what = if refusal.is_help() { "help" } else { "version" };
-            print_json(&json!({ what: refusal.text.plain.trim_end() }));
+            print_json(&match refusal.is_help() {
+                true => json!({ "help": refusal.text.plain.trim_end() }),
+                false => version::json(),
+            });
         } else {
             print_as_it_is(coloured(refusal, &io::stdout()));
         }

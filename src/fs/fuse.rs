@@ -104,15 +104,24 @@ fn written(outcome: Result<u32, i32>, reply: Pending<ReplyWrite>) {
     }
 }
 
+/// What the kernel is asked for.
+const WANTED: [InitFlags; 3] = [
+    InitFlags::FUSE_DO_READDIRPLUS.union(InitFlags::FUSE_READDIRPLUS_AUTO),
+    InitFlags::FUSE_PARALLEL_DIROPS,
+    // Before it reads from the page cache, the kernel asks for attributes that have expired. So a read ends with the
+    // object's partition.
+    InitFlags::FUSE_AUTO_INVAL_DATA,
+];
+
+/// The names of what the kernel is asked for, as in `linux/fuse.h`.
+pub(crate) fn kernel_features() -> Vec<&'static str> {
+    let all = WANTED.iter().flat_map(InitFlags::iter_names);
+    all.map(|(name, _)| name).collect()
+}
+
 impl Filesystem for SlotFs {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        for wanted in [
-            InitFlags::FUSE_DO_READDIRPLUS | InitFlags::FUSE_READDIRPLUS_AUTO,
-            InitFlags::FUSE_PARALLEL_DIROPS,
-            // Before it reads from the page cache, the kernel asks for attributes that have expired. So a read ends with
-            // the object's partition.
-            InitFlags::FUSE_AUTO_INVAL_DATA,
-        ] {
+        for wanted in WANTED {
             if config.add_capabilities(wanted).is_err() {
                 log::warn!("the kernel does not know {wanted:?}");
             }

@@ -18,6 +18,7 @@ mod roles;
 mod shell;
 mod store;
 mod tables;
+mod version;
 
 use crate::fixture::Store;
 

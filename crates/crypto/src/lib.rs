@@ -27,7 +27,7 @@ pub use ec::Curve;
 pub use error::Error;
 pub use hash::{Hash, Hasher, digest};
 pub use self_test::self_test;
-pub use sys::wipe;
+pub use sys::{library_version, wipe};
 
 /// Result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;

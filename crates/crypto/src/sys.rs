@@ -31,6 +31,13 @@ fn clear_errors() {
     unsafe { lc::ERR_clear_error() }
 }
 
+/// The version of aws-lc.
+pub fn library_version() -> &'static str {
+    let bytes = lc::AWSLC_VERSION_NUMBER_STRING.strip_suffix(b"\0");
+    let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
+    text.unwrap_or("unknown")
+}
+
 /// Overwrites `bytes` with zeros, as the crate `zeroize` does, but not one byte at a time: that takes 230 us for 1 MiB.
 pub fn wipe(bytes: &mut [u8]) {
     // SAFETY: pointer and length of one slice.

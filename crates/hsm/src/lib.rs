@@ -36,6 +36,7 @@ mod counts;
 mod domains;
 mod done;
 mod error;
+pub mod formats;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod gather;

@@ -47,6 +47,8 @@ pub const MAX_PAYLOAD_BYTES: usize = 65536;
 const BORN: u8 = 1;
 /// The version of all others. Both are written and read.
 const DESCRIBED: u8 = 2;
+/// Every version that is written and read.
+pub const VERSIONS: [u8; 2] = [BORN, DESCRIBED];
 
 /// CKA_MODIFIABLE as the value of a whole attribute.
 const MODIFIABLE: Attribute = Attribute::Bool(true);

@@ -34,7 +34,7 @@ mod vectors;
 
 pub use derive::Root;
 pub use fault::Fault;
-pub use header::{HEADER_BYTES, Header, Kind, MAX_STANZAS};
+pub use header::{HEADER_BYTES, Header, Kind, MAX_STANZAS, VERSION};
 
 use derive::{MAC_BYTES, PayloadKeys};
 

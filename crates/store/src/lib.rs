@@ -38,6 +38,14 @@ mod slots;
 pub mod traced;
 mod wal_index;
 
+/// The version of the schema that this build writes; it opens all earlier ones.
+pub const SCHEMA_VERSION: i32 = schema::VERSION;
+
+/// The version of SQLite.
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
+
 pub use cells::Seen;
 pub use change::{Changed, Objects, Reseal, SlotChange};
 pub use check::{Count, ObjectRow, Part, SlotParts};

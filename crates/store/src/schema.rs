@@ -18,7 +18,7 @@ pub(super) use parts::differences;
 /// "SLOT", so that file(1) and we know a store from another database.
 const APPLICATION_ID: i32 = 0x534c_4f54;
 /// The schema's version; a later one is refused.
-const VERSION: i32 = 4;
+pub const VERSION: i32 = 4;
 /// The first version. It and all later ones are opened.
 const FIRST_VERSION: i32 = 1;
 

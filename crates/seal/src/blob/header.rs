@@ -11,7 +11,8 @@ pub const HEADER_BYTES: usize = 16;
 pub const MAX_STANZAS: usize = 3;
 
 const MAGIC: &[u8; 7] = b"SLOTFSB";
-const VERSION: u8 = 1;
+/// The version of sealed blobs.
+pub const VERSION: u8 = 1;
 
 /// The content of a blob, and the keys that it is sealed under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
