@@ -432,3 +432,47 @@ fn credentials_are_key_shares() {
     assert!(status.contains("state: logged in as co"), "{status}");
     store.run("umount mnt").ok();
 }
+
+/// "`systemd-sysusers --root`, `systemd-tmpfiles --root`"
+#[test]
+fn the_user_and_the_folders_are_made() {
+    let root = TempDir::new().unwrap();
+    let in_root = |name: &str| root.path().join(name.trim_start_matches('/'));
+    for folder in ["etc", "run", "var/lib"] {
+        fs::create_dir_all(in_root(folder)).unwrap();
+    }
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
+    let root_option = format!("--root={}", root.path().display());
+    run(Command::new("systemd-sysusers")
+        .arg(&root_option)
+        .arg(packaging.join("sysusers.conf")))
+    .ok();
+    let line = |file: &str| {
+        let text = fs::read_to_string(in_root(file)).unwrap();
+        let line = text.lines().find(|line| line.starts_with("slotfs:"));
+        line.unwrap()
+            .split(':')
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let (user, group) = (line("etc/passwd"), line("etc/group"));
+    assert_eq!(user[3], group[2]);
+    assert_eq!(
+        (&*user[5], &*user[6]),
+        ("/var/lib/slotfs", "/usr/sbin/nologin")
+    );
+    run(Command::new("systemd-tmpfiles")
+        .args(["--create", &root_option])
+        .arg(packaging.join("tmpfiles.conf")))
+    .ok();
+    let state = |name: &str| {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let folder = fs::metadata(in_root(name)).unwrap();
+        (
+            folder.permissions().mode() & 0o7777,
+            folder.uid().to_string(),
+        )
+    };
+    assert_eq!(state("run/slotfs"), (0o755, "0".into()));
+    assert_eq!(state("var/lib/slotfs"), (0o711, user[2].clone()));
+}
