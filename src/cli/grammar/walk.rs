@@ -208,8 +208,9 @@ impl<'a> Walk<'a> {
         let Some(arg) = option(self.command(), &name) else {
             return Err(self.no_option(&name, value.is_some()));
         };
-        // `help` is followed by commands, and takes the one option that says how it is printed.
-        if self.helping && arg.get_id() != "json" {
+        // `help` is followed by commands, and takes the option that says how it is printed; `help --help` is `help`.
+        let of_help = ["json", "help"];
+        if self.helping && !of_help.contains(&arg.get_id().as_str()) {
             return Err(self.no_option(&name, value.is_some()));
         }
         if value.is_some() && is_short(&name) {

@@ -185,6 +185,9 @@ fn help_lists_what_there_is() {
     let usage =
         "Usage: slotfs partition clone [OPTIONS] --objects <HANDLES> --slot <SLOT_NUMBER>\n";
     assert!(out.contains(usage), "{out}");
+    for (asked, same) in [("help --help", "--help"), ("help umount -h", "umount -h")] {
+        assert_eq!(store.run(asked).ok().stdout, store.run(same).ok().stdout);
+    }
     let out = store.run("umount --help").ok().stdout;
     for needless in ["password-file", "share-file", "active-slot", "--store"] {
         assert!(!out.contains(needless), "{needless}: {out}");
