@@ -30,7 +30,7 @@ pub(crate) fn xdg(name: &str, default: impl AsRef<Path>) -> Option<PathBuf> {
 /// Why there is none.
 pub(crate) fn state_folder() -> Result<PathBuf, String> {
     let of_root = || {
-        let root = nix::unistd::geteuid().is_root();
+        let root = slotfs_config::place::is_system_root();
         root.then(|| PathBuf::from("/var/lib/slotfs-root"))
     };
     let below_home = || absolute("HOME").map(|home| home.join(".local/state/slotfs"));
@@ -47,7 +47,7 @@ pub(crate) fn state_folder() -> Result<PathBuf, String> {
 /// # Errors
 /// Why there is none.
 pub(crate) fn log_folder() -> Result<PathBuf, String> {
-    if absolute("XDG_STATE_HOME").is_none() && nix::unistd::geteuid().is_root() {
+    if absolute("XDG_STATE_HOME").is_none() && slotfs_config::place::is_system_root() {
         return Ok(PathBuf::from("/var/log/slotfs"));
     }
     state_folder().map(|state| state.join("log"))

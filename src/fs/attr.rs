@@ -32,7 +32,7 @@ pub struct Owner {
     /// Other users may use the mount. The root then lets them through to their own slots; it shows nothing but slot
     /// numbers.
     pub others: bool,
-    /// The kernel checks no permissions, and the session admits this user and root alone: slots of other owners are closed.
+    /// The kernel checks no permissions, and the session admits this user alone: slots of other owners are closed.
     pub alone: bool,
 }
 

@@ -68,12 +68,19 @@ pub fn sockets(config: &Config, store: &Path, trust_environment: bool) -> Vec<Pa
     folders.into_iter().map(|it| it.join(&name)).collect()
 }
 
+/// Whether this process is root of the system, and its folders below /var and /run are its own. Root of a user namespace
+/// that is another user outside sees the system's folders as somebody else's.
+pub fn is_system_root() -> bool {
+    let root = fs::metadata("/var").or_else(|_| fs::metadata("/"));
+    Uid::effective().is_root() && root.is_ok_and(|it| it.uid() == 0)
+}
+
 /// The folder for a server of this user, made if it is not there: root's for everybody to enter, others for themselves.
 ///
 /// # Errors
 /// Why there is none, or why the one that is there is not used.
 pub fn server_folder() -> io::Result<PathBuf> {
-    let is_root = Uid::effective().is_root();
+    let is_root = is_system_root();
     let (folder, mode) = match is_root {
         true => (PathBuf::from(SYSTEM_FOLDER), 0o755),
         false => {

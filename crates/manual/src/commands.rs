@@ -14,12 +14,12 @@ const OF_THE_PROGRAM: [&str; 3] = [
     "How a command ends",
 ];
 
-/// slotfs(1), and one page for each noun.
+/// slotfs(1), with a session to begin with, and one page for each noun.
 ///
 /// # Errors
 /// A section that docs/commands.md does not have.
-pub(crate) fn pages(root: &Command, documents: &[Document]) -> Result<Vec<Page>> {
-    let mut pages = vec![program(root, documents)?];
+pub(crate) fn pages(root: &Command, documents: &[Document], session: &str) -> Result<Vec<Page>> {
+    let mut pages = vec![program(root, documents, session)?];
     pages.extend(nouns(root).map(page_of));
     Ok(pages)
 }
@@ -29,7 +29,7 @@ fn nouns(root: &Command) -> impl Iterator<Item = &Command> {
         .filter(|it| !it.is_hide_set() && it.get_name() != "help")
 }
 
-fn program(root: &Command, documents: &[Document]) -> Result<Page> {
+fn program(root: &Command, documents: &[Document], session: &str) -> Result<Page> {
     let mut body = String::from(".SH SYNOPSIS\n");
     body.push_str(&lines(&format!(
         "{} [{}] {} [{}] [{} ...]",
@@ -43,6 +43,14 @@ fn program(root: &Command, documents: &[Document]) -> Result<Page> {
     body.push_str(&synopsis("slotfs", root));
     body.push_str(".SH DESCRIPTION\n");
     body.push_str(&paragraphs(&long_about(root)));
+    body.push_str(".SH QUICK START\n");
+    body.push_str(&paragraphs(
+        "Two slots with one domain, three keys, and their clones in the other slot.",
+    ));
+    body.push_str(&verbatim(&format!("{session}\n")));
+    body.push_str(&paragraphs(
+        "Where to go on: slotfs-service(7) for fstab and systemd, slotfs-pkcs11(7) for applications, slotfs-troubleshooting(7) for errors, slotfs-glossary(7) for words.",
+    ));
     body.push_str(".SH NOUNS\n");
     for noun in nouns(root) {
         let page = format!("slotfs-{}", noun.get_name());
@@ -219,6 +227,9 @@ fn options(command: &Command) -> String {
         if let Some(long) = arg.get_long() {
             spelled.push(bold(&format!("-{long}")));
             spelled.push(bold(&format!("--{long}")));
+        }
+        for alias in arg.get_visible_aliases().unwrap_or_default() {
+            spelled.push(bold(&format!("--{alias}")));
         }
         let name = format!("{}{}", spelled.join(", "), values(arg));
         let help = arg.get_long_help().or_else(|| arg.get_help());

@@ -86,6 +86,21 @@ pub(crate) fn section<'a>(text: &'a str, heading: &str) -> Option<&'a str> {
     Some(&rest[..end])
 }
 
+/// The same under the heading `### heading`.
+pub(crate) fn subsection<'a>(text: &'a str, heading: &str) -> Option<&'a str> {
+    let start = text.find(&format!("\n### {heading}\n"))? + 1;
+    let rest = &text[start..];
+    let ends = ["\n## ", "\n### "].map(|end| rest[3..].find(end));
+    let end = ends.into_iter().flatten().min();
+    Some(&rest[..end.map_or(rest.len(), |at| at + 4)])
+}
+
+/// The first block of a Markdown text that is marked as shell.
+pub(crate) fn first_session(text: &str) -> Option<&str> {
+    let block = text.split("\n```sh\n").nth(1)?;
+    block.split("\n```").next()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +111,9 @@ mod tests {
         assert_eq!(section(text, "One"), Some("## One\n\nx\n\n### Deep\n\n"));
         assert_eq!(section(text, "Two"), Some("## Two\n\ny\n"));
         assert_eq!(section(text, "Three"), None);
+        assert_eq!(subsection(text, "Deep"), Some("### Deep\n\n"));
+        assert_eq!(subsection(text, "One"), None);
+        assert_eq!(first_session("x\n```sh\na\nb\n```\n"), Some("a\nb"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod commands;
 mod completions;
 mod date;
 mod documents;
+mod helper;
 mod markdown;
 mod page;
 mod roff;
@@ -27,13 +28,14 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 pub fn write(root: &Path, out: &Path) -> Result<()> {
     let command = slotfs::command();
     let documents = documents::read(&root.join("docs"))?;
-    let mut pages = commands::pages(&command, &documents)?;
+    let readme = fs::read_to_string(root.join("README.md"))?;
+    let session = documents::first_session(&readme).ok_or("README.md has no session")?;
+    let mut pages = commands::pages(&command, &documents, session)?;
     pages.push(settings::page(&root.join("packaging/slotfs.toml"))?);
     pages.extend(documents.iter().filter_map(documents::Document::page));
-    // The same page under the name that mount(8) leads to.
-    let helper = Page::alias("mount.fuse.slotfs", 8, "man1/slotfs-mount.1");
+    pages.push(helper::page(&documents)?);
     let names: Vec<String> = pages.iter().map(Page::reference).collect();
-    for page in pages.iter().chain([&helper]) {
+    for page in &pages {
         let folder = out.join(format!("man{}", page.section));
         fs::create_dir_all(&folder)?;
         let file = folder.join(format!("{}.{}", page.name, page.section));

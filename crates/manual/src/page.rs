@@ -9,8 +9,6 @@ pub(crate) struct Page {
     pub(crate) section: u8,
     pub(crate) about: String,
     pub(crate) body: String,
-    /// The file that this page is another name of.
-    alias_of: Option<String>,
 }
 
 impl Page {
@@ -20,15 +18,6 @@ impl Page {
             section,
             about: about.to_owned(),
             body,
-            alias_of: None,
-        }
-    }
-
-    /// Another name of the page in `file`.
-    pub(crate) fn alias(name: &str, section: u8, file: &str) -> Self {
-        Self {
-            alias_of: Some(file.to_owned()),
-            ..Self::new(name, section, "", String::new())
         }
     }
 
@@ -42,9 +31,6 @@ impl Page {
     /// # Errors
     /// An empty line about the page, which `whatis` needs.
     pub(crate) fn render(&self, all: &[String]) -> Result<String> {
-        if let Some(file) = &self.alias_of {
-            return Ok(format!(".so {file}\n"));
-        }
         if self.about.is_empty() {
             return Err(format!("{} says in no line what it is about", self.name).into());
         }

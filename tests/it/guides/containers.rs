@@ -51,6 +51,40 @@ fn rootless_in_a_user_namespace() {
     assert_eq!(out.stdout.matches("secret key").count(), 2, "{out:?}");
 }
 
+/// The same for a user who has no right outside either: root of the namespace is no root of the system, so its state, its
+/// log and its socket are below its home.
+#[test]
+fn rootless_of_an_ordinary_user() {
+    let store = Store::empty();
+    store.slot(0, "red");
+    store.aes(0, 2);
+    let script = r#"
+        set -eu
+        mknod fuse c 10 229; chmod 666 fuse; mount --bind fuse /dev/fuse
+        chmod 755 .; cp "$SLOTFS" slotfs; chmod 755 slotfs; mkdir home
+        chown -R nobody store.db* pw-0 mnt home .
+        cat > inside <<'END'
+        set -eu
+        slotfs() { ./slotfs --store store.db "$@"; }
+        slotfs mount mnt --login 0 --password-file 0=pw-0
+        cat mnt/0/1 > blob
+        slotfs umount mnt
+        slotfs serve --background --idle 1
+END
+        exec setpriv --reuid nobody --regid nogroup --clear-groups env -i PATH="$PATH" HOME="$PWD/home" LC_ALL=C \
+            unshare -Urm sh inside
+    "#;
+    let mut unshare = Command::new("unshare");
+    unshare
+        .args(["-m", "sh", "-c", script])
+        .current_dir(store.path(""))
+        .env("SLOTFS", env!("CARGO_BIN_EXE_slotfs"));
+    let out = run(&mut unshare).ok();
+    assert_eq!(out.stderr, "");
+    let logs = store.path("home/.local/state/slotfs/log");
+    assert_eq!(fs::read_dir(&logs).unwrap().count(), 1, "{logs:?}");
+}
+
 /// The instructions of a Dockerfile, continued lines joined, comments aside.
 fn instructions(dockerfile: &str) -> Vec<(String, String)> {
     let lines = dockerfile
@@ -113,7 +147,14 @@ fn the_image_takes_what_is_there() {
         }
     }
     // Cargo reads all members and the targets that the manifest names, also those that it does not build.
-    for needed in ["Cargo.toml", "Cargo.lock", "src", "crates", "benches"] {
+    for needed in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "build.rs",
+        "src",
+        "crates",
+        "benches",
+    ] {
         let is_taken = taken.iter().any(|path| path == needed);
         assert!(is_taken, "{DOCKERFILE} does not copy {needed}");
     }

@@ -5,6 +5,9 @@ use std::process::Command;
 use super::*;
 use crate::fixture::{Store, is_mounted, run, unmount};
 
+/// Where packages have the module.
+const INSTALLED: &str = "/usr/lib/x86_64-linux-gnu/pkcs11/libslotfs_pkcs11.so";
+
 /// The blocks of a page that are marked as shell.
 fn blocks(page: &str) -> Vec<String> {
     let blocks = page.split("\n```sh\n").skip(1);
@@ -36,9 +39,7 @@ fn the_sessions_of_the_readme_run_as_pasted() {
     );
     let script = format!(
         "set -euo pipefail; shopt -s expand_aliases\n{}",
-        blocks
-            .concat()
-            .replace("libslotfs_pkcs11.so", module.to_str().unwrap())
+        blocks.concat().replace(INSTALLED, module.to_str().unwrap())
     );
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
     let mut bash = Command::new("bash");
