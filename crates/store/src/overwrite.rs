@@ -9,10 +9,13 @@ use std::path::Path;
 
 use nix::sys::statfs::{
     BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, FsType, OVERLAYFS_SUPER_MAGIC,
-    TMPFS_MAGIC, XFS_SUPER_MAGIC, statfs,
+    TMPFS_MAGIC, statfs,
 };
 
 use super::wal_index::WalIndex;
+
+/// XFS (statfs(2)), which nix does not name for every C library.
+const XFS_SUPER_MAGIC: FsType = FsType(0x5846_5342);
 
 /// Filesystems where a file's time changes only when the file is written. A filesystem with times from a server may
 /// correct them later; there, only the size is compared.
