@@ -11,7 +11,7 @@ use crate::object::SlotId;
 use alias::Aliases;
 use asker::Visitor;
 use control::ControlFile;
-use handles::OpenFiles;
+use handles::{OpenFiles, Seats};
 use incoming::IncomingFile;
 use metrics::{Asked, Metrics};
 use node::Node;
@@ -72,6 +72,7 @@ struct Inner {
     hsm: Arc<Hsm>,
     owner: Owner,
     files: OpenFiles,
+    metrics_seats: Seats,
     seals: Seals,
     staging: Staging,
     aliases: Aliases,
@@ -88,6 +89,7 @@ impl SlotFs {
             hsm: Arc::clone(&hsm),
             owner,
             files: OpenFiles::default(),
+            metrics_seats: Seats::default(),
             seals: Seals::default(),
             staging: Staging::of(Arc::clone(&hsm)),
             aliases: Aliases::default(),
@@ -209,7 +211,9 @@ fn report_loss(error: hsm::Error) {
     let error = Error::from(error);
     let pid = std::process::id();
     let hint = error.hint().unwrap_or_default();
-    log::error!(
-        "{error}; every slot is logged out, and logins are refused until this mount has ended; {hint}; before the unmount, files that were removed can be copied from /proc/{pid}/fd"
-    );
+    hsm::asker::for_itself(|| {
+        log::error!(
+            "{error}; every slot is logged out, and logins are refused until this mount has ended; {hint}; before the unmount, files that were removed can be copied from /proc/{pid}/fd"
+        )
+    });
 }

@@ -121,7 +121,7 @@ impl Mount {
         };
         let mut lists: Vec<String> = of_config.into_iter().chain(self.options).collect();
         if self.by_mount.sloppy {
-            lists = vec![MountOptions::known(&lists)];
+            lists = vec![MountOptions::known(&lists)?];
         }
         let options = MountOptions::parse(&lists)?;
         let mut logins = self.login;

@@ -121,7 +121,9 @@ fn remove_dead_mount(mountpoint: &Path, before: &[Entry]) {
 
 /// The logins as lines `SLOT ROLE HEX`.
 fn logins_text(plan: &Plan) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(String::with_capacity(plan.logins.len() * 1024));
+    // Its memory is wiped at the end; what it grew out of would not be.
+    let bytes = plan.logins.iter().map(|it| 2 * it.2.bytes().len() + 32);
+    let mut text = Zeroizing::new(String::with_capacity(bytes.sum()));
     for (slot, role, password) in &plan.logins {
         let password = Zeroizing::new(HEXLOWER.encode(password.bytes()));
         text.push_str(&Zeroizing::new(format!("{slot} {role} {}\n", *password)));
@@ -134,8 +136,11 @@ fn logins_text(plan: &Plan) -> Zeroizing<String> {
 /// # Errors
 /// [`Error::Usage`] if standard input does not hold such lines, because something else started the daemon.
 pub(crate) fn receive_logins() -> Result<Vec<(SlotId, Role, SecretBytes)>> {
-    let mut text = Zeroizing::new(String::with_capacity(64 * 1024));
+    const MOST_BYTES: usize = 1 << 20;
+    // It never grows, so no copy of it stays in freed memory.
+    let mut text = Zeroizing::new(String::with_capacity(MOST_BYTES));
     io::stdin()
+        .take(MOST_BYTES as u64)
         .read_to_string(&mut text)
         .map_err(failed("read the passwords"))?;
     text.lines()

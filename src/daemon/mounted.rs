@@ -1,11 +1,14 @@
 //! The mounts of slotfs on this machine, and what their daemons say of themselves.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
+
+use rustix::fs::{Mode, OFlags, open, openat};
 
 use super::mountpoint::{ANSWER_TIMEOUT, is_dead};
 use super::table;
@@ -59,7 +62,7 @@ pub(crate) fn of(store: &Path) -> io::Result<Vec<Mounted>> {
             .name("request".into())
             .spawn(move || {
                 let others = entry.store().is_some_and(|named| !is_same(named, &store));
-                let daemon = (!others).then(|| ask(&entry.point));
+                let daemon = (!others).then(|| ask(&entry));
                 // It fails only after the timeout.
                 let _ = sender.send((index, daemon));
             });
@@ -85,8 +88,8 @@ fn is_same(named: &Path, store: &Path) -> bool {
     named == store || matches!((file(named), file(store)), (Ok(one), Ok(other)) if one == other)
 }
 
-fn ask(point: &Path) -> Daemon {
-    let read = |name: &str| std::fs::read_to_string(point.join(".slotfs").join(name));
+fn ask(entry: &table::Entry) -> Daemon {
+    let read = |name: &str| page(entry, name);
     match (read("stats"), read("metrics")) {
         (Ok(stats), Ok(metrics)) => match said(&stats, &metrics) {
             Some(said) => Daemon::Answers(Box::new(said)),
@@ -98,6 +101,26 @@ fn ask(point: &Path) -> Daemon {
         }
         _ => Daemon::Unknown,
     }
+}
+
+/// The text of a file in the mount's `.slotfs`. Another user may have made that mount, and its daemon may be any program: no
+/// link is followed, nothing but a regular file of this very mount is read, and not more than a daemon would say.
+pub(super) fn page(entry: &table::Entry, name: &str) -> io::Result<String> {
+    const MOST_BYTES: u64 = 4 << 20;
+    let folder = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+    let root = open(&entry.point, folder, Mode::empty())?;
+    let hidden = openat(&root, ".slotfs", folder, Mode::empty())?;
+    let plain = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = File::from(openat(&hidden, name, plain, Mode::empty())?);
+    let there = file.metadata()?;
+    let device = there.dev();
+    let device = format!("{}:{}", libc::major(device), libc::minor(device));
+    if !there.is_file() || device != entry.device {
+        return Err(io::Error::other("it is no file of a slotfs mount"));
+    }
+    let mut text = String::new();
+    file.take(MOST_BYTES).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn said(stats: &str, metrics: &str) -> Option<Said> {
@@ -188,5 +211,27 @@ mod tests {
         assert_eq!(said("pid 42\n", &idle).unwrap().connections, None);
         assert_eq!(said("pid 42\n", ""), None);
         assert_eq!(said("", metrics), None);
+    }
+
+    /// Whoever may mount can name a mount of anything after slotfs.
+    #[test]
+    fn a_page_is_a_plain_file_of_its_own_mount() {
+        let folder = tempfile::tempdir().unwrap();
+        let hidden = folder.path().join(".slotfs");
+        std::fs::create_dir(&hidden).unwrap();
+        std::fs::write(hidden.join("stats"), "pid 1\n").unwrap();
+        std::os::unix::fs::symlink("/dev/zero", hidden.join("link")).unwrap();
+        nix::unistd::mkfifo(&hidden.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let device = std::fs::metadata(folder.path()).unwrap().dev();
+        let device = format!("{}:{}", libc::major(device), libc::minor(device));
+        let entry = |device: &str| table::Entry::at_for_tests(folder.path(), device);
+        assert_eq!(page(&entry(&device), "stats").unwrap(), "pid 1\n");
+        for name in ["link", "fifo", "none"] {
+            assert!(page(&entry(&device), name).is_err(), "{name}");
+        }
+        assert!(page(&entry("0:0"), "stats").is_err());
+        std::fs::rename(&hidden, folder.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink("elsewhere", &hidden).unwrap();
+        assert!(page(&entry(&device), "stats").is_err());
     }
 }

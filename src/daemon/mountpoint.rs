@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 
-use super::{fusermount, given, holders, mount_error, table};
+use super::{fusermount, given, holders, mount_error, mounted, table};
 use crate::error::{Error, Result};
 use crate::shown;
 
@@ -76,7 +76,7 @@ pub(crate) fn umount(mountpoint: &Path) -> Result<()> {
             .ok_or_else(|| mount_error(format!("{shown} is not mounted by slotfs"), None))
     };
     let entry = find()?;
-    let asked = path.clone();
+    let asked = entry.clone();
     let Some(daemon) = with_timeout(move || Daemon::of(&asked)) else {
         // The unanswered request keeps the mount in use, so an ordinary unmount would fail.
         unmount_topmost(&path, true)?;
@@ -173,8 +173,8 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn of(path: &Path) -> Option<Self> {
-        let stats = std::fs::read_to_string(path.join(".slotfs/stats")).ok()?;
+    fn of(mount: &table::Entry) -> Option<Self> {
+        let stats = mounted::page(mount, "stats").ok()?;
         let value = |name: &str| stats.lines().find_map(|line| line.strip_prefix(name));
         Some(Self {
             pid: value("pid ")?.parse().ok()?,

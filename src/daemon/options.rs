@@ -140,8 +140,7 @@ impl MountOptions {
     /// [`Error::Usage`] for an unknown option or a bad value.
     pub(crate) fn parse(lists: &[String]) -> Result<Self> {
         let mut options = Self::default();
-        let all = lists.iter().flat_map(|list| list::split(list));
-        for (place, option) in all.enumerate() {
+        for (place, option) in words(lists)?.into_iter().enumerate() {
             let (name, value) = match option.split_once('=') {
                 Some((name, value)) => (name, Some(value)),
                 None => (option.as_str(), None),
@@ -153,14 +152,16 @@ impl MountOptions {
     }
 
     /// The lists as one, without the options that are not known (mount(8), `-s`).
-    pub(crate) fn known(lists: &[String]) -> String {
-        let all = lists.iter().flat_map(|list| list::split(list));
-        let known = all.filter(|option| {
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a list that does not end.
+    pub(crate) fn known(lists: &[String]) -> Result<String> {
+        let known = words(lists)?.into_iter().filter(|option| {
             let name = option.split('=').next().unwrap_or_default();
             is_own(name) || flags::of(name).is_some()
         });
         let words = known.map(|option| escape(OsStr::new(&option)).to_string_lossy().into_owned());
-        words.collect::<Vec<_>>().join(",")
+        Ok(words.collect::<Vec<_>>().join(","))
     }
 
     /// Whether the mount is read-only.
@@ -244,6 +245,21 @@ impl MountOptions {
         }
         Ok(())
     }
+}
+
+/// The options of all lists.
+fn words(lists: &[String]) -> Result<Vec<String>> {
+    let mut words = Vec::new();
+    for list in lists {
+        let more = list::split(list).ok_or_else(|| {
+            Error::Usage(
+                "-o ends within quotes or with a backslash; a comma in a value is written \\,"
+                    .into(),
+            )
+        })?;
+        words.extend(more);
+    }
+    Ok(words)
 }
 
 fn is_own(name: &str) -> bool {
@@ -363,6 +379,8 @@ mod tests {
                 "-o zzz is not a mount option of slotfs; 'slotfs mount --help'",
             ),
             ("subtype=x", "-o subtype takes slotfs alone"),
+            ("fsname=a\\", "-o ends within quotes or with a backslash"),
+            ("fsname=\"a", "-o ends within quotes or with a backslash"),
             ("login=0:po", "-o login takes SLOT or SLOT:ROLE"),
             ("sharefile=/x", "-o sharefile takes SLOT=PATH"),
         ] {
@@ -373,7 +391,10 @@ mod tests {
             assert!(!refused(bad).contains("hunter2"), "{}", refused(bad));
         }
         let lists = [r"ro,zzz,zzz=1".to_owned(), r"fsname=a\,b,nofail".to_owned()];
-        assert_eq!(MountOptions::known(&lists), r"ro,fsname=a\,b,nofail");
+        assert_eq!(
+            MountOptions::known(&lists).unwrap(),
+            r"ro,fsname=a\,b,nofail"
+        );
     }
 
     #[test]

@@ -44,6 +44,20 @@ impl Entry {
         options.any(|option| option == b"default_permissions")
     }
 
+    /// A mount that a test makes up.
+    #[cfg(test)]
+    pub(crate) fn at_for_tests(point: &Path, device: &str) -> Self {
+        Self {
+            id: 1,
+            parent: 0,
+            device: device.to_owned(),
+            point: point.to_owned(),
+            kind: TYPE.as_bytes().to_vec(),
+            source: Vec::new(),
+            options: Vec::new(),
+        }
+    }
+
     /// The store, where the mount's source is its path.
     pub(crate) fn store(&self) -> Option<&Path> {
         let path = Path::new(OsStr::from_bytes(&self.source));

@@ -66,6 +66,11 @@ impl Visitor {
         Self { uid, gid: uid, pid }
     }
 
+    /// Who it is.
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
     /// Whether a folder with that owner, group and mode lets the user in. As in the kernel, only one class counts: an owner
     /// without permission does not get in as a member of the group.
     fn may_enter(&self, uid: u32, gid: u32, mode: u16) -> bool {

@@ -29,6 +29,8 @@ pub enum OpenFile {
     Staging(Arc<StagingFile>),
     /// The text of a control file as it was at the open, and the partition whose objects it describes.
     Text(Vec<u8>, Option<PartitionId>),
+    /// The metrics as they were at the open. The seat is given back with the file.
+    Metrics { page: Vec<u8>, _seat: Seat },
     /// A control file to write to, and the result of the last message.
     Message(SlotId, ControlFile, Mutex<Result<(), i32>>),
 }
@@ -41,7 +43,44 @@ impl OpenFile {
             Self::Incoming(file) => Some(file.partition),
             Self::Staging(file) => file.partition(),
             Self::Text(_, partition) => *partition,
-            Self::Message(..) => None,
+            Self::Metrics { .. } | Self::Message(..) => None,
+        }
+    }
+}
+
+/// How often other users have the metrics open: each such file holds a page of its own.
+#[derive(Clone, Default)]
+pub struct Seats(Arc<Mutex<HashMap<u32, u32>>>);
+
+/// One of them, given back when it is dropped.
+pub struct Seat {
+    seats: Seats,
+    uid: u32,
+}
+
+impl Seats {
+    /// A seat for `uid`; `None` when that user has the most.
+    pub fn take(&self, uid: u32) -> Option<Seat> {
+        const MOST: u32 = 64;
+        let mut taken = lock(&self.0);
+        let of_user = taken.entry(uid).or_default();
+        if *of_user >= MOST {
+            return None;
+        }
+        *of_user += 1;
+        let seats = self.clone();
+        Some(Seat { seats, uid })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = lock(&self.seats.0);
+        if let Some(of_user) = taken.get_mut(&self.uid) {
+            *of_user -= 1;
+            if *of_user == 0 {
+                taken.remove(&self.uid);
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write;
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use fuser::{FileAttr, FileHandle, FopenFlags};
@@ -184,10 +185,16 @@ impl Inner {
                     }
                     _ => None,
                 };
-                let content = match file {
-                    ControlFile::Metrics => self.metrics(&by.visitor)?.into_bytes(),
-                    _ => text::content(&self.hsm, &self.stats, slot, file)?,
-                };
+                if file == ControlFile::Metrics {
+                    let seat = self.metrics_seats.take(by.visitor.uid());
+                    let seat = seat.ok_or_else(|| Error::File {
+                        path: ".slotfs/metrics".into(),
+                        source: io::Error::from_raw_os_error(libc::EMFILE),
+                    })?;
+                    let page = self.metrics(&by.visitor)?.into_bytes();
+                    return Ok(self.files.add(OpenFile::Metrics { page, _seat: seat }));
+                }
+                let content = text::content(&self.hsm, &self.stats, slot, file)?;
                 Ok(self.files.add(OpenFile::Text(content, partition)))
             }
         }
@@ -260,7 +267,9 @@ impl Inner {
     pub fn read(&self, fh: FileHandle, offset: u64, size: u64) -> Result<Vec<u8>, i32> {
         match &*self.opened(fh)? {
             OpenFile::Object(_, blob) => Ok(buffer::slice(blob.bytes(), offset, size).to_vec()),
-            OpenFile::Text(text, _) => Ok(buffer::slice(text, offset, size).to_vec()),
+            OpenFile::Text(text, _) | OpenFile::Metrics { page: text, .. } => {
+                Ok(buffer::slice(text, offset, size).to_vec())
+            }
             OpenFile::Incoming(file) => file.lock().read(offset, size).map(<[u8]>::to_vec),
             OpenFile::Staging(file) => file.read(offset, size).map_err(Refused::errno),
             OpenFile::Message(..) => Err(libc::EBADF),
@@ -300,7 +309,7 @@ impl Inner {
                 drop(open);
                 self.seals.tidy(row);
             }
-            OpenFile::Text(..) | OpenFile::Message(..) => {}
+            OpenFile::Text(..) | OpenFile::Metrics { .. } | OpenFile::Message(..) => {}
         }
     }
 }

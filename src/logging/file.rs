@@ -79,8 +79,18 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     if !kind.is_file() {
         return Err(refused("a FIFO, a socket or a device"));
     }
-    if kind.nlink() == 0 {
-        return Err(refused("a file that was removed"));
+    match kind.nlink() {
+        0 => return Err(refused("a file that was removed")),
+        1 => {}
+        _ => return Err(refused("a file with a second name")),
+    }
+    // Somebody else could put lines into it, or take them out.
+    let own = nix::unistd::geteuid().as_raw();
+    if kind.uid() != own && kind.uid() != 0 {
+        return Err(refused("the file of another user"));
+    }
+    if kind.mode() & 0o002 != 0 {
+        return Err(refused("a file that everybody can write"));
     }
     Ok(file)
 }

@@ -18,9 +18,12 @@ const PER_MINUTE: f64 = 10.0;
 /// The same for all users together.
 const BURST_OF_ALL: f64 = 1_000.0;
 const PER_MINUTE_OF_ALL: f64 = 100.0;
-/// Lines of each user between two sums that do not depend on the other users.
+/// Lines of each user between two sums that do not depend on what others did before.
 const OWN_LINES: u32 = 10;
-/// Users that are told apart. Any further ones are counted together.
+/// The same of all users together: whoever has many users, as by subuid(5), must not fill a disk either.
+const OWN_LINES_OF_ALL: u32 = 1_000;
+/// Users that are told apart. A further one takes the place of the one who was quiet for the longest time; what that one
+/// had is counted among those of other users.
 const MOST_USERS: usize = 1_024;
 /// Lines of sums that are written at once. The users with fewer refusals share the last one.
 const MOST_SUMS: usize = 20;
@@ -80,6 +83,10 @@ struct User {
 pub(super) struct Refusals {
     users: HashMap<u32, User>,
     all: Allowance,
+    /// Lines since the last sums that took the reserve of their user.
+    own: u32,
+    /// Lines of users who are told apart no more, since the last sums.
+    of_others: u64,
     /// When the last sums were written.
     since: Instant,
 }
@@ -89,14 +96,17 @@ impl Refusals {
         Self {
             users: HashMap::new(),
             all: Allowance::new(BURST_OF_ALL, now),
+            own: 0,
+            of_others: 0,
             since: now,
         }
     }
 
     /// Whether a line that `uid` causes is written whole; else it is counted.
     pub(super) fn admit(&mut self, uid: u32, kind: Kind, now: Instant) -> bool {
-        let is_full = self.users.len() >= MOST_USERS && !self.users.contains_key(&uid);
-        let uid = if is_full { NOBODY_KNOWN } else { uid };
+        if self.users.len() >= MOST_USERS && !self.users.contains_key(&uid) {
+            self.forget_the_quietest();
+        }
         let user = self.users.entry(uid).or_insert_with(|| User {
             kinds: HashMap::new(),
             written: 0,
@@ -108,15 +118,27 @@ impl Refusals {
         let of_kind = of_kind.or_insert_with(|| Allowance::new(BURST, now));
         of_kind.refill(BURST, PER_MINUTE, now);
         self.all.refill(BURST_OF_ALL, PER_MINUTE_OF_ALL, now);
-        let has_own = uid != NOBODY_KNOWN && user.written < OWN_LINES;
+        let has_own = user.written < OWN_LINES && self.own < OWN_LINES_OF_ALL;
         if !of_kind.has_one() || !(self.all.has_one() || has_own) {
             user.counted += 1;
             return false;
         }
         of_kind.take_one();
-        self.all.take_one();
+        match self.all.has_one() {
+            true => self.all.take_one(),
+            false => self.own += 1,
+        }
         user.written += 1;
         true
+    }
+
+    fn forget_the_quietest(&mut self) {
+        let quietest = self.users.iter().min_by_key(|(_, user)| user.last);
+        if let Some(uid) = quietest.map(|(uid, _)| *uid)
+            && let Some(user) = self.users.remove(&uid)
+        {
+            self.of_others += user.counted;
+        }
     }
 
     /// One line for each user whose lines were counted, if it is time, or at once.
@@ -126,7 +148,12 @@ impl Refusals {
             return Vec::new();
         }
         self.since = now;
+        self.own = 0;
         let mut counted: Vec<(u32, u64)> = Vec::new();
+        match std::mem::take(&mut self.of_others) {
+            0 => {}
+            count => counted.push((NOBODY_KNOWN, count)),
+        }
         for (uid, user) in &mut self.users {
             user.written = 0;
             match std::mem::take(&mut user.counted) {
@@ -221,13 +248,14 @@ mod tests {
         let lines: u32 = (0..3_000)
             .map(|uid| written(&mut refusals, uid, A, 100, start))
             .sum();
-        let own = u32::try_from(MOST_USERS).unwrap() * OWN_LINES;
-        assert!(lines <= 1_000 + own, "{lines}");
+        assert!(lines <= 1_000 + OWN_LINES_OF_ALL, "{lines}");
         let sums = refusals.sums(start + INTERVAL, false);
         assert_eq!(sums.len(), MOST_SUMS + 1);
         assert!(sums[0].starts_with("other users: 19"), "{}", sums[0]);
-        assert!(refusals.users.len() <= MOST_USERS + 1);
-        refusals.sums(start + FORGET_AFTER, false);
+        assert!(refusals.users.len() <= MOST_USERS);
+        // One who comes after the crowd is seen, once the next minute has begun.
+        assert_eq!(written(&mut refusals, 5_000, A, 3, start + INTERVAL), 3);
+        refusals.sums(start + INTERVAL + FORGET_AFTER, false);
         assert!(refusals.users.is_empty());
     }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::Level;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::file::LogFile;
 use super::place::Where;
@@ -17,9 +18,9 @@ use crate::object::show;
 /// An open log.
 pub(super) enum Sink {
     /// Standard error. It is a duplicate, so that it stays open when a daemon in the background closes its own.
-    Stderr(File),
+    Stderr(Pipe),
     /// Standard error that the journal reads: with priorities (sd-daemon(3)), and without times, which the journal adds.
-    Journal(File),
+    Journal(Pipe),
     Syslog(Syslog),
     File(LogFile),
 }
@@ -46,11 +47,15 @@ impl Sink {
     /// Writes one line. A log that cannot be written is no reason to stop.
     pub(super) fn write(&mut self, level: Level, target: &str, text: &str) {
         let _ = match self {
-            Self::Stderr(file) => file.write_all(dated(level, target, text).as_bytes()),
-            Self::Journal(file) => {
-                let text = with_target(level, target, text);
-                file.write_all(format!("<{}>{text}\n", severity(level)).as_bytes())
-            }
+            Self::Stderr(pipe) => pipe.write(|level, text| dated(level, target, text), level, text),
+            Self::Journal(pipe) => pipe.write(
+                |level, text| {
+                    let text = with_target(level, target, text);
+                    format!("<{}>{text}\n", severity(level))
+                },
+                level,
+                text,
+            ),
             Self::Syslog(syslog) => {
                 syslog.send(severity(level), &with_target(level, target, text));
                 Ok(())
@@ -60,10 +65,51 @@ impl Sink {
     }
 }
 
-fn stderr() -> Result<File> {
+/// Standard error, whose reader may be slow or stopped. Requests of the mount log, so none of them may wait for that reader:
+/// what it does not take is lost, and counted.
+pub(super) struct Pipe {
+    file: File,
+    lost: u64,
+}
+
+impl Pipe {
+    fn write(
+        &mut self,
+        line: impl Fn(Level, &str) -> String,
+        level: Level,
+        text: &str,
+    ) -> io::Result<()> {
+        if !self.takes_a_line() {
+            self.lost += 1;
+            return Ok(());
+        }
+        if self.lost > 0 {
+            let lost = format!("{} lines of the log were lost: nobody read them", self.lost);
+            self.lost = 0;
+            self.file.write_all(line(Level::Warn, &lost).as_bytes())?;
+        }
+        self.file.write_all(line(level, text).as_bytes())
+    }
+
+    /// A pipe that is writable takes 4,096 bytes at least (pipe(7)), more than a line has.
+    fn takes_a_line(&self) -> bool {
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let mut polled = [PollFd::new(&self.file, PollFlags::OUT)];
+        // A regular file is always ready.
+        poll(&mut polled, Some(&now)) != Ok(0)
+    }
+}
+
+fn stderr() -> Result<Pipe> {
     let copy = io::stderr().as_fd().try_clone_to_owned();
     let copy = copy.map_err(failed(Path::new("standard error")))?;
-    Ok(File::from(copy))
+    Ok(Pipe {
+        file: File::from(copy),
+        lost: 0,
+    })
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> Error + '_ {

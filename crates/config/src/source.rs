@@ -1,8 +1,8 @@
 //! The configuration files: where they are, and whether they can be trusted.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Uid;
@@ -14,6 +14,8 @@ pub const SYSTEM_FILE: &str = "/etc/slotfs.toml";
 /// The variable that names a file in place of the user's.
 pub const VARIABLE: &str = "SLOTFS_CONFIG";
 
+/// More than any file of settings.
+const MOST_BYTES: u64 = 1 << 20;
 /// Group and others may write.
 const OTHERS_WRITE: u32 = 0o022;
 
@@ -35,7 +37,12 @@ pub fn user_file() -> Option<(PathBuf, bool)> {
 pub(crate) fn read(path: &Path) -> Result<Option<String>, String> {
     let shown = path.to_string_lossy();
     let failed = |error: io::Error| format!("{shown}: {error}");
-    let mut file = match File::open(path) {
+    // A FIFO must not keep waiting whoever reads the settings.
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path);
+    let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         // A folder on the way that this user may not enter, such as the home of root after a daemon has dropped to another
         // user: for this user there is no file.
@@ -46,11 +53,17 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, String> {
     };
     // Of the file that is read, whatever has its name by now.
     let there = file.metadata().map_err(failed)?;
+    if !there.is_file() && path != Path::new("/dev/null") {
+        return Err(format!("{shown}: not a file"));
+    }
     let is_system = path == Path::new(SYSTEM_FILE);
     check(&there, is_system).map_err(|why| format!("{shown}: {why} {shown}'"))?;
     let mut text = String::new();
-    file.read_to_string(&mut text).map_err(failed)?;
-    Ok(Some(text))
+    let read = file.take(MOST_BYTES + 1).read_to_string(&mut text);
+    match read.map_err(failed)? as u64 <= MOST_BYTES {
+        true => Ok(Some(text)),
+        false => Err(format!("{shown}: too large for a file of settings")),
+    }
 }
 
 /// Whether the file is there, which can be said of one that cannot be read.

@@ -32,6 +32,11 @@ pub fn on_behalf<T>(of: Option<u32>, work: impl FnOnce() -> T) -> T {
     work()
 }
 
+/// Does `work` on nobody's behalf: an alarm that a request met by chance is told whatever else its user caused.
+pub fn for_itself<T>(work: impl FnOnce() -> T) -> T {
+    on_behalf(None, work)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -76,7 +76,7 @@ impl Journal {
 
     /// Writes down what somebody has to look at now.
     pub(super) fn alarm(&self, slot: SlotId, line: String) {
-        log::error!("{line}");
+        crate::asker::for_itself(|| log::error!("{line}"));
         self.keep(slot, line);
     }
 

@@ -106,7 +106,9 @@ impl Hsm {
                 }
                 // Only this slot: the others stay logged in.
                 Some(Err(damaged)) => {
-                    log::error!("slot {slot}: logged out: {damaged}");
+                    crate::asker::for_itself(|| {
+                        log::error!("slot {slot}: logged out: {damaged}");
+                    });
                     self.replace(&session, None);
                 }
                 _ => {

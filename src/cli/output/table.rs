@@ -198,6 +198,9 @@ fn lines(text: &str, indent: &str, width: usize) -> String {
 /// `text` in pieces of at most `width` columns: between words where that is possible. A character that joins the one
 /// before it stays with it. A single character that is wider than `width` has a piece of its own.
 fn wrap(text: &str, width: usize) -> Vec<String> {
+    if text.width() <= width {
+        return vec![text.to_owned()];
+    }
     let mut pieces = Vec::new();
     let mut piece = String::new();
     for c in text.chars() {

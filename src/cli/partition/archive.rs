@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use super::clone::Objects;
 use crate::cli::{Answer, Console, SlotArg};
 use crate::error::{Error, Result};
-use crate::hsm::Selection;
+use crate::hsm::{Selection, code};
 
 mod backup;
 mod delete;
@@ -69,6 +69,16 @@ impl Verb {
     /// Whether it only shows something.
     pub(crate) fn only_shows(&self) -> bool {
         matches!(self, Self::List(_) | Self::Contents(_))
+    }
+}
+
+/// The error of a backup that is no longer what the command looked at.
+fn changed_meanwhile(folder: &folder::BackupFolder) -> Error {
+    Error::Archive {
+        path: folder.path().to_owned(),
+        what: "another command changed this backup meanwhile".to_owned(),
+        hint: Some("look at it with 'slotfs partition archive contents', then retry"),
+        code: code::FUNCTION_FAILED,
     }
 }
 

@@ -217,6 +217,77 @@ fn restore_with_replace() {
     assert_eq!(objects(&store, 1), objects(&store, 0));
 }
 
+/// Before -replace destroys anything, the backup has objects, and the slot has room for them.
+#[test]
+fn restore_with_replace_checks_what_there_is_to_restore() {
+    let store = three_slots();
+    store.domain("red");
+    store.password_file(3);
+    store
+        .run("partition init -slot 3 -label small -domainkey red.pem -capacity 1 --password-file 3=pw-3")
+        .ok();
+    let own = |slot| {
+        store.aes(slot, 1);
+        objects(&store, slot)
+    };
+    let (small, plain) = (own(3), own(1));
+    archive(&store, 0, "backup").ok();
+    let out = archive(&store, 3, "restore -replace -force").fails(FAILED);
+    assert!(
+        out.stderr.contains("slot 3 has no room for 3 objects"),
+        "{out:?}"
+    );
+    assert!(out.stderr.contains("nothing was destroyed"), "{out:?}");
+    assert_eq!(objects(&store, 3), small);
+    // Whoever can write the folder can write its index.
+    let path = store.path("backups/monday/index.json");
+    let mut empty = index(&store);
+    empty["objects"] = Value::Array(Vec::new());
+    fs::write(&path, empty.to_string()).unwrap();
+    let out = archive(&store, 1, "restore -replace -force").fails(FAILED);
+    assert!(
+        out.stderr
+            .contains("the backup has no objects, so nothing was destroyed"),
+        "{out:?}"
+    );
+    assert_eq!(objects(&store, 1), plain);
+}
+
+/// The blobs that were verified are the ones that are restored: the folder may be gone by then.
+#[test]
+fn restore_with_replace_needs_the_folder_no_more() {
+    let store = three_slots();
+    store.aes(1, 1);
+    archive(&store, 0, "backup").ok();
+    let line = "--store store.db partition archive restore -folder backups -partition monday -slot 1 -replace --password-file 1=pw-1";
+    let mut terminal = Terminal::spawn(store.bare(&line.split(' ').collect::<Vec<_>>()));
+    terminal.expect("->");
+    for name in ["1", "2", "3"] {
+        fs::remove_file(store.path(format!("backups/monday/{name}"))).unwrap();
+    }
+    terminal.send_line("proceed");
+    let (code, shown) = terminal.wait();
+    assert_eq!(code, FAILED, "{shown}");
+    assert!(shown.contains("nothing was destroyed"), "{shown}");
+    assert_eq!(objects(&store, 1).len(), 1);
+}
+
+/// A backup that cannot be opened is a row and a failure, and no silence.
+#[test]
+fn a_backup_that_cannot_be_opened_is_listed() {
+    let store = three_slots();
+    archive(&store, 0, "backup").ok();
+    // A label that a terminal would take for ages is no label.
+    let path = store.path("backups/monday/index.json");
+    let mut long = index(&store);
+    long["source"]["label"] = "x".repeat(100_000).into();
+    fs::write(&path, long.to_string()).unwrap();
+    let out = store
+        .run("partition archive list -folder backups")
+        .fails(FAILED);
+    assert!(out.stdout.contains("(damaged)"), "{out:?}");
+}
+
 /// What is missing, altered or extra is named; an altered file alone fails; -append mends it.
 #[test]
 fn files_are_compared_with_the_index() {

@@ -5,12 +5,12 @@ use std::ops::ControlFlow;
 
 use serde_json::json;
 
-use super::Backup;
 use super::draft::{Draft, Kept};
 use super::folder::{Archive, BackupFolder};
 use super::index::{Blob, INDEX, Index, Source};
 use super::label::Label;
 use super::report::{Report, only_handle};
+use super::{Backup, changed_meanwhile};
 use crate::cli::{Answer, Console, confirm, file_error, plural};
 use crate::error::{Error, Result};
 use crate::hsm::{self, Hsm, Sealed, Selection, code, reason};
@@ -37,12 +37,7 @@ impl Backup {
         folder.remove_unfinished()?;
         // Another command may have been quicker.
         if Index::read(&folder)? != earlier {
-            return Err(Error::Archive {
-                path: folder.path().to_owned(),
-                what: "another command changed this backup meanwhile".to_owned(),
-                hint: Some("look at it with 'slotfs partition archive contents', then retry"),
-                code: code::FUNCTION_FAILED,
-            });
+            return Err(changed_meanwhile(&folder));
         }
         let mut report = Report::begin(console.json(), transfer.quiet, slot, label);
         let run = Run {
@@ -148,13 +143,15 @@ impl Run<'_> {
             if self.replace && !ended_early {
                 draft.drop_unseen();
             }
-            self.commit(&draft.index, earlier.as_ref())?;
-        } else if !existed {
-            // Its blobs, if there are any, belong to nothing; that of a storage master key above all.
-            for blob in draft.index.blobs() {
-                let removed = self.folder.remove(&blob.file);
-                removed.map_err(file_error(self.folder.path()))?;
+            if let Err(why) = self.commit(&draft.index, earlier.as_ref()) {
+                if !existed {
+                    // What is reported is why there is no index.
+                    let _ = self.discard(&draft);
+                }
+                return Err(why);
             }
+        } else if !existed {
+            self.discard(&draft)?;
         }
         if let Some(why) = broken {
             return Err(why);
@@ -170,6 +167,15 @@ impl Run<'_> {
             attempted,
             &format!("of slot {slot} were not backed up to '{label}'"),
         )
+    }
+
+    /// Removes the blobs of a backup that never came to be: they belong to nothing; that of a storage master key above all.
+    fn discard(&self, draft: &Draft) -> Result<()> {
+        for blob in draft.index.blobs() {
+            let removed = self.folder.remove(&blob.file);
+            removed.map_err(file_error(self.folder.path()))?;
+        }
+        Ok(())
     }
 
     /// Blobs of a V1 slot open only with its storage master key, so that goes with them.

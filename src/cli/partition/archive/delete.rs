@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::Delete;
+use super::changed_meanwhile;
 use super::folder::Archive;
 use super::index::{INDEX, Index};
 use crate::cli::{Answer, Console, confirm, file_error, plural};
@@ -30,6 +31,9 @@ impl Delete {
         }
         folder.lock(true)?;
         let index = Index::read_existing(Some(&folder), archive.path(), label)?;
+        if index != asked_about {
+            return Err(changed_meanwhile(&folder));
+        }
         for name in index.blobs().map(|blob| blob.file.as_str()).chain([INDEX]) {
             // The files are gone for good before the index is.
             if name == INDEX {

@@ -24,6 +24,9 @@ const VERSION: u64 = 1;
 /// Characters of an object's label in the index.
 const MOST_LABEL_CHARS: usize = 256;
 
+/// The longest text in it: an object's label, in characters of four bytes.
+const MOST_TEXT_BYTES: usize = 4 * MOST_LABEL_CHARS;
+
 /// What a backup has.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Index {
@@ -278,8 +281,10 @@ fn list(lines: &[String]) -> String {
     }
 }
 
+/// A text that `backup` could have written.
 fn text(value: &Value, name: &str) -> Option<String> {
-    Some(value.get(name)?.as_str()?.to_owned())
+    let text = value.get(name)?.as_str()?;
+    (text.len() <= MOST_TEXT_BYTES).then(|| text.to_owned())
 }
 
 fn unusable(folder: &BackupFolder, why: String) -> Error {

@@ -1,20 +1,27 @@
 //! `partition archive restore`
 
+use std::collections::{BTreeSet, HashMap};
+
 use serde_json::json;
 
-use super::Restore;
 use super::folder::{Archive, BackupFolder};
 use super::index::{Entry, Index, State};
 use super::label::Label;
 use super::report::{Report, only_handle};
+use super::{Restore, changed_meanwhile};
 use crate::cli::partition::removal;
-use crate::cli::{Answer, Console, confirm};
+use crate::cli::{Answer, Console, confirm, plural};
 use crate::error::{Error, Result};
 use crate::hsm::{self, Arrived, Became, Hsm, Received, Selection, code, reason, verdict_words};
 use crate::interrupt::Interrupt;
 use crate::object::partition::Role;
 use crate::object::{Handle, SlotId};
 
+/// The blobs of a backup that the slot takes in, by the names of their files.
+type Verified = HashMap<String, Vec<u8>>;
+
+/// What `-replace` keeps in memory at most: about half a million keys.
+const MOST_KEPT_BYTES: u64 = 512 << 20;
 /// Blobs in one transaction: enough to share an fsync, and few enough to keep memory small and to stop soon.
 const AT_ONCE: usize = 64;
 
@@ -30,6 +37,9 @@ impl Restore {
             return Err(Error::NoSuchFile);
         };
         folder.lock(false)?;
+        if Index::read_existing(Some(&folder), archive.path(), label)? != index {
+            return Err(changed_meanwhile(&folder));
+        }
         let (hsm, slot) = console.partition(transfer.slot, &[Role::Co])?;
         let mut report = Report::begin(console.json(), transfer.quiet, slot, label);
         let run = Run {
@@ -64,18 +74,21 @@ impl Run<'_> {
         let (slot, label) = (self.slot, self.label);
         let (chosen, absent) = chosen(index, which);
         let is_v1 = self.hsm.partition(slot).row()?.is_v1();
+        // The folder may change at any time, so what was verified is kept: the slot's own objects are gone by then.
+        let mut verified = None;
         if let Some(force) = replace {
+            if !force {
+                confirm(&format!(
+                    "all {} on slot {slot} would be destroyed, and replaced by {} of backup '{label}'",
+                    removal::objects(self.hsm, slot)?,
+                    plural(chosen.len() as u64, "object")
+                ))?;
+            }
             report.step(&format!("Verifying the objects of backup '{label}'."));
             if is_v1 {
                 self.restore_smks(index, report);
             }
-            self.check_all(&chosen, &absent)?;
-            if !force {
-                confirm(&format!(
-                    "all {} on slot {slot} would be destroyed, and replaced by those of backup '{label}'",
-                    removal::objects(self.hsm, slot)?
-                ))?;
-            }
+            verified = Some(self.check_all(&chosen, &absent)?);
             self.hsm.partition(slot).clear()?;
         }
         report.step(&format!(
@@ -105,7 +118,7 @@ impl Run<'_> {
                     report.failed
                 )));
             }
-            self.restore_batch(batch, report)?;
+            self.restore_batch(batch, verified.as_ref(), report)?;
         }
         report.outcome(
             total,
@@ -136,8 +149,14 @@ impl Run<'_> {
         }
     }
 
-    /// Before anything is destroyed: every object must be one that the slot takes in.
-    fn check_all(&self, chosen: &[&Entry], absent: &[Handle]) -> Result<()> {
+    /// Before anything is destroyed: every object must be one that the slot takes in, and all of them must have room. The
+    /// blobs, by the names of their files.
+    fn check_all(&self, chosen: &[&Entry], absent: &[Handle]) -> Result<Verified> {
+        if chosen.is_empty() && absent.is_empty() {
+            return Err(self.not_replaced("the backup has no objects".to_owned()));
+        }
+        self.check_room(chosen)?;
+        let mut verified = Verified::new();
         let mut bad = absent.len();
         let mut first: Option<String> = absent
             .first()
@@ -145,7 +164,10 @@ impl Run<'_> {
         for entry in chosen {
             let why = match entry.blob.read(self.folder) {
                 Ok(blob) => match self.hsm.partition(self.slot).verify_blob(&blob) {
-                    Ok(_) => continue,
+                    Ok(_) => {
+                        verified.insert(entry.blob.file.clone(), blob);
+                        continue;
+                    }
                     Err(why) => reason(&why),
                 },
                 Err(state) => state.words().to_owned(),
@@ -153,27 +175,67 @@ impl Run<'_> {
             bad += 1;
             first.get_or_insert_with(|| format!("handle {}: {why}", entry.handle));
         }
-        let Some(first) = first else { return Ok(()) };
-        Err(Error::Archive {
-            path: self.folder.path().to_owned(),
-            what: format!(
-                "{bad} of {} objects cannot be restored to slot {}, so nothing was destroyed: {first}",
+        match first {
+            None => Ok(verified),
+            Some(first) => Err(self.not_replaced(format!(
+                "{bad} of {} objects cannot be restored to slot {}: {first}",
                 chosen.len() + absent.len(),
                 self.slot
-            ),
-            hint: Some(
-                "without -replace the others are restored beside the slot's objects; 'slotfs partition clear' destroys those",
-            ),
-            code: code::CLONE_NOT_ATTEMPTED,
-        })
+            ))),
+        }
     }
 
-    fn restore_batch(&self, batch: &[&Entry], report: &mut Report) -> Result<()> {
+    /// Whether the slot has room for all of them, once it is empty, and this process has memory to keep them.
+    fn check_room(&self, chosen: &[&Entry]) -> Result<()> {
+        let row = self.hsm.partition(self.slot).row()?;
+        let objects = chosen.iter().map(|entry| entry.ouid.as_str());
+        let objects = objects.collect::<BTreeSet<_>>().len() as u64;
+        let bytes = chosen.iter().map(|entry| entry.blob.bytes);
+        let bytes = bytes.fold(0u64, u64::saturating_add);
+        if objects > row.capacity_objects || bytes > row.capacity_bytes {
+            return Err(self.not_replaced(format!(
+                "slot {} has no room for {} of {bytes} bytes",
+                self.slot,
+                plural(objects, "object")
+            )));
+        }
+        if bytes > MOST_KEPT_BYTES {
+            return Err(self.not_replaced(format!(
+                "its objects have {bytes} bytes, and -replace keeps at most {MOST_KEPT_BYTES} at hand"
+            )));
+        }
+        Ok(())
+    }
+
+    fn not_replaced(&self, why: String) -> Error {
+        Error::Archive {
+            path: self.folder.path().to_owned(),
+            what: format!("{why}, so nothing was destroyed"),
+            hint: Some(
+                "without -replace the objects are restored beside the slot's own; 'slotfs partition clear' destroys those",
+            ),
+            code: code::CLONE_NOT_ATTEMPTED,
+        }
+    }
+
+    /// `verified`: blobs that were read before; without it they are read now.
+    fn restore_batch(
+        &self,
+        batch: &[&Entry],
+        verified: Option<&Verified>,
+        report: &mut Report,
+    ) -> Result<()> {
         let (slot, label) = (self.slot, self.label);
         let mut blobs: Vec<(Handle, Vec<u8>)> = Vec::new();
         let mut read: Vec<(&Entry, Option<State>)> = Vec::new();
         for entry in batch {
-            let blob = entry.blob.read(self.folder);
+            let blob = match verified {
+                Some(verified) => verified
+                    .get(&entry.blob.file)
+                    .cloned()
+                    .ok_or(State::Missing),
+                None => entry.blob.read(self.folder),
+            };
             let blob = blob.map(|blob| blobs.push((entry.handle, blob)));
             read.push((entry, blob.err()));
         }

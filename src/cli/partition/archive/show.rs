@@ -25,9 +25,18 @@ pub(super) fn list(console: &Console<'_>, folder: &FolderArg) -> Result<Answer> 
         let Some(label) = name.to_str().and_then(|name| name.parse::<Label>().ok()) else {
             continue;
         };
-        // A file or a link beside the backups is none of them.
-        let Ok(Some(backup)) = archive.backup(&label) else {
-            continue;
+        let backup = match archive.backup(&label) {
+            Ok(Some(backup)) => backup,
+            // A file or a link beside the backups is none of them.
+            Ok(None) | Err(Error::Archive { .. }) => continue,
+            Err(why) => {
+                rows.add(
+                    &[&label, &"(not readable)", &NONE, &NONE, &NONE],
+                    json!({ "partition": label.as_str(), "damage": why.to_string() }),
+                );
+                failures.add(why);
+                continue;
+            }
         };
         match Index::read(&backup) {
             Ok(Some(index)) => {
