@@ -4,7 +4,7 @@
 mod killed;
 mod memory;
 mod nginx;
-// mod page; once crates/pkcs11 exports its functions: it runs the page with the module.
+mod page;
 mod processes;
 mod signing;
 mod table;
@@ -20,7 +20,7 @@ use nix::unistd::Pid;
 use crate::fixture::{Out, Store, password, run, wait_for};
 
 /// Cargo builds the module as a dependency of these tests.
-fn module() -> PathBuf {
+pub fn module() -> PathBuf {
     let module = Path::new(env!("CARGO_BIN_EXE_slotfs"))
         .with_file_name("deps")
         .join("libslotfs_pkcs11.so");

@@ -31,12 +31,7 @@ fn the_sessions_of_the_readme_run_as_pasted() {
     let store = Store::empty();
     let program = Path::new(env!("CARGO_BIN_EXE_slotfs"));
     let folder = program.parent().unwrap();
-    let module = folder.join("libslotfs_pkcs11.so");
-    assert!(
-        module.exists(),
-        "{}: build slotfs-pkcs11 first",
-        module.display()
-    );
+    let module = crate::pkcs11::module();
     let script = format!(
         "set -euo pipefail; shopt -s expand_aliases\n{}",
         blocks.concat().replace(INSTALLED, module.to_str().unwrap())

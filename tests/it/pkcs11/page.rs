@@ -14,18 +14,6 @@ fn blocks(page: &str) -> Vec<&str> {
     all.collect()
 }
 
-/// The module that was built with the program.
-fn module() -> String {
-    let program = Path::new(env!("CARGO_BIN_EXE_slotfs"));
-    let module = program.with_file_name("libslotfs_pkcs11.so");
-    assert!(
-        module.exists(),
-        "{}: build it first, with 'cargo build -p slotfs-pkcs11'",
-        module.display()
-    );
-    module.to_str().unwrap().to_owned()
-}
-
 #[test]
 fn the_session_and_the_recipes_run_as_pasted() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -40,7 +28,7 @@ fn the_session_and_the_recipes_run_as_pasted() {
     for line in blocks.concat().lines() {
         // Where it is installed.
         script += &match line.strip_prefix("export MODULE=") {
-            Some(_) => format!("export MODULE={}\n", module()),
+            Some(_) => format!("export MODULE={}\n", super::module().display()),
             None => format!("{line}\n"),
         };
     }
