@@ -229,6 +229,17 @@ fn store() -> Store {
     store
 }
 
+/// Unmounts what a test that fails has left.
+struct Unmount(PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        if is_mounted(&self.0) {
+            unmount(&self.0, "-uz");
+        }
+    }
+}
+
 /// Ends a daemon, also when its test fails.
 struct Daemon(Child);
 
@@ -266,6 +277,7 @@ impl Drop for Daemon {
 fn a_mount_tells_the_service_manager_how_it_is() {
     for is_abstract in [false, true] {
         let store = store();
+        let _unmount = Unmount(store.path("mnt"));
         let point = store.path("mnt");
         let manager = Manager::new(is_abstract);
         let line = [
@@ -326,6 +338,7 @@ fn a_server_tells_the_service_manager_how_it_is() {
 #[test]
 fn a_daemon_in_the_background_tells_nothing() {
     let store = store();
+    let _unmount = Unmount(store.path("mnt"));
     let manager = Manager::new(false);
     run(store
         .command(&["mount", "mnt", "--log-file", "log"])
@@ -340,6 +353,7 @@ fn a_daemon_in_the_background_tells_nothing() {
 #[test]
 fn credentials_log_in() {
     let store = store();
+    let _unmount = Unmount(store.path("mnt"));
     store
         .run("role init -slot 0 -name cu -newpasswordfile pw-0 --password-file 0=pw-0")
         .ok();
@@ -410,6 +424,7 @@ fn a_socket_of_systemd_starts_the_server() {
 #[test]
 fn credentials_are_key_shares() {
     let store = Store::empty();
+    let _unmount = Unmount(store.path("mnt"));
     store.domain("red");
     store
         .run("partition init -slot 0 -label quorum -domainkey red.pem -quorum 2/3 -shares shares")
