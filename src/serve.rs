@@ -112,9 +112,8 @@ impl At {
     fn paths(self, store: &Path) -> Result<(PathBuf, PathBuf)> {
         match self {
             Self::Path(socket) => {
-                let mut lock = socket.clone().into_os_string();
-                lock.push(".lock");
-                Ok((socket, PathBuf::from(lock)))
+                let lock = lock_beside(&socket);
+                Ok((socket, lock))
             }
             Self::Usual => {
                 let folder = place::server_folder().map_err(|why| {
@@ -279,6 +278,13 @@ impl Drop for Server {
             shown::path(&self.shared.path)
         );
     }
+}
+
+/// The file of the lock of a server at a socket that was chosen.
+fn lock_beside(socket: &Path) -> PathBuf {
+    let mut lock = socket.as_os_str().to_owned();
+    lock.push(".lock");
+    PathBuf::from(lock)
 }
 
 /// The path of a store as clients name it.

@@ -109,6 +109,16 @@ impl<'a> Console<'a> {
         }
     }
 
+    /// The configuration, for the store at that path.
+    ///
+    /// # Errors
+    /// As [`Self::config`].
+    pub(crate) fn config_of(&self, store: &Path) -> Result<Config> {
+        let mut config = self.config()?.clone();
+        config.use_store(store.to_owned());
+        Ok(config)
+    }
+
     /// Where a daemon is to log: the `given` place, else that of the configuration.
     ///
     /// # Errors

@@ -129,11 +129,6 @@ impl Mount {
         if logins.is_empty() && !self.handed_over {
             logins = logins_of(config)?;
         }
-        // The daemon in the background gets the secrets themselves.
-        let console = &match self.handed_over {
-            true => console.with_mount_files(&MountOptions::default(), &[])?,
-            false => console.with_mount_files(&options, &logins)?,
-        };
         let log = match (&self.log, &options.log) {
             (None, Some(place)) => Where::parse(OsStr::new(place))
                 .map_err(|why| Error::Usage(format!("-o log: {why}")))?,
@@ -155,6 +150,8 @@ impl Mount {
             daemon::serve(plan, daemon::Mode::Background)?;
             return Ok(Answer::printed(Ok(())).bare());
         }
+        // The daemon in the background got the secrets themselves.
+        let console = &console.with_mount_files(&plan.options, &logins)?;
         if !self.foreground {
             crate::logging::for_command();
         }

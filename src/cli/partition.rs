@@ -15,6 +15,7 @@ mod archive;
 mod clone;
 mod clone_report;
 mod domains;
+mod hints;
 mod info;
 mod init;
 mod label;

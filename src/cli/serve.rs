@@ -1,11 +1,10 @@
 //! `serve`, `login` and `logout`
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
-use slotfs_config::Config;
 use slotfs_wire::rv::{CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_USER_PIN_NOT_INITIALIZED};
 use slotfs_wire::{Reply, Request, Secret as Told};
 
@@ -69,13 +68,6 @@ pub(crate) struct Logout {
     role: Role,
 }
 
-/// The configuration, for that store.
-fn config(store: &Path) -> Result<Config> {
-    let mut config = Config::load(true).map_err(Error::Usage)?;
-    config.use_store(store.to_owned());
-    Ok(config)
-}
-
 fn log_option(log: &Where) -> OsString {
     let mut option = OsString::from("--log=");
     option.push(log.spelled());
@@ -101,7 +93,7 @@ impl Serve {
         }
         let store = console.store()?;
         let store = std::path::absolute(&store).map_err(file_error(&store))?;
-        let mut config = config(&store)?;
+        let mut config = console.config_of(&store)?;
         config.linger_secs = self.linger.unwrap_or(config.linger_secs);
         let log = console.log_place(self.log.as_ref())?;
         if let Some(socket) = &self.socket {
@@ -115,6 +107,10 @@ impl Serve {
             let facts = json!({ "store": store, "log": log.shown() });
             return Ok(Answer::new(facts).line("The token server is running."));
         }
+        let log = match self.handed_over {
+            true => log.of_background(&store)?,
+            false => log.of_foreground(),
+        };
         let plan = serve::Plan {
             store,
             config,
@@ -122,10 +118,7 @@ impl Serve {
                 linger_secs: self.linger,
                 idle_secs: self.idle,
             },
-            log: match self.handed_over {
-                true => log.of_background(&console.store()?)?,
-                false => log.of_foreground(),
-            },
+            log,
             handed_over: self.handed_over,
             inherited: Inherited::take(),
         };
@@ -161,7 +154,7 @@ impl Login {
             }],
         };
         let store = hsm.path().to_owned();
-        let config = config(&store)?;
+        let config = console.config_of(&store)?;
         let mut client = match Client::connect(&config, &store)? {
             Some(client) => client,
             None => {
@@ -240,7 +233,7 @@ impl Logout {
         let role = self.role;
         let store = hsm.path().to_owned();
         drop(hsm);
-        let was = match Client::connect(&config(&store)?, &store)? {
+        let was = match Client::connect(&console.config_of(&store)?, &store)? {
             None => false,
             Some(mut client) => {
                 let request = Request::CloseSlot {

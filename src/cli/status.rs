@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
-use slotfs_config::{Config, place};
+use slotfs_config::place;
 
 use crate::cli::{Answer, Console, Failures, NONE, Rows, file_error, or_none};
 use crate::daemon::{self, MountDaemon as Daemon, Mounted, Said};
@@ -34,7 +34,7 @@ impl Status {
         let slots = slots(&hsm, self.slot)?;
         let path = fs::canonicalize(hsm.path()).map_err(file_error(hsm.path()))?;
         let mounts = mounts_of(&path)?;
-        let config = config(&path)?;
+        let config = console.config_of(&path)?;
         let mut failures = Failures::none();
         let mut answer = Answer::new(json!({}));
         answer = store(answer, &hsm, &path)?;
@@ -49,12 +49,6 @@ impl Status {
         }
         Ok(answer.ending(failures.outcome()))
     }
-}
-
-fn config(store: &Path) -> Result<Config> {
-    let mut config = Config::load(true).map_err(Error::Usage)?;
-    config.use_store(store.to_owned());
-    Ok(config)
 }
 
 /// A slot as can be seen without a login.

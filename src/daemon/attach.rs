@@ -45,12 +45,12 @@ pub(crate) fn attach(store: &Path, path: &Path, options: &MountOptions) -> Resul
         None => store.as_os_str(),
     };
     let before = table::read().map_err(failed)?;
-    let by_helper = |options: &MountOptions| -> Result<(File, Option<AutoUnmount>)> {
+    let by_helper = || {
         let words = helper_options(source, options)?;
         fusermount::mount(path, &words, options.auto_unmount)
     };
     let (device, auto_unmount) = match options.auto_unmount {
-        true => by_helper(options)?,
+        true => by_helper()?,
         false => {
             let device = OpenOptions::new()
                 .read(true)
@@ -59,7 +59,7 @@ pub(crate) fn attach(store: &Path, path: &Path, options: &MountOptions) -> Resul
                 .map_err(|why| mount_error(format!("cannot open {DEVICE}: {why}"), hint(&why)))?;
             match mount_as_root(source, path, options, &device) {
                 Ok(()) => (device, None),
-                Err(Errno::EPERM) => by_helper(options)?,
+                Err(Errno::EPERM) => by_helper()?,
                 Err(why) => return Err(failed(why.into())),
             }
         }

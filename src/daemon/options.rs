@@ -94,7 +94,7 @@ impl Default for MountOptions {
 }
 
 /// The options of slotfs and of FUSE, and what they take.
-const OWN: [(&str, Option<&str>); 20] = [
+const OWN: &[(&str, Option<&str>)] = &[
     ("allow_other", None),
     ("allow_root", None),
     ("auto_unmount", None),

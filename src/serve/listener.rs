@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -18,7 +17,7 @@ use super::admission::Admitted;
 use super::connection::{self, Connection};
 use super::process::Credentials;
 use super::seats::is_foreign;
-use super::{Shared, failed, file_error, serve_error, watch};
+use super::{Shared, failed, file_error, running, serve_error, watch};
 use crate::error::Result;
 use crate::hsm::asker;
 use crate::shown;
@@ -185,20 +184,7 @@ impl Accepting {
 /// Whether somebody listens at the socket of that path. First the kernel's list is read: to connect would start a service of
 /// systemd's.
 fn is_live(path: &Path) -> bool {
-    /// SO_ACCEPTCON in the flags of /proc/net/unix.
-    const LISTENS: u64 = 1 << 16;
-    let listed = fs::read("/proc/net/unix").unwrap_or_default();
-    let is_listed = listed.split(|byte| *byte == b'\n').any(|line| {
-        let Some(rest) = line.strip_suffix(path.as_os_str().as_bytes()) else {
-            return false;
-        };
-        // Num RefCount Protocol Flags Type St Inode Path
-        let rest = String::from_utf8_lossy(rest);
-        let flags = rest.split_ascii_whitespace().nth(3);
-        let flags = flags.and_then(|flags| u64::from_str_radix(flags, 16).ok());
-        rest.ends_with(' ') && flags.is_some_and(|flags| flags & LISTENS != 0)
-    });
-    is_listed || answers(path)
+    running::is_listened_at(path) || answers(path)
 }
 
 fn answers(path: &Path) -> bool {

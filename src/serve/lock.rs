@@ -15,6 +15,22 @@ pub(crate) struct Lock {
     _file: File,
 }
 
+/// The process that holds the lock at `path`, by what it wrote there; `None` where that cannot be read.
+pub(super) fn holder(path: &Path) -> Option<u32> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path);
+    number_in(&file.ok()?)
+}
+
+fn number_in(file: &File) -> Option<u32> {
+    const MOST_BYTES: u64 = 32;
+    let mut text = String::new();
+    file.take(MOST_BYTES).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
 impl Lock {
     /// Takes the lock at `path`, or says who holds it.
     ///
@@ -34,9 +50,7 @@ impl Lock {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(rustix::io::Errno::WOULDBLOCK) => {
-                    let mut text = String::new();
-                    let _ = file.read_to_string(&mut text);
-                    return Ok(Err(HeldBy(text.trim().parse().ok())));
+                    return Ok(Err(HeldBy(number_in(&file))));
                 }
                 Err(why) => return Err(failed("lock the file beside the socket")(why)),
             }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use slotfs_config::{Config, place};
 
+use super::{lock, lock_beside};
+
 /// A token server that listens.
 pub(crate) struct Running {
     pub(crate) socket: PathBuf,
@@ -16,22 +18,20 @@ pub(crate) struct Running {
 
 /// The server of `store`, a canonical path, where a client would look for it.
 pub(crate) fn running(config: &Config, store: &Path) -> Option<Running> {
-    let listening = fs::read("/proc/net/unix").unwrap_or_default();
     let sockets = place::sockets(config, store, true);
-    let socket = sockets
-        .into_iter()
-        .find(|socket| listens(&listening, socket.as_os_str().as_bytes()))?;
+    let socket = sockets.into_iter().find(|socket| is_listened_at(socket))?;
     let lock = match config.socket {
-        Some(_) => {
-            let mut lock = socket.clone().into_os_string();
-            lock.push(".lock");
-            PathBuf::from(lock)
-        }
+        Some(_) => lock_beside(&socket),
         None => socket.with_file_name(place::lock_name(&place::id(store))),
     };
-    let text = fs::read_to_string(lock).unwrap_or_default();
-    let pid = text.trim().parse().ok();
+    let pid = lock::holder(&lock);
     Some(Running { socket, pid })
+}
+
+/// Whether somebody listens at the socket of that path, by the kernel's list.
+pub(super) fn is_listened_at(path: &Path) -> bool {
+    let table = fs::read("/proc/net/unix").unwrap_or_default();
+    listens(&table, path.as_os_str().as_bytes())
 }
 
 /// Whether the table of sockets, as in `/proc/net/unix`, has one that listens at `path`.

@@ -136,7 +136,7 @@ impl Config {
     }
 
     /// Notes that an option of a command gave the setting its value.
-    pub fn came_from(&mut self, name: &'static str, origin: Origin) {
+    pub fn came_from(&mut self, name: &str, origin: Origin) {
         self.origins.set(name, origin);
     }
 
@@ -164,7 +164,7 @@ impl Config {
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<(), String> {
         let path = |name| variable(name).map(PathBuf::from);
-        let mut seen: Vec<(&'static str, &'static str)> = Vec::new();
+        let mut seen: Vec<(&str, &'static str)> = Vec::new();
         if let Some(store) = path("SLOTFS_STORE") {
             self.use_store(store);
             seen.push(("store", "SLOTFS_STORE"));

@@ -34,15 +34,15 @@ impl fmt::Display for Origin {
 
 /// The origin of each setting that was set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Origins(BTreeMap<&'static str, Origin>);
+pub(crate) struct Origins(BTreeMap<String, Origin>);
 
 impl Origins {
     pub(crate) fn of(&self, name: &str) -> Origin {
         self.0.get(name).cloned().unwrap_or_default()
     }
 
-    pub(crate) fn set(&mut self, name: &'static str, origin: Origin) {
-        self.0.insert(name, origin);
+    pub(crate) fn set(&mut self, name: &str, origin: Origin) {
+        self.0.insert(name.to_owned(), origin);
     }
 
     pub(crate) fn forget(&mut self, name: &str) {

@@ -99,20 +99,14 @@ impl Config {
             self.use_store(PathBuf::from(store));
         }
         for (key, value) in &table {
-            let name = self
-                .take_one(key, value, file == Path::new(SYSTEM_FILE))
+            self.take_one(key, value, file == Path::new(SYSTEM_FILE))
                 .map_err(|why| format!("line {}: {why}", line_of(text, key)))?;
-            self.origins.set(name, origin.clone());
+            self.origins.set(key, origin.clone());
         }
         Ok(())
     }
 
-    fn take_one(
-        &mut self,
-        key: &str,
-        value: &Value,
-        is_system: bool,
-    ) -> Result<&'static str, String> {
+    fn take_one(&mut self, key: &str, value: &Value, is_system: bool) -> Result<(), String> {
         let wrong = |takes: &str| format!("{key} takes {takes}");
         let path = || {
             let path = value.as_str().map(PathBuf::from);
@@ -145,34 +139,27 @@ impl Config {
             texts.ok_or_else(|| wrong(takes))
         };
         const FILES: &str = "a list such as [\"0=/path\", \"1:cu=/path\"], with absolute paths";
-        Ok(match key {
+        match key {
             "store" => {
                 self.store = Some(path()?);
-                "store"
             }
             "socket" => {
                 self.socket = Some(path()?);
-                "socket"
             }
             "active_slot" => {
                 self.active_slot = Some(number_32()?);
-                "active_slot"
             }
             "login" => {
                 self.login = list("a list such as [\"0\", \"1:cu\"]", |it| !it.is_empty())?;
-                "login"
             }
             "password_file" => {
                 self.password_file = list(FILES, names_a_file)?;
-                "password_file"
             }
             "share_file" => {
                 self.share_file = list(FILES, names_a_file)?;
-                "share_file"
             }
             "options" => {
                 self.options = Some(text("mount options, such as \"allow_other,umask=077\"")?);
-                "options"
             }
             "log" => {
                 let takes = "\"auto\", \"stderr\", \"journal\", \"syslog\" or an absolute path";
@@ -180,7 +167,6 @@ impl Config {
                     .ok()
                     .filter(|it| is_log(it))
                     .ok_or_else(|| wrong(takes))?;
-                "log"
             }
             "log_filter" => {
                 let takes = "levels such as \"info\" or \"warn,slotfs=debug\"";
@@ -190,44 +176,36 @@ impl Config {
                         .filter(|it| is_filter(it))
                         .ok_or_else(|| wrong(takes))?,
                 );
-                "log_filter"
             }
             "linger" => {
                 self.linger_secs = number(MOST_LINGER_SECS)?;
-                "linger"
             }
             "idle" => {
                 self.idle_secs = Some(number_between(1, MOST_IDLE_SECS)?);
-                "idle"
             }
             "archive" => {
                 self.archive = Some(path()?);
-                "archive"
             }
             "user" => {
                 let is_cu = value.as_str().and_then(is_cu);
                 self.user_is_cu = is_cu.ok_or_else(|| wrong("\"co\" or \"cu\""))?;
-                "user"
             }
             "owner" => {
                 self.owner = Some(number_32()?);
-                "owner"
             }
             "spawn" => {
                 self.spawn = Some(switch()?);
-                "spawn"
             }
             "program" if is_system => {
                 self.program = path()?;
-                "program"
             }
             "program" => return Err(format!("program can only be set in {SYSTEM_FILE}")),
             "uninitialized_slot" => {
                 self.uninitialized_slot = switch()?;
-                "uninitialized_slot"
             }
             _ => return Err(format!("there is no setting '{key}'")),
-        })
+        }
+        Ok(())
     }
 }
 

@@ -54,7 +54,9 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, String> {
     // Of the file that is read, whatever has its name by now.
     let there = file.metadata().map_err(failed)?;
     if !there.is_file() && path != Path::new("/dev/null") {
-        return Err(format!("{shown}: not a file"));
+        return Err(format!(
+            "{shown}: settings are read from a plain file, and this is none"
+        ));
     }
     let is_system = path == Path::new(SYSTEM_FILE);
     check(&there, is_system).map_err(|why| format!("{shown}: {why} {shown}'"))?;
@@ -62,7 +64,9 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, String> {
     let read = file.take(MOST_BYTES + 1).read_to_string(&mut text);
     match read.map_err(failed)? as u64 <= MOST_BYTES {
         true => Ok(Some(text)),
-        false => Err(format!("{shown}: too large for a file of settings")),
+        false => Err(format!(
+            "{shown}: larger than any file of settings ({MOST_BYTES} bytes)"
+        )),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The first bytes of a connection. No version of the messages changes their form.
 
 /// The version of the messages. It is part of the socket's name too (docs/pkcs11.md).
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Bytes in a preamble.
 pub const PREAMBLE_BYTES: usize = 12;

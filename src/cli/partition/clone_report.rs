@@ -4,14 +4,13 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
+use super::hints::Hints;
+
 use crate::cli::output::{self, Stream};
 use crate::cli::{Answer, plural};
 use crate::error::{Error, Result};
 use crate::hsm::{self, Arrived, Became, DamagedRow, Source, reason, verdict_line};
 use crate::object::{Handle, SlotId};
-
-/// More kinds of failures than occur together in practice; it keeps a hint short.
-const MOST_HINTS: usize = 4;
 
 /// The report of one command.
 pub(crate) struct Report {
@@ -27,7 +26,7 @@ pub(crate) struct Report {
     pub(crate) already: u64,
     pub(crate) failed: u64,
     /// What to do about each kind of failure.
-    hints: Vec<String>,
+    hints: Hints,
     /// Whether there is a step yet, and whether a list under it.
     begun: bool,
     listing: bool,
@@ -48,7 +47,7 @@ impl Report {
             cloned: 0,
             already: 0,
             failed: 0,
-            hints: Vec::new(),
+            hints: Hints::default(),
             begun: false,
             listing: false,
         }
@@ -190,16 +189,11 @@ impl Report {
 
     /// What to do about the failures so far, once for each kind of them.
     pub(crate) fn hints(&self) -> Vec<String> {
-        self.hints.clone()
+        self.hints.all()
     }
 
     fn keep_hint(&mut self, why: &hsm::Error) {
-        if self.hints.len() < MOST_HINTS
-            && let Some(hint) = Error::from(why.clone()).hint()
-            && !self.hints.contains(&hint)
-        {
-            self.hints.push(hint);
-        }
+        self.hints.add(Error::from(why.clone()).hint());
     }
 
     /// How many objects were attempted.
@@ -229,7 +223,7 @@ pub(super) fn summary(done: &str, new: u64, already: u64, failed: u64) -> String
 }
 
 /// `revision` is the one that replaced an earlier one; `outdated`: the target has a later one.
-fn arrived_json(handle: Handle, arrived: &Arrived) -> Value {
+pub(super) fn arrived_json(handle: Handle, arrived: &Arrived) -> Value {
     let mut facts = json!({
         "handle": handle.get(), "new_handle": arrived.handle.get(),
         "already": arrived.became == Became::Already,

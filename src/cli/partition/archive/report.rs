@@ -5,11 +5,10 @@ use serde_json::{Value, json};
 use super::label::Label;
 use crate::cli::Answer;
 use crate::cli::output::{self, Stream};
+use crate::cli::partition::clone_report::summary;
+use crate::cli::partition::hints::Hints;
 use crate::error::{Error, Result};
 use crate::object::SlotId;
-
-/// More kinds of failures than occur together in practice; it keeps a hint short.
-const MOST_HINTS: usize = 4;
 
 /// The report of one command.
 pub(super) struct Report {
@@ -20,7 +19,7 @@ pub(super) struct Report {
     pub(super) already: u64,
     pub(super) failed: u64,
     /// What to do about each kind of failure.
-    hints: Vec<String>,
+    hints: Hints,
     begun: bool,
 }
 
@@ -37,7 +36,7 @@ impl Report {
             new: 0,
             already: 0,
             failed: 0,
-            hints: Vec::new(),
+            hints: Hints::default(),
             begun: false,
         }
     }
@@ -87,12 +86,7 @@ impl Report {
     /// An object that failed; its document gets the error.
     pub(super) fn failed(&mut self, line: &str, mut facts: Value, why: &Error) {
         self.failed += 1;
-        if let Some(hint) = why.hint()
-            && self.hints.len() < MOST_HINTS
-            && !self.hints.contains(&hint)
-        {
-            self.hints.push(hint);
-        }
+        self.hints.add(why.hint());
         self.stream.add(
             || format!("                {line}\n"),
             || {
@@ -117,7 +111,7 @@ impl Report {
             0 => Ok(()),
             failed => Err(Error::ArchiveFailed {
                 what: format!("{failed} of {of} objects {what}"),
-                hints: self.hints.clone(),
+                hints: self.hints.all(),
             }),
         }
     }
@@ -125,13 +119,8 @@ impl Report {
     /// After the last: what the command ends with. `done` says what became of the new ones.
     pub(super) fn close(mut self, done: &'static str, outcome: Result<()>) -> Answer {
         if self.quiet && (outcome.is_ok() || self.total() > 0) {
-            let summary = super::super::clone_report::summary(
-                &done.replace('_', " "),
-                self.new,
-                self.already,
-                self.failed,
-            );
-            self.stream.say(&format!("        {summary}\n"));
+            let line = summary(&done.replace('_', " "), self.new, self.already, self.failed);
+            self.stream.say(&format!("        {line}\n"));
         }
         let counts = [
             (done, self.new),

@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use serde_json::json;
-
 use super::folder::{Archive, BackupFolder};
 use super::index::{Entry, Index, State};
 use super::label::Label;
 use super::report::{Report, only_handle};
 use super::{Restore, changed_meanwhile};
+use crate::cli::partition::clone_report::arrived_json;
 use crate::cli::partition::removal;
 use crate::cli::{Answer, Console, confirm, plural};
 use crate::error::{Error, Result};
-use crate::hsm::{self, Arrived, Became, Hsm, Received, Selection, code, reason, verdict_words};
+use crate::hsm::{self, Hsm, Received, Selection, code, reason, verdict_words};
 use crate::interrupt::Interrupt;
 use crate::object::partition::Role;
 use crate::object::{Handle, SlotId};
@@ -118,7 +117,7 @@ impl Run<'_> {
                     report.failed
                 )));
             }
-            self.restore_batch(batch, verified.as_ref(), report)?;
+            self.restore_batch(batch, verified.as_mut(), report)?;
         }
         report.outcome(
             total,
@@ -222,18 +221,16 @@ impl Run<'_> {
     fn restore_batch(
         &self,
         batch: &[&Entry],
-        verified: Option<&Verified>,
+        mut verified: Option<&mut Verified>,
         report: &mut Report,
     ) -> Result<()> {
         let (slot, label) = (self.slot, self.label);
         let mut blobs: Vec<(Handle, Vec<u8>)> = Vec::new();
         let mut read: Vec<(&Entry, Option<State>)> = Vec::new();
         for entry in batch {
-            let blob = match verified {
-                Some(verified) => verified
-                    .get(&entry.blob.file)
-                    .cloned()
-                    .ok_or(State::Missing),
+            let blob = match &mut verified {
+                // No two entries name one file.
+                Some(verified) => verified.remove(&entry.blob.file).ok_or(State::Missing),
                 None => entry.blob.read(self.folder),
             };
             let blob = blob.map(|blob| blobs.push((entry.handle, blob)));
@@ -263,26 +260,14 @@ impl Run<'_> {
             let from = format!(", from handle {} in backup '{label}'", entry.handle);
             let line = verdict_words(&subject, &from, slot, outcome.as_ref());
             match outcome {
-                Ok(arrived) => report.done(arrived.is_stored(), &line, || facts(entry, &arrived)),
+                Ok(arrived) => report.done(arrived.is_stored(), &line, || {
+                    arrived_json(entry.handle, &arrived)
+                }),
                 Err(why) => report.failed(&line, entry.to_json(), &why.into()),
             }
         }
         Ok(())
     }
-}
-
-/// As `partition clone` tells it.
-fn facts(entry: &Entry, arrived: &Arrived) -> serde_json::Value {
-    let mut facts = json!({
-        "handle": entry.handle.get(), "new_handle": arrived.handle.get(),
-        "already": arrived.became == Became::Already,
-    });
-    match arrived.became {
-        Became::Revised { revision, .. } => facts["revision"] = revision.into(),
-        Became::Outdated => facts["outdated"] = true.into(),
-        Became::New | Became::Already => {}
-    }
-    facts
 }
 
 /// The entries that are meant, and the handles that no entry has. Two objects of a backup may have had the same handle, at
