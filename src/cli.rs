@@ -102,7 +102,7 @@ enum Noun {
     /// The store as a whole: check it, back it up
     #[command(subcommand)]
     Store(store::Verb),
-    /// What there is: the store, its slots, its mounts and its token server
+    /// Show the store, its slots, its mounts and its token server, without a login
     Status(status::Status),
     /// Cloning domains
     #[command(subcommand)]

@@ -369,7 +369,11 @@ impl Daemon {
                     }
                     serving.stop();
                 }
-                Ok(Event::Reload) => notify::reloading(|| reload(serving)),
+                Ok(Event::Reload) => notify::reloading(|| {
+                    if let Some(config) = hangup::reload() {
+                        serving.reload(&config);
+                    }
+                }),
                 Ok(event) => return event,
             }
         }
@@ -414,7 +418,9 @@ impl Daemon {
                     // Its maker unmounts it. Without this process, it answers every request with an error.
                     None => {
                         self.hsm.logout_all();
-                        log::info!("{mountpoint} is served no more");
+                        log::info!(
+                            "stopped serving {mountpoint}; the process that made the mount must unmount it"
+                        );
                         return Ok(());
                     }
                     Some(Unmounted::Done | Unmounted::Before) => {}
@@ -453,20 +459,6 @@ impl Daemon {
             }
         }
         Ok(())
-    }
-}
-
-/// Opens the log again and takes over what can change while the mount serves. What cannot be read is logged, and nothing
-/// changes.
-fn reload(serving: &mut Serving) {
-    logging::reopen();
-    match slotfs_config::Config::load(true) {
-        Ok(config) => {
-            logging::set_filter(config.log_filter.as_deref());
-            serving.reload(&config);
-            log::info!("SIGHUP: the log is open again, and the configuration was read again");
-        }
-        Err(why) => log::error!("SIGHUP: the configuration stays as it was: {why}"),
     }
 }
 

@@ -53,6 +53,9 @@ pub(crate) enum Error {
     /// A file that the user named could not be used.
     #[error("{}: {source}", shown::path(path))]
     File { path: PathBuf, source: io::Error },
+    /// A place for the log of a daemon that could not be used.
+    #[error("cannot open the log {}: {source}", shown::path(path))]
+    Log { path: PathBuf, source: io::Error },
     /// The user gave something that cannot be used.
     #[error("{0}")]
     Usage(String),
@@ -209,7 +212,7 @@ impl Error {
             }
             Self::Attribute(why) => hsm::of_attribute(why),
             Self::NotExportable { .. } => refused(libc::EPERM, code::KEY_UNEXTRACTABLE),
-            Self::File { source, .. } => refused(
+            Self::File { source, .. } | Self::Log { source, .. } => refused(
                 source.raw_os_error().unwrap_or(libc::EIO),
                 code::FUNCTION_FAILED,
             ),

@@ -3,9 +3,31 @@
 use std::fs::{self, File};
 
 use nix::sys::signal::Signal;
+use slotfs_config::Config;
 
-/// Whether SIGHUP stops a daemon in the foreground. It does so on a terminal, unless the caller ignores the signal, as
-/// nohup(1) has it. The answer holds for the moment of the start: a process whose terminal hangs up has none any more.
+use crate::logging;
+
+/// Opens the log again, and reads the configuration again. The new configuration, whose filter of the log is in effect;
+/// `None` if it is refused, which is logged.
+pub(crate) fn reload() -> Option<Config> {
+    logging::reopen();
+    match Config::load(true) {
+        Ok(config) => {
+            logging::set_filter(config.log_filter.as_deref());
+            log::info!("SIGHUP: the configuration was read again");
+            Some(config)
+        }
+        Err(why) => {
+            log::error!(
+                "SIGHUP: the new configuration is refused, the old one stays in effect: {why}"
+            );
+            None
+        }
+    }
+}
+
+/// Whether SIGHUP stops a daemon in the foreground. It does on a terminal, unless the signal is ignored
+/// (nohup(1)). Call it at the start: after a hangup the process has no terminal.
 pub(crate) fn is_a_stop() -> bool {
     File::open("/dev/tty").is_ok() && !is_ignored()
 }

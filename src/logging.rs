@@ -68,10 +68,12 @@ pub(crate) fn for_daemon(place: &Where, filter: Option<&str>) -> Result<()> {
 
 /// Opens the place of a daemon's log again, for SIGHUP: a file may have been renamed, syslogd started again.
 pub(crate) fn reopen() {
-    if let Some(log) = DAEMON.get()
-        && let Err(why) = log.reopen()
-    {
-        log::error!("the log could not be opened again and goes on where it was: {why}");
+    match DAEMON.get().map(DaemonLog::reopen) {
+        Some(Ok(())) => log::info!("SIGHUP: the log was opened again"),
+        Some(Err(why)) => log::error!(
+            "SIGHUP: cannot open the log again: {why}; the daemon keeps writing to the log that is open"
+        ),
+        None => {}
     }
 }
 

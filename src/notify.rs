@@ -62,7 +62,7 @@ fn tell(message: &str) {
         return;
     };
     if let Err(why) = send(&socket, message) {
-        log::warn!("the service manager cannot be told: {why}");
+        log::warn!("cannot notify the service manager at ${VARIABLE}: {why}");
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) enum Verb {
         after_help = "Example:\n  slotfs config show\n\nJSON:\n  {\"settings\":[{\"name\":\"linger\",\"value\":30,\"origin\":\"file\",\"from\":\"/etc/slotfs.toml\"}],\n   \"files\":[{\"path\":\"/etc/slotfs.toml\",\"exists\":true}],\n   \"store\":\"...\",\"sockets\":[\"...\"],\"state_folder\":\"...\",\"log\":\"...\"}\n  origin is default, file, environment or option; from is the file, the variable or the option, or null; value is null\n  when there is none; log is where a daemon in the background logs"
     )]
     Show,
-    /// Check a configuration file, and say the first error with its line
+    /// Check a configuration file, and report its first error
     #[command(after_help = "Example:\n  slotfs config check /etc/slotfs.toml")]
     Check {
         /// The file [default: every file that is read]

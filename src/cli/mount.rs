@@ -20,7 +20,7 @@ use crate::secret::SecretBytes;
 /// `mount`
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  slotfs mount /mnt/hsm --login 0 --password-file 0=pw\n\nOptions of -o:\n  allow_other, allow_root           other users, or root, may use the mount\n  ro, rw                            read-only or not\n  uid=N, gid=N, umask=OCTAL         the owner and the modes of its files\n  login=SLOT[:ROLE]                 as --login\n  passfile=[SLOT[:ROLE]=]PATH       as --password-file; without a slot, for every login\n  sharefile=SLOT[:ROLE]=PATH        as --share-file\n  log=WHERE                         as --log-file\n  share_timeout=SECONDS             forget key shares while others are missing\n  no_socket                         the daemon is no token server\n  auto_unmount                      unmount also when the daemon is killed\n  fsname=NAME                       the source in the mount table [default: the store]\n  suid, dev, exec, atime, sync, ... as mount(8) has them; a mount is nosuid,nodev,noexec,noatime\nA comma in a value is written \\,"
+    after_help = "Example:\n  slotfs mount /mnt/hsm --login 0 --password-file 0=pw\n\nOptions of -o:\n  allow_other, allow_root           other users, or root, may use the mount\n  ro, rw                            read-only or not\n  uid=N, gid=N, umask=OCTAL         the owner and the modes of its files\n  login=SLOT[:ROLE]                 as --login\n  passfile=[SLOT[:ROLE]=]PATH       as --password-file; without a slot, for every login\n  sharefile=SLOT[:ROLE]=PATH        as --share-file\n  log=WHERE                         as --log\n  share_timeout=SECONDS             forget key shares while others are missing\n  no_socket                         the daemon is no token server\n  auto_unmount                      unmount also when the daemon is killed\n  fsname=NAME                       the source in the mount table [default: the store]\n  suid, dev, exec, atime, sync, ... as mount(8) has them; a mount is nosuid,nodev,noexec,noatime\nA comma in a value is written \\,"
 )]
 pub(crate) struct Mount {
     /// The folder to mount at, or /dev/fd/N: descriptor N, with which another process has mounted
@@ -34,8 +34,8 @@ pub(crate) struct Mount {
     /// Stay in the foreground
     #[arg(long)]
     foreground: bool,
-    /// Where the daemon logs: auto, stderr, journal, syslog or a path [default: auto: a file in the log folder, in the
-    /// foreground standard error]
+    /// Where the daemon logs: auto, stderr, journal, syslog or a path [default: auto: the journal under systemd, else
+    /// standard error in the foreground and a file in the log folder in the background]
     #[arg(long, visible_alias = "log-file", value_name = "WHERE", value_parser = log_place())]
     log: Option<Where>,
     /// Set by 'slotfs mount' on the daemon it starts: passwords come on standard input, readiness goes to

@@ -180,7 +180,7 @@ impl<'a> Console<'a> {
         if let Some(file) = options.password_files.iter().rfind(|it| it.of.is_none()) {
             if logins.is_empty() {
                 return Err(Error::Usage(format!(
-                    "-o passfile={} is for the logins of the mount, and there is none: add login=SLOT",
+                    "-o passfile={} names no slot, and no login is requested; add login=SLOT",
                     shown::path(&file.path)
                 )));
             }

@@ -35,8 +35,8 @@ pub(crate) struct Serve {
     /// Where to listen [default: where applications look]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// Where the server logs: auto, stderr, journal, syslog or a path [default: auto: standard error, in the background
-    /// a file in the log folder]
+    /// Where the server logs: auto, stderr, journal, syslog or a path [default: auto: the journal under systemd, else
+    /// standard error in the foreground and a file in the log folder in the background]
     #[arg(long, visible_alias = "log-file", value_name = "WHERE", value_parser = log_place())]
     log: Option<Where>,
     /// Set by 'slotfs serve --background' on the server that it starts: readiness goes to standard output

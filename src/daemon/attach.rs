@@ -95,15 +95,18 @@ pub(crate) fn take_over(number: RawFd, options: &MountOptions) -> Result<Attache
             Some("mount with the option default_permissions, in a mount namespace that slotfs can see; or omit the option, and slotfs serves its own user alone".into()),
         ));
     }
+    let kernel = options.kernel.first().map(|option| name_of(option));
     let made_elsewhere = [
-        ("auto_unmount", options.auto_unmount),
-        ("fsname", options.source.is_some()),
-        ("max_read", !options.kernel.is_empty()),
+        options.auto_unmount.then_some("auto_unmount"),
+        options.source.as_ref().map(|_| "fsname"),
+        kernel,
     ];
-    if let Some((name, _)) = made_elsewhere.iter().find(|(_, is_set)| *is_set) {
+    if let Some(name) = made_elsewhere.into_iter().flatten().next() {
         return Err(mount_error(
-            format!("-o {name} belongs to the one who makes the mount of /dev/fd/{number}"),
-            Some("give it to that mount, and omit it here".into()),
+            format!(
+                "-o {name} has no effect at /dev/fd/{number}: the process that made the mount sets it"
+            ),
+            Some("pass the option to that process, and omit it here".into()),
         ));
     }
     Ok(Attached {
@@ -172,14 +175,18 @@ fn helper_options(source: &OsStr, options: &MountOptions) -> Result<OsString> {
         words.push(",auto_unmount");
     }
     for option in &options.kernel {
-        let name = option.split('=').next().unwrap_or_default();
-        if name != "max_read" {
-            return Err(for_root(name));
+        if name_of(option) != "max_read" {
+            return Err(for_root(name_of(option)));
         }
         words.push(",");
         words.push(option);
     }
     Ok(words)
+}
+
+/// The name of an option with a value.
+fn name_of(option: &str) -> &str {
+    option.split('=').next().unwrap_or_default()
 }
 
 fn hint(why: &io::Error) -> Option<String> {

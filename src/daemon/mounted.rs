@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(said("", metrics), None);
     }
 
-    /// Whoever may mount can name a mount of anything after slotfs.
+    /// Any user who may mount can give a mount the type `fuse.slotfs`.
     #[test]
     fn a_page_is_a_plain_file_of_its_own_mount() {
         let folder = tempfile::tempdir().unwrap();

@@ -117,7 +117,7 @@ const OWN: &[(&str, Option<&str>)] = &[
     ("sharefile", Some("SLOT=PATH or SLOT:ROLE=PATH")),
     (
         "subtype",
-        Some("slotfs alone: 'slotfs umount' knows its mounts by it"),
+        Some("only the value slotfs, by which 'slotfs umount' recognises its mounts"),
     ),
     ("uid", Some("the number of a user")),
     ("umask", Some("an octal number up to 777")),
@@ -253,7 +253,7 @@ fn words(lists: &[String]) -> Result<Vec<String>> {
     for list in lists {
         let more = list::split(list).ok_or_else(|| {
             Error::Usage(
-                "-o ends within quotes or with a backslash; a comma in a value is written \\,"
+                "the list after -o has an unclosed quote or ends with a backslash; write a comma in a value as \\,"
                     .into(),
             )
         })?;
@@ -378,9 +378,15 @@ mod tests {
                 "zzz",
                 "-o zzz is not a mount option of slotfs; 'slotfs mount --help'",
             ),
-            ("subtype=x", "-o subtype takes slotfs alone"),
-            ("fsname=a\\", "-o ends within quotes or with a backslash"),
-            ("fsname=\"a", "-o ends within quotes or with a backslash"),
+            ("subtype=x", "-o subtype takes only the value slotfs"),
+            (
+                "fsname=a\\",
+                "has an unclosed quote or ends with a backslash",
+            ),
+            (
+                "fsname=\"a",
+                "has an unclosed quote or ends with a backslash",
+            ),
             ("login=0:po", "-o login takes SLOT or SLOT:ROLE"),
             ("sharefile=/x", "-o sharefile takes SLOT=PATH"),
         ] {

@@ -36,6 +36,7 @@ impl Error {
             } => {
                 "clone it instead: copy its file from the mount to another slot or a backup".into()
             }
+            Self::Log { .. } => "choose another place with --log".into(),
             Self::ExposedFile { .. } => "check its content, then run 'chmod 600' on it".into(),
             Self::WeakDomain { .. } => {
                 "'slotfs domain newstring' prints a strong one; -force accepts this one all the same".into()

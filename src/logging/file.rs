@@ -82,15 +82,15 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     match kind.nlink() {
         0 => return Err(refused("a file that was removed")),
         1 => {}
-        _ => return Err(refused("a file with a second name")),
+        _ => return Err(refused("a file with a second name (hard link)")),
     }
     // Somebody else could put lines into it, or take them out.
     let own = nix::unistd::geteuid().as_raw();
     if kind.uid() != own && kind.uid() != 0 {
-        return Err(refused("the file of another user"));
+        return Err(refused(&format!("a file that user {} owns", kind.uid())));
     }
     if kind.mode() & 0o002 != 0 {
-        return Err(refused("a file that everybody can write"));
+        return Err(refused("a file that everybody can write; 'chmod o-w' it"));
     }
     Ok(file)
 }

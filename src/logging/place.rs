@@ -108,21 +108,24 @@ impl Where {
         let why = match usual_file(store) {
             Ok(path) => match prepare(&path) {
                 Ok(()) => return Ok(Self::File(path)),
-                Err(why) if is_refusal_of_the_system(&why) => {
+                Err(Unusable::Folder(why)) => why,
+                Err(Unusable::File(why)) if is_refusal_of_the_system(&why) => {
                     format!("{}: {why}", shown::path(&path))
                 }
-                Err(source) => return Err(Error::File { path, source }),
+                Err(Unusable::File(source)) => return Err(Error::Log { path, source }),
             },
             Err(why) => why,
         };
         let socket = PathBuf::from(DEV_LOG);
         match syslog::Syslog::connect(&socket) {
             Ok(_) => {
-                log::warn!("the log goes to syslog: {why}");
+                log::warn!("the log goes to syslog, because the log folder cannot be used: {why}");
                 Ok(Self::Syslog(socket))
             }
             Err(_) => {
-                log::warn!("running without a log: {why}; choose a place with --log");
+                log::warn!(
+                    "the daemon runs without a log, because the log folder cannot be used: {why}; choose a place with --log"
+                );
                 Ok(Self::File(DEV_NULL.into()))
             }
         }
@@ -161,19 +164,40 @@ fn usual_file(store: &Path) -> Result<PathBuf, String> {
 }
 
 /// Makes the folder of a log, for this user alone, and tries to open the log.
-fn prepare(path: &Path) -> io::Result<()> {
+fn prepare(path: &Path) -> Result<(), Unusable> {
     if let Some(folder) = path.parent() {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(folder)?;
         let there = fs::metadata(folder)?;
-        if there.uid() != nix::unistd::geteuid().as_raw() || there.mode() & 0o022 != 0 {
-            // As if the system refused it: the log goes elsewhere.
-            return Err(io::Error::from_raw_os_error(libc::EACCES));
+        let (uid, mode) = (there.uid(), there.mode() & 0o7777);
+        let shown = shown::path(folder);
+        if uid != nix::unistd::geteuid().as_raw() {
+            return Err(Unusable::Folder(format!(
+                "{shown} belongs to user {uid}; it must belong to you"
+            )));
+        }
+        if mode & 0o022 != 0 {
+            return Err(Unusable::Folder(format!(
+                "others than its owner can write {shown} (mode {mode:04o}): 'chmod go-w {shown}'"
+            )));
         }
     }
-    file::open(path).map(drop)
+    file::open(path).map(drop).map_err(Unusable::File)
+}
+
+/// Why the usual file is not used.
+enum Unusable {
+    /// Its folder is not this user's alone: the log goes elsewhere.
+    Folder(String),
+    File(io::Error),
+}
+
+impl From<io::Error> for Unusable {
+    fn from(why: io::Error) -> Self {
+        Self::File(why)
+    }
 }
 
 /// Whether the system refused to open the log, for example in a read-only folder or on a full disk. The daemon can log

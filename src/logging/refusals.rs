@@ -20,7 +20,7 @@ const BURST_OF_ALL: f64 = 1_000.0;
 const PER_MINUTE_OF_ALL: f64 = 100.0;
 /// Lines of each user between two sums that do not depend on what others did before.
 const OWN_LINES: u32 = 10;
-/// The same of all users together: whoever has many users, as by subuid(5), must not fill a disk either.
+/// The same limit for all users together: an attacker who controls many user ids (subuid(5)) must not fill a disk.
 const OWN_LINES_OF_ALL: u32 = 1_000;
 /// Users that are told apart. A further one takes the place of the one who was quiet for the longest time; what that one
 /// had is counted among those of other users.

@@ -84,7 +84,10 @@ impl Pipe {
             return Ok(());
         }
         if self.lost > 0 {
-            let lost = format!("{} lines of the log were lost: nobody read them", self.lost);
+            let lost = format!(
+                "{} log lines were lost: the reader of standard error did not keep up",
+                self.lost
+            );
             self.lost = 0;
             self.file.write_all(line(Level::Warn, &lost).as_bytes())?;
         }
@@ -113,7 +116,7 @@ fn stderr() -> Result<Pipe> {
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> Error + '_ {
-    |source| Error::File {
+    |source| Error::Log {
         path: path.to_owned(),
         source,
     }
@@ -129,7 +132,7 @@ pub(super) fn severity(level: Level) -> u8 {
     }
 }
 
-/// Only who debugs wants to know where in the program a line comes from.
+/// Debug lines name the part of the program; other lines do not.
 fn with_target(level: Level, target: &str, text: &str) -> String {
     match level {
         Level::Debug | Level::Trace => format!("{target}: {text}"),

@@ -47,8 +47,9 @@ impl Syslog {
         if self.lost > 0 {
             let lost = self.lost;
             let lines = if lost == 1 { "line was" } else { "lines were" };
-            let text =
-                format!("{lost} {lines} lost: the syslog daemon was away or did not keep up");
+            let text = format!(
+                "{lost} log {lines} lost: the syslog daemon was not running or its queue was full"
+            );
             if self.try_send(WARNING, &text).is_err() {
                 self.lost += 1;
                 return;
@@ -121,7 +122,7 @@ mod tests {
         syslog.send(4, "three");
         let second = UnixDatagram::bind(&path).unwrap();
         syslog.send(3, "four");
-        assert!(received(&second).contains("]: 2 lines were lost"));
+        assert!(received(&second).contains("]: 2 log lines were lost"));
         assert!(received(&second).starts_with("<27>"));
     }
 
@@ -140,6 +141,6 @@ mod tests {
         slow.set_nonblocking(true).unwrap();
         while slow.recv(&mut [0; 16_384]).is_ok() {}
         syslog.send(6, "again");
-        assert!(received(&slow).contains(&format!("]: {lost} lines were lost")));
+        assert!(received(&slow).contains(&format!("]: {lost} log lines were lost")));
     }
 }

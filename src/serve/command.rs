@@ -128,7 +128,7 @@ pub(crate) fn run(plan: Plan) -> Result<()> {
     log::info!(
         "the token server ends: {}",
         match stop {
-            Stop::Signal => "it is told to",
+            Stop::Signal => "a signal was received",
             Stop::Idle => "nobody is connected",
             Stop::Moved => "the socket or the store is not at its path any more",
         }
@@ -171,7 +171,8 @@ fn wait(
             Err(RecvTimeoutError::Timeout) => {}
             Ok(Event::Reload) => {
                 notify::reloading(|| {
-                    if let Some(config) = reload(server, plan.given) {
+                    if let Some(config) = hangup::reload() {
+                        server.set_linger(plan.given.linger_secs(&config));
                         idle = plan.given.idle(&config);
                     }
                 });
@@ -189,24 +190,6 @@ fn wait(
         let since = server.idle_since();
         if since.is_some_and(|since| since.elapsed() >= idle) && server.stop_listening_if_idle()? {
             return Ok(Stop::Idle);
-        }
-    }
-}
-
-/// Opens the log again and takes over what can change while the server serves; the configuration. What cannot be read is
-/// logged, and nothing changes.
-fn reload(server: &Server, given: Given) -> Option<Config> {
-    logging::reopen();
-    match Config::load(true) {
-        Ok(config) => {
-            logging::set_filter(config.log_filter.as_deref());
-            server.set_linger(given.linger_secs(&config));
-            log::info!("SIGHUP: the log is open again, and the configuration was read again");
-            Some(config)
-        }
-        Err(why) => {
-            log::error!("SIGHUP: the configuration stays as it was: {why}");
-            None
         }
     }
 }

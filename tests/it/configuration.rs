@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::fixture::{Out, Store, daemons_of, is_mounted, names, run, wait_for};
 use crate::logs::Cleared;
+use crate::namespace;
 
 /// A store with two slots, and commands that find its file with the settings `text`.
 struct Configured {
@@ -199,14 +200,9 @@ fn a_file_that_others_can_change_is_refused() {
 #[test]
 fn the_systems_file_in_a_user_namespace() {
     let it = Configured::new("");
-    // Other tests' mounts go first: this namespace would hold them.
     let script = r#"
-        grep -E ' - fuse[^ ]* slotfs ' /proc/self/mountinfo | cut -d' ' -f5 | while read -r at; do
-            umount -l "$(printf '%b' "$at")" 2>/dev/null || :
-        done
-        set -e
         mount --bind "$D/etc" /etc
-        exec setpriv --reuid 65534 --regid 65534 --clear-groups unshare -Ur sh -c '
+        setpriv --reuid 65534 --regid 65534 --clear-groups unshare -Ur sh -c '
             [ "$(stat -c %u /etc/slotfs.toml)" != 0 ] || exit 9
             exec "$S" config show'
     "#;
@@ -224,10 +220,8 @@ fn the_systems_file_in_a_user_namespace() {
     fs::copy(env!("CARGO_BIN_EXE_slotfs"), &program).unwrap();
     open(&program, 0o755);
     let inside = || {
-        let mut command = Command::new("unshare");
+        let mut command = namespace::script(&it.store, "", script);
         command
-            .args(["-m", "sh", "-c", script])
-            .current_dir(it.store.path(""))
             .env("HOME", it.store.path("home"))
             .env("XDG_STATE_HOME", it.store.path("home"))
             .env_remove("XDG_CONFIG_HOME")

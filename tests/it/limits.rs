@@ -8,6 +8,7 @@ use std::process::Command;
 use nix::sys::signal::{Signal, kill};
 
 use crate::fixture::{Out, Store, daemons_of, is_mounted, run, sh, wait_for};
+use crate::namespace;
 
 fn store_with_a_key() -> Store {
     let store = Store::empty();
@@ -226,25 +227,14 @@ fn a_daemon_that_dies_is_cleared() {
 #[test]
 fn as_a_user() {
     let store = store_with_a_key();
-    let out = run(Command::new("unshare")
-        .args(["-m", "sh", "-c", AS_A_USER])
-        .current_dir(store.path(""))
-        .env("SLOTFS", env!("CARGO_BIN_EXE_slotfs"))
-        .env("LC_ALL", "C"));
-    out.ok();
+    run(&mut namespace::script(&store, "", AS_A_USER)).ok();
 }
 
 /// In a namespace without other tests' mounts, with a /dev/fuse that everybody may open.
 const AS_A_USER: &str = r#"
-set -eu
-grep -E ' - fuse[^ ]* slotfs ' /proc/self/mountinfo | cut -d' ' -f5 | while read -r at; do
-    umount -l "$at" 2>/dev/null || :
-done
-die() { echo "FAILED: $*" >&2; cat err >&2 || :; exit 99; }
 mknod fuse c 10 229; chmod 666 fuse; mount --bind fuse /dev/fuse
 cp "$SLOTFS" slotfs; chmod 755 slotfs .; chown -R nobody store.db* pw-0 mnt
 mkdir home; chown nobody . home
-as_user() { setpriv --reuid nobody --regid nogroup --clear-groups env HOME="$PWD/home" XDG_STATE_HOME="$PWD/home/state" "$@"; }
 serve() { as_user "$@" ./slotfs --store store.db mount mnt --login 0 --password-file 0=pw-0; }
 is_there() { grep -q " $PWD/mnt .* - fuse.slotfs " /proc/self/mountinfo; }
 for limit in --nproc=1 --nproc=4 --nproc=8 --nproc=12 --as=200000000 --nofile=14; do

@@ -118,7 +118,10 @@ fn without_a_log_folder() {
     fs::create_dir_all(store.path(".local/state/slotfs")).unwrap();
     fs::write(store.path(".local/state/slotfs/log"), "").unwrap();
     let out = store.run(&format!("mount {point} {LOGIN}")).ok();
-    let where_to = ["running without a log: ", "the log goes to syslog: "];
+    let where_to = [
+        "the daemon runs without a log, because ",
+        "the log goes to syslog, because ",
+    ];
     assert!(where_to.iter().any(|it| out.stderr.contains(it)), "{out:?}");
     umount(&store);
     // A folder that others can write is not used.
@@ -228,7 +231,7 @@ fn syslog() {
     be_refused(&store);
     let socket = UnixDatagram::bind(&path).unwrap();
     be_refused(&store);
-    assert!(message(&socket).contains("2 lines were lost"));
+    assert!(message(&socket).contains("2 log lines were lost"));
     assert!(message(&socket).contains("was not cloned"));
     umount(&store);
     message_with(&socket, "is unmounted");
@@ -242,7 +245,7 @@ fn a_rotated_log_is_opened_again() {
     let (log, old) = (store.path("daemon.log"), store.path("daemon.log.1"));
     fs::rename(&log, &old).unwrap();
     kill(daemon(&store), Signal::SIGHUP).unwrap();
-    says(&log, "the log is open again");
+    says(&log, "the log was opened again");
     be_refused(&store);
     says(&log, "was not cloned");
     assert_eq!(names(&store.path("mnt/0")), ["1"]);
@@ -264,7 +267,7 @@ fn a_log_that_cannot_be_opened_again() {
     fs::rename(&log, &old).unwrap();
     std::os::unix::fs::symlink(store.path("pw-0"), &log).unwrap();
     kill(daemon(&store), Signal::SIGHUP).unwrap();
-    says(&old, "the log could not be opened again");
+    says(&old, "cannot open the log again");
     umount(&store);
     says(&old, "is unmounted");
 }
@@ -291,7 +294,10 @@ fn sighup_reads_the_configuration_again() {
     says(&log, "the configuration was read again");
     fs::write(&config, "\nlog_filter = 5\n").unwrap();
     kill(daemon(&store), Signal::SIGHUP).unwrap();
-    says(&log, "SIGHUP: the configuration stays as it was: ");
+    says(
+        &log,
+        "SIGHUP: the new configuration is refused, the old one stays in effect: ",
+    );
     says(&log, "config.toml: line 2: log_filter takes levels");
     be_refused(&store);
     says(&log, "was not cloned");
@@ -356,7 +362,7 @@ fn sighup_in_the_foreground() {
         let log = store.path("away.log");
         says(&log, "is mounted at");
         kill(daemon(&store), Signal::SIGHUP).unwrap();
-        says(&log, "the log is open again");
+        says(&log, "the log was opened again");
         assert_eq!(names(&point.join("0")), ["1"]);
         store.run("umount mnt").ok();
         assert_eq!(terminal.wait().0, 0);

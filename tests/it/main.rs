@@ -19,6 +19,7 @@ mod limits;
 mod load;
 mod logs;
 mod model;
+mod namespace;
 mod older;
 mod own_mount;
 mod pkcs11;

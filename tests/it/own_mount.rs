@@ -3,26 +3,13 @@
 //! Each test runs in a mount namespace of its own, so its mounts are invisible to other tests.
 
 use std::path::Path;
-use std::process::Command;
 
 use crate::fixture::{Out, Store, run};
+use crate::namespace;
 
-/// Functions for the scripts, and the namespace's own state: it holds no other test's mounts.
-const PRELUDE: &str = r#"
-set -eu
-grep -F ' - fuse.slotfs ' /proc/self/mountinfo | cut -d' ' -f5 | while read -r at; do
-    umount -l "$(printf '%b' "$at")" 2>/dev/null || :
-done
-die() { echo "FAILED: $*" >&2; cat store.db.log >&2 || :; exit 99; }
+/// Functions for the scripts.
+const FUNCTIONS: &str = r#"
 daemon() { sed -n 's/^pid //p' "$1/.slotfs/stats"; }
-is_alive() { [ -e "/proc/$1" ] && ! grep -q '^[0-9]* (.*) Z' "/proc/$1/stat" 2>/dev/null; }
-ended() { # PID
-    tries=0
-    while is_alive "$1"; do
-        tries=$((tries + 1)); [ $tries -lt 600 ] || die "daemon $1 does not end"
-        sleep 0.05
-    done
-}
 # Every thread: one that runs still answers.
 stopped() { # PID
     kill -STOP "$1"; tries=0
@@ -34,19 +21,12 @@ stopped() { # PID
 slotfs() { "$SLOTFS" --store store.db "$@"; }
 serve() { slotfs mount "$1" --login 0 --password-file 0=pw-0 --log store.db.log; }
 type_at() { awk -v at="$1" '$5 == at { for (i = 6; i < NF; i++) if ($i == "-") kind = $(i + 1) } END { print kind }' /proc/self/mountinfo; }
-m=$PWD/mnt
 "#;
 
 /// Runs a script in a mount namespace of its own, in the store's folder.
 #[track_caller]
 fn in_namespace(store: &Store, script: &str) -> Out {
-    let out = run(Command::new("unshare")
-        .args(["-m", "sh", "-c", &format!("{PRELUDE}\n{script}")])
-        .current_dir(store.path(""))
-        .env("SLOTFS", env!("CARGO_BIN_EXE_slotfs"))
-        .env("HOME", store.path(""))
-        .env("LC_ALL", "C"));
-    out.ok()
+    run(&mut namespace::script(store, FUNCTIONS, script)).ok()
 }
 
 fn store_with_a_key() -> Store {
@@ -154,7 +134,7 @@ fn another_namespace_is_named() {
         r#"
         serve "$m"; pid=$(daemon "$m")
         mkfifo held
-        unshare -m sh -c 'echo > held; exec sleep 600' & holder=$!
+        unshare -m sh -c 'echo > held; exec sleep 600' & holder=$!; holders=$holder
         cat held > none
         status=0; slotfs umount "$m" 2>err || status=$?
         [ $status = 5 ] || die "exit $status: $(cat err)"

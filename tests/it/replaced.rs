@@ -370,6 +370,7 @@ fn the_log_tells_of_a_removed_store() {
     store.use_file("data/store.db");
     store.slot(0, "red");
     let point = store.path("mnt");
+    let _mount = crate::logs::Cleared::at(&store);
     let shown = point.display();
     store
         .run(&format!("mount {shown} --login 0 --password-file 0=pw-0"))

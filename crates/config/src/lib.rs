@@ -1,4 +1,4 @@
-//! Settings of slotfs that the program and the PKCS#11 module share, and where the sockets of token servers are.
+//! The settings of the program and the PKCS#11 module, and the places of token servers' sockets.
 //!
 //! The module runs inside any application, so nothing here changes the process, starts a thread or asks the name service.
 

@@ -32,7 +32,7 @@ pub fn on_behalf<T>(of: Option<u32>, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Does `work` on nobody's behalf: an alarm that a request met by chance is told whatever else its user caused.
+/// Does `work` on behalf of no user. For alarms: the limit on a user's refusals must not suppress them.
 pub fn for_itself<T>(work: impl FnOnce() -> T) -> T {
     on_behalf(None, work)
 }

@@ -97,7 +97,8 @@ impl FolderArg {
             Some(folder) => Some(folder.clone()),
             None => console.config()?.archive.clone(),
         };
-        let none = "which folder? give -folder DIR, or set 'archive' in the configuration";
+        let none =
+            "no folder of backups is given; use -folder DIR, or set 'archive' in the configuration";
         folder.ok_or_else(|| Error::Usage(none.into()))
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn show(console: &Console<'_>, slot: SlotArg) -> Result<Answer> {
     let domains = hsm.partition(slot).domain_labels()?;
     let escaped: Vec<String> = domains.iter().map(|label| show::escape(label)).collect();
     let retention = Retention(row.retention_secs).to_string();
-    let owner = |id: Option<u32>| id.map_or("who mounts".to_owned(), |id| id.to_string());
+    let owner = |id: Option<u32>, else_: &str| id.map_or(else_.to_owned(), |id| id.to_string());
     let (label, configuration) = (show::escape(&row.label), configuration(&row));
     let attempts = row.policies.failed_logins;
     let mut rows = Rows::new(&["Setting", "Value", "Changed By"]);
@@ -66,8 +66,16 @@ pub(super) fn show(console: &Console<'_>, slot: SlotArg) -> Result<Answer> {
     rows.cells(&[&"Domains", &escaped.join(", "), &"partition domainadd"]);
     rows.cells(&[&"Capacity", &row.capacity_objects, &"partition init"]);
     rows.cells(&[&"Retention", &retention, &"partition set"]);
-    rows.cells(&[&"Owner On Mounts", &owner(row.uid), &"partition set"]);
-    rows.cells(&[&"Group On Mounts", &owner(row.gid), &"partition set"]);
+    rows.cells(&[
+        &"Owner On Mounts",
+        &owner(row.uid, "the mounting user"),
+        &"partition set",
+    ]);
+    rows.cells(&[
+        &"Group On Mounts",
+        &owner(row.gid, "the mounting user's group"),
+        &"partition set",
+    ]);
     Ok(Answer::new(json!({
         "slot": slot.0, "label": row.label, "configuration": configuration,
         "kind": row.kind.to_string(), "version": row.version as u8,

@@ -17,10 +17,10 @@ pub(super) enum Generic {
 
 use Generic::{Clear, ForOthers, Refused, Set};
 
-const NO_REMOUNT: &str = "slotfs cannot change a mount: unmount, and mount again";
+const NO_REMOUNT: &str = "slotfs cannot change a mount; unmount it and mount again";
 const NO_BLOCK_DEVICE: &str = "a store is no block device";
 const NO_CACHE: &str = "slotfs decides what the kernel caches, so that every program sees what other processes did to the store";
-const ONLY_FUSE: &str = "slotfs sets it itself";
+const ONLY_FUSE: &str = "slotfs sets this option";
 /// The options of libfuse 3 and mount(8), and what slotfs does with them.
 const TABLE: &[(&str, Generic)] = &[
     ("async", Clear(MsFlags::MS_SYNCHRONOUS)),

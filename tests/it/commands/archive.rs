@@ -300,7 +300,7 @@ fn files_are_compared_with_the_index() {
     let out = look(&store, "contents").fails(FAILED);
     for line in [
         "Handle 1, file 1: its file is missing",
-        "Handle 2, file 2: its file is not the one",
+        "Handle 2, file 2: its file has changed since the backup",
         "Not in the index: a\\u{1b}[2J",
     ] {
         assert!(out.stdout.contains(line), "{line}: {out:?}");

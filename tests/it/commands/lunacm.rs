@@ -153,6 +153,7 @@ fn role_init() {
 #[test]
 fn command_result() {
     let store = one_slot();
+    let _mount = crate::logs::Cleared::at(&store);
     for line in [
         "mount mnt --login 0 --password-file 0=pw-0",
         "umount mnt",

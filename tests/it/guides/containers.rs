@@ -4,6 +4,7 @@ use std::process::Command;
 
 use super::*;
 use crate::fixture::{Store, run};
+use crate::namespace;
 
 const DOCKERFILE: &str = "packaging/container/Dockerfile";
 
@@ -22,6 +23,7 @@ fn rootless_in_a_user_namespace() {
     }
     store.aes(0, 2);
     let script = r#"
+        cat > inside <<'END'
         set -eu
         slotfs() { "$SLOTFS" --store store.db "$@"; }
         at() { grep -c " $PWD/mnt .* - fuse.slotfs " /proc/self/mountinfo || :; }
@@ -36,17 +38,14 @@ fn rootless_in_a_user_namespace() {
         slotfs umount mnt
         [ "$(at)" = 0 ]
         slotfs partition contents -slot 1 --password-file 1=pw-1
+END
+        unshare -Urm sh inside
     "#;
-    let mut unshare = Command::new("unshare");
-    unshare
-        .args(["-Urm", "sh", "-c", script])
-        .current_dir(store.path(""))
-        .env("SLOTFS", env!("CARGO_BIN_EXE_slotfs"))
+    let mut script = namespace::script(&store, "", script);
+    script
         .env("FUSERMOUNT_PATH", "/nonexistent")
-        .env("SLOTFS_SOCKET", store.socket())
-        .env("HOME", store.path(""))
-        .env("LC_ALL", "C");
-    let out = run(&mut unshare).ok();
+        .env("SLOTFS_SOCKET", store.socket());
+    let out = run(&mut script).ok();
     assert!(out.stderr.contains("Permission denied"), "{out:?}");
     assert_eq!(out.stdout.matches("secret key").count(), 2, "{out:?}");
 }
@@ -59,27 +58,22 @@ fn rootless_of_an_ordinary_user() {
     store.slot(0, "red");
     store.aes(0, 2);
     let script = r#"
-        set -eu
         mknod fuse c 10 229; chmod 666 fuse; mount --bind fuse /dev/fuse
         chmod 755 .; cp "$SLOTFS" slotfs; chmod 755 slotfs; mkdir home
         chown -R nobody store.db* pw-0 mnt home .
         cat > inside <<'END'
         set -eu
         slotfs() { ./slotfs --store store.db "$@"; }
+        trap 'umount -l mnt 2>/dev/null || :' EXIT
         slotfs mount mnt --login 0 --password-file 0=pw-0
         cat mnt/0/1 > blob
         slotfs umount mnt
         slotfs serve --background --idle 1
 END
-        exec setpriv --reuid nobody --regid nogroup --clear-groups env -i PATH="$PATH" HOME="$PWD/home" LC_ALL=C \
+        setpriv --reuid nobody --regid nogroup --clear-groups env -i PATH="$PATH" HOME="$PWD/home" LC_ALL=C \
             unshare -Urm sh inside
     "#;
-    let mut unshare = Command::new("unshare");
-    unshare
-        .args(["-m", "sh", "-c", script])
-        .current_dir(store.path(""))
-        .env("SLOTFS", env!("CARGO_BIN_EXE_slotfs"));
-    let out = run(&mut unshare).ok();
+    let out = run(&mut namespace::script(&store, "", script)).ok();
     assert_eq!(out.stderr, "");
     let logs = store.path("home/.local/state/slotfs/log");
     assert_eq!(fs::read_dir(&logs).unwrap().count(), 1, "{logs:?}");

@@ -16,6 +16,26 @@ fn blocks(page: &str) -> Vec<String> {
         .collect()
 }
 
+/// The mounts that a session made below its folder.
+fn mounts(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries
+        .map(|entry| entry.unwrap().path().join("hsm"))
+        .filter(|point| is_mounted(point))
+        .collect()
+}
+
+/// Unmounts what a session that failed has left below its folder.
+struct Left(PathBuf);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        for point in mounts(&self.0) {
+            unmount(&point, "-uz");
+        }
+    }
+}
+
 /// The quick start, and the keys in use after it, one after the other in one shell. The quick start is the first block of
 /// the page, with nothing above it but a title and one sentence.
 #[test]
@@ -28,7 +48,9 @@ fn the_sessions_of_the_readme_run_as_pasted() {
     );
     let blocks = blocks(&page);
     assert_eq!(blocks.len(), 2, "{blocks:?}");
+    assert!(blocks[1].contains(INSTALLED), "{}", blocks[1]);
     let store = Store::empty();
+    let _left = Left(store.path("."));
     let program = Path::new(env!("CARGO_BIN_EXE_slotfs"));
     let folder = program.parent().unwrap();
     let module = crate::pkcs11::module();
@@ -57,14 +79,7 @@ fn the_sessions_of_the_readme_run_as_pasted() {
         bash.env_remove(variable);
     }
     let out = run(&mut bash);
-    let mounts: Vec<PathBuf> = fs::read_dir(store.path("."))
-        .unwrap()
-        .map(|entry| entry.unwrap().path().join("hsm"))
-        .filter(|point| is_mounted(point))
-        .collect();
-    for point in &mounts {
-        unmount(point, "-u");
-    }
+    let mounts = mounts(&store.path("."));
     let out = out.ok();
     assert!(mounts.is_empty(), "the session left its mount");
     assert_eq!(out.stdout.matches("payments").count(), 3, "{out:?}");

@@ -20,6 +20,8 @@ fn the_session_and_the_recipes_run_as_pasted() {
     let page = fs::read_to_string(root.join("docs/pkcs11.md")).unwrap();
     let blocks = blocks(&page);
     assert!(blocks.len() >= 7, "only {} blocks were found", blocks.len());
+    let installed = blocks.concat().matches("export MODULE=").count();
+    assert_eq!(installed, 1, "the page says once where the module is");
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     write_private(&path("askpass"), "#!/bin/sh\necho correct horse\n");

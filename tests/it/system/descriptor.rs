@@ -1,8 +1,7 @@
 //! Mounts that another process made: `slotfs mount /dev/fd/N`.
 
-use std::process::Command;
-
 use crate::fixture::{Out, Store, run};
+use crate::namespace;
 
 /// A helper with privileges, as a container runtime or a CSI driver has one: opens /dev/fuse, mounts, and starts a program
 /// that has the descriptor as number 9.
@@ -19,18 +18,13 @@ os.close(device)
 os.execvp(program[0], program)
 "#;
 
-const PRELUDE: &str = r#"
-set -eu
-die() { echo "FAILED: $*" >&2; cat log err >&2 || :; exit 99; }
-m="$PWD/mnt"; s="$PWD/store.db"
+const FUNCTIONS: &str = r#"
+s="$PWD/store.db"
 chmod 755 .; cp "$SLOTFS" slotfs; chmod 755 slotfs; mkdir home; chown -R nobody store.db* pw-* mnt home .
-as_user() { setpriv --reuid nobody --regid nogroup --clear-groups env HOME="$PWD/home" XDG_STATE_HOME="$PWD/home/state" "$@"; }
 passed() { # OPTIONS PROGRAM...
     options=$1; shift; python3 helper.py "$m" "$options" "$@"
 }
 daemon() { as_user sed -n 's/^pid //p' "$m/.slotfs/stats"; }
-ended() { tries=0; while [ -e "/proc/$1" ] && ! grep -q '^[0-9]* (.*) Z' "/proc/$1/stat" 2>/dev/null; do
-    tries=$((tries + 1)); [ $tries -lt 600 ] || die "process $1 does not end"; sleep 0.05; done; }
 nobody="user_id=65534,group_id=65534"
 unprivileged="setpriv --reuid nobody --regid nogroup --clear-groups --no-new-privs env HOME=$PWD/home XDG_STATE_HOME=$PWD/home/state"
 serve="./slotfs --store $s mount /dev/fd/9 --login 0 --login 1 --password-file 0=pw-0 --password-file 1=pw-1 --log-file log"
@@ -39,12 +33,7 @@ serve="./slotfs --store $s mount /dev/fd/9 --login 0 --login 1 --password-file 0
 #[track_caller]
 fn script(store: &Store, script: &str) -> Out {
     std::fs::write(store.path("helper.py"), HELPER).unwrap();
-    run(Command::new("unshare")
-        .args(["-m", "sh", "-c", &format!("{PRELUDE}\n{script}")])
-        .current_dir(store.path(""))
-        .env("SLOTFS", env!("CARGO_BIN_EXE_slotfs"))
-        .env("LC_ALL", "C"))
-    .ok()
+    run(&mut namespace::script(store, FUNCTIONS, script)).ok()
 }
 
 fn store() -> Store {
@@ -76,7 +65,7 @@ fn a_mount_is_served_without_privileges() {
         grep -q " $m .* - fuse.slotfs passed " /proc/self/mountinfo || die "unmounted"
         as_user ls "$m" 2>err && die "it still answers"
         umount "$m"
-        grep -q "is served no more" log || die "the log does not say so"
+        grep -q "stopped serving /dev/fd/9; the process that made the mount must unmount it" log || die "the log does not say so"
         "#,
     );
 }
@@ -136,7 +125,7 @@ fn what_is_no_open_fuse_device_is_refused() {
         if $serve 9<>/dev/fuse 2>err; then die "no mount"; fi
         cat err
         if passed "$nobody,default_permissions" $serve -o fsname=x 2>err; then die "fsname"; fi
-        grep -q "belongs to the one who makes the mount" err || die "$(cat err)"
+        grep -q -e "-o fsname has no effect at /dev/fd/9: the process that made the mount sets it" err || die "$(cat err)"
         umount "$m"
         "#,
     );

@@ -2,24 +2,19 @@
 //!
 //! Each test runs in a mount namespace of its own, in which /usr/sbin has the helper.
 
-use std::process::Command;
-
 use crate::fixture::{Out, Store, run};
+use crate::namespace;
 
-const PRELUDE: &str = r#"
-set -eu
-die() { echo "FAILED: $*" >&2; cat log >&2 || :; exit 99; }
+const FUNCTIONS: &str = r#"
 mkdir real sbin; mount --bind /usr/sbin real; cp -as "$PWD/real/." sbin/
 ln -s "$SLOTFS" sbin/mount.fuse.slotfs; mount --bind sbin /usr/sbin
-m="$PWD/mnt"; s="$PWD/store.db"; pw="$PWD/pw-0"
+s="$PWD/store.db"; pw="$PWD/pw-0"
 # Fields of the mount table: the source and the options, those of the filesystem last.
 source() { awk -v at="$m" '$5 == at { for (i = 6; i < NF; i++) if ($i == "-") print $(i + 2) }' /proc/self/mountinfo; }
 flags() { awk -v at="$m" '$5 == at { print $6 }' /proc/self/mountinfo; }
 fs_options() { awk -v at="$m" '$5 == at { print $NF }' /proc/self/mountinfo; }
 is_mounted() { grep -q " $m .* - fuse.slotfs " /proc/self/mountinfo; }
 daemon() { sed -n 's/^pid //p' "$m/.slotfs/stats"; }
-ended() { tries=0; while [ -e "/proc/$1" ] && ! grep -q '^[0-9]* (.*) Z' "/proc/$1/stat" 2>/dev/null; do
-    tries=$((tries + 1)); [ $tries -lt 600 ] || die "process $1 does not end"; sleep 0.05; done; }
 unmounted() { tries=0; while is_mounted; do
     tries=$((tries + 1)); [ $tries -lt 600 ] || die "still mounted"; sleep 0.05; done; }
 # The exit status of a command that fails; its standard error goes to the file err.
@@ -29,14 +24,7 @@ end() { pid=$(daemon); umount "$m"; ended "$pid"; }
 
 #[track_caller]
 fn script(store: &Store, script: &str) -> Out {
-    run(Command::new("unshare")
-        .args(["-m", "sh", "-c", &format!("{PRELUDE}\n{script}")])
-        .current_dir(store.path(""))
-        .env("SLOTFS", env!("CARGO_BIN_EXE_slotfs"))
-        .env("HOME", store.path(""))
-        .env("XDG_STATE_HOME", store.path(".local/state"))
-        .env("LC_ALL", "C"))
-    .ok()
+    run(&mut namespace::script(store, FUNCTIONS, script)).ok()
 }
 
 fn store() -> Store {
@@ -122,7 +110,7 @@ fn the_helper_reads_what_mount_passes() {
             grep -q usage: err || die "$wrong: $(cat err)"
         done
         # Another namespace: the mount is there, and not here.
-        unshare -m sh -c 'echo ready; exec sleep 600' > ready & other=$!
+        unshare -m sh -c 'echo ready; exec sleep 600' > ready & other=$!; holders=$other
         tries=0; until [ -s ready ]; do tries=$((tries + 1)); [ $tries -lt 600 ] || die "no namespace"; sleep 0.05; done
         /usr/sbin/mount.fuse.slotfs "$s" "$m" -N "$other" -o "log=$PWD/log"
         if is_mounted; then die "mounted here"; fi
@@ -186,7 +174,6 @@ fn a_user_mounts_with_the_same_options() {
         mknod fuse c 10 229; chmod 666 fuse; mount --bind fuse /dev/fuse
         chmod 755 .; cp "$SLOTFS" slotfs; chmod 755 slotfs; mkdir home
         chown -R nobody store.db* pw-0 mnt home .
-        as_user() { setpriv --reuid nobody --regid nogroup --clear-groups env HOME="$PWD/home" XDG_STATE_HOME="$PWD/home/state" "$@"; }
         as_user ./slotfs --store "$s" mount "$m" -o login=0,passfile=pw-0,ro,noatime,max_read=65536,log=/dev/null
         [ "$(source)" = "$s" ] || die "source: $(source)"
         case "$(fs_options)" in *max_read=65536*) ;; *) die "$(fs_options)" ;; esac
@@ -219,7 +206,6 @@ fn a_user_mounts_a_line_of_fstab() {
         chown -R nobody store.db* pw-0 mnt home .
         echo "$s $m fuse.slotfs login=0,passfile=$pw,user,log=$PWD/home/log 0 0" > fstab
         chmod 644 fstab; mount --bind fstab /etc/fstab
-        as_user() { setpriv --reuid nobody --regid nogroup --clear-groups env HOME="$PWD/home" XDG_STATE_HOME="$PWD/home/state" "$@"; }
         as_user mount "$m"
         [ "$(source)" = "$s" ] || die "source: $(source)"
         as_user cat "$m/0/1" > /dev/null
@@ -241,8 +227,8 @@ fn options_that_cannot_be_had_say_why() {
             "kernel_cache",
             "-o kernel_cache is not possible: slotfs decides what the kernel caches",
         ),
-        ("subtype=other", "-o subtype takes slotfs alone"),
-        ("passfile=pw-0", "there is none: add login=SLOT"),
+        ("subtype=other", "-o subtype takes only the value slotfs"),
+        ("passfile=pw-0", "no login is requested; add login=SLOT"),
         ("login=0:po", "-o login takes SLOT or SLOT:ROLE"),
         ("hunter2", "word 1 after -o is not a mount option"),
     ] {

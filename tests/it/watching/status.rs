@@ -149,7 +149,7 @@ fn damage_is_an_exit_status() {
     store.run("status -slot 1").ok();
     // A mount says the same to Prometheus.
     let mount = store.start(&[]);
-    mount.announce("");
+    mount.announce("slot 0");
     let page = fs::read_to_string(mount.point.join(".slotfs/metrics")).unwrap();
     let page = super::exposition::Page::read(&page);
     for (slot, damaged) in [("0", 1.0), ("1", 0.0)] {

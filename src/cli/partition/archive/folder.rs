@@ -44,7 +44,17 @@ impl Archive {
         let folder = rustix::fs::open(path, flags, Mode::empty());
         Ok(Self {
             path: path.to_owned(),
-            folder: folder.map_err(|errno| file_error(path)(errno.into()))?,
+            folder: folder.map_err(|errno| match errno {
+                Errno::NOENT => Error::Archive {
+                    path: path.to_owned(),
+                    what: "there is no such folder of backups".to_owned(),
+                    hint: Some(
+                        "'slotfs partition archive backup' makes it; or give another -folder",
+                    ),
+                    code: code::FUNCTION_FAILED,
+                },
+                errno => file_error(path)(errno.into()),
+            })?,
         })
     }
 
@@ -91,8 +101,8 @@ impl Archive {
             // What O_NOFOLLOW and O_DIRECTORY say of a link.
             Err(Errno::LOOP | Errno::NOTDIR) => Err(Error::Archive {
                 path,
-                what: "it is not a folder, so it is no backup".to_owned(),
-                hint: None,
+                what: "this is not a folder, so it is not a backup".to_owned(),
+                hint: Some("remove or rename it, or choose another -partition"),
                 code: code::FUNCTION_FAILED,
             }),
             Err(errno) => Err(file_error(&path)(errno.into())),

@@ -81,7 +81,7 @@ impl State {
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Missing => "its file is missing",
-            Self::Altered => "its file is not the one that was written",
+            Self::Altered => "its file has changed since the backup",
         }
     }
 }
@@ -294,7 +294,9 @@ fn unusable(folder: &BackupFolder, why: String) -> Error {
             "the index of the backup cannot be used: {}",
             show::escape(&why)
         ),
-        hint: Some("blobs beside it still open: write each into a slot's folder of a mount"),
+        hint: Some(
+            "the blobs can still be restored: copy each file beside the index into a slot's directory of a mount",
+        ),
         code: code::FUNCTION_FAILED,
     }
 }

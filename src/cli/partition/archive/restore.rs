@@ -200,7 +200,7 @@ impl Run<'_> {
         }
         if bytes > MOST_KEPT_BYTES {
             return Err(self.not_replaced(format!(
-                "its objects have {bytes} bytes, and -replace keeps at most {MOST_KEPT_BYTES} at hand"
+                "its objects have {bytes} bytes, and restore -replace holds at most {MOST_KEPT_BYTES} bytes in memory"
             )));
         }
         Ok(())
@@ -211,7 +211,7 @@ impl Run<'_> {
             path: self.folder.path().to_owned(),
             what: format!("{why}, so nothing was destroyed"),
             hint: Some(
-                "without -replace the objects are restored beside the slot's own; 'slotfs partition clear' destroys those",
+                "without -replace the slot keeps its objects and gets those of the backup; to empty the slot first, use 'slotfs partition clear'",
             ),
             code: code::CLONE_NOT_ATTEMPTED,
         }
