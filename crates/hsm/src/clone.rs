@@ -2,7 +2,8 @@
 
 use slotfs_object::RowId;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::done::{go_on, pass_on};
 use super::journal::Subject;
@@ -125,13 +126,13 @@ impl Hsm {
             Wish::Identity(_) => source.map(|source| source.handle),
             wish => wish.handle(),
         };
-        // Where it is stored is known only in the transaction.
-        let stored_row = Arc::new(OnceLock::new());
+        // Where it is stored is known only in the transaction, which may be run more than once.
+        let stored_row = Arc::new(AtomicI64::new(0));
         let mut put = put(&session, &object, payload, want);
         let (seal, sealed_for) = (put.seal, Arc::clone(&stored_row));
         put.id = row;
         put.seal = Box::new(move |place| {
-            let _ = sealed_for.set(place.id);
+            sealed_for.store(place.id.0, Ordering::Release);
             seal(place)
         });
         let hsm = Arc::clone(self);
@@ -145,10 +146,9 @@ impl Hsm {
                 }
                 stored => {
                     let stored = stored.map_err(|error| hsm.gone_or(partition, error.into()));
-                    if let (Ok(Stored::New(_) | Stored::Revised { .. }), Some(row)) =
-                        (&stored, stored_row.get())
-                    {
-                        hsm.fingerprints.keep(*row, fingerprint);
+                    if let Ok(Stored::New(_) | Stored::Revised { .. }) = &stored {
+                        let row = RowId(stored_row.load(Ordering::Acquire));
+                        hsm.fingerprints.keep(row, fingerprint);
                     }
                     let outcome = stored.map(Arrived::from);
                     hsm.journal.record(&subject, slot, &outcome);

@@ -170,7 +170,7 @@ fn claims(differs: &Differences) -> &'static str {
 
 impl SlotFault {
     /// Gives [`Self::Damaged`] of `slot`, for `map_err`.
-    pub(super) fn damaged(slot: SlotId) -> impl Fn(String) -> Error {
+    pub(crate) fn damaged(slot: SlotId) -> impl Fn(String) -> Error {
         move |what| Self::Damaged(what).at(slot)
     }
 
@@ -192,12 +192,12 @@ impl StoreFault {
 
 impl Error {
     /// The store at `path` could not be opened or used.
-    pub(super) fn failed(path: &Path, why: impl ToString) -> Self {
+    pub(crate) fn failed(path: &Path, why: impl ToString) -> Self {
         StoreFault::Failed(why.to_string()).at(path)
     }
 
     /// The other file at `path` could not be used.
-    pub(super) fn file(path: &Path, source: io::Error) -> Self {
+    pub(crate) fn file(path: &Path, source: io::Error) -> Self {
         Self::File {
             path: path.to_owned(),
             source: Arc::new(source),
