@@ -204,6 +204,14 @@ impl<'a> Console<'a> {
         self.opened(open_to_read)
     }
 
+    /// A store beside the one that commands work on, to be read.
+    ///
+    /// # Errors
+    /// As [`Hsm::open`].
+    pub(crate) fn open_another(&self, store: &Path) -> Result<Arc<Hsm>> {
+        Ok(open_to_read(store)?)
+    }
+
     /// The store for a check, which also reads one with an altered schema: nothing is written to that.
     ///
     /// # Errors

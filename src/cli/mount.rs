@@ -20,7 +20,7 @@ use crate::secret::SecretBytes;
 /// `mount`
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  slotfs mount /mnt/hsm --login 0 --password-file 0=pw\n\nOptions of -o:\n  allow_other, allow_root           other users, or root, may use the mount\n  ro, rw                            read-only or not\n  uid=N, gid=N, umask=OCTAL         the owner and the modes of its files\n  login=SLOT[:ROLE]                 as --login\n  passfile=[SLOT[:ROLE]=]PATH       as --password-file; without a slot, for every login\n  sharefile=SLOT[:ROLE]=PATH        as --share-file\n  log=WHERE                         as --log\n  share_timeout=SECONDS             forget key shares while others are missing\n  no_socket                         the daemon is no token server\n  auto_unmount                      unmount also when the daemon is killed\n  fsname=NAME                       the source in the mount table [default: the store]\n  suid, dev, exec, atime, sync, ... as mount(8) has them; a mount is nosuid,nodev,noexec,noatime\nA comma in a value is written \\,"
+    after_help = "Example:\n  slotfs mount /mnt/hsm --login 0 --password-file 0=pw\n\nOptions of -o:\n  allow_other, allow_root           other users, or root, may use the mount\n  ro, rw                            read-only or not\n  uid=N, gid=N, umask=OCTAL         the owner and the modes of its files\n  login=SLOT[:ROLE]                 as --login\n  passfile=[SLOT[:ROLE]=]PATH       as --password-file; without a slot, for every login\n  sharefile=SLOT[:ROLE]=PATH        as --share-file\n  log=WHERE                         as --log\n  share_timeout=SECONDS             forget key shares while others are missing\n  no_socket                         the daemon is no token server\n  engine-timeout=SECONDS            how long a request of a store in a cluster may take\n  fresh=MILLISECONDS                how old what it reads there may be; 0 asks each time\n  auto_unmount                      unmount also when the daemon is killed\n  fsname=NAME                       the source in the mount table [default: the store]\n  suid, dev, exec, atime, sync, ... as mount(8) has them; a mount is nosuid,nodev,noexec,noatime\nA comma in a value is written \\,"
 )]
 pub(crate) struct Mount {
     /// The folder to mount at, or /dev/fd/N: descriptor N, with which another process has mounted
@@ -124,6 +124,7 @@ impl Mount {
             lists = vec![MountOptions::known(&lists)?];
         }
         let options = MountOptions::parse(&lists)?;
+        let store = in_cluster(store, &options)?;
         let mut logins = self.login;
         logins.extend(&options.logins);
         if logins.is_empty() && !self.handed_over {
@@ -183,6 +184,21 @@ impl Mount {
         daemon::start(&plan)?;
         Ok(answer)
     }
+}
+
+/// The store with what the mount options say of its cluster.
+fn in_cluster(mut store: PathBuf, options: &MountOptions) -> Result<PathBuf> {
+    use slotfs_config::store::{is_in_cluster, with_option};
+    for (name, value) in &options.of_cluster {
+        if !is_in_cluster(&store) {
+            return Err(Error::Usage(format!(
+                "-o {name} is for a store in a cluster, and {} is a file",
+                crate::shown::path(&store)
+            )));
+        }
+        store = with_option(&store, name, &value.to_string());
+    }
+    Ok(store)
 }
 
 impl Umount {

@@ -1,4 +1,4 @@
-//! `store check`, `store backup` and `store accept`
+//! `store check`, `store backup`, `store copy` and `store accept`
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
@@ -49,6 +49,20 @@ pub(crate) enum Verb {
         #[arg(short, long)]
         force: bool,
     },
+    /// Copy a store into a cluster, or out of one into a file
+    ///
+    /// Every row is copied as it is, unopened: passwords, domains, handles and identities stay the same, and no password
+    /// is needed. The copy is complete, or it is no store. Afterwards there are two stores that know nothing of each
+    /// other, so stop using the one that you left.
+    #[command(
+        after_help = "Example:\n  slotfs store copy /srv/store.db etcd://localhost:2379/keys\n\nJSON:\n  {\"from\":\"...\",\"to\":\"...\",\"error\":null}"
+    )]
+    Copy {
+        /// The store to copy: a file, or etcd://HOST:PORT,.../NAME
+        from: PathBuf,
+        /// Where the copy is made; nothing of that name may be there
+        to: PathBuf,
+    },
     /// Accept the store as it is, after a backup was restored
     ///
     /// slotfs remembers the generation of each slot, which grows when its passwords, domains or policies change. A slot
@@ -70,6 +84,7 @@ impl Verb {
         match self {
             Self::Check { slot, repair } => check(console, slot, repair),
             Self::Backup { file, force } => backup(console, &file, force),
+            Self::Copy { from, to } => copy(console, &from, &to),
             Self::Accept { slot } => accept(console, &slot),
         }
     }
@@ -244,6 +259,16 @@ fn backup(console: &Console<'_>, file: &Path, force: bool) -> Result<Answer> {
     let file = crate::shown::path(file).to_string();
     let text = format!("Store {store} was copied to {file}, {bytes} bytes.\n");
     Ok(Answer::new(json!({ "store": store, "file": file, "bytes": bytes })).text(text))
+}
+
+fn copy(console: &Console<'_>, from: &Path, to: &Path) -> Result<Answer> {
+    let hsm = console.open_another(from)?;
+    let interrupt = Interrupt::watch();
+    hsm.copy_to(to, &|| interrupt.pressed())?;
+    let (from, to) = (crate::shown::path(from), crate::shown::path(to));
+    let text = format!("Store {from} was copied to {to}; stop using one of the two.\n");
+    let facts = json!({ "from": from.to_string(), "to": to.to_string() });
+    Ok(Answer::new(facts).text(text))
 }
 
 fn accept(console: &Console<'_>, slots: &[SlotId]) -> Result<Answer> {

@@ -55,6 +55,8 @@ pub(crate) struct MountOptions {
     pub(crate) share_files: Vec<SecretFile>,
     /// Where the daemon logs.
     pub(crate) log: Option<String>,
+    /// Options of the location of a store in a cluster.
+    pub(crate) of_cluster: Vec<(&'static str, u32)>,
 }
 
 /// Users other than the one who mounts.
@@ -89,6 +91,7 @@ impl Default for MountOptions {
             password_files: Vec::new(),
             share_files: Vec::new(),
             log: None,
+            of_cluster: Vec::new(),
         }
     }
 }
@@ -101,6 +104,8 @@ const OWN: &[(&str, Option<&str>)] = &[
     ("context", Some("a security context")),
     ("default_permissions", None),
     ("defcontext", Some("a security context")),
+    ("engine-timeout", Some("a number of seconds from 1 to 300")),
+    ("fresh", Some("a number of milliseconds up to 1000")),
     ("fscontext", Some("a security context")),
     ("fsname", Some("a name")),
     ("gid", Some("the number of a group")),
@@ -217,6 +222,17 @@ impl MountOptions {
                 let umask = umask.filter(|umask| *umask <= 0o777);
                 self.umask = umask.ok_or(Refusal::Value)?;
             }
+            "engine-timeout" | "fresh" => {
+                let (name, allowed) = match name {
+                    "fresh" => ("fresh", 0..=1000),
+                    _ => ("engine-timeout", 1..=300),
+                };
+                let value = number()?;
+                if !allowed.contains(&value) {
+                    return Err(Refusal::Value);
+                }
+                self.of_cluster.push((name, value));
+            }
             "fsname" => self.source = Some(text()?),
             "subtype" if value == "slotfs" => {}
             "log" => self.log = Some(text()?),
@@ -290,7 +306,9 @@ fn message(name: &str, place: usize, why: Refusal) -> String {
     const LONGEST_NAME: usize = 24;
     let is_name = name.len() <= LONGEST_NAME
         && !name.is_empty()
-        && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || "_-".contains(c));
     let shown = match is_name {
         true => format!("-o {name}"),
         false => format!("word {} after -o", place + 1),

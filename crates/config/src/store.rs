@@ -42,6 +42,24 @@ pub fn absolute(store: &Path) -> io::Result<PathBuf> {
     Ok(format!("{place}?{}", absolute.join("&")).into())
 }
 
+/// The location with an option, in the place of one of the same name.
+pub fn with_option(store: &Path, name: &str, value: &str) -> PathBuf {
+    let Some(location) = store.to_str() else {
+        return store.to_owned();
+    };
+    let (place, options) = location.split_once('?').unwrap_or((location, ""));
+    let is_other = |option: &&str| {
+        !option.is_empty()
+            && option
+                .split_once('=')
+                .is_none_or(|(other, _)| other != name)
+    };
+    let mut options: Vec<&str> = options.split('&').filter(is_other).collect();
+    let option = format!("{name}={value}");
+    options.push(&option);
+    format!("{place}?{}", options.join("&")).into()
+}
+
 /// The name that every process of this host has for the store: its path without links, or its location without options and
 /// with the members in order.
 ///
@@ -102,6 +120,8 @@ mod tests {
             identify(other).unwrap().1,
             identify(Path::new("etcd://a:1,b:1/y")).unwrap().1
         );
+        let with = with_option(&with_option(other, "fresh", "1"), "fresh", "2");
+        assert_eq!(with, Path::new("etcd://a:1,b:1/x?fresh=2"));
         assert!(!is_in_cluster(Path::new("/etcd://a:1/x")));
     }
 }

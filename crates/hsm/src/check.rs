@@ -115,6 +115,16 @@ impl Hsm {
     }
 }
 
+impl Hsm {
+    /// Copies the store as it is now to `to`, a file or a location in a cluster where nothing is.
+    ///
+    /// # Errors
+    /// As [`Store::copy_to`](slotfs_store::Store::copy_to).
+    pub fn copy_to(&self, to: &Path, stop: &dyn Fn() -> bool) -> Result<()> {
+        Ok(self.store.copy_to(to, stop)?)
+    }
+}
+
 #[derive(Default)]
 struct Tally {
     objects: u64,
