@@ -154,6 +154,11 @@ impl Store {
 
     pub(crate) fn on_loss(&self, _tell: impl Fn(&Error) + Send + Sync + 'static) {}
 
+    /// The cluster, and the highest revision of it that was seen.
+    pub(crate) fn cluster(&self) -> (u64, i64) {
+        self.inner.client.seen()
+    }
+
     pub(crate) fn fresh_for(&self) -> Duration {
         self.inner.location.fresh
     }

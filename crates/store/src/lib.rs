@@ -106,6 +106,16 @@ impl Store {
         Err(without_cluster(path))
     }
 
+    /// The cluster that a store is in, and the highest revision of it that this process has seen: it never goes back,
+    /// unless somebody puts an old copy in its place. `None` for a file.
+    pub fn cluster(&self) -> Option<(u64, i64)> {
+        match &self.0 {
+            Engine::Sqlite(_) => None,
+            #[cfg(feature = "etcd")]
+            Engine::Etcd(store) => Some(store.cluster()),
+        }
+    }
+
     /// How old a request's knowledge of other processes' commits may be.
     pub fn fresh_for(&self) -> Duration {
         match &self.0 {
