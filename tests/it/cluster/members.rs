@@ -266,7 +266,7 @@ impl Cluster {
     /// More arguments of each member from its next start on, in place of those of the plan.
     pub fn set_arguments(&mut self, more: &[String]) {
         for member in 0..MEMBERS {
-            self.members[member].command = self.command(member, &self.addresses, &more);
+            self.members[member].command = self.command(member, &self.addresses, more);
         }
     }
 

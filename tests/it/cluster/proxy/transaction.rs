@@ -37,8 +37,11 @@ fn operation_writes(operation: &[u8]) -> Option<bool> {
     }
 }
 
-/// The fields of a protobuf message: number, and the bytes of one that has a length.
-fn fields(mut bytes: &[u8]) -> Option<Vec<(u64, Option<&[u8]>)>> {
+/// A field's number, and its bytes if it has a length.
+type Field<'a> = (u64, Option<&'a [u8]>);
+
+/// The fields of a protobuf message.
+fn fields(mut bytes: &[u8]) -> Option<Vec<Field<'_>>> {
     let mut fields = Vec::new();
     while !bytes.is_empty() {
         let tag = varint(&mut bytes)?;
