@@ -73,6 +73,7 @@ fn clear_text_is_for_loopback_alone() {
 fn members_that_lose_commits_are_refused() {
     let site = Site::new(1);
     let proxies = Proxies::before(&site.cluster.clients());
+    let real = site.cluster.version();
     for (version, is_refused) in [
         ("3.4.21", true),
         ("3.3.27", true),
@@ -84,7 +85,7 @@ fn members_that_lose_commits_are_refused() {
         ("3.6.9", false),
         ("3.10.0", false),
     ] {
-        proxies.pretend_version(version);
+        proxies.pretend_version(&real, version);
         let location = location(proxies.addresses(), NAME, None, &[]);
         let out = list(&site, location);
         assert_eq!(out.code != 0, is_refused, "{version}: {out:?}");

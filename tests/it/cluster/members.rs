@@ -390,6 +390,33 @@ impl Cluster {
         }
     }
 
+    /// The members' version.
+    #[track_caller]
+    pub fn version(&self) -> String {
+        let status = self.ctl(&["endpoint", "status", "-w", "json"]).json();
+        status[0]["Status"]["version"].as_str().unwrap().to_owned()
+    }
+
+    /// The processes that are present in a store: each one's key, and its lease.
+    #[track_caller]
+    pub fn present(&self, store: &str) -> Vec<(String, u64)> {
+        let prefix = format!("/slotfs/{store}/c/");
+        let there = self.ctl(&["get", "--prefix", &prefix, "-w", "json"]).json();
+        let there = there["kvs"].as_array().cloned().unwrap_or_default();
+        there
+            .iter()
+            .filter_map(|it| Some((it["key"].as_str()?.to_owned(), it["lease"].as_u64()?)))
+            .collect()
+    }
+
+    /// The leases end now of all processes in a store that were not `known`, as they do some seconds after a process died.
+    #[track_caller]
+    pub fn end_leases(&self, store: &str, known: &[(String, u64)]) {
+        for it in self.present(store).iter().filter(|it| !known.contains(it)) {
+            self.ctl(&["lease", "revoke", &format!("{:x}", it.1)]);
+        }
+    }
+
     /// A member's database.
     pub fn database(&self, member: usize) -> PathBuf {
         self.data(member).join("member/snap/db")

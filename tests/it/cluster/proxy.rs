@@ -48,8 +48,8 @@ struct Shared {
     on_lost: Mutex<Option<Box<dyn FnMut() + Send>>>,
     is_closed: AtomicBool,
     connections: Mutex<Vec<TcpStream>>,
-    /// Another text for the members' version.
-    version: Mutex<Option<String>>,
+    /// The members' version, and another in its place.
+    version: Mutex<Option<[String; 2]>>,
     copies: Mutex<Vec<std::thread::JoinHandle<io::Result<()>>>>,
 }
 
@@ -102,9 +102,9 @@ impl Proxies {
         self.shared.decide.lock().unwrap().0
     }
 
-    /// Members say from now on that they are of this version.
-    pub fn pretend_version(&self, version: &str) {
-        *self.shared.version.lock().unwrap() = Some(version.to_owned());
+    /// Members, which are of version `real`, say from now on that they are of another.
+    pub fn pretend_version(&self, real: &str, other: &str) {
+        *self.shared.version.lock().unwrap() = Some([real, other].map(str::to_owned));
     }
 
     /// Ends every connection.
@@ -251,8 +251,8 @@ fn answers(
         if is_lost || is_silent {
             continue;
         }
-        if let Some(version) = &*shared.version.lock().unwrap() {
-            frame.pretend_version(version);
+        if let Some([real, other]) = &*shared.version.lock().unwrap() {
+            frame.pretend_version(real, other);
         }
         frame.write(&mut to)?;
     }

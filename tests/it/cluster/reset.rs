@@ -51,16 +51,6 @@ fn finish(mut child: Child) -> bool {
     status.success()
 }
 
-/// The leases of all processes of the store end now, which they otherwise do some seconds after those died.
-pub fn end_leases(cluster: &Cluster) {
-    let presences = cluster.ctl(&["get", "--prefix", "/slotfs/keys/c/", "-w", "json"]);
-    for it in presences.json()["kvs"].as_array().into_iter().flatten() {
-        if let Some(lease) = it["lease"].as_u64() {
-            cluster.ctl(&["lease", "revoke", &format!("{lease:x}")]);
-        }
-    }
-}
-
 /// How many rows the cluster has sealed, under any key.
 fn rows(cluster: &Cluster) -> usize {
     let all = cluster.ctl(&[
@@ -112,6 +102,10 @@ fn killed(dies_before: bool) {
         write_private(&host.path(name), &format!("the {name} password\n"));
         write_private(&site.first.path(name), &format!("the {name} password\n"));
     }
+    // A process that stays, which removes garbage that the dead leave.
+    let stays = site.host(&[LONG]);
+    let upkeep = stays.start(&[]);
+    upkeep.announce("");
     // Undisturbed, to count its transactions.
     proxies.decide(|_, _| Fate::Pass);
     assert!(finish(reset(&host, "even")));
@@ -139,11 +133,12 @@ fn killed(dies_before: bool) {
                 Fate::LoseRequest
             }
         });
+        let present = site.cluster.present(NAME);
         let child = reset(&host, new);
         *known = Some(pid(&child));
         drop(known);
         let ended = finish(child);
-        end_leases(&site.cluster);
+        site.cluster.end_leases(NAME, &present);
         proxies.decide(|_, _| Fate::Pass);
         let is_new = opens(&site, secret, new);
         assert!(is_new || !ended, "step {step}: acknowledged and undone");
@@ -237,6 +232,7 @@ fn one_that_lost_its_lease_switches_nothing() {
         }
         Fate::Pass
     });
+    let present = site.cluster.present(NAME);
     let child = reset(&host, "new");
     let stopped = pid(&child);
     *known = Some(stopped);
@@ -248,7 +244,7 @@ fn one_that_lost_its_lease_switches_nothing() {
         crate::fixture::close(file)
     };
     assert_errno!(back("1"), EBUSY);
-    end_leases(&site.cluster);
+    site.cluster.end_leases(NAME, &present);
     let stored = wait_for(|| back("1").ok());
     assert!(stored.is_some(), "nobody took over: {}", mount.log());
     kill(stopped, Signal::SIGCONT).unwrap();

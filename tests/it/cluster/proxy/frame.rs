@@ -70,17 +70,20 @@ impl Frame {
     }
 
     /// Puts another version into an answer to Maintenance/Status: field 2 of a message that is one frame.
-    pub fn pretend_version(&mut self, version: &str) {
-        let real: &[u8] = b"\x12\x063.4.23";
+    pub fn pretend_version(&mut self, real: &str, other: &str) {
+        let field = |version: &str| {
+            let mut field = vec![0x12, u8::try_from(version.len()).unwrap()];
+            field.extend(version.as_bytes());
+            field
+        };
+        let real = field(real);
         if self.kind != DATA || self.payload.len() < 5 {
             return;
         }
         let Some(at) = self.payload.windows(real.len()).position(|it| it == real) else {
             return;
         };
-        let mut field = vec![0x12, u8::try_from(version.len()).unwrap()];
-        field.extend(version.as_bytes());
-        self.payload.splice(at..at + real.len(), field);
+        self.payload.splice(at..at + real.len(), field(other));
         // gRPC: one byte of flags, four of length.
         let length = u32::try_from(self.payload.len() - 5).unwrap();
         self.payload[1..5].copy_from_slice(&length.to_be_bytes());
