@@ -4,8 +4,6 @@
 //! of a store. Each connection has a thread; one more thread watches for processes that end, and for connections that come
 //! through doors.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -163,17 +161,15 @@ impl Server {
         slotfs_crypto::self_test().map_err(|why| {
             serve_error(format!("the cryptographic library fails its tests: {why}"))
         })?;
-        let store = fs::metadata(&path).map_err(file_error(&path))?;
         let logins = Logins::new(hsm);
         logins.set_linger(Duration::from_secs(config.linger_secs));
         let options = Options {
             uninitialized_slot: config.uninitialized_slot,
         };
         Ok(Arc::new(Shared {
-            store: StoreId {
-                device: store.dev(),
-                inode: store.ino(),
-            },
+            store: slotfs_config::store::identify(&path)
+                .map_err(file_error(&path))?
+                .1,
             path,
             hsm: Arc::clone(hsm),
             provider: Provider::new(hsm, logins, options)?,
@@ -289,7 +285,7 @@ fn lock_beside(socket: &Path) -> PathBuf {
 
 /// The path of a store as clients name it.
 fn canonical(path: &Path) -> Result<PathBuf> {
-    fs::canonicalize(path).map_err(file_error(path))
+    slotfs_config::store::canonical(path).map_err(file_error(path))
 }
 
 fn file_error(path: &Path) -> impl Fn(std::io::Error) -> Error + '_ {

@@ -100,11 +100,11 @@ fn show(console: &Console<'_>) -> Result<Answer> {
 fn derived(answer: Answer, config: &Config) -> Answer {
     let shown_path = |path: &Path| shown::path(path).to_string();
     let store = config.store_path(true);
-    let store = store.map(|path| std::path::absolute(&path).unwrap_or(path));
+    let store = store.map(|path| slotfs_config::store::absolute(&path).unwrap_or(path));
     // Sockets are named by the path that the store really has.
     let canonical = store
         .as_ref()
-        .map(|path| std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
+        .map(|path| slotfs_config::store::canonical(path).unwrap_or_else(|_| path.clone()));
     let sockets = canonical.map_or_else(Vec::new, |path| place::sockets(config, &path, true));
     let sockets: Vec<String> = sockets.iter().map(|it| shown_path(it)).collect();
     let state = environment::state_folder().ok();

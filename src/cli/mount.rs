@@ -112,7 +112,7 @@ impl Mount {
             ));
         }
         let store = console.store()?;
-        let store = std::path::absolute(&store).map_err(file_error(&store))?;
+        let store = slotfs_config::store::absolute(&store).map_err(file_error(&store))?;
         let config = console.config()?;
         // The daemon in the background is told all of them by the command that starts it.
         let of_config = match self.handed_over {

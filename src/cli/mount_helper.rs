@@ -222,7 +222,7 @@ impl Request {
 
     fn absolute_store(&self) -> Result<PathBuf> {
         let store = Path::new(&self.store);
-        std::path::absolute(store).map_err(file_error(store))
+        slotfs_config::store::absolute(store).map_err(file_error(store))
     }
 }
 

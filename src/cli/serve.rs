@@ -92,7 +92,7 @@ impl Serve {
             ));
         }
         let store = console.store()?;
-        let store = std::path::absolute(&store).map_err(file_error(&store))?;
+        let store = slotfs_config::store::absolute(&store).map_err(file_error(&store))?;
         let mut config = console.config_of(&store)?;
         config.linger_secs = self.linger.unwrap_or(config.linger_secs);
         let log = console.log_place(self.log.as_ref())?;

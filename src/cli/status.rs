@@ -32,7 +32,7 @@ impl Status {
     pub(crate) fn run(self, console: &Console<'_>) -> Result<Answer> {
         let hsm = console.open_to_read()?;
         let slots = slots(&hsm, self.slot)?;
-        let path = fs::canonicalize(hsm.path()).map_err(file_error(hsm.path()))?;
+        let path = slotfs_config::store::canonical(hsm.path()).map_err(file_error(hsm.path()))?;
         let mounts = mounts_of(&path)?;
         let config = console.config_of(&path)?;
         let mut failures = Failures::none();

@@ -84,7 +84,7 @@ pub(crate) fn of(store: &Path) -> io::Result<Vec<Mounted>> {
 }
 
 fn is_same(named: &Path, store: &Path) -> bool {
-    let file = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino()));
+    let file = |path: &Path| slotfs_config::store::identify(path).map(|it| it.1);
     named == store || matches!((file(named), file(store)), (Ok(one), Ok(other)) if one == other)
 }
 

@@ -99,7 +99,11 @@ fn store_hint(error: &StoreError) -> Option<String> {
             "the file's schema was altered; run 'slotfs store check', or restore an earlier backup"
                 .into()
         }
-        StoreFault::Failed(_) => return None,
+        StoreFault::Unreachable(_) => {
+            "retry when its members answer again: 'etcdctl endpoint health'; see docs/cluster.md"
+                .into()
+        }
+        StoreFault::InDoubt | StoreFault::QuotaFull | StoreFault::Failed(_) => return None,
     })
 }
 
@@ -209,6 +213,7 @@ fn fault_hint(slot: SlotId, fault: &SlotFault) -> Option<String> {
         SlotFault::Exists => {
             "-force destroys the partition with everything in it and creates a new one".into()
         }
+        SlotFault::Resealing => return None,
         SlotFault::Changed => "only the results reported above took effect; retry the rest".into(),
         SlotFault::TrashFull => format!(
             "remove objects you no longer need from {slot}/.slotfs/trash, or shorten the retention with 'partition set -retention'"

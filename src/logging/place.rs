@@ -150,7 +150,8 @@ fn is_journal() -> bool {
 /// The usual file for the log of a store. Its name has the store's name, for people, and a part of its id, so that no two
 /// stores share a log.
 fn usual_file(store: &Path) -> Result<PathBuf, String> {
-    let canonical = fs::canonicalize(store).or_else(|_| std::path::absolute(store));
+    let canonical = slotfs_config::store::canonical(store);
+    let canonical = canonical.or_else(|_| std::path::absolute(store));
     let canonical = canonical.unwrap_or_else(|_| store.to_owned());
     let stem = canonical.file_stem().unwrap_or_default().to_string_lossy();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');

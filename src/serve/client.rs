@@ -1,8 +1,6 @@
 //! A client of a token server, for `slotfs login` and `slotfs logout`.
 
-use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +11,7 @@ use slotfs_wire::frame::{self, LENGTHS_BYTES, Lengths};
 use slotfs_wire::{Hello, PREAMBLE_BYTES, Preamble, Reply, Request, StoreId, Who};
 
 use super::process::Credentials;
-use super::{canonical, failed, file_error, serve_error};
+use super::{failed, file_error, serve_error};
 use crate::error::Result;
 use crate::shown;
 
@@ -33,12 +31,8 @@ impl Client {
     pub(crate) fn connect(config: &Config, store: &Path) -> Result<Option<Self>> {
         /// How often a server that is just ending is looked for again.
         const TRIES: u32 = 50;
-        let path = canonical(store)?;
-        let there = fs::metadata(&path).map_err(file_error(&path))?;
-        let store = StoreId {
-            device: there.dev(),
-            inode: there.ino(),
-        };
+        let identified = slotfs_config::store::identify(store);
+        let (path, store) = identified.map_err(file_error(store))?;
         let mut lost = None;
         for _ in 0..TRIES {
             let sockets = place::sockets(config, &path, true);

@@ -3,13 +3,13 @@
 //! The module runs inside any application, so nothing here changes the process, starts a thread or asks the name service.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 mod origin;
 pub mod place;
 mod settings;
 mod source;
+pub mod store;
 
 pub use origin::Origin;
 pub use settings::{Setting, Shown};
@@ -208,7 +208,7 @@ impl Config {
     pub fn use_store(&mut self, store: PathBuf) {
         let is_other = |before: &PathBuf| {
             let same_file =
-                || Some(fs::canonicalize(before).ok()? == fs::canonicalize(&store).ok()?);
+                || Some(store::canonical(before).ok()? == store::canonical(&store).ok()?);
             // A relative path may be meant from another folder: then it is taken for the same.
             *before != store && !same_file().unwrap_or(before.is_relative())
         };

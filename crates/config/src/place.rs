@@ -21,13 +21,17 @@ pub const SYSTEM_FOLDER: &str = "/run/slotfs";
 /// compare the device and the inode of the store, and the module holds no cryptography: FNV-1a of 128 bits
 /// (draft-eastlake-fnv).
 pub fn id(store: &Path) -> String {
+    format!("{:032x}", number(store))
+}
+
+/// The same as a number.
+pub(crate) fn number(store: &Path) -> u128 {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
     let bytes = store.as_os_str().as_bytes().iter();
-    let hash = bytes.fold(OFFSET, |hash, byte| {
+    bytes.fold(OFFSET, |hash, byte| {
         (hash ^ u128::from(*byte)).wrapping_mul(PRIME)
-    });
-    format!("{hash:032x}")
+    })
 }
 
 /// The name of the socket of the store with that id.

@@ -141,7 +141,9 @@ impl Config {
         const FILES: &str = "a list such as [\"0=/path\", \"1:cu=/path\"], with absolute paths";
         match key {
             "store" => {
-                self.store = Some(path()?);
+                let location = value.as_str().map(PathBuf::from);
+                let location = location.filter(|it| crate::store::is_in_cluster(it));
+                self.store = Some(location.map_or_else(path, Ok)?);
             }
             "socket" => {
                 self.socket = Some(path()?);

@@ -21,11 +21,11 @@ pub(super) struct Authenticated {
 }
 
 impl Hsm {
-    fn uncount_attempt(&self, credential: PartId) -> Result<()> {
+    fn uncount_attempt(&self, slot: SlotId, credential: PartId) -> Result<()> {
         if self.store.is_read_only() {
             return Ok(());
         }
-        Ok(self.store.uncount_failure(credential)?)
+        Ok(self.store.uncount_failure(slot, credential)?)
     }
 
     /// Logs out of every slot; whether anybody was logged in.
@@ -102,7 +102,7 @@ impl Partition<'_> {
             CredentialError::Kdf(_) | CredentialError::Damaged | CredentialError::OtherMethod,
         ) = unwrapped
         {
-            hsm.uncount_attempt(stored.id)?;
+            hsm.uncount_attempt(slot, stored.id)?;
         }
         let damaged =
             |what: &str| Error::slot_damaged(slot, format!("the credential of {role} {what}"));
@@ -157,7 +157,7 @@ impl Partition<'_> {
         };
         if session.is_err() {
             // The password was right here too.
-            hsm.uncount_attempt(stored.id)?;
+            hsm.uncount_attempt(slot, stored.id)?;
             // Rows that were read before and after a change do not fit together.
             if hsm.store.slot(slot)?.as_version() != version {
                 return Err(SlotFault::Changed.at(slot).into());
@@ -165,7 +165,7 @@ impl Partition<'_> {
         }
         let session = session?;
         if !hsm.store.is_read_only() {
-            hsm.store.clear_failures(stored.id)?;
+            hsm.store.clear_failures(slot, stored.id)?;
         }
         let credential = stored.id;
         Ok(Authenticated {
@@ -262,7 +262,7 @@ impl Partition<'_> {
         let (store, slot) = (&self.hsm.store, self.slot);
         let counted = match store.is_read_only() {
             true => (failures < most).then_some(failures + 1),
-            false => store.count_failure(credential, most)?,
+            false => store.count_failure(slot, credential, most)?,
         };
         if let Some(failures) = counted {
             return Ok(failures);

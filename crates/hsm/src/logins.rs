@@ -231,7 +231,7 @@ impl Place {
             return Ok(false);
         }
         if stored.failures > 0 && !self.view.is_read_only() {
-            self.view.store.clear_failures(stored.id)?;
+            self.view.store.clear_failures(partition.slot, stored.id)?;
         }
         Ok(true)
     }

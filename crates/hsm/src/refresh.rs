@@ -4,17 +4,16 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::{Error, Hsm, Result, Session, SlotFault, SlotId, reason};
-use slotfs_store::FRESH_FOR;
 
 impl Hsm {
-    /// As [`Self::refresh`], unless that was done within the last half millisecond.
+    /// As [`Self::refresh`], unless that was done just before: within the time that the store's engine allows.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn refresh_unless_fresh(&self) -> Result<()> {
         let now = self.microseconds();
         let since = now.saturating_sub(self.refreshed.load(Ordering::Acquire));
-        if u128::from(since) < FRESH_FOR.as_micros() {
+        if u128::from(since) < self.store.fresh_for().as_micros() {
             return Ok(());
         }
         self.refresh()
@@ -22,7 +21,7 @@ impl Hsm {
 
     /// Since the HSM was opened, plus the limit, so that the first request always compares.
     fn microseconds(&self) -> u64 {
-        let passed = self.opened.elapsed() + FRESH_FOR;
+        let passed = self.opened.elapsed() + self.store.fresh_for();
         u64::try_from(passed.as_micros()).unwrap_or(u64::MAX)
     }
 

@@ -280,12 +280,5 @@ impl Settings {
 }
 
 fn identify(path: &Path) -> Option<(PathBuf, StoreId)> {
-    use std::os::unix::fs::MetadataExt;
-    let path = std::fs::canonicalize(path).ok()?;
-    let there = std::fs::metadata(&path).ok()?;
-    let id = StoreId {
-        device: there.dev(),
-        inode: there.ino(),
-    };
-    there.is_file().then_some((path, id))
+    slotfs_config::store::identify(path).ok()
 }

@@ -6,6 +6,8 @@ macro_rules! each {
     ($store:expr, $method:ident($($argument:expr),*)) => {
         match &$store.0 {
             crate::Engine::Sqlite(store) => store.$method($($argument),*),
+            #[cfg(feature = "etcd")]
+            crate::Engine::Etcd(store) => store.$method($($argument),*),
         }
     };
 }

@@ -88,6 +88,19 @@ pub enum StoreFault {
     /// The files at its path are no longer those that were opened. Says which one, and what became of it.
     #[error("{0}; nothing more is read from it or written to it")]
     Lost(String),
+    /// Its cluster did not answer in time. What was asked for was not done.
+    #[error("its cluster does not answer: {0}; nothing was changed")]
+    Unreachable(String),
+    /// Its cluster did not answer in time, and it could not be found out whether a write was done.
+    #[error(
+        "in doubt: its cluster stopped answering while it was written; look whether the object is there before you write it again"
+    )]
+    InDoubt,
+    /// The cluster's database is full, or almost.
+    #[error(
+        "etcd's quota is used up; compact and defragment its members, then disarm the alarm (docs/cluster.md)"
+    )]
+    QuotaFull,
     /// Its tables, triggers or views differ from those that slotfs makes.
     #[error("{0}, so nothing is written to it")]
     ForeignSchema(String),
@@ -111,6 +124,9 @@ pub enum SlotFault {
     /// Another process changed it since it was read.
     #[error("another process changed it meanwhile")]
     Changed,
+    /// Another process seals all of its objects anew, and lets nobody write meanwhile.
+    #[error("another process is sealing its objects under a new key; try again in a moment")]
+    Resealing,
     /// No room for another object.
     #[error("the slot is full")]
     Full,
@@ -202,6 +218,18 @@ impl Error {
             path: path.to_owned(),
             source: Arc::new(source),
         }
+    }
+
+    /// Whether it is not known what became of a write.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        matches!(
+            self,
+            Self::Store {
+                why: StoreFault::InDoubt,
+                ..
+            }
+        )
     }
 
     /// Whether another process changed the slot since it was read.

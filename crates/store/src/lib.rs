@@ -1,24 +1,36 @@
 //! The store: every slot with its objects, in one of two engines (docs/architecture.md, "At rest").
 //!
 //! It takes sealed rows and never opens one, so plaintext cannot reach a disk or a network by mistake. [`Store`] passes each
-//! call to its engine: a SQLite file, the store of one host. Each engine has its own way to read and to commit.
+//! call to its engine: a SQLite file, the store of one host, or, with the feature `etcd`, keys in an etcd cluster that several
+//! hosts share. What a write does is in `rules`, for both; each engine has its own way to read and to commit.
 
 use std::path::Path;
 use std::time::Duration;
 
 mod calls;
 mod error;
+#[cfg(feature = "etcd")]
+mod etcd;
+mod location;
 mod mark;
 mod rows;
 mod rules;
 mod sqlite;
 
 pub use error::{Error, Result, SlotFault, StoreFault};
+pub use location::is_in_cluster;
 pub use mark::StateMark;
 pub use rows::*;
 #[cfg(any(test, feature = "traced"))]
 pub use sqlite::traced;
 pub use sqlite::{SCHEMA_VERSION, sqlite_version};
+
+/// The error of a location in a cluster that this build cannot use.
+#[cfg(not(feature = "etcd"))]
+fn without_cluster(path: &Path) -> Error {
+    let why = "this build has no engine for a store in a cluster; build it with 'cargo build --features etcd', or use the package";
+    Error::failed(path, why)
+}
 
 /// An open store.
 pub struct Store(Engine);
@@ -27,6 +39,9 @@ pub struct Store(Engine);
 enum Engine {
     /// A file of this host.
     Sqlite(sqlite::Store),
+    /// Keys in a cluster of several hosts.
+    #[cfg(feature = "etcd")]
+    Etcd(etcd::Store),
 }
 
 /// Whether the store may be written.
@@ -63,6 +78,9 @@ impl Store {
     /// [`Error::Store`] when it is missing, not a store, of a later version or not readable;
     /// [`Error::Damaged`] when SQLite reports damage.
     pub fn open(path: &Path, access: Access) -> Result<Self> {
+        if is_in_cluster(path) {
+            return Self::open_in_cluster(path, access, false);
+        }
         Ok(Self(Engine::Sqlite(sqlite::Store::open(path, access)?)))
     }
 
@@ -71,6 +89,29 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub fn open_or_create(path: &Path) -> Result<Self> {
+        if is_in_cluster(path) {
+            return Self::open_in_cluster(path, Access::ReadWrite, true);
+        }
         Ok(Self(Engine::Sqlite(sqlite::Store::open_or_create(path)?)))
+    }
+
+    #[cfg(feature = "etcd")]
+    fn open_in_cluster(path: &Path, access: Access, create: bool) -> Result<Self> {
+        let store = etcd::Store::open(path, access, create)?;
+        Ok(Self(Engine::Etcd(store)))
+    }
+
+    #[cfg(not(feature = "etcd"))]
+    fn open_in_cluster(path: &Path, _access: Access, _create: bool) -> Result<Self> {
+        Err(without_cluster(path))
+    }
+
+    /// How old a request's knowledge of other processes' commits may be.
+    pub fn fresh_for(&self) -> Duration {
+        match &self.0 {
+            Engine::Sqlite(_) => FRESH_FOR,
+            #[cfg(feature = "etcd")]
+            Engine::Etcd(store) => store.fresh_for(),
+        }
     }
 }

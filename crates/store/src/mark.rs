@@ -13,4 +13,7 @@ pub(crate) enum State {
     Log([u8; 48]),
     /// Where that cannot be read: the commits of this process, and SQLite's number for those of others.
     Commits { own: u64, others: i64 },
+    /// In a cluster: how many changes this process has seen.
+    #[cfg(feature = "etcd")]
+    Cluster(u64),
 }

@@ -4,6 +4,7 @@ mod change;
 mod check;
 mod damaged;
 mod objects;
+mod piece;
 mod put;
 mod slots;
 
@@ -13,6 +14,7 @@ pub use check::{Contradiction, Count, Indexed, ObjectRow, Part, SlotParts};
 pub use damaged::{DamagedRow, Read};
 pub use objects::{Alike, Entry, NameColumn, Place, Seen, Trashed};
 pub(crate) use objects::{PAYLOAD_BYTES, ROW_IDS};
+pub(crate) use piece::{About, Piece};
 pub use put::{Leaving, Meet, Meeting, Move, Put, Seal, Stored};
 pub use slots::{
     CredentialRow, DomainRow, ListedSlot, NewSlot, PartitionMark, SlotRow, SlotRows, SlotVersion,

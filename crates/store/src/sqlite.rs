@@ -20,6 +20,7 @@ mod change;
 mod check;
 mod committer;
 mod contradictions;
+mod copy;
 mod credentials;
 mod damaged;
 mod fault;
@@ -48,6 +49,8 @@ pub fn sqlite_version() -> &'static str {
 use crate::error::{Error, Result, SlotFault, StoreFault};
 use crate::rows::*;
 use crate::{Access, CommitStats, FRESH_FOR, Reply};
+
+pub(crate) use copy::load;
 
 use committer::{Committer, SlotCommits, Work, job};
 use fault::sql;

@@ -39,12 +39,13 @@ fn of_hsm(error: &Error) -> (u64, bool) {
         Error::ObjectDamaged(_) | Error::Damaged(_) | Error::State(_) => (CKR_DEVICE_ERROR, false),
         Error::Gone => (CKR_OBJECT_HANDLE_INVALID, true),
         Error::Store(_) => match error.store_fault() {
-            Some(StoreFault::DiskFull) => (CKR_DEVICE_MEMORY, false),
+            Some(StoreFault::DiskFull | StoreFault::QuotaFull) => (CKR_DEVICE_MEMORY, false),
             Some(StoreFault::ReadOnly | StoreFault::ForeignSchema(_)) => {
                 (CKR_TOKEN_WRITE_PROTECTED, false)
             }
             Some(StoreFault::Lost(_)) => (CKR_DEVICE_REMOVED, false),
-            Some(StoreFault::Failed(_)) | None => (CKR_DEVICE_ERROR, false),
+            Some(StoreFault::Failed(_) | StoreFault::Unreachable(_) | StoreFault::InDoubt)
+            | None => (CKR_DEVICE_ERROR, false),
         },
         Error::Random(_) => (CKR_DEVICE_ERROR, false),
         Error::ObjectRefused(_) => (CKR_DEVICE_MEMORY, true),
@@ -95,9 +96,10 @@ fn of_slot(why: &SlotError) -> (u64, bool) {
 fn of_stored(fault: &SlotFault) -> (u64, bool) {
     match fault {
         SlotFault::Missing => (CKR_TOKEN_NOT_PRESENT, true),
-        SlotFault::Exists | SlotFault::Changed | SlotFault::HandleTaken(_) => {
-            (CKR_FUNCTION_FAILED, false)
-        }
+        SlotFault::Exists
+        | SlotFault::Changed
+        | SlotFault::Resealing
+        | SlotFault::HandleTaken(_) => (CKR_FUNCTION_FAILED, false),
         SlotFault::Replaced => (CKR_DEVICE_REMOVED, true),
         SlotFault::Full | SlotFault::TrashFull => (CKR_DEVICE_MEMORY, false),
         SlotFault::IdentityClash { .. } | SlotFault::Outdated(_) => (CKR_FUNCTION_FAILED, true),

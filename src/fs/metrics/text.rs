@@ -1,7 +1,6 @@
 //! The page of `.slotfs/metrics`. It shows a reader no slot that the reader may not enter, and of a locked slot no more than
 //! `.slotfs/status` does.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -149,10 +148,10 @@ fn store(hsm: &Hsm, page: &mut Page) {
     page.metric(
         name,
         Kind::Gauge,
-        "The store that is mounted: device and inode of its file, and its path; always 1.",
+        "The store that is mounted: device and inode of its file, and its path; always 1. In a cluster, two numbers that its name gives.",
     );
-    if let Some(file) = &main {
-        let (device, inode) = (file.dev().to_string(), file.ino().to_string());
+    if let Ok((_, id)) = slotfs_config::store::identify(hsm.path()) {
+        let (device, inode) = (id.device.to_string(), id.inode.to_string());
         let path = shown::path(hsm.path()).to_string();
         let labels = [("device", &*device), ("inode", &inode), ("path", &path)];
         page.sample(name, &labels, 1);
@@ -163,7 +162,11 @@ fn store(hsm: &Hsm, page: &mut Page) {
         Kind::Gauge,
         "The size of the store's file and of its write-ahead log.",
     );
-    for (file, label) in [(main, "main"), (files("-wal"), "wal")] {
+    let of_file = match slotfs_config::store::is_in_cluster(hsm.path()) {
+        true => Vec::new(),
+        false => vec![(main, "main"), (files("-wal"), "wal")],
+    };
+    for (file, label) in of_file {
         let bytes = file.map_or(0, |file| file.len());
         page.sample(name, &[("file", label)], bytes);
     }

@@ -5,7 +5,7 @@ use libc::{
     EACCES, EALREADY, EBUSY, EEXIST, EINTR, EINVAL, EIO, EKEYEXPIRED, EKEYREJECTED, EKEYREVOKED,
     ENOENT,
 };
-use libc::{ENOKEY, ENOMEM, ENOSPC, EPERM, EPROTONOSUPPORT, EROFS, ESTALE};
+use libc::{ENOKEY, ENOMEM, ENOSPC, EPERM, EPROTONOSUPPORT, EROFS, ESTALE, ETIMEDOUT};
 use log::Level;
 
 use super::{Error, SlotError};
@@ -279,7 +279,7 @@ fn of_slot(fault: &SlotFault) -> Outcome {
         SlotFault::Exists => refused(EEXIST, code::FUNCTION_CANCELED),
         // Above the store this is NotLoggedIn.
         SlotFault::Replaced => Outcome::login(ENOKEY, code::USER_NOT_LOGGED_IN),
-        SlotFault::Changed => refused(EBUSY, code::FUNCTION_FAILED),
+        SlotFault::Changed | SlotFault::Resealing => refused(EBUSY, code::FUNCTION_FAILED),
         SlotFault::Full | SlotFault::TrashFull => Outcome::FULL,
         SlotFault::HandleTaken(_) | SlotFault::Outdated(_) => {
             quiet(EEXIST, code::OBJECT_ALREADY_EXISTS)
@@ -302,6 +302,13 @@ fn of_store(error: &store::Error) -> Outcome {
             StoreFault::ReadOnly => refused(EROFS, code::TOKEN_WRITE_PROTECTED).exits(exit::STORE),
             // Told once, loudly, when it is found out; then every request fails with it.
             StoreFault::Lost(_) => Outcome::STORE.at(Level::Debug),
+            // Never EIO, which says damage, and never what makes tools try again without end.
+            StoreFault::Unreachable(_) | StoreFault::InDoubt => {
+                refused(ETIMEDOUT, code::DEVICE_ERROR).exits(exit::STORE)
+            }
+            StoreFault::QuotaFull => refused(ENOSPC, code::HSM_STORAGE_FULL)
+                .exits(exit::STORE)
+                .at(Level::Error),
             StoreFault::ForeignSchema(_) | StoreFault::Failed(_) => Outcome::STORE,
         },
         store::Error::File { source, .. } => {

@@ -96,24 +96,29 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn count_failure(&self, credential: PartId, most: u32) -> Result<Option<u32>> {
-        each!(self, count_failure(credential, most))
+    pub fn count_failure(
+        &self,
+        slot: SlotId,
+        credential: PartId,
+        most: u32,
+    ) -> Result<Option<u32>> {
+        each!(self, count_failure(slot, credential, most))
     }
 
     /// Takes back one failed login of `credential`, after an attempt that was never checked.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn uncount_failure(&self, credential: PartId) -> Result<()> {
-        each!(self, uncount_failure(credential))
+    pub fn uncount_failure(&self, slot: SlotId, credential: PartId) -> Result<()> {
+        each!(self, uncount_failure(slot, credential))
     }
 
     /// Forgets the failed logins of `credential` after a good one.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn clear_failures(&self, credential: PartId) -> Result<()> {
-        each!(self, clear_failures(credential))
+    pub fn clear_failures(&self, slot: SlotId, credential: PartId) -> Result<()> {
+        each!(self, clear_failures(slot, credential))
     }
 
     /// Makes the change, durably.

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::{CommitStats, Error, Result, StateMark, Store};
+use crate::rows::Piece;
+use crate::{CommitStats, Error, Result, StateMark, Store, is_in_cluster};
 
 impl Store {
     /// The store's file.
@@ -75,6 +76,30 @@ impl Store {
     /// them, `file` is as it was.
     pub fn backup(&self, file: &Path, replace: bool, stop: &dyn Fn() -> bool) -> Result<u64> {
         each!(self, backup(file, replace, stop))
+    }
+
+    /// Copies the store as it is at one time to `to`, rows verbatim: into a cluster, where there must be nothing of that
+    /// name, or into a file as [`Self::backup`] does. It is complete, or it is no store. The copy calls `stop` after every
+    /// row, and ends when that returns `true`.
+    ///
+    /// # Errors
+    /// As [`Self::backup`]; [`Error::Store`] when something is there already, or the cluster does not answer;
+    /// [`Error::Object`] and the like for a row that cannot be read, which a copy would lose.
+    pub fn copy_to(&self, to: &Path, stop: &dyn Fn() -> bool) -> Result<()> {
+        let fill = |put: &mut dyn FnMut(Piece) -> Result<()>| {
+            let mut put = |piece| match stop() {
+                true => Err(Error::Stopped(to.to_owned())),
+                false => put(piece),
+            };
+            each!(self, dump(&mut put))
+        };
+        if !is_in_cluster(to) {
+            return crate::sqlite::load(to, false, fill).map(drop);
+        }
+        #[cfg(feature = "etcd")]
+        return crate::etcd::load(to, fill);
+        #[cfg(not(feature = "etcd"))]
+        Err(crate::without_cluster(to))
     }
 
     /// The state of the store now. It costs one short read of a file in memory, and no statement.

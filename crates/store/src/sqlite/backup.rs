@@ -18,7 +18,7 @@ use slotfs_object::shown;
 
 mod partial;
 
-use partial::Partial;
+pub(crate) use partial::Partial;
 pub(super) use partial::rename_to_new;
 
 /// Pages that are copied between two calls of `stop`: 4 MiB.
@@ -57,39 +57,15 @@ impl Store {
 
     /// Refuses a target that would destroy the store or another database.
     fn refuse(&self, file: &Path, replace: bool) -> Result<()> {
-        let refuse = |why: &str| Err(refused(file, why));
-        let there = match fs::symlink_metadata(file) {
-            Ok(there) => Some(there),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(source) => return Err(failed(file)(source)),
-        };
         let own = |path: &Path| match (fs::metadata(path), fs::metadata(file)) {
             (Ok(own), Ok(other)) => FileId::of(&own) == FileId::of(&other),
             _ => false,
         };
         let mut companions = COMPANIONS.iter().map(|suffix| beside(&self.path, suffix));
         if own(&self.path) || companions.any(|path| own(&path) || is_same_name(&path, file)) {
-            return refuse("this is the store itself; name another file");
+            return Err(refused(file, "this is the store itself; name another file"));
         }
-        if let Some(there) = there {
-            if !there.is_file() {
-                return refuse("it is not a plain file; name another file");
-            }
-            if !replace {
-                return Err(Error::TargetExists(file.to_owned()));
-            }
-        }
-        // SQLite would replay another database's log into the copy.
-        for suffix in COMPANIONS {
-            let companion = beside(file, suffix);
-            if fs::symlink_metadata(&companion).is_ok() {
-                return refuse(&format!(
-                    "{} belongs to a database of that name that is in use or was not closed; name another file, or remove it when nothing uses it",
-                    shown::path(&companion)
-                ));
-            }
-        }
-        Ok(())
+        refuse_target(file, replace)
     }
 
     /// Checks the copy alone, as it would be opened from a read-only disk.
@@ -130,6 +106,35 @@ impl Store {
             Err(error) => damaged(&error.to_string()),
         }
     }
+}
+
+/// Refuses a target that is no plain file, that may not be replaced, or that another database uses.
+pub(super) fn refuse_target(file: &Path, replace: bool) -> Result<()> {
+    let refuse = |why: &str| Err(refused(file, why));
+    let there = match fs::symlink_metadata(file) {
+        Ok(there) => Some(there),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(source) => return Err(failed(file)(source)),
+    };
+    if let Some(there) = there {
+        if !there.is_file() {
+            return refuse("it is not a plain file; name another file");
+        }
+        if !replace {
+            return Err(Error::TargetExists(file.to_owned()));
+        }
+    }
+    // SQLite would replay another database's log into the copy.
+    for suffix in COMPANIONS {
+        let companion = beside(file, suffix);
+        if fs::symlink_metadata(&companion).is_ok() {
+            return refuse(&format!(
+                "{} belongs to a database of that name that is in use or was not closed; name another file, or remove it when nothing uses it",
+                shown::path(&companion)
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The most lines of `PRAGMA integrity_check`.

@@ -36,7 +36,12 @@ impl Store {
         self.read(|connection| credential_rows(connection, slot))
     }
 
-    pub fn count_failure(&self, credential: PartId, most: u32) -> Result<Option<u32>> {
+    pub fn count_failure(
+        &self,
+        _slot: SlotId,
+        credential: PartId,
+        most: u32,
+    ) -> Result<Option<u32>> {
         self.write_now(move |tx| {
             let text = "UPDATE credentials SET failures = failures + 1
                      WHERE id = ?1 AND failures < ?2 RETURNING failures";
@@ -47,12 +52,12 @@ impl Store {
         })
     }
 
-    pub fn uncount_failure(&self, credential: PartId) -> Result<()> {
+    pub fn uncount_failure(&self, _slot: SlotId, credential: PartId) -> Result<()> {
         let text = "UPDATE credentials SET failures = failures - 1 WHERE id = ?1 AND failures > 0";
         self.execute(text, [credential.0])
     }
 
-    pub fn clear_failures(&self, credential: PartId) -> Result<()> {
+    pub fn clear_failures(&self, _slot: SlotId, credential: PartId) -> Result<()> {
         let text = "UPDATE credentials SET failures = 0 WHERE id = ?1";
         self.execute(text, [credential.0])
     }

@@ -22,6 +22,7 @@ mod trash;
 mod write;
 
 pub(super) use counters::{COUNTERS, without_counters};
+pub(super) use trash::trashed_entry;
 
 /// The range that the schema allows.
 fn row_id(row: &Row<'_>) -> rusqlite::Result<RowId> {

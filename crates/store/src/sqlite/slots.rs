@@ -10,9 +10,10 @@ use slotfs_object::SlotId;
 mod rows;
 mod write;
 
+use rows::listed_slot;
 pub(super) use rows::{PartRow, SELECT_SLOT, mark, signed, slot_row, usage_row};
-use rows::{domain_rows, listed_slot, smk_rows};
-pub(super) use write::{delete_slot, insert_parts};
+pub(super) use rows::{domain_rows, smk_rows};
+pub(super) use write::{delete_slot, insert_parts, insert_slot};
 
 impl Store {
     pub fn slots(&self) -> Result<Vec<ListedSlot>> {

@@ -14,15 +14,15 @@ use crate::sqlite::Result;
 use slotfs_object::shown;
 
 /// A copy that is being written, beside its target. Dropping it removes the copy, unless it is finished.
-pub(super) struct Partial {
-    pub(super) path: PathBuf,
-    pub(super) target: PathBuf,
+pub(crate) struct Partial {
+    pub(crate) path: PathBuf,
+    pub(crate) target: PathBuf,
     folder: PathBuf,
     finished: bool,
 }
 
 impl Partial {
-    pub(super) fn beside(target: &Path) -> Result<Self> {
+    pub(crate) fn beside(target: &Path) -> Result<Self> {
         if target.file_name().is_none() {
             return Err(refused(target, "it does not name a file"));
         }
@@ -52,7 +52,7 @@ impl Partial {
     }
 
     /// Gives the copy its name, durably; its size in bytes.
-    pub(super) fn finish(mut self, replace: bool) -> Result<u64> {
+    pub(crate) fn finish(mut self, replace: bool) -> Result<u64> {
         let renamed = self.rename(replace);
         renamed.map_err(failed(&self.target))
     }

@@ -46,6 +46,13 @@ fn trashed(row: &Row<'_>) -> Read<Trashed> {
     trashed().map_err(|what| in_trash(damaged(row, what)))
 }
 
+/// The same with the sealed row that was read beside it.
+pub(crate) fn trashed_entry(row: &Row<'_>, sealed: Seen<SealedRow>) -> Read<(Trashed, SealedRow)> {
+    let found = trashed(row)?;
+    let sealed = sealed.map_err(|what| damaged(row, what).in_trash())?;
+    Ok((found, sealed))
+}
+
 /// The row `id` of the trash, if any.
 pub(super) fn by_id(tx: &Tx<'_>, id: RowId) -> Result<Option<Read<Trashed>>> {
     tx.row(&format!("{SELECT} WHERE id = ?1"), [id.0], trashed)

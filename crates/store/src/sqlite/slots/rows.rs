@@ -76,7 +76,7 @@ pub(crate) fn signed(value: u64) -> i64 {
 /// A row, or its id and why it cannot be read.
 pub(crate) type PartRow<T> = std::result::Result<T, (PartId, String)>;
 
-pub(super) fn smk_rows(
+pub(crate) fn smk_rows(
     connection: &Connection,
     slot: SlotId,
 ) -> rusqlite::Result<Vec<PartRow<SmkRow>>> {
@@ -98,7 +98,7 @@ pub(super) fn smk_rows(
     })
 }
 
-pub(super) fn domain_rows(
+pub(crate) fn domain_rows(
     connection: &Connection,
     slot: SlotId,
 ) -> rusqlite::Result<Vec<PartRow<DomainRow>>> {

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::{mark, signed};
-use crate::rows::{NewSlot, SlotRows};
+use crate::rows::{NewSlot, SlotRow, SlotRows};
 use crate::rules::Rows;
 use crate::sqlite::committer::Tx;
 use crate::sqlite::credentials::insert_credential;
@@ -33,7 +33,14 @@ fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<()> {
             [row.slot.0],
         )?;
     }
-    tx.execute(
+    tx.with(|connection| insert_slot(connection, row))?;
+    tx.with(|connection| insert_parts(connection, row.slot, &new.parts))
+}
+
+/// Inserts the row of a slot.
+pub(crate) fn insert_slot(connection: &Connection, row: &SlotRow) -> rusqlite::Result<()> {
+    query::execute(
+        connection,
         "INSERT INTO slots (slot, serial, label, kind, version, capacity_objects, capacity_bytes,
             retention_secs, policies, uid, gid, created_secs, generation, header)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
@@ -53,8 +60,8 @@ fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<()> {
             signed(row.generation),
             row.header.bytes(),
         ],
-    )?;
-    tx.with(|connection| insert_parts(connection, row.slot, &new.parts))
+    )
+    .map(drop)
 }
 
 /// Every table with rows of a slot, in the order of their removal. The counters go first: the triggers would calculate

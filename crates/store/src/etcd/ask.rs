@@ -1,0 +1,153 @@
+//! Questions to the cluster that concern no single slot: what the store is, and its ids.
+
+use std::ops::Range;
+use std::path::Path;
+
+use etcd_client::{Compare, CompareOp, GetResponse, Txn, TxnOp, TxnOpResponse, TxnResponse};
+
+use super::client::{Answer, Client, Failure, kv};
+use super::keys::Keys;
+use super::values::{self, Version};
+use super::{Inner, ask};
+use crate::error::{Error, Result, StoreFault};
+use crate::rows::ROW_IDS;
+use slotfs_object::now_secs;
+
+/// Ids reserved in one transaction. Those that are left when the store is closed stay unused.
+const RESERVED_AT_ONCE: u64 = 1024;
+
+/// What an unanswered question is for the caller.
+pub(super) fn fault(failure: Failure) -> StoreFault {
+    match failure {
+        Failure::Unreachable(why) => StoreFault::Unreachable(why),
+        Failure::NoSpace => StoreFault::QuotaFull,
+        Failure::Compacted => StoreFault::Failed(
+            "the state of the cluster that was being read is compacted by now; try again".into(),
+        ),
+        Failure::Corrupt(why) => StoreFault::Failed(format!(
+            "the members of its cluster hold different data: {why}; 'slotfs store check' says more"
+        )),
+        Failure::Refused(why) => {
+            StoreFault::Failed(format!("its cluster refused the request: {why}"))
+        }
+    }
+}
+
+/// Sends a transaction. It may arrive more than once.
+pub(super) fn transact(
+    client: &Client,
+    until: std::time::Instant,
+    txn: Txn,
+) -> Answer<TxnResponse> {
+    client.ask(until, move |client| {
+        let txn = txn.clone();
+        Box::pin(async move { kv(&client).txn(txn).await })
+    })
+}
+
+/// What is under the store's prefix; with `create`, a store is made where there is none.
+pub(super) fn version(client: &Client, keys: &Keys, path: &Path, create: bool) -> Result<Version> {
+    let new = Version {
+        format: values::FORMAT,
+        created_secs: now_secs(),
+    };
+    let key = keys.version();
+    let read = TxnOp::get(key.clone(), None);
+    let make = match create {
+        true => vec![
+            TxnOp::put(key.clone(), new.encode(), None),
+            TxnOp::put(keys.next(), values::number(1), None),
+        ],
+        false => Vec::new(),
+    };
+    // Another host may make it at the same time: one of them does.
+    let none = Compare::version(key, CompareOp::Equal, 0);
+    let txn = Txn::new().when([none]).and_then(make).or_else([read]);
+    let answer = transact(client, client.deadline().settling, txn);
+    let answer = answer.outcome.map_err(|why| ask::fault(why).at(path))?;
+    if answer.succeeded() {
+        return match create {
+            true => Ok(new),
+            false => Err(Error::failed(
+                path,
+                "there is no store; 'slotfs partition init' makes one",
+            )),
+        };
+    }
+    let found = gets(&answer);
+    let value = found.first().and_then(|it| it.kvs().first());
+    let value = value.ok_or_else(|| Error::failed(path, "the cluster gave no answer that fits"))?;
+    let version = Version::decode(value.value()).map_err(|why| Error::failed(path, why))?;
+    match version.format {
+        values::FORMAT => Ok(version),
+        later => Err(Error::failed(
+            path,
+            format!(
+                "it has format {later} of a later slotfs; this one reads format {}",
+                values::FORMAT
+            ),
+        )),
+    }
+}
+
+/// The answers to the ranges of a transaction, in their order.
+pub(super) fn gets(answer: &TxnResponse) -> Vec<GetResponse> {
+    let mut found = Vec::new();
+    for it in answer.op_responses() {
+        if let TxnOpResponse::Get(got) = it {
+            found.push(got);
+        }
+    }
+    found
+}
+
+impl Inner {
+    /// Reserves ids.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub(super) fn reserve(&self) -> Result<Range<u64>> {
+        let key = self.keys.next();
+        let until = self.client.deadline().settling;
+        let mut known: Option<(i64, u64)> = None;
+        loop {
+            let read = TxnOp::get(key.clone(), None);
+            let txn = match known {
+                None => Txn::new().when([Compare::version(key.clone(), CompareOp::Less, 0)]),
+                Some((revision, next)) => Txn::new()
+                    .when([Compare::mod_revision(
+                        key.clone(),
+                        CompareOp::Equal,
+                        revision,
+                    )])
+                    .and_then([TxnOp::put(
+                        key.clone(),
+                        values::number(next + RESERVED_AT_ONCE),
+                        None,
+                    )]),
+            };
+            let txn = txn.or_else([read]);
+            let answer = transact(&self.client, until, txn);
+            let answer = answer.outcome.map_err(|why| self.failed(why))?;
+            if let Some((_, next)) = known
+                && answer.succeeded()
+            {
+                return Ok(next..next + RESERVED_AT_ONCE);
+            }
+            // Another host was first, or this request arrived twice: ids that nobody gets do no harm.
+            let found = gets(&answer);
+            let value = found.first().and_then(|it| it.kvs().first());
+            let value = value.ok_or_else(|| {
+                Error::Damaged("the counter of row ids (key n) is missing; 'slotfs store check -repair' makes it".to_owned())
+            })?;
+            let next = values::to_number(value.value())
+                .map_err(|why| Error::Damaged(format!("the counter of row ids (key n): {why}")))?;
+            if !ROW_IDS.contains(&i64::try_from(next).unwrap_or(i64::MAX)) {
+                return Err(Error::Damaged(format!(
+                    "the counter of row ids (key n) is {next}, which is out of range"
+                )));
+            }
+            known = Some((value.mod_revision(), next));
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Committing: one transaction that is done whole or not at all, and a certain answer of which of the two.
+//!
+//! A request without an answer may have been done, or may arrive later. It compares `w`, so at most one of its copies is
+//! ever done. In the same transaction it puts its own number under `d`. So when `w` is another than the one it compares, `d`
+//! tells for ever what became of it.
+
+use std::time::Instant;
+
+use etcd_client::{Compare, CompareOp, Txn, TxnOp, TxnResponse};
+
+use super::ask::{gets, transact};
+use super::client::{Answer, Deadline, Failure};
+use super::fetch::MOST_OPERATIONS;
+use super::tx::Tx;
+use super::values::{self, Writes};
+use super::{Inner, lock};
+use crate::error::{Error, Result, StoreFault};
+use slotfs_object::SlotId;
+
+/// What became of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is in the cluster. `None` where its revision is not known.
+    Committed(Option<i64>),
+    /// It is not, and never will be: another host was first.
+    Conflict,
+}
+
+impl Inner {
+    /// Commits what `tx` has decided on, and keeps what is known by it.
+    ///
+    /// # Errors
+    /// [`StoreFault::Unreachable`] when it was not done; [`StoreFault::InDoubt`] when that could not be found out.
+    pub(super) fn commit(&self, tx: &Tx<'_>, deadline: Deadline) -> Result<Outcome> {
+        let slots: Vec<SlotId> = tx.slots.keys().copied().collect();
+        let number = self.presence.next_number();
+        let me = *self.presence.id();
+        self.announce(&slots)?;
+        let mut operations = Vec::with_capacity(tx.changes.len() + 2 * slots.len());
+        for (key, (_, value)) in &tx.changes {
+            operations.push(match value {
+                Some(value) => TxnOp::put(key.clone(), value.to_vec(), None),
+                None => TxnOp::delete(key.clone(), None),
+            });
+        }
+        for (slot, planned) in &tx.slots {
+            if !planned.changed {
+                continue;
+            }
+            let key = self.keys.writes(*slot);
+            // A slot that goes away takes its `w` with it.
+            if !tx.changes.contains_key(&key) {
+                operations.push(TxnOp::put(key, planned.writes.encode(), None));
+            }
+        }
+        for slot in &slots {
+            let key = self.keys.done(*slot, &me);
+            operations.push(TxnOp::put(key, values::number(number), None));
+        }
+        let mut compares = Vec::new();
+        for (slot, planned) in &tx.slots {
+            let key = self.keys.writes(*slot);
+            compares.push(Compare::mod_revision(
+                key,
+                CompareOp::Equal,
+                planned.revision,
+            ));
+            // There is no `w` that could be put again to keep a late copy away, so another key serves.
+            if planned.is_new() {
+                let (key, last) = (self.keys.done(*slot, &me), self.presence.last(*slot));
+                compares.push(Compare::value(key, CompareOp::Equal, values::number(last)));
+            }
+        }
+        let txn = Txn::new()
+            .when(compares)
+            .and_then(nested(operations))
+            .or_else(self.what_became(&slots));
+        let answer = transact(&self.client, deadline.sending, txn);
+        let outcome = self.judge(answer, &slots, number, tx, deadline)?;
+        if let Outcome::Committed(revision) = outcome {
+            self.presence.committed(&slots, number);
+            self.remember(tx, revision);
+        }
+        Ok(outcome)
+    }
+
+    /// `w` and `d` of each slot.
+    fn what_became(&self, slots: &[SlotId]) -> Vec<TxnOp> {
+        let me = self.presence.id();
+        let each = slots.iter().flat_map(|slot| {
+            [
+                TxnOp::get(self.keys.writes(*slot), None),
+                TxnOp::get(self.keys.done(*slot, me), None),
+            ]
+        });
+        each.collect()
+    }
+
+    fn judge(
+        &self,
+        answer: Answer<TxnResponse>,
+        slots: &[SlotId],
+        number: u64,
+        tx: &Tx<'_>,
+        deadline: Deadline,
+    ) -> Result<Outcome> {
+        match answer.outcome {
+            Ok(done) if done.succeeded() => {
+                let revision = done.header().map(|it| it.revision());
+                Ok(Outcome::Committed(revision))
+            }
+            Ok(found) => {
+                let done = self.done_number(&found, slots);
+                match done {
+                    // An earlier copy of it was done.
+                    Some(done) if done == number => Ok(Outcome::Committed(None)),
+                    Some(_) => Ok(Outcome::Conflict),
+                    // Without an earlier copy, the compare alone tells.
+                    None if !answer.doubtful => Ok(Outcome::Conflict),
+                    None => Err(self.fault(StoreFault::InDoubt)),
+                }
+            }
+            // It was refused before it was done, or never sent.
+            Err(failure @ (Failure::Refused(_) | Failure::Compacted | Failure::Unreachable(_)))
+                if !answer.doubtful =>
+            {
+                Err(self.failed(failure))
+            }
+            // etcd says that there is no room also of requests that it has done.
+            Err(failure) => self.settle(failure, slots, number, tx, deadline.settling),
+        }
+    }
+
+    /// Ends the doubt: either `w` is still what the transaction compares, and is put again so that no copy of it can be
+    /// done any more, or `d` tells.
+    fn settle(
+        &self,
+        failure: Failure,
+        slots: &[SlotId],
+        number: u64,
+        tx: &Tx<'_>,
+        until: Instant,
+    ) -> Result<Outcome> {
+        let mut compares = Vec::new();
+        let mut puts = Vec::new();
+        for (slot, planned) in &tx.slots {
+            let key = self.keys.writes(*slot);
+            let same = Compare::mod_revision(key.clone(), CompareOp::Equal, planned.revision);
+            compares.push(same);
+            puts.push(match planned.is_new() {
+                false => TxnOp::put(key, planned.before.encode(), None),
+                // What makes a slot compares its `d`.
+                true => TxnOp::put(
+                    self.keys.done(*slot, self.presence.id()),
+                    values::number(self.presence.next_number()),
+                    None,
+                ),
+            });
+        }
+        self.presence.forget(slots);
+        let txn = Txn::new()
+            .when(compares)
+            .and_then(puts)
+            .or_else(self.what_became(slots));
+        let answer = transact(&self.client, until, txn);
+        match answer.outcome {
+            Ok(settled) if settled.succeeded() => Err(self.failed(failure)),
+            Ok(found) => match self.done_number(&found, slots) {
+                Some(done) if done == number => Ok(Outcome::Committed(None)),
+                // It was not done, and neither was anything else for the caller.
+                Some(_) => Err(self.failed(failure)),
+                None => Err(self.fault(StoreFault::InDoubt)),
+            },
+            Err(_) => Err(self.fault(StoreFault::InDoubt)),
+        }
+    }
+
+    /// The number under `d`, from the answer to [`Self::what_became`], whose `w` are kept. All slots of a transaction have
+    /// the same, unless it is that of an earlier one.
+    fn done_number(&self, found: &TxnResponse, slots: &[SlotId]) -> Option<u64> {
+        let found = gets(found);
+        let mut highest = None;
+        for (slot, both) in slots.iter().zip(found.chunks(2)) {
+            let [writes, done] = both else { return None };
+            if let Some(pair) = writes.kvs().first() {
+                let value = Writes::decode(pair.value());
+                lock(&self.cache).learn_writes(*slot, pair.mod_revision(), value);
+            } else {
+                let revision = writes.header().map_or(i64::MAX, |it| it.revision());
+                lock(&self.cache).learn_none(*slot, revision);
+            }
+            let done = values::to_number(done.kvs().first()?.value()).ok()?;
+            highest = highest.max(Some(done));
+        }
+        highest
+    }
+
+    fn remember(&self, tx: &Tx<'_>, revision: Option<i64>) {
+        let mut counters = lock(&self.counters);
+        counters.commits += 1;
+        drop(counters);
+        let Some(revision) = revision else { return };
+        let mut cache = lock(&self.cache);
+        for (slot, planned) in &tx.slots {
+            let key = self.keys.writes(*slot);
+            if matches!(tx.changes.get(&key), Some((_, None))) {
+                cache.deleted(*slot);
+            } else if planned.changed {
+                let changes = tx.changes.iter();
+                let own = changes.filter(|(_, (of, _))| of == slot);
+                let own = own.map(|(key, (_, value))| (key.clone(), value.clone()));
+                cache.committed(*slot, (planned.revision, revision), planned.writes, own);
+            }
+        }
+    }
+
+    /// Whether `w` of each slot was what the transaction was decided on at some time since it began.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub(super) fn still_holds(&self, tx: &Tx<'_>, began: Instant) -> Result<bool> {
+        if tx.slots.values().all(|it| it.checked) {
+            return Ok(true);
+        }
+        self.refresh(began)?;
+        let cache = lock(&self.cache);
+        let holds = |(slot, planned): (&SlotId, &super::tx::Planned)| {
+            let now = cache.writes(*slot);
+            now.is_some_and(|(revision, _)| revision == planned.revision)
+        };
+        Ok(tx.slots.iter().all(holds))
+    }
+
+    /// The error of a write that found no time left while other hosts wrote to the slot.
+    pub(super) fn too_busy(&self) -> Error {
+        self.fault(StoreFault::Unreachable(
+            "other hosts wrote to the same slot until the deadline".into(),
+        ))
+    }
+}
+
+/// Operations as etcd takes them: at most 128 along a path of nested transactions.
+pub(super) fn nested(operations: Vec<TxnOp>) -> Vec<TxnOp> {
+    /// So many inside, and then up to as many outside.
+    const INSIDE: usize = MOST_OPERATIONS - 32;
+    if operations.len() <= MOST_OPERATIONS {
+        return operations;
+    }
+    let mut outside = Vec::new();
+    let mut operations = operations.into_iter().peekable();
+    while operations.peek().is_some() {
+        let some: Vec<TxnOp> = operations.by_ref().take(INSIDE).collect();
+        outside.push(TxnOp::txn(Txn::new().and_then(some)));
+    }
+    outside
+}

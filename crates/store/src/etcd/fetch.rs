@@ -1,0 +1,271 @@
+//! Reading: each answer has `w` of its slots in it, so that it can be kept, and compared with what was read before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use etcd_client::{GetOptions, Txn, TxnOp};
+
+use super::ask::{gets, transact};
+use super::cache::Value;
+use super::keys::{Key, end_of};
+use super::values::Writes;
+use super::{Inner, lock};
+use crate::error::{Result, SlotFault};
+use crate::rows::Seen;
+use slotfs_object::SlotId;
+
+/// The most operations in one transaction: etcd allows 128. It counts those of nested ones along a path, and takes a
+/// transaction with nested ones for a write.
+pub(super) const MOST_OPERATIONS: usize = 96;
+
+/// Keys from `start` to before `end`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Range {
+    pub(super) start: Key,
+    pub(super) end: Key,
+    /// At most so many; 0 means all.
+    pub(super) limit: i64,
+    pub(super) keys_only: bool,
+}
+
+impl Range {
+    /// All keys that begin with `prefix`.
+    pub(super) fn prefix(prefix: Key) -> Self {
+        Self {
+            end: end_of(&prefix),
+            start: prefix,
+            limit: 0,
+            keys_only: false,
+        }
+    }
+
+    fn operation(&self) -> TxnOp {
+        let mut options = GetOptions::new()
+            .with_range(self.end.clone())
+            .with_limit(self.limit);
+        if self.keys_only {
+            options = options.with_keys_only();
+        }
+        TxnOp::get(self.start.clone(), Some(options))
+    }
+}
+
+/// Keys with their values, in order.
+pub(super) type Pairs = Vec<(Key, Vec<u8>)>;
+
+/// What one read found, all of it in one state.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// `w` of each slot that was asked for, and its revision; a slot that is not there has none.
+    pub(super) writes: BTreeMap<SlotId, (i64, Seen<Writes>)>,
+    /// The values, in the order of the keys.
+    pub(super) values: Vec<Value>,
+    /// The ranges, in their order.
+    pub(super) ranges: Vec<Pairs>,
+}
+
+impl Inner {
+    /// Asks for all `w`, unless that was done within the last milliseconds.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub(super) fn fresh(&self) -> Result<()> {
+        let now = Instant::now();
+        let since = now.checked_sub(self.location.fresh).unwrap_or(now);
+        if lock(&self.cache).is_fresh(since) {
+            return Ok(());
+        }
+        self.refresh(since)
+    }
+
+    /// Asks for all `w`, unless another thread sent that question at `since` or later.
+    pub(super) fn refresh(&self, since: Instant) -> Result<()> {
+        // One question serves all requests that wait for it.
+        let _one_at_a_time = lock(&self.refreshing);
+        if lock(&self.cache).is_fresh(since) {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        let all = Range::prefix(self.keys.all_writes());
+        let txn = Txn::new().and_then([all.operation()]);
+        let answer = transact(&self.client, self.client.deadline().settling, txn);
+        let answer = answer.outcome.map_err(|why| self.failed(why))?;
+        let revision = answer.header().map_or(0, |it| it.revision());
+        let found = gets(&answer);
+        let pairs = found.iter().flat_map(|it| it.kvs());
+        let writes = pairs.filter_map(|it| {
+            let slot = self.keys.slot_of(it.key())?;
+            Some((slot, it.mod_revision(), Writes::decode(it.value())))
+        });
+        lock(&self.cache).learn_all(asked, revision, writes.collect());
+        Ok(())
+    }
+
+    /// Reads keys and ranges of slots in one state, and keeps the keys.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub(super) fn fetch(
+        &self,
+        keys: &[(SlotId, Key)],
+        ranges: &[(SlotId, Range)],
+    ) -> Result<Found> {
+        self.fetch_until(self.client.deadline().settling, keys, ranges)
+    }
+
+    /// The same with a deadline of its own.
+    pub(super) fn fetch_until(
+        &self,
+        until: Instant,
+        keys: &[(SlotId, Key)],
+        ranges: &[(SlotId, Range)],
+    ) -> Result<Found> {
+        let mut slots: Vec<SlotId> = keys.iter().map(|it| it.0).collect();
+        slots.extend(ranges.iter().map(|it| it.0));
+        slots.sort();
+        slots.dedup();
+        let mut operations: Vec<TxnOp> = Vec::new();
+        for slot in &slots {
+            operations.push(TxnOp::get(self.keys.writes(*slot), None));
+        }
+        operations.extend(keys.iter().map(|(_, key)| TxnOp::get(key.clone(), None)));
+        operations.extend(ranges.iter().map(|(_, range)| range.operation()));
+        let txn = Txn::new().and_then(operations);
+        let answer = transact(&self.client, until, txn);
+        let answer = answer.outcome.map_err(|why| self.failed(why))?;
+        let revision = answer.header().map_or(0, |it| it.revision());
+        let mut got = gets(&answer).into_iter();
+        let mut found = Found::default();
+        for (slot, got) in slots.iter().zip(got.by_ref()) {
+            if let Some(pair) = got.kvs().first() {
+                let writes = Writes::decode(pair.value());
+                found.writes.insert(*slot, (pair.mod_revision(), writes));
+            }
+        }
+        for got in got.by_ref().take(keys.len()) {
+            let value = got.kvs().first();
+            found.values.push(value.map(|it| Arc::from(it.value())));
+        }
+        for got in got {
+            let pairs = got.kvs().iter();
+            let pairs = pairs.map(|it| (it.key().to_vec(), it.value().to_vec()));
+            found.ranges.push(pairs.collect());
+        }
+        self.keep(&slots, revision, keys, &found);
+        Ok(found)
+    }
+
+    fn keep(&self, slots: &[SlotId], revision: i64, keys: &[(SlotId, Key)], found: &Found) {
+        let mut cache = lock(&self.cache);
+        for slot in slots {
+            match found.writes.get(slot) {
+                Some((revision, writes)) => {
+                    cache.learn_writes(*slot, *revision, writes.clone());
+                }
+                None => cache.learn_none(*slot, revision),
+            }
+        }
+        for ((slot, key), value) in keys.iter().zip(&found.values) {
+            if let Some((revision, _)) = found.writes.get(slot) {
+                cache.learn(*slot, *revision, key.clone(), value.clone());
+            }
+        }
+    }
+
+    /// `w` of a slot as it was a few milliseconds ago at the most, and its revision.
+    ///
+    /// # Errors
+    /// [`SlotFault::Damaged`], or when the cluster does not answer.
+    pub(super) fn writes(&self, slot: SlotId) -> Result<Option<(i64, Writes)>> {
+        self.fresh()?;
+        let cache = lock(&self.cache);
+        let Some((revision, writes)) = cache.writes(slot) else {
+            return Ok(None);
+        };
+        let writes = writes.clone().map_err(SlotFault::damaged(slot))?;
+        Ok(Some((revision, writes)))
+    }
+
+    /// The values of keys of a slot, as `keys_of` names them for the slot's `w`, all in one state; `None` when there is
+    /// no such slot.
+    ///
+    /// # Errors
+    /// As [`Self::writes`].
+    pub(super) fn values(
+        &self,
+        slot: SlotId,
+        keys_of: impl Fn(&Writes) -> Vec<Key>,
+    ) -> Result<Option<(Writes, Vec<Value>)>> {
+        loop {
+            let Some((revision, writes)) = self.writes(slot)? else {
+                return Ok(None);
+            };
+            let keys = keys_of(&writes);
+            let known: Option<Vec<Value>> = {
+                let cache = lock(&self.cache);
+                let known = keys.iter();
+                known.map(|key| cache.value(slot, revision, key)).collect()
+            };
+            if let Some(known) = known {
+                return Ok(Some((writes, known)));
+            }
+            let asked: Vec<(SlotId, Key)> = keys.into_iter().map(|key| (slot, key)).collect();
+            let found = self.fetch(&asked, &[])?;
+            match found.writes.get(&slot) {
+                None => return Ok(None),
+                // The names of the keys may have another epoch in them by now.
+                Some((_, Ok(now)))
+                    if (now.epoch, now.sealing) != (writes.epoch, writes.sealing) => {}
+                Some((_, now)) => {
+                    let now = now.clone().map_err(SlotFault::damaged(slot))?;
+                    return Ok(Some((now, found.values)));
+                }
+            }
+        }
+    }
+
+    /// A range of a slot, as `range_of` names it; nothing when there is no such slot.
+    ///
+    /// # Errors
+    /// As [`Self::writes`].
+    pub(super) fn range(
+        &self,
+        slot: SlotId,
+        range_of: impl Fn(&Writes) -> Range,
+    ) -> Result<Option<(Writes, Pairs)>> {
+        loop {
+            let Some((_, writes)) = self.writes(slot)? else {
+                return Ok(None);
+            };
+            let mut found = self.fetch(&[], &[(slot, range_of(&writes))])?;
+            match found.writes.remove(&slot) {
+                None => return Ok(None),
+                Some((_, Ok(now)))
+                    if (now.epoch, now.sealing) != (writes.epoch, writes.sealing) => {}
+                Some((_, now)) => {
+                    let now = now.map_err(SlotFault::damaged(slot))?;
+                    let pairs = found.ranges.pop().unwrap_or_default();
+                    return Ok(Some((now, pairs)));
+                }
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// A range that belongs to no slot.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub(super) fn raw_range(&self, range: &Range) -> Result<Pairs> {
+        let txn = Txn::new().and_then([range.operation()]);
+        let answer = transact(&self.client, self.client.deadline().settling, txn);
+        let answer = answer.outcome.map_err(|why| self.failed(why))?;
+        let found = gets(&answer);
+        let pairs = found.iter().flat_map(|it| it.kvs());
+        Ok(pairs
+            .map(|it| (it.key().to_vec(), it.value().to_vec()))
+            .collect())
+    }
+}

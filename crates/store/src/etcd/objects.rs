@@ -1,0 +1,531 @@
+//! Reading objects.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use etcd_client::{GetOptions, Txn, TxnOp};
+
+use super::ask::{gets, transact};
+use super::cache::Value;
+use super::fetch::{MOST_OPERATIONS, Range};
+use super::keys::{Key, Keys, Place as At, end_of};
+use super::rows::{missing, object_in, object_of};
+use super::values::{Identity, Object, Where, Writes};
+use super::{Inner, Store, lock};
+use crate::error::{Error, Result, SlotFault};
+use crate::rows::*;
+use slotfs_object::sealed::SealedRow;
+use slotfs_object::{Handle, Ouid, RowId, SlotId};
+
+/// Handles of a slot that are read together for listings.
+const WINDOW: u32 = 4096;
+/// The most guesses where a row is that are kept.
+const MOST_GUESSES: usize = 200_000;
+/// How often it is looked up again where a row is that another host is moving.
+const MOST_LOOKS: u32 = 8;
+
+/// A part of a slot's listing, as long as nobody writes to the slot.
+pub(super) struct Ahead {
+    slot: SlotId,
+    revision: i64,
+    /// Handles from here, to before there.
+    from: u64,
+    to: u64,
+    found: Arc<Vec<(u32, Read<Object>)>>,
+}
+
+impl Store {
+    pub(crate) fn by_handle(&self, slot: SlotId, handle: Handle) -> Result<Option<Entry>> {
+        let found = self.inner.object_at(slot, handle.get())?;
+        whole(found.map(|found| found.map(|it| it.entry)))
+    }
+
+    pub(crate) fn by_id(&self, id: RowId) -> Result<Option<Entry>> {
+        whole(self.inner.by_id(id)?)
+    }
+
+    pub(crate) fn by_ouid(&self, slot: SlotId, ouid: Ouid) -> Result<Option<Entry>> {
+        let keys = &self.inner.keys;
+        let by_identity = |writes: &Writes| vec![keys.identity(at(slot, writes), ouid)];
+        let Some((_, found)) = self.inner.values(slot, by_identity)? else {
+            return Ok(None);
+        };
+        let Some(value) = found.into_iter().flatten().next() else {
+            return Ok(None);
+        };
+        let found = Identity::decode(&value)
+            .map_err(|what| SlotFault::Damaged(format!("identity {ouid}: {what}")).at(slot))?;
+        let entry = whole(self.inner.object_at(slot, found.handle)?)?;
+        Ok(entry.map(|it| it.entry).filter(|it| it.ouid == ouid))
+    }
+
+    pub(crate) fn rows_with_ouid(&self, slots: &[SlotId], ouid: Ouid) -> Result<Vec<RowId>> {
+        let inner = &self.inner;
+        inner.fresh()?;
+        let (mut found, mut unknown) = (Vec::new(), Vec::new());
+        {
+            let cache = lock(&inner.cache);
+            for slot in slots {
+                let Some((revision, Ok(writes))) = cache.writes(*slot) else {
+                    continue;
+                };
+                let key = inner.keys.identity(at(*slot, writes), ouid);
+                match cache.value(*slot, revision, &key) {
+                    Some(value) => found.push((*slot, value)),
+                    None => unknown.push((*slot, key)),
+                }
+            }
+        }
+        for some in unknown.chunks(MOST_OPERATIONS / 2) {
+            let asked = inner.fetch(some, &[])?;
+            found.extend(some.iter().map(|it| it.0).zip(asked.values));
+        }
+        found.sort_by_key(|it| it.0);
+        let ids = found.into_iter().filter_map(|(_, value)| {
+            let found = Identity::decode(value.as_ref()?).ok()?;
+            Some(found.id)
+        });
+        Ok(ids.collect())
+    }
+
+    pub(crate) fn list(&self, slot: SlotId, after: u32, most: usize) -> Result<Vec<Read<Entry>>> {
+        let listed = self.inner.list(slot, after, most)?;
+        Ok(listed
+            .into_iter()
+            .map(|(_, found)| found.map(|it| it.entry))
+            .collect())
+    }
+
+    /// A handle is a part of the key, so each object has one.
+    pub(crate) fn nameless(&self, slot: SlotId, name: NameColumn) -> Result<Vec<DamagedRow>> {
+        let mut nameless = Vec::new();
+        if name == NameColumn::Ouid {
+            self.inner.for_each(slot, |_, found| {
+                nameless.extend(found.as_ref().err().cloned());
+            })?;
+        }
+        Ok(nameless)
+    }
+
+    pub(crate) fn count_listed(&self, slot: SlotId) -> Result<(u64, Result<u64>)> {
+        let Some((writes, listed)) = self.inner.count(slot, |keys, at| keys.handles(at))? else {
+            return Ok((0, Err(missing(slot))));
+        };
+        Ok((listed, Ok(writes.objects)))
+    }
+
+    pub(crate) fn ids(&self, slot: SlotId) -> Result<Vec<RowId>> {
+        let mut ids = Vec::new();
+        self.inner.for_each(slot, |_, found| {
+            ids.push(match found {
+                Ok(found) => found.entry.id,
+                Err(damaged) => damaged.id,
+            });
+        })?;
+        Ok(ids)
+    }
+
+    pub(crate) fn places(&self, slot: SlotId) -> Result<Vec<(Handle, RowId)>> {
+        let mut places = Vec::new();
+        self.inner.for_each(slot, |_, found| {
+            if let Ok(found) = found {
+                places.push((found.entry.handle, found.entry.id));
+            }
+        })?;
+        Ok(places)
+    }
+
+    pub(crate) fn sealed(&self, id: RowId) -> Result<Option<(Entry, SealedRow)>> {
+        for _ in 0..MOST_LOOKS {
+            let Some(entry) = whole(self.inner.by_id(id)?)? else {
+                return Ok(None);
+            };
+            if let Some(found) = self.inner.sealed_at(entry.slot, entry.handle)?
+                && found.0.id == id
+            {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn list_sealed(
+        &self,
+        slot: SlotId,
+        after: u32,
+        most: usize,
+        most_bytes: usize,
+    ) -> Result<Vec<Read<(Entry, SealedRow)>>> {
+        'again: loop {
+            let listed = self.inner.list(slot, after, most)?;
+            let (mut found, mut bytes) = (Vec::new(), 0);
+            for some in listed.chunks(MOST_OPERATIONS) {
+                let ids = some.iter().filter_map(|(_, it)| it.as_ref().ok());
+                let ids: Vec<RowId> = ids.map(|it| it.entry.id).collect();
+                let rows = self.inner.sealed_rows(slot, &ids)?;
+                let mut rows = rows.into_iter();
+                for (handle, object) in some {
+                    if bytes >= most_bytes {
+                        return Ok(found);
+                    }
+                    match object {
+                        Err(damaged) => found.push(Err(damaged.clone())),
+                        Ok(object) => match rows.next().flatten() {
+                            Some(row) => {
+                                bytes += row.bytes().len();
+                                found.push(Ok((object.entry, row)));
+                            }
+                            None => match self.inner.sealed_or_damaged(slot, *handle)? {
+                                // It went away or was sealed anew meanwhile.
+                                Some(Ok((entry, _))) if entry.id != object.entry.id => {
+                                    continue 'again;
+                                }
+                                None => continue 'again,
+                                Some(it) => found.push(it),
+                            },
+                        },
+                    }
+                }
+            }
+            return Ok(found);
+        }
+    }
+
+    pub(crate) fn sealed_by_handle(
+        &self,
+        slot: SlotId,
+        handle: Handle,
+    ) -> Result<Option<(Entry, SealedRow)>> {
+        self.inner.sealed_at(slot, handle)
+    }
+
+    pub(crate) fn has_objects(&self, slot: SlotId) -> Result<bool> {
+        let first = |writes: &Writes| Range {
+            limit: 1,
+            keys_only: true,
+            ..Range::prefix(self.inner.keys.handles(at(slot, writes)))
+        };
+        let found = self.inner.range(slot, first)?;
+        Ok(found.is_some_and(|(_, pairs)| !pairs.is_empty()))
+    }
+
+    pub(crate) fn count_common(&self, one: SlotId, other: SlotId) -> Result<i64> {
+        let identities = |slot| -> Result<HashSet<Ouid>> {
+            let mut all = HashSet::new();
+            self.inner.for_each(slot, |_, found| {
+                all.extend(found.as_ref().ok().map(|it| it.entry.ouid));
+            })?;
+            Ok(all)
+        };
+        let (one, other) = (identities(one)?, identities(other)?);
+        Ok(i64::try_from(one.intersection(&other).count()).unwrap_or(i64::MAX))
+    }
+}
+
+/// A damaged row is an error.
+pub(super) fn whole<T>(found: Option<Read<T>>) -> Result<Option<T>> {
+    found.transpose().map_err(Error::Object)
+}
+
+/// Where the rows of a slot lie.
+pub(super) fn at(slot: SlotId, writes: &Writes) -> At {
+    At {
+        slot,
+        epoch: writes.epoch,
+    }
+}
+
+impl Inner {
+    /// The object under a handle.
+    pub(super) fn object_at(&self, slot: SlotId, handle: u32) -> Result<Option<Read<Object>>> {
+        let by_handle = |writes: &Writes| vec![self.keys.handle(at(slot, writes), handle)];
+        let Some((_, found)) = self.values(slot, by_handle)? else {
+            return Ok(None);
+        };
+        let value = found.into_iter().flatten().next();
+        let found = value.map(|value| object_of(slot, handle, &value));
+        if let Some(Ok(object)) = &found {
+            self.guess(object);
+        }
+        Ok(found)
+    }
+
+    /// Remembers where a row was seen.
+    fn guess(&self, object: &Object) {
+        let mut guesses = lock(&self.guesses);
+        if guesses.len() >= MOST_GUESSES {
+            guesses.clear();
+        }
+        let entry = object.entry;
+        guesses.insert(entry.id, (entry.slot, entry.handle.get()));
+    }
+
+    /// The object in a row.
+    pub(super) fn by_id(&self, id: RowId) -> Result<Option<Read<Entry>>> {
+        let guess = lock(&self.guesses).get(&id).copied();
+        if let Some((slot, handle)) = guess
+            && let Some(Ok(found)) = self.object_at(slot, handle)?
+            && found.entry.id == id
+        {
+            return Ok(Some(Ok(found.entry)));
+        }
+        let mut before = None;
+        for _ in 0..MOST_LOOKS {
+            let Some(place) = self.place_of(id)? else {
+                return Ok(None);
+            };
+            let there = self.writes(place.slot)?;
+            if place.in_trash || there.is_none_or(|(_, writes)| writes.epoch != place.epoch) {
+                return Ok(None);
+            }
+            match self.object_at(place.slot, place.handle)? {
+                Some(Ok(found)) if found.entry.id == id => return Ok(Some(Ok(found.entry))),
+                Some(Err(damaged)) if damaged.id == id => return Ok(Some(Err(damaged))),
+                // Another host moved it between both questions, or the place is wrong.
+                _ if before == Some(place) => return Ok(None),
+                _ => before = Some(place),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where a row is, by the cluster.
+    pub(super) fn place_of(&self, id: RowId) -> Result<Option<Where>> {
+        let txn = Txn::new().and_then([TxnOp::get(self.keys.row(id), None)]);
+        let answer = transact(&self.client, self.client.deadline().settling, txn);
+        let answer = answer.outcome.map_err(|why| self.failed(why))?;
+        let found = gets(&answer);
+        let Some(value) = found.first().and_then(|it| it.kvs().first()) else {
+            return Ok(None);
+        };
+        let place = Where::decode(value.value());
+        place
+            .map(Some)
+            .map_err(|what| Error::Damaged(format!("row {id}: {what}")))
+    }
+
+    /// The object under a handle with its sealed row.
+    fn sealed_at(&self, slot: SlotId, handle: Handle) -> Result<Option<(Entry, SealedRow)>> {
+        whole(self.sealed_or_damaged(slot, handle.get())?)
+    }
+
+    fn sealed_or_damaged(
+        &self,
+        slot: SlotId,
+        handle: u32,
+    ) -> Result<Option<Read<(Entry, SealedRow)>>> {
+        loop {
+            let object = match self.object_at(slot, handle)? {
+                None => return Ok(None),
+                Some(Err(damaged)) => return Ok(Some(Err(damaged))),
+                Some(Ok(object)) => object,
+            };
+            let id = object.entry.id;
+            let both = |writes: &Writes| {
+                let at = at(slot, writes);
+                vec![
+                    self.keys.handle(at, handle),
+                    self.keys.sealed(at, writes.sealing, id),
+                ]
+            };
+            let Some((_, found)) = self.values(slot, both)? else {
+                return Ok(None);
+            };
+            let mut found = found.into_iter();
+            let (now, row) = (found.next().flatten(), found.next().flatten());
+            let Some(now) = now else { return Ok(None) };
+            match object_of(slot, handle, &now) {
+                Ok(now) if now.entry.id == id => {
+                    let damaged = || DamagedRow {
+                        id,
+                        slot: Some(slot),
+                        handle: Handle::new(handle),
+                        ouid: Some(now.entry.ouid),
+                        in_trash: false,
+                        nth: None,
+                        what: "its sealed row is missing".to_owned(),
+                    };
+                    let row = row.map(|row| (now.entry, SealedRow::stored(row.to_vec())));
+                    return Ok(Some(row.ok_or_else(damaged)));
+                }
+                // Another object has the handle by now.
+                Ok(_) => {}
+                Err(damaged) => return Ok(Some(Err(damaged))),
+            }
+        }
+    }
+
+    /// The sealed rows of some ids, at most as many as one question takes.
+    pub(super) fn sealed_rows(
+        &self,
+        slot: SlotId,
+        ids: &[RowId],
+    ) -> Result<Vec<Option<SealedRow>>> {
+        let keys = |writes: &Writes| -> Vec<Key> {
+            let at = at(slot, writes);
+            let keys = ids.iter();
+            keys.map(|id| self.keys.sealed(at, writes.sealing, *id))
+                .collect()
+        };
+        let found: Option<(Writes, Vec<Value>)> = match ids.is_empty() {
+            true => None,
+            false => self.values(slot, keys)?,
+        };
+        let found = found.map_or_else(Vec::new, |(_, values)| values);
+        let row = |value: Value| value.map(|it| SealedRow::stored(it.to_vec()));
+        Ok(found.into_iter().map(row).collect())
+    }
+
+    /// Up to `most` objects with handles above `after`.
+    pub(super) fn list(
+        &self,
+        slot: SlotId,
+        after: u32,
+        most: usize,
+    ) -> Result<Vec<(u32, Read<Object>)>> {
+        let mut listed = Vec::new();
+        let mut from = u64::from(after) + 1;
+        let mut window = u64::from(WINDOW);
+        while listed.len() < most {
+            let Some((revision, writes)) = self.writes(slot)? else {
+                break;
+            };
+            if from > u64::from(writes.highest) {
+                break;
+            }
+            let (found, to) = self.window(slot, (revision, &writes), from, window)?;
+            let start = found.partition_point(|(handle, _)| u64::from(*handle) < from);
+            let some = found.get(start..).unwrap_or_default();
+            let room = most - listed.len();
+            listed.extend(some.iter().take(room).cloned());
+            if some.len() > room {
+                break;
+            }
+            // Handles may lie far apart.
+            window = match some.is_empty() {
+                true => window.saturating_mul(2),
+                false => WINDOW.into(),
+            };
+            from = to;
+        }
+        Ok(listed)
+    }
+
+    /// The objects with handles from `from` to before the number that is given back. A part that was read before serves as
+    /// long as nobody writes to the slot.
+    fn window(
+        &self,
+        slot: SlotId,
+        (revision, writes): (i64, &Writes),
+        from: u64,
+        window: u64,
+    ) -> Result<(Arc<Vec<(u32, Read<Object>)>>, u64)> {
+        if let Some(ahead) = lock(&self.ahead).as_ref()
+            && (ahead.slot, ahead.revision) == (slot, revision)
+            && ahead.from <= from
+            && from < ahead.to
+        {
+            return Ok((Arc::clone(&ahead.found), ahead.to));
+        }
+        let to = from + window;
+        let range = |writes: &Writes| {
+            let at = at(slot, writes);
+            let start = u32::try_from(from).unwrap_or(u32::MAX);
+            let end = u32::try_from(to).map_or_else(
+                |_| end_of(&self.keys.handles(at)),
+                |to| self.keys.handle(at, to),
+            );
+            Range {
+                start: self.keys.handle(at, start),
+                end,
+                limit: 0,
+                keys_only: false,
+            }
+        };
+        let asked = self.fetch(&[], &[(slot, range(writes))])?;
+        let found = match asked.writes.get(&slot) {
+            Some((_, Ok(now))) if now.epoch == writes.epoch => asked.ranges.into_iter().next(),
+            // The slot was cleared or made anew.
+            _ => None,
+        };
+        let found = found
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|(key, value)| {
+                let handle = Keys::handle_of(&key)?;
+                Some((handle, object_in(slot, handle, &value)))
+            });
+        let found: Arc<Vec<_>> = Arc::new(found.collect());
+        for (_, object) in found.iter() {
+            if let Ok(object) = object {
+                self.guess(object);
+            }
+        }
+        if let Some((revision, _)) = asked.writes.get(&slot) {
+            *lock(&self.ahead) = Some(Ahead {
+                slot,
+                revision: *revision,
+                from,
+                to,
+                found: Arc::clone(&found),
+            });
+        }
+        Ok((found, to))
+    }
+
+    /// Every object of a slot, by handle.
+    pub(super) fn for_each(
+        &self,
+        slot: SlotId,
+        mut each: impl FnMut(u32, &Read<Object>),
+    ) -> Result<()> {
+        let mut after = 0;
+        loop {
+            let some = self.list(slot, after, WINDOW as usize)?;
+            let Some((last, _)) = some.last() else {
+                return Ok(());
+            };
+            after = *last;
+            for (handle, found) in &some {
+                each(*handle, found);
+            }
+        }
+    }
+
+    /// How many keys there are with a prefix that `prefix` names; with `w` at that time.
+    pub(super) fn count(
+        &self,
+        slot: SlotId,
+        prefix: impl Fn(&Keys, At) -> Key,
+    ) -> Result<Option<(Writes, u64)>> {
+        loop {
+            let Some((_, writes)) = self.writes(slot)? else {
+                return Ok(None);
+            };
+            let start = prefix(&self.keys, at(slot, &writes));
+            let options = GetOptions::new()
+                .with_range(end_of(&start))
+                .with_count_only();
+            let txn = Txn::new().and_then([
+                TxnOp::get(self.keys.writes(slot), None),
+                TxnOp::get(start, Some(options)),
+            ]);
+            let answer = transact(&self.client, self.client.deadline().settling, txn);
+            let answer = answer.outcome.map_err(|why| self.failed(why))?;
+            let found = gets(&answer);
+            let [now, counted] = found.as_slice() else {
+                return Err(Error::failed(
+                    &self.path,
+                    "the cluster gave no answer that fits",
+                ));
+            };
+            let Some(now) = now.kvs().first() else {
+                return Ok(None);
+            };
+            let now = Writes::decode(now.value()).map_err(SlotFault::damaged(slot))?;
+            if now.epoch == writes.epoch {
+                return Ok(Some((now, counted.count().unsigned_abs())));
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! This process as the cluster knows it: an id that is never used twice, a lease while it lives, and the number of its last
+//! transaction in each slot.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use etcd_client::{Compare, CompareOp, PutOptions, Txn, TxnOp};
+
+use super::ask::transact;
+use super::values::{self, Client};
+use super::{Inner, lock};
+use crate::error::Result;
+use slotfs_object::SlotId;
+
+/// How long the cluster takes a silent process for alive, seconds.
+const LEASE_SECS: i64 = 15;
+
+/// What this process is in the cluster.
+pub(super) struct Presence {
+    id: [u8; 16],
+    /// 0 before there is one.
+    lease: AtomicI64,
+    next: AtomicU64,
+    /// The number under `d`, where it is known.
+    last: Mutex<HashMap<SlotId, u64>>,
+    /// Held while the lease is made.
+    announcing: Mutex<()>,
+}
+
+impl Presence {
+    pub(super) fn new() -> Result<Self> {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id)?;
+        Ok(Self {
+            id,
+            lease: AtomicI64::new(0),
+            next: AtomicU64::new(1),
+            last: Mutex::default(),
+            announcing: Mutex::default(),
+        })
+    }
+
+    pub(super) fn id(&self) -> &[u8; 16] {
+        &self.id
+    }
+
+    /// The number of a transaction: each is higher than all before it.
+    pub(super) fn next_number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What `d` of a slot holds.
+    pub(super) fn last(&self, slot: SlotId) -> u64 {
+        lock(&self.last).get(&slot).copied().unwrap_or(0)
+    }
+
+    pub(super) fn committed(&self, slots: &[SlotId], number: u64) {
+        let mut last = lock(&self.last);
+        for slot in slots {
+            last.insert(*slot, number);
+        }
+    }
+
+    /// It is no longer known what `d` of these slots holds.
+    pub(super) fn forget(&self, slots: &[SlotId]) {
+        let mut last = lock(&self.last);
+        for slot in slots {
+            last.remove(slot);
+        }
+    }
+
+    /// Whether there is a lease.
+    pub(super) fn is_announced(&self) -> bool {
+        self.lease.load(Ordering::Relaxed) != 0
+    }
+}
+
+impl Inner {
+    /// Makes this process known before its first write to each of `slots`.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub(super) fn announce(&self, slots: &[SlotId]) -> Result<()> {
+        if !self.presence.is_announced() {
+            let _once = lock(&self.presence.announcing);
+            if !self.presence.is_announced() {
+                self.take_lease()?;
+            }
+        }
+        let new: Vec<SlotId> = {
+            let last = lock(&self.presence.last);
+            let new = slots.iter().filter(|slot| !last.contains_key(slot));
+            new.copied().collect()
+        };
+        if new.is_empty() {
+            return Ok(());
+        }
+        let number = self.presence.next_number();
+        let put = |slot: &SlotId| {
+            let key = self.keys.done(*slot, self.presence.id());
+            TxnOp::put(key, values::number(number), None)
+        };
+        let txn = Txn::new().and_then(new.iter().map(put).collect::<Vec<_>>());
+        // It may arrive twice, and no transaction of this process is on its way to these slots.
+        let answer = transact(&self.client, self.client.deadline().settling, txn);
+        answer.outcome.map_err(|why| self.failed(why))?;
+        self.presence.committed(&new, number);
+        Ok(())
+    }
+
+    /// A lease, and under it the key that says that this process lives, with its clock.
+    pub(super) fn take_lease(&self) -> Result<()> {
+        let until = self.client.deadline().settling;
+        let granted = self.client.ask(until, |client| {
+            Box::pin(async move { client.lease_client().grant(LEASE_SECS, None).await })
+        });
+        let lease = granted.outcome.map_err(|why| self.failed(why))?.id();
+        let me = Client {
+            host: host_name(),
+            pid: std::process::id(),
+            clock_secs: self.now_secs(),
+        };
+        let key = self.keys.client(self.presence.id());
+        let put = TxnOp::put(key, me.encode(), Some(PutOptions::new().with_lease(lease)));
+        let answer = transact(&self.client, until, Txn::new().and_then([put]));
+        answer.outcome.map_err(|why| self.failed(why))?;
+        self.presence.lease.store(lease, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Keeps the lease. A process that was stopped for longer than that takes another one.
+    pub(super) fn keep_lease(&self) -> Result<()> {
+        let lease = self.presence.lease.load(Ordering::Relaxed);
+        if lease == 0 {
+            return Ok(());
+        }
+        let until = self.client.deadline().settling;
+        let kept = self.client.ask(until, move |client| {
+            Box::pin(async move {
+                let (mut keeper, mut answers) = client.lease_client().keep_alive(lease).await?;
+                keeper.keep_alive().await?;
+                answers.message().await
+            })
+        });
+        let kept = kept.outcome.map_err(|why| self.failed(why))?;
+        match kept.is_some_and(|it| it.ttl() > 0) {
+            true => Ok(()),
+            false => self.take_lease(),
+        }
+    }
+
+    /// Says the clock again.
+    pub(super) fn tell_clock(&self) -> Result<()> {
+        match self.presence.is_announced() {
+            true => self.take_lease(),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the process of that id lives.
+    pub(super) fn is_alive(&self, client: &[u8; 16]) -> Result<bool> {
+        if client == self.presence.id() {
+            return Ok(true);
+        }
+        let key = self.keys.client(client);
+        let txn = Txn::new().when([Compare::version(key, CompareOp::Greater, 0)]);
+        let answer = transact(&self.client, self.client.deadline().settling, txn);
+        let answer = answer.outcome.map_err(|why| self.failed(why))?;
+        Ok(answer.succeeded())
+    }
+
+    /// Takes this process's keys away. If that does not succeed, the lease ends by itself, and a host that keeps the store
+    /// removes the rest.
+    pub(super) fn leave(&self) {
+        if !self.presence.is_announced() {
+            return;
+        }
+        let me = self.presence.id();
+        let mut gone = vec![TxnOp::delete(self.keys.client(me), None)];
+        let slots: Vec<SlotId> = lock(&self.presence.last).keys().copied().collect();
+        let slots = slots.iter().take(64);
+        gone.extend(slots.map(|slot| TxnOp::delete(self.keys.done(*slot, me), None)));
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(1);
+        let answer = transact(&self.client, until, Txn::new().and_then(gone));
+        if let Err(why) = answer.outcome {
+            log::debug!("the keys of this process stay in the cluster: {why:?}");
+        }
+        let lease = self.presence.lease.load(Ordering::Relaxed);
+        let revoked = self.client.ask(until, move |client| {
+            Box::pin(async move { client.lease_client().revoke(lease).await })
+        });
+        if let Err(why) = revoked.outcome {
+            log::debug!("the lease of this process ends by itself: {why:?}");
+        }
+    }
+}
+
+fn host_name() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}

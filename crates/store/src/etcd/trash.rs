@@ -1,0 +1,232 @@
+//! The trash: objects that were unlinked, until their slot's retention has passed.
+
+use super::committer::Weight;
+use super::fetch::Range;
+use super::keys::Keys;
+use super::objects::{at, whole};
+use super::rows::{missing, trashed_of};
+use super::tx::Tx;
+use super::values::{InTrash, Writes};
+use super::write::of_leaving;
+use super::{Inner, Store, lock};
+use crate::Reply;
+use crate::error::{Result, SlotFault};
+use crate::rows::*;
+use crate::rules;
+use slotfs_object::sealed::SealedRow;
+use slotfs_object::{Handle, Ouid, RowId, SlotId};
+
+/// Expired objects destroyed in one transaction: six keys each.
+const PURGED_AT_ONCE: i64 = 256;
+
+impl Store {
+    pub(crate) fn trashed(
+        &self,
+        slot: SlotId,
+        handle: Handle,
+        nth: u32,
+    ) -> Result<Option<Trashed>> {
+        let keys = &self.inner.keys;
+        let name = |writes: &Writes| vec![keys.trash_name(at(slot, writes), handle, nth)];
+        let Some((_, found)) = self.inner.values(slot, name)? else {
+            return Ok(None);
+        };
+        let Some(value) = found.into_iter().flatten().next() else {
+            return Ok(None);
+        };
+        let id = super::values::to_number(&value).map_err(SlotFault::damaged(slot))?;
+        let id = RowId(i64::try_from(id).unwrap_or(i64::MAX));
+        let found = whole(self.inner.trashed_in(slot, id)?)?;
+        Ok(found.map(|it| it.it))
+    }
+
+    pub(crate) fn trashed_by_id(&self, id: RowId) -> Result<Option<Trashed>> {
+        Ok(whole(self.inner.trashed_by_id(id)?)?.map(|it| it.it))
+    }
+
+    pub(crate) fn list_trash(
+        &self,
+        slot: SlotId,
+        after: RowId,
+        most: usize,
+    ) -> Result<Vec<Read<Trashed>>> {
+        let listed = self.inner.list_trash(slot, after, most)?;
+        Ok(listed.into_iter().map(|it| it.map(|it| it.it)).collect())
+    }
+
+    pub(crate) fn trashed_sealed(&self, id: RowId) -> Result<Option<(Entry, SealedRow)>> {
+        let Some(found) = whole(self.inner.trashed_by_id(id)?)? else {
+            return Ok(None);
+        };
+        let entry = found.it.entry;
+        let row = self.inner.sealed_rows(entry.slot, &[id])?.pop().flatten();
+        Ok(row.map(|row| (entry, row)))
+    }
+
+    pub(crate) fn trash_count(&self, slot: SlotId) -> Result<u64> {
+        Ok(self.inner.writes(slot)?.map_or(0, |(_, it)| it.trash))
+    }
+
+    pub(crate) fn keeps(&self, slot: SlotId, ouid: Ouid) -> Result<bool> {
+        if self.by_ouid(slot, ouid)?.is_some() {
+            return Ok(true);
+        }
+        let keys = &self.inner.keys;
+        let twins = |writes: &Writes| Range {
+            keys_only: true,
+            limit: 1,
+            ..Range::prefix(keys.trash_identities(at(slot, writes), ouid))
+        };
+        let found = self.inner.range(slot, twins)?;
+        Ok(found.is_some_and(|(_, found)| !found.is_empty()))
+    }
+
+    pub(crate) fn has_expired(&self) -> Result<bool> {
+        self.inner.fresh()?;
+        let slots: Vec<SlotId> = {
+            let cache = lock(&self.inner.cache);
+            let with_trash = |writes: &Seen<Writes>| writes.as_ref().is_ok_and(|it| it.trash > 0);
+            let slots = cache.slots().filter(|(_, _, it)| with_trash(it));
+            slots.map(|it| it.0).collect()
+        };
+        for slot in slots {
+            if self.inner.has_expired(slot)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    pub(crate) fn trash(&self, it: Entry, slot: SlotVersion, alike: Alike, reply: impl Reply<()>) {
+        let how = Leaving::ToTrash(alike);
+        let work = move |tx: &mut Tx<'_>| rules::trash(tx, it, slot, &how);
+        self.write(
+            vec![it.slot],
+            Weight::default(),
+            Some(of_leaving(it)),
+            work,
+            reply,
+        );
+    }
+
+    pub(crate) fn restore(&self, it: Trashed, put: Put, reply: impl Reply<Stored>) {
+        let weight = Weight {
+            objects: 1,
+            bytes: put.payload_bytes as usize,
+        };
+        let work = move |tx: &mut Tx<'_>| rules::restore(tx, it, &put);
+        self.write(vec![it.entry.slot], weight, None, work, reply);
+    }
+
+    pub(crate) fn destroy_trashed(&self, it: Trashed, slot: SlotVersion, reply: impl Reply<()>) {
+        let work = move |tx: &mut Tx<'_>| {
+            tx.erases = true;
+            rules::destroy_trashed(tx, it, slot)
+        };
+        self.write(vec![it.entry.slot], Weight::default(), None, work, reply);
+    }
+
+    pub(crate) fn purge(&self) -> Result<u64> {
+        let slots: Vec<SlotId> = {
+            self.inner.fresh()?;
+            let cache = lock(&self.inner.cache);
+            cache.slots().map(|it| it.0).collect()
+        };
+        let mut all = 0;
+        for slot in slots {
+            loop {
+                if !self.inner.has_expired(slot)? {
+                    break;
+                }
+                let purge = move |tx: &mut Tx<'_>| match tx.planned(slot)? {
+                    Some(_) => tx.purge_some(slot, PURGED_AT_ONCE),
+                    None => Ok(0),
+                };
+                let destroyed = self.write_now(vec![slot], purge)?;
+                all += destroyed;
+                if destroyed == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Inner {
+    /// An object in the trash, by its row.
+    pub(super) fn trashed_in(&self, slot: SlotId, id: RowId) -> Result<Option<Read<InTrash>>> {
+        let key = |writes: &Writes| vec![self.keys.trashed(at(slot, writes), id)];
+        let Some((_, found)) = self.values(slot, key)? else {
+            return Ok(None);
+        };
+        let value = found.into_iter().flatten().next();
+        Ok(value.map(|value| trashed_of(slot, id, &value)))
+    }
+
+    fn trashed_by_id(&self, id: RowId) -> Result<Option<Read<InTrash>>> {
+        match self.place_of(id)? {
+            Some(place) if place.in_trash => self.trashed_in(place.slot, id),
+            _ => Ok(None),
+        }
+    }
+
+    /// Up to `most` rows of a slot's trash after row `after`.
+    pub(super) fn list_trash(
+        &self,
+        slot: SlotId,
+        after: RowId,
+        most: usize,
+    ) -> Result<Vec<Read<InTrash>>> {
+        let page = |writes: &Writes| {
+            let at = at(slot, writes);
+            let all = Range::prefix(self.keys.all_trashed(at));
+            Range {
+                start: self
+                    .keys
+                    .trashed(at, RowId(after.0.max(0).saturating_add(1))),
+                limit: i64::try_from(most).unwrap_or(i64::MAX),
+                ..all
+            }
+        };
+        let Some((_, pairs)) = self.range(slot, page)? else {
+            return Ok(Vec::new());
+        };
+        let rows = pairs.into_iter().filter_map(|(key, value)| {
+            let id = Keys::row_of(&key)?;
+            Some(trashed_of(slot, id, &value))
+        });
+        Ok(rows.collect())
+    }
+
+    fn has_expired(&self, slot: SlotId) -> Result<bool> {
+        let Some(now) = self.purging_clock() else {
+            return Ok(false);
+        };
+        let key = |_: &Writes| vec![self.keys.slot(slot)];
+        let Some((writes, found)) = self.values(slot, key)? else {
+            return Ok(false);
+        };
+        if writes.trash == 0 {
+            return Ok(false);
+        }
+        let row = super::slots::slot_row(slot, &writes, found.first().and_then(|it| it.as_deref()));
+        // With a damaged retention, nothing expires.
+        let Some(before) = row.ok().and_then(|row| now.checked_sub(row.retention_secs)) else {
+            return Ok(false);
+        };
+        let expired = |writes: &Writes| {
+            let (start, end) = self
+                .keys
+                .trash_before(at(slot, writes), before.saturating_add(1));
+            Range {
+                start,
+                end,
+                limit: 1,
+                keys_only: true,
+            }
+        };
+        let found = self.range(slot, expired)?;
+        Ok(found.ok_or(missing(slot))?.1.first().is_some())
+    }
+}

@@ -1,0 +1,274 @@
+//! What a process that writes does for the store beside its writes: it keeps its lease, deletes garbage, compacts, and looks
+//! at the quota.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use etcd_client::{Compare, CompareOp, Txn, TxnOp};
+
+use super::ask::{gets, transact};
+use super::bytes::{Put, Take};
+use super::fetch::Range;
+use super::values::{Client, Garbage};
+use super::{Inner, lock, members};
+use crate::error::Result;
+
+/// How often the lease is kept: a third of it.
+const BEAT: Duration = Duration::from_secs(5);
+/// How often everything else is done.
+const ROUND: Duration = Duration::from_secs(60);
+/// What is older may be compacted: backups and copies read a state for that long.
+const COMPACT_AFTER: Duration = Duration::from_secs(300);
+/// Hosts whose clocks differ by more purge nothing.
+const MOST_SKEW_SECS: u64 = 300;
+/// A clock was told up to a minute ago.
+const TOLD_SECS: u64 = 90;
+/// How long the clocks that were read serve.
+const CLOCKS_FOR: Duration = Duration::from_secs(10);
+/// The part of the quota that may be used by new objects.
+const MOST_OF_QUOTA: f64 = 0.8;
+
+/// The clocks of all hosts that write.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clocks {
+    read: Instant,
+    /// How far the lowest is behind this host's, seconds; `None` where they differ too much.
+    behind_secs: Option<u64>,
+}
+
+/// The thread.
+pub(super) struct Upkeep {
+    shared: Arc<(Mutex<bool>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Upkeep {
+    pub(super) fn new(inner: Arc<Inner>) -> Self {
+        let shared = Arc::new((Mutex::new(false), Condvar::new()));
+        let of_thread = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("upkeep".into())
+            .spawn(move || tend(&inner, &of_thread));
+        let thread = thread
+            .inspect_err(|why| log::error!("no thread keeps the lease in the cluster: {why}"))
+            .ok();
+        Self { shared, thread }
+    }
+}
+
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        *lock(&self.shared.0) = true;
+        self.shared.1.notify_all();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("the thread that keeps the lease panicked");
+        }
+    }
+}
+
+fn tend(inner: &Inner, shared: &(Mutex<bool>, Condvar)) {
+    let mut history = VecDeque::new();
+    let mut next_round = Instant::now() + BEAT;
+    let mut first = true;
+    loop {
+        {
+            let stopping = lock(&shared.0);
+            let waited = shared
+                .1
+                .wait_timeout_while(stopping, BEAT, |stopping| !*stopping);
+            let (stopping, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+            if *stopping {
+                return;
+            }
+        }
+        let told = |what: &str, outcome: Result<()>| {
+            if let Err(error) = outcome {
+                log::debug!("{what}: {error}");
+            }
+        };
+        told("the lease was not kept", inner.keep_lease());
+        told("a lock was not given up", inner.let_all_go());
+        if Instant::now() < next_round {
+            continue;
+        }
+        next_round = Instant::now() + ROUND;
+        if std::mem::take(&mut first) {
+            for warning in members::warnings(&inner.client) {
+                log::warn!("{warning}");
+            }
+        }
+        told("the clock was not told", inner.tell_clock());
+        told("garbage stays", inner.sweep().map(drop));
+        told("old transaction numbers stay", inner.forget_dead());
+        told("nothing was compacted", inner.compact(&mut history));
+        inner.look_at_quota();
+    }
+}
+
+impl Inner {
+    /// The clock by which the trash is purged: the lowest of all hosts, so that none destroys what others still keep. `None`
+    /// where they differ too much.
+    pub(super) fn purging_clock(&self) -> Option<u64> {
+        let now = self.now_secs();
+        let known = *lock(&self.clocks);
+        if let Some(known) = known.filter(|it| it.read.elapsed() < CLOCKS_FOR) {
+            return known.behind_secs.map(|behind| now.saturating_sub(behind));
+        }
+        let behind_secs = match self.read_clocks(now) {
+            Ok(behind) => behind,
+            Err(error) => {
+                log::debug!("the clocks of the hosts are not known: {error}");
+                return None;
+            }
+        };
+        *lock(&self.clocks) = Some(Clocks {
+            read: Instant::now(),
+            behind_secs,
+        });
+        behind_secs.map(|behind| now.saturating_sub(behind))
+    }
+
+    fn read_clocks(&self, now: u64) -> Result<Option<u64>> {
+        let mut behind = 0;
+        for (_, value) in self.raw_range(&Range::prefix(self.keys.clients()))? {
+            let Ok(client) = Client::decode(&value) else {
+                continue;
+            };
+            let differs = match client.clock_secs.checked_sub(now) {
+                Some(ahead) => ahead,
+                // It was told up to a minute ago.
+                None => {
+                    let since = now - client.clock_secs;
+                    let late = if since <= TOLD_SECS { 0 } else { since };
+                    behind = behind.max(late);
+                    late
+                }
+            };
+            if differs > MOST_SKEW_SECS {
+                log::error!(
+                    "the clock of host {} differs by {differs} seconds from that of this host; the trash is not purged until it is set",
+                    slotfs_object::shown::path(std::path::Path::new(&client.host))
+                );
+                return Ok(None);
+            }
+        }
+        Ok(Some(behind))
+    }
+
+    /// Removes the numbers of processes that are gone. One that lives on without a lease is in doubt at the worst.
+    fn forget_dead(&self) -> Result<()> {
+        let clients = self.raw_range(&Range {
+            keys_only: true,
+            ..Range::prefix(self.keys.clients())
+        })?;
+        let alive = |client: &[u8]| clients.iter().any(|(key, _)| key.ends_with(client));
+        let done = self.raw_range(&Range {
+            keys_only: true,
+            ..Range::prefix(self.keys.all_done())
+        })?;
+        let dead = done.into_iter().filter(|(key, _)| {
+            let client = key.split_last_chunk::<16>();
+            client.is_some_and(|(_, client)| !alive(client))
+        });
+        let gone: Vec<TxnOp> = dead
+            .take(super::fetch::MOST_OPERATIONS)
+            .map(|(key, _)| TxnOp::delete(key, None))
+            .collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let txn = Txn::new().and_then(gone);
+        let answer = transact(&self.client, self.client.deadline().settling, txn);
+        answer.outcome.map(drop).map_err(|why| self.failed(why))
+    }
+
+    /// Compacts to a state that is five minutes old, if no host did so within the last ones: destroyed rows then leave the
+    /// database of the members. Never to the state of now: it is that of the whole cluster, which others may be reading.
+    fn compact(&self, history: &mut VecDeque<(Instant, i64)>) -> Result<()> {
+        let key = self.keys.compacted();
+        let txn = Txn::new().and_then([TxnOp::get(key.clone(), None)]);
+        let answer = transact(&self.client, self.client.deadline().settling, txn);
+        let answer = answer.outcome.map_err(|why| self.failed(why))?;
+        let now = answer.header().map_or(0, |it| it.revision());
+        history.push_back((Instant::now(), now));
+        // The newest of those that are old enough.
+        while history
+            .get(1)
+            .is_some_and(|(at, _)| at.elapsed() >= COMPACT_AFTER)
+        {
+            history.pop_front();
+        }
+        let old = history
+            .front()
+            .filter(|(at, _)| at.elapsed() >= COMPACT_AFTER);
+        let Some(&(_, revision)) = old else {
+            return Ok(());
+        };
+        let found = gets(&answer);
+        let pair = found.first().and_then(|it| it.kvs().first());
+        let (before, last, secs) = match pair {
+            None => (0, 0, 0),
+            Some(pair) => {
+                let mut take = Take::of(pair.value());
+                let last = take.i64().unwrap_or(0);
+                (pair.mod_revision(), last, take.u64().unwrap_or(0))
+            }
+        };
+        let now_secs = self.now_secs();
+        let recent = now_secs.saturating_sub(secs) < COMPACT_AFTER.as_secs() && secs <= now_secs;
+        if recent || revision <= last {
+            return Ok(());
+        }
+        let note = Put::default().i64(revision).u64(now_secs).end();
+        let txn = Txn::new()
+            .when([Compare::mod_revision(key.clone(), CompareOp::Equal, before)])
+            .and_then([TxnOp::put(key, note, None)]);
+        let answer = transact(&self.client, self.client.deadline().settling, txn);
+        if !answer.outcome.map_err(|why| self.failed(why))?.succeeded() {
+            return Ok(());
+        }
+        let until = self.client.deadline().settling;
+        let compacted = self.client.ask(until, move |client| {
+            Box::pin(async move { client.kv_client().compact(revision, None).await })
+        });
+        match compacted.outcome {
+            // Somebody else did.
+            Err(super::client::Failure::Compacted) | Ok(_) => Ok(()),
+            Err(why) => Err(self.failed(why)),
+        }
+    }
+
+    /// No new object is taken while most of the quota is used: nobody could log in or remove anything once it is used up.
+    fn look_at_quota(&self) {
+        let Some(quota) = self.location.quota else {
+            return;
+        };
+        let until = Instant::now() + Duration::from_secs(2);
+        let sizes = self.client.ask_all(until, |client| {
+            Box::pin(async move {
+                let status = client.maintenance_client().status().await?;
+                Ok(status.db_size())
+            })
+        });
+        let largest = sizes.into_iter().filter_map(|(_, size)| size.ok()).max();
+        let Some(largest) = largest else { return };
+        let largest = u64::try_from(largest).unwrap_or(0);
+        let is_full = largest as f64 > quota as f64 * MOST_OF_QUOTA;
+        *lock(&self.full) = is_full.then(|| {
+            format!("the cluster's database has {largest} bytes of its quota of {quota}; no new object is taken until it is compacted and defragmented")
+        });
+    }
+
+    /// How many notes of garbage there are, for a check.
+    pub(super) fn garbage(&self) -> Result<Vec<Garbage>> {
+        let notes = self.raw_range(&Range::prefix(self.keys.all_garbage()))?;
+        let notes = notes.iter();
+        Ok(notes
+            .filter_map(|(_, value)| Garbage::decode(value).ok())
+            .collect())
+    }
+}
