@@ -190,9 +190,12 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        // Nothing is queued by either after it has ended.
-        self.upkeep = None;
+        // Both are told before one is waited for, so that together they take no longer than a deadline.
+        if let Some(upkeep) = &self.upkeep {
+            upkeep.stop();
+        }
         self.committer = None;
+        self.upkeep = None;
         self.inner.leave();
     }
 }

@@ -38,7 +38,7 @@ pub struct Store(Engine);
 /// What holds the rows.
 enum Engine {
     /// A file of this host.
-    Sqlite(sqlite::Store),
+    Sqlite(Box<sqlite::Store>),
     /// Keys in a cluster of several hosts.
     #[cfg(feature = "etcd")]
     Etcd(etcd::Store),
@@ -81,7 +81,8 @@ impl Store {
         if is_in_cluster(path) {
             return Self::open_in_cluster(path, access, false);
         }
-        Ok(Self(Engine::Sqlite(sqlite::Store::open(path, access)?)))
+        let store = sqlite::Store::open(path, access)?;
+        Ok(Self(Engine::Sqlite(Box::new(store))))
     }
 
     /// Opens the store at `path`, or makes an empty one there: the file 0600, its folder 0700.
@@ -92,7 +93,8 @@ impl Store {
         if is_in_cluster(path) {
             return Self::open_in_cluster(path, Access::ReadWrite, true);
         }
-        Ok(Self(Engine::Sqlite(sqlite::Store::open_or_create(path)?)))
+        let store = sqlite::Store::open_or_create(path)?;
+        Ok(Self(Engine::Sqlite(Box::new(store))))
     }
 
     #[cfg(feature = "etcd")]
