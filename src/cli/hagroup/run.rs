@@ -77,7 +77,6 @@ impl<'a> Run<'a> {
         match result {
             Ok(in_sync) => {
                 let result = self.verdict(report);
-                let in_sync = in_sync && result.is_ok();
                 Outcome { in_sync, result }
             }
             Err(error) => Outcome {
@@ -149,10 +148,12 @@ impl<'a> Run<'a> {
                 report.send();
             }
         }
+        // What was removed on one member on purpose keeps members different, and synchronizing changes nothing about it.
+        in_sync &= report.failed == 0;
         if let Some(least) = self.wanted.require {
             self.require(report, least)?;
         }
-        Ok(in_sync && report.failed == 0)
+        Ok(in_sync)
     }
 
     /// Lists every member that takes part; an empty survey for the others.
@@ -261,6 +262,13 @@ impl<'a> Run<'a> {
                 }
                 Err(why) => plan.unread.push((ouid, why)),
             }
+        }
+        for steps in plan.steps.values_mut() {
+            // The objects of the first member get the handles that they have there.
+            steps.sort_by_key(|(_, step)| match step {
+                Step::Put { from } | Step::Revise { from, .. } => Some(*from),
+                _ => None,
+            });
         }
         plan
     }
