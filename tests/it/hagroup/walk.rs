@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::*;
-use crate::fixture::{is_mounted, unmount};
 
 #[test]
 fn a_site_is_lost_and_comes_back() {
@@ -33,9 +32,5 @@ fn a_site_is_lost_and_comes_back() {
         .env_remove("SLOTFS_STORE")
         .env_remove("SLOTFS_ACTIVE_SLOT")
         .env_remove("CREDENTIALS_DIRECTORY");
-    let out = run(&mut bash);
-    let point = store.path("site-b/hsm");
-    let left = is_mounted(&point) && !unmount(&point, "-u");
-    out.ok();
-    assert!(!left, "the mount could not be unmounted");
+    run(&mut bash).ok();
 }
