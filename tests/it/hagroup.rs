@@ -7,6 +7,7 @@ mod logins;
 mod removals;
 mod synchronize;
 mod together;
+mod units;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -68,7 +69,9 @@ impl Sites {
         let file = file(place);
         self.on(
             store,
-            &format!("{line} -slot {slot} --password-file {slot}={file} --password-file {slot}:po={file}"),
+            &format!(
+                "{line} -slot {slot} --password-file {slot}={file} --password-file {slot}:po={file}"
+            ),
         )
     }
 
@@ -129,10 +132,7 @@ impl Sites {
     /// Every object: identity, handle, label, revision.
     #[track_caller]
     fn objects(&self, place: Place) -> BTreeMap<String, (u64, String, u64)> {
-        let document = self
-            .in_slot(place, "partition contents --json")
-            .ok()
-            .json();
+        let document = self.in_slot(place, "partition contents --json").ok().json();
         let row = |it: &Value| {
             let text = |name: &str| it[name].as_str().unwrap().to_owned();
             let number = |name: &str| it[name].as_u64().unwrap();
@@ -161,7 +161,9 @@ impl Sites {
     fn ouid(&self, place: Place, label: &str) -> String {
         let objects = self.objects(place);
         let mut found = objects.iter().filter(|it| it.1.1 == label);
-        let ouid = found.next().unwrap_or_else(|| panic!("{label}: {objects:?}"));
+        let ouid = found
+            .next()
+            .unwrap_or_else(|| panic!("{label}: {objects:?}"));
         ouid.0.clone()
     }
 

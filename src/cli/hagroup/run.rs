@@ -8,7 +8,7 @@ use super::label::Label;
 use super::open::{Found, Link, Openers};
 use super::report::{Report, Verdict, without_name};
 use super::survey::{Live, Standing, Survey};
-use crate::cli::confirm;
+use crate::cli::{confirm, plural};
 use crate::error::{Error, Result};
 use crate::hsm::{Arrived, Became, Carried, ContentKey, Removed, code};
 use crate::interrupt::Interrupt;
@@ -557,12 +557,11 @@ impl<'a> Run<'a> {
         let what = match (away, report.failed) {
             (0, 0) => return Ok(()),
             (away, 0) => format!("group '{label}': {away} of its members took no part"),
-            (0, failed) => format!("group '{label}': {failed} failures"),
-            (away, failed) => {
-                format!(
-                    "group '{label}': {failed} failures, and {away} of its members took no part"
-                )
-            }
+            (0, failed) => format!("group '{label}': {}", plural(failed, "failure")),
+            (away, failed) => format!(
+                "group '{label}': {}, and {away} of its members took no part",
+                plural(failed, "failure")
+            ),
         };
         Err(Error::Group {
             what,

@@ -31,7 +31,10 @@ fn a_member_that_was_away_for_a_day_comes_back() {
     sites.delete(A, "removed here");
     let out = sites.sync("").fails(1);
     assert!(out.stdout.contains("takes no part, it is down"), "{out:?}");
-    assert!(out.stderr.contains("fewer than two of its members"), "{out:?}");
+    assert!(
+        out.stderr.contains("fewer than two of its members"),
+        "{out:?}"
+    );
     assert!(out.stdout.contains("CKR_CLONE_NOT_ATTEMPTED"), "{out:?}");
     assert_eq!(sites.each("status"), ["alive", "down"]);
     assert_eq!(sites.each("needs_sync"), [false.into(), Value::Null]);
@@ -46,7 +49,13 @@ fn a_member_that_was_away_for_a_day_comes_back() {
     move_store(&sites, "away.db", "other.db");
     let out = sites.sync("").ok();
     assert_eq!(out.stdout.matches("not put back").count(), 2, "{out:?}");
-    let everywhere = ["kept", "made here", "made there", "renamed here 2", "renamed there 2"];
+    let everywhere = [
+        "kept",
+        "made here",
+        "made there",
+        "renamed here 2",
+        "renamed there 2",
+    ];
     let with = |label: &str| {
         let mut all: Vec<String> = everywhere.iter().map(|it| (*it).to_owned()).collect();
         all.push(label.to_owned());
@@ -60,7 +69,10 @@ fn a_member_that_was_away_for_a_day_comes_back() {
     assert_eq!(sites.labels(C), everywhere);
     assert_eq!(sites.labels(A), with("removed there"));
     let again = sites.sync("--json").ok().json();
-    assert_eq!((&again["copied"], &again["revised"]), (&0.into(), &0.into()));
+    assert_eq!(
+        (&again["copied"], &again["revised"]),
+        (&0.into(), &0.into())
+    );
     assert!(sites.listed()["in_sync_secs"].as_u64() >= in_sync.as_u64());
 }
 
@@ -74,7 +86,10 @@ fn the_others_go_on_without_it() {
     sites.keys(B, &["new"]);
     sites.delete(A, "old");
     let out = sites.sync("-delete -force").fails(1);
-    assert!(out.stderr.contains("1 of its members took no part"), "{out:?}");
+    assert!(
+        out.stderr.contains("1 of its members took no part"),
+        "{out:?}"
+    );
     assert!(out.stderr.contains("other.db"), "{out:?}");
     assert_eq!(sites.labels(A), ["new"]);
     assert_eq!(sites.labels(B), ["new"]);
@@ -113,7 +128,10 @@ fn a_slot_that_was_initialized_again_is_recovered() {
     sites.sync("").ok();
     sites.init(B, "-domainkey red.pem");
     let out = sites.sync("").fails(1);
-    assert!(out.stdout.contains("takes no part, it is re-initialized"), "{out:?}");
+    assert!(
+        out.stdout.contains("takes no part, it is re-initialized"),
+        "{out:?}"
+    );
     assert!(out.stderr.contains("hagroup recover"), "{out:?}");
     assert_eq!(sites.labels(B), [""; 0]);
     let out = sites.ha("recover -group pay -slot 1").fails(1);
@@ -125,16 +143,26 @@ fn a_slot_that_was_initialized_again_is_recovered() {
     assert_eq!(sites.each("status"), ["alive"; 3]);
     // Again: nothing to ask, nothing to move.
     let again = sites.ha("recover -group pay -slot 1 --json").ok().json();
-    assert_eq!((&again["copied"], &again["already"]), (&0.into(), &2.into()));
+    assert_eq!(
+        (&again["copied"], &again["already"]),
+        (&0.into(), &2.into())
+    );
     sites.sync("").ok();
     // With another domain it is not taken.
     sites.0.domain("blue");
     sites.init(B, "-domainkey blue.pem");
     let out = sites.ha("recover -group pay -slot 1 -force").fails(1);
-    assert!(out.stderr.contains("no cloning domain in common"), "{out:?}");
+    assert!(
+        out.stderr.contains("no cloning domain in common"),
+        "{out:?}"
+    );
     // The first one is what the others are recovered from.
     let out = sites.ha("recover -group pay -slot 0").fails(1);
-    assert!(out.stderr.contains("the first member is what the others are recovered from"), "{out:?}");
+    assert!(
+        out.stderr
+            .contains("the first member is what the others are recovered from"),
+        "{out:?}"
+    );
 }
 
 /// One way: what only the member has stays there, until the group is synchronized.
@@ -157,7 +185,11 @@ fn a_partition_that_was_deleted_is_down() {
     sites.keys(A, &["a"]);
     sites.in_slot(B, "partition delete -force").ok();
     let out = sites.sync("").fails(1);
-    assert!(out.stdout.contains("there is no partition in the slot any more"), "{out:?}");
+    assert!(
+        out.stdout
+            .contains("there is no partition in the slot any more"),
+        "{out:?}"
+    );
     assert_eq!(sites.labels(C), ["a"]);
     assert_eq!(sites.each("status"), ["alive", "down", "alive"]);
 }

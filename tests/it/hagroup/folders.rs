@@ -1,7 +1,7 @@
 //! Members that are folders of a mount.
 
 use super::*;
-use crate::fixture::{contents, password};
+use crate::fixture::{assert_errno, contents, password};
 
 /// Two slots of a mounted store as folders, and one that the command opens itself.
 #[test]
@@ -13,10 +13,16 @@ fn a_folder_of_a_mount_is_a_member() {
     let mount = sites.0.start(&[0, 1]);
     let folder = |slot: u32| mount.point.join(slot.to_string());
     sites
-        .ha(&format!("creategroup -label pay -folder {}", folder(0).display()))
+        .ha(&format!(
+            "creategroup -label pay -folder {}",
+            folder(0).display()
+        ))
         .ok();
     sites
-        .ha(&format!("addmember -group pay -folder {}", folder(1).display()))
+        .ha(&format!(
+            "addmember -group pay -folder {}",
+            folder(1).display()
+        ))
         .ok();
     // No member in a store: blobs are compared by their bytes.
     let out = sites.sync("-require 2").ok();
@@ -29,11 +35,18 @@ fn a_folder_of_a_mount_is_a_member() {
     assert_eq!(ouids(0).len(), 4);
     assert_eq!(ouids(0), ouids(1));
     let again = sites.sync("--json").ok().json();
-    assert_eq!((&again["copied"], &again["already"]), (&0.into(), &8.into()));
+    assert_eq!(
+        (&again["copied"], &again["already"]),
+        (&0.into(), &8.into())
+    );
     // A revision, a removal and a conflict, as between stores.
     let (renamed, removed, conflict) = {
         let mut all = ouids(0).into_keys();
-        (all.next().unwrap(), all.next().unwrap(), all.next().unwrap())
+        (
+            all.next().unwrap(),
+            all.next().unwrap(),
+            all.next().unwrap(),
+        )
     };
     let handle = |ouid: &str| sites.objects(C)[ouid].0;
     let set = |ouid: &str, label: &str| {
@@ -53,8 +66,16 @@ fn a_folder_of_a_mount_is_a_member() {
         .run_in(0, &format!("object set -handle {here} -label here"))
         .ok();
     let out = sites.sync("").fails(1);
-    assert!(line(&out, &conflict)[0].contains("is a conflict"), "{out:?}");
-    assert!(line(&out, &removed).iter().any(|it| it.contains("not put back on")), "{out:?}");
+    assert!(
+        line(&out, &conflict)[0].contains("is a conflict"),
+        "{out:?}"
+    );
+    assert!(
+        line(&out, &removed)
+            .iter()
+            .any(|it| it.contains("not put back on")),
+        "{out:?}"
+    );
     assert_eq!(line(&out, &renamed).len(), 2, "{out:?}");
     assert_eq!(ouids(0)[&renamed], ouids(1)[&renamed]);
     // The first member is the folder: its removals are carried out elsewhere.
@@ -77,7 +98,10 @@ fn a_folder_of_a_mount_is_a_member() {
     let fresh = sites.keys(C, &["fresh"]).remove(0);
     let out = sites.sync("").fails(1);
     let lines = line(&out, &fresh);
-    let refused = lines.iter().find(|it| it.contains("was not cloned")).unwrap();
+    let refused = lines
+        .iter()
+        .find(|it| it.contains("was not cloned"))
+        .unwrap();
     assert!(refused.contains("the blob was not accepted"), "{refused}");
     mount.announce_rejections();
 }
@@ -92,7 +116,11 @@ fn a_folder_in_which_co_is_not_logged_in_takes_no_part() {
     let folder = mount.point.join("0");
     let add = format!("addmember -group pay -folder {}", folder.display());
     let out = sites.ha(&add).fails(1);
-    assert!(out.stderr.contains("co is not logged in on the mount (it is locked)"), "{out:?}");
+    assert!(
+        out.stderr
+            .contains("co is not logged in on the mount (it is locked)"),
+        "{out:?}"
+    );
     assert!(out.stderr.contains(".slotfs/login"), "{out:?}");
     std::fs::write(folder.join(".slotfs/login"), password(0)).unwrap();
     sites.ha(&add).ok();
@@ -109,12 +137,18 @@ fn a_folder_in_which_co_is_not_logged_in_takes_no_part() {
     assert_eq!(sites.each("status"), ["alive", "logged out"]);
     drop(mount);
     let out = sites.sync("").fails(1);
-    assert!(out.stdout.contains("no slot of a mount is there"), "{out:?}");
+    assert!(
+        out.stdout.contains("no slot of a mount is there"),
+        "{out:?}"
+    );
     assert_eq!(sites.each("status"), ["alive", "down"]);
     let out = sites
         .ha("creategroup -label x -folder /nonexistent")
         .fails(1);
-    assert!(out.stderr.contains("give a slot's folder on a mount"), "{out:?}");
+    assert!(
+        out.stderr.contains("give a slot's folder on a mount"),
+        "{out:?}"
+    );
 }
 
 /// `.slotfs/removed`: the trash by identity.
@@ -134,9 +168,6 @@ fn a_mount_tells_what_is_in_the_trash_by_identity() {
     assert_eq!(row.len(), 5, "{text}");
     assert_eq!(hsm.status(0, "retention").as_deref(), Some("604800"));
     std::fs::write(hsm.control(0, "logout"), "x").unwrap();
-    crate::fixture::assert_errno(std::fs::read(hsm.control(0, "removed")), libc_enokey());
-}
-
-fn libc_enokey() -> i32 {
-    nix::errno::Errno::ENOKEY as i32
+    let locked = std::fs::read(hsm.control(0, "removed"));
+    assert_errno!(locked, ENOKEY);
 }

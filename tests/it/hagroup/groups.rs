@@ -15,7 +15,14 @@ fn a_group_is_a_list_that_is_kept() {
     sites.add(B).ok();
     sites.add(C).ok();
     let listed = sites.ha("listgroups").ok().stdout;
-    for text in ["pay", "store0", "store1", "other0", "alive", "Last in sync ->    never"] {
+    for text in [
+        "pay",
+        "store0",
+        "store1",
+        "other0",
+        "alive",
+        "Last in sync ->    never",
+    ] {
         assert!(listed.contains(text), "{text}: {listed}");
     }
     assert_eq!(sites.each("status"), ["alive"; 3]);
@@ -24,7 +31,10 @@ fn a_group_is_a_list_that_is_kept() {
     let file = sites.0.path(STATE).join("slotfs/hagroups.json");
     let text = fs::read_to_string(&file).unwrap();
     assert!(!text.contains("correct horse"), "{text}");
-    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     let serial = sites.each("serial")[1].clone();
     sites
         .ha(&format!("removemember -group pay -serial {serial} -force"))
@@ -59,7 +69,10 @@ fn members_are_named_by_serial_numbers_too() {
         ))
         .ok();
     let out = sites.ha("creategroup -label x -serial 12345").fails(1);
-    assert!(out.stderr.contains("no partition with serial number 12345"), "{out:?}");
+    assert!(
+        out.stderr.contains("no partition with serial number 12345"),
+        "{out:?}"
+    );
     for line in ["deletegroup -label pay", "removemember -group pay -slot 1"] {
         let out = sites.ha(line).fails(1);
         assert!(out.stderr.contains("use -force to proceed"), "{out:?}");
@@ -75,9 +88,17 @@ fn members_are_named_by_serial_numbers_too() {
         sites.ha(line).fails(2);
     }
     let out = sites.sync("-require 3").fails(2);
-    assert!(out.stderr.contains("has 2 members, and -require asks for 3"), "{out:?}");
+    assert!(
+        out.stderr
+            .contains("has 2 members, and -require asks for 3"),
+        "{out:?}"
+    );
     let out = sites.create(B).fails(1);
-    assert!(out.stderr.contains("there is a group of that label already"), "{out:?}");
+    assert!(
+        out.stderr
+            .contains("there is a group of that label already"),
+        "{out:?}"
+    );
     sites.ha("synchronize -group nobody").fails(1);
 }
 
@@ -95,17 +116,28 @@ fn slots_that_do_not_fit_are_no_members() {
     refused(A, &["serial number", "a slot is a member once"]);
     sites.0.domain("blue");
     sites.init(B, "-domainkey blue.pem");
-    refused(B, &["slot 1 of", "no cloning domain in common", "domainadd"]);
+    refused(
+        B,
+        &["slot 1 of", "no cloning domain in common", "domainadd"],
+    );
     sites.init(B, "-domainkey red.pem -version 1");
     refused(B, &["is V1", "is V0", "partition upgrade"]);
-    let out = sites.on("none.db", "hagroup addmember -group pay -slot 0").fails(4);
+    let out = sites
+        .on("none.db", "hagroup addmember -group pay -slot 0")
+        .fails(4);
     assert!(out.stderr.contains("none.db"), "{out:?}");
     let out = sites.on("store.db", "hagroup addmember -group pay -slot 7");
     assert!(out.code_is_not(0).stderr.contains("slot 7"));
     // A copy of a store has the same partitions.
     fs::copy(sites.0.path("store.db"), sites.0.path("copy.db")).unwrap();
     let out = sites
-        .on("copy.db", &format!("hagroup addmember -group pay -slot 0 -memberpasswordfile {}", file(A)))
+        .on(
+            "copy.db",
+            &format!(
+                "hagroup addmember -group pay -slot 0 -memberpasswordfile {}",
+                file(A)
+            ),
+        )
         .fails(1);
     assert!(out.stderr.contains("a copy of a store"), "{out:?}");
     sites.init(B, "-domainkey red.pem");
@@ -149,7 +181,10 @@ fn v1_members_hold_each_others_storage_master_keys() {
     }
     // Blobs of two storage master keys: the objects are the same, and a second run moves nothing.
     let again = sites.sync("--json").ok().json();
-    assert_eq!((&again["copied"], &again["already"]), (&0.into(), &2.into()));
+    assert_eq!(
+        (&again["copied"], &again["already"]),
+        (&0.into(), &2.into())
+    );
 }
 
 /// The file is made by commands, and may be read by people; what others could have written is not trusted.
@@ -164,14 +199,21 @@ fn a_file_of_groups_that_cannot_be_trusted_is_refused() {
         (b"{}", "it has no 'version'"),
         (b"{\"version\":2}", "a later version of slotfs wrote it"),
         (b"{\"version\":1}", "it has no 'groups'"),
-        (b"{\"version\":1,\"groups\":[{\"label\":\"x\"}]}", "a group has no members"),
+        (
+            b"{\"version\":1,\"groups\":[{\"label\":\"x\"}]}",
+            "a group has no members",
+        ),
         (
             b"{\"version\":1,\"groups\":[{\"label\":\"x\",\"members\":[{\"slot\":1}]}]}",
             "'store' is missing",
         ),
     ] {
         fs::write(&file, text).unwrap();
-        for line in ["listgroups", "synchronize -group pay", "deletegroup -label pay -force"] {
+        for line in [
+            "listgroups",
+            "synchronize -group pay",
+            "deletegroup -label pay -force",
+        ] {
             let out = sites.ha(line).fails(1);
             assert!(out.stderr.contains(words), "{words}: {out:?}");
         }

@@ -8,25 +8,41 @@ use super::*;
 #[test]
 fn passwords_come_from_options_files_and_credentials() {
     let sites = Sites::new(&[A, B, C]);
-    let both = format!("--password-file 0={} --password-file 1={}", file(A), file(B));
+    let both = format!(
+        "--password-file 0={} --password-file 1={}",
+        file(A),
+        file(B)
+    );
     sites
         .ha(&format!("creategroup -label pay -slot 0 {both}"))
         .ok();
-    sites.ha(&format!("addmember -group pay -slot 1 {both}")).ok();
+    sites
+        .ha(&format!("addmember -group pay -slot 1 {both}"))
+        .ok();
     sites.keys(A, &["a"]);
     // Nobody is asked, and nobody is logged in.
     let out = sites.sync("").fails(1);
     assert!(out.stdout.contains("it is logged out"), "{out:?}");
     assert!(out.stdout.contains("give -password"), "{out:?}");
     assert_eq!(sites.each("status"), ["logged out"; 2]);
-    assert_eq!(sites.each("needs_sync"), [Value::Null; 2]);
+    assert_eq!(sites.each("needs_sync"), [Value::Null, Value::Null]);
     sites.sync(&both).ok();
     assert_eq!(sites.labels(B), ["a"]);
     // The number of a slot says nothing about a slot of another store.
     let out = sites
-        .on("other.db", &format!("hagroup addmember -group pay -slot 0 --password-file 0={}", file(C)))
+        .on(
+            "other.db",
+            &format!(
+                "hagroup addmember -group pay -slot 0 --password-file 0={}",
+                file(C)
+            ),
+        )
         .fails(1);
-    assert!(out.stderr.contains("no member could be asked whether it fits"), "{out:?}");
+    assert!(
+        out.stderr
+            .contains("no member could be asked whether it fits"),
+        "{out:?}"
+    );
     // Credentials by serial number, as a unit has them.
     let folder = sites.0.path("credentials");
     fs::create_dir(&folder).unwrap();
@@ -36,7 +52,10 @@ fn passwords_come_from_options_files_and_credentials() {
     }
     let mut command = sites.command(
         "other.db",
-        &format!("hagroup addmember -group pay -slot 0 -memberpasswordfile {}", file(C)),
+        &format!(
+            "hagroup addmember -group pay -slot 0 -memberpasswordfile {}",
+            file(C)
+        ),
     );
     run(command.env("CREDENTIALS_DIRECTORY", &folder)).ok();
     let mut command = sites.command("other.db", "hagroup synchronize -group pay");
@@ -77,7 +96,11 @@ fn a_wrong_password_file_is_not_tried_again() {
     let right = fs::read(&path).unwrap();
     write_private(&path, "wrong\n");
     let out = sites.sync("").fails(1);
-    assert!(out.stdout.contains("wrong password for co, 9 attempts left"), "{out:?}");
+    assert!(
+        out.stdout
+            .contains("wrong password for co, 9 attempts left"),
+        "{out:?}"
+    );
     for _ in 0..3 {
         let out = sites.sync("").fails(1);
         assert!(out.stdout.contains("and is not tried again"), "{out:?}");
@@ -105,7 +128,10 @@ fn a_role_that_is_locked_takes_no_part() {
             .code_is_not(0);
     }
     let out = sites.sync("").fails(1);
-    assert!(out.stdout.contains("locked after too many wrong passwords"), "{out:?}");
+    assert!(
+        out.stdout.contains("locked after too many wrong passwords"),
+        "{out:?}"
+    );
     assert_eq!(sites.labels(C), ["a"]);
 }
 
@@ -123,6 +149,9 @@ fn the_shell_keeps_what_it_has_open() {
     let out = crate::fixture::run_with_input(&mut shell, script.as_bytes());
     // Slot 0 stays open. Slot 1 was opened for the command alone.
     assert!(out.stdout.contains("1 object copied"), "{out:?}");
-    assert!(out.stderr.contains("slot 1: nobody is logged in"), "{out:?}");
+    assert!(
+        out.stderr.contains("slot 1: nobody is logged in"),
+        "{out:?}"
+    );
     assert!(!out.stderr.contains("slot 0"), "{out:?}");
 }

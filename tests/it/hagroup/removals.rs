@@ -53,10 +53,17 @@ fn delete_carries_out_removals_of_the_first_member() {
     sites.delete(C, "stays");
     // It asks.
     let out = sites.sync("-delete").fails(1);
-    assert!(out.stderr.contains("2 removals of the first member"), "{out:?}");
+    assert!(
+        out.stderr.contains("2 removals of the first member"),
+        "{out:?}"
+    );
     assert_eq!(sites.labels(B), ["moved", "removed", "stays"]);
     let out = sites.sync("-delete -force").ok();
-    assert_eq!(out.stdout.matches(" is in the trash of ").count(), 2, "{out:?}");
+    assert_eq!(
+        out.stdout.matches(" is in the trash of ").count(),
+        2,
+        "{out:?}"
+    );
     assert_eq!(sites.labels(A), ["moved", "stays"]);
     assert_eq!(sites.labels(B), ["moved", "stays"]);
     assert_eq!(sites.labels(C), ["moved"]);
@@ -64,7 +71,10 @@ fn delete_carries_out_removals_of_the_first_member() {
     let trash = sites.in_slot(B, "object trash --json").ok().json();
     assert_eq!(trash["trash"][0]["label"], "removed");
     let again = sites.sync("-delete -force --json").ok().json();
-    assert_eq!((&again["removed"], &again["copied"]), (&0.into(), &0.into()));
+    assert_eq!(
+        (&again["removed"], &again["copied"]),
+        (&0.into(), &0.into())
+    );
 }
 
 /// An object that was changed elsewhere after it was removed from the first member is not lost.
@@ -77,7 +87,10 @@ fn what_was_changed_after_its_removal_stays() {
     sites.rename(B, "key", "in use");
     let out = sites.sync("-delete -force").ok();
     let lines = line(&out, &ouid);
-    assert!(lines[0].contains("it was changed after it was removed on slot 0"), "{lines:?}");
+    assert!(
+        lines[0].contains("it was changed after it was removed on slot 0"),
+        "{lines:?}"
+    );
     assert_eq!(sites.labels(B), ["in use"]);
 }
 
@@ -91,13 +104,24 @@ fn members_without_a_trash_are_named() {
     sites.delete(A, "one");
     let out = sites.sync("-delete -force").ok();
     assert!(out.stdout.contains("slot 1 of "), "{out:?}");
-    assert!(out.stdout.contains("has retention 0: what is removed from it is destroyed at once"), "{out:?}");
-    assert!(out.stdout.contains(" was destroyed on slot 1 of "), "{out:?}");
+    assert!(
+        out.stdout
+            .contains("has retention 0: what is removed from it is destroyed at once"),
+        "{out:?}"
+    );
+    assert!(
+        out.stdout.contains(" was destroyed on slot 1 of "),
+        "{out:?}"
+    );
     assert_eq!(sites.labels(B), ["two"]);
     sites.in_slot(A, "partition set -retention 0").ok();
     sites.delete(A, "two");
     let out = sites.sync("-delete -force").ok();
-    assert!(out.stdout.contains("nothing tells what was removed from it"), "{out:?}");
+    assert!(
+        out.stdout
+            .contains("nothing tells what was removed from it"),
+        "{out:?}"
+    );
     assert_eq!(sites.labels(B), ["two"]);
     assert_eq!(sites.labels(A), ["two"], "absence is no removal");
 }
@@ -106,7 +130,13 @@ fn members_without_a_trash_are_named() {
 #[test]
 fn a_damaged_member_removes_nothing_and_loses_nothing() {
     let spoil = |sites: &Sites, (store, slot): Place, label: &str| {
-        let ouid = sites.ouid((["store.db", "other.db"][usize::from(store == "other.db")], slot), label);
+        let ouid = sites.ouid(
+            (
+                ["store.db", "other.db"][usize::from(store == "other.db")],
+                slot,
+            ),
+            label,
+        );
         let connection = rusqlite::Connection::open(sites.0.path(store)).unwrap();
         let changed = connection
             .execute(
@@ -125,7 +155,10 @@ fn a_damaged_member_removes_nothing_and_loses_nothing() {
     let fresh = sites.keys(B, &["fresh"]).remove(0);
     let ouid = spoil(&sites, A, "damaged");
     let out = sites.sync("-delete -force").fails(1);
-    assert!(line(&out, &ouid)[0].contains("cannot be read on slot 0"), "{out:?}");
+    assert!(
+        line(&out, &ouid)[0].contains("cannot be read on slot 0"),
+        "{out:?}"
+    );
     assert!(!out.stdout.contains(" is in the trash of "), "{out:?}");
     assert_eq!(sites.labels(B), ["damaged", "fine", "fresh", "removed"]);
     assert_eq!(line(&out, &fresh).len(), 1, "the rest goes on: {out:?}");
@@ -147,7 +180,10 @@ fn a_damaged_member_removes_nothing_and_loses_nothing() {
     let damaged = rows.iter().find(|it| it["ouid"] == ouid.as_str()).unwrap();
     let handle = damaged["handle"].as_u64().unwrap();
     sites
-        .in_slot(C, &format!("object delete -destroy -handle {handle} -force"))
+        .in_slot(
+            C,
+            &format!("object delete -destroy -handle {handle} -force"),
+        )
         .ok();
     sites.sync("-delete -force").ok();
     assert_eq!(sites.labels(C), ["damaged", "fine"]);

@@ -14,7 +14,10 @@ fn every_member_gets_what_the_others_have() {
     for ouid in a.iter().chain(&b).chain(&c) {
         let lines = line(&out, ouid);
         assert_eq!(lines.len(), 2, "one verdict for each target: {lines:?}");
-        assert!(lines.iter().all(|it| it.contains(" is now handle ")), "{lines:?}");
+        assert!(
+            lines.iter().all(|it| it.contains(" is now handle ")),
+            "{lines:?}"
+        );
     }
     assert!(out.stdout.contains("Last in sync: 20"), "{out:?}");
     for place in [A, B, C] {
@@ -29,7 +32,10 @@ fn every_member_gets_what_the_others_have() {
     let before: Vec<_> = [A, B, C].map(|it| sites.objects(it)).into();
     let again = sites.sync("--json").ok().json();
     let counts = ["copied", "revised", "already", "removed", "kept", "failed"];
-    assert_eq!(counts.map(|it| again[it].as_u64().unwrap()), [0, 0, 8, 0, 0, 0]);
+    assert_eq!(
+        counts.map(|it| again[it].as_u64().unwrap()),
+        [0, 0, 8, 0, 0, 0]
+    );
     assert_eq!(again["error"], Value::Null);
     assert!(again["in_sync_secs"].as_u64().is_some(), "{again}");
     assert_eq!([A, B, C].map(|it| sites.objects(it)).to_vec(), before);
@@ -55,7 +61,10 @@ fn a_later_revision_replaces_an_earlier_one_everywhere() {
     let out = sites.sync("").ok();
     let lines = line(&out, &ouid);
     assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(lines.iter().all(|it| it.contains("is now revision 2")), "{lines:?}");
+    assert!(
+        lines.iter().all(|it| it.contains("is now revision 2")),
+        "{lines:?}"
+    );
     for place in [A, B, C] {
         assert_eq!(sites.labels(place), ["newest"]);
         assert_eq!(sites.objects(place)[&ouid].2, 2);
@@ -80,7 +89,10 @@ fn two_revisions_of_one_number_are_a_conflict() {
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains("is a conflict"), "{lines:?}");
     assert!(lines[0].contains("CKA_LABEL"), "{lines:?}");
-    assert!(out.stdout.contains("CKR_FAILED_TO_CLONE_AN_OBJECT"), "{out:?}");
+    assert!(
+        out.stdout.contains("CKR_FAILED_TO_CLONE_AN_OBJECT"),
+        "{out:?}"
+    );
     assert!(out.stderr.contains("slotfs object set"), "{out:?}");
     assert_eq!([A, B, C].map(|it| sites.objects(it)[&ouid].clone()), before);
     // The rest went on.
@@ -107,8 +119,14 @@ fn require_names_what_too_few_members_hold() {
     sites.delete(B, "single");
     let out = sites.sync("-require 2").fails(1);
     let last = line(&out, &single).pop().unwrap().to_owned();
-    assert!(last.contains("was read back from 1 of 2 required members"), "{out:?}");
-    assert!(!out.stdout.contains(&format!("{kept} was read back")), "{out:?}");
+    assert!(
+        last.contains("was read back from 1 of 2 required members"),
+        "{out:?}"
+    );
+    assert!(
+        !out.stdout.contains(&format!("{kept} was read back")),
+        "{out:?}"
+    );
     sites.sync("-require 1").ok();
     // With a member that is full.
     let sites = Sites::new(&[A]);
@@ -119,7 +137,11 @@ fn require_names_what_too_few_members_hold() {
     let out = sites.sync("-require 2").fails(1);
     assert!(out.stdout.contains("was not cloned to slot 1"), "{out:?}");
     assert!(out.stdout.contains("full"), "{out:?}");
-    assert_eq!(out.stdout.matches("was read back from 1 of 2").count(), 1, "{out:?}");
+    assert_eq!(
+        out.stdout.matches("was read back from 1 of 2").count(),
+        1,
+        "{out:?}"
+    );
     assert_eq!(sites.objects(B).len(), 1);
 }
 
@@ -130,14 +152,19 @@ fn objects_of_another_domain_fail_one_by_one() {
     let ouid = sites.keys(A, &["a"]).remove(0);
     sites.0.domain("blue");
     sites
-        .in_slot(B, "partition domainadd -domainkey blue.pem -domainlabel blue -primary")
+        .in_slot(
+            B,
+            "partition domainadd -domainkey blue.pem -domainlabel blue -primary",
+        )
         .ok();
     sites
         .in_slot(B, "partition domaindelete -domainlabel primary -force")
         .ok();
     let out = sites.sync("").fails(1);
     let lines = line(&out, &ouid);
-    let refused = lines.iter().filter(|it| it.contains("was not cloned to slot 1"));
+    let refused = lines
+        .iter()
+        .filter(|it| it.contains("was not cloned to slot 1"));
     assert_eq!(refused.count(), 1, "{lines:?}");
     assert!(out.stderr.contains("domain"), "{out:?}");
     assert_eq!(sites.labels(C), ["a"]);

@@ -70,7 +70,10 @@ fn two_runs_at_the_same_time_lose_nothing() {
         let out = run.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
         if !out.status.success() {
-            assert!(said.contains("another command is synchronizing it"), "{said}");
+            assert!(
+                said.contains("another command is synchronizing it"),
+                "{said}"
+            );
             refused += 1;
         }
     }
