@@ -11,7 +11,7 @@ use super::open::{Found, Opener, Openers};
 use super::place::Place;
 use super::registry::{Group, Registry, no_such_group};
 use super::report::{duration, member_json};
-use super::survey::Survey;
+use super::survey::{Standing, Survey};
 use crate::cli::output::arrows;
 use crate::cli::{Answer, Console, NONE, Rows, yes_or_no};
 use crate::error::{Error, Result};
@@ -172,20 +172,33 @@ fn needs_sync(found: &[Found]) -> Result<Vec<Option<bool>>> {
             .iter()
             .map(|it| {
                 it.as_ref()
-                    .map_or(super::survey::Standing::Unknown, |survey| {
-                        survey.standing(ouid)
-                    })
+                    .map_or(Standing::Unknown, |survey| survey.standing(ouid))
             })
             .collect();
-        // Which of two revisions is the later one does not matter here: one of the members gets the other.
-        let order = |_, _| Ok::<_, Error>(Order::Unknown);
-        if let Decision::Steps(steps) = decide(&standings, &[], Removals::Ignored, order)? {
-            for (at, step) in steps {
-                if let (Step::Put { .. } | Step::Revise { .. }, Some(needs)) =
-                    (step, needs.get_mut(at))
-                {
-                    *needs = needs.map(|_| true);
-                }
+        let revision = |at: usize| match standings.get(at) {
+            Some(Standing::Live(live)) => live.revision,
+            _ => None,
+        };
+        // The numbers tell enough: whether one description really follows the other, synchronizing finds out.
+        let order = |one, other| {
+            Ok::<_, Error>(match (revision(one), revision(other)) {
+                (Some(one), Some(other)) if one > other => Order::Later,
+                (Some(one), Some(other)) if one < other => Order::Earlier,
+                (Some(_), Some(_)) => Order::Conflict(String::new()),
+                _ => Order::Unknown,
+            })
+        };
+        let differing = match decide(&standings, &[], Removals::Ignored, order)? {
+            Decision::Steps(steps) => steps
+                .into_iter()
+                .filter(|(_, step)| matches!(step, Step::Put { .. } | Step::Revise { .. }))
+                .map(|(at, _)| at)
+                .collect(),
+            Decision::Conflict { one, other, .. } => vec![one, other],
+        };
+        for at in differing {
+            if let Some(needs) = needs.get_mut(at) {
+                *needs = needs.map(|_| true);
             }
         }
     }

@@ -552,15 +552,20 @@ impl<'a> Run<'a> {
 
     /// How the command ends.
     fn verdict(&self, report: &Report) -> Result<()> {
-        let away = self.found.iter().filter(|it| it.link.is_err()).count();
+        let away = self.found.iter().filter(|it| it.link.is_err());
+        let away: Vec<String> = away.map(|it| it.member.to_string()).collect();
         let label = self.label;
-        let what = match (away, report.failed) {
-            (0, 0) => return Ok(()),
-            (away, 0) => format!("group '{label}': {away} of its members took no part"),
-            (0, failed) => format!("group '{label}': {}", plural(failed, "failure")),
-            (away, failed) => format!(
-                "group '{label}': {}, and {away} of its members took no part",
-                plural(failed, "failure")
+        let failures = plural(report.failed, "failure");
+        let what = match (away.is_empty(), report.failed) {
+            (true, 0) => return Ok(()),
+            (true, _) => format!("group '{label}': {failures}"),
+            (false, 0) => format!(
+                "group '{label}': these members took no part: {}",
+                away.join(", ")
+            ),
+            (false, _) => format!(
+                "group '{label}': {failures}, and these members took no part: {}",
+                away.join(", ")
             ),
         };
         Err(Error::Group {

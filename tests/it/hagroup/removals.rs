@@ -84,14 +84,14 @@ fn what_was_changed_after_its_removal_stays() {
     let ouid = sites.keys(A, &["key"]).remove(0);
     sites.sync("").ok();
     sites.delete(A, "key");
-    sites.rename(B, "key", "in use");
+    sites.rename(B, "key", "in-use");
     let out = sites.sync("-delete -force").ok();
     let lines = line(&out, &ouid);
     assert!(
         lines[0].contains("it was changed after it was removed on slot 0"),
         "{lines:?}"
     );
-    assert_eq!(sites.labels(B), ["in use"]);
+    assert_eq!(sites.labels(B), ["in-use"]);
 }
 
 /// "members with retention 0 are named"
@@ -100,7 +100,7 @@ fn members_without_a_trash_are_named() {
     let sites = Sites::group(&[A, B]);
     sites.keys(A, &["one", "two"]);
     sites.sync("").ok();
-    sites.in_slot(B, "partition set -retention 0").ok();
+    sites.in_slot(B, "partition set -retention 0 -force").ok();
     sites.delete(A, "one");
     let out = sites.sync("-delete -force").ok();
     assert!(out.stdout.contains("slot 1 of "), "{out:?}");
@@ -114,7 +114,7 @@ fn members_without_a_trash_are_named() {
         "{out:?}"
     );
     assert_eq!(sites.labels(B), ["two"]);
-    sites.in_slot(A, "partition set -retention 0").ok();
+    sites.in_slot(A, "partition set -retention 0 -force").ok();
     sites.delete(A, "two");
     let out = sites.sync("-delete -force").ok();
     assert!(
