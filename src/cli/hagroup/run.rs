@@ -114,7 +114,10 @@ impl<'a> Run<'a> {
                     "group '{}': fewer than two of its members take part; nothing was changed",
                     self.label
                 ),
-                hint: Some(report.hint()),
+                hint: Some(match self.found.len() {
+                    0 | 1 => "'slotfs hagroup addmember' adds members to it".into(),
+                    _ => report.hint(),
+                }),
                 code: code::CLONE_NOT_ATTEMPTED,
             });
         }
