@@ -16,8 +16,10 @@ use crate::error::{Error, Result};
 use crate::hsm::{Carried, ContentKey, MAX_BLOB_BYTES, Removed, Surveyed};
 use crate::object::{Handle, Ouid};
 
-/// More than any text of a slot's `.slotfs` but a list of very many objects.
+/// More than any `status`.
 const MOST_STATUS_BYTES: u64 = 64 << 10;
+/// More than a list of as many objects as a slot holds.
+const MOST_LIST_BYTES: u64 = 1 << 30;
 
 /// Refusals in one run whose reason is looked up: the list of verdicts is long, and most refusals have one reason.
 const MOST_REASONS: u32 = 32;
@@ -41,9 +43,7 @@ impl Status {
     /// # Errors
     /// What the system says: no mount is there, or its daemon does not answer.
     pub(super) fn read(folder: &Path) -> io::Result<Self> {
-        let mut text = String::new();
-        let file = File::open(folder.join(".slotfs/status"))?;
-        file.take(MOST_STATUS_BYTES).read_to_string(&mut text)?;
+        let text = read_text(&folder.join(".slotfs/status"), MOST_STATUS_BYTES)?;
         let pairs: Vec<(&str, &str)> = text.lines().filter_map(|it| it.split_once(": ")).collect();
         let all = |key: &'static str| {
             let of_key = pairs.iter().filter(move |it| it.0 == key);
@@ -70,6 +70,24 @@ impl Status {
             },
             state: one("state")?.to_owned(),
         })
+    }
+}
+
+/// Opens a file to read. The folder may be anybody's: no link leads elsewhere, and no pipe blocks.
+fn open(path: &Path) -> io::Result<File> {
+    fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)
+}
+
+/// A text of at most so many bytes. What is longer is not whole.
+fn read_text(path: &Path, most: u64) -> io::Result<String> {
+    let mut text = String::new();
+    let read = open(path)?.take(most + 1).read_to_string(&mut text)?;
+    match read as u64 > most {
+        true => Err(io::Error::other("it is too long")),
+        false => Ok(text),
     }
 }
 
@@ -142,7 +160,7 @@ impl FolderMember {
 
     /// The handles of objects, so that they get the same in other members where these are free.
     fn handles(&self) -> io::Result<HashMap<Ouid, Handle>> {
-        let text = fs::read_to_string(self.folder.join(".slotfs/contents"))?;
+        let text = read_text(&self.folder.join(".slotfs/contents"), MOST_LIST_BYTES)?;
         let row = |line: &str| {
             let mut words = line.split_whitespace();
             let handle = words.next()?.parse().ok()?;
@@ -155,7 +173,7 @@ impl FolderMember {
 
     fn survey_trash(&self, survey: &mut Survey) -> io::Result<()> {
         let file = self.folder.join(".slotfs/removed");
-        let text = fs::read_to_string(&file).map_err(|error| match error.kind() {
+        let text = read_text(&file, MOST_LIST_BYTES).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => io::Error::other(
                 "its daemon is of an earlier version, which does not list the trash; mount again",
             ),
@@ -179,7 +197,7 @@ impl FolderMember {
 
     /// A blob, and when its object was described last.
     fn read(&self, ouid: Ouid) -> io::Result<(Vec<u8>, u64)> {
-        let file = File::open(self.object(ouid))?;
+        let file = open(&self.object(ouid))?;
         let changed = file.metadata()?.mtime();
         let mut blob = Vec::new();
         file.take(MAX_BLOB_BYTES as u64 + 1)
@@ -225,7 +243,7 @@ impl FolderMember {
         let asked = self.asked.get();
         self.asked.set(asked.saturating_add(1));
         let verdicts = match asked < MOST_REASONS {
-            true => fs::read_to_string(self.folder.join(".slotfs/clones")).ok(),
+            true => read_text(&self.folder.join(".slotfs/clones"), MOST_LIST_BYTES).ok(),
             false => None,
         };
         let said = verdicts.as_deref().and_then(|text| {

@@ -19,7 +19,7 @@ pub(crate) struct PlaceArgs {
     #[arg(short, long, value_name = "SLOT_NUMBER")]
     pub(super) slot: Option<SlotId>,
     /// The partition with this serial number; a new member is looked for in the command's store
-    #[arg(long, value_name = "SERIAL_NUMBER")]
+    #[arg(long, visible_alias = "serialnumber", value_name = "SERIAL_NUMBER")]
     pub(super) serial: Option<u64>,
     /// A slot's folder on a mount, in which co is logged in
     #[arg(long, value_name = "PATH")]

@@ -31,7 +31,7 @@ pub(crate) struct Recover {
     /// Do not ask before another partition is taken as a member
     #[arg(short, long)]
     force: bool,
-    /// Do not report objects that the member has already
+    /// Report only what was changed and what failed
     #[arg(short, long)]
     quiet: bool,
 }
@@ -44,7 +44,7 @@ struct MemberArgs {
     #[arg(short, long, value_name = "SLOT_NUMBER")]
     slot: Option<crate::object::SlotId>,
     /// The member with this serial number
-    #[arg(long, value_name = "SERIAL_NUMBER")]
+    #[arg(long, visible_alias = "serialnumber", value_name = "SERIAL_NUMBER")]
     serial: Option<u64>,
     /// A slot's folder on a mount
     #[arg(long, value_name = "PATH")]

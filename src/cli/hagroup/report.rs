@@ -96,7 +96,7 @@ impl Report {
         for (count, counted) in self.counts.iter_mut().zip(COUNTED) {
             *count += u64::from(counted == verdict);
         }
-        if self.quiet && verdict == Verdict::Already {
+        if self.quiet && matches!(verdict, Verdict::Already | Verdict::Kept) {
             return;
         }
         self.stream.add(

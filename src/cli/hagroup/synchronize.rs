@@ -28,7 +28,7 @@ pub(crate) struct Synchronize {
     /// Do not ask before objects are removed
     #[arg(short, long, requires = "delete")]
     force: bool,
-    /// Do not report objects that every member has already
+    /// Report only what was changed and what failed
     #[arg(short, long)]
     quiet: bool,
 }

@@ -155,3 +155,35 @@ fn the_shell_keeps_what_it_has_open() {
     );
     assert!(!out.stderr.contains("slot 0"), "{out:?}");
 }
+
+/// Key shares of one member, and the password of another.
+#[test]
+fn a_quorum_slot_is_a_member() {
+    let sites = Sites::new(&[A]);
+    sites
+        .on(
+            "store.db",
+            "partition init -slot 1 -label quorum -domainkey red.pem -quorum 2/3 -shares shares",
+        )
+        .ok();
+    let shares = "--share-file 1=shares/share-1-of-3 --share-file 1=shares/share-3-of-3";
+    sites.create(A).ok();
+    let out = sites.ha("addmember -group pay -slot 1").fails(3);
+    assert!(
+        out.stderr.contains("key shares of co were given"),
+        "{out:?}"
+    );
+    sites
+        .ha(&format!("addmember -group pay -slot 1 {shares}"))
+        .ok();
+    sites.keys(A, &["a"]);
+    let out = sites.sync(shares).ok();
+    assert!(out.stdout.contains("1 object copied"), "{out:?}");
+    // One share is not enough, and no password is.
+    let out = sites
+        .sync("--share-file 1=shares/share-1-of-3 -password nonsense")
+        .fails(1);
+    assert!(out.stdout.contains("1 of 2 key shares"), "{out:?}");
+    let listed = sites.ha(&format!("listgroups --json {shares}")).ok().json();
+    assert_eq!(listed["groups"][0]["needs_sync"], false);
+}

@@ -188,3 +188,28 @@ fn a_damaged_member_removes_nothing_and_loses_nothing() {
     sites.sync("-delete -force").ok();
     assert_eq!(sites.labels(C), ["damaged", "fine"]);
 }
+
+/// "half listed": a count that says that there are more objects than the list has.
+#[test]
+fn a_wrong_count_removes_nothing() {
+    for (wrong, table) in [(A, "objects"), (B, "objects"), (A, "trash")] {
+        let sites = Sites::group(&[A, B]);
+        sites.keys(A, &["removed", "fine"]);
+        sites.sync("").ok();
+        sites.delete(A, "removed");
+        let connection = rusqlite::Connection::open(sites.0.path(wrong.0)).unwrap();
+        let sql = format!("UPDATE usage SET {table} = {table} + 1 WHERE slot = ?1");
+        assert_eq!(connection.execute(&sql, [wrong.1]).unwrap(), 1);
+        drop(connection);
+        let out = sites.sync("-delete -force").fails(1);
+        assert!(
+            out.stdout.contains("could not be listed as a whole"),
+            "{out:?}"
+        );
+        assert!(!out.stdout.contains(" is in the trash of "), "{out:?}");
+        assert!(out.stderr.contains("slotfs store check"), "{out:?}");
+        sites.on("store.db", "store check -repair");
+        sites.sync("-delete -force").ok();
+        assert_eq!(sites.labels(B), ["fine"]);
+    }
+}
