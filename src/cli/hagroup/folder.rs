@@ -16,6 +16,8 @@ use crate::error::{Error, Result};
 use crate::hsm::{Carried, ContentKey, MAX_BLOB_BYTES, Removed, Surveyed};
 use crate::object::{Handle, Ouid};
 
+/// The state of a slot in which co is logged in, in the words of the mount.
+pub(super) const LOGGED_IN: &str = "logged in as co";
 /// More than any `status`.
 const MOST_STATUS_BYTES: u64 = 64 << 10;
 /// More than a list of as many objects as a slot holds.
@@ -110,6 +112,15 @@ impl FolderMember {
 
     pub(super) fn facts(&self) -> Facts {
         self.facts.clone()
+    }
+
+    /// Why nothing more can be done there, if that is so: the mount is gone, or co was logged out.
+    pub(super) fn lost(&self) -> Option<String> {
+        match Status::read(&self.folder) {
+            Ok(status) if status.state == LOGGED_IN => None,
+            Ok(status) => Some(format!("it is {}", status.state)),
+            Err(error) => Some(error.to_string()),
+        }
     }
 
     fn object(&self, ouid: Ouid) -> PathBuf {

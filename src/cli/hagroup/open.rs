@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::facts::Facts;
-use super::folder::{FolderMember, Status};
+use super::folder::{FolderMember, LOGGED_IN, Status};
 use super::login::{self, Logins};
 use super::member::Member;
 use super::place::Place;
@@ -30,6 +30,14 @@ impl Link {
         match self {
             Self::Store(store) => store.facts(),
             Self::Folder(folder) => Ok(folder.facts()),
+        }
+    }
+
+    /// Why nothing more can be done there, if that is so.
+    pub(super) fn lost(&self) -> Option<String> {
+        match self {
+            Self::Store(store) => store.facts().err().map(|why| why.reason()),
+            Self::Folder(folder) => folder.lost(),
         }
     }
 
@@ -282,7 +290,7 @@ fn in_folder(member: &Member, folder: &Path) -> (Option<String>, Result<Link, Aw
     if let Err(away) = check_serial(member, status.facts.serial) {
         return (label, Err(away));
     }
-    if status.state != "logged in as co" {
+    if status.state != LOGGED_IN {
         let why = Error::Group {
             what: format!(
                 "{member}: co is not logged in on the mount (it is {})",

@@ -140,15 +140,28 @@ impl<'a> Run<'a> {
         }
         report.send();
         for (at, steps) in &plan.steps {
-            for some in steps.chunks(AT_ONCE) {
+            let mut left = steps.as_slice();
+            while let Some((some, others)) = left.split_at_checked(AT_ONCE.min(left.len()))
+                && !some.is_empty()
+            {
                 if interrupt.pressed() {
                     return Err(Error::Interrupted(format!(
                         "group '{}': what was reported is done, the others were not attempted; the same command continues with them",
                         self.label
                     )));
                 }
+                let failed = report.failed;
                 self.do_some(report, *at, some);
                 report.send();
+                left = others;
+                // One line in place of one for each object.
+                if report.failed > failed
+                    && !left.is_empty()
+                    && let Some(why) = self.link(*at).and_then(Link::lost)
+                {
+                    self.tell_lost(report, *at, left.len() as u64, &why);
+                    break;
+                }
             }
         }
         // What was removed on one member on purpose keeps members different, and synchronizing changes nothing about it.
@@ -299,6 +312,18 @@ impl<'a> Run<'a> {
             }
             None => Ok(None),
         }
+    }
+
+    fn tell_lost(&self, report: &mut Report, at: usize, left: u64, why: &str) {
+        let name = self.name(at);
+        report.warn(&format!(
+            "{name} cannot be reached any more, {} were not attempted there: {why}",
+            plural(left, "object")
+        ));
+        report.failed += left;
+        report.keep_hint(Some(
+            "synchronize again once the member is there: what was done is not done again".into(),
+        ));
     }
 
     fn confirm_removals(&self, plan: &Plan) -> Result<()> {

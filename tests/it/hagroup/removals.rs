@@ -192,13 +192,13 @@ fn a_damaged_member_removes_nothing_and_loses_nothing() {
 /// "half listed": a count that says that there are more objects than the list has.
 #[test]
 fn a_wrong_count_removes_nothing() {
-    for (wrong, table) in [(A, "objects"), (B, "objects"), (A, "trash")] {
+    for (wrong, table) in [(A, "usage"), (B, "usage"), (A, "trash_usage")] {
         let sites = Sites::group(&[A, B]);
         sites.keys(A, &["removed", "fine"]);
         sites.sync("").ok();
         sites.delete(A, "removed");
         let connection = rusqlite::Connection::open(sites.0.path(wrong.0)).unwrap();
-        let sql = format!("UPDATE usage SET {table} = {table} + 1 WHERE slot = ?1");
+        let sql = format!("UPDATE {table} SET objects = objects + 1 WHERE slot = ?1");
         assert_eq!(connection.execute(&sql, [wrong.1]).unwrap(), 1);
         drop(connection);
         let out = sites.sync("-delete -force").fails(1);
