@@ -16,7 +16,7 @@ use crate::object::show::iso_8601;
 use crate::object::{Handle, Object, Ouid, revision};
 
 /// Blobs in one transaction: enough to share an fsync, and few enough to keep memory small and to stop soon.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
 
 /// What a command wants of a run.
 pub(super) struct Wanted {

@@ -83,3 +83,31 @@ fn two_runs_at_the_same_time_lose_nothing() {
     assert_eq!(here.len(), 400);
     assert!(here.keys().eq(there.keys()));
 }
+
+/// Ctrl-C stops between two batches; the exit status is 130, and the next run goes on.
+#[test]
+fn a_run_is_stopped_by_ctrl_c() {
+    let sites = Sites::group(&[A, C]);
+    sites
+        .in_slot(A, "object generate -type aes -label many -count 1500")
+        .ok();
+    let mut command = sites.command("store.db", "hagroup synchronize -group pay");
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // After the first objects.
+    let mut first = [0; 1];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let out = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(130), "{said}");
+    assert!(said.contains("the same command continues"), "{said}");
+    let there = sites.objects(C).len();
+    assert!(there < 1500, "it was not stopped");
+    sites.sync("-quiet").ok();
+    assert_eq!(sites.objects(C), sites.objects(A));
+}
