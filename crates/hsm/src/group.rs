@@ -6,10 +6,11 @@ use sha2::{Digest, Sha256};
 use super::batch::MOST_TRIES;
 use super::clone::{Wish, verify};
 use super::done::answer;
+use super::objects::payload_of;
 use super::put::put;
 use super::{
     Arrived, Error, Handle, Object, Ouid, Partition, Result, Sealed, SealedBlob, SecretBytes,
-    Selection, Session, decode_own,
+    Selection, Session, TrashFile, decode_own,
 };
 use slotfs_store::Put;
 
@@ -129,6 +130,17 @@ impl Partition<'_> {
             });
         }
         self.check_count()
+    }
+
+    /// The object in the trash.
+    ///
+    /// # Errors
+    /// As [`Hsm::open_trashed`](super::Hsm::open_trashed).
+    pub fn survey_trashed(&self, key: &ContentKey, it: &TrashFile) -> Result<Surveyed> {
+        let object = self.hsm.open_trashed(it)?;
+        // One object has one payload.
+        let payload = payload_of(self.slot, &object)?;
+        Ok(surveyed(key, &object, &payload))
     }
 
     /// The object in `blob`, opened with the slot's own keys. Nothing is stored.

@@ -33,6 +33,8 @@ pub(super) enum Step {
     Remove { there: Live, gone: Gone },
     /// Nothing, although it was removed from the first member: it was changed after that.
     KeptLater { gone: Gone },
+    /// Nothing, although it was removed from the first member: there it was another description of the same number.
+    KeptOther { gone: Gone },
 }
 
 /// What is to be done for one object.
@@ -142,8 +144,11 @@ fn remove(standings: &[Standing], whole: &[bool], gone: Gone) -> Vec<(usize, Ste
                 (Some(there), Some(gone)) => there > gone,
                 _ => there.changed_secs > gone.at_secs,
             };
+            let is_other = there.revision == gone.revision
+                && gone.content.is_some_and(|content| content != there.content);
             Some(match later {
                 true => Step::KeptLater { gone },
+                false if is_other => Step::KeptOther { gone },
                 false => Step::Remove { there, gone },
             })
         }

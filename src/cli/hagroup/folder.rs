@@ -200,6 +200,7 @@ impl FolderMember {
             let gone = Gone {
                 at_secs: u64::try_from(at.as_second()).unwrap_or_default(),
                 revision: revision.parse().ok(),
+                content: None,
             };
             survey.add_removed(ouid, gone);
         }

@@ -86,24 +86,19 @@ impl Recover {
         };
         let mut opener = Opener::new(console, logins);
         let group = readmit(&mut opener, &registry, (&label, &group), &meant, self.force)?;
-        let found = opener.all(&registry, &group.group)?;
+        let found = opener.all(&registry, &group)?;
         let mut report = Report::begin(console.json(), self.quiet, &label, &found);
-        let is_meant = |it: &Found| group.meant.contains(&it.member.serial);
         let wanted = Wanted {
-            takes_part: found
-                .iter()
-                .enumerate()
-                .map(|(at, it)| at == 0 || is_meant(it))
-                .collect(),
-            changes: found.iter().map(is_meant).collect(),
+            // The first one is what the others are recovered from.
+            changes: (0..found.len()).map(|at| at > 0).collect(),
             delete: false,
             force: false,
             require: None,
         };
-        check_fit(&label, &found, &wanted)?;
+        check_fit(&label, &found)?;
         let outcome = Run::new(&label, &found, wanted)?.run(&mut report);
         // The first member, and those that were not meant, may lack what the others have.
-        Ok(report.close((group.group.in_sync_secs, now_secs()), outcome.result))
+        Ok(report.close((group.in_sync_secs, now_secs()), outcome.result))
     }
 }
 
@@ -115,20 +110,15 @@ fn first_is_meant(label: &Label) -> Error {
     }
 }
 
-/// The group after members were taken in again, and those that are recovered.
-struct Readmitted {
-    group: Group,
-    meant: Vec<u64>,
-}
-
-/// Takes the partitions that are now in the slots of re-initialized members as the members.
+/// Takes the partitions that are now in the slots of re-initialized members as the members; the group with its first member
+/// and those that are meant.
 fn readmit(
     opener: &mut Opener<'_>,
     registry: &Registry,
     (label, group): (&Label, &Group),
     meant: &[u64],
     force: bool,
-) -> Result<Readmitted> {
+) -> Result<Group> {
     let mut replaced = Vec::new();
     for member in group.members.iter().filter(|it| meant.contains(&it.serial)) {
         // What cannot be reached is told with the others.
@@ -157,7 +147,7 @@ fn readmit(
         let new = replaced.iter().find(|(old, _)| *old == serial);
         new.map_or(serial, |(_, new)| *new)
     };
-    let group = registry.update_group(label, |group| {
+    let mut group = registry.update_group(label, |group| {
         for member in &mut group.members {
             let serial = renumbered(member.serial);
             if serial != member.serial {
@@ -168,8 +158,12 @@ fn readmit(
         }
         Ok(group.clone())
     })?;
-    let meant = meant.iter().map(|serial| renumbered(*serial)).collect();
-    Ok(Readmitted { group, meant })
+    let meant: Vec<u64> = meant.iter().map(|serial| renumbered(*serial)).collect();
+    let first = group.members.first().map(|it| it.serial);
+    group
+        .members
+        .retain(|it| Some(it.serial) == first || meant.contains(&it.serial));
+    Ok(group)
 }
 
 fn serial_now(opener: &mut Opener<'_>, member: &Member) -> Result<u64> {
@@ -183,7 +177,7 @@ fn serial_now(opener: &mut Opener<'_>, member: &Member) -> Result<u64> {
 }
 
 /// A partition that was initialized again may have another domain.
-fn check_fit(label: &Label, found: &[Found], wanted: &Wanted) -> Result<()> {
+fn check_fit(label: &Label, found: &[Found]) -> Result<()> {
     let Some((first, others)) = found.split_first() else {
         return Ok(());
     };
@@ -191,8 +185,8 @@ fn check_fit(label: &Label, found: &[Found], wanted: &Wanted) -> Result<()> {
         return Ok(());
     };
     let facts = first_link.facts()?;
-    for (it, takes_part) in others.iter().zip(wanted.takes_part.iter().skip(1)) {
-        if let (Ok(link), true) = (&it.link, takes_part) {
+    for it in others {
+        if let Ok(link) = &it.link {
             let theirs = link.facts()?;
             fit((&it.member, &theirs), (&first.member, &facts)).map_err(
                 |Misfit { what, hint }| Error::Group {

@@ -75,8 +75,9 @@ impl Report {
         for it in found {
             if let Err(away) = &it.link {
                 report.keep_hint(away.why.hint());
-                report.warn(&format!(
-                    "{} takes no part, it is {}: {}",
+                // A document has it with the member.
+                report.stream.say(&format!(
+                    "        {} takes no part, it is {}: {}\n",
                     it.member,
                     away.absence.word(),
                     without_name(&it.member.to_string(), &away.why.reason())
@@ -86,9 +87,12 @@ impl Report {
         report
     }
 
-    /// Tells people something that they should look at. Standard output has it beside the objects.
-    pub(super) fn warn(&mut self, text: &str) {
-        self.stream.say(&format!("        {text}\n"));
+    /// What somebody should know of a member.
+    pub(super) fn note(&mut self, on: &str, text: &str) {
+        self.stream.add(
+            || format!("        {text}\n"),
+            || json!({ "ouid": Value::Null, "member": on, "verdict": "note", "text": text }),
+        );
     }
 
     /// What became of an object on a member.

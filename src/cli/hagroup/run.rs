@@ -20,9 +20,7 @@ const AT_ONCE: usize = 256;
 
 /// What a command wants of a run.
 pub(super) struct Wanted {
-    /// Members that take part, by their place in the group; the others are only named.
-    pub(super) takes_part: Vec<bool>,
-    /// Members that are changed.
+    /// Members that are changed, by their place among those that were found.
     pub(super) changes: Vec<bool>,
     /// `-delete`
     pub(super) delete: bool,
@@ -88,11 +86,7 @@ impl<'a> Run<'a> {
 
     fn links(&self) -> impl Iterator<Item = (usize, &'a Found, &'a Link)> {
         let found = self.found.iter().enumerate();
-        found.filter_map(|(at, it)| {
-            let takes_part = self.wanted.takes_part.get(at) == Some(&true);
-            let link = it.link.as_ref().ok()?;
-            takes_part.then_some((at, it, link))
-        })
+        found.filter_map(|(at, it)| Some((at, it, it.link.as_ref().ok()?)))
     }
 
     fn link(&self, at: usize) -> Option<&'a Link> {
@@ -192,7 +186,7 @@ impl<'a> Run<'a> {
             let line = format!(
                 "{name} could not be listed as a whole, so nothing is removed from it or because of it: {cut}"
             );
-            report.warn(&line);
+            report.note(name, &line);
             report.failed += 1;
             report.keep_hint(Some(
                 "'slotfs store check' names what is damaged; docs/damage.md says what to do".into(),
@@ -219,12 +213,12 @@ impl<'a> Run<'a> {
     fn tell_retention(&self, report: &mut Report) -> Result<()> {
         for (at, it, link) in self.links() {
             let retention = link.facts()?.retention_secs;
-            let name = &it.member;
+            let name = it.member.to_string();
             match (at, retention) {
-                (0, Some(0)) => report.warn(&format!(
+                (0, Some(0)) => report.note(&name, &format!(
                     "{name} has retention 0, so nothing tells what was removed from it: nothing is removed from the other members"
                 )),
-                (_, Some(0)) => report.warn(&format!(
+                (_, Some(0)) => report.note(&name, &format!(
                     "{name} has retention 0: what is removed from it is destroyed at once"
                 )),
                 _ => {}
@@ -238,13 +232,8 @@ impl<'a> Run<'a> {
             .iter()
             .flat_map(|it| it.objects.keys().copied())
             .collect();
-        let takes_part: Vec<bool> = {
-            let mut takes_part = vec![false; self.found.len()];
-            for (at, ..) in self.links() {
-                takes_part[at] = true;
-            }
-            takes_part
-        };
+        let found = self.found.iter();
+        let takes_part: Vec<bool> = found.map(|it| it.link.is_ok()).collect();
         let whole: Vec<bool> = surveys
             .iter()
             .zip(&takes_part)
@@ -316,10 +305,13 @@ impl<'a> Run<'a> {
 
     fn tell_lost(&self, report: &mut Report, at: usize, left: u64, why: &str) {
         let name = self.name(at);
-        report.warn(&format!(
-            "{name} cannot be reached any more, {} were not attempted there: {why}",
-            plural(left, "object")
-        ));
+        report.note(
+            &name,
+            &format!(
+                "{name} cannot be reached any more, {} were not attempted there: {why}",
+                plural(left, "object")
+            ),
+        );
         report.failed += left;
         report.keep_hint(Some(
             "synchronize again once the member is there: what was done is not done again".into(),
@@ -390,6 +382,19 @@ impl<'a> Run<'a> {
                         iso_8601(gone.at_secs)
                     );
                     report.verdict(ouid, &name, Verdict::Kept, &line);
+                }
+                Step::KeptOther { gone } => {
+                    let line = format!(
+                        "Object {ouid} was not removed from {name}: it is not what was removed on {} at {}, and neither is a later revision",
+                        self.name(0),
+                        iso_8601(gone.at_secs)
+                    );
+                    let why = Error::Group {
+                        what: line.clone(),
+                        hint: Some("delete it there as well, or restore it on the first member and use 'slotfs object set' on one of them".into()),
+                        code: code::OBJECT_ALREADY_EXISTS,
+                    };
+                    report.failed(ouid, &name, &line, &why);
                 }
                 Step::Remove { there, gone } => {
                     let at_secs = gone.at_secs;

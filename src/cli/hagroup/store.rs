@@ -71,11 +71,14 @@ impl StoreMember {
             (None, Ok(_)) => {}
         });
         survey.objects_cut = listed.err().map(|why| reason(&why)).or(nameless);
-        survey.trash_cut = self.survey_trash(&mut survey).err().map(|why| reason(&why));
+        survey.trash_cut = self
+            .survey_trash(key, &mut survey)
+            .err()
+            .map(|why| reason(&why));
         survey
     }
 
-    fn survey_trash(&self, survey: &mut Survey) -> hsm::Result<()> {
+    fn survey_trash(&self, key: &ContentKey, survey: &mut Survey) -> hsm::Result<()> {
         let partition = self.hsm.partition(self.slot);
         // A damaged row may have any number.
         let mut after = RowId::BELOW_ALL;
@@ -87,14 +90,18 @@ impl StoreMember {
             for it in page {
                 let it = it.map_err(hsm::Error::ObjectDamaged)?;
                 after = it.object.id;
-                let revision = match self.hsm.open_trashed(&it) {
-                    Ok(object) => Some(object.revision.number),
+                let known = match partition.survey_trashed(key, &it) {
+                    Ok(known) => Some(known),
                     // It was destroyed or restored since it was listed.
                     Err(hsm::Error::Gone) => continue,
                     Err(_) => None,
                 };
-                let at_secs = it.trashed_secs;
-                survey.add_removed(it.object.ouid, Gone { at_secs, revision });
+                let gone = Gone {
+                    at_secs: it.trashed_secs,
+                    revision: known.map(|it| it.revision),
+                    content: known.map(|it| it.content),
+                };
+                survey.add_removed(it.object.ouid, gone);
             }
         }
     }

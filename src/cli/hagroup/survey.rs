@@ -38,6 +38,8 @@ pub(super) struct Gone {
     pub(super) at_secs: u64,
     /// `None` if it cannot be opened.
     pub(super) revision: Option<u32>,
+    /// `None` where the member does not tell: a mount shows no content of its trash.
+    pub(super) content: Option<Content>,
 }
 
 /// What an object is to a member.
@@ -84,6 +86,8 @@ impl Survey {
     pub(super) fn add_removed(&mut self, ouid: Ouid, gone: Gone) {
         let there = self.removed.entry(ouid).or_insert(gone);
         there.at_secs = there.at_secs.max(gone.at_secs);
-        there.revision = there.revision.max(gone.revision);
+        if gone.revision > there.revision {
+            (there.revision, there.content) = (gone.revision, gone.content);
+        }
     }
 }

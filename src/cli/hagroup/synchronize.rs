@@ -56,7 +56,6 @@ impl Synchronize {
         let found = Opener::new(console, logins).all(&registry, &group)?;
         let mut report = Report::begin(console.json(), self.quiet, &label, &found);
         let wanted = Wanted {
-            takes_part: vec![true; members],
             changes: vec![true; members],
             delete: self.delete,
             force: self.force,

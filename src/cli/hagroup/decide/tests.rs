@@ -26,6 +26,7 @@ impl Letters {
 const GONE: Gone = Gone {
     at_secs: 100,
     revision: Some(1),
+    content: None,
 };
 
 /// The later revision wins, and two of one number are a conflict.
@@ -158,6 +159,36 @@ fn only_the_trash_of_the_first_removes_and_only_what_is_not_later() {
             "{steps:?}"
         );
     }
+}
+
+/// "Same revision with other content is a conflict: nothing changes"
+#[test]
+fn another_description_than_the_one_that_was_removed_stays() {
+    let it = Letters::new();
+    let gone = Gone {
+        content: Some(it.content("a")),
+        ..GONE
+    };
+    let all = [
+        Standing::Removed(gone),
+        it.live("a", 1),
+        it.live("b", 1),
+        it.live("c", 0),
+    ];
+    let Decision::Steps(steps) = decided(&all, Removals::Of { first: 0 }) else {
+        panic!("no conflict")
+    };
+    assert!(
+        matches!(
+            steps[..],
+            [
+                (1, Step::Remove { .. }),
+                (2, Step::KeptOther { .. }),
+                (3, Step::Remove { .. })
+            ]
+        ),
+        "{steps:?}"
+    );
 }
 
 #[test]
