@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::member::Member;
+use super::place::Place;
 use crate::cli::Console;
 use crate::cli::console::is_same;
 use crate::cli::guarded::{Keeper, read_guarded};
@@ -86,9 +87,10 @@ fn on_file(
     (hsm, slot): (&Hsm, SlotId),
     kind: SlotKind,
 ) -> Result<Option<Secret>> {
-    let is_own = console
-        .store()
-        .is_ok_and(|store| is_same(&store, hsm.path()));
+    let is_own = match &member.place {
+        Place::Store { store, .. } => console.store().is_ok_and(|own| is_same(&own, store)),
+        Place::Folder(_) => false,
+    };
     if kind == SlotKind::Quorum {
         return console.secret_on_file(hsm, slot, Role::Co);
     }
