@@ -226,3 +226,32 @@ fn a_file_of_groups_that_cannot_be_trusted_is_refused() {
     mode(0o600);
     sites.ha("listgroups").ok();
 }
+
+/// The file is changed under a lock: no command loses what another one wrote.
+#[test]
+fn groups_that_are_made_at_once_are_all_kept() {
+    let sites = Sites::new(&[A]);
+    let spawn = |nth: u32| {
+        let line = format!(
+            "hagroup creategroup -label g{nth} -slot 0 -memberpasswordfile {}",
+            file(A)
+        );
+        sites
+            .command("store.db", &line)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let running: Vec<_> = (0..6).map(spawn).collect();
+    for mut child in running {
+        assert!(child.wait().unwrap().success());
+    }
+    let listed = sites.ha("listgroups --json").ok().json();
+    let groups = listed["groups"].as_array().unwrap();
+    let mut labels: Vec<_> = groups
+        .iter()
+        .map(|it| it["label"].as_str().unwrap())
+        .collect();
+    labels.sort_unstable();
+    assert_eq!(labels, ["g0", "g1", "g2", "g3", "g4", "g5"]);
+}
