@@ -101,6 +101,14 @@ pub(super) struct Found {
     pub(super) link: Result<Link, Away>,
 }
 
+/// How a member was reached.
+struct Reached {
+    label: Option<String>,
+    link: Result<Link, Away>,
+    /// What its password file came to, if one was tried: when it was wrong.
+    refused: Option<Option<u64>>,
+}
+
 /// The members in stores, which open the blobs of the others.
 pub(super) struct Openers<'a>(Vec<&'a StoreMember>);
 
@@ -181,12 +189,13 @@ impl<'a> Opener<'a> {
     /// # Errors
     /// When Ctrl-C answered a question.
     pub(super) fn one(&mut self, member: &Member) -> Result<(Found, Option<Option<u64>>)> {
-        let (label, link, refused) = match &member.place {
+        let Reached {
+            label,
+            link,
+            refused,
+        } = match &member.place {
             Place::Store { store, slot } => self.in_store(member, (store, *slot)),
-            Place::Folder(folder) => {
-                let (label, link) = in_folder(member, folder);
-                (label, link, None)
-            }
+            Place::Folder(folder) => in_folder(member, folder),
         };
         if let Err(Away {
             why: Error::Interrupted(what),
@@ -204,12 +213,7 @@ impl<'a> Opener<'a> {
         Ok((found, refused))
     }
 
-    #[allow(clippy::type_complexity)]
-    fn in_store(
-        &mut self,
-        member: &Member,
-        (store, slot): (&Path, SlotId),
-    ) -> (Option<String>, Result<Link, Away>, Option<Option<u64>>) {
+    fn in_store(&mut self, member: &Member, (store, slot): (&Path, SlotId)) -> Reached {
         let opened = self.store(store).and_then(|hsm| {
             let row = hsm.partition(slot).row()?;
             Ok((hsm, row))
@@ -225,15 +229,22 @@ impl<'a> Opener<'a> {
                     true => slot_is_gone(member),
                     false => why,
                 };
-                return (None, Err(Away::down(why)), None);
+                return Reached {
+                    label: None,
+                    link: Err(Away::down(why)),
+                    refused: None,
+                };
             }
         };
-        let label = Some(row.label.clone());
-        if let Err(away) = check_serial(member, row.serial) {
-            return (label, Err(away), None);
+        let (link, refused) = match check_serial(member, row.serial) {
+            Ok(()) => self.log_in(member, hsm, slot),
+            Err(away) => (Err(away), None),
+        };
+        Reached {
+            label: Some(row.label),
+            link,
+            refused,
         }
-        let (link, refused) = self.log_in(member, hsm, slot);
-        (label, link, refused)
     }
 
     fn log_in(
@@ -274,24 +285,32 @@ impl<'a> Opener<'a> {
     }
 }
 
-fn in_folder(member: &Member, folder: &Path) -> (Option<String>, Result<Link, Away>) {
-    let status = match Status::read(folder) {
-        Ok(status) => status,
+fn in_folder(member: &Member, folder: &Path) -> Reached {
+    let (label, link) = match Status::read(folder) {
+        Ok(status) => (
+            Some(status.facts.label.clone()),
+            enter_folder(member, folder, status),
+        ),
         Err(source) => {
             let why = Error::Group {
                 what: format!("{member}: no slot of a mount is there: {source}"),
                 hint: Some("mount the store, and log in to the slot as co".into()),
                 code: code::SLOT_ID_INVALID,
             };
-            return (None, Err(Away::down(why)));
+            (None, Err(Away::down(why)))
         }
     };
-    let label = Some(status.facts.label.clone());
-    if let Err(away) = check_serial(member, status.facts.serial) {
-        return (label, Err(away));
+    Reached {
+        label,
+        link,
+        refused: None,
     }
+}
+
+fn enter_folder(member: &Member, folder: &Path, status: Status) -> Result<Link, Away> {
+    check_serial(member, status.facts.serial)?;
     if status.state != LOGGED_IN {
-        let why = Error::Group {
+        return Err(Away::logged_out(Error::Group {
             what: format!(
                 "{member}: co is not logged in on the mount (it is {})",
                 status.state
@@ -301,11 +320,10 @@ fn in_folder(member: &Member, folder: &Path) -> (Option<String>, Result<Link, Aw
                 shown::path(folder)
             )),
             code: code::USER_NOT_LOGGED_IN,
-        };
-        return (label, Err(Away::logged_out(why)));
+        }));
     }
-    let link = Link::Folder(FolderMember::new(folder.to_owned(), status.facts));
-    (label, Ok(link))
+    let folder = FolderMember::new(folder.to_owned(), status.facts);
+    Ok(Link::Folder(folder))
 }
 
 fn check_serial(member: &Member, serial: u64) -> Result<(), Away> {
