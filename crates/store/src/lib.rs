@@ -25,6 +25,9 @@ pub use rows::*;
 pub use sqlite::traced;
 pub use sqlite::{SCHEMA_VERSION, sqlite_version};
 
+/// The most objects of one slot in a cluster, whose members keep every key in memory.
+pub const MOST_OBJECTS_IN_CLUSTER: u64 = 1_000_000;
+
 /// The error of a location in a cluster that this build cannot use.
 #[cfg(not(feature = "etcd"))]
 fn without_cluster(path: &Path) -> Error {

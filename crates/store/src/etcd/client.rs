@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -86,11 +86,14 @@ struct Members {
 
 impl Client {
     /// Starts the thread. No member is asked yet.
-    pub(super) fn start(location: &Location) -> Result<Self> {
+    pub(super) fn start(
+        location: &Location,
+        identity: Option<&(PathBuf, PathBuf)>,
+    ) -> Result<Self> {
         let members = location.endpoints.len();
         let urls = location.endpoints.iter();
         let urls = urls.map(|it| (it.clone(), location.url(it))).collect();
-        let options = options(location, location.identity.as_ref())?;
+        let options = options(location, identity)?;
         let (tasks, todo) = mpsc::unbounded_channel();
         let shown = location.shown();
         let failed = move |why: std::io::Error| Error::failed(&shown, why);
@@ -361,10 +364,7 @@ pub(super) fn kv(client: &etcd_client::Client) -> etcd_client::KvClient {
         .max_decoding_message_size(MOST_ANSWER_BYTES)
 }
 
-fn options(
-    location: &Location,
-    identity: Option<&(std::path::PathBuf, std::path::PathBuf)>,
-) -> Result<ConnectOptions> {
+fn options(location: &Location, identity: Option<&(PathBuf, PathBuf)>) -> Result<ConnectOptions> {
     let options = ConnectOptions::new()
         .with_require_leader(true)
         .with_keep_alive(Duration::from_secs(5), Duration::from_secs(3))
@@ -422,10 +422,17 @@ fn failure(error: etcd_client::Error) -> Failure {
         code if PERMANENT.contains(&code) => Failure::Refused(why),
         DEADLINE_EXCEEDED => Failure::Unreachable(why),
         // The cause of a connection that broke is below.
-        _ => Failure::Unreachable(match why.is_empty() || why == "transport error" {
-            true => whole(status),
-            false => why,
-        }),
+        _ => {
+            let why = match why.is_empty() || why == "transport error" {
+                true => whole(status),
+                false => why,
+            };
+            // TLS refuses one side or the other, and would again.
+            match why.contains("invalid peer certificate") || why.contains("received fatal alert") {
+                true => Failure::Refused(why),
+                false => Failure::Unreachable(why),
+            }
+        }
     }
 }
 

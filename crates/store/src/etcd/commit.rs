@@ -35,7 +35,7 @@ impl Inner {
         let slots: Vec<SlotId> = tx.slots.keys().copied().collect();
         let number = self.presence.next_number();
         let me = *self.presence.id();
-        self.announce(&slots)?;
+        self.announce(&slots, deadline.sending)?;
         let mut operations = Vec::with_capacity(tx.changes.len() + 2 * slots.len());
         for (key, (_, value)) in &tx.changes {
             operations.push(match value {
@@ -43,6 +43,8 @@ impl Inner {
                 None => TxnOp::delete(key.clone(), None),
             });
         }
+        // The rest stays outside of nested transactions, where etcd counts what it costs against the quota.
+        let mut operations = nested(operations);
         for (slot, planned) in &tx.slots {
             if !planned.changed {
                 continue;
@@ -73,7 +75,7 @@ impl Inner {
         }
         let txn = Txn::new()
             .when(compares)
-            .and_then(nested(operations))
+            .and_then(operations)
             .or_else(self.what_became(&slots));
         let answer = transact(&self.client, deadline.sending, txn);
         let outcome = self.judge(answer, &slots, number, tx, deadline)?;

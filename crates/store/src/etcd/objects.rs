@@ -254,7 +254,7 @@ impl Inner {
     }
 
     /// Remembers where a row was seen.
-    fn guess(&self, object: &Object) {
+    pub(super) fn guess(&self, object: &Object) {
         let mut guesses = lock(&self.guesses);
         if guesses.len() >= MOST_GUESSES {
             guesses.clear();
