@@ -103,7 +103,10 @@ fn store_hint(error: &StoreError) -> Option<String> {
             "retry when its members answer again: 'etcdctl endpoint health'; see docs/cluster.md"
                 .into()
         }
-        StoreFault::InDoubt | StoreFault::QuotaFull | StoreFault::Failed(_) => return None,
+        StoreFault::InDoubt
+        | StoreFault::WentBack(_)
+        | StoreFault::QuotaFull
+        | StoreFault::Failed(_) => return None,
     })
 }
 

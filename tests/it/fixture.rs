@@ -19,6 +19,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+mod shared;
+
 /// How long anything that must come to an end may take. Generous: two cores, Argon2, other tests.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 /// The largest blob there can be: 16 + 3 * 64 + 32 + 65536 + 16 (docs/format.md, "The sealed blob").
@@ -303,12 +305,27 @@ pub fn password(slot: u32) -> String {
 /// A directory with a store, its domain keys and its password files.
 pub struct Store {
     dir: TempDir,
+    /// A file of the directory, or a location in a cluster (docs/cluster.md).
     file: PathBuf,
+    /// What each command of the store begins with, such as `nsenter` for those of another host.
+    prefix: Vec<String>,
 }
 
 impl Store {
-    /// No store file yet: `partition init` makes it.
+    /// No store yet: `partition init` makes it. It is a file, or with `$SLOTFS_TEST_STORE=etcd` a name of its own in the
+    /// cluster of this run (scripts/cluster).
     pub fn empty() -> Self {
+        let mut store = Self::of_file();
+        if let Some(location) = shared::location() {
+            store.file = location.into();
+            // A test that opens the file all the same would test another store than it says.
+            fs::create_dir(store.path("store.db")).unwrap();
+        }
+        store
+    }
+
+    /// A store that is a file, whatever the other stores of this run are.
+    pub fn of_file() -> Self {
         assert!(
             File::open("/dev/fuse").is_ok(),
             "these tests mount: /dev/fuse must be there and readable"
@@ -322,12 +339,26 @@ impl Store {
         Self {
             dir,
             file: "store.db".into(),
+            prefix: Vec::new(),
         }
     }
 
-    /// Has commands and mounts use another file of the store's directory as the store.
+    /// Has commands and mounts use another file of the store's directory as the store, or that location.
     pub fn use_file(&mut self, file: impl Into<PathBuf>) {
         self.file = file.into();
+    }
+
+    /// Has all commands begin with these words.
+    pub fn use_prefix(&mut self, prefix: Vec<String>) {
+        self.prefix = prefix;
+    }
+
+    /// What commands are given as the store, whatever folder they run in.
+    pub fn location(&self) -> PathBuf {
+        match self.file.to_str() {
+            Some(text) if text.starts_with("etcd://") => self.file.clone(),
+            _ => self.path(&self.file),
+        }
     }
 
     /// A path in the store's directory. Commands run there, so they may use the bare name as well.
@@ -359,7 +390,15 @@ impl Store {
 
     /// The slotfs command, away from the caller's environment, without an input.
     pub fn bare(&self, args: &[impl AsRef<OsStr>]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_slotfs"));
+        let program = env!("CARGO_BIN_EXE_slotfs");
+        let mut command = match self.prefix.split_first() {
+            None => Command::new(program),
+            Some((first, more)) => {
+                let mut command = Command::new(first);
+                command.args(more).arg(program);
+                command
+            }
+        };
         command
             .args(args)
             .current_dir(self.dir.path())
@@ -399,7 +438,7 @@ impl Store {
     /// The same without a terminal that could be asked: in a session of its own.
     #[track_caller]
     pub fn run_without_terminal(&self, line: &str) -> Out {
-        let slotfs = self.bare(&["--store", "store.db"]);
+        let slotfs = self.command(&[]);
         let mut command = Command::new("setsid");
         command
             .arg("--wait")
@@ -503,7 +542,7 @@ impl Store {
         let _ = fs::create_dir(&point);
         let mut command = self.bare(&["--store"]);
         command
-            .arg(self.path(&self.file))
+            .arg(self.location())
             .arg("mount")
             .arg(&point)
             .arg("--foreground")

@@ -24,10 +24,11 @@ fn limited(store: &Store, limit: &str, line: &str) -> Out {
     run(Command::new("sh")
         .args([
             "-c",
-            &format!("ulimit {limit} && exec \"$SLOTFS\" --store store.db {line}"),
+            &format!("ulimit {limit} && exec \"$SLOTFS\" --store \"$STORE\" {line}"),
         ])
         .current_dir(store.path(""))
         .env("SLOTFS", env!("CARGO_BIN_EXE_slotfs"))
+        .env("STORE", store.location())
         .env("HOME", store.path(""))
         .env("SLOTFS_SOCKET", store.socket())
         .env("LC_ALL", "C"))
@@ -156,18 +157,22 @@ fn inherited_descriptors_are_closed() {
     let slotfs = Path::new(env!("CARGO_BIN_EXE_slotfs"));
     sh(
         r#"cd "$D" || exit 1
-           flock lk "$SLOTFS" --store store.db mount mnt --login 0 --password-file 0=/dev/fd/9 9<pw-0 || exit 2
+           flock lk "$SLOTFS" --store "$STORE" mount mnt --login 0 --password-file 0=/dev/fd/9 9<pw-0 || exit 2
            flock -n lk true || exit 3
            [ -e mnt/0/1 ] || exit 4
            "$SLOTFS" umount mnt || exit 5
            mkfifo pipe
            cat pipe > read & reader=$!
            exec 7> pipe
-           "$SLOTFS" --store store.db mount mnt || exit 6
+           "$SLOTFS" --store "$STORE" mount mnt || exit 6
            exec 7>&-
            wait $reader || exit 8
            "$SLOTFS" umount mnt"#,
-        &[("D", &store.path("")), ("SLOTFS", slotfs)],
+        &[
+            ("D", &store.path("")),
+            ("SLOTFS", slotfs),
+            ("STORE", &store.location()),
+        ],
     )
     .ok();
 }
@@ -235,7 +240,7 @@ const AS_A_USER: &str = r#"
 mknod fuse c 10 229; chmod 666 fuse; mount --bind fuse /dev/fuse
 cp "$SLOTFS" slotfs; chmod 755 slotfs .; chown -R nobody store.db* pw-0 mnt
 mkdir home; chown nobody . home
-serve() { as_user "$@" ./slotfs --store store.db mount mnt --login 0 --password-file 0=pw-0; }
+serve() { as_user "$@" ./slotfs --store "$STORE" mount mnt --login 0 --password-file 0=pw-0; }
 is_there() { grep -q " $PWD/mnt .* - fuse.slotfs " /proc/self/mountinfo; }
 for limit in --nproc=1 --nproc=4 --nproc=8 --nproc=12 --as=200000000 --nofile=14; do
     if serve prlimit "$limit" 2>err; then

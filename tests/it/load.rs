@@ -34,7 +34,7 @@ done"#;
 /// Two that use commands, in a slot of their own: what they make they delete, restore, delete and destroy.
 const BY_COMMAND: &str = r#"
 set -e
-slotfs() { "$BIN" --store store.db "$@" --password-file 3=pw-3 --password-file 4=pw-4; }
+slotfs() { "$BIN" --store "$STORE" "$@" --password-file 3=pw-3 --password-file 4=pw-4; }
 while [ ! -e "$STOP" ]; do
     handles=$(slotfs object generate -type aes -label load -count 3 -slot $SLOT | sed -n 's/^Handle //p' | paste -sd,)
     slotfs --active-slot $SLOT partition clone -o $handles -s $OTHER -f > "$OUT" 2>&1 || { cat "$OUT" >&2; exit 1; }
@@ -90,6 +90,7 @@ impl Crew<'_> {
             .env("STOP", self.store.path("stop"))
             .env("KNOWN", self.store.path("known"))
             .env("BIN", env!("CARGO_BIN_EXE_slotfs"))
+            .env("STORE", self.store.location())
             .env("ROUNDS", &rounds)
             .env("OUT", path("out"))
             .envs(env.iter().copied())

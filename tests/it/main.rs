@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod attacks;
+#[cfg(feature = "etcd")]
+mod cluster;
 mod commands;
 mod configuration;
 mod crash;

@@ -36,13 +36,15 @@ ended() { # PID
 as_user() { setpriv --reuid nobody --regid nogroup --clear-groups env HOME="$PWD/home" XDG_STATE_HOME="$PWD/home/state" "$@"; }
 "#;
 
-/// A script with what it needs before it, in the store's folder. It knows the program as `$SLOTFS`.
+/// A script with what it needs before it, in the store's folder. It knows the program as `$SLOTFS`, and the
+/// store as `$STORE`.
 pub fn script(store: &Store, functions: &str, script: &str) -> Command {
     let mut command = Command::new("unshare");
     command
         .args(["-m", "sh", "-c", &format!("{PRELUDE}{functions}\n{script}")])
         .current_dir(store.path(""))
         .env("SLOTFS", env!("CARGO_BIN_EXE_slotfs"))
+        .env("STORE", store.location())
         .env("HOME", store.path(""))
         .env("XDG_STATE_HOME", store.path(".local/state"))
         .env("LC_ALL", "C");

@@ -18,7 +18,7 @@ stopped() { # PID
         sleep 0.05
     done
 }
-slotfs() { "$SLOTFS" --store store.db "$@"; }
+slotfs() { "$SLOTFS" --store "$STORE" "$@"; }
 serve() { slotfs mount "$1" --login 0 --password-file 0=pw-0 --log store.db.log; }
 type_at() { awk -v at="$1" '$5 == at { for (i = 6; i < NF; i++) if ($i == "-") kind = $(i + 1) } END { print kind }' /proc/self/mountinfo; }
 "#;

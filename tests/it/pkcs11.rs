@@ -55,7 +55,7 @@ impl Served {
             };
         }
         command
-            .env("SLOTFS_STORE", self.store.path("store.db"))
+            .env("SLOTFS_STORE", self.store.location())
             .env("SLOTFS_PROGRAM", env!("CARGO_BIN_EXE_slotfs"))
             .env("XDG_CONFIG_HOME", self.store.path("config"))
             .env("MODULE", module())

@@ -245,13 +245,13 @@ fn no_command_tells_a_secret() {
         "object restore -trash 3",
         "store check",
     ] {
-        let words = format!("--store store.db {line} --password-file 0=pw-0");
+        let words = format!("{line} --password-file 0=pw-0");
         let words = match line {
             "store check" => words,
             _ => format!("{words} -slot 0"),
         };
         let words: Vec<&str> = words.split(' ').collect();
-        let out = run(store.bare(&words).env("SLOTFS_LOG", "trace"));
+        let out = run(store.command(&words).env("SLOTFS_LOG", "trace"));
         said.extend(out.text().into_bytes());
     }
     for secret in &secrets {
@@ -305,13 +305,14 @@ fn it_works_where_little_or_nothing_may_be_locked() {
         store.aes(0, 50);
         store.slot(1, "red");
         // As root, who is above all limits, without the right to be.
-        let script = r#"ulimit -l "$LIMIT"; exec setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock "$BIN" --store store.db \
+        let script = r#"ulimit -l "$LIMIT"; exec setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock "$BIN" --store "$STORE" \
             --active-slot 0 partition clone -o all -s 1 -f --password-file 0=pw-0 --password-file 1=pw-1"#;
         let mut command = std::process::Command::new("bash");
         command
             .args(["-c", script])
             .env("LIMIT", limit)
             .env("BIN", env!("CARGO_BIN_EXE_slotfs"))
+            .env("STORE", store.location())
             .current_dir(store.path(""));
         let out = run(&mut command).ok();
         assert!(

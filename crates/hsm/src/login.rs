@@ -151,6 +151,7 @@ impl Partition<'_> {
             }
             // Only now: whoever does not know the password learns nothing, and the header is authentic.
             session => session.and_then(|it| {
+                hsm.check_cluster()?;
                 let newer = hsm.check_not_older(&it, Some(stored.id))?;
                 Ok(newer.unwrap_or(it))
             }),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Error, Hsm, Result, Session, SlotError, SlotFault, SlotId, now_secs};
+use super::{Error, Hsm, Result, Session, SlotError, SlotFault, SlotId, now_secs, store};
 use crate::batch::MOST_TRIES;
 use folder::{Folder, Stamp};
 use marks::Mark;
@@ -21,6 +21,9 @@ mod folder;
 mod marks;
 #[cfg(test)]
 mod tests;
+
+/// Where the mark of a cluster is among those of slots. A store in a cluster has no slot of this number.
+const CLUSTER: SlotId = SlotId(u32::MAX);
 
 /// What was seen of one store.
 #[derive(Default)]
@@ -58,6 +61,52 @@ impl Hsm {
         let folder = folder.map(|folder| Folder::of_store(folder, self.path()));
         // Set once, by the one who opened the store.
         let _ = self.seen.folder.set(folder);
+    }
+
+    /// Refuses a cluster that is another one than was seen here, or that went back to an earlier revision, and else
+    /// remembers it. A store in a file passes.
+    ///
+    /// # Errors
+    /// [`StoreFault::WentBack`](super::StoreFault::WentBack)
+    pub(super) fn check_cluster(&self) -> Result<()> {
+        let Some(now) = self.cluster_mark() else {
+            return Ok(());
+        };
+        let before = self.seen.update(|marks| {
+            let before = marks.last(CLUSTER).copied();
+            let fits =
+                before.is_none_or(|it| it.serial == now.serial && it.generation <= now.generation);
+            if fits {
+                marks.put(mark_of(now, marks));
+            }
+            before.filter(|_| !fits)
+        });
+        let Some(before) = before else { return Ok(()) };
+        let what = match before.serial == now.serial {
+            true => format!(
+                "its cluster went back to an older state, of revision {} after {}, which was seen on {}",
+                now.generation,
+                before.generation,
+                iso_8601(before.seen_secs)
+            ),
+            false => format!(
+                "another cluster is there than was seen on {}: {:x} in the place of {:x}",
+                iso_8601(before.seen_secs),
+                now.serial,
+                before.serial
+            ),
+        };
+        Err(store::StoreFault::WentBack(what).at(self.path()).into())
+    }
+
+    /// The cluster's id in the place of a serial, and its revision in that of a generation.
+    fn cluster_mark(&self) -> Option<SlotVersion> {
+        let (id, revision) = self.store.cluster()?;
+        Some(SlotVersion {
+            slot: CLUSTER,
+            serial: id,
+            generation: revision.unsigned_abs(),
+        })
     }
 
     /// Refuses a login to a partition that is older than it was seen here, and else remembers its generation. Where
@@ -104,6 +153,9 @@ impl Hsm {
         }
         if !slots.is_empty() {
             there.retain(|(slot, _)| slots.contains(slot));
+        }
+        if let Some(now) = self.cluster_mark() {
+            self.seen.accept_cluster(now);
         }
         let whole = there.iter().filter_map(|(_, it)| it.as_ref().ok().copied());
         let mut accepted = self.seen.accept(&whole.collect::<Vec<_>>())?.into_iter();
@@ -171,6 +223,17 @@ impl Seen {
             {
                 marks.put(mark_of(at, marks));
             }
+        });
+    }
+
+    /// The cluster as it is counts from now on.
+    fn accept_cluster(&self, now: SlotVersion) {
+        let accepted_nanos = nanos_now();
+        self.update(|marks| {
+            marks.put(Mark {
+                accepted_nanos,
+                ..mark_of(now, marks)
+            });
         });
     }
 

@@ -101,6 +101,9 @@ pub enum StoreFault {
         "etcd's quota is used up; compact and defragment its members, then disarm the alarm (docs/cluster.md)"
     )]
     QuotaFull,
+    /// Its cluster is another one than was seen here, or an earlier state of it.
+    #[error("{0}; if you restored it yourself, run 'slotfs store accept'")]
+    WentBack(String),
     /// Its tables, triggers or views differ from those that slotfs makes.
     #[error("{0}, so nothing is written to it")]
     ForeignSchema(String),

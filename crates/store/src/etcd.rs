@@ -154,6 +154,11 @@ impl Store {
 
     pub(crate) fn on_loss(&self, _tell: impl Fn(&Error) + Send + Sync + 'static) {}
 
+    /// The cluster, and the highest revision of it that was seen.
+    pub(crate) fn cluster(&self) -> (u64, i64) {
+        self.inner.client.seen()
+    }
+
     pub(crate) fn fresh_for(&self) -> Duration {
         self.inner.location.fresh
     }
@@ -185,9 +190,12 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        // Nothing is queued by either after it has ended.
-        self.upkeep = None;
+        // Both are told before one is waited for, so that together they take no longer than a deadline.
+        if let Some(upkeep) = &self.upkeep {
+            upkeep.stop();
+        }
         self.committer = None;
+        self.upkeep = None;
         self.inner.leave();
     }
 }

@@ -38,7 +38,7 @@ pub struct Store(Engine);
 /// What holds the rows.
 enum Engine {
     /// A file of this host.
-    Sqlite(sqlite::Store),
+    Sqlite(Box<sqlite::Store>),
     /// Keys in a cluster of several hosts.
     #[cfg(feature = "etcd")]
     Etcd(etcd::Store),
@@ -81,7 +81,8 @@ impl Store {
         if is_in_cluster(path) {
             return Self::open_in_cluster(path, access, false);
         }
-        Ok(Self(Engine::Sqlite(sqlite::Store::open(path, access)?)))
+        let store = sqlite::Store::open(path, access)?;
+        Ok(Self(Engine::Sqlite(Box::new(store))))
     }
 
     /// Opens the store at `path`, or makes an empty one there: the file 0600, its folder 0700.
@@ -92,7 +93,8 @@ impl Store {
         if is_in_cluster(path) {
             return Self::open_in_cluster(path, Access::ReadWrite, true);
         }
-        Ok(Self(Engine::Sqlite(sqlite::Store::open_or_create(path)?)))
+        let store = sqlite::Store::open_or_create(path)?;
+        Ok(Self(Engine::Sqlite(Box::new(store))))
     }
 
     #[cfg(feature = "etcd")]
@@ -104,6 +106,16 @@ impl Store {
     #[cfg(not(feature = "etcd"))]
     fn open_in_cluster(path: &Path, _access: Access, _create: bool) -> Result<Self> {
         Err(without_cluster(path))
+    }
+
+    /// The cluster that a store is in, and the highest revision of it that this process has seen: it never goes back,
+    /// unless somebody puts an old copy in its place. `None` for a file.
+    pub fn cluster(&self) -> Option<(u64, i64)> {
+        match &self.0 {
+            Engine::Sqlite(_) => None,
+            #[cfg(feature = "etcd")]
+            Engine::Etcd(store) => Some(store.cluster()),
+        }
     }
 
     /// How old a request's knowledge of other processes' commits may be.

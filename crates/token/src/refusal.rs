@@ -44,7 +44,12 @@ fn of_hsm(error: &Error) -> (u64, bool) {
                 (CKR_TOKEN_WRITE_PROTECTED, false)
             }
             Some(StoreFault::Lost(_)) => (CKR_DEVICE_REMOVED, false),
-            Some(StoreFault::Failed(_) | StoreFault::Unreachable(_) | StoreFault::InDoubt)
+            Some(
+                StoreFault::Failed(_)
+                | StoreFault::Unreachable(_)
+                | StoreFault::InDoubt
+                | StoreFault::WentBack(_),
+            )
             | None => (CKR_DEVICE_ERROR, false),
         },
         Error::Random(_) => (CKR_DEVICE_ERROR, false),

@@ -207,8 +207,8 @@ fn restore_with_replace() {
     let out = archive(&store, 1, "restore -replace").fails(FAILED);
     assert!(out.stderr.contains("-force"), "{out:?}");
     assert_eq!(objects(&store, 1), own);
-    let line = "--store store.db partition archive restore -folder backups -partition monday -slot 1 -replace --password-file 1=pw-1";
-    let mut terminal = Terminal::spawn(store.bare(&line.split(' ').collect::<Vec<_>>()));
+    let line = "partition archive restore -folder backups -partition monday -slot 1 -replace --password-file 1=pw-1";
+    let mut terminal = Terminal::spawn(store.command(&line.split(' ').collect::<Vec<_>>()));
     terminal.expect("all 2 objects on slot 1 would be destroyed");
     terminal.expect("->");
     terminal.send_line("proceed");
@@ -259,8 +259,8 @@ fn restore_with_replace_needs_the_folder_no_more() {
     let store = three_slots();
     store.aes(1, 1);
     archive(&store, 0, "backup").ok();
-    let line = "--store store.db partition archive restore -folder backups -partition monday -slot 1 -replace --password-file 1=pw-1";
-    let mut terminal = Terminal::spawn(store.bare(&line.split(' ').collect::<Vec<_>>()));
+    let line = "partition archive restore -folder backups -partition monday -slot 1 -replace --password-file 1=pw-1";
+    let mut terminal = Terminal::spawn(store.command(&line.split(' ').collect::<Vec<_>>()));
     terminal.expect("->");
     for name in ["1", "2", "3"] {
         fs::remove_file(store.path(format!("backups/monday/{name}"))).unwrap();

@@ -87,9 +87,7 @@ Command Result : No Error
 #[test]
 fn the_session_to_the_letter() {
     let store = prepared_for_the_transcript();
-    let command = store.bare(&[
-        "--store",
-        "store.db",
+    let command = store.command(&[
         "--password-file",
         "0=pw-0",
         "partition",
@@ -111,7 +109,7 @@ fn the_session_to_the_letter() {
 #[test]
 fn the_session_in_the_shell() {
     let store = prepared_for_the_transcript();
-    let mut terminal = Terminal::spawn(store.bare(&["--store", "store.db"]));
+    let mut terminal = Terminal::spawn(store.command(&[]));
     terminal.expect("slotfs:>");
     terminal.send_line("role login -name co");
     terminal.expect("Enter the password for co of slot 0: ");
@@ -282,9 +280,9 @@ fn it_asks_when_objects_exist() {
     let store = slots(2);
     clone(&store, "-objects 1 -slot 1").ok();
     let ask = |answer: &str| {
-        let line = format!("--store store.db {PASSWORDS} partition clone -objects all -slot 1");
+        let line = format!("{PASSWORDS} partition clone -objects all -slot 1");
         let words: Vec<&str> = line.split_whitespace().collect();
-        let mut terminal = Terminal::spawn(store.bare(&words));
+        let mut terminal = Terminal::spawn(store.command(&words));
         terminal.expect("1 of the objects already exist on slot 1");
         terminal.expect("        Type 'proceed' to continue, or 'quit' to quit now -> ");
         terminal.send_line(answer);
@@ -398,10 +396,11 @@ fn standard_input_closed() {
     let store = slots(2);
     let slotfs = store.bare(&["x"]);
     let out = sh(
-        r#"cd "$DIR" && "$SLOTFS" --store store.db --password-file 0=pw-0 --password-file 1=pw-1 partition clone -objects all -slot 1 <&-"#,
+        r#"cd "$DIR" && "$SLOTFS" --store "$STORE" --password-file 0=pw-0 --password-file 1=pw-1 partition clone -objects all -slot 1 <&-"#,
         &[
             ("DIR", &store.path("")),
             ("SLOTFS", slotfs.get_program().as_ref()),
+            ("STORE", &store.location()),
         ],
     )
     .ok();
@@ -435,8 +434,8 @@ fn many_and_large() {
 fn ctrl_c_stops_between_objects() {
     let store = slots(8000);
     let mut child = store
-        .bare(
-            &format!("--store store.db {PASSWORDS} partition clone -o all -s 1")
+        .command(
+            &format!("{PASSWORDS} partition clone -o all -s 1")
                 .split(' ')
                 .collect::<Vec<_>>(),
         )
@@ -590,9 +589,7 @@ fn a_crypto_user_clones_out_and_not_in() {
         )
         .fails(LOGIN);
     assert!(out.stdout.contains("CKR_PIN_INCORRECT"), "{out:?}");
-    let out = run(&mut store.bare(&[
-        "--store",
-        "store.db",
+    let out = run(&mut store.command(&[
         "--password-file",
         "0:cu=cu",
         "object",

@@ -82,9 +82,9 @@ fn a_home_that_is_none() {
 fn a_credentials_directory_that_is_none() {
     let store = one_slot();
     std::fs::copy(store.path("pw-0"), store.path("slot-0.password")).unwrap();
-    let line = ["--store", "store.db", "partition", "contents"];
+    let line = ["partition", "contents"];
     let out = run(store
-        .bare(&line)
+        .command(&line)
         .env("CREDENTIALS_DIRECTORY", "")
         .stdin(Stdio::null()));
     assert!([LOGIN, USAGE].contains(&out.code), "{out:?}");
@@ -97,7 +97,7 @@ fn a_history_of_nobody() {
     let store = one_slot();
     let before = names(&store.path("."));
     for home in ["", "relative"] {
-        let mut command = store.bare(&["--store", "store.db"]);
+        let mut command = store.command(&[]);
         command
             .env("HOME", home)
             .env("XDG_STATE_HOME", "")

@@ -118,9 +118,7 @@ fn data_is_alone_on_standard_output() {
     );
     assert!(!store.path("-").exists());
     // In the shell the next command prints as ever.
-    let out = run(&mut store.bare(&[
-        "--store",
-        "store.db",
+    let out = run(&mut store.command(&[
         "-c",
         "object export -handle 9 -file -; slot list",
         "--keep-going",
@@ -245,9 +243,9 @@ fn delete() {
             .run_in(0, &format!("object delete -handle {bad} -force"))
             .fails(USAGE);
     }
-    let line = "--store store.db object delete -handle 4,2 -slot 0 --password-file 0=pw-0";
+    let line = "object delete -handle 4,2 -slot 0 --password-file 0=pw-0";
     let words: Vec<_> = line.split(' ').collect();
-    let mut terminal = Terminal::spawn(store.bare(&words));
+    let mut terminal = Terminal::spawn(store.command(&words));
     terminal.expect("slot 0: 2 (secret key 'key'), 4 (secret key 'key') would go to the trash");
     terminal.expect("'quit' to quit now -> ");
     terminal.send_line("quit");

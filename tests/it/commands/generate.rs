@@ -26,9 +26,9 @@ fn store_of(capacity: usize) -> Store {
 }
 
 fn start(store: &Store, line: &str) -> Child {
-    let line = format!("--store store.db --password-file 0=pw-0 object generate -slot 0 {line}");
+    let line = format!("--password-file 0=pw-0 object generate -slot 0 {line}");
     store
-        .bare(&line.split(' ').collect::<Vec<_>>())
+        .command(&line.split(' ').collect::<Vec<_>>())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -168,9 +168,9 @@ fn lines_that_cannot_be_written() {
     let store = store_of(100);
     for json in ["", " --json"] {
         let line = format!(
-            "--store store.db --password-file 0=pw-0 object generate -slot 0 -type aes -label k -count 3{json}"
+            "--password-file 0=pw-0 object generate -slot 0 -type aes -label k -count 3{json}"
         );
-        let mut command = store.bare(&line.split(' ').collect::<Vec<_>>());
+        let mut command = store.command(&line.split(' ').collect::<Vec<_>>());
         command
             .stdin(Stdio::null())
             .stdout(File::create("/dev/full").unwrap())
@@ -182,10 +182,7 @@ fn lines_that_cannot_be_written() {
     }
     let out = store.run_in(0, "partition contents").ok();
     assert_eq!(out.stdout.matches("secret key").count(), stored(&store));
-    let out = run(store
-        .bare(&["--store", "store.db", "store", "check"])
-        .stdin(Stdio::null()))
-    .ok();
+    let out = run(store.command(&["store", "check"]).stdin(Stdio::null())).ok();
     assert!(out.stdout.contains("clean"), "{out:?}");
 }
 

@@ -7,10 +7,7 @@ use crate::fixture::{Out, Store, password, run_with_input, write_private};
 
 /// The line in words, for a command or for the shell.
 fn in_the_shell(store: &Store, line: &str) -> Out {
-    run_with_input(
-        &mut store.bare(&["--store", "store.db"]),
-        format!("{line}\n").as_bytes(),
-    )
+    run_with_input(&mut store.command(&[]), format!("{line}\n").as_bytes())
 }
 
 /// What `slot list` and the slot's contents say.

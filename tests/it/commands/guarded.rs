@@ -125,7 +125,10 @@ fn pipes_and_descriptors() {
     let store = one_slot();
     let slotfs = env!("CARGO_BIN_EXE_slotfs");
     chmod(&store.path("pw-0"), 0o644);
-    let show = format!("{slotfs} --store store.db object show -handle 1 -slot 0");
+    let show = format!(
+        "{slotfs} --store {} object show -handle 1 -slot 0",
+        store.location().display()
+    );
     let bash = |script: &str| {
         run(Command::new("bash")
             .args(["-c", script])
@@ -149,7 +152,7 @@ fn pipes_and_descriptors() {
     let with_credentials = |mode| -> Out {
         chmod(&file, mode);
         run(store
-            .bare(&["--store", "store.db", "object", "show", "-handle", "1"])
+            .command(&["object", "show", "-handle", "1"])
             .env("CREDENTIALS_DIRECTORY", store.path("credentials"))
             .stdin(Stdio::null()))
     };

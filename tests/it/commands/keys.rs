@@ -282,11 +282,10 @@ fn a_password_that_is_asked_for() {
         &store,
         "pkcs12 -export -nocerts -inkey key -passout pass:swordfish -out key.p12",
     );
-    let line =
-        "--store store.db object import -file key.p12 -label k -slot 0 --password-file 0=pw-0";
+    let line = "object import -file key.p12 -label k -slot 0 --password-file 0=pw-0";
     let words: Vec<_> = line.split(' ').collect();
     for (password, code) in [("swordfish", 0), ("shark", FAILED)] {
-        let mut terminal = Terminal::spawn(store.bare(&words));
+        let mut terminal = Terminal::spawn(store.command(&words));
         terminal.expect("Enter the password of key.p12: ");
         terminal.send_hidden(password);
         let (ended, text) = terminal.wait();

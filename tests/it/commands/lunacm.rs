@@ -45,9 +45,8 @@ fn changelabel() {
     // It was sealed again with the new label: an edited one would be damage.
     store.run("store check --password-file 0=co").ok();
 
-    let args =
-        "--store store.db partition changelabel -slot 0 -label again --password-file 0:po=po";
-    let mut terminal = Terminal::spawn(store.bare(&args.split(' ').collect::<Vec<_>>()));
+    let args = "partition changelabel -slot 0 -label again --password-file 0:po=po";
+    let mut terminal = Terminal::spawn(store.command(&args.split(' ').collect::<Vec<_>>()));
     terminal.expect("partition 'renamed' on slot 0 would be called 'again'");
     terminal.expect("->");
     terminal.send_line("quit");
@@ -197,6 +196,6 @@ fn command_result() {
 fn the_shell_in_any_case() {
     let store = one_slot();
     let script = "SLOTFS Slot List\nSlot SET -Slot 0\nHELP\nEXIT\nnonsense\n";
-    let out = run_with_input(&mut store.bare(&["--store", "store.db"]), script.as_bytes()).ok();
+    let out = run_with_input(&mut store.command(&[]), script.as_bytes()).ok();
     assert!(out.stdout.contains("Current Slot Id: 0"), "{out:?}");
 }

@@ -79,8 +79,6 @@ fn the_active_slot() {
     store.slot(3, "red");
     store.aes(3, 1);
     let line = [
-        "--store",
-        "store.db",
         "partition",
         "contents",
         "--password-file",
@@ -88,19 +86,19 @@ fn the_active_slot() {
         "--password-file",
         "3=pw-3",
     ];
-    let out = run(&mut store.bare(&line)).ok();
+    let out = run(&mut store.command(&line)).ok();
     assert!(!out.stdout.contains("AES"), "the lowest is slot 2: {out:?}");
-    let out = run(store.bare(&line).args(["--active-slot", "3"])).ok();
+    let out = run(store.command(&line).args(["--active-slot", "3"])).ok();
     assert!(out.stdout.contains("AES"), "{out:?}");
-    let out = run(store.bare(&line).env("SLOTFS_ACTIVE_SLOT", "3")).ok();
+    let out = run(store.command(&line).env("SLOTFS_ACTIVE_SLOT", "3")).ok();
     assert!(out.stdout.contains("AES"), "{out:?}");
     let out = run(store
-        .bare(&line)
+        .command(&line)
         .env("SLOTFS_ACTIVE_SLOT", "3")
         .args(["-slot", "2"]))
     .ok();
     assert!(!out.stdout.contains("AES"), "-slot goes first: {out:?}");
-    let out = run(store.bare(&line).args(["--active-slot", "7"]));
+    let out = run(store.command(&line).args(["--active-slot", "7"]));
     assert_ne!(out.code, 0, "{out:?}");
 }
 
@@ -111,13 +109,13 @@ fn the_credentials_directory() {
     let dir = store.path("credentials");
     fs::create_dir(&dir).unwrap();
     fs::write(dir.join("slot-0.password"), password(0)).unwrap();
-    let line = ["--store", "store.db", "partition", "contents"];
-    let out = run(store.bare(&line).env("CREDENTIALS_DIRECTORY", &dir)).ok();
+    let line = ["partition", "contents"];
+    let out = run(store.command(&line).env("CREDENTIALS_DIRECTORY", &dir)).ok();
     assert!(out.stdout.contains("AES"), "{out:?}");
     fs::write(dir.join("slot-0.password"), "something else").unwrap();
-    run(store.bare(&line).env("CREDENTIALS_DIRECTORY", &dir)).fails(LOGIN);
+    run(store.command(&line).env("CREDENTIALS_DIRECTORY", &dir)).fails(LOGIN);
     let out = run(store
-        .bare(&line)
+        .command(&line)
         .env("CREDENTIALS_DIRECTORY", &dir)
         .args(["--password-file", "0=pw-0"]));
     out.ok();
@@ -284,7 +282,7 @@ fn redirected(store: &crate::fixture::Store, line: &str) -> crate::fixture::Out 
         .args(["-c", line])
         .current_dir(store.path(""))
         .env("X", env!("CARGO_BIN_EXE_slotfs"))
-        .env("SLOTFS_STORE", store.path("store.db"))
+        .env("SLOTFS_STORE", store.location())
         .env("HOME", store.path(""));
     run(&mut command)
 }

@@ -6,9 +6,9 @@ use crate::terminal::Terminal;
 
 /// `partition init` without a password, on a terminal.
 fn init(store: &Store) -> Terminal {
-    let args = "--store store.db partition init -slot 0 -label alpha -domainkey red.pem";
+    let args = "partition init -slot 0 -label alpha -domainkey red.pem";
     let args: Vec<_> = args.split(' ').collect();
-    Terminal::spawn(store.bare(&args))
+    Terminal::spawn(store.command(&args))
 }
 
 /// Passwords are asked for twice when they are new, and show as asterisks.
@@ -47,8 +47,7 @@ fn no_answer_is_no_password() {
 }
 
 fn on_a_terminal(store: &Store, line: &str) -> Terminal {
-    let line = format!("--store store.db {line}");
-    Terminal::spawn(store.bare(&line.split(' ').collect::<Vec<_>>()))
+    Terminal::spawn(store.command(&line.split(' ').collect::<Vec<_>>()))
 }
 
 fn asks_for_domain(slot: u32) -> String {

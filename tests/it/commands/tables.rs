@@ -98,8 +98,7 @@ const LINES: [&str; 13] = [
 ];
 
 fn command(store: &Store, line: &str) -> std::process::Command {
-    let mut words: Vec<&str> = vec!["--store", "store.db"];
-    words.extend(line.split(' '));
+    let mut words: Vec<&str> = line.split(' ').collect();
     let slot = line.split(' ').skip_while(|word| *word != "-slot").nth(1);
     let password = slot.map(|slot| format!("{slot}=pw-{slot}"));
     let logs_in = !["slot", "role", "archive", "showinfo", "showpolicies"]
@@ -108,7 +107,7 @@ fn command(store: &Store, line: &str) -> std::process::Command {
     if let Some(password) = password.as_ref().filter(|_| logs_in) {
         words.extend(["--password-file", password]);
     }
-    let mut command = store.bare(&words);
+    let mut command = store.command(&words);
     command.env_remove("COLUMNS");
     command
 }

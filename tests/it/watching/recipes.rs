@@ -25,7 +25,7 @@ fn example(store: &Store, name: &str, args: &[&str]) -> Out {
         .current_dir(store.path(""))
         .env("PATH", path)
         .env("HOME", store.path(""))
-        .env("SLOTFS_STORE", store.path("store.db"));
+        .env("SLOTFS_STORE", store.location());
     run(&mut command)
 }
 

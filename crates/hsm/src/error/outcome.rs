@@ -306,6 +306,7 @@ fn of_store(error: &store::Error) -> Outcome {
             StoreFault::Unreachable(_) | StoreFault::InDoubt => {
                 refused(ETIMEDOUT, code::DEVICE_ERROR).exits(exit::STORE)
             }
+            StoreFault::WentBack(_) => refused(ESTALE, code::DEVICE_ERROR).exits(exit::STORE),
             StoreFault::QuotaFull => refused(ENOSPC, code::HSM_STORAGE_FULL)
                 .exits(exit::STORE)
                 .at(Level::Error),

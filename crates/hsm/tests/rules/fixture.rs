@@ -17,10 +17,13 @@ use slotfs_object::{Attribute, Handle, Object, SlotId};
 use slotfs_seal::credential::{KeyShare, QuorumSecret, Secret};
 use slotfs_seal::domain::{DomainKey, new_key_file};
 
+use crate::shared;
 use crate::without_types::without_types;
 
 pub struct Fixture {
     folder: tempfile::TempDir,
+    /// The store: a file in the folder, or a place in a cluster.
+    path: PathBuf,
     pub hsm: Arc<Hsm>,
     secrets: HashMap<SlotId, Secret>,
     pub shares: Vec<KeyShare>,
@@ -116,9 +119,14 @@ impl Fixture {
     /// Slots 0, 1, ... of one domain unless they have their own, where co is logged in.
     pub fn of(slots: impl IntoIterator<Item = Slot>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let hsm = Hsm::open_or_create(&folder.path().join("store.db")).unwrap();
+        let path = match shared::location() {
+            Some(location) => location.into(),
+            None => folder.path().join("store.db"),
+        };
+        let hsm = Hsm::open_or_create(&path).unwrap();
         let mut fixture = Self {
             folder,
+            path,
             hsm,
             secrets: HashMap::new(),
             shares: Vec::new(),
@@ -174,7 +182,7 @@ impl Fixture {
     }
 
     pub fn path(&self) -> PathBuf {
-        self.folder.path().join("store.db")
+        self.path.clone()
     }
 
     pub fn slot(&self, slot: u32) -> Partition<'_> {
@@ -242,6 +250,7 @@ impl Fixture {
         let hsm = Hsm::open(&path, Access::ReadWrite).unwrap();
         Self {
             folder,
+            path,
             hsm,
             secrets,
             shares,

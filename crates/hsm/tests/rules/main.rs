@@ -1,7 +1,7 @@
 //! The rules, with a real store and no mount: within seconds after a change. What tools see of them is in the tests of the
 //! root package.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod clone;
 mod columns;
@@ -17,6 +17,8 @@ mod revisions;
 mod roles;
 mod schema_3;
 mod secrets;
+#[path = "../../../../tests/it/fixture/shared.rs"]
+mod shared;
 mod shares;
 mod smk;
 mod tokens;

@@ -27,6 +27,7 @@ pub(super) fn fault(failure: Failure) -> StoreFault {
         Failure::Corrupt(why) => StoreFault::Failed(format!(
             "the members of its cluster hold different data: {why}; 'slotfs store check' says more"
         )),
+        Failure::WentBack(what) => StoreFault::WentBack(what),
         Failure::Refused(why) => {
             StoreFault::Failed(format!("its cluster refused the request: {why}"))
         }
@@ -39,10 +40,18 @@ pub(super) fn transact(
     until: std::time::Instant,
     txn: Txn,
 ) -> Answer<TxnResponse> {
-    client.ask(until, move |client| {
+    let least = client.revision();
+    let mut answer = client.ask(until, move |client| {
         let txn = txn.clone();
         Box::pin(async move { kv(&client).txn(txn).await })
-    })
+    });
+    if let Ok(Some(header)) = answer.outcome.as_ref().map(TxnResponse::header) {
+        let taken_in = client.take_in(header.cluster_id(), header.revision(), least);
+        if let Err(why) = taken_in {
+            answer.outcome = Err(why);
+        }
+    }
+    answer
 }
 
 /// What is under the store's prefix; with `create`, a store is made where there is none.

@@ -7,7 +7,7 @@ use super::keys::{Key, Keys, PartKind, Place as At};
 use super::tx::{Planned, Tx};
 use super::values::{self, Garbage, Writes};
 use super::{Inner, Store, lock};
-use crate::error::{Result, SlotFault};
+use crate::error::{Error, Result, SlotFault};
 use crate::rows::*;
 use crate::rules::check_version;
 use slotfs_object::SlotId;
@@ -16,6 +16,11 @@ use slotfs_object::sealed::PartId;
 impl Store {
     pub(crate) fn create_slot(&self, new: NewSlot) -> Result<()> {
         let slot = new.row.slot;
+        // What was seen of the cluster is remembered under this one.
+        if slot == SlotId(u32::MAX) {
+            let why = format!("slot {slot} cannot be in a cluster; use a lower number");
+            return Err(Error::failed(&self.inner.path, why));
+        }
         self.write_now(vec![slot], move |tx| create_slot(tx, &new))?;
         self.inner.sweep_now();
         Ok(())

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc as blocking;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -48,6 +48,8 @@ pub(super) enum Failure {
     Compacted,
     /// A member found that the members differ.
     Corrupt(String),
+    /// Another cluster answered, or an older state of this one.
+    WentBack(String),
     /// It will not be done, however often it is asked.
     Refused(String),
 }
@@ -66,6 +68,10 @@ pub(super) struct Client {
     timeout: Duration,
     /// Whether the last request had no answer.
     failing: AtomicBool,
+    /// The cluster that answers; 0 before the first answer.
+    cluster: AtomicU64,
+    /// The highest revision that was seen.
+    revision: AtomicI64,
 }
 
 /// The members, on the thread of the runtime.
@@ -110,7 +116,46 @@ impl Client {
             thread: Some(thread),
             timeout: location.timeout,
             failing: AtomicBool::new(false),
+            cluster: AtomicU64::new(0),
+            revision: AtomicI64::new(0),
         })
+    }
+
+    /// The highest revision seen so far: no later question may be answered with less.
+    pub(super) fn revision(&self) -> i64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// The cluster, and the highest revision seen.
+    pub(super) fn seen(&self) -> (u64, i64) {
+        (self.cluster.load(Ordering::Acquire), self.revision())
+    }
+
+    /// Takes in from which cluster an answer came, and of which revision it is.
+    ///
+    /// # Errors
+    /// When it is another cluster than before, or when the revision is below `least`, the highest one when the question was
+    /// sent: somebody put an old copy in the cluster's place.
+    pub(super) fn take_in(
+        &self,
+        cluster: u64,
+        revision: i64,
+        least: i64,
+    ) -> std::result::Result<(), Failure> {
+        let before = self.cluster.swap(cluster, Ordering::AcqRel);
+        if before != 0 && before != cluster {
+            self.cluster.store(before, Ordering::Release);
+            return Err(Failure::WentBack(format!(
+                "another cluster answers: {cluster:x} in the place of {before:x}"
+            )));
+        }
+        if revision < least {
+            return Err(Failure::WentBack(format!(
+                "its cluster went back to an older state, of revision {revision} after {least}"
+            )));
+        }
+        self.revision.fetch_max(revision, Ordering::AcqRel);
+        Ok(())
     }
 
     /// Until when a request that begins now may take.

@@ -24,6 +24,9 @@ const MOST_GUESSES: usize = 200_000;
 /// How often it is looked up again where a row is that another host is moving.
 const MOST_LOOKS: u32 = 8;
 
+/// Objects with their handles, ascending.
+type Listed = Arc<Vec<(u32, Read<Object>)>>;
+
 /// A part of a slot's listing, as long as nobody writes to the slot.
 pub(super) struct Ahead {
     slot: SlotId,
@@ -31,7 +34,7 @@ pub(super) struct Ahead {
     /// Handles from here, to before there.
     from: u64,
     to: u64,
-    found: Arc<Vec<(u32, Read<Object>)>>,
+    found: Listed,
 }
 
 impl Store {
@@ -419,7 +422,7 @@ impl Inner {
         (revision, writes): (i64, &Writes),
         from: u64,
         window: u64,
-    ) -> Result<(Arc<Vec<(u32, Read<Object>)>>, u64)> {
+    ) -> Result<(Listed, u64)> {
         if let Some(ahead) = lock(&self.ahead).as_ref()
             && (ahead.slot, ahead.revision) == (slot, revision)
             && ahead.from <= from
@@ -455,7 +458,7 @@ impl Inner {
                 let handle = Keys::handle_of(&key)?;
                 Some((handle, object_in(slot, handle, &value)))
             });
-        let found: Arc<Vec<_>> = Arc::new(found.collect());
+        let found: Listed = Arc::new(found.collect());
         for (_, object) in found.iter() {
             if let Ok(object) = object {
                 self.guess(object);

@@ -185,6 +185,7 @@ impl Inner {
         let answer = transact(&self.client, until, Txn::new().and_then(gone));
         if let Err(why) = answer.outcome {
             log::debug!("the keys of this process stay in the cluster: {why:?}");
+            return;
         }
         let lease = self.presence.lease.load(Ordering::Relaxed);
         let revoked = self.client.ask(until, move |client| {

@@ -227,6 +227,6 @@ impl Inner {
             }
         };
         let found = self.range(slot, expired)?;
-        Ok(found.ok_or(missing(slot))?.1.first().is_some())
+        Ok(!found.ok_or(missing(slot))?.1.is_empty())
     }
 }

@@ -58,10 +58,17 @@ impl Upkeep {
     }
 }
 
-impl Drop for Upkeep {
-    fn drop(&mut self) {
+impl Upkeep {
+    /// Tells the thread to end.
+    pub(super) fn stop(&self) {
         *lock(&self.shared.0) = true;
         self.shared.1.notify_all();
+    }
+}
+
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        self.stop();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {

@@ -12,8 +12,7 @@ const PROMPT: &str = "slotfs:> ";
 /// A shell at its first prompt.
 #[track_caller]
 fn shell(store: &Store, options: &[&str]) -> Terminal {
-    let args = [&["--store", "store.db"], options].concat();
-    let mut command = store.bare(&args);
+    let mut command = store.command(options);
     command.env_remove("SLOTFS_HISTORY");
     let mut terminal = Terminal::spawn(command);
     terminal.expect(PROMPT);
@@ -55,7 +54,7 @@ fn history(store: &Store) -> String {
 #[test]
 fn a_session() {
     let store = one_slot();
-    let mut command = store.bare(&["--store", "store.db"]);
+    let mut command = store.command(&[]);
     command.env("SLOTFS_HISTORY", "");
     let mut terminal = Terminal::spawn(command);
     let banner = terminal.expect(PROMPT);

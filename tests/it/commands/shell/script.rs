@@ -6,8 +6,7 @@ use crate::fixture::{Out, Store, run_with_input, sh};
 /// Runs commands on standard input.
 #[track_caller]
 fn piped(store: &Store, options: &[&str], text: &str) -> Out {
-    let args = [&["--store", "store.db"], options].concat();
-    run_with_input(&mut store.bare(&args), text.as_bytes())
+    run_with_input(&mut store.command(options), text.as_bytes())
 }
 
 fn count(text: &str, part: &str) -> usize {
@@ -92,10 +91,7 @@ fn lines_that_are_none() {
     ] {
         store.args(args).fails(USAGE);
     }
-    let out = run_with_input(
-        &mut store.bare(&["--store", "store.db"]),
-        b"slot list \xff\n",
-    );
+    let out = run_with_input(&mut store.command(&[]), b"slot list \xff\n");
     assert!(out.code_is_not(0).stderr.contains("UTF-8"));
 }
 
@@ -119,7 +115,7 @@ fn options_of_the_shell_and_of_a_line() {
     // What the environment says is an option of the shell, and not of each line.
     let mut slotfs = store.bare(&["-c", "slot list; slot set -slot 0; role list --json"]);
     slotfs
-        .env("SLOTFS_STORE", store.path("store.db"))
+        .env("SLOTFS_STORE", store.location())
         .env("SLOTFS_ACTIVE_SLOT", "1");
     let out = run_with_input(&mut slotfs, b"").ok();
     assert!(out.stdout.contains("\"slot\": 0"), "{out:#?}");

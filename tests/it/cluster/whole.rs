@@ -1,0 +1,247 @@
+//! The store as a whole: copied to a file and back, backed up, checked, and what is left of destroyed objects.
+
+use std::path::Path;
+
+use super::fixture::{ALL, NAME, Site};
+use super::members::{MEMBERS, occurrences};
+use crate::fixture::{Mount, Store, contents, names, sh, wait_for};
+
+/// Every object of every slot, and of the trash of slot 0.
+fn everything(mount: &Mount) -> Vec<(String, Vec<u8>)> {
+    let mut all = Vec::new();
+    for slot in ALL {
+        let folder = mount.point.join(slot.to_string());
+        for (kind, folder) in [
+            ("", folder.clone()),
+            ("trash/", folder.join(".slotfs/trash")),
+        ] {
+            for (name, blob) in contents(&folder) {
+                all.push((format!("{slot}/{kind}{name}"), blob));
+            }
+        }
+    }
+    all
+}
+
+fn mounted_at(site: &Site, location: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut host = site.host(&[]);
+    host.use_file(location);
+    let mount = host.start(&ALL);
+    everything(&mount)
+}
+
+/// Keys, large objects and trash in several slots.
+fn filled() -> Site {
+    let site = Site::new(300);
+    site.first.data(0, 65_000);
+    site.first.data(3, 30_000);
+    let mount = site.first.start(&ALL);
+    sh(
+        "cp $M/0/1 $M/0/301 $M/1/ && rm $M/0/2 $M/0/3 && mv $M/0/4 $M/2/99",
+        &[("M", &mount.point)],
+    )
+    .ok();
+    drop(mount);
+    site
+}
+
+#[test]
+fn a_store_goes_to_a_file_and_back() {
+    let site = filled();
+    let host = site.host(&[]);
+    let here = host.location();
+    let before = mounted_at(&site, &here);
+    assert!(before.len() > 300);
+    let file = site.first.path("copy.db");
+    let there = site.cluster.location("again", &[]);
+    let copy = |from: &Path, to: &Path| {
+        let (from, to) = (from.to_str().unwrap(), to.to_str().unwrap());
+        host.bare(&["store", "copy", from, to]).output().unwrap()
+    };
+    for (from, to) in [(here.as_path(), file.as_path()), (&file, Path::new(&there))] {
+        let out = copy(from, to);
+        assert!(out.status.success(), "{out:?}");
+        assert!(mounted_at(&site, to) == before, "{} differs", to.display());
+        // What is there is not written over.
+        assert!(!copy(from, to).status.success());
+        assert!(mounted_at(&site, to) == before);
+    }
+    // The source is in use as before, and the copies go their own ways.
+    let mount = host.start(&[0]);
+    std::fs::remove_file(mount.point.join("0/10")).unwrap();
+    drop(mount);
+    assert!(mounted_at(&site, Path::new(&there)) == before);
+    assert!(mounted_at(&site, &file) == before);
+    // New objects take no row of an old one: the numbers go on above all that there were.
+    for location in [Path::new(&there), &file] {
+        let mut other = site.host(&[]);
+        other.use_file(location);
+        other.aes(1, 20);
+        other
+            .run("store check --password-file 0=pw-0 --password-file 1=pw-1")
+            .ok();
+    }
+    site.check();
+}
+
+#[test]
+fn a_backup_is_a_file_that_mounts() {
+    let site = filled();
+    let host = site.host(&[]);
+    let before = mounted_at(&site, &host.location());
+    let file = host.path("backup.db");
+    host.run("store backup backup.db").ok();
+    host.aes(0, 5);
+    assert!(mounted_at(&site, &file) == before);
+    host.run("store backup backup.db").code_is_not(0);
+    host.run("store backup --force backup.db").ok();
+    assert_eq!(mounted_at(&site, &file).len(), before.len() + 5);
+}
+
+/// A backup that is made while others write holds the store as it was at one moment.
+#[test]
+fn a_backup_under_writes_is_whole() {
+    let site = Site::new(300);
+    let blobs = site.blobs();
+    let host = site.host(&[]);
+    let mount = host.start(&[1]);
+    let mut cp = super::writers::Writers::cp(&host, 4, &blobs, &mount.point.join("1"));
+    cp.wait_for_acks(50);
+    let acknowledged = cp.acknowledged();
+    site.first.run("store backup backup.db").ok();
+    cp.finish();
+    let mut backup = site.host(&[]);
+    backup.use_file(site.first.path("backup.db"));
+    let mount = backup.start(&[1]);
+    blobs.assert_hold(&mount.point.join("1"), &acknowledged);
+    drop(mount);
+    backup
+        .run("store check --password-file 0=pw-0 --password-file 1=pw-1")
+        .ok();
+}
+
+/// "gone from the database after compaction and defragmentation". The Raft log keeps old bytes; nothing here looks there.
+#[test]
+fn a_destroyed_object_is_in_no_database_after_defragmentation() {
+    let site = Site::new(3);
+    let rows = site
+        .cluster
+        .ctl(&["get", "--prefix", "/slotfs/keys/o/", "-w", "json"])
+        .json();
+    let rows: Vec<Vec<u8>> = rows["kvs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| decoded(row["value"].as_str().unwrap()))
+        .collect();
+    assert_eq!(rows.len(), 3);
+    // Ciphertext that is in one row alone.
+    let marks: Vec<&[u8]> = rows.iter().map(|row| &row[row.len() - 48..]).collect();
+    let mount = site.first.start(&[0]);
+    sh(
+        "rm $M/0/1 $M/0/2 && rm $M/0/.slotfs/trash/1",
+        &[("M", &mount.point)],
+    )
+    .ok();
+    drop(mount);
+    let count = |member: usize| -> Vec<usize> {
+        let database = site.cluster.database(member);
+        marks
+            .iter()
+            .map(|mark| occurrences(&database, mark))
+            .collect()
+    };
+    for member in 0..MEMBERS {
+        // bbolt commits within 100 ms; the search finds what is there.
+        let there = wait_for(|| count(member).iter().all(|it| *it > 0).then_some(()));
+        assert!(there.is_some(), "{:?}", count(member));
+    }
+    let status = site
+        .cluster
+        .ctl(&["endpoint", "status", "-w", "json"])
+        .json();
+    let revision = status[0]["Status"]["header"]["revision"].as_u64().unwrap();
+    site.cluster
+        .ctl(&["compact", "--physical", &revision.to_string()]);
+    site.cluster.ctl(&["defrag"]);
+    for member in 0..MEMBERS {
+        let (destroyed, in_trash, kept) = match count(member).as_slice() {
+            &[a, b, c] => sorted(a, b, c),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(destroyed, 0, "member {member}");
+        assert!(in_trash > 0 && kept > 0, "member {member}");
+    }
+    site.check();
+}
+
+/// Rows come in no order of handles: one is gone, two are there.
+fn sorted(a: usize, b: usize, c: usize) -> (usize, usize, usize) {
+    let mut all = [a, b, c];
+    all.sort_unstable();
+    let [a, b, c] = all;
+    (a, b, c)
+}
+
+fn decoded(base64: &str) -> Vec<u8> {
+    data_encoding::BASE64.decode(base64.as_bytes()).unwrap()
+}
+
+/// Members that were set back to an older state are refused until that is accepted.
+#[test]
+fn a_cluster_set_back_is_refused_until_accepted() {
+    let site = Site::new(2);
+    let snapshot = site.first.path("snapshot");
+    site.cluster.save(&snapshot);
+    let host = site.host(&[]);
+    host.aes(0, 3);
+    let Site { cluster, first } = site;
+    let cluster = cluster.restored(&snapshot);
+    let site = Site { cluster, first };
+    let mut back = host;
+    back.use_file(site.cluster.location(NAME, &[]));
+    let out = back.run("slot list").code_is_not(0);
+    assert!(out.text().contains("store accept"), "{out:?}");
+    back.run("store accept").ok();
+    back.run("slot list").ok();
+    let mount = back.start(&[0]);
+    assert_eq!(names(&mount.point.join("0")).len(), 2);
+}
+
+/// `store check` reads all of it, and tells of a row that somebody removed from the cluster.
+#[test]
+fn a_check_finds_a_row_that_is_missing() {
+    let site = Site::new(3);
+    site.check();
+    let rows = site
+        .cluster
+        .ctl(&[
+            "get",
+            "--prefix",
+            "/slotfs/keys/o/",
+            "--keys-only",
+            "-w",
+            "json",
+        ])
+        .json();
+    let key = decoded(rows["kvs"][0]["key"].as_str().unwrap());
+    super::members::delete(&site.cluster, &key);
+    let out = site.host(&[]).run("store check --password-file 0=pw-0");
+    assert!(out.code != 0, "{out:?}");
+}
+
+/// A store in a cluster that nobody made.
+#[test]
+fn a_store_that_is_not_there_is_no_empty_store() {
+    let site = Site::new(0);
+    let mut other = Store::of_file();
+    other.use_file(site.cluster.location("another", &[]));
+    for line in ["slot list", "store check", "partition showinfo -slot 0"] {
+        let out = other.run(line).code_is_not(0);
+        assert!(!out.stderr.contains("panicked"), "{out:?}");
+    }
+    let keys = site
+        .cluster
+        .ctl(&["get", "--prefix", "/slotfs/another/", "--keys-only"]);
+    assert_eq!(keys.stdout, "", "asking made something");
+}
