@@ -112,10 +112,10 @@ fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<()> {
         highest: 0,
         lock: None,
     };
-    let revision = tx.slots.get(&slot).map_or(0, |it| it.revision);
+    let there = tx.slots.get(&slot);
     let planned = Planned {
-        revision,
-        before: writes,
+        revision: there.map_or(0, |it| it.revision),
+        before: there.map_or(writes, |it| it.before),
         writes,
         changed: true,
         checked: true,
