@@ -612,6 +612,8 @@ impl Mount {
             announced: RefCell::new(vec![
                 "one of the two stores is a copy".into(),
                 "more refusals in the last".into(),
+                // Debian's etcd is an older one, and slotfs says so.
+                "a member that was paused may serve old data".into(),
             ]),
             ended: false,
             crashed: false,

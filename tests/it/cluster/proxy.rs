@@ -13,7 +13,7 @@ use std::time::Duration;
 
 mod copy;
 mod frame;
-mod transaction;
+pub mod transaction;
 
 use frame::Frame;
 
