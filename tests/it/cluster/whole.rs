@@ -194,6 +194,9 @@ fn set_back(is_another: bool) {
     site.cluster.save(&snapshot);
     let host = site.host(&[]);
     host.aes(0, 3);
+    host.aes(0, 3);
+    // The cluster's revision is remembered at each login.
+    host.run_in(0, "role login -name co").ok();
     let token = match is_another {
         true => "another".to_owned(),
         false => site.cluster.token(),
