@@ -20,6 +20,7 @@ mod files;
 pub(crate) mod fuzzing;
 mod grammar;
 mod guarded;
+mod hagroup;
 mod line;
 mod mount;
 mod mount_helper;
@@ -102,6 +103,9 @@ enum Noun {
     /// The store as a whole: check it, back it up
     #[command(subcommand)]
     Store(store::Verb),
+    /// Groups of slots that are kept the same
+    #[command(subcommand)]
+    Hagroup(hagroup::Verb),
     /// Show the store, its slots, its mounts and its token server, without a login
     Status(status::Status),
     /// Cloning domains
@@ -179,6 +183,7 @@ impl Noun {
             Self::Role(verb) => verb.run(console),
             Self::Object(verb) => verb.run(console),
             Self::Store(verb) => verb.run(console),
+            Self::Hagroup(verb) => verb.run(console),
             Self::Status(status) => status.run(console),
             Self::Domain(verb) => verb.run(console),
             Self::Mount(mount) => mount.run(console),

@@ -94,6 +94,14 @@ pub(crate) enum Error {
         /// A hint for each kind of reason.
         hints: Vec<String>,
     },
+    /// An HA group, or a member of it, is not as a command needs it.
+    #[error("{what}")]
+    Group {
+        /// Names the group, and the member if it is about one.
+        what: String,
+        hint: Option<String>,
+        code: hsm::ResultCode,
+    },
     /// Ctrl-C stopped the command.
     #[error("interrupted: {0}")]
     Interrupted(String),
@@ -221,7 +229,7 @@ impl Error {
             Self::CloneFailed { .. } | Self::ArchiveFailed { .. } => {
                 refused(libc::EACCES, code::FAILED_TO_CLONE_AN_OBJECT)
             }
-            Self::Archive { code, .. } => refused(libc::EINVAL, *code),
+            Self::Archive { code, .. } | Self::Group { code, .. } => refused(libc::EINVAL, *code),
             Self::CloneNotAttempted { .. } => refused(libc::EACCES, code::CLONE_NOT_ATTEMPTED),
             Self::Interrupted(_) => Outcome {
                 exit: exit::INTERRUPTED,

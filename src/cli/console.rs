@@ -53,6 +53,12 @@ fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether both paths lead to one file.
+pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    one == other || real(one).is_some_and(|it| real(other) == Some(it))
+}
+
 /// Opens a store to write if that is possible, else to read.
 fn open_to_read(path: &Path) -> hsm::Result<Arc<Hsm>> {
     match Hsm::open(path, Access::ReadWrite) {
@@ -231,6 +237,22 @@ impl<'a> Console<'a> {
     /// As [`Hsm::open_or_create`].
     pub(crate) fn open_or_create(&self) -> Result<Arc<Hsm>> {
         self.opened(Hsm::open_or_create)
+    }
+
+    /// The store at `path`, which need not be the one that commands work on: a member of an HA group may be in any.
+    ///
+    /// # Errors
+    /// As [`Hsm::open`].
+    pub(crate) fn open_at(&self, path: &Path) -> Result<Arc<Hsm>> {
+        if let Some(hsm) = self.kept.and_then(Kept::hsm)
+            && is_same(hsm.path(), path)
+        {
+            hsm.refresh()?;
+            return Ok(hsm);
+        }
+        let hsm = Hsm::open(path, Access::ReadWrite)?;
+        hsm.remember_in(environment::state_folder());
+        Ok(hsm)
     }
 
     /// What the shell has open, up to date with what other processes did; else what `open` opens.

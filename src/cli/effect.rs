@@ -1,6 +1,6 @@
 //! Which commands change something.
 
-use super::{Noun, domain, object, role, store};
+use super::{Noun, domain, hagroup, object, role, store};
 
 impl Noun {
     /// Whether the command's output says what the command did. If standard output does not take that, standard error has
@@ -15,6 +15,7 @@ impl Noun {
                 | Self::Object(object::Verb::Show { .. } | object::Verb::Trash(_))
                 | Self::Store(store::Verb::Check { .. })
                 | Self::Domain(domain::Verb::Newstring)
+                | Self::Hagroup(hagroup::Verb::Listgroups(_))
         ) && !matches!(self, Self::Partition(verb) if verb.only_shows())
     }
 }

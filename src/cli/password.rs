@@ -131,6 +131,13 @@ impl<'a> Console<'a> {
         Ok(SecretFiles::among((&passwords, &shares), (slot, role)))
     }
 
+    /// Whether an option names a file for `role` of `slot`.
+    pub(super) fn has_option_file(&self, slot: SlotId, role: Role) -> bool {
+        let globals = self.globals();
+        let given = (&globals.password_file[..], &globals.share_file[..]);
+        !SecretFiles::among(given, (slot, role)).is_empty()
+    }
+
     /// The file of `--password-file` for `role` of `slot`.
     fn password_file(&self, slot: SlotId, role: Role) -> Option<&Path> {
         let files = &self.globals().password_file;
@@ -315,6 +322,19 @@ pub(crate) fn ask_password(slot: SlotId, role: Role) -> Result<SecretBytes> {
         )
     })?;
     ask_secret(&format!("Enter the password for {role} of slot {slot}: "))
+}
+
+/// Asks for the password of co of a member of an HA group, which may be in any store.
+///
+/// # Errors
+/// [`Error::Usage`] when there is no terminal to ask on.
+pub(crate) fn ask_member_password(member: &dyn std::fmt::Display) -> Result<SecretBytes> {
+    check_terminal(|| {
+        format!(
+            "{member}: no password for co and no terminal to ask on; give -password, or the member a -memberpasswordfile when it is added"
+        )
+    })?;
+    ask_secret(&format!("Enter the password for co of {member}: "))
 }
 
 /// Asks twice for a domain string, as for a new password: with a typing error in it the slot would share a domain with

@@ -131,10 +131,17 @@ fn flat<T>(read: Result<T, Result<()>>) -> Result<Option<T>> {
 }
 
 fn store(answer: Answer, hsm: &Hsm, path: &Path) -> Result<Answer> {
-    let bytes = fs::metadata(path).map_err(file_error(path))?.len();
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    let wal_bytes = fs::metadata(PathBuf::from(wal)).map_or(0, |wal| wal.len());
+    let (bytes, wal_bytes) = match slotfs_config::store::is_in_cluster(path) {
+        // Its members know how large their database is, and it holds more than this store.
+        true => (None, None),
+        false => {
+            let bytes = fs::metadata(path).map_err(file_error(path))?.len();
+            let mut wal = path.as_os_str().to_owned();
+            wal.push("-wal");
+            let wal = fs::metadata(PathBuf::from(wal)).map_or(0, |wal| wal.len());
+            (Some(bytes), Some(wal))
+        }
+    };
     let schema = hsm.schema_version()?;
     let version = env!("CARGO_PKG_VERSION");
     let (id, path) = (place::id(path), shown::path(path).to_string());
@@ -145,7 +152,13 @@ fn store(answer: Answer, hsm: &Hsm, path: &Path) -> Result<Answer> {
         ("Store", path),
         ("Id", id),
         ("Schema", schema.to_string()),
-        ("Bytes", format!("{bytes} and {wal_bytes} in its log")),
+        (
+            "Bytes",
+            match (bytes, wal_bytes) {
+                (Some(bytes), Some(wal)) => format!("{bytes} and {wal} in its log"),
+                _ => "in its cluster".to_owned(),
+            },
+        ),
         ("slotfs", version.to_owned()),
     ]))
 }

@@ -25,9 +25,10 @@ impl Error {
                     false => format!("each line says why; {}", hints.join("; ")),
                 }
             }
-            Self::Mount { hint, .. } | Self::Serve { hint, .. } | Self::Import { hint, .. } => {
-                hint.clone()?
-            }
+            Self::Mount { hint, .. }
+            | Self::Serve { hint, .. }
+            | Self::Import { hint, .. }
+            | Self::Group { hint, .. } => hint.clone()?,
             Self::ObjectRefused { hint, .. } => (*hint)?.into(),
             Self::Attribute(why) => why.hint()?.into(),
             Self::NotExportable {

@@ -33,6 +33,8 @@ pub enum ControlFile {
     Public,
     /// Figures for Prometheus.
     Metrics,
+    /// What is in the trash, as a table.
+    Removed,
 }
 
 /// One row of the table.
@@ -88,6 +90,7 @@ pub const TABLE: &[Row] = &[
     row(ControlFile::Smk, "smk", 0o666, (false, true, false)),
     row(ControlFile::Public, "public", 0o777, (false, true, false)),
     row(ControlFile::Metrics, "metrics", 0o444, (true, false, true)),
+    row(ControlFile::Removed, "removed", 0o444, (false, true, false)),
 ];
 
 impl ControlFile {

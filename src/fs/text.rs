@@ -8,7 +8,10 @@ use super::unsupported;
 use crate::error::Result;
 use crate::hsm::Hsm;
 use crate::object::pkcs11::{class_name, key_type_name};
-use crate::object::{SlotId, show};
+use crate::object::{RowId, SlotId, show};
+
+/// Rows of a trash that are read at a time.
+const AT_ONCE: usize = 256;
 
 /// The content of a control file of `slot`, or of the mount.
 ///
@@ -26,6 +29,7 @@ pub fn content(
         (ControlFile::Stats, None) => stats.text(hsm),
         (ControlFile::Status, Some(slot)) => status(hsm, slot)?,
         (ControlFile::Contents, Some(slot)) => contents(hsm, slot)?,
+        (ControlFile::Removed, Some(slot)) => removed(hsm, slot)?,
         _ => return unsupported("read"),
     };
     Ok(text.into_bytes())
@@ -48,6 +52,7 @@ fn status(hsm: &Hsm, slot: SlotId) -> Result<String> {
         ("state", state),
         ("objects", objects.to_string()),
         ("trash", hsm.partition(slot).trash_count()?.to_string()),
+        ("retention", row.retention_secs.to_string()),
         (
             "free",
             row.capacity_objects.saturating_sub(objects).to_string(),
@@ -101,4 +106,41 @@ fn contents(hsm: &Hsm, slot: SlotId) -> Result<String> {
         );
     })?;
     Ok(text)
+}
+
+/// The trash by identity, which the folder `trash` does not show. A group of slots must not bring back what was removed
+/// (docs/hagroup.md). It is whole, or it is an error.
+fn removed(hsm: &Hsm, slot: SlotId) -> Result<String> {
+    let mut text = format!(
+        "{:<32}  {:<10}  {:<20}  {:<20}  name\n",
+        "ouid", "revision", "removed", "until"
+    );
+    // A damaged row may have any number.
+    let mut after = RowId::BELOW_ALL;
+    loop {
+        let page = hsm.partition(slot).list_trash(after, AT_ONCE)?;
+        if page.is_empty() {
+            hsm.partition(slot).check_trash_count()?;
+            return Ok(text);
+        }
+        for it in page {
+            let it = it.map_err(crate::hsm::Error::ObjectDamaged)?;
+            after = it.object.id;
+            let revision = match hsm.open_trashed(&it) {
+                Ok(object) => object.revision.number.to_string(),
+                // It was destroyed or restored since it was listed.
+                Err(crate::hsm::Error::Gone) => continue,
+                Err(error) if error.is_damage() => "-".to_owned(),
+                Err(error) => return Err(error.into()),
+            };
+            let _ = writeln!(
+                text,
+                "{:<32}  {revision:<10}  {:<20}  {:<20}  {}",
+                it.object.ouid.to_string(),
+                show::iso_8601(it.trashed_secs),
+                show::iso_8601(it.until_secs),
+                it.name
+            );
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod flat;
 mod formats;
 mod golden;
 mod guides;
+mod hagroup;
 mod hostile;
 mod judge;
 mod kinds;

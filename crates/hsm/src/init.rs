@@ -60,6 +60,16 @@ pub struct NewPartition {
 }
 
 impl Hsm {
+    /// How many objects a partition holds when nobody says how many: [`DEFAULT_CAPACITY_OBJECTS`], and fewer in a cluster.
+    pub fn default_capacity(&self) -> u64 {
+        /// With more, each member needs gigabytes of memory (docs/cluster.md, "Sizing").
+        const IN_CLUSTER: u64 = 250_000;
+        match self.store.cluster() {
+            Some(_) => IN_CLUSTER,
+            None => DEFAULT_CAPACITY_OBJECTS,
+        }
+    }
+
     /// Makes a partition.
     ///
     /// # Errors

@@ -40,6 +40,7 @@ pub mod formats;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod gather;
+mod group;
 mod header;
 mod init;
 mod journal;
@@ -74,6 +75,7 @@ pub use domains::DomainFault;
 pub use done::{Done, wait};
 pub use error::{Error, Outcome, Result, ResultCode, SlotError, code, exit, of_attribute};
 pub use gather::{Gathering, Presented};
+pub use group::{Carried, Content, ContentKey, SurveyRow, Surveyed};
 pub use init::{
     DEFAULT_CAPACITY_OBJECTS, DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, NewPartition,
     check_label, check_password, new_serial,

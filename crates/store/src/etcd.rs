@@ -68,8 +68,10 @@ pub(crate) struct Inner {
     created_secs: u64,
     client: Client,
     cache: Mutex<Cache>,
-    /// Held by the one who asks for all `w`.
-    refreshing: Mutex<()>,
+    /// Held by the one who asks for all `w`; when that last failed, and why.
+    refreshing: Mutex<Option<(Instant, Error)>>,
+    /// For what only an administrator of the cluster may ask.
+    admin: Option<Client>,
     /// Row ids and epochs that are reserved and not yet given out.
     reserved: Mutex<Range<u64>>,
     presence: Presence,
@@ -82,6 +84,8 @@ pub(crate) struct Inner {
     guesses: Mutex<HashMap<RowId, (SlotId, u32)>>,
     /// A part of a listing.
     ahead: Mutex<Option<objects::Ahead>>,
+    /// Whether the user was told that the cluster refuses to compact.
+    told_refusal: Mutex<bool>,
     /// Locks of this process that are to be given up.
     given_up: Mutex<Vec<(SlotId, values::Lock)>>,
     /// The lowest clock of all hosts, as it was found.
@@ -96,9 +100,12 @@ impl Store {
     pub(crate) fn open(path: &Path, access: Access, create: bool) -> Result<Self> {
         let location = Location::parse(path).map_err(|why| Error::failed(path, why))?;
         let shown = location.shown();
-        let client = Client::start(&location)?;
+        let client = Client::start(&location, location.identity.as_ref())?;
+        let admin = location.admin.as_ref();
+        let admin = admin.map(|admin| Client::start(&location, Some(admin)));
+        let admin = admin.transpose()?;
         let keys = Keys::of(&location.name);
-        members::check(&client, &shown)?;
+        members::check(admin.as_ref().unwrap_or(&client), &shown)?;
         let version = ask::version(&client, &keys, &shown, create)?;
         let inner = Arc::new(Inner {
             keys,
@@ -107,6 +114,7 @@ impl Store {
             client,
             cache: Mutex::default(),
             refreshing: Mutex::default(),
+            admin,
             reserved: Mutex::new(0..0),
             presence: Presence::new()?,
             counters: Mutex::default(),
@@ -114,6 +122,7 @@ impl Store {
             full: Mutex::default(),
             guesses: Mutex::default(),
             ahead: Mutex::default(),
+            told_refusal: Mutex::default(),
             given_up: Mutex::default(),
             clocks: Mutex::default(),
             location,
@@ -159,8 +168,9 @@ impl Store {
         self.inner.client.seen()
     }
 
+    /// Each request asks; most are answered by what was read a few milliseconds ago.
     pub(crate) fn fresh_for(&self) -> Duration {
-        self.inner.location.fresh
+        Duration::ZERO
     }
 
     pub(crate) fn commit_stats(&self) -> CommitStats {
@@ -190,9 +200,12 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        // Nothing is queued by either after it has ended.
-        self.upkeep = None;
+        // Both are told before one is waited for, so that together they take no longer than a deadline.
+        if let Some(upkeep) = &self.upkeep {
+            upkeep.stop();
+        }
         self.committer = None;
+        self.upkeep = None;
         self.inner.leave();
     }
 }
@@ -207,6 +220,11 @@ impl Inner {
         ask::fault(failure).at(&self.path)
     }
 
+    /// Who is asked what only an administrator may ask: without one, some of it is refused.
+    fn admin(&self) -> &Client {
+        self.admin.as_ref().unwrap_or(&self.client)
+    }
+
     fn now_secs(&self) -> u64 {
         now_secs()
     }
@@ -215,10 +233,10 @@ impl Inner {
     ///
     /// # Errors
     /// When the cluster does not answer.
-    fn fresh_id(&self) -> Result<u64> {
+    fn fresh_id(&self, until: Instant) -> Result<u64> {
         let mut reserved = lock(&self.reserved);
         if reserved.is_empty() {
-            *reserved = self.reserve()?;
+            *reserved = self.reserve(until)?;
         }
         reserved
             .next()

@@ -25,6 +25,9 @@ pub use rows::*;
 pub use sqlite::traced;
 pub use sqlite::{SCHEMA_VERSION, sqlite_version};
 
+/// The most objects of one slot in a cluster, whose members keep every key in memory.
+pub const MOST_OBJECTS_IN_CLUSTER: u64 = 1_000_000;
+
 /// The error of a location in a cluster that this build cannot use.
 #[cfg(not(feature = "etcd"))]
 fn without_cluster(path: &Path) -> Error {
@@ -38,7 +41,7 @@ pub struct Store(Engine);
 /// What holds the rows.
 enum Engine {
     /// A file of this host.
-    Sqlite(sqlite::Store),
+    Sqlite(Box<sqlite::Store>),
     /// Keys in a cluster of several hosts.
     #[cfg(feature = "etcd")]
     Etcd(etcd::Store),
@@ -81,7 +84,8 @@ impl Store {
         if is_in_cluster(path) {
             return Self::open_in_cluster(path, access, false);
         }
-        Ok(Self(Engine::Sqlite(sqlite::Store::open(path, access)?)))
+        let store = sqlite::Store::open(path, access)?;
+        Ok(Self(Engine::Sqlite(Box::new(store))))
     }
 
     /// Opens the store at `path`, or makes an empty one there: the file 0600, its folder 0700.
@@ -92,7 +96,8 @@ impl Store {
         if is_in_cluster(path) {
             return Self::open_in_cluster(path, Access::ReadWrite, true);
         }
-        Ok(Self(Engine::Sqlite(sqlite::Store::open_or_create(path)?)))
+        let store = sqlite::Store::open_or_create(path)?;
+        Ok(Self(Engine::Sqlite(Box::new(store))))
     }
 
     #[cfg(feature = "etcd")]

@@ -1,8 +1,8 @@
 //! Tokens and their PINs: `C_InitToken`, `C_InitPIN`, `C_SetPIN`.
 
 use slotfs_hsm::{
-    DEFAULT_CAPACITY_OBJECTS, DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, NewPartition, Policies,
-    Rekey, check_label, check_password, new_serial,
+    DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, NewPartition, Policies, Rekey, check_label,
+    check_password, new_serial,
 };
 use slotfs_object::SlotId;
 use slotfs_object::partition::{Role, SlotKind};
@@ -46,7 +46,9 @@ impl Application {
             }
             Slot::Uninitialized => {
                 let secret = new_password(slot, pin)?;
-                hsm.init_partition_of_po(new_partition(slot, label, secret)?)?;
+                let capacity = hsm.default_capacity();
+                let new = new_partition(slot, label, secret, capacity)?;
+                hsm.init_partition_of_po(new)?;
             }
         }
         Ok(Reply::Done)
@@ -104,7 +106,12 @@ fn new_password(slot: SlotId, pin: Secret) -> Result<Credential> {
     Ok(Credential::Password(password))
 }
 
-fn new_partition(slot: SlotId, label: &str, secret: Credential) -> Result<NewPartition> {
+fn new_partition(
+    slot: SlotId,
+    label: &str,
+    secret: Credential,
+    capacity_objects: u64,
+) -> Result<NewPartition> {
     let failed = |_| Rv(CKR_DEVICE_ERROR);
     let key = slotfs_seal::domain::new_key_file().map_err(failed)?;
     let domain = DomainKey::from_pem(key.bytes()).map_err(|_| Rv(CKR_DEVICE_ERROR))?;
@@ -119,7 +126,7 @@ fn new_partition(slot: SlotId, label: &str, secret: Credential) -> Result<NewPar
         retention_secs: DEFAULT_RETENTION_SECS,
         uid: None,
         gid: None,
-        capacity_objects: DEFAULT_CAPACITY_OBJECTS,
+        capacity_objects,
         policies: Policies::default(),
         replaces: None,
     })

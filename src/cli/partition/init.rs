@@ -16,8 +16,8 @@ use crate::credential::{QuorumSecret, Secret};
 use crate::domain::{self, DomainKey};
 use crate::error::{Error, Result};
 use crate::hsm::{
-    DEFAULT_CAPACITY_OBJECTS, DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, Hsm, NewPartition,
-    PartitionMark, Policies, SlotError,
+    DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, Hsm, NewPartition, PartitionMark, Policies,
+    SlotError,
 };
 use crate::object::partition::SlotKind;
 use crate::object::sealed::Quorum;
@@ -65,9 +65,9 @@ pub(crate) struct Init {
     /// How long removed objects stay in the trash, such as 7d, 12h, 15m, 90s; 0 destroys them at once
     #[arg(long, value_name = "TIME", default_value_t = Retention(DEFAULT_RETENTION_SECS))]
     retention: Retention,
-    /// How many objects it can hold
-    #[arg(long, value_name = "OBJECTS", default_value_t = DEFAULT_CAPACITY_OBJECTS)]
-    capacity: u64,
+    /// How many objects it can hold [default: 4000000, and 250000 in a cluster]
+    #[arg(long, value_name = "OBJECTS")]
+    capacity: Option<u64>,
 }
 
 /// A cloning domain, asked for when no option gives it.
@@ -152,7 +152,7 @@ impl Init {
             retention_secs: self.retention.0,
             uid: self.uid,
             gid: self.gid,
-            capacity_objects: self.capacity,
+            capacity_objects: self.capacity.unwrap_or_else(|| hsm.default_capacity()),
             policies: Policies::default(),
             replaces,
         });

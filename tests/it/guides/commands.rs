@@ -5,11 +5,12 @@ use std::process::Command;
 use super::*;
 use crate::fixture::run;
 
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     "README.md",
     "docs/faq.md",
     "docs/troubleshooting.md",
     "docs/service.md",
+    "docs/hagroup.md",
     "docs/containers.md",
     "docs/glossary.md",
 ];

@@ -8,6 +8,7 @@ mod columns;
 mod damage;
 mod domains;
 mod fixture;
+mod group;
 mod lists;
 mod login;
 mod logins;

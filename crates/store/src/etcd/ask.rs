@@ -115,9 +115,8 @@ impl Inner {
     ///
     /// # Errors
     /// When the cluster does not answer.
-    pub(super) fn reserve(&self) -> Result<Range<u64>> {
+    pub(super) fn reserve(&self, until: std::time::Instant) -> Result<Range<u64>> {
         let key = self.keys.next();
-        let until = self.client.deadline().settling;
         let mut known: Option<(i64, u64)> = None;
         loop {
             let read = TxnOp::get(key.clone(), None);

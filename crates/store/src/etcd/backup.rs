@@ -238,7 +238,7 @@ pub(crate) fn load(
     fill: impl FnOnce(&mut dyn FnMut(Piece) -> Result<()>) -> Result<About>,
 ) -> Result<()> {
     let location = Location::parse(path).map_err(|why| Error::failed(path, why))?;
-    let client = Client::start(&location)?;
+    let client = Client::start(&location, location.identity.as_ref())?;
     members::check(&client, path)?;
     let keys = Keys::of(&location.name);
     let mut filler = Filler {

@@ -7,6 +7,7 @@ use super::keys::{Key, Keys, PartKind, Place as At};
 use super::tx::{Planned, Tx};
 use super::values::{self, Garbage, Writes};
 use super::{Inner, Store, lock};
+use crate::MOST_OBJECTS_IN_CLUSTER;
 use crate::error::{Error, Result, SlotFault};
 use crate::rows::*;
 use crate::rules::check_version;
@@ -19,6 +20,12 @@ impl Store {
         // What was seen of the cluster is remembered under this one.
         if slot == SlotId(u32::MAX) {
             let why = format!("slot {slot} cannot be in a cluster; use a lower number");
+            return Err(Error::failed(&self.inner.path, why));
+        }
+        if new.row.capacity_objects > MOST_OBJECTS_IN_CLUSTER {
+            let why = format!(
+                "a slot in a cluster holds {MOST_OBJECTS_IN_CLUSTER} objects at the most; give a lower -capacity"
+            );
             return Err(Error::failed(&self.inner.path, why));
         }
         self.write_now(vec![slot], move |tx| create_slot(tx, &new))?;
@@ -104,18 +111,18 @@ fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<()> {
     let writes = Writes {
         serial: new.row.serial,
         generation: new.row.generation,
-        epoch: tx.inner.fresh_id()?,
-        sealing: tx.inner.fresh_id()?,
+        epoch: tx.fresh_id()?,
+        sealing: tx.fresh_id()?,
         objects: 0,
         bytes: 0,
         trash: 0,
         highest: 0,
         lock: None,
     };
-    let revision = tx.slots.get(&slot).map_or(0, |it| it.revision);
+    let there = tx.slots.get(&slot);
     let planned = Planned {
-        revision,
-        before: writes,
+        revision: there.map_or(0, |it| it.revision),
+        before: there.map_or(writes, |it| it.before),
         writes,
         changed: true,
         checked: true,
@@ -238,7 +245,7 @@ fn remove_parts(
 fn clear(tx: &mut Tx<'_>, slot: SlotId) -> Result<u64> {
     let before = tx.there(slot)?.writes;
     throw_away(tx, slot)?;
-    let (epoch, sealing) = (tx.inner.fresh_id()?, tx.inner.fresh_id()?);
+    let (epoch, sealing) = (tx.fresh_id()?, tx.fresh_id()?);
     tx.change(slot, |writes| {
         *writes = Writes {
             epoch,
@@ -281,7 +288,7 @@ fn throw_away(tx: &mut Tx<'_>, slot: SlotId) -> Result<()> {
             epoch,
             sealing: None,
         };
-        let key = tx.inner.keys.garbage(tx.inner.fresh_id()?);
+        let key = tx.inner.keys.garbage(tx.fresh_id()?);
         tx.set(slot, key, Some(garbage.encode()));
     }
     Ok(())

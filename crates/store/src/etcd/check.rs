@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::fetch::Range;
+use etcd_client::{Compare, CompareOp, Txn, TxnOp};
+
+use super::fetch::{MOST_OPERATIONS, Range};
 use super::keys::{Keys, Place as At, after};
 use super::objects::at;
 use super::rows::object_in;
 use super::slots::Part as Found;
 use super::values::{self, Identity, Where, Writes};
-use super::{Inner, Store, lock, members};
+use super::{Inner, Store, ask, lock, members};
 use crate::Reply;
-use crate::error::{Error, Result, SlotFault};
+use crate::error::{Error, Result, SlotFault, StoreFault};
 use crate::rows::*;
 use slotfs_object::sealed::{
     COMMITMENT_BYTES, ENCAPSULATED_KEY_BYTES, ENCAPSULATION_BYTES, Method, PUBLIC_KEY_BYTES,
@@ -21,6 +23,8 @@ use slotfs_object::secret::KEY_BYTES;
 use slotfs_object::{Handle, RowId, SlotId};
 
 const SEALED_KEY_BYTES: usize = KEY_BYTES + SealedRow::OVERHEAD_BYTES;
+/// How far above the highest id in use a repaired counter goes on.
+const ABOVE: u64 = 1 << 20;
 /// Keys that are read together.
 const AT_ONCE: i64 = 1000;
 
@@ -30,7 +34,7 @@ impl Store {
         let inner = &self.inner;
         let mut found = inner.alarms();
         found.extend(inner.compare_members());
-        for warning in members::warnings(&inner.client) {
+        for warning in members::warnings(inner.admin()) {
             log::warn!("{warning}");
         }
         Ok(found)
@@ -89,13 +93,14 @@ impl Store {
             let page = self.inner.row_page(from, i64::from(most))?;
             let Some((last, _)) = page.last() else { break };
             from = *last;
-            let objects = page.iter();
-            let objects = objects.filter(|(_, place)| {
-                place
-                    .as_ref()
-                    .is_ok_and(|it| !it.in_trash && self.inner.is_current(it))
+            let is_object = |place: &Where| !place.in_trash && self.inner.is_current(place);
+            let objects = page.iter().filter_map(|(id, place)| {
+                let place = place.as_ref().ok().filter(|it| is_object(it))?;
+                Some((*id, *place))
             });
-            ids.extend(objects.map(|(id, _)| id.0));
+            let objects: Vec<(RowId, Where)> = objects.collect();
+            self.inner.read_ahead(&objects)?;
+            ids.extend(objects.iter().map(|(id, _)| id.0));
             if ids.len() >= most as usize {
                 break;
             }
@@ -110,7 +115,7 @@ impl Store {
 
     pub(crate) fn look_object(&self, id: i64) -> Result<Seen<Option<ObjectRow>>> {
         let id = RowId(id);
-        let Some(place) = self.inner.place_of(id)? else {
+        let Some(place) = self.inner.looked_up(id)? else {
             return Ok(Ok(None));
         };
         if place.in_trash || !self.inner.is_current(&place) {
@@ -166,7 +171,7 @@ impl Store {
         let ids = page.iter().filter_map(|it| it.as_ref().ok());
         let ids: Vec<RowId> = ids.map(|it| it.it.entry.id).collect();
         let mut rows = Vec::new();
-        for some in ids.chunks(super::fetch::MOST_OPERATIONS) {
+        for some in ids.chunks(MOST_OPERATIONS) {
             rows.extend(self.inner.sealed_rows(slot, some)?);
         }
         let mut rows = rows.into_iter();
@@ -265,7 +270,12 @@ impl Store {
         Ok(found)
     }
 
+    /// The counter of row ids is corrected too: without it nothing could be counted or stored.
     pub(crate) fn recount(&self, slot: SlotId) -> Result<bool> {
+        if self.is_read_only() {
+            return Err(self.inner.fault(StoreFault::ReadOnly));
+        }
+        self.inner.repair_next()?;
         self.write_now(vec![slot], move |tx| tx.recount(slot))
     }
 
@@ -319,7 +329,7 @@ impl Store {
             Err(error) => return reply(Err(error)),
         }
         let slots = vec![found.slot.unwrap_or(slot.slot), slot.slot];
-        let weight = super::committer::Weight::default();
+        let weight = super::committer::Weight::REMOVAL;
         self.write(
             slots,
             weight,
@@ -430,6 +440,105 @@ fn damaged_row(damaged: &DamagedRow) -> ObjectRow {
 }
 
 impl Inner {
+    /// Reads what [`Store::look_object`] will ask for, in few questions instead of many.
+    fn read_ahead(&self, objects: &[(RowId, Where)]) -> Result<()> {
+        let mut slots: Vec<SlotId> = objects.iter().map(|(_, it)| it.slot).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        for slot in slots {
+            let here: Vec<_> = objects.iter().filter(|(_, it)| it.slot == slot).collect();
+            for some in here.chunks(MOST_OPERATIONS) {
+                let handles = |writes: &Writes| {
+                    let handles = some.iter().map(|it| it.1.handle);
+                    let place = at(slot, writes);
+                    handles.map(|it| self.keys.handle(place, it)).collect()
+                };
+                let Some((_, found)) = self.values(slot, handles)? else {
+                    continue;
+                };
+                let found: Vec<_> = some
+                    .iter()
+                    .zip(found)
+                    .filter_map(|((id, place), value)| {
+                        let object = object_in(slot, place.handle, &value?).ok()?;
+                        (object.entry.id == *id).then_some(object)
+                    })
+                    .collect();
+                for object in &found {
+                    self.guess(object);
+                }
+                for some in found.chunks(MOST_OPERATIONS / 2) {
+                    self.values(slot, |writes: &Writes| {
+                        let place = at(slot, writes);
+                        let keys = some.iter().flat_map(|it| {
+                            [
+                                self.keys.identity(place, it.entry.ouid),
+                                self.keys.sealed(place, writes.sealing, it.entry.id),
+                            ]
+                        });
+                        keys.collect()
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a row is, by what was read ahead or by the cluster.
+    fn looked_up(&self, id: RowId) -> Result<Option<Where>> {
+        let guess = lock(&self.guesses).get(&id).copied();
+        if let Some((slot, handle)) = guess
+            && let Some((_, writes)) = self.writes(slot)?
+            && let Some(Ok(found)) = self.object_at(slot, handle)?
+            && found.entry.id == id
+        {
+            return Ok(Some(Where {
+                slot,
+                epoch: writes.epoch,
+                handle,
+                in_trash: false,
+            }));
+        }
+        self.place_of(id)
+    }
+
+    /// Puts the counter of row ids above everything that was counted with it, where it is missing, damaged or too low.
+    fn repair_next(&self) -> Result<()> {
+        let mut highest = 0;
+        self.for_each_row(|id, _| highest = highest.max(id.0.unsigned_abs()))?;
+        self.refresh(Instant::now())?;
+        for (_, _, writes) in lock(&self.cache).slots() {
+            if let Ok(writes) = writes {
+                highest = highest.max(writes.epoch).max(writes.sealing);
+            }
+        }
+        let key = self.keys.next();
+        let found = self.raw_range(&Range {
+            limit: 1,
+            ..Range::prefix(key.clone())
+        })?;
+        let now = found.first().map(|(_, value)| value.clone());
+        if now
+            .as_ref()
+            .is_some_and(|now| values::to_number(now).is_ok_and(|now| now > highest))
+        {
+            return Ok(());
+        }
+        // Only if nobody else did: a counter that was repaired may have been used since.
+        let same = match now {
+            Some(now) => Compare::value(key.clone(), CompareOp::Equal, now),
+            None => Compare::version(key.clone(), CompareOp::Equal, 0),
+        };
+        // Other hosts may have ids reserved above the highest one in use.
+        let next = values::number(highest + ABOVE);
+        let txn = Txn::new()
+            .when([same])
+            .and_then([TxnOp::put(key, next, None)]);
+        let until = self.client.deadline().settling;
+        let answer = super::ask::transact(&self.client, until, txn);
+        answer.outcome.map(drop).map_err(|why| self.failed(why))
+    }
+
     /// Where rows are, after one of them.
     fn row_page(&self, from: RowId, most: i64) -> Result<Vec<(RowId, Seen<Where>)>> {
         let page = Range {
@@ -569,7 +678,7 @@ impl Inner {
 
     fn alarms(&self) -> Vec<String> {
         let until = self.client.deadline().settling;
-        let alarms = self.client.ask(until, |client| {
+        let alarms = self.admin().ask(until, |client| {
             Box::pin(async move {
                 use etcd_client::{AlarmAction, AlarmType};
                 let mut client = client.maintenance_client();
@@ -578,7 +687,10 @@ impl Inner {
         });
         match alarms.outcome {
             Err(why) => {
-                log::warn!("the alarms of the cluster were not asked for: {why:?}");
+                log::warn!(
+                    "the alarms of the cluster were not asked for: {}",
+                    ask::fault(why)
+                );
                 Vec::new()
             }
             Ok(alarms) => alarms
@@ -605,7 +717,7 @@ impl Inner {
             Err(error) => return vec![format!("the members were not compared: {error}")],
         };
         let until = Instant::now() + Duration::from_secs(10);
-        let hashes = self.client.ask_all(until, move |client| {
+        let hashes = self.admin().ask_all(until, move |client| {
             Box::pin(async move {
                 let hash = client.maintenance_client().hash_kv(revision).await?;
                 Ok((hash.hash(), hash.compact_version()))
@@ -615,7 +727,7 @@ impl Inner {
         let mut found = Vec::new();
         for (member, hash) in hashes {
             match (hash, &known) {
-                (Err(why), _) => log::warn!("member {member} of the cluster was not compared: {why:?}"),
+                (Err(why), _) => log::warn!("member {member} of the cluster was not compared: {}", ask::fault(why)),
                 (Ok(hash), None) => known = Some((member, hash)),
                 // A hash covers what is not compacted.
                 (Ok(hash), Some((_, first))) if hash == *first || hash.1 != first.1 => {}
@@ -628,8 +740,7 @@ impl Inner {
     }
 
     fn raw_revision(&self) -> Result<i64> {
-        let txn =
-            etcd_client::Txn::new().and_then([etcd_client::TxnOp::get(self.keys.version(), None)]);
+        let txn = Txn::new().and_then([TxnOp::get(self.keys.version(), None)]);
         let answer = super::ask::transact(&self.client, self.client.deadline().settling, txn);
         let answer = answer.outcome.map_err(|why| self.failed(why))?;
         Ok(answer.header().map_or(0, |it| it.revision()))
@@ -695,7 +806,7 @@ impl super::tx::Tx<'_> {
                     bytes = object.entry.payload_bytes;
                     gone.push(self.inner.keys.identity(at, object.entry.ouid));
                 }
-                Some(Err(now)) if now.id == found.id || found.id == now.id => {}
+                Some(Err(_)) => {}
                 _ => return Err(Error::Gone),
             }
         }

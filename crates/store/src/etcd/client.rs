@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -22,6 +22,7 @@ use tokio::time::timeout;
 
 use super::location::Location;
 use crate::{Error, Result};
+use slotfs_object::shown;
 
 /// How long one member may take to answer before the next one is asked.
 const PATIENCE: Duration = Duration::from_millis(700);
@@ -85,11 +86,14 @@ struct Members {
 
 impl Client {
     /// Starts the thread. No member is asked yet.
-    pub(super) fn start(location: &Location) -> Result<Self> {
+    pub(super) fn start(
+        location: &Location,
+        identity: Option<&(PathBuf, PathBuf)>,
+    ) -> Result<Self> {
         let members = location.endpoints.len();
         let urls = location.endpoints.iter();
         let urls = urls.map(|it| (it.clone(), location.url(it))).collect();
-        let options = options(location, location.identity.as_ref())?;
+        let options = options(location, identity)?;
         let (tasks, todo) = mpsc::unbounded_channel();
         let shown = location.shown();
         let failed = move |why: std::io::Error| Error::failed(&shown, why);
@@ -360,10 +364,7 @@ pub(super) fn kv(client: &etcd_client::Client) -> etcd_client::KvClient {
         .max_decoding_message_size(MOST_ANSWER_BYTES)
 }
 
-fn options(
-    location: &Location,
-    identity: Option<&(std::path::PathBuf, std::path::PathBuf)>,
-) -> Result<ConnectOptions> {
+fn options(location: &Location, identity: Option<&(PathBuf, PathBuf)>) -> Result<ConnectOptions> {
     let options = ConnectOptions::new()
         .with_require_leader(true)
         .with_keep_alive(Duration::from_secs(5), Duration::from_secs(3))
@@ -371,10 +372,23 @@ fn options(
     let Some(ca) = &location.ca else {
         return Ok(options);
     };
-    let read = |file: &Path| fs::read(file).map_err(|source| Error::file(file, source));
-    let mut tls = TlsOptions::new().ca_certificate(Certificate::from_pem(read(ca)?));
+    // etcd-client says nothing of a file that holds something else.
+    let read = |file: &Path, what: &str| {
+        let text = fs::read(file).map_err(|source| Error::file(file, source))?;
+        let mark = format!("{what}-----");
+        match text.windows(mark.len()).any(|it| it == mark.as_bytes()) {
+            true => Ok(text),
+            false => Err(Error::failed(
+                &location.shown(),
+                format!("{} holds no {what} in PEM", shown::path(file)),
+            )),
+        }
+    };
+    let certificate = Certificate::from_pem(read(ca, "CERTIFICATE")?);
+    let mut tls = TlsOptions::new().ca_certificate(certificate);
     if let Some((cert, key)) = identity {
-        tls = tls.identity(Identity::from_pem(read(cert)?, read(key)?));
+        let cert = read(cert, "CERTIFICATE")?;
+        tls = tls.identity(Identity::from_pem(cert, read(key, "PRIVATE KEY")?));
     }
     Ok(options.with_tls(tls))
 }
@@ -398,16 +412,27 @@ fn failure(error: etcd_client::Error) -> Failure {
     let (code, why) = (i32::from(status.code()), status.message().to_owned());
     match code {
         RESOURCE_EXHAUSTED if why.contains("space exceeded") => Failure::NoSpace,
+        // It has too much to do; another member may have less.
+        RESOURCE_EXHAUSTED if why.contains("too many requests") => Failure::Unreachable(why),
+        RESOURCE_EXHAUSTED => Failure::Refused(why),
         OUT_OF_RANGE => Failure::Compacted,
         DATA_LOSS => Failure::Corrupt(why),
         // What a broken connection is reported as, too.
         13 if !why.starts_with("etcdserver") => Failure::Unreachable(why),
         code if PERMANENT.contains(&code) => Failure::Refused(why),
         DEADLINE_EXCEEDED => Failure::Unreachable(why),
-        _ => Failure::Unreachable(match why.is_empty() {
-            true => whole(&error),
-            false => why,
-        }),
+        // The cause of a connection that broke is below.
+        _ => {
+            let why = match why.is_empty() || why == "transport error" {
+                true => whole(status),
+                false => why,
+            };
+            // TLS refuses one side or the other, and would again.
+            match why.contains("invalid peer certificate") || why.contains("received fatal alert") {
+                true => Failure::Refused(why),
+                false => Failure::Unreachable(why),
+            }
+        }
     }
 }
 

@@ -35,7 +35,7 @@ impl Inner {
         let slots: Vec<SlotId> = tx.slots.keys().copied().collect();
         let number = self.presence.next_number();
         let me = *self.presence.id();
-        self.announce(&slots)?;
+        self.announce(&slots, deadline.sending)?;
         let mut operations = Vec::with_capacity(tx.changes.len() + 2 * slots.len());
         for (key, (_, value)) in &tx.changes {
             operations.push(match value {
@@ -43,6 +43,8 @@ impl Inner {
                 None => TxnOp::delete(key.clone(), None),
             });
         }
+        // The rest stays outside of nested transactions, where etcd counts what it costs against the quota.
+        let mut operations = nested(operations);
         for (slot, planned) in &tx.slots {
             if !planned.changed {
                 continue;
@@ -73,13 +75,17 @@ impl Inner {
         }
         let txn = Txn::new()
             .when(compares)
-            .and_then(nested(operations))
+            .and_then(operations)
             .or_else(self.what_became(&slots));
         let answer = transact(&self.client, deadline.sending, txn);
         let outcome = self.judge(answer, &slots, number, tx, deadline)?;
-        if let Outcome::Committed(revision) = outcome {
-            self.presence.committed(&slots, number);
-            self.remember(tx, revision);
+        match outcome {
+            Outcome::Committed(revision) => {
+                self.presence.committed(&slots, number);
+                self.remember(tx, revision);
+            }
+            // Another host may have removed `d`: of a process whose lease had ended, or with the slot.
+            Outcome::Conflict => self.presence.forget(&slots),
         }
         Ok(outcome)
     }
@@ -126,7 +132,11 @@ impl Inner {
             {
                 Err(self.failed(failure))
             }
-            // etcd says that there is no room also of requests that it has done.
+            // etcd says that there is no room also of requests that it has done. No copy of this one is on its way, and `w`
+            // cannot be put now, so reading is all that can be done, and all that is needed.
+            Err(failure @ (Failure::NoSpace | Failure::Corrupt(_))) if !answer.doubtful => {
+                self.look(failure, slots, number, deadline.settling)
+            }
             Err(failure) => self.settle(failure, slots, number, tx, deadline.settling),
         }
     }
@@ -170,6 +180,24 @@ impl Inner {
                 // It was not done, and neither was anything else for the caller.
                 Some(_) => Err(self.failed(failure)),
                 None => Err(self.fault(StoreFault::InDoubt)),
+            },
+            Err(_) => Err(self.fault(StoreFault::InDoubt)),
+        }
+    }
+
+    /// What became of the one copy of a transaction that was answered with `failure`.
+    fn look(
+        &self,
+        failure: Failure,
+        slots: &[SlotId],
+        number: u64,
+        until: Instant,
+    ) -> Result<Outcome> {
+        let txn = Txn::new().and_then(self.what_became(slots));
+        match transact(&self.client, until, txn).outcome {
+            Ok(found) => match self.done_number(&found, slots) {
+                Some(done) if done == number => Ok(Outcome::Committed(None)),
+                _ => Err(self.failed(failure)),
             },
             Err(_) => Err(self.fault(StoreFault::InDoubt)),
         }
@@ -240,17 +268,20 @@ impl Inner {
 }
 
 /// Operations as etcd takes them: at most 128 along a path of nested transactions.
-pub(super) fn nested(operations: Vec<TxnOp>) -> Vec<TxnOp> {
-    /// So many inside, and then up to as many outside.
-    const INSIDE: usize = MOST_OPERATIONS - 32;
+pub(super) fn nested(mut operations: Vec<TxnOp>) -> Vec<TxnOp> {
+    /// Three levels of so many: 64,000 operations.
+    const WIDTH: usize = 40;
     if operations.len() <= MOST_OPERATIONS {
         return operations;
     }
-    let mut outside = Vec::new();
-    let mut operations = operations.into_iter().peekable();
-    while operations.peek().is_some() {
-        let some: Vec<TxnOp> = operations.by_ref().take(INSIDE).collect();
-        outside.push(TxnOp::txn(Txn::new().and_then(some)));
+    while operations.len() > WIDTH {
+        let mut outside = Vec::new();
+        let mut inside = operations.into_iter().peekable();
+        while inside.peek().is_some() {
+            let some: Vec<TxnOp> = inside.by_ref().take(WIDTH).collect();
+            outside.push(TxnOp::txn(Txn::new().and_then(some)));
+        }
+        operations = outside;
     }
-    outside
+    operations
 }

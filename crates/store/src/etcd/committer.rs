@@ -88,6 +88,14 @@ struct Queued {
     job: Box<dyn Job>,
 }
 
+impl Weight {
+    /// Of a write that takes an object out: up to ten keys, whose values are small.
+    pub(super) const REMOVAL: Self = Self {
+        objects: 1,
+        bytes: 1024,
+    };
+}
+
 /// How much a write is, for the limits of a transaction.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Weight {

@@ -69,6 +69,7 @@ impl Store {
             let answer = transact(&inner.client, until, txn.or_else([read]));
             let answer = answer.outcome.map_err(|why| inner.failed(why))?;
             if answer.succeeded() && write.is_some() {
+                super::lock(&inner.counters).commits += 1;
                 return Ok(());
             }
             let found = gets(&answer);

@@ -81,11 +81,27 @@ impl Inner {
 
     /// Asks for all `w`, unless another thread sent that question at `since` or later.
     pub(super) fn refresh(&self, since: Instant) -> Result<()> {
-        // One question serves all requests that wait for it.
-        let _one_at_a_time = lock(&self.refreshing);
+        let began = Instant::now();
+        // One question serves all requests that wait for it, and so does its failure: otherwise the last one would wait
+        // for as many deadlines as there are requests.
+        let mut failed = lock(&self.refreshing);
         if lock(&self.cache).is_fresh(since) {
             return Ok(());
         }
+        if let Some((when, why)) = failed.as_ref()
+            && *when >= began
+        {
+            return Err(why.clone());
+        }
+        let outcome = self.ask_all_writes();
+        *failed = outcome
+            .as_ref()
+            .err()
+            .map(|why| (Instant::now(), why.clone()));
+        outcome
+    }
+
+    fn ask_all_writes(&self) -> Result<()> {
         let asked = Instant::now();
         let all = Range::prefix(self.keys.all_writes());
         let txn = Txn::new().and_then([all.operation()]);

@@ -44,9 +44,8 @@ fn parsed(text: &str) -> Option<Version> {
 /// Refuses a cluster with a member that may lose commits.
 ///
 /// # Errors
-/// Names the member and its version; or when no member answers.
+/// Names the member and its version.
 pub(super) fn check(client: &Client, store: &Path) -> Result<()> {
-    let mut unreachable = None;
     for (endpoint, version) in versions(client) {
         match version {
             Ok(version) => {
@@ -55,22 +54,15 @@ pub(super) fn check(client: &Client, store: &Path) -> Result<()> {
                     return Err(Error::failed(
                         store,
                         format!(
-                            "its member {endpoint} runs etcd {version}, which can lose what was stored; upgrade it to 3.5.28, or to 3.6.9 or later"
+                            "its member {endpoint} runs etcd {version}, which can lose what was stored; upgrade it to 3.5.32, or to 3.6.12 or later"
                         ),
                     ));
                 }
             }
-            Err(Failure::Refused(why)) => {
-                return Err(Error::failed(
-                    store,
-                    format!("its cluster refused the request: {why}"),
-                ));
-            }
-            Err(why) => unreachable = Some(why),
+            // Some versions tell an administrator alone. Whether enough members answer is found out by the first question.
+            Err(why) => log::debug!("the version of {endpoint} is not known: {why:?}"),
         }
     }
-    // Whether enough of them answer is found out by the first question.
-    let _ = unreachable;
     Ok(())
 }
 

@@ -24,6 +24,9 @@ const MOST_GUESSES: usize = 200_000;
 /// How often it is looked up again where a row is that another host is moving.
 const MOST_LOOKS: u32 = 8;
 
+/// Objects with their handles, ascending.
+type Listed = Arc<Vec<(u32, Read<Object>)>>;
+
 /// A part of a slot's listing, as long as nobody writes to the slot.
 pub(super) struct Ahead {
     slot: SlotId,
@@ -31,7 +34,7 @@ pub(super) struct Ahead {
     /// Handles from here, to before there.
     from: u64,
     to: u64,
-    found: Arc<Vec<(u32, Read<Object>)>>,
+    found: Listed,
 }
 
 impl Store {
@@ -251,7 +254,7 @@ impl Inner {
     }
 
     /// Remembers where a row was seen.
-    fn guess(&self, object: &Object) {
+    pub(super) fn guess(&self, object: &Object) {
         let mut guesses = lock(&self.guesses);
         if guesses.len() >= MOST_GUESSES {
             guesses.clear();
@@ -393,7 +396,9 @@ impl Inner {
             if from > u64::from(writes.highest) {
                 break;
             }
-            let (found, to) = self.window(slot, (revision, &writes), from, window)?;
+            let Some((found, to)) = self.window(slot, (revision, &writes), from, window)? else {
+                continue;
+            };
             let start = found.partition_point(|(handle, _)| u64::from(*handle) < from);
             let some = found.get(start..).unwrap_or_default();
             let room = most - listed.len();
@@ -411,7 +416,8 @@ impl Inner {
         Ok(listed)
     }
 
-    /// The objects with handles from `from` to before the number that is given back. A part that was read before serves as
+    /// The objects with handles from `from` to before the number that is given back; `None` where the slot's rows lie
+    /// elsewhere by now. A part that was read before serves as
     /// long as nobody writes to the slot.
     fn window(
         &self,
@@ -419,13 +425,13 @@ impl Inner {
         (revision, writes): (i64, &Writes),
         from: u64,
         window: u64,
-    ) -> Result<(Arc<Vec<(u32, Read<Object>)>>, u64)> {
+    ) -> Result<Option<(Listed, u64)>> {
         if let Some(ahead) = lock(&self.ahead).as_ref()
             && (ahead.slot, ahead.revision) == (slot, revision)
             && ahead.from <= from
             && from < ahead.to
         {
-            return Ok((Arc::clone(&ahead.found), ahead.to));
+            return Ok(Some((Arc::clone(&ahead.found), ahead.to)));
         }
         let to = from + window;
         let range = |writes: &Writes| {
@@ -443,34 +449,30 @@ impl Inner {
             }
         };
         let asked = self.fetch(&[], &[(slot, range(writes))])?;
-        let found = match asked.writes.get(&slot) {
-            Some((_, Ok(now))) if now.epoch == writes.epoch => asked.ranges.into_iter().next(),
+        let now = match asked.writes.get(&slot) {
+            Some((now, Ok(then))) if then.epoch == writes.epoch => *now,
             // The slot was cleared or made anew.
-            _ => None,
+            _ => return Ok(None),
         };
-        let found = found
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|(key, value)| {
-                let handle = Keys::handle_of(&key)?;
-                Some((handle, object_in(slot, handle, &value)))
-            });
-        let found: Arc<Vec<_>> = Arc::new(found.collect());
+        let pairs = asked.ranges.into_iter().flatten();
+        let found = pairs.filter_map(|(key, value)| {
+            let handle = Keys::handle_of(&key)?;
+            Some((handle, object_in(slot, handle, &value)))
+        });
+        let found: Listed = Arc::new(found.collect());
         for (_, object) in found.iter() {
             if let Ok(object) = object {
                 self.guess(object);
             }
         }
-        if let Some((revision, _)) = asked.writes.get(&slot) {
-            *lock(&self.ahead) = Some(Ahead {
-                slot,
-                revision: *revision,
-                from,
-                to,
-                found: Arc::clone(&found),
-            });
-        }
-        Ok((found, to))
+        *lock(&self.ahead) = Some(Ahead {
+            slot,
+            revision: now,
+            from,
+            to,
+            found: Arc::clone(&found),
+        });
+        Ok(Some((found, to)))
     }
 
     /// Every object of a slot, by handle.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Instant;
 
 use etcd_client::{Compare, CompareOp, PutOptions, Txn, TxnOp};
 
@@ -81,11 +82,11 @@ impl Inner {
     ///
     /// # Errors
     /// When the cluster does not answer.
-    pub(super) fn announce(&self, slots: &[SlotId]) -> Result<()> {
+    pub(super) fn announce(&self, slots: &[SlotId], until: Instant) -> Result<()> {
         if !self.presence.is_announced() {
             let _once = lock(&self.presence.announcing);
             if !self.presence.is_announced() {
-                self.take_lease()?;
+                self.take_lease(until)?;
             }
         }
         let new: Vec<SlotId> = {
@@ -103,15 +104,14 @@ impl Inner {
         };
         let txn = Txn::new().and_then(new.iter().map(put).collect::<Vec<_>>());
         // It may arrive twice, and no transaction of this process is on its way to these slots.
-        let answer = transact(&self.client, self.client.deadline().settling, txn);
+        let answer = transact(&self.client, until, txn);
         answer.outcome.map_err(|why| self.failed(why))?;
         self.presence.committed(&new, number);
         Ok(())
     }
 
     /// A lease, and under it the key that says that this process lives, with its clock.
-    pub(super) fn take_lease(&self) -> Result<()> {
-        let until = self.client.deadline().settling;
+    fn take_lease(&self, until: Instant) -> Result<()> {
         let granted = self.client.ask(until, |client| {
             Box::pin(async move { client.lease_client().grant(LEASE_SECS, None).await })
         });
@@ -146,14 +146,14 @@ impl Inner {
         let kept = kept.outcome.map_err(|why| self.failed(why))?;
         match kept.is_some_and(|it| it.ttl() > 0) {
             true => Ok(()),
-            false => self.take_lease(),
+            false => self.take_lease(until),
         }
     }
 
     /// Says the clock again.
     pub(super) fn tell_clock(&self) -> Result<()> {
         match self.presence.is_announced() {
-            true => self.take_lease(),
+            true => self.take_lease(self.client.deadline().settling),
             false => Ok(()),
         }
     }
@@ -185,6 +185,7 @@ impl Inner {
         let answer = transact(&self.client, until, Txn::new().and_then(gone));
         if let Err(why) = answer.outcome {
             log::debug!("the keys of this process stay in the cluster: {why:?}");
+            return;
         }
         let lease = self.presence.lease.load(Ordering::Relaxed);
         let revoked = self.client.ask(until, move |client| {

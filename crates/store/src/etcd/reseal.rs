@@ -76,7 +76,7 @@ impl Store {
             // Another one at each try would leave nothing behind either: nothing is staged yet.
             let sealing = match taken {
                 Some(sealing) => sealing,
-                None => tx.inner.fresh_id()?,
+                None => tx.fresh_id()?,
             };
             taken = Some(sealing);
             let held = Lock {
@@ -239,7 +239,9 @@ impl Inner {
             epoch: held.writes.epoch,
             sealing: Some(held.writes.sealing),
         };
-        let key = self.keys.garbage(self.fresh_id()?);
+        let key = self
+            .keys
+            .garbage(self.fresh_id(self.client.deadline().settling)?);
         tx.set(slot, key, Some(garbage.encode()));
         tx.change(slot, |writes| {
             writes.sealing = held.lock.sealing;
@@ -320,7 +322,12 @@ impl Inner {
             )])
             .and_then([
                 TxnOp::put(key, free.encode(), None),
-                TxnOp::put(self.keys.garbage(self.fresh_id()?), garbage.encode(), None),
+                TxnOp::put(
+                    self.keys
+                        .garbage(self.fresh_id(self.client.deadline().settling)?),
+                    garbage.encode(),
+                    None,
+                ),
             ]);
         let answer = transact(&self.client, self.client.deadline().settling, txn);
         answer.outcome.map_err(|why| self.failed(why))?;

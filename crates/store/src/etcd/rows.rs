@@ -27,7 +27,7 @@ impl Rows for Tx<'_> {
         let row = self.slot_row(slot)?;
         let writes = self.there(slot)?.writes;
         Ok(Room {
-            capacity_objects: row.capacity_objects,
+            capacity_objects: row.capacity_objects.min(crate::MOST_OBJECTS_IN_CLUSTER),
             capacity_bytes: row.capacity_bytes,
             objects: writes.objects,
             bytes: writes.bytes,
@@ -38,7 +38,7 @@ impl Rows for Tx<'_> {
     }
 
     fn new_id(&mut self, _room: &Room) -> Result<RowId> {
-        self.inner.fresh_row()
+        self.inner.fresh_row(self.until)
     }
 
     fn identity(&mut self, slot: SlotId, ouid: Ouid) -> Result<Option<(Entry, SealedRow)>> {

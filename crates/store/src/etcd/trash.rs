@@ -102,7 +102,7 @@ impl Store {
         let work = move |tx: &mut Tx<'_>| rules::trash(tx, it, slot, &how);
         self.write(
             vec![it.slot],
-            Weight::default(),
+            Weight::REMOVAL,
             Some(of_leaving(it)),
             work,
             reply,
@@ -123,7 +123,7 @@ impl Store {
             tx.erases = true;
             rules::destroy_trashed(tx, it, slot)
         };
-        self.write(vec![it.entry.slot], Weight::default(), None, work, reply);
+        self.write(vec![it.entry.slot], Weight::REMOVAL, None, work, reply);
     }
 
     pub(crate) fn purge(&self) -> Result<u64> {
@@ -227,6 +227,6 @@ impl Inner {
             }
         };
         let found = self.range(slot, expired)?;
-        Ok(found.ok_or(missing(slot))?.1.first().is_some())
+        Ok(!found.ok_or(missing(slot))?.1.is_empty())
     }
 }

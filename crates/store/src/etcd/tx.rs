@@ -60,7 +60,7 @@ pub(super) struct Tx<'a> {
     pub(super) stop: Option<Stop>,
     /// Why the cluster could not be read. Nothing more is asked then.
     pub(super) failure: Option<Error>,
-    until: Instant,
+    pub(super) until: Instant,
     /// Who may write to a locked slot.
     pub(super) key_to: Option<Lock>,
     /// Whether something is destroyed.
@@ -297,6 +297,11 @@ impl<'a> Tx<'a> {
         let value = value
             .ok_or_else(|| SlotFault::Damaged("its row (key s) is missing".to_owned()).at(slot))?;
         super::values::to_slot_row(slot, &writes, &value).map_err(SlotFault::damaged(slot))
+    }
+
+    /// An id that nothing in the store ever had.
+    pub(super) fn fresh_id(&self) -> Result<u64> {
+        self.inner.fresh_id(self.until)
     }
 
     /// Whether nothing will be written.

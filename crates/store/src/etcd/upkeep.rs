@@ -10,6 +10,7 @@ use etcd_client::{Compare, CompareOp, Txn, TxnOp};
 
 use super::ask::{gets, transact};
 use super::bytes::{Put, Take};
+use super::client::Failure;
 use super::fetch::Range;
 use super::values::{Client, Garbage};
 use super::{Inner, lock, members};
@@ -58,10 +59,17 @@ impl Upkeep {
     }
 }
 
-impl Drop for Upkeep {
-    fn drop(&mut self) {
+impl Upkeep {
+    /// Tells the thread to end.
+    pub(super) fn stop(&self) {
         *lock(&self.shared.0) = true;
         self.shared.1.notify_all();
+    }
+}
+
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        self.stop();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -72,7 +80,8 @@ impl Drop for Upkeep {
 
 fn tend(inner: &Inner, shared: &(Mutex<bool>, Condvar)) {
     let mut history = VecDeque::new();
-    let mut next_round = Instant::now() + BEAT;
+    // A command has ended by then.
+    let mut next_round = Instant::now() + ROUND;
     let mut first = true;
     loop {
         {
@@ -97,7 +106,7 @@ fn tend(inner: &Inner, shared: &(Mutex<bool>, Condvar)) {
         }
         next_round = Instant::now() + ROUND;
         if std::mem::take(&mut first) {
-            for warning in members::warnings(&inner.client) {
+            for warning in members::warnings(inner.admin()) {
                 log::warn!("{warning}");
             }
         }
@@ -232,12 +241,22 @@ impl Inner {
             return Ok(());
         }
         let until = self.client.deadline().settling;
-        let compacted = self.client.ask(until, move |client| {
+        let compacted = self.admin().ask(until, move |client| {
             Box::pin(async move { client.kv_client().compact(revision, None).await })
         });
         match compacted.outcome {
             // Somebody else did.
-            Err(super::client::Failure::Compacted) | Ok(_) => Ok(()),
+            Err(Failure::Compacted) | Ok(_) => Ok(()),
+            // Later versions let an administrator alone do it.
+            Err(Failure::Refused(why)) => {
+                if !std::mem::replace(&mut *lock(&self.told_refusal), true) {
+                    log::warn!(
+                        "{}: destroyed rows stay in the cluster, as it refuses to compact ({why}); name an administrator's certificate with admin-cert, or start its members with --auto-compaction-mode periodic --auto-compaction-retention 10m",
+                        slotfs_object::shown::path(&self.path)
+                    );
+                }
+                Ok(())
+            }
             Err(why) => Err(self.failed(why)),
         }
     }
@@ -248,7 +267,7 @@ impl Inner {
             return;
         };
         let until = Instant::now() + Duration::from_secs(2);
-        let sizes = self.client.ask_all(until, |client| {
+        let sizes = self.admin().ask_all(until, |client| {
             Box::pin(async move {
                 let status = client.maintenance_client().status().await?;
                 Ok(status.db_size())

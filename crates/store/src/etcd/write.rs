@@ -1,6 +1,7 @@
 //! Writes of objects.
 
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use super::committer::{Hint, Hints, MOST_OBJECTS, MOST_PAYLOAD_BYTES, Weight, Work};
 use super::fetch::Range;
@@ -75,7 +76,8 @@ impl Store {
 
     pub(crate) fn reserve_row(&self) -> Option<RowId> {
         self.committer.as_ref()?;
-        match self.inner.fresh_row() {
+        let until = self.inner.client.deadline().settling;
+        match self.inner.fresh_row(until) {
             Ok(id) => Some(id),
             Err(error) => {
                 log::debug!("no rows can be reserved: {error}");
@@ -91,7 +93,7 @@ impl Store {
         hint.identities.push((it.put.slot.slot, it.put.ouid));
         let hint: Hint = Box::new(move |_, _| hint.clone());
         let work = move |tx: &mut Tx<'_>| rules::move_object(tx, &it);
-        self.write_new(slots, weight, Some(hint), work, reply);
+        self.write(slots, weight, Some(hint), work, reply);
     }
 
     pub(crate) fn revise(&self, from: Entry, put: Put, reply: impl Reply<Stored>) {
@@ -119,14 +121,14 @@ impl Store {
             hints
         });
         let work = move |tx: &mut Tx<'_>| rules::renumber(tx, from, slot, to, &seal);
-        self.write(vec![from.slot], Weight::default(), Some(hint), work, reply);
+        self.write(vec![from.slot], Weight::REMOVAL, Some(hint), work, reply);
     }
 
     pub(crate) fn destroy(&self, it: Entry, slot: SlotVersion, reply: impl Reply<()>) {
         let work = move |tx: &mut Tx<'_>| rules::destroy(tx, it, slot);
         self.write(
             vec![it.slot],
-            Weight::default(),
+            Weight::REMOVAL,
             Some(of_leaving(it)),
             work,
             reply,
@@ -182,8 +184,8 @@ impl Store {
 
 impl Inner {
     /// A row id that no object ever had.
-    pub(super) fn fresh_row(&self) -> Result<RowId> {
-        let id = self.fresh_id()?;
+    pub(super) fn fresh_row(&self, until: Instant) -> Result<RowId> {
+        let id = self.fresh_id(until)?;
         i64::try_from(id)
             .map(RowId)
             .map_err(|_| Error::failed(&self.path, "no row ids are left"))

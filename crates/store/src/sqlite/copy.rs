@@ -111,14 +111,13 @@ impl Store {
         slot: SlotId,
         to: &mut dyn FnMut(Piece) -> Result<()>,
     ) -> Result<()> {
-        let text = format!(
+        let text =
             "SELECT id, slot, handle, ouid, payload_bytes, created_secs, changed_secs, nth, trashed_secs, stored_secs, sealed
-             FROM trash NOT INDEXED WHERE slot = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
-        );
+             FROM trash NOT INDEXED WHERE slot = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
         let mut after = RowId(i64::MIN);
         loop {
             let rows: Vec<Read<_>> =
-                query::rows(connection, &text, (slot.0, after.0, AT_ONCE), |row| {
+                query::rows(connection, text, (slot.0, after.0, AT_ONCE), |row| {
                     let stored: u64 = cells::number(row, 9).unwrap_or(0);
                     let sealed = cells::sealed(row, 10);
                     trashed_entry(row, sealed).map(|(found, sealed)| (found, stored, sealed))

@@ -1,0 +1,213 @@
+//! What an HA group needs of one of its slots: a mark of every object's content, blobs by identity, and blobs taken in by
+//! identity (docs/hagroup.md).
+
+use sha2::{Digest, Sha256};
+
+use super::batch::MOST_TRIES;
+use super::clone::{Wish, verify};
+use super::done::answer;
+use super::objects::payload_of;
+use super::put::put;
+use super::{
+    Arrived, Error, Handle, Object, Ouid, Partition, Result, Sealed, SealedBlob, SecretBytes,
+    Selection, Session, TrashFile, decode_own,
+};
+use slotfs_store::Put;
+
+/// Makes marks that can be compared over several stores. Only this process has the key, so a mark tells nothing about a
+/// content that can be guessed.
+pub struct ContentKey([u8; 32]);
+
+impl ContentKey {
+    /// A fresh one.
+    ///
+    /// # Errors
+    /// When the system has no random numbers to give.
+    pub fn new() -> Result<Self> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key)?;
+        Ok(Self(key))
+    }
+
+    fn of_payload(&self, payload: &SecretBytes) -> Content {
+        self.of(b"payload", payload.bytes())
+    }
+
+    /// The mark of a blob that nobody here can open. It differs from that of the object in it.
+    pub fn of_blob(&self, blob: &[u8]) -> Content {
+        self.of(b"blob", blob)
+    }
+
+    fn of(&self, what: &[u8], bytes: &[u8]) -> Content {
+        let digest = Sha256::new().chain_update(self.0).chain_update(what);
+        Content(digest.chain_update(bytes).finalize().into())
+    }
+}
+
+/// A mark of an object's content: two objects with the same mark are the same in every attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content([u8; 32]);
+
+/// One object of a survey.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Surveyed {
+    /// Its content.
+    pub content: Content,
+    /// The number of its revision.
+    pub revision: u32,
+}
+
+/// One row of a survey; what cannot be read of a damaged one is `None`.
+pub struct SurveyRow {
+    /// Its handle.
+    pub handle: Option<Handle>,
+    /// Its identity.
+    pub ouid: Option<Ouid>,
+    /// What it is.
+    pub outcome: Result<Surveyed>,
+}
+
+/// A blob on its way into a slot.
+pub struct Carried {
+    /// The object that it must hold.
+    pub ouid: Ouid,
+    /// The handle that it asks for.
+    pub want: Option<Handle>,
+    /// The blob.
+    pub blob: Vec<u8>,
+}
+
+impl Partition<'_> {
+    /// Opens every object of the slot; `each` sees one at a time. A damaged one is a row with an error.
+    ///
+    /// # Errors
+    /// [`SlotError::NotLoggedIn`](super::SlotError::NotLoggedIn), a store that cannot be read, or, after all rows, a listing
+    /// that was not whole.
+    pub fn survey(&self, key: &ContentKey, mut each: impl FnMut(SurveyRow)) -> Result<()> {
+        let all = Selection::All;
+        for batch in self.batches(&all) {
+            let rows = batch?;
+            // The slot may have another key by now.
+            self.hsm.refresh()?;
+            let session = self.reader()?;
+            for (handle, row) in rows {
+                let (entry, sealed) = match row {
+                    Ok(row) => row,
+                    Err(error) => {
+                        let ouid = match &error {
+                            Error::ObjectDamaged(row) => row.ouid,
+                            _ => None,
+                        };
+                        each(SurveyRow {
+                            handle: Some(handle),
+                            ouid,
+                            outcome: Err(error),
+                        });
+                        continue;
+                    }
+                };
+                let opened = self.hsm.open_listed(&session, &entry, &sealed);
+                let surveyed = opened.and_then(|payload| {
+                    let object = decode_own(self.slot, handle, payload.bytes())?;
+                    Ok(surveyed(key, &object, &payload))
+                });
+                match surveyed {
+                    // Removed since it was listed.
+                    Err(Error::Gone) => {}
+                    outcome => each(SurveyRow {
+                        handle: Some(handle),
+                        ouid: Some(entry.ouid),
+                        outcome,
+                    }),
+                }
+            }
+        }
+        for row in self.without_handle()? {
+            each(SurveyRow {
+                handle: None,
+                ouid: row.ouid,
+                outcome: Err(Error::ObjectDamaged(row)),
+            });
+        }
+        self.check_count()
+    }
+
+    /// The object in the trash.
+    ///
+    /// # Errors
+    /// As [`Hsm::open_trashed`](super::Hsm::open_trashed).
+    pub fn survey_trashed(&self, key: &ContentKey, it: &TrashFile) -> Result<Surveyed> {
+        let object = self.hsm.open_trashed(it)?;
+        // One object has one payload.
+        let payload = payload_of(self.slot, &object)?;
+        Ok(surveyed(key, &object, &payload))
+    }
+
+    /// The object in `blob`, opened with the slot's own keys. Nothing is stored.
+    ///
+    /// # Errors
+    /// As [`Hsm::import`](super::Hsm::import), as far as the blob alone tells.
+    pub fn describe_blob(&self, key: &ContentKey, blob: &[u8]) -> Result<(Object, Surveyed)> {
+        let (object, payload) = verify(&*self.reader()?, blob)?;
+        let surveyed = surveyed(key, &object, &payload);
+        Ok((object, surveyed))
+    }
+
+    /// The object of identity `ouid`, and its blob as it leaves the slot.
+    ///
+    /// # Errors
+    /// [`SlotError::NoSuchIdentity`](super::SlotError::NoSuchIdentity), and as [`Hsm::seal`](super::Hsm::seal).
+    pub fn seal_identity(&self, ouid: Ouid) -> Result<(Handle, Sealed)> {
+        let found = self.find_by_ouid(ouid)?;
+        let (file, object) = self.hsm.open_object(found.id)?;
+        let (_, blob) = self.hsm.seal(found.id)?;
+        let blob = SealedBlob::bytes(&blob).to_vec();
+        Ok((file.handle, Sealed { object, blob }))
+    }
+
+    /// Takes in blobs in one transaction; each fails by itself. What becomes of one is what
+    /// [`Hsm::import`](super::Hsm::import) gives.
+    ///
+    /// # Errors
+    /// What fails all of them: as [`Self::clone_list`].
+    pub fn import_identities(&self, blobs: &[Carried]) -> Result<Vec<Result<Arrived>>> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            // Changes of other processes apply from here on, as for a clone.
+            self.hsm.refresh()?;
+            match self.try_import_identities(blobs) {
+                // The slot's domains may be others by now: the batch is verified once more, with those.
+                Err(error) if error.is_changed() && tries < MOST_TRIES => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn try_import_identities(&self, blobs: &[Carried]) -> Result<Vec<Result<Arrived>>> {
+        let session = self.writer()?;
+        let mut puts: Vec<Put> = Vec::with_capacity(blobs.len());
+        let mut refused: Vec<Option<Error>> = Vec::with_capacity(blobs.len());
+        for carried in blobs {
+            let verified = verify(&session, &carried.blob).and_then(|(object, payload)| {
+                Wish::Identity(carried.ouid).check(self.slot, object.ouid)?;
+                Ok(put(&session, &object, payload, carried.want))
+            });
+            refused.push(verified.map(|put| puts.push(put)).err());
+        }
+        let (done, stored) = answer();
+        let version = Session::row(&session).as_version();
+        self.hsm.store.put_many(puts, version, done);
+        let mut stored = stored.wait()?.into_iter();
+        let mut next = || Ok(Arrived::from(stored.next().ok_or(Error::Gone)??));
+        let outcome = |refused: Option<Error>| refused.map_or_else(&mut next, Err);
+        Ok(refused.into_iter().map(outcome).collect())
+    }
+}
+
+fn surveyed(key: &ContentKey, object: &Object, payload: &SecretBytes) -> Surveyed {
+    Surveyed {
+        content: key.of_payload(payload),
+        revision: object.revision.number,
+    }
+}

@@ -1,0 +1,281 @@
+//! Brings members to the same objects: lists them, decides for each object, carries blobs, and tells what became of each.
+
+use std::collections::BTreeSet;
+
+use super::label::Label;
+use super::open::{Found, Link, Openers};
+use super::report::Report;
+use super::survey::Survey;
+use crate::cli::plural;
+use crate::error::{Error, Result};
+use crate::hsm::{ContentKey, code};
+use crate::interrupt::Interrupt;
+use crate::object::Ouid;
+
+mod plan;
+mod steps;
+
+/// Blobs in one transaction: enough to share an fsync, and few enough to keep memory small and to stop soon.
+const AT_ONCE: usize = 256;
+
+/// What a command wants of a run.
+pub(super) struct Wanted {
+    /// Members that are changed, by their place among those that were found.
+    pub(super) changes: Vec<bool>,
+    /// `-delete`
+    pub(super) delete: bool,
+    /// `-force`: whether removals are not asked about.
+    pub(super) force: bool,
+    /// `-require`
+    pub(super) require: Option<usize>,
+}
+
+/// The members of one group while it is synchronized.
+pub(super) struct Run<'a> {
+    label: &'a Label,
+    found: &'a [Found],
+    wanted: Wanted,
+    openers: Openers<'a>,
+    key: ContentKey,
+}
+
+/// What a run leaves.
+pub(super) struct Outcome {
+    /// Whether nothing is left to do on any member of the group.
+    pub(super) in_sync: bool,
+    pub(super) result: Result<()>,
+}
+
+impl<'a> Run<'a> {
+    /// # Errors
+    /// When the system has no random numbers to give.
+    pub(super) fn new(label: &'a Label, found: &'a [Found], wanted: Wanted) -> Result<Self> {
+        Ok(Self {
+            label,
+            found,
+            wanted,
+            openers: Openers::among(found),
+            key: ContentKey::new()?,
+        })
+    }
+
+    /// Runs once over all objects.
+    pub(super) fn run(&self, report: &mut Report) -> Outcome {
+        let interrupt = Interrupt::watch();
+        let result = self.carry_out(report, &interrupt);
+        report.send();
+        match result {
+            Ok(in_sync) => {
+                let result = self.verdict(report);
+                Outcome { in_sync, result }
+            }
+            Err(error) => Outcome {
+                in_sync: false,
+                result: Err(error),
+            },
+        }
+    }
+
+    fn links(&self) -> impl Iterator<Item = (usize, &'a Found, &'a Link)> {
+        let found = self.found.iter().enumerate();
+        found.filter_map(|(at, it)| Some((at, it, it.link.as_ref().ok()?)))
+    }
+
+    fn link(&self, at: usize) -> Option<&'a Link> {
+        self.found.get(at).and_then(|it| it.link.as_ref().ok())
+    }
+
+    fn name(&self, at: usize) -> String {
+        self.found
+            .get(at)
+            .map(|it| it.member.to_string())
+            .unwrap_or_default()
+    }
+
+    /// Whether nothing is left to do.
+    fn carry_out(&self, report: &mut Report, interrupt: &Interrupt) -> Result<bool> {
+        if self.links().count() < 2 {
+            return Err(Error::Group {
+                what: format!(
+                    "group '{}': fewer than two of its members take part; nothing was changed",
+                    self.label
+                ),
+                hint: Some(match self.found.len() {
+                    0 | 1 => "'slotfs hagroup addmember' adds members to it".into(),
+                    _ => report.hint(),
+                }),
+                code: code::CLONE_NOT_ATTEMPTED,
+            });
+        }
+        let surveys = self.surveys();
+        let mut in_sync = self.links().count() == self.found.len();
+        for (at, it, _) in self.links() {
+            in_sync &= self.tell_survey(report, &it.member.to_string(), surveys.get(at));
+        }
+        if self.wanted.delete {
+            self.tell_retention(report)?;
+        }
+        let plan = self.plan(&surveys);
+        self.confirm_removals(&plan)?;
+        for (ouid, one, other, differ) in &plan.conflicts {
+            self.tell_conflict(report, *ouid, (*one, *other), differ);
+        }
+        for (ouid, why) in &plan.unread {
+            let line = format!("Object {ouid} could not be compared: {}", why.reason());
+            report.failed(*ouid, "", &line, why);
+        }
+        report.send();
+        for (at, steps) in &plan.steps {
+            let mut left = steps.as_slice();
+            while let Some((some, others)) = left.split_at_checked(AT_ONCE.min(left.len()))
+                && !some.is_empty()
+            {
+                if interrupt.pressed() {
+                    return Err(Error::Interrupted(format!(
+                        "group '{}': what was reported is done, the others were not attempted; the same command continues with them",
+                        self.label
+                    )));
+                }
+                let failed = report.failed;
+                self.do_some(report, *at, some);
+                report.send();
+                left = others;
+                // One line in place of one for each object.
+                if report.failed > failed
+                    && !left.is_empty()
+                    && let Some(why) = self.link(*at).and_then(Link::lost)
+                {
+                    self.tell_lost(report, *at, left.len() as u64, &why);
+                    break;
+                }
+            }
+        }
+        // What was removed on one member on purpose keeps members different, and synchronizing changes nothing about it.
+        in_sync &= report.failed == 0;
+        if let Some(least) = self.wanted.require {
+            self.require(report, least)?;
+        }
+        Ok(in_sync)
+    }
+
+    /// Lists every member that takes part; an empty survey for the others.
+    fn surveys(&self) -> Vec<Survey> {
+        let mut surveys: Vec<Survey> = self.found.iter().map(|_| Survey::default()).collect();
+        for (at, _, link) in self.links() {
+            if let Some(survey) = surveys.get_mut(at) {
+                *survey = link.survey(&self.key, &self.openers);
+            }
+        }
+        surveys
+    }
+
+    /// Whether all of the member can be read.
+    fn tell_survey(&self, report: &mut Report, name: &str, survey: Option<&Survey>) -> bool {
+        let Some(survey) = survey.filter(|survey| !survey.is_whole()) else {
+            return true;
+        };
+        if let Some(cut) = survey.cut() {
+            let line = format!(
+                "{name} could not be listed as a whole, so nothing is removed from it or because of it: {cut}"
+            );
+            report.note(name, &line);
+            report.failed += 1;
+            report.keep_hint(Some(
+                "'slotfs store check' names what is damaged; docs/damage.md says what to do".into(),
+            ));
+        }
+        let mut damaged: Vec<_> = survey.damaged.iter().collect();
+        damaged.sort();
+        for (ouid, what) in damaged {
+            let why = Error::Group {
+                what: what.clone(),
+                hint: Some(
+                    "destroy the damaged object with 'slotfs object delete -destroy', then synchronize again: another member gives it back"
+                        .into(),
+                ),
+                code: code::DEVICE_ERROR,
+            };
+            let line = format!("Object {ouid} cannot be read on {name}: {what}");
+            report.failed(*ouid, name, &line, &why);
+        }
+        false
+    }
+
+    /// Members without a trash: what is removed there is not known later, and what is removed from there is gone.
+    fn tell_retention(&self, report: &mut Report) -> Result<()> {
+        for (at, it, link) in self.links() {
+            let retention = link.facts()?.retention_secs;
+            let name = it.member.to_string();
+            match (at, retention) {
+                (0, Some(0)) => report.note(&name, &format!(
+                    "{name} has retention 0, so nothing tells what was removed from it: nothing is removed from the other members"
+                )),
+                (_, Some(0)) => report.note(&name, &format!(
+                    "{name} has retention 0: what is removed from it is destroyed at once"
+                )),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads every member again, and counts for each object how many hold it, equal to the byte.
+    fn require(&self, report: &mut Report, least: usize) -> Result<()> {
+        let surveys = self.surveys();
+        let ouids: BTreeSet<Ouid> = surveys
+            .iter()
+            .flat_map(|it| it.objects.keys().copied())
+            .collect();
+        for ouid in ouids {
+            let contents: Vec<_> = surveys
+                .iter()
+                .filter_map(|it| it.objects.get(&ouid).map(|live| live.content))
+                .collect();
+            let most = contents
+                .iter()
+                .map(|one| contents.iter().filter(|other| *other == one).count())
+                .max();
+            let held = most.unwrap_or_default();
+            if held < least {
+                let what =
+                    format!("Object {ouid} was read back from {held} of {least} required members");
+                let why = Error::Group {
+                    what: what.clone(),
+                    hint: Some(
+                        "do not use an object before enough members hold it; the lines above say what keeps it from them"
+                            .into(),
+                    ),
+                    code: code::FAILED_TO_CLONE_AN_OBJECT,
+                };
+                report.failed(ouid, "", &what, &why);
+            }
+        }
+        report.send();
+        Ok(())
+    }
+
+    /// How the command ends.
+    fn verdict(&self, report: &Report) -> Result<()> {
+        let away = self.found.iter().filter(|it| it.link.is_err());
+        let away: Vec<String> = away.map(|it| it.member.to_string()).collect();
+        let label = self.label;
+        let failures = plural(report.failed, "failure");
+        let what = match (away.is_empty(), report.failed) {
+            (true, 0) => return Ok(()),
+            (true, _) => format!("group '{label}': {failures}"),
+            (false, 0) => format!(
+                "group '{label}': these members took no part: {}",
+                away.join(", ")
+            ),
+            (false, _) => format!(
+                "group '{label}': {failures}, and these members took no part: {}",
+                away.join(", ")
+            ),
+        };
+        Err(Error::Group {
+            what,
+            hint: Some(report.hint()),
+            code: code::FAILED_TO_CLONE_AN_OBJECT,
+        })
+    }
+}
