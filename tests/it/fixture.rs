@@ -353,6 +353,11 @@ impl Store {
         self.prefix = prefix;
     }
 
+    /// What commands are given as the store in its folder.
+    pub fn relative(&self) -> &Path {
+        &self.file
+    }
+
     /// What commands are given as the store, whatever folder they run in.
     pub fn location(&self) -> PathBuf {
         match self.file.to_str() {
