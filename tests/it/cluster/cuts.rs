@@ -10,7 +10,7 @@ use super::fixture::{Blobs, LONG, SLACK, Site, assert_within, timed};
 use super::members::{Cluster, MEMBERS, Plan};
 use super::network::Network;
 use super::writers::{Failure, Writers};
-use crate::fixture::{Mount, Store, sh, unmount};
+use crate::fixture::{Mount, Store, sh, unmount, wait_for};
 
 const KEYS: u32 = 300;
 const COPIES: usize = 4;
@@ -79,6 +79,7 @@ impl Run {
         let mut names = self.blobs.names();
         names.retain(|name| !acknowledged.contains(name));
         let target = self.mount.point.join("1");
+        assert!(wait_for(|| std::fs::read_dir(&target).ok()).is_some());
         let mut again = Writers::cp_of(&self.host, 1, &self.blobs, &names, &target);
         again.finish();
         assert_eq!(again.said(), [""; 0]);
@@ -171,6 +172,9 @@ fn a_host_that_is_alone_is_told_so_in_time() {
     // `rm` and `mv` may have been done or not; the copies put both back.
     run.network().heal();
     run.site.cluster.wait_until_healthy();
+    // What was sent while the host was cut off may still be waited for.
+    let slot = run.mount.point.join("1");
+    assert!(wait_for(|| std::fs::read_dir(&slot).ok()).is_some());
     let back = r#"for name in 1 2; do cp "$BLOBS/$name" "$M/1/$name" || exit 1; done"#;
     sh(
         back,
