@@ -1,7 +1,6 @@
 //! `status`
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -226,8 +225,8 @@ fn role_rows(slots: &[Slot]) -> Rows {
 
 /// The mounts of the store, and those whose store cannot be told.
 fn mounts_of(store: &Path) -> Result<Vec<Mounted>> {
-    let file = fs::metadata(store).map_err(file_error(store))?;
-    let file = (file.dev(), file.ino());
+    let (_, id) = slotfs_config::store::identify(store).map_err(file_error(store))?;
+    let file = (id.device, id.inode);
     let table = Path::new("/proc/self/mountinfo");
     let mut mounts = daemon::mounts_of(store).map_err(file_error(table))?;
     mounts.retain(|it| match &it.daemon {

@@ -5,6 +5,7 @@
 //! it is anybody's who can write the file.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -30,6 +31,8 @@ const CLUSTER: SlotId = SlotId(u32::MAX);
 pub(super) struct Seen {
     known: Mutex<Known>,
     folder: OnceLock<Result<Folder, String>>,
+    /// Whether the cluster was found to be the one that was seen before.
+    cluster: AtomicBool,
 }
 
 /// What this process knows.
@@ -81,7 +84,10 @@ impl Hsm {
             }
             before.filter(|_| !fits)
         });
-        let Some(before) = before else { return Ok(()) };
+        let Some(before) = before else {
+            self.seen.cluster.store(true, Ordering::Release);
+            return Ok(());
+        };
         let what = match before.serial == now.serial {
             true => format!(
                 "its cluster went back to an older state, of revision {} after {}, which was seen on {}",
@@ -97,16 +103,6 @@ impl Hsm {
             ),
         };
         Err(store::StoreFault::WentBack(what).at(self.path()).into())
-    }
-
-    /// The cluster's id in the place of a serial, and its revision in that of a generation.
-    fn cluster_mark(&self) -> Option<SlotVersion> {
-        let (id, revision) = self.store.cluster()?;
-        Some(SlotVersion {
-            slot: CLUSTER,
-            serial: id,
-            generation: revision.unsigned_abs(),
-        })
     }
 
     /// Refuses a login to a partition that is older than it was seen here, and else remembers its generation. Where
@@ -191,6 +187,27 @@ impl Hsm {
         );
         self.replace(session, None);
         true
+    }
+}
+
+impl super::shared::Shared {
+    /// Remembers how far the cluster has got since the login: what this process committed is never to be undone.
+    pub(super) fn remember_cluster(&self) {
+        if let Some(now) = self.cluster_mark()
+            && self.seen.cluster.load(Ordering::Acquire)
+        {
+            self.seen.raise(now);
+        }
+    }
+
+    /// The cluster's id in the place of a serial, and its revision in that of a generation.
+    fn cluster_mark(&self) -> Option<SlotVersion> {
+        let (id, revision) = self.store.cluster()?;
+        Some(SlotVersion {
+            slot: CLUSTER,
+            serial: id,
+            generation: revision.unsigned_abs(),
+        })
     }
 }
 

@@ -21,3 +21,9 @@ pub struct Shared {
     pub(super) keys: Arc<keys::Keys>,
     pub(super) views: Mutex<Vec<Weak<Hsm>>>,
 }
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.remember_cluster();
+    }
+}

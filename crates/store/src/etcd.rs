@@ -82,6 +82,8 @@ pub(crate) struct Inner {
     full: Mutex<Option<String>>,
     /// Where rows were seen.
     guesses: Mutex<HashMap<RowId, (SlotId, u32)>>,
+    /// Whose sealed row was read last.
+    last_read: Mutex<Option<(SlotId, u32)>>,
     /// A part of a listing.
     ahead: Mutex<Option<objects::Ahead>>,
     /// Whether the user was told that the cluster refuses to compact.
@@ -121,6 +123,7 @@ impl Store {
             taken_in: Mutex::default(),
             full: Mutex::default(),
             guesses: Mutex::default(),
+            last_read: Mutex::default(),
             ahead: Mutex::default(),
             told_refusal: Mutex::default(),
             given_up: Mutex::default(),

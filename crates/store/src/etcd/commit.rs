@@ -10,7 +10,7 @@ use etcd_client::{Compare, CompareOp, Txn, TxnOp, TxnResponse};
 
 use super::ask::{gets, transact};
 use super::client::{Answer, Deadline, Failure};
-use super::fetch::MOST_OPERATIONS;
+use super::fetch::{MOST_OPERATIONS, Range};
 use super::tx::Tx;
 use super::values::{self, Writes};
 use super::{Inner, lock};
@@ -59,6 +59,8 @@ impl Inner {
             let key = self.keys.done(*slot, &me);
             operations.push(TxnOp::put(key, values::number(number), None));
         }
+        // All `w` as they are afterwards: what is known of other slots stays fresh.
+        operations.push(Range::prefix(self.keys.all_writes()).operation());
         let mut compares = Vec::new();
         for (slot, planned) in &tx.slots {
             let key = self.keys.writes(*slot);
@@ -77,12 +79,24 @@ impl Inner {
             .when(compares)
             .and_then(operations)
             .or_else(self.what_became(&slots));
+        let sent = Instant::now();
         let answer = transact(&self.client, deadline.sending, txn);
+        let afterwards = match &answer.outcome {
+            Ok(done) if done.succeeded() => {
+                let revision = done.header().map_or(0, |it| it.revision());
+                let all = gets(done).last().map(|it| self.all_of(it));
+                all.map(|all| (revision, all))
+            }
+            _ => None,
+        };
         let outcome = self.judge(answer, &slots, number, tx, deadline)?;
         match outcome {
             Outcome::Committed(revision) => {
                 self.presence.committed(&slots, number);
                 self.remember(tx, revision);
+                if let Some((revision, all)) = afterwards {
+                    lock(&self.cache).learn_all(sent, revision, all);
+                }
             }
             // Another host may have removed `d`: of a process whose lease had ended, or with the slot.
             Outcome::Conflict => self.presence.forget(&slots),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use etcd_client::{GetOptions, Txn, TxnOp};
+use etcd_client::{GetOptions, GetResponse, Txn, TxnOp};
 
 use super::ask::{gets, transact};
 use super::cache::Value;
@@ -18,6 +18,10 @@ use slotfs_object::SlotId;
 /// The most operations in one transaction: etcd allows 128. It counts those of nested ones along a path, and takes a
 /// transaction with nested ones for a write.
 pub(super) const MOST_OPERATIONS: usize = 96;
+
+/// How long requests fail at once after the cluster did not answer one. They wait in the kernel one after the other, so
+/// that each would otherwise wait for all before it.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Keys from `start` to before `end`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,7 +44,7 @@ impl Range {
         }
     }
 
-    fn operation(&self) -> TxnOp {
+    pub(super) fn operation(&self) -> TxnOp {
         let mut options = GetOptions::new()
             .with_range(self.end.clone())
             .with_limit(self.limit);
@@ -89,7 +93,7 @@ impl Inner {
             return Ok(());
         }
         if let Some((when, why)) = failed.as_ref()
-            && *when >= began
+            && (*when >= began || when.elapsed() < ASK_AGAIN)
         {
             return Err(why.clone());
         }
@@ -109,12 +113,8 @@ impl Inner {
         let answer = answer.outcome.map_err(|why| self.failed(why))?;
         let revision = answer.header().map_or(0, |it| it.revision());
         let found = gets(&answer);
-        let pairs = found.iter().flat_map(|it| it.kvs());
-        let writes = pairs.filter_map(|it| {
-            let slot = self.keys.slot_of(it.key())?;
-            Some((slot, it.mod_revision(), Writes::decode(it.value())))
-        });
-        lock(&self.cache).learn_all(asked, revision, writes.collect());
+        let all = found.first().map_or_else(Vec::new, |it| self.all_of(it));
+        lock(&self.cache).learn_all(asked, revision, all);
         Ok(())
     }
 
@@ -141,22 +141,21 @@ impl Inner {
         slots.extend(ranges.iter().map(|it| it.0));
         slots.sort();
         slots.dedup();
-        let mut operations: Vec<TxnOp> = Vec::new();
-        for slot in &slots {
-            operations.push(TxnOp::get(self.keys.writes(*slot), None));
-        }
+        // All `w`, which are few: so each question also tells whether anything else that is known still holds.
+        let mut operations = vec![Range::prefix(self.keys.all_writes()).operation()];
         operations.extend(keys.iter().map(|(_, key)| TxnOp::get(key.clone(), None)));
         operations.extend(ranges.iter().map(|(_, range)| range.operation()));
         let txn = Txn::new().and_then(operations);
+        let asked = Instant::now();
         let answer = transact(&self.client, until, txn);
         let answer = answer.outcome.map_err(|why| self.failed(why))?;
         let revision = answer.header().map_or(0, |it| it.revision());
         let mut got = gets(&answer).into_iter();
         let mut found = Found::default();
-        for (slot, got) in slots.iter().zip(got.by_ref()) {
-            if let Some(pair) = got.kvs().first() {
-                let writes = Writes::decode(pair.value());
-                found.writes.insert(*slot, (pair.mod_revision(), writes));
+        let all = got.next().map_or_else(Vec::new, |got| self.all_of(&got));
+        for (slot, revision, writes) in &all {
+            if slots.contains(slot) {
+                found.writes.insert(*slot, (*revision, writes.clone()));
             }
         }
         for got in got.by_ref().take(keys.len()) {
@@ -168,25 +167,25 @@ impl Inner {
             let pairs = pairs.map(|it| (it.key().to_vec(), it.value().to_vec()));
             found.ranges.push(pairs.collect());
         }
-        self.keep(&slots, revision, keys, &found);
-        Ok(found)
-    }
-
-    fn keep(&self, slots: &[SlotId], revision: i64, keys: &[(SlotId, Key)], found: &Found) {
         let mut cache = lock(&self.cache);
-        for slot in slots {
-            match found.writes.get(slot) {
-                Some((revision, writes)) => {
-                    cache.learn_writes(*slot, *revision, writes.clone());
-                }
-                None => cache.learn_none(*slot, revision),
-            }
-        }
+        cache.learn_all(asked, revision, all);
         for ((slot, key), value) in keys.iter().zip(&found.values) {
             if let Some((revision, _)) = found.writes.get(slot) {
                 cache.learn(*slot, *revision, key.clone(), value.clone());
             }
         }
+        drop(cache);
+        Ok(found)
+    }
+
+    /// Every `w` in an answer, and its revision.
+    pub(super) fn all_of(&self, got: &GetResponse) -> Vec<(SlotId, i64, Seen<Writes>)> {
+        let pairs = got.kvs().iter();
+        let writes = pairs.filter_map(|it| {
+            let slot = self.keys.slot_of(it.key())?;
+            Some((slot, it.mod_revision(), Writes::decode(it.value())))
+        });
+        writes.collect()
     }
 
     /// `w` of a slot as it was a few milliseconds ago at the most, and its revision.

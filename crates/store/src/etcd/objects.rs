@@ -324,12 +324,16 @@ impl Inner {
                 Some(Ok(object)) => object,
             };
             let id = object.entry.id;
+            let next = self.next_to_read(slot, handle, id)?;
             let both = |writes: &Writes| {
                 let at = at(slot, writes);
-                vec![
+                let mut keys = vec![
                     self.keys.handle(at, handle),
                     self.keys.sealed(at, writes.sealing, id),
-                ]
+                ];
+                let next = next.iter();
+                keys.extend(next.map(|id| self.keys.sealed(at, writes.sealing, *id)));
+                keys
             };
             let Some((_, found)) = self.values(slot, both)? else {
                 return Ok(None);
@@ -356,6 +360,42 @@ impl Inner {
                 Err(damaged) => return Ok(Some(Err(damaged))),
             }
         }
+    }
+
+    /// The rows that will be read next, where objects are read one after the other, as by `cat *`, rsync and the list of keys
+    /// of a token. Nothing for a row that is known.
+    fn next_to_read(&self, slot: SlotId, handle: u32, id: RowId) -> Result<Vec<RowId>> {
+        /// Rows, and bytes of payload, that are read ahead.
+        const MOST: usize = 32;
+        const MOST_BYTES: u64 = 512 << 10;
+        let last = lock(&self.last_read).replace((slot, handle));
+        let Some((revision, writes)) = self.writes(slot)? else {
+            return Ok(Vec::new());
+        };
+        let known = |id: RowId| {
+            let key = self.keys.sealed(at(slot, &writes), writes.sealing, id);
+            lock(&self.cache).value(slot, revision, &key).is_some()
+        };
+        let ahead = lock(&self.ahead);
+        let Some(ahead) = ahead
+            .as_ref()
+            .filter(|it| (it.slot, it.revision) == (slot, revision))
+        else {
+            return Ok(Vec::new());
+        };
+        let here = ahead.found.partition_point(|it| it.0 < handle);
+        let before = here.checked_sub(1).and_then(|it| ahead.found.get(it));
+        if before.is_none_or(|it| last != Some((slot, it.0))) || known(id) {
+            return Ok(Vec::new());
+        }
+        let mut bytes = 0;
+        let next = ahead.found.iter().skip(here + 1).take(MOST);
+        let next = next.map_while(|(_, object)| {
+            let entry = object.as_ref().ok()?.entry;
+            bytes += u64::from(entry.payload_bytes);
+            (bytes <= MOST_BYTES).then_some(entry.id)
+        });
+        Ok(next.collect())
     }
 
     /// The sealed rows of some ids, at most as many as one question takes.
