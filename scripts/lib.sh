@@ -72,6 +72,16 @@ need_rust() {
     command -v cargo >/dev/null || die "missing: Rust 1.95 or later (https://rustup.rs)"
 }
 
+# What a build with the feature etcd needs: the compiler of protocol buffers, and the definitions that come with it.
+need_protoc() {
+    local missing=()
+    command -v protoc >/dev/null || missing+=(protobuf-compiler)
+    # Another protoc than Debian's has them beside it.
+    [ -e /usr/include/google/protobuf/any.proto ] || [ -n "${PROTOC_INCLUDE:-}" ] ||
+        [ "$(command -v protoc)" != /usr/bin/protoc ] || missing+=(libprotobuf-dev)
+    [ "${#missing[@]}" -eq 0 ] || install_packages "${missing[@]}"
+}
+
 need_fuse() {
     [ -c /dev/fuse ] || die "/dev/fuse is missing: load the fuse module, or pass the device into the container"
     [ -r /dev/fuse ] && [ -w /dev/fuse ] || die "/dev/fuse is not open to $(id -un)"

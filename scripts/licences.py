@@ -37,7 +37,7 @@ def holds(expression: str, allowed: set[str]) -> bool:
 
 metadata = json.loads(
     subprocess.run(
-        ["cargo", "metadata", "--locked", "--format-version=1", "--filter-platform=x86_64-unknown-linux-gnu"],
+        ["cargo", "metadata", "--locked", "--format-version=1", "--all-features", "--filter-platform=x86_64-unknown-linux-gnu"],
         check=True,
         capture_output=True,
     ).stdout

@@ -24,6 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = "x86_64-unknown-linux-gnu"
 WHEN = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
+# What packages are built with.
+FEATURES = {"slotfs": ["--features", "etcd"]}
 WHO = os.environ.get("maintainer", "slotfs authors <slotfs@localhost.localdomain>")
 AUTHORS = "the slotfs authors"
 YEAR = 2026
@@ -59,9 +61,14 @@ def cargo(*words: str) -> str:
     return subprocess.run(["cargo", *words], check=True, capture_output=True, text=True, cwd=ROOT).stdout
 
 
+def metadata_of(package: str) -> dict:
+    features = FEATURES.get(package, [])
+    return json.loads(cargo("metadata", "--locked", "--format-version=1", *features, f"--filter-platform={TARGET}"))
+
+
 def linked(package: str) -> list[dict]:
     """The packages that are linked into one of ours, without macros and build scripts, by name and version."""
-    tree = cargo("tree", "--locked", "-p", package, "-e", "normal", "--prefix", "none", "--target", TARGET,
+    tree = cargo("tree", "--locked", "-p", package, *FEATURES.get(package, []), "-e", "normal", "--prefix", "none", "--target", TARGET,
                  "--format", "{p}|")
     wanted = set()
     for line in tree.splitlines():
@@ -69,7 +76,7 @@ def linked(package: str) -> list[dict]:
         if "(proc-macro)" not in crate:
             name, version = crate.split()[:2]
             wanted.add((name, version.removeprefix("v")))
-    metadata = json.loads(cargo("metadata", "--locked", "--format-version=1", f"--filter-platform={TARGET}"))
+    metadata = metadata_of(package)
     found = [it for it in metadata["packages"] if (it["name"], it["version"]) in wanted]
     missing = wanted - {(it["name"], it["version"]) for it in found}
     if missing:
@@ -310,7 +317,7 @@ def sbom(package: str) -> str:
                 "externalReferences": [{"type": "website", "url": inside["url"]}],
             }]
         components.append(component)
-    metadata = json.loads(cargo("metadata", "--locked", "--format-version=1", f"--filter-platform={TARGET}"))
+    metadata = metadata_of(package)
     by_id = {it["id"]: it for it in metadata["packages"]}
     known = {reference(it) for it in crates}
     dependencies = []

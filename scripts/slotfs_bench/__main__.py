@@ -9,22 +9,26 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from . import keys as key_work
-from . import against, pkcs11, plot, rekey, report, scale, work
+from . import against, cluster, pkcs11, plot, rekey, report, scale, work
 from .built import BUILT
 from .peers import Bare, Gocryptfs, Securefs, Slotfs
 from .timing import fdatasync_us, middle, round_trip_us
 
+CLUSTER = "cluster"
 KEYS, GENERATE, LOGIN, SCALE, REKEY, PKCS11 = "keys", "generate", "login", "scale", "rekey", "pkcs11"
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", formatter_class=argparse.RawDescriptionHelpFormatter,
                                      description="Compares slotfs with what a user would pick instead.",
-                                     epilog=f"work: {', '.join([*work.WORK, KEYS, GENERATE, LOGIN, SCALE, REKEY, PKCS11])}")
+                                     epilog=f"work: {', '.join([*work.WORK, KEYS, GENERATE, LOGIN, SCALE, REKEY, PKCS11])}; and by itself, as --only cluster alone: {CLUSTER}")
     parser.add_argument("--only", help="work to be timed, separated by commas [default: all of it]")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is done [default: 5]")
-    parser.add_argument("--files", type=int, default=5000, help="files to copy and to read [default: 5000]")
-    parser.add_argument("--listed", type=int, default=10000, help="files to list, and keys to clone and to generate [default: 10000]")
+    parser.add_argument("--files", type=int, help="files to copy and to read [default: 5000, on a cluster 1000]")
+    parser.add_argument("--listed", type=int,
+                        help="files to list, and keys to clone and to generate [default: 10000; on a cluster files alone, 100000]")
+    parser.add_argument("--cloned", type=int, default=20000, help="keys to clone on a cluster [default: %(default)s]")
+    parser.add_argument("--parts", default="files,clone,sign,ls,failover", help="what of the cluster [default: %(default)s]")
     parser.add_argument("--token-keys", type=int, default=1000,
                         help="keys moved between two tokens, of which others do more per second than of many [default: 1000]")
     parser.add_argument("--scale", default="1000,10000,100000,1000000",
@@ -71,15 +75,19 @@ def moved_keys(folder, args):
     return {name: middle(values) if name == "slotfs" else max(values) for name, values in rates.items()}
 
 
-def versions():
+def versions(packages=("coreutils", "rsync", "gocryptfs", "securefs", "softhsm2", "p11-kit")):
     kernel = ".".join(platform.release().split(".")[:2])
-    packages = ["coreutils", "rsync", "gocryptfs", "securefs", "softhsm2", "p11-kit"]
     out = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Version}\n", *packages], stdout=subprocess.PIPE, text=True)
     return [f"Linux {kernel}", *out.stdout.splitlines()]
 
 
 def main():
     args = arguments()
+    if args.only == CLUSTER:
+        packages = ["coreutils", "rsync", "etcd-server"]
+        cluster.main(args, f"{platform.machine()}, {os.cpu_count()} processors; {'; '.join(versions(packages))}.")
+        return
+    args.files, args.listed = args.files or 5000, args.listed or 10000
     if args.against:
         with tempfile.TemporaryDirectory(prefix="slotfs-bench-") as folder:
             print(against.report(folder, args.against, args.files, args.rounds))

@@ -115,14 +115,18 @@ class Slotfs(Peer):
     def __init__(self, work, built, objects, copies, folder=None):
         super().__init__(work, built, folder)
         self.copies = copies
-        self.store = self.folder / "store.db"
+        self.store = self.place()
         self.password = self.folder / "password"
         write_password(self.password)
         self.domain = self.folder / "red.pem"
         self.command("domain", "newkey", self.domain)
         for slot in range(copies + 1):
             self.init(slot)
-        self.generate(0, objects)
+        if objects:
+            self.generate(0, objects)
+
+    def place(self):
+        return self.folder / "store.db"
 
     def words(self, *words, slots=()):
         passwords = [word for slot in slots for word in ("--password-file", f"{slot}={self.password}")]
