@@ -349,6 +349,7 @@ impl Store {
     }
 
     /// Has all commands begin with these words.
+    #[cfg(feature = "etcd")]
     pub fn use_prefix(&mut self, prefix: Vec<String>) {
         self.prefix = prefix;
     }
