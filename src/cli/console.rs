@@ -55,7 +55,7 @@ fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Whether both paths lead to one file.
 pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
-    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    let real = |path: &Path| slotfs_config::store::canonical(path).ok();
     one == other || real(one).is_some_and(|it| real(other) == Some(it))
 }
 

@@ -203,7 +203,7 @@ impl Request {
             sloppy: self.sloppy,
         };
         if self.fake {
-            std::fs::metadata(&store).map_err(file_error(&store))?;
+            slotfs_config::store::identify(&store).map_err(file_error(&store))?;
         }
         mount.by(by_mount).run(&Console::new(cli.globals, None))?;
         if self.verbose {

@@ -274,6 +274,10 @@ fn copy(console: &Console<'_>, from: &Path, to: &Path) -> Result<Answer> {
 fn accept(console: &Console<'_>, slots: &[SlotId]) -> Result<Answer> {
     let hsm = console.open_to_read()?;
     let (mut text, mut facts, mut outcome) = (String::new(), Vec::new(), Ok(()));
+    let cluster = hsm.check_cluster().err();
+    if let Some(why) = &cluster {
+        text += &format!("cluster: accepted; {}\n", hsm::reason(why));
+    }
     for (slot, accepted) in hsm.accept(slots)? {
         let generation = accepted.as_ref().ok().map(|it| it.generation);
         let seen = accepted.as_ref().ok().and_then(|it| it.seen);

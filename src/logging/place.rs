@@ -101,7 +101,7 @@ impl Where {
             Self::Auto => {}
             place => return Ok(place.clone()),
         }
-        if !store.exists() {
+        if !store.exists() && !slotfs_config::store::is_in_cluster(store) {
             // The daemon reports the missing store, and a log of it would stay behind.
             return Ok(Self::File(DEV_NULL.into()));
         }

@@ -92,10 +92,12 @@ fn banner(shell: &Shell) {
     let mut text = format!("slotfs {}\n\n", env!("CARGO_PKG_VERSION"));
     match console.store() {
         Err(error) => text.push_str(&format!("{error}\n")),
-        Ok(path) if !path.exists() => text.push_str(&format!(
-            "Store: {} (does not exist yet; 'partition init' creates it)\n",
-            crate::shown::path(&path)
-        )),
+        Ok(path) if !path.exists() && !slotfs_config::store::is_in_cluster(&path) => {
+            text.push_str(&format!(
+                "Store: {} (does not exist yet; 'partition init' creates it)\n",
+                crate::shown::path(&path)
+            ))
+        }
         Ok(path) => {
             text.push_str(&format!("Store: {}\n\n", crate::shown::path(&path)));
             let slots = console.open_to_read().and_then(|hsm| {

@@ -353,6 +353,11 @@ impl Store {
         self.prefix = prefix;
     }
 
+    /// What commands are given as the store in its folder.
+    pub fn relative(&self) -> &Path {
+        &self.file
+    }
+
     /// What commands are given as the store, whatever folder they run in.
     pub fn location(&self) -> PathBuf {
         match self.file.to_str() {
@@ -612,6 +617,8 @@ impl Mount {
             announced: RefCell::new(vec![
                 "one of the two stores is a copy".into(),
                 "more refusals in the last".into(),
+                // Debian's etcd is an older one, and slotfs says so.
+                "a member that was paused may serve old data".into(),
             ]),
             ended: false,
             crashed: false,

@@ -148,7 +148,7 @@ fn the_journal_gets_priorities_and_no_times() {
     ] {
         let err = store.path("err");
         let script = format!(
-            "exec 2>err; export JOURNAL_STREAM={stream}; exec \"$S\" --store store.db mount \"$M\" {LOGIN} {more}"
+            "exec 2>err; export JOURNAL_STREAM={stream}; exec \"$S\" --store \"$STORE\" mount \"$M\" {LOGIN} {more}"
         );
         let mut child = Command::new("sh");
         let bare = store.bare(&["x"]);
@@ -163,6 +163,7 @@ fn the_journal_gets_priorities_and_no_times() {
             .current_dir(store.path(""))
             .env("S", env!("CARGO_BIN_EXE_slotfs"))
             .env("M", store.path("mnt"))
+            .env("STORE", store.location())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

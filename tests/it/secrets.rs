@@ -168,7 +168,8 @@ fn a_logged_out_daemon_holds_no_key_and_no_domain() {
     let mut files = log.into_bytes();
     for entry in fs::read_dir(store.path("")).unwrap().flatten() {
         let name = entry.file_name().into_string().unwrap();
-        if name.starts_with("store.db") || name.ends_with(".log") {
+        let is_ours = name.starts_with("store.db") || name.ends_with(".log");
+        if is_ours && entry.path().is_file() {
             files.extend(fs::read(entry.path()).unwrap());
         }
     }

@@ -66,7 +66,7 @@ impl Served {
             child,
             log,
             socket: store.socket(),
-            store: store_id(&store.path("store.db")),
+            store: store_id(&store.location()),
             ended: false,
         };
         let ready = wait_for(|| {

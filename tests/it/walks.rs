@@ -45,7 +45,7 @@ fn walk(heading: &str) {
         .current_dir(store.path("."))
         .env("PATH", path)
         .env("LC_ALL", "C")
-        .env("SLOTFS_STORE", "store.db")
+        .env("SLOTFS_STORE", store.relative())
         .env_remove("SLOTFS_ACTIVE_SLOT")
         .env_remove("CREDENTIALS_DIRECTORY");
     let out = run(&mut bash);

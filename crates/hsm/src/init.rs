@@ -64,9 +64,9 @@ impl Hsm {
     pub fn default_capacity(&self) -> u64 {
         /// With more, each member needs gigabytes of memory (docs/cluster.md, "Sizing").
         const IN_CLUSTER: u64 = 250_000;
-        match self.store.cluster() {
-            Some(_) => IN_CLUSTER,
-            None => DEFAULT_CAPACITY_OBJECTS,
+        match slotfs_store::is_in_cluster(self.path()) {
+            true => IN_CLUSTER,
+            false => DEFAULT_CAPACITY_OBJECTS,
         }
     }
 

@@ -71,7 +71,7 @@ impl Hsm {
     ///
     /// # Errors
     /// [`StoreFault::WentBack`](super::StoreFault::WentBack)
-    pub(super) fn check_cluster(&self) -> Result<()> {
+    pub fn check_cluster(&self) -> Result<()> {
         let Some(now) = self.cluster_mark() else {
             return Ok(());
         };

@@ -88,6 +88,8 @@ pub(crate) struct Inner {
     ahead: Mutex<Option<objects::Ahead>>,
     /// Whether the user was told that the cluster refuses to compact.
     told_refusal: Mutex<bool>,
+    /// Whether the user was told that the quota cannot be watched.
+    told_quota: Mutex<bool>,
     /// Locks of this process that are to be given up.
     given_up: Mutex<Vec<(SlotId, values::Lock)>>,
     /// The lowest clock of all hosts, as it was found.
@@ -126,6 +128,7 @@ impl Store {
             last_read: Mutex::default(),
             ahead: Mutex::default(),
             told_refusal: Mutex::default(),
+            told_quota: Mutex::default(),
             given_up: Mutex::default(),
             clocks: Mutex::default(),
             location,
@@ -167,7 +170,7 @@ impl Store {
     pub(crate) fn on_loss(&self, _tell: impl Fn(&Error) + Send + Sync + 'static) {}
 
     /// The cluster, and the highest revision of it that was seen.
-    pub(crate) fn cluster(&self) -> (u64, i64) {
+    pub(crate) fn cluster(&self) -> Option<(u64, i64)> {
         self.inner.client.seen()
     }
 

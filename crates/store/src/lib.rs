@@ -112,12 +112,12 @@ impl Store {
     }
 
     /// The cluster that a store is in, and the highest revision of it that this process has seen: it never goes back,
-    /// unless somebody puts an old copy in its place. `None` for a file.
+    /// unless somebody puts an old copy in its place. `None` for a file, and once that happened.
     pub fn cluster(&self) -> Option<(u64, i64)> {
         match &self.0 {
             Engine::Sqlite(_) => None,
             #[cfg(feature = "etcd")]
-            Engine::Etcd(store) => Some(store.cluster()),
+            Engine::Etcd(store) => store.cluster(),
         }
     }
 

@@ -16,6 +16,7 @@ const WITHOUT_LOGIN: &[&[&str]] = &[
     &["status"],
     &["store", "accept"],
     &["store", "backup"],
+    &["store", "copy"],
     &["partition", "archive", "list"],
     &["partition", "archive", "contents"],
     &["partition", "archive", "delete"],

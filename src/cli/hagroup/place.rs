@@ -80,10 +80,10 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
             shown::path(path)
         )));
     };
-    if text.contains("://") {
+    if text.contains("://") && !slotfs_config::store::is_in_cluster(path) {
         return Ok(path.to_owned());
     }
-    std::path::absolute(path).map_err(|source| Error::File {
+    slotfs_config::store::absolute(path).map_err(|source| Error::File {
         path: path.to_owned(),
         source,
     })

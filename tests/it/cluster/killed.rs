@@ -13,12 +13,12 @@ const KEYS: u32 = 800;
 const SHORT_SECS: u64 = 4;
 
 struct Run {
-    site: Site,
-    blobs: Blobs,
-    host: Store,
-    mount: Mount,
     cp: Writers,
     rsync: Writers,
+    mount: Mount,
+    host: Store,
+    blobs: Blobs,
+    site: Site,
 }
 
 /// Tools that copy slot 0's objects to slots 1 and 2 through a mount of another host.
@@ -32,12 +32,12 @@ fn under_way(option: &str) -> Run {
     let rsync = Writers::rsync(&host, &blobs, &mount.point.join("2"));
     cp.wait_for_acks(100);
     Run {
-        site,
-        blobs,
-        host,
-        mount,
         cp,
         rsync,
+        mount,
+        host,
+        blobs,
+        site,
     }
 }
 

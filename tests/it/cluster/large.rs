@@ -73,7 +73,7 @@ fn no_request_is_larger_than_a_mebibyte() {
 fn a_full_database_is_enospc_and_loses_nothing() {
     let quota = |bytes: u64| vec!["--quota-backend-bytes".to_owned(), bytes.to_string()];
     let cluster = Cluster::of(Plan {
-        arguments: quota(6 << 20),
+        arguments: quota(4 << 20),
         ..Plan::default()
     });
     let mut site = Site::over(cluster, 2);

@@ -29,8 +29,6 @@ pub struct Plan {
     pub certificates: Option<Certificates>,
     /// A host for each member; the members are then at its addresses.
     pub network: Option<Network>,
-    /// What its members begin with.
-    pub snapshot: Option<PathBuf>,
     /// More arguments of each member.
     pub arguments: Vec<String>,
 }
@@ -93,9 +91,6 @@ impl Cluster {
                 })
                 .collect();
             cluster.addresses = addresses;
-            if let Some(snapshot) = &plan.snapshot {
-                cluster.restore(snapshot);
-            }
             for member in 0..MEMBERS {
                 cluster.spawn(member);
             }
@@ -359,35 +354,36 @@ impl Cluster {
         self.try_ctl(&save, &member).ok();
     }
 
-    /// Members that begin with that snapshot. To etcd they are another cluster.
+    /// Sets all members back to that snapshot, at the addresses that they have. With another token they are another cluster.
     #[track_caller]
-    pub fn restored(self, snapshot: &Path) -> Self {
-        assert!(self.network.is_none() && self.certificates.is_none());
-        drop(self);
-        Self::of(Plan {
-            snapshot: Some(snapshot.to_owned()),
-            ..Plan::default()
-        })
-    }
-
-    #[track_caller]
-    fn restore(&self, snapshot: &Path) {
+    pub fn set_back(&mut self, snapshot: &Path, token: &str) {
         let peers: Vec<String> = self.addresses.iter().map(Address::peer_url).collect();
         let all: Vec<String> = (0..MEMBERS)
             .map(|member| format!("m{member}={}", peers[member]))
             .collect();
         for (member, peer) in peers.iter().enumerate() {
+            self.kill(member);
+            fs::remove_dir_all(self.data(member)).unwrap();
             let mut command = prefixed(&[]);
             command
                 .args(["snapshot", "restore", snapshot.to_str().unwrap()])
                 .args(["--name", &format!("m{member}")])
                 .args(["--initial-cluster", &all.join(",")])
-                .args(["--initial-cluster-token", self.dir.path().to_str().unwrap()])
+                .args(["--initial-cluster-token", token])
                 .args(["--initial-advertise-peer-urls", peer])
                 .args(["--data-dir", self.data(member).to_str().unwrap()])
                 .env("ETCDCTL_API", "3");
             run(&mut command).ok();
         }
+        for member in 0..MEMBERS {
+            self.restart(member);
+        }
+        self.wait_until_healthy();
+    }
+
+    /// What this cluster's members were started with.
+    pub fn token(&self) -> String {
+        self.dir.path().to_str().unwrap().to_owned()
     }
 
     /// The members' version.

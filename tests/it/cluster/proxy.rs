@@ -13,7 +13,7 @@ use std::time::Duration;
 
 mod copy;
 mod frame;
-mod transaction;
+pub mod transaction;
 
 use frame::Frame;
 
@@ -201,29 +201,32 @@ fn requests(
     loop {
         let frame = Frame::read(&mut from)?;
         if let Some(data) = frame.data() {
-            let message = messages.entry(frame.stream).or_default();
-            message.extend(data);
-            if frame.ends_stream() {
-                let message = messages.remove(&frame.stream).unwrap_or_default();
-                if transaction::writes(&message) {
-                    let fate = shared.fate(&message);
-                    match fate {
-                        Fate::Pass => {}
-                        Fate::LoseRequest => return Ok(()),
-                        Fate::LoseAnswer => {
-                            lost.lock().unwrap().answers.insert(frame.stream);
-                        }
-                        Fate::Silence => lost.lock().unwrap().silent = true,
-                        Fate::Delay(time) => std::thread::sleep(time),
-                        Fate::Copy(time) => {
-                            let copy = std::thread::spawn(move || {
-                                std::thread::sleep(time);
-                                copy::send(member, &message)
-                            });
-                            shared.copies.lock().unwrap().push(copy);
-                        }
+            let sent = messages.entry(frame.stream).or_default();
+            sent.extend(data);
+            // A member carries a request out once it has the message, before the stream ends.
+            while let Some(message) = frame::take_message(sent) {
+                if !transaction::writes(&message) {
+                    continue;
+                }
+                match shared.fate(&message) {
+                    Fate::Pass => {}
+                    Fate::LoseRequest => return Ok(()),
+                    Fate::LoseAnswer => {
+                        lost.lock().unwrap().answers.insert(frame.stream);
+                    }
+                    Fate::Silence => lost.lock().unwrap().silent = true,
+                    Fate::Delay(time) => std::thread::sleep(time),
+                    Fate::Copy(time) => {
+                        let copy = std::thread::spawn(move || {
+                            std::thread::sleep(time);
+                            copy::send(member, &message)
+                        });
+                        shared.copies.lock().unwrap().push(copy);
                     }
                 }
+            }
+            if frame.ends_stream() {
+                messages.remove(&frame.stream);
             }
         }
         frame.write(&mut to)?;

@@ -8,9 +8,9 @@ use nix::unistd::Pid;
 
 use super::fixture::{LONG, NAME, SHORT, Site};
 use super::members::{Cluster, location};
-use super::proxy::{Fate, Proxies};
+use super::proxy::{Fate, Proxies, transaction};
 use super::writers::Writers;
-use crate::fixture::{Store, assert_errno, contents, names, wait_for, write_private};
+use crate::fixture::{DEADLINE, Store, assert_errno, contents, names, wait_for, write_private};
 
 /// More than one transaction stages.
 const KEYS: u32 = 1_200;
@@ -223,12 +223,16 @@ fn one_that_lost_its_lease_switches_nothing() {
     let victim: Arc<Mutex<Option<Pid>>> = Arc::default();
     let of_request = Arc::clone(&victim);
     let mut known = victim.lock().unwrap();
-    proxies.decide(move |n, _| {
-        // The lock is held and something is staged.
-        if n == 2
+    let mut changes = 0;
+    let (staged, stages) = std::sync::mpsc::channel();
+    proxies.decide(move |_, message| {
+        changes += usize::from(transaction::changes_a_slot(message));
+        // The first took the lock, and the second staged something.
+        if changes == 3
             && let Some(pid) = *of_request.lock().unwrap()
         {
             kill(pid, Signal::SIGSTOP).unwrap();
+            let _ = staged.send(());
         }
         Fate::Pass
     });
@@ -237,7 +241,7 @@ fn one_that_lost_its_lease_switches_nothing() {
     let stopped = pid(&child);
     *known = Some(stopped);
     drop(known);
-    assert!(wait_for(|| (proxies.count() > 2).then_some(())).is_some());
+    stages.recv_timeout(DEADLINE).unwrap();
     let back = |name: &str| {
         let file = crate::fixture::open_trunc(&mount.point.join("0").join(name))?;
         std::io::Write::write_all(&mut &file, &blobs.blobs[name])?;

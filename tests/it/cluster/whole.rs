@@ -2,22 +2,22 @@
 
 use std::path::Path;
 
-use super::fixture::{ALL, NAME, Site};
+use super::fixture::{ALL, Site};
 use super::members::{MEMBERS, occurrences};
 use crate::fixture::{Mount, Store, contents, names, sh, wait_for};
 
-/// Every object of every slot, and of the trash of slot 0.
+/// Every object of every slot, and the names and sizes in the trash, which shows no more.
 fn everything(mount: &Mount) -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();
     for slot in ALL {
         let folder = mount.point.join(slot.to_string());
-        for (kind, folder) in [
-            ("", folder.clone()),
-            ("trash/", folder.join(".slotfs/trash")),
-        ] {
-            for (name, blob) in contents(&folder) {
-                all.push((format!("{slot}/{kind}{name}"), blob));
-            }
+        let trash = folder.join(".slotfs/trash");
+        for (name, blob) in contents(&folder) {
+            all.push((format!("{slot}/{name}"), blob));
+        }
+        for name in names(&trash) {
+            let size = std::fs::metadata(trash.join(&name)).unwrap().len();
+            all.push((format!("{slot}/trash/{name}"), size.to_be_bytes().to_vec()));
         }
     }
     all
@@ -187,25 +187,43 @@ fn decoded(base64: &str) -> Vec<u8> {
     data_encoding::BASE64.decode(base64.as_bytes()).unwrap()
 }
 
-/// Members that were set back to an older state are refused until that is accepted.
-#[test]
-fn a_cluster_set_back_is_refused_until_accepted() {
-    let site = Site::new(2);
+/// Members that were set back to an older state, or another cluster in their place, are refused until that is accepted.
+fn set_back(is_another: bool) {
+    let mut site = Site::new(2);
     let snapshot = site.first.path("snapshot");
     site.cluster.save(&snapshot);
     let host = site.host(&[]);
     host.aes(0, 3);
-    let Site { cluster, first } = site;
-    let cluster = cluster.restored(&snapshot);
-    let site = Site { cluster, first };
-    let mut back = host;
-    back.use_file(site.cluster.location(NAME, &[]));
-    let out = back.run("slot list").code_is_not(0);
-    assert!(out.text().contains("store accept"), "{out:?}");
-    back.run("store accept").ok();
-    back.run("slot list").ok();
-    let mount = back.start(&[0]);
+    host.aes(0, 3);
+    // The cluster's revision is remembered at each login.
+    host.run_in(0, "role login -name co").ok();
+    let token = match is_another {
+        true => "another".to_owned(),
+        false => site.cluster.token(),
+    };
+    site.cluster.set_back(&snapshot, &token);
+    // Anybody may look at it, and nobody logs in.
+    for line in [
+        "role login -name co",
+        "object generate -type aes -label key",
+    ] {
+        let out = host.run_in(0, line).code_is_not(0);
+        assert!(out.text().contains("store accept"), "{out:?}");
+    }
+    host.run("store accept").ok();
+    host.run_in(0, "role login -name co").ok();
+    let mount = host.start(&[0]);
     assert_eq!(names(&mount.point.join("0")).len(), 2);
+}
+
+#[test]
+fn a_cluster_set_back_is_refused_until_accepted() {
+    set_back(false);
+}
+
+#[test]
+fn another_cluster_is_refused_until_accepted() {
+    set_back(true);
 }
 
 /// `store check` reads all of it, and tells of a row that somebody removed from the cluster.

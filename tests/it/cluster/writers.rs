@@ -188,7 +188,8 @@ impl Writers {
 
 impl Drop for Writers {
     fn drop(&mut self) {
-        self.stop();
+        // Its folder may be gone already.
+        let _ = fs::write(self.folder.join("stop"), "");
         for tool in &mut self.tools {
             let _ = tool.kill();
             let _ = tool.wait();

@@ -15,7 +15,7 @@ const NOBODY: u32 = 65534;
 /// What a client in another process says.
 #[track_caller]
 fn seen(does: &str, served: &Served, store: &Store, uid: u32, input: Stdio) -> String {
-    let mut child = client::process(does, &served.socket, &store.path("store.db"), uid, input);
+    let mut child = client::process(does, &served.socket, &store.location(), uid, input);
     let said = client::says(&mut child);
     child.wait().unwrap();
     said

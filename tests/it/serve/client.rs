@@ -3,7 +3,6 @@
 use std::io::{self, BufRead, BufReader, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -23,11 +22,7 @@ use crate::fixture::DEADLINE;
 
 /// The id of a store's file.
 pub fn store_id(store: &Path) -> StoreId {
-    let file = std::fs::metadata(store).unwrap();
-    StoreId {
-        device: file.dev(),
-        inode: file.ino(),
-    }
+    slotfs_config::store::identify(store).unwrap().1
 }
 
 /// A connection.

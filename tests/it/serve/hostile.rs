@@ -204,7 +204,7 @@ fn a_crowd_of_another_user_leaves_room() {
         };
     }
     let served = Served::start_with(&store, &mut command);
-    let store_file = store.path("store.db");
+    let store_file = store.location();
     let mut crowd = client::process("crowd", &served.socket, &store_file, 65534, Stdio::null());
     assert_eq!(client::says(&mut crowd), "3");
     served.answers();
@@ -220,7 +220,7 @@ fn a_killed_client_ends_though_its_child_holds_the_socket() {
     let mut command = store.command(&["serve", "--idle", "1"]);
     let mut served = Served::start_with(&store, &mut command);
     let held = served.enter();
-    let store_file = store.path("store.db");
+    let store_file = store.location();
     let mut holder = client::process("hold", &served.socket, &store_file, 0, Stdio::null());
     let child: i32 = client::says(&mut holder).parse().unwrap();
     drop(held);

@@ -46,7 +46,7 @@ fn many_starters_get_one_server() {
         for _ in 0..6 {
             scope.spawn(|| {
                 store.run("serve --background --idle 3600").ok();
-                Client::enter(&store.socket(), store_id(&store.path("store.db")));
+                Client::enter(&store.socket(), store_id(&store.location()));
             });
         }
     });
@@ -64,7 +64,7 @@ fn a_server_in_the_background_leaves_its_starter() {
     // The server is in another folder than the relative path is meant from.
     let mut command = store.bare(&["serve", "--background", "--idle", "3600"]);
     command
-        .env("SLOTFS_STORE", "store.db")
+        .env("SLOTFS_STORE", store.relative())
         .env("LD_LIBRARY_PATH", "/nowhere")
         .env("MALLOC_CHECK_", "3");
     crate::fixture::run(&mut command).ok();
@@ -97,7 +97,7 @@ fn a_server_makes_no_store() {
         let out = store.run(line).fails(4);
         assert!(out.text().contains("there is no store"), "{out:#?}");
     }
-    assert!(!store.path("store.db").exists());
+    assert!(!store.path("store.db").is_file());
 }
 
 /// A socket that a killed server left is replaced; what is no socket is left alone.
@@ -203,7 +203,7 @@ fn a_given_socket_is_served_and_left() {
             .stdin(Stdio::from(OwnedFd::from(listener.try_clone().unwrap())));
         command.spawn().unwrap()
     };
-    let id = store_id(&store.path("store.db"));
+    let id = store_id(&store.location());
     for _ in 0..2 {
         // The connection waits in the socket's queue until a server is there, as systemd has it.
         let mut client = Client::connect(&store.socket()).unwrap();

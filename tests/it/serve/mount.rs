@@ -8,7 +8,7 @@ use super::{Served, store};
 use crate::fixture::{Store, wait_for};
 
 fn is_served(store: &Store) -> bool {
-    let id = store_id(&store.path("store.db"));
+    let id = store_id(&store.location());
     Client::hello(&store.socket(), id, None).is_ok()
 }
 
@@ -24,7 +24,7 @@ fn a_mount_serves_its_store() {
     store.aes(0, 1);
     let mount = store.start(&[0]);
     becomes_served(&store);
-    let id = store_id(&store.path("store.db"));
+    let id = store_id(&store.location());
     let (mut client, _) = Client::enter(&store.socket(), id);
     assert_eq!(client.slots(), [0, 1, 2]);
     let out = store.run("serve").fails(1);
@@ -78,7 +78,7 @@ fn the_store_is_one_file_when_its_server_has_ended() {
     let store = store();
     store.aes(0, 1);
     let connect = || {
-        let (entered, _) = Client::enter(&store.socket(), store_id(&store.path("store.db")));
+        let (entered, _) = Client::enter(&store.socket(), store_id(&store.location()));
         let silent = UnixStream::connect(store.socket()).unwrap();
         let mut cut = UnixStream::connect(store.socket()).unwrap();
         cut.write_all(&slotfs_wire::Preamble::OURS.to_bytes()[..3])

@@ -19,7 +19,7 @@ os.execvp(program[0], program)
 "#;
 
 const FUNCTIONS: &str = r#"
-s="$PWD/store.db"
+s="$STORE"
 chmod 755 .; cp "$SLOTFS" slotfs; chmod 755 slotfs; mkdir home; chown -R nobody store.db* pw-* mnt home .
 passed() { # OPTIONS PROGRAM...
     options=$1; shift; python3 helper.py "$m" "$options" "$@"

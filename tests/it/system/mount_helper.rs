@@ -8,7 +8,8 @@ use crate::namespace;
 const FUNCTIONS: &str = r#"
 mkdir real sbin; mount --bind /usr/sbin real; cp -as "$PWD/real/." sbin/
 ln -s "$SLOTFS" sbin/mount.fuse.slotfs; mount --bind sbin /usr/sbin
-s="$PWD/store.db"; pw="$PWD/pw-0"
+# The store as it is named everywhere, and in its folder.
+s="$STORE"; here="${STORE#"$PWD"/}"; pw="$PWD/pw-0"
 # Fields of the mount table: the source and the options, those of the filesystem last.
 source() { awk -v at="$m" '$5 == at { for (i = 6; i < NF; i++) if ($i == "-") print $(i + 2) }' /proc/self/mountinfo; }
 flags() { awk -v at="$m" '$5 == at { print $6 }' /proc/self/mountinfo; }
@@ -46,12 +47,12 @@ fn mount_mounts_and_umount_unmounts() {
         [ "$(flags)" = rw,nosuid,nodev,noexec,noatime ] || die "flags: $(flags)"
         cat "$m/0/1" > /dev/null
         end
-        mount -t fuse.slotfs store.db mnt -o ro,sync,login=0,passfile=0=pw-0,log=log
+        mount -t fuse.slotfs "$here" mnt -o ro,sync,login=0,passfile=0=pw-0,log=log
         [ "$(flags)" = ro,nosuid,nodev,noexec,noatime ] || die "flags: $(flags)"
         case "$(fs_options)" in ro,sync,*default_permissions) ;; *) die "$(fs_options)" ;; esac
         if cp mnt/0/1 mnt/0/9 2>/dev/null; then die "written"; fi
         end
-        "$SLOTFS" --store store.db mount mnt -o exec,relatime,log=log
+        "$SLOTFS" --store "$here" mount mnt -o exec,relatime,log=log
         [ "$(flags)" = rw,nosuid,nodev,relatime ] || die "flags: $(flags)"
         end
         "#,

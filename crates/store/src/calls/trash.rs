@@ -81,6 +81,9 @@ impl Store {
     /// already, replies as [`Self::put`]: with the same content, the object only leaves the trash; where the slot holds a
     /// later revision, [`SlotFault::Outdated`], and it stays there.
     pub fn restore(&self, it: Trashed, put: Put, reply: impl Reply<Stored>) {
+        // The same object in the same row.
+        let id = Some(it.entry.id);
+        let put = Put { id, ..put };
         each!(self, restore(it, put, reply))
     }
 

@@ -28,7 +28,7 @@ pub(super) fn fault(failure: Failure) -> StoreFault {
             "the members of its cluster hold different data: {why}; 'slotfs store check' says more"
         )),
         Failure::WentBack(what) => StoreFault::WentBack(what),
-        Failure::Refused(why) => {
+        Failure::Refused(why) | Failure::Untrusted(why) => {
             StoreFault::Failed(format!("its cluster refused the request: {why}"))
         }
     }

@@ -387,6 +387,7 @@ impl Filler {
 
     fn put_slot(&mut self, row: &SlotRow, parts: &SlotRows) -> Result<()> {
         let (slot, keys) = (row.slot, self.keys.clone());
+        super::change::check_number(slot, &self.path)?;
         let writes = Writes {
             serial: row.serial,
             generation: row.generation,

@@ -1,6 +1,7 @@
 //! Making a partition, changing it, and removing it with all its rows.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use super::fetch::Range;
 use super::keys::{Key, Keys, PartKind, Place as At};
@@ -17,11 +18,7 @@ use slotfs_object::sealed::PartId;
 impl Store {
     pub(crate) fn create_slot(&self, new: NewSlot) -> Result<()> {
         let slot = new.row.slot;
-        // What was seen of the cluster is remembered under this one.
-        if slot == SlotId(u32::MAX) {
-            let why = format!("slot {slot} cannot be in a cluster; use a lower number");
-            return Err(Error::failed(&self.inner.path, why));
-        }
+        check_number(slot, &self.inner.path)?;
         if new.row.capacity_objects > MOST_OBJECTS_IN_CLUSTER {
             let why = format!(
                 "a slot in a cluster holds {MOST_OBJECTS_IN_CLUSTER} objects at the most; give a lower -capacity"
@@ -95,6 +92,15 @@ impl Store {
         self.inner.sweep_now();
         Ok(())
     }
+}
+
+/// What was seen of the cluster is remembered under the highest number.
+pub(super) fn check_number(slot: SlotId, store: &Path) -> Result<()> {
+    if slot == SlotId(u32::MAX) {
+        let why = format!("slot {slot} cannot be in a cluster; use a lower number");
+        return Err(Error::failed(store, why));
+    }
+    Ok(())
 }
 
 fn create_slot(tx: &mut Tx<'_>, new: &NewSlot) -> Result<()> {

@@ -14,6 +14,7 @@ use super::values::{self, Identity, Where, Writes};
 use super::{Inner, Store, ask, lock, members};
 use crate::Reply;
 use crate::error::{Error, Result, SlotFault, StoreFault};
+use crate::rows::ROW_IDS;
 use crate::rows::*;
 use slotfs_object::sealed::{
     COMMITMENT_BYTES, ENCAPSULATED_KEY_BYTES, ENCAPSULATION_BYTES, Method, PUBLIC_KEY_BYTES,
@@ -264,6 +265,9 @@ impl Store {
                     "the counter of row ids (key n) is {next}, and there are rows up to {highest}"
                 )
             }
+            Some(Ok(next)) if !is_id(next) => {
+                format!("the counter of row ids (key n) is {next}, which is out of range")
+            }
             Some(Ok(_)) => return Ok(found),
         };
         found.push(contradiction(None, None, what));
@@ -349,6 +353,10 @@ fn looked<T>(
         Err((id, why)) => (*id, vec![why.clone()]),
     };
     Part { id, faults }
+}
+
+fn is_id(number: u64) -> bool {
+    i64::try_from(number).is_ok_and(|number| ROW_IDS.contains(&number))
 }
 
 fn contradiction(slot: Option<SlotId>, row: Option<i64>, what: impl Into<String>) -> Contradiction {
@@ -520,7 +528,7 @@ impl Inner {
         let now = found.first().map(|(_, value)| value.clone());
         if now
             .as_ref()
-            .is_some_and(|now| values::to_number(now).is_ok_and(|now| now > highest))
+            .is_some_and(|now| values::to_number(now).is_ok_and(|now| now > highest && is_id(now)))
         {
             return Ok(());
         }

@@ -51,6 +51,8 @@ pub(super) enum Failure {
     Corrupt(String),
     /// Another cluster answered, or an older state of this one.
     WentBack(String),
+    /// TLS refused the member, or the member refused this host: nothing was asked.
+    Untrusted(String),
     /// It will not be done, however often it is asked.
     Refused(String),
 }
@@ -73,6 +75,8 @@ pub(super) struct Client {
     cluster: AtomicU64,
     /// The highest revision that was seen.
     revision: AtomicI64,
+    /// Whether another cluster, or an older state, answered at some time.
+    went_back: AtomicBool,
 }
 
 /// The members, on the thread of the runtime.
@@ -122,6 +126,7 @@ impl Client {
             failing: AtomicBool::new(false),
             cluster: AtomicU64::new(0),
             revision: AtomicI64::new(0),
+            went_back: AtomicBool::new(false),
         })
     }
 
@@ -130,9 +135,11 @@ impl Client {
         self.revision.load(Ordering::Acquire)
     }
 
-    /// The cluster, and the highest revision seen.
-    pub(super) fn seen(&self) -> (u64, i64) {
-        (self.cluster.load(Ordering::Acquire), self.revision())
+    /// The cluster, and the highest revision seen. Nothing once the cluster went back: what a user then accepts must not be
+    /// taken back by what this process saw before.
+    pub(super) fn seen(&self) -> Option<(u64, i64)> {
+        let went_back = self.went_back.load(Ordering::Acquire);
+        (!went_back).then(|| (self.cluster.load(Ordering::Acquire), self.revision()))
     }
 
     /// Takes in from which cluster an answer came, and of which revision it is.
@@ -149,11 +156,13 @@ impl Client {
         let before = self.cluster.swap(cluster, Ordering::AcqRel);
         if before != 0 && before != cluster {
             self.cluster.store(before, Ordering::Release);
+            self.went_back.store(true, Ordering::Release);
             return Err(Failure::WentBack(format!(
                 "another cluster answers: {cluster:x} in the place of {before:x}"
             )));
         }
         if revision < least {
+            self.went_back.store(true, Ordering::Release);
             return Err(Failure::WentBack(format!(
                 "its cluster went back to an older state, of revision {revision} after {least}"
             )));
@@ -285,7 +294,7 @@ impl Members {
     ) -> Answer<T> {
         let mut doubtful = false;
         let mut patience = PATIENCE;
-        let mut failed = 0;
+        let (mut failed, mut refused) = (0, 0);
         let mut last = "no member answered".to_owned();
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -299,6 +308,16 @@ impl Members {
             match self.ask_one(member, patience.min(left), &ask).await {
                 Err(Failure::Unreachable(why)) => {
                     doubtful = true;
+                    refused = 0;
+                    last = why;
+                }
+                // Its certificate may be bad, and those of the others good.
+                Err(Failure::Untrusted(why)) => {
+                    refused += 1;
+                    if refused == self.urls.len() {
+                        let outcome = Err(Failure::Refused(why));
+                        return Answer { outcome, doubtful };
+                    }
                     last = why;
                 }
                 outcome => return Answer { outcome, doubtful },
@@ -336,6 +355,10 @@ impl Members {
                 Err(Failure::Unreachable(at(why)))
             }
             Err(Failure::Refused(why)) => Err(Failure::Refused(at(why))),
+            Err(Failure::Untrusted(why)) => {
+                self.clients.borrow_mut()[member] = None;
+                Err(Failure::Untrusted(at(why)))
+            }
             outcome => outcome,
         }
     }
@@ -429,7 +452,7 @@ fn failure(error: etcd_client::Error) -> Failure {
             };
             // TLS refuses one side or the other, and would again.
             match why.contains("invalid peer certificate") || why.contains("received fatal alert") {
-                true => Failure::Refused(why),
+                true => Failure::Untrusted(why),
                 false => Failure::Unreachable(why),
             }
         }

@@ -94,6 +94,11 @@ impl Weight {
         objects: 1,
         bytes: 1024,
     };
+    /// Of a write that nothing else is committed with.
+    pub(super) const ALONE: Self = Self {
+        objects: MOST_OBJECTS,
+        bytes: 0,
+    };
 }
 
 /// How much a write is, for the limits of a transaction.

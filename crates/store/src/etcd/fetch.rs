@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use etcd_client::{GetOptions, GetResponse, Txn, TxnOp};
@@ -178,6 +179,37 @@ impl Inner {
         Ok(found)
     }
 
+    /// Reads many keys, in questions that are sent at the same time.
+    ///
+    /// # Errors
+    /// The first one, when the cluster does not answer.
+    pub(super) fn fetch_at_once(
+        &self,
+        until: Instant,
+        keys: &[(SlotId, Key)],
+    ) -> Result<Vec<Found>> {
+        /// Questions on their way.
+        const AT_ONCE: usize = 8;
+        let mut all = Vec::new();
+        let chunks: Vec<&[(SlotId, Key)]> = keys.chunks(MOST_OPERATIONS).collect();
+        for some in chunks.chunks(AT_ONCE) {
+            let found: Vec<Result<Found>> = thread::scope(|scope| {
+                let asking = some.iter();
+                let asking = asking.map(|keys| scope.spawn(|| self.fetch_until(until, keys, &[])));
+                let asking: Vec<_> = asking.collect();
+                let panicked = || Err(crate::Error::failed(&self.path, "a thread panicked"));
+                let answers = asking.into_iter();
+                answers
+                    .map(|it| it.join().unwrap_or_else(|_| panicked()))
+                    .collect()
+            });
+            for it in found {
+                all.push(it?);
+            }
+        }
+        Ok(all)
+    }
+
     /// Every `w` in an answer, and its revision.
     pub(super) fn all_of(&self, got: &GetResponse) -> Vec<(SlotId, i64, Seen<Writes>)> {
         let pairs = got.kvs().iter();
@@ -217,25 +249,30 @@ impl Inner {
                 return Ok(None);
             };
             let keys = keys_of(&writes);
-            let known: Option<Vec<Value>> = {
+            let known: Vec<Option<Value>> = {
                 let cache = lock(&self.cache);
                 let known = keys.iter();
                 known.map(|key| cache.value(slot, revision, key)).collect()
             };
-            if let Some(known) = known {
-                return Ok(Some((writes, known)));
+            let unknown = keys.into_iter().zip(&known);
+            let unknown = unknown.filter(|(_, known)| known.is_none());
+            let unknown: Vec<(SlotId, Key)> = unknown.map(|(key, _)| (slot, key)).collect();
+            if unknown.is_empty() {
+                return Ok(Some((writes, known.into_iter().flatten().collect())));
             }
-            let asked: Vec<(SlotId, Key)> = keys.into_iter().map(|key| (slot, key)).collect();
-            let found = self.fetch(&asked, &[])?;
+            let found = self.fetch(&unknown, &[])?;
             match found.writes.get(&slot) {
                 None => return Ok(None),
-                // The names of the keys may have another epoch in them by now.
-                Some((_, Ok(now)))
-                    if (now.epoch, now.sealing) != (writes.epoch, writes.sealing) => {}
-                Some((_, now)) => {
-                    let now = now.clone().map_err(SlotFault::damaged(slot))?;
-                    return Ok(Some((now, found.values)));
+                Some((now, _)) if *now == revision => {
+                    let mut found = found.values.into_iter();
+                    let values = known.into_iter().map(|known| match known {
+                        Some(known) => known,
+                        None => found.next().flatten(),
+                    });
+                    return Ok(Some((writes, values.collect())));
                 }
+                // What was known before may be another by now, and the keys have other names in another epoch.
+                Some(_) => {}
             }
         }
     }

@@ -73,7 +73,7 @@ pub(super) fn warnings(client: &Client) -> Vec<String> {
         let Ok(version) = version else { continue };
         if parsed(&version).map(judge) == Some(Judgement::Old) {
             warnings.push(format!(
-                "{endpoint} runs etcd {version}: a member that was paused may serve old data, and roles do not keep stores apart; 3.5.28, or 3.6.9 and later, do better"
+                "{endpoint} runs etcd {version}: a member that was paused may serve old data, and roles do not keep stores apart; 3.5.32, or 3.6.12 and later, do better"
             ));
         }
     }

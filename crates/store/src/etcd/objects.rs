@@ -161,6 +161,7 @@ impl Store {
     ) -> Result<Vec<Read<(Entry, SealedRow)>>> {
         'again: loop {
             let listed = self.inner.list(slot, after, most)?;
+            self.inner.read_sealed(slot, &listed, most_bytes)?;
             let (mut found, mut bytes) = (Vec::new(), 0);
             for some in listed.chunks(MOST_OPERATIONS) {
                 let ids = some.iter().filter_map(|(_, it)| it.as_ref().ok());
@@ -241,6 +242,12 @@ pub(super) fn at(slot: SlotId, writes: &Writes) -> At {
 impl Inner {
     /// The object under a handle.
     pub(super) fn object_at(&self, slot: SlotId, handle: u32) -> Result<Option<Read<Object>>> {
+        let Some((revision, _)) = self.writes(slot)? else {
+            return Ok(None);
+        };
+        if let Some(listed) = self.listed(slot, revision, handle) {
+            return Ok(listed);
+        }
         let by_handle = |writes: &Writes| vec![self.keys.handle(at(slot, writes), handle)];
         let Some((_, found)) = self.values(slot, by_handle)? else {
             return Ok(None);
@@ -251,6 +258,16 @@ impl Inner {
             self.guess(object);
         }
         Ok(found)
+    }
+
+    /// What a listing found under a handle, as long as nobody wrote to the slot since; `None` where none looked there.
+    fn listed(&self, slot: SlotId, revision: i64, handle: u32) -> Option<Option<Read<Object>>> {
+        let ahead = lock(&self.ahead);
+        let ahead = ahead.as_ref()?;
+        let is_there = (ahead.slot, ahead.revision) == (slot, revision)
+            && (ahead.from..ahead.to).contains(&handle.into());
+        let find = || ahead.found.binary_search_by_key(&handle, |it| it.0).ok();
+        is_there.then(|| find().map(|it| ahead.found[it].1.clone()))
     }
 
     /// Remembers where a row was seen.
@@ -396,6 +413,33 @@ impl Inner {
             (bytes <= MOST_BYTES).then_some(entry.id)
         });
         Ok(next.collect())
+    }
+
+    /// Reads the sealed rows of the first of `listed`, as many as have `most_bytes`, in questions that are sent at once.
+    fn read_sealed(
+        &self,
+        slot: SlotId,
+        listed: &[(u32, Read<Object>)],
+        most_bytes: usize,
+    ) -> Result<()> {
+        let Some((revision, writes)) = self.writes(slot)? else {
+            return Ok(());
+        };
+        let (place, mut bytes) = (at(slot, &writes), 0);
+        let mut keys = Vec::new();
+        for (_, object) in listed {
+            let Ok(object) = object else { continue };
+            if bytes >= most_bytes {
+                break;
+            }
+            bytes += object.entry.payload_bytes as usize;
+            let key = self.keys.sealed(place, writes.sealing, object.entry.id);
+            if lock(&self.cache).value(slot, revision, &key).is_none() {
+                keys.push((slot, key));
+            }
+        }
+        let until = self.client.deadline().settling;
+        self.fetch_at_once(until, &keys).map(drop)
     }
 
     /// The sealed rows of some ids, at most as many as one question takes.

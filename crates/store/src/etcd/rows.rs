@@ -205,7 +205,8 @@ impl Rows for Tx<'_> {
 
     fn trash_use(&mut self, slot: SlotId) -> Result<(u64, u64)> {
         let row = self.slot_row(slot)?;
-        Ok((row.capacity_objects, self.there(slot)?.writes.trash))
+        let capacity = row.capacity_objects.min(crate::MOST_OBJECTS_IN_CLUSTER);
+        Ok((capacity, self.there(slot)?.writes.trash))
     }
 
     fn to_trash(&mut self, it: &Entry) -> Result<()> {

@@ -236,6 +236,14 @@ impl<'a> Tx<'a> {
             };
             keys.into_iter().filter(is_unknown).collect()
         };
+        if unknown.len() > MOST_OPERATIONS {
+            let found = self.inner.fetch_at_once(self.until, &unknown);
+            self.failure = found.as_ref().err().cloned();
+            for found in found? {
+                self.check_all(&found.writes)?;
+            }
+            return self.prefetch(Vec::new(), ranges);
+        }
         let (mut unknown, mut ranges) = (unknown.as_slice(), ranges.as_slice());
         while !unknown.is_empty() || !ranges.is_empty() {
             let (keys, more) = unknown.split_at(unknown.len().min(MOST_OPERATIONS));

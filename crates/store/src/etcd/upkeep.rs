@@ -232,21 +232,13 @@ impl Inner {
         if recent || revision <= last {
             return Ok(());
         }
-        let note = Put::default().i64(revision).u64(now_secs).end();
-        let txn = Txn::new()
-            .when([Compare::mod_revision(key.clone(), CompareOp::Equal, before)])
-            .and_then([TxnOp::put(key, note, None)]);
-        let answer = transact(&self.client, self.client.deadline().settling, txn);
-        if !answer.outcome.map_err(|why| self.failed(why))?.succeeded() {
-            return Ok(());
-        }
         let until = self.client.deadline().settling;
         let compacted = self.admin().ask(until, move |client| {
             Box::pin(async move { client.kv_client().compact(revision, None).await })
         });
         match compacted.outcome {
             // Somebody else did.
-            Err(Failure::Compacted) | Ok(_) => Ok(()),
+            Err(Failure::Compacted) | Ok(_) => {}
             // Later versions let an administrator alone do it.
             Err(Failure::Refused(why)) => {
                 if !std::mem::replace(&mut *lock(&self.told_refusal), true) {
@@ -255,10 +247,17 @@ impl Inner {
                         slotfs_object::shown::path(&self.path)
                     );
                 }
-                Ok(())
+                return Ok(());
             }
-            Err(why) => Err(self.failed(why)),
+            Err(why) => return Err(self.failed(why)),
         }
+        // Noted afterwards: a host that is refused must not take the turn of one that is not.
+        let note = Put::default().i64(revision).u64(now_secs).end();
+        let txn = Txn::new()
+            .when([Compare::mod_revision(key.clone(), CompareOp::Equal, before)])
+            .and_then([TxnOp::put(key, note, None)]);
+        let answer = transact(&self.client, self.client.deadline().settling, txn);
+        answer.outcome.map(drop).map_err(|why| self.failed(why))
     }
 
     /// No new object is taken while most of the quota is used: nobody could log in or remove anything once it is used up.
@@ -273,8 +272,22 @@ impl Inner {
                 Ok(status.db_size())
             })
         });
+        let refused = sizes.iter().find_map(|(_, size)| match size {
+            Err(Failure::Refused(why)) => Some(why.clone()),
+            _ => None,
+        });
         let largest = sizes.into_iter().filter_map(|(_, size)| size.ok()).max();
-        let Some(largest) = largest else { return };
+        let Some(largest) = largest else {
+            if let Some(why) = refused
+                && !std::mem::replace(&mut *lock(&self.told_quota), true)
+            {
+                log::warn!(
+                    "{}: quota= has no effect, as the cluster does not say how large its database is ({why}); name an administrator's certificate with admin-cert",
+                    slotfs_object::shown::path(&self.path)
+                );
+            }
+            return;
+        };
         let largest = u64::try_from(largest).unwrap_or(0);
         let is_full = largest as f64 > quota as f64 * MOST_OF_QUOTA;
         *lock(&self.full) = is_full.then(|| {

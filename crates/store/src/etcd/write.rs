@@ -120,8 +120,12 @@ impl Store {
             }
             hints
         });
+        let weight = Weight {
+            objects: 1,
+            bytes: from.payload_bytes as usize + Weight::REMOVAL.bytes,
+        };
         let work = move |tx: &mut Tx<'_>| rules::renumber(tx, from, slot, to, &seal);
-        self.write(vec![from.slot], Weight::REMOVAL, Some(hint), work, reply);
+        self.write(vec![from.slot], weight, Some(hint), work, reply);
     }
 
     pub(crate) fn destroy(&self, it: Entry, slot: SlotVersion, reply: impl Reply<()>) {
@@ -173,7 +177,7 @@ impl Store {
         work: impl Work<T>,
     ) -> Result<T> {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-        self.write(slots, Weight::default(), None, work, move |outcome| {
+        self.write(slots, Weight::ALONE, None, work, move |outcome| {
             // The receiver waits below.
             let _ = sender.send(outcome);
         });

@@ -89,3 +89,10 @@ impl Frame {
         self.payload[1..5].copy_from_slice(&length.to_be_bytes());
     }
 }
+
+/// Takes a whole gRPC message from what was sent: one byte of flags, four of length, and so many more.
+pub fn take_message(sent: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let length = u32::from_be_bytes(sent.get(1..5)?.try_into().unwrap());
+    let whole = 5 + usize::try_from(length).unwrap();
+    (sent.len() >= whole).then(|| sent.drain(..whole).collect())
+}

@@ -9,6 +9,12 @@ pub fn writes(message: &[u8]) -> bool {
     branches_write(request).unwrap_or(false)
 }
 
+/// Whether a transaction has the key through which every change of a slot goes: it carries such a change, or settles one.
+pub fn changes_a_slot(message: &[u8]) -> bool {
+    let mark = b"/w/";
+    message.windows(mark.len()).any(|it| it == mark)
+}
+
 /// TxnRequest: 1 compares, 2 and 3 the operations of its branches.
 fn branches_write(request: &[u8]) -> Option<bool> {
     let mut found = false;
