@@ -145,7 +145,7 @@ def listings(place, members, bare, results, count, rounds):
                 with store:
                     results.keep(what, store.name, count, seconds([*words, store.source()]))
                     results.keep(f"{what}, again", store.name, count, seconds([*words, store.source()]))
-        results.keep(f"ls, {count:,}", "bare", count, bare.ask("list", count, PAGE))
+        results.keep(f"ls, {count:,}", "bare", count, bare.ask("list", "list", PAGE))
         work.say(f"round {number + 1} of {rounds}: ls")
     return copied
 

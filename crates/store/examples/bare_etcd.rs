@@ -3,22 +3,21 @@
 //!
 //!     bare_etcd HOST:PORT write OBJECTS PER-TRANSACTION SEALED-BYTES
 //!     bare_etcd HOST:PORT read OBJECTS SEALED-BYTES      one question for each object: `w`, `h` and `o`
-//!     bare_etcd HOST:PORT list OBJECTS PAGE              all `h`, so many in one question
+//!     bare_etcd HOST:PORT list NAME PAGE                 all `h` of this store, so many in one question
 //!     bare_etcd HOST:PORT sealed NAME                    no time, but how many bytes a sealed row of this store has
 
 use std::error::Error;
 use std::time::Instant;
 
 use etcd_client::{
-    Client, Compare, CompareOp, ConnectOptions, DeleteOptions, GetOptions, KvClient, Txn, TxnOp,
+    Client, Compare, CompareOp, ConnectOptions, GetOptions, KvClient, Txn, TxnOp, TxnOpResponse,
 };
 
-const PREFIX: &[u8] = b"/slotfs/bench-bare/";
 /// As in the engine.
 const MOST_OPERATIONS: usize = 96;
 const WIDTH: usize = 40;
 const MOST_ANSWER_BYTES: usize = 64 << 20;
-/// The sizes of the values under `w`, `h`, `i` and `r`.
+// The sizes of the values.
 const WRITES: usize = 61;
 const OBJECT: usize = 45;
 const IDENTITY: usize = 12;
@@ -47,8 +46,13 @@ async fn run(words: &[&str]) -> Outcome<()> {
     let kv = client
         .kv_client()
         .max_decoding_message_size(MOST_ANSWER_BYTES);
-    let mut bare = Bare { kv, revision: 0 };
-    bare.clear().await?;
+    // Every run has keys of its own: to delete 400,000 takes etcd longer than it waits.
+    let prefix = format!("/slotfs/{:010}/", std::process::id()).into_bytes();
+    let mut bare = Bare {
+        kv,
+        prefix,
+        revision: 0,
+    };
     let start = match (*what, rest) {
         ("sealed", [name]) => {
             println!("{}", bare.sealed(name).await?);
@@ -66,52 +70,47 @@ async fn run(words: &[&str]) -> Outcome<()> {
             bare.read(objects.parse()?).await?;
             start
         }
-        ("list", [objects, page]) => {
-            bare.write(objects.parse()?, 512, 0).await?;
+        ("list", [name, page]) => {
             let start = Instant::now();
-            bare.list(objects.parse()?, page.parse()?).await?;
+            bare.list(name, page.parse()?).await?;
             start
         }
         _ => return Err(usage.into()),
     };
     println!("{:.6}", start.elapsed().as_secs_f64());
-    bare.clear().await
-}
-
-/// The keys of an object, as long as those of a store.
-fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let mut key = PREFIX.to_vec();
-    key.extend([kind, b'/']);
-    for part in parts {
-        key.extend_from_slice(part);
-    }
-    key
-}
-
-fn by_handle(nth: u32) -> Vec<u8> {
-    key(b'h', &[&SLOT, &EPOCH, &nth.to_be_bytes()])
-}
-
-fn sealed_row(nth: u32) -> Vec<u8> {
-    let row = u64::from(nth).to_be_bytes();
-    key(b'o', &[&SLOT, &EPOCH, &EPOCH, &row])
-}
-
-fn writes() -> Vec<u8> {
-    key(b'w', &[&SLOT])
+    Ok(())
 }
 
 struct Bare {
     kv: KvClient,
+    /// As long as that of a store with a short name.
+    prefix: Vec<u8>,
     /// Of `w`; 0 before it is there.
     revision: i64,
 }
 
 impl Bare {
-    async fn clear(&mut self) -> Outcome<()> {
-        let all = DeleteOptions::new().with_prefix();
-        self.kv.delete(PREFIX, Some(all)).await?;
-        Ok(())
+    /// Keys as long as those of a store.
+    fn key(&self, kind: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let mut key = self.prefix.clone();
+        key.extend([kind, b'/']);
+        for part in parts {
+            key.extend_from_slice(part);
+        }
+        key
+    }
+
+    fn by_handle(&self, nth: u32) -> Vec<u8> {
+        self.key(b'h', &[&SLOT, &EPOCH, &nth.to_be_bytes()])
+    }
+
+    fn sealed_row(&self, nth: u32) -> Vec<u8> {
+        let row = u64::from(nth).to_be_bytes();
+        self.key(b'o', &[&SLOT, &EPOCH, &EPOCH, &row])
+    }
+
+    fn writes(&self) -> Vec<u8> {
+        self.key(b'w', &[&SLOT])
     }
 
     async fn sealed(&mut self, name: &str) -> Outcome<usize> {
@@ -132,19 +131,19 @@ impl Bare {
                 identity[..4].copy_from_slice(&nth.to_be_bytes());
                 let row = u64::from(nth).to_be_bytes();
                 for (key, bytes) in [
-                    (by_handle(nth), OBJECT),
-                    (key(b'i', &[&SLOT, &EPOCH, &identity]), IDENTITY),
-                    (sealed_row(nth), sealed),
-                    (key(b'r', &[&row]), ROW),
+                    (self.by_handle(nth), OBJECT),
+                    (self.key(b'i', &[&SLOT, &EPOCH, &identity]), IDENTITY),
+                    (self.sealed_row(nth), sealed),
+                    (self.key(b'r', &[&row]), ROW),
                 ] {
                     operations.push(TxnOp::put(key, vec![0xcd; bytes], None));
                 }
             }
             let mut operations = nested(operations);
-            operations.push(TxnOp::put(writes(), vec![0xcd; WRITES], None));
-            let done = key(b'd', &[&SLOT, &[1; 16]]);
+            operations.push(TxnOp::put(self.writes(), vec![0xcd; WRITES], None));
+            let done = self.key(b'd', &[&SLOT, &[1; 16]]);
             operations.push(TxnOp::put(done, vec![0; 8], None));
-            let same = Compare::mod_revision(writes(), CompareOp::Equal, self.revision);
+            let same = Compare::mod_revision(self.writes(), CompareOp::Equal, self.revision);
             let txn = Txn::new().when([same]).and_then(operations);
             let answer = self.kv.txn(txn).await?;
             if !answer.succeeded() {
@@ -158,32 +157,35 @@ impl Bare {
 
     async fn read(&mut self, objects: u32) -> Outcome<()> {
         for nth in 1..=objects {
-            let keys = [writes(), by_handle(nth), sealed_row(nth)];
+            let keys = [self.writes(), self.by_handle(nth), self.sealed_row(nth)];
             let gets: Vec<TxnOp> = keys.map(|key| TxnOp::get(key, None)).into();
             self.kv.txn(Txn::new().and_then(gets)).await?;
         }
         Ok(())
     }
 
-    async fn list(&mut self, objects: u32, page: u32) -> Outcome<()> {
-        let (mut from, mut found) = (0, 0);
-        while from <= objects {
-            let range = GetOptions::new().with_range(by_handle(from + page));
+    async fn list(&mut self, name: &str, page: i64) -> Outcome<()> {
+        let prefix = format!("/slotfs/{name}/");
+        let writes = format!("{prefix}w/");
+        let (mut from, end) = (
+            format!("{prefix}h/").into_bytes(),
+            format!("{prefix}h0").into_bytes(),
+        );
+        loop {
+            let range = GetOptions::new().with_range(end.clone()).with_limit(page);
             let gets = [
-                TxnOp::get(writes(), None),
-                TxnOp::get(by_handle(from), Some(range)),
+                TxnOp::get(writes.clone(), Some(GetOptions::new().with_prefix())),
+                TxnOp::get(from, Some(range)),
             ];
             let answer = self.kv.txn(Txn::new().and_then(gets)).await?;
-            for it in answer.op_responses() {
-                if let etcd_client::TxnOpResponse::Get(got) = it {
-                    found += got.kvs().len();
-                }
+            let answers = answer.op_responses();
+            let Some(TxnOpResponse::Get(got)) = answers.last() else {
+                return Err("no answer that fits".into());
+            };
+            match got.kvs().last() {
+                Some(last) if got.more() => from = [last.key(), b"\0"].concat(),
+                _ => return Ok(()),
             }
-            from += page;
-        }
-        match found > objects as usize {
-            true => Ok(()),
-            false => Err(format!("{found} keys and not {objects}").into()),
         }
     }
 }
