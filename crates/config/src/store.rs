@@ -108,9 +108,10 @@ mod tests {
     fn a_location_stays_a_location() {
         let here = std::env::current_dir().unwrap();
         let named = Path::new("etcd://b:1,a:1/x?ca=c.pem&fresh=0&key=/k");
+        let ca = here.join("c.pem");
         let here = format!(
             "etcd://b:1,a:1/x?ca={}&fresh=0&key=/k",
-            here.join("c.pem").display()
+            ca.to_str().unwrap()
         );
         assert_eq!(absolute(named).unwrap(), Path::new(&here));
         assert_eq!(canonical(named).unwrap(), Path::new("etcd://a:1,b:1/x"));
