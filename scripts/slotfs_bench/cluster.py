@@ -263,27 +263,30 @@ def report(results, facts, killed, rounds, listed, sync, versions):
 
 def main(args, versions):
     parts = args.parts.split(",")
-    results, facts, killed = Results(), {}, {}
+    results, facts, killed, failed = Results(), {}, {}, None
     count, listed, cloned = args.files or 1000, args.listed or 100_000, args.cloned
     with tempfile.TemporaryDirectory(prefix="slotfs-bench-") as folder:
-        place = Path(folder)
+        place, other = Path(folder), Path(folder) / "failing"
+        other.mkdir()
         sync = fdatasync_us(folder)
-        with Members(place) as members:
-            bare = Bare(members, BUILT)
-            if "files" in parts:
-                facts.update(files(place, members, bare, results, count, args.rounds))
-            if "clone" in parts:
-                facts["logins"] = clones(place, members, bare, results, cloned, args.rounds, facts.get("sealed row", 300))
-            if "sign" in parts:
-                signatures(place, members, results, args.rounds, args.seconds)
-            if "ls" in parts:
-                facts["copied"] = listings(place, members, bare, results, listed, args.rounds)
-        if "failover" in parts:
-            # Others: their databases are small.
-            other = place / "failing"
-            other.mkdir()
-            with Members(other) as members:
-                killed = failovers(other, members, 300)
+        try:
+            with Members(place) as members:
+                bare = Bare(members, BUILT)
+                if "files" in parts:
+                    facts.update(files(place, members, bare, results, count, args.rounds))
+                if "clone" in parts:
+                    facts["logins"] = clones(place, members, bare, results, cloned, args.rounds, facts.get("sealed row", 300))
+                if "sign" in parts:
+                    signatures(place, members, results, args.rounds, args.seconds)
+                if "ls" in parts:
+                    facts["copied"] = listings(place, members, bare, results, listed, args.rounds)
+            if "failover" in parts:
+                # Others: their databases are small.
+                with Members(other) as members:
+                    killed = failovers(other, members, 300)
+        except (subprocess.CalledProcessError, OSError, RuntimeError) as error:
+            # What was measured before counts.
+            failed = error
     text = "\n".join(report(results, facts, killed, args.rounds, listed, sync, versions)) + "\n"
     print(text)
     if args.out:
@@ -291,3 +294,5 @@ def main(args, versions):
         (args.out / "cluster.md").write_text(text)
         everything = {"seconds": results.took, "objects": results.objects, "facts": facts, "failover": killed, "fdatasync_us": sync}
         (args.out / "cluster.json").write_text(json.dumps(everything, indent=1) + "\n")
+    if failed:
+        raise failed
