@@ -17,7 +17,7 @@ from .timing import fdatasync_us, middle, seconds
 NAME = "bench"
 # What the engine puts into one transaction, and reads of a listing in one question.
 MOST_OBJECTS, PAGE = 512, 4096
-WORK = ["cp", "cp8", "rsync", "cat"]
+WORK = ["cp", "cp8", "rsync"]
 SIGN = "ECDSA P-256 sign"
 COUNTED = 500
 TRIES = 5
@@ -74,7 +74,7 @@ class Results:
 
 
 def files(place, members, bare, results, count, rounds):
-    """cp, 8 cp, rsync and cat through both mounts, and what one cp asks of the cluster."""
+    """cp, 8 cp and rsync through both mounts, and what one cp asks of the cluster."""
     copies = rounds * sum(work.WORK[name][2] for name in WORK) + 1
     with ExitStack() as stack:
         peers = [stack.enter_context(OnFile(place, BUILT, count, copies)),
@@ -94,11 +94,8 @@ def files(place, members, bare, results, count, rounds):
                     results.keep(titles[0], peer.name, count, values[0])
                     if name == "cp8" and peer is peers[1]:
                         together.append(count / max(commits, 1))
-                if name == "cat":
-                    results.keep(titles[0], "bare", count, bare.ask("read", count, int(sealed)))
-                else:
-                    each = max(1, round(together[-1])) if name == "cp8" else 1
-                    results.keep(titles[0], "bare", count, bare.ask("write", count, each, int(sealed)))
+                each = max(1, round(together[-1])) if name == "cp8" else 1
+                results.keep(titles[0], "bare", count, bare.ask("write", count, each, int(sealed)))
             work.say(f"round {number + 1} of {rounds}: files")
         # What one cp asks of the cluster: a cp for each, so that nothing is shared.
         target, names = peers[1].fresh(), sorted(it.name for it in os.scandir(peers[1].source()) if it.is_file())
@@ -110,6 +107,20 @@ def files(place, members, bare, results, count, rounds):
         writes = (now_agreed - agreed) / counted
         asked = {"writes": writes, "reads": (now_handled - handled) / counted - writes}
     return {"sealed row": int(sealed), "blob": size, "objects of one transaction, 8 cp": middle(together), "asked": asked}
+
+
+def reads(place, members, bare, results, count, rounds, sealed):
+    """cat of all by a daemon that was just started and so knows nothing, and once more."""
+    stores = [OnFile(place, BUILT, count, 0, folder="read-file"),
+              OnCluster(members, place, BUILT, count, 0, store="read", folder="read-cluster")]
+    for number in range(rounds):
+        for store in stores if number % 2 else reversed(stores):
+            with store:
+                for what in ("cat *", "cat * again"):
+                    results.keep(what, store.name, count, work.cat(store))
+                    time.sleep(work.FORGET)
+        results.keep("cat *", "bare", count, bare.ask("read", count, sealed))
+    work.say("cat")
 
 
 def clones(place, members, bare, results, count, rounds, sealed):
@@ -144,7 +155,7 @@ def listings(place, members, bare, results, count, rounds):
                 what = f"{' '.join(words)}, {count:,}"
                 with store:
                     results.keep(what, store.name, count, seconds([*words, store.source()]))
-                    results.keep(f"{what}, again", store.name, count, seconds([*words, store.source()]))
+                    results.keep(f"{what} again", store.name, count, seconds([*words, store.source()]))
         results.keep(f"ls, {count:,}", "bare", count, bare.ask("list", "list", PAGE))
         work.say(f"round {number + 1} of {rounds}: ls")
     return copied
@@ -274,6 +285,8 @@ def main(args, versions):
                 bare = Bare(members, BUILT)
                 if "files" in parts:
                     facts.update(files(place, members, bare, results, count, args.rounds))
+                if "cat" in parts:
+                    reads(place, members, bare, results, count, args.rounds, facts.get("sealed row", 300))
                 if "clone" in parts:
                     facts["logins"] = clones(place, members, bare, results, cloned, args.rounds, facts.get("sealed row", 300))
                 if "sign" in parts:
