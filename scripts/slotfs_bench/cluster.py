@@ -163,11 +163,11 @@ def listings(place, members, bare, results, count, rounds):
 
 def signatures(place, members, results, rounds, time_each):
     """One application that signs, through the token server that each daemon has."""
-    with OnFile(place, BUILT, 0, 0, folder="sign-file") as on_file, \
-            OnCluster(members, place, BUILT, 0, 0, store="sign", folder="sign-cluster") as on_cluster:
+    with OnFile(place, BUILT, 0, rounds, folder="sign-file") as on_file, \
+            OnCluster(members, place, BUILT, 0, rounds, store="sign", folder="sign-cluster") as on_cluster:
         for number in range(rounds):
             for store in [on_file, on_cluster] if number % 2 else [on_cluster, on_file]:
-                env = {**os.environ, "MODULE": str(BUILT / "libslotfs_pkcs11.so"), "TOKEN": "slot0", "PIN": "correct horse",
+                env = {**os.environ, "MODULE": str(BUILT / "libslotfs_pkcs11.so"), "TOKEN": f"slot{number}", "PIN": "correct horse",
                        "SLOTFS_STORE": str(store.store), "SLOTFS_PROGRAM": str(BUILT / "slotfs")}
                 out = subprocess.run([BUILT / "pkcs11-bench", "--seconds", str(time_each)], check=True, env=env,
                                      stdout=subprocess.PIPE, text=True).stdout
