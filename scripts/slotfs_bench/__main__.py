@@ -28,7 +28,7 @@ def arguments():
     parser.add_argument("--listed", type=int,
                         help="files to list, and keys to clone and to generate [default: 10000; on a cluster files alone, 100000]")
     parser.add_argument("--cloned", type=int, default=20000, help="keys to clone on a cluster [default: %(default)s]")
-    parser.add_argument("--parts", default="files,clone,sign,ls,failover", help="what of the cluster [default: %(default)s]")
+    parser.add_argument("--parts", default="files,cat,clone,sign,ls,failover", help="what of the cluster [default: %(default)s]")
     parser.add_argument("--token-keys", type=int, default=1000,
                         help="keys moved between two tokens, of which others do more per second than of many [default: 1000]")
     parser.add_argument("--scale", default="1000,10000,100000,1000000",

@@ -17,7 +17,7 @@ from .timing import fdatasync_us, middle, seconds
 NAME = "bench"
 # What the engine puts into one transaction, and reads of a listing in one question.
 MOST_OBJECTS, PAGE = 512, 4096
-WORK = ["cp", "cp8", "rsync", "cat"]
+WORK = ["cp", "cp8", "rsync"]
 SIGN = "ECDSA P-256 sign"
 COUNTED = 500
 TRIES = 5
@@ -74,7 +74,7 @@ class Results:
 
 
 def files(place, members, bare, results, count, rounds):
-    """cp, 8 cp, rsync and cat through both mounts, and what one cp asks of the cluster."""
+    """cp, 8 cp and rsync through both mounts, and what one cp asks of the cluster."""
     copies = rounds * sum(work.WORK[name][2] for name in WORK) + 1
     with ExitStack() as stack:
         peers = [stack.enter_context(OnFile(place, BUILT, count, copies)),
@@ -94,11 +94,8 @@ def files(place, members, bare, results, count, rounds):
                     results.keep(titles[0], peer.name, count, values[0])
                     if name == "cp8" and peer is peers[1]:
                         together.append(count / max(commits, 1))
-                if name == "cat":
-                    results.keep(titles[0], "bare", count, bare.ask("read", count, int(sealed)))
-                else:
-                    each = max(1, round(together[-1])) if name == "cp8" else 1
-                    results.keep(titles[0], "bare", count, bare.ask("write", count, each, int(sealed)))
+                each = max(1, round(together[-1])) if name == "cp8" else 1
+                results.keep(titles[0], "bare", count, bare.ask("write", count, each, int(sealed)))
             work.say(f"round {number + 1} of {rounds}: files")
         # What one cp asks of the cluster: a cp for each, so that nothing is shared.
         target, names = peers[1].fresh(), sorted(it.name for it in os.scandir(peers[1].source()) if it.is_file())
@@ -110,6 +107,20 @@ def files(place, members, bare, results, count, rounds):
         writes = (now_agreed - agreed) / counted
         asked = {"writes": writes, "reads": (now_handled - handled) / counted - writes}
     return {"sealed row": int(sealed), "blob": size, "objects of one transaction, 8 cp": middle(together), "asked": asked}
+
+
+def reads(place, members, bare, results, count, rounds, sealed):
+    """cat of all by a daemon that was just started and so knows nothing, and once more."""
+    stores = [OnFile(place, BUILT, count, 0, folder="read-file"),
+              OnCluster(members, place, BUILT, count, 0, store="read", folder="read-cluster")]
+    for number in range(rounds):
+        for store in stores if number % 2 else reversed(stores):
+            with store:
+                for what in ("cat *", "cat * again"):
+                    results.keep(what, store.name, count, work.cat(store))
+                    time.sleep(work.FORGET)
+        results.keep("cat *", "bare", count, bare.ask("read", count, sealed))
+    work.say("cat")
 
 
 def clones(place, members, bare, results, count, rounds, sealed):
@@ -144,7 +155,7 @@ def listings(place, members, bare, results, count, rounds):
                 what = f"{' '.join(words)}, {count:,}"
                 with store:
                     results.keep(what, store.name, count, seconds([*words, store.source()]))
-                    results.keep(f"{what}, again", store.name, count, seconds([*words, store.source()]))
+                    results.keep(f"{what} again", store.name, count, seconds([*words, store.source()]))
         results.keep(f"ls, {count:,}", "bare", count, bare.ask("list", "list", PAGE))
         work.say(f"round {number + 1} of {rounds}: ls")
     return copied
@@ -152,11 +163,11 @@ def listings(place, members, bare, results, count, rounds):
 
 def signatures(place, members, results, rounds, time_each):
     """One application that signs, through the token server that each daemon has."""
-    with OnFile(place, BUILT, 0, 0, folder="sign-file") as on_file, \
-            OnCluster(members, place, BUILT, 0, 0, store="sign", folder="sign-cluster") as on_cluster:
+    with OnFile(place, BUILT, 0, rounds, folder="sign-file") as on_file, \
+            OnCluster(members, place, BUILT, 0, rounds, store="sign", folder="sign-cluster") as on_cluster:
         for number in range(rounds):
             for store in [on_file, on_cluster] if number % 2 else [on_cluster, on_file]:
-                env = {**os.environ, "MODULE": str(BUILT / "libslotfs_pkcs11.so"), "TOKEN": "slot0", "PIN": "correct horse",
+                env = {**os.environ, "MODULE": str(BUILT / "libslotfs_pkcs11.so"), "TOKEN": f"slot{number}", "PIN": "correct horse",
                        "SLOTFS_STORE": str(store.store), "SLOTFS_PROGRAM": str(BUILT / "slotfs")}
                 out = subprocess.run([BUILT / "pkcs11-bench", "--seconds", str(time_each)], check=True, env=env,
                                      stdout=subprocess.PIPE, text=True).stdout
@@ -263,27 +274,32 @@ def report(results, facts, killed, rounds, listed, sync, versions):
 
 def main(args, versions):
     parts = args.parts.split(",")
-    results, facts, killed = Results(), {}, {}
+    results, facts, killed, failed = Results(), {}, {}, None
     count, listed, cloned = args.files or 1000, args.listed or 100_000, args.cloned
     with tempfile.TemporaryDirectory(prefix="slotfs-bench-") as folder:
-        place = Path(folder)
+        place, other = Path(folder), Path(folder) / "failing"
+        other.mkdir()
         sync = fdatasync_us(folder)
-        with Members(place) as members:
-            bare = Bare(members, BUILT)
-            if "files" in parts:
-                facts.update(files(place, members, bare, results, count, args.rounds))
-            if "clone" in parts:
-                facts["logins"] = clones(place, members, bare, results, cloned, args.rounds, facts.get("sealed row", 300))
-            if "sign" in parts:
-                signatures(place, members, results, args.rounds, args.seconds)
-            if "ls" in parts:
-                facts["copied"] = listings(place, members, bare, results, listed, args.rounds)
-        if "failover" in parts:
-            # Others: their databases are small.
-            other = place / "failing"
-            other.mkdir()
-            with Members(other) as members:
-                killed = failovers(other, members, 300)
+        try:
+            with Members(place) as members:
+                bare = Bare(members, BUILT)
+                if "files" in parts:
+                    facts.update(files(place, members, bare, results, count, args.rounds))
+                if "cat" in parts:
+                    reads(place, members, bare, results, count, args.rounds, facts.get("sealed row", 300))
+                if "clone" in parts:
+                    facts["logins"] = clones(place, members, bare, results, cloned, args.rounds, facts.get("sealed row", 300))
+                if "sign" in parts:
+                    signatures(place, members, results, args.rounds, args.seconds)
+                if "ls" in parts:
+                    facts["copied"] = listings(place, members, bare, results, listed, args.rounds)
+            if "failover" in parts:
+                # Others: their databases are small.
+                with Members(other) as members:
+                    killed = failovers(other, members, 300)
+        except (subprocess.CalledProcessError, OSError, RuntimeError) as error:
+            # What was measured before counts.
+            failed = error
     text = "\n".join(report(results, facts, killed, args.rounds, listed, sync, versions)) + "\n"
     print(text)
     if args.out:
@@ -291,3 +307,5 @@ def main(args, versions):
         (args.out / "cluster.md").write_text(text)
         everything = {"seconds": results.took, "objects": results.objects, "facts": facts, "failover": killed, "fdatasync_us": sync}
         (args.out / "cluster.json").write_text(json.dumps(everything, indent=1) + "\n")
+    if failed:
+        raise failed
