@@ -242,10 +242,16 @@ pub(super) fn at(slot: SlotId, writes: &Writes) -> At {
 impl Inner {
     /// The object under a handle.
     pub(super) fn object_at(&self, slot: SlotId, handle: u32) -> Result<Option<Read<Object>>> {
-        let Some((revision, _)) = self.writes(slot)? else {
+        let Some((revision, writes)) = self.writes(slot)? else {
             return Ok(None);
         };
         if let Some(listed) = self.listed(slot, revision, handle) {
+            // It is asked for again beside its sealed row.
+            if let Some(Ok(object)) = &listed {
+                let key = self.keys.handle(at(slot, &writes), handle);
+                let value = Some(Arc::from(object.encode()));
+                lock(&self.cache).learn(slot, revision, key, value);
+            }
             return Ok(listed);
         }
         let by_handle = |writes: &Writes| vec![self.keys.handle(at(slot, writes), handle)];
