@@ -24,7 +24,7 @@ impl Store {
     /// The number of every slot, whether its row can be read or not.
     ///
     /// # Errors
-    /// [`Error::Damaged`](crate::sqlite::Error::Damaged) when the table itself cannot be read.
+    /// [`Error::Damaged`](crate::Error::Damaged) when the table itself cannot be read.
     pub fn slot_numbers(&self) -> Result<Vec<SlotId>> {
         each!(self, slot_numbers())
     }

@@ -6,7 +6,7 @@ use slotfs_object::{Handle, Ouid, RowId, SlotId};
 use crate::{DamagedRow, Entry, NameColumn, Read, Result, Store};
 
 impl Store {
-    /// The object under `handle`, if any. The answer `None` may be up to [`FRESH_FOR`] old when another process creates
+    /// The object under `handle`, if any. The answer `None` may be up to [`FRESH_FOR`](crate::FRESH_FOR) old when another process creates
     /// the object.
     ///
     /// # Errors

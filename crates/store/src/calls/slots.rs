@@ -21,7 +21,7 @@ impl Store {
     /// One slot.
     ///
     /// # Errors
-    /// [`SlotFault::Missing`], [`SlotFault::Damaged`], or when the store cannot be read.
+    /// [`SlotFault::Missing`](crate::SlotFault::Missing), [`SlotFault::Damaged`](crate::SlotFault::Damaged), or when the store cannot be read.
     pub fn slot(&self, slot: SlotId) -> Result<SlotRow> {
         each!(self, slot(slot))
     }
@@ -45,7 +45,7 @@ impl Store {
     /// The domains of a slot, including those that its header no longer names.
     ///
     /// # Errors
-    /// [`SlotFault::Damaged`], or when the store cannot be read.
+    /// [`SlotFault::Damaged`](crate::SlotFault::Damaged), or when the store cannot be read.
     pub fn domains(&self, slot: SlotId) -> Result<Vec<DomainRow>> {
         each!(self, domains(slot))
     }
@@ -61,7 +61,7 @@ impl Store {
     /// The number of objects and payload bytes in a slot, from its counters.
     ///
     /// # Errors
-    /// [`SlotFault::Missing`], [`SlotFault::Damaged`], or when the store cannot be read.
+    /// [`SlotFault::Missing`](crate::SlotFault::Missing), [`SlotFault::Damaged`](crate::SlotFault::Damaged), or when the store cannot be read.
     pub fn usage(&self, slot: SlotId) -> Result<(u64, u64)> {
         each!(self, usage(slot))
     }
@@ -69,7 +69,7 @@ impl Store {
     /// Makes a partition with all its rows, in one transaction.
     ///
     /// # Errors
-    /// [`SlotFault::Exists`] when the slot holds another partition than `new.replaces`.
+    /// [`SlotFault::Exists`](crate::SlotFault::Exists) when the slot holds another partition than `new.replaces`.
     pub fn create_slot(&self, new: NewSlot) -> Result<()> {
         each!(self, create_slot(new))
     }
@@ -77,7 +77,7 @@ impl Store {
     /// The credentials of a slot's roles.
     ///
     /// # Errors
-    /// [`SlotFault::Damaged`] when a row is not a credential, or when the store cannot be read.
+    /// [`SlotFault::Damaged`](crate::SlotFault::Damaged) when a row is not a credential, or when the store cannot be read.
     pub fn credentials(&self, slot: SlotId) -> Result<Vec<CredentialRow>> {
         each!(self, credentials(slot))
     }
@@ -86,7 +86,7 @@ impl Store {
     /// it may be.
     ///
     /// # Errors
-    /// [`SlotFault::Damaged`], or when the store cannot be read.
+    /// [`SlotFault::Damaged`](crate::SlotFault::Damaged), or when the store cannot be read.
     pub fn credential(&self, slot: SlotId, role: Role) -> Result<Option<CredentialRow>> {
         each!(self, credential(slot, role))
     }
@@ -124,7 +124,7 @@ impl Store {
     /// Makes the change, durably.
     ///
     /// # Errors
-    /// [`SlotFault::Changed`] when another process was first, [`SlotFault::Replaced`] when the partition was
+    /// [`SlotFault::Changed`](crate::SlotFault::Changed) when another process was first, [`SlotFault::Replaced`](crate::SlotFault::Replaced) when the partition was
     /// re-initialised, or when the store cannot be written.
     pub fn change_slot(&self, change: SlotChange) -> Result<Changed> {
         each!(self, change_slot(change))
@@ -149,7 +149,7 @@ impl Store {
     /// Destroys a partition with all its rows, even if its row cannot be read.
     ///
     /// # Errors
-    /// [`SlotFault::Changed`] when the slot holds another partition than `marked`, or when the store cannot be written.
+    /// [`SlotFault::Changed`](crate::SlotFault::Changed) when the slot holds another partition than `marked`, or when the store cannot be written.
     pub fn delete_marked_slot(&self, slot: SlotId, marked: PartitionMark) -> Result<()> {
         each!(self, delete_marked_slot(slot, marked))
     }

@@ -70,16 +70,16 @@ impl Store {
     /// Moves an object to the trash. It replaces one with the same identity and content there, so that removing the
     /// same object again and again does not fill the trash.
     ///
-    /// Replies [`Error::Gone`] when the object is not there any more, [`SlotFault::TrashFull`].
+    /// Replies [`Error::Gone`](crate::Error::Gone) when the object is not there any more, [`SlotFault::TrashFull`](crate::SlotFault::TrashFull).
     pub fn trash(&self, it: Entry, slot: SlotVersion, alike: Alike, reply: impl Reply<()>) {
         each!(self, trash(it, slot, alike, reply))
     }
 
     /// Brings an object back from the trash, under `put.want` or any free handle.
     ///
-    /// Replies [`SlotFault::HandleTaken`], [`SlotFault::Full`], [`Error::Gone`]. When the slot holds its identity
+    /// Replies [`SlotFault::HandleTaken`](crate::SlotFault::HandleTaken), [`SlotFault::Full`](crate::SlotFault::Full), [`Error::Gone`](crate::Error::Gone). When the slot holds its identity
     /// already, replies as [`Self::put`]: with the same content, the object only leaves the trash; where the slot holds a
-    /// later revision, [`SlotFault::Outdated`], and it stays there.
+    /// later revision, [`SlotFault::Outdated`](crate::SlotFault::Outdated), and it stays there.
     pub fn restore(&self, it: Trashed, put: Put, reply: impl Reply<Stored>) {
         // The same object in the same row.
         let id = Some(it.entry.id);
@@ -89,7 +89,7 @@ impl Store {
 
     /// Destroys an object in the trash.
     ///
-    /// Replies [`Error::Gone`] when it is not there any more.
+    /// Replies [`Error::Gone`](crate::Error::Gone) when it is not there any more.
     pub fn destroy_trashed(&self, it: Trashed, slot: SlotVersion, reply: impl Reply<()>) {
         each!(self, destroy_trashed(it, slot, reply))
     }

@@ -40,7 +40,7 @@ impl Store {
     /// Whether an earlier check found the store to be lost. Costs nothing.
     ///
     /// # Errors
-    /// [`StoreFault::Lost`]
+    /// [`StoreFault::Lost`](crate::StoreFault::Lost)
     pub fn not_lost(&self) -> Result<()> {
         each!(self, not_lost())
     }

@@ -7,7 +7,7 @@ use crate::{DamagedRow, Entry, Move, Put, Reply, Result, Seal, SlotVersion, Stor
 impl Store {
     /// Stores an object; `reply` runs when it is durable, on this thread or another.
     ///
-    /// Replies [`SlotFault::IdentityClash`], [`SlotFault::Full`], [`SlotFault::TrashFull`], [`SlotFault::Replaced`], or
+    /// Replies [`SlotFault::IdentityClash`](crate::SlotFault::IdentityClash), [`SlotFault::Full`](crate::SlotFault::Full), [`SlotFault::TrashFull`](crate::SlotFault::TrashFull), [`SlotFault::Replaced`](crate::SlotFault::Replaced), or
     /// the disk's error.
     pub fn put(&self, put: Put, reply: impl Reply<Stored>) {
         each!(self, put(put, reply))
@@ -42,21 +42,21 @@ impl Store {
     /// Moves an object to another slot: both sides or neither. It gets a new row there: an inode that the kernel
     /// remembers for the old name must not come to mean another slot.
     ///
-    /// Replies as [`Self::put`], and [`SlotFault::HandleTaken`] when another object has the handle.
+    /// Replies as [`Self::put`], and [`SlotFault::HandleTaken`](crate::SlotFault::HandleTaken) when another object has the handle.
     pub fn move_object(&self, it: Move, reply: impl Reply<Stored>) {
         each!(self, move_object(it, reply))
     }
 
     /// Puts a later revision in the place of the object `from`: a new row under its handle.
     ///
-    /// Replies [`Error::Gone`] when it is not there any more, and as [`Self::put`].
+    /// Replies [`Error::Gone`](crate::Error::Gone) when it is not there any more, and as [`Self::put`].
     pub fn revise(&self, from: Entry, put: Put, reply: impl Reply<Stored>) {
         each!(self, revise(from, put, reply))
     }
 
     /// Gives an object another handle in its slot.
     ///
-    /// Replies [`SlotFault::HandleTaken`], [`Error::Gone`].
+    /// Replies [`SlotFault::HandleTaken`](crate::SlotFault::HandleTaken), [`Error::Gone`](crate::Error::Gone).
     pub fn renumber(
         &self,
         from: Entry,
@@ -70,7 +70,7 @@ impl Store {
 
     /// Destroys an object.
     ///
-    /// Replies [`Error::Gone`] when it is not there any more.
+    /// Replies [`Error::Gone`](crate::Error::Gone) when it is not there any more.
     pub fn destroy(&self, it: Entry, slot: SlotVersion, reply: impl Reply<()>) {
         each!(self, destroy(it, slot, reply))
     }
@@ -87,14 +87,14 @@ impl Store {
     /// The damaged object in row `id`, among the objects or in the trash.
     ///
     /// # Errors
-    /// [`SlotFault::NotDamaged`] for a whole one, [`Error::Gone`], or when the store cannot be read.
+    /// [`SlotFault::NotDamaged`](crate::SlotFault::NotDamaged) for a whole one, [`Error::Gone`](crate::Error::Gone), or when the store cannot be read.
     pub fn damaged_row(&self, id: RowId) -> Result<DamagedRow> {
         each!(self, damaged_row(id))
     }
 
     /// Destroys a damaged object, if its row is as it was found.
     ///
-    /// Replies [`Error::Gone`] when it is not.
+    /// Replies [`Error::Gone`](crate::Error::Gone) when it is not.
     pub fn destroy_damaged(&self, found: DamagedRow, slot: SlotVersion, reply: impl Reply<()>) {
         each!(self, destroy_damaged(found, slot, reply))
     }
@@ -103,7 +103,7 @@ impl Store {
     /// its indexes do not agree: then rows may be missing, and only the old count shows it.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when they do not agree, or when the store cannot be written.
+    /// [`Error::Damaged`](crate::Error::Damaged) when they do not agree, or when the store cannot be written.
     pub fn recount(&self, slot: SlotId) -> Result<bool> {
         each!(self, recount(slot))
     }

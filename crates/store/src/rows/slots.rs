@@ -123,7 +123,7 @@ pub struct NewSlot {
 pub struct ListedSlot {
     /// Its number; `None` when the row holds no number.
     pub slot: Option<SlotId>,
-    /// Its row, or [`SlotFault::Damaged`].
+    /// Its row, or [`SlotFault::Damaged`](crate::SlotFault::Damaged).
     pub row: Result<SlotRow>,
 }
 
