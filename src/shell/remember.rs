@@ -7,10 +7,11 @@ use super::words;
 use crate::cli::Line;
 
 /// Options that sound secret and are not.
-const NO_SECRETS: [&str; 5] = [
+const NO_SECRETS: [&str; 6] = [
     "domainkey",
     "domainlabel",
     "filepasswordfile",
+    "memberpasswordfile",
     "newpasswordfile",
     "password_file",
 ];
