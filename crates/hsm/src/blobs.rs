@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::batch::MOST_TRIES;
-use super::clone::verify;
+use super::clone::{Wish, verify};
 use super::done::answer;
 use super::objects::seal_for_cloning;
 use super::put::put;
@@ -66,12 +66,22 @@ impl Partition<'_> {
     /// # Errors
     /// What fails all of them: as [`Self::clone_list`].
     pub fn import_list(&self, blobs: &[(Handle, Vec<u8>)]) -> Result<Vec<Result<Arrived>>> {
+        let coming = blobs.iter().map(|(handle, blob)| Coming {
+            blob,
+            identity: None,
+            want: Some(*handle),
+        });
+        self.take_in_all(&coming.collect::<Vec<_>>())
+    }
+
+    /// The same for blobs whose wishes may be others.
+    pub(super) fn take_in_all(&self, blobs: &[Coming<'_>]) -> Result<Vec<Result<Arrived>>> {
         let mut tries = 0;
         loop {
             tries += 1;
             // Changes of other processes apply from here on, as for a clone.
             self.hsm.refresh()?;
-            match self.try_import_list(blobs) {
+            match self.try_to_take_in(blobs) {
                 // The slot's domains may be others by now: the batch is verified once more, with those.
                 Err(error) if error.is_changed() && tries < MOST_TRIES => {}
                 outcome => return outcome,
@@ -79,15 +89,18 @@ impl Partition<'_> {
         }
     }
 
-    fn try_import_list(&self, blobs: &[(Handle, Vec<u8>)]) -> Result<Vec<Result<Arrived>>> {
+    fn try_to_take_in(&self, blobs: &[Coming<'_>]) -> Result<Vec<Result<Arrived>>> {
         let session = self.writer()?;
         let mut puts: Vec<Put> = Vec::with_capacity(blobs.len());
         let mut refused: Vec<Option<Error>> = Vec::with_capacity(blobs.len());
-        for (handle, blob) in blobs {
-            let verified = verify(&session, blob);
-            let put =
-                verified.map(|(object, payload)| put(&session, &object, payload, Some(*handle)));
-            refused.push(put.map(|put| puts.push(put)).err());
+        for coming in blobs {
+            let verified = verify(&session, coming.blob).and_then(|(object, payload)| {
+                if let Some(identity) = coming.identity {
+                    Wish::Identity(identity).check(self.slot, object.ouid)?;
+                }
+                Ok(put(&session, &object, payload, coming.want))
+            });
+            refused.push(verified.map(|put| puts.push(put)).err());
         }
         let (done, stored) = answer();
         let version = Session::row(&session).as_version();
@@ -97,4 +110,13 @@ impl Partition<'_> {
         let outcome = |refused: Option<Error>| refused.map_or_else(&mut next, Err);
         Ok(refused.into_iter().map(outcome).collect())
     }
+}
+
+/// A blob on its way into a slot.
+pub(super) struct Coming<'a> {
+    pub(super) blob: &'a [u8],
+    /// The identity that it must have.
+    pub(super) identity: Option<Ouid>,
+    /// The handle that it wishes for.
+    pub(super) want: Option<Handle>,
 }

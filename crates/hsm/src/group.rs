@@ -3,16 +3,13 @@
 
 use sha2::{Digest, Sha256};
 
-use super::batch::MOST_TRIES;
-use super::clone::{Wish, verify};
-use super::done::answer;
+use super::blobs::Coming;
+use super::clone::verify;
 use super::objects::payload_of;
-use super::put::put;
 use super::{
     Arrived, Error, Handle, Object, Ouid, Partition, Result, Sealed, SealedBlob, SecretBytes,
-    Selection, Session, TrashFile, decode_own,
+    Selection, TrashFile, decode_own,
 };
-use slotfs_store::Put;
 
 /// Makes marks that can be compared over several stores. Only this process has the key, so a mark tells nothing about a
 /// content that can be guessed.
@@ -171,37 +168,12 @@ impl Partition<'_> {
     /// # Errors
     /// What fails all of them: as [`Self::clone_list`].
     pub fn import_identities(&self, blobs: &[Carried]) -> Result<Vec<Result<Arrived>>> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            // Changes of other processes apply from here on, as for a clone.
-            self.hsm.refresh()?;
-            match self.try_import_identities(blobs) {
-                // The slot's domains may be others by now: the batch is verified once more, with those.
-                Err(error) if error.is_changed() && tries < MOST_TRIES => {}
-                outcome => return outcome,
-            }
-        }
-    }
-
-    fn try_import_identities(&self, blobs: &[Carried]) -> Result<Vec<Result<Arrived>>> {
-        let session = self.writer()?;
-        let mut puts: Vec<Put> = Vec::with_capacity(blobs.len());
-        let mut refused: Vec<Option<Error>> = Vec::with_capacity(blobs.len());
-        for carried in blobs {
-            let verified = verify(&session, &carried.blob).and_then(|(object, payload)| {
-                Wish::Identity(carried.ouid).check(self.slot, object.ouid)?;
-                Ok(put(&session, &object, payload, carried.want))
-            });
-            refused.push(verified.map(|put| puts.push(put)).err());
-        }
-        let (done, stored) = answer();
-        let version = Session::row(&session).as_version();
-        self.hsm.store.put_many(puts, version, done);
-        let mut stored = stored.wait()?.into_iter();
-        let mut next = || Ok(Arrived::from(stored.next().ok_or(Error::Gone)??));
-        let outcome = |refused: Option<Error>| refused.map_or_else(&mut next, Err);
-        Ok(refused.into_iter().map(outcome).collect())
+        let coming = blobs.iter().map(|carried| Coming {
+            blob: &carried.blob,
+            identity: Some(carried.ouid),
+            want: carried.want,
+        });
+        self.take_in_all(&coming.collect::<Vec<_>>())
     }
 }
 

@@ -61,6 +61,7 @@ mod seen;
 mod session;
 mod shared;
 mod smk;
+mod state_folder;
 mod trash;
 mod trash_name;
 mod trusted;
@@ -95,6 +96,7 @@ pub use slotfs_store::{
     StoreFault,
 };
 pub use smk::{Received, SmkFault, SmkFile};
+pub use state_folder::StateFolder;
 pub use trash::{Removed, TrashFile};
 pub use trash_name::TrashName;
 
@@ -214,6 +216,7 @@ impl Hsm {
             journal: Journal::default(),
             fingerprints: whereabouts::Fingerprints::default(),
             seen: seen::Seen::default(),
+            located: seen::Seen::default(),
             keys: Arc::default(),
             views: Mutex::default(),
         }))

@@ -5,11 +5,11 @@
 //! it is anybody's who can write the file.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::{Error, Hsm, Result, Session, SlotError, SlotFault, SlotId, now_secs, store};
+use super::{Error, Hsm, Result, Session, SlotError, SlotFault, SlotId, now_secs};
 use crate::batch::MOST_TRIES;
 use folder::{Folder, Stamp};
 use marks::Mark;
@@ -18,13 +18,11 @@ use slotfs_object::sealed::PartId;
 use slotfs_object::show::iso_8601;
 use slotfs_store::SlotVersion;
 
+mod cluster;
 mod folder;
 mod marks;
 #[cfg(test)]
 mod tests;
-
-/// Where the mark of a cluster is among those of slots. A store in a cluster has no slot of this number.
-const CLUSTER: SlotId = SlotId(u32::MAX);
 
 /// What was seen of one store.
 #[derive(Default)]
@@ -33,6 +31,8 @@ pub(super) struct Seen {
     folder: OnceLock<Result<Folder, String>>,
     /// Whether the cluster was found to be the one that was seen before.
     cluster: AtomicBool,
+    /// When it was last written down how far the cluster has got.
+    remembered: Mutex<Option<Instant>>,
 }
 
 /// What this process knows.
@@ -61,48 +61,7 @@ impl Hsm {
     /// Keeps in `folder`, from now on, which generation of each partition was seen, for later processes; or says why
     /// there is no such folder. Only the first call counts.
     pub fn remember_in(&self, folder: Result<PathBuf, String>) {
-        let folder = folder.map(|folder| Folder::of_store(folder, self.path()));
-        // Set once, by the one who opened the store.
-        let _ = self.seen.folder.set(folder);
-    }
-
-    /// Refuses a cluster that is another one than was seen here, or that went back to an earlier revision, and else
-    /// remembers it. A store in a file passes.
-    ///
-    /// # Errors
-    /// [`StoreFault::WentBack`](super::StoreFault::WentBack)
-    pub fn check_cluster(&self) -> Result<()> {
-        let Some(now) = self.cluster_mark() else {
-            return Ok(());
-        };
-        let before = self.seen.update(|marks| {
-            let before = marks.last(CLUSTER).copied();
-            let fits =
-                before.is_none_or(|it| it.serial == now.serial && it.generation <= now.generation);
-            if fits {
-                marks.put(mark_of(now, marks));
-            }
-            before.filter(|_| !fits)
-        });
-        let Some(before) = before else {
-            self.seen.cluster.store(true, Ordering::Release);
-            return Ok(());
-        };
-        let what = match before.serial == now.serial {
-            true => format!(
-                "its cluster went back to an older state, of revision {} after {}, which was seen on {}",
-                now.generation,
-                before.generation,
-                iso_8601(before.seen_secs)
-            ),
-            false => format!(
-                "another cluster is there than was seen on {}: {:x} in the place of {:x}",
-                iso_8601(before.seen_secs),
-                now.serial,
-                before.serial
-            ),
-        };
-        Err(store::StoreFault::WentBack(what).at(self.path()).into())
+        self.remember_at(&folder);
     }
 
     /// Refuses a login to a partition that is older than it was seen here, and else remembers its generation. Where
@@ -150,9 +109,7 @@ impl Hsm {
         if !slots.is_empty() {
             there.retain(|(slot, _)| slots.contains(slot));
         }
-        if let Some(now) = self.cluster_mark() {
-            self.seen.accept_cluster(now);
-        }
+        self.accept_cluster();
         let whole = there.iter().filter_map(|(_, it)| it.as_ref().ok().copied());
         let mut accepted = self.seen.accept(&whole.collect::<Vec<_>>())?.into_iter();
         let answers = there
@@ -190,30 +147,15 @@ impl Hsm {
     }
 }
 
-impl super::shared::Shared {
-    /// Remembers how far the cluster has got since the login: what this process committed is never to be undone.
-    pub(super) fn remember_cluster(&self) {
-        if let Some(now) = self.cluster_mark()
-            && self.seen.cluster.load(Ordering::Acquire)
-        {
-            self.seen.raise(now);
-        }
-    }
-
-    /// The cluster's id in the place of a serial, and its revision in that of a generation.
-    fn cluster_mark(&self) -> Option<SlotVersion> {
-        let (id, revision) = self.store.cluster()?;
-        Some(SlotVersion {
-            slot: CLUSTER,
-            serial: id,
-            generation: revision.unsigned_abs(),
-        })
-    }
-}
-
 impl Seen {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was seen until now, by other processes too. Costs one `stat` when they saw nothing new.
@@ -240,17 +182,6 @@ impl Seen {
             {
                 marks.put(mark_of(at, marks));
             }
-        });
-    }
-
-    /// The cluster as it is counts from now on.
-    fn accept_cluster(&self, now: SlotVersion) {
-        let accepted_nanos = nanos_now();
-        self.update(|marks| {
-            marks.put(Mark {
-                accepted_nanos,
-                ..mark_of(now, marks)
-            });
         });
     }
 

@@ -18,6 +18,8 @@ pub struct Shared {
     pub(super) journal: Journal,
     pub(super) fingerprints: whereabouts::Fingerprints,
     pub(super) seen: seen::Seen,
+    /// Which cluster was seen at the store's location.
+    pub(super) located: seen::Seen,
     pub(super) keys: Arc<keys::Keys>,
     pub(super) views: Mutex<Vec<Weak<Hsm>>>,
 }

@@ -168,8 +168,7 @@ impl Hsm {
     /// # Errors
     /// When the store cannot be written.
     pub fn empty_expired_trash(&self) -> Result<()> {
-        // As often as this is called, and at the end.
-        self.remember_cluster();
+        self.remember_cluster_now_and_then();
         if self.is_read_only() || !self.store.has_expired()? {
             return Ok(());
         }

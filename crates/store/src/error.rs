@@ -223,18 +223,6 @@ impl Error {
         }
     }
 
-    /// Whether it is not known what became of a write.
-    #[cfg(feature = "etcd")]
-    pub(crate) fn is_in_doubt(&self) -> bool {
-        matches!(
-            self,
-            Self::Store {
-                why: StoreFault::InDoubt,
-                ..
-            }
-        )
-    }
-
     /// Whether another process changed the slot since it was read.
     pub fn is_changed(&self) -> bool {
         matches!(

@@ -23,6 +23,7 @@ mod committer;
 mod credentials;
 mod fetch;
 mod garbage;
+mod gate;
 mod keys;
 mod location;
 mod members;
@@ -43,6 +44,7 @@ use crate::{Access, CommitStats};
 use cache::Cache;
 use client::{Client, Failure};
 use committer::Committer;
+use gate::Gate;
 use keys::Keys;
 use location::Location;
 use presence::Presence;
@@ -68,12 +70,14 @@ pub(crate) struct Inner {
     created_secs: u64,
     client: Client,
     cache: Mutex<Cache>,
-    /// Held by the one who asks for all `w`; when that last failed, and why.
-    refreshing: Mutex<Option<(Instant, Error)>>,
+    /// For the question for all `w`.
+    refreshing: Gate,
     /// For what only an administrator of the cluster may ask.
     admin: Option<Client>,
     /// Row ids and epochs that are reserved and not yet given out.
     reserved: Mutex<Range<u64>>,
+    /// For the reservation of more.
+    reserving: Gate,
     presence: Presence,
     counters: Mutex<CommitStats>,
     /// What [`Store::if_slots_changed`] last took in.
@@ -117,9 +121,10 @@ impl Store {
             created_secs: version.created_secs,
             client,
             cache: Mutex::default(),
-            refreshing: Mutex::default(),
+            refreshing: Gate::default(),
             admin,
             reserved: Mutex::new(0..0),
+            reserving: Gate::default(),
             presence: Presence::new()?,
             counters: Mutex::default(),
             taken_in: Mutex::default(),
@@ -240,13 +245,16 @@ impl Inner {
     /// # Errors
     /// When the cluster does not answer.
     fn fresh_id(&self, until: Instant) -> Result<u64> {
-        let mut reserved = lock(&self.reserved);
-        if reserved.is_empty() {
-            *reserved = self.reserve(until)?;
+        let next = || lock(&self.reserved).next();
+        if let Some(id) = next() {
+            return Ok(id);
         }
-        reserved
-            .next()
-            .ok_or_else(|| Error::failed(&self.path, "no row ids are left"))
+        self.reserving.pass(Duration::ZERO, next, || {
+            let mut more = self.reserve(until)?;
+            let first = more.next();
+            *lock(&self.reserved) = more;
+            first.ok_or_else(|| Error::failed(&self.path, "no row ids are left"))
+        })
     }
 }
 

@@ -20,3 +20,4 @@ pub use slots::{
     CredentialRow, DomainRow, ListedSlot, NewSlot, PartitionMark, SlotRow, SlotRows, SlotVersion,
     SmkRow,
 };
+pub(crate) use slots::{PartRow, all_credentials, credential_of};

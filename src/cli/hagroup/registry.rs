@@ -1,11 +1,10 @@
 //! The file of the groups, `hagroups.json` in the state folder: read by everybody who may, changed under a lock, and
 //! replaced as a whole. It holds no secret.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -13,9 +12,10 @@ use super::label::Label;
 use super::member::{Member, text};
 use crate::environment;
 use crate::error::{Error, Result};
-use crate::hsm::code;
+use crate::hsm::{StateFolder, code};
 
 const NAME: &str = "hagroups.json";
+const LOCK: &str = "hagroups.lock";
 /// The format of the file.
 const VERSION: u64 = 1;
 /// More than a file of any sensible number of groups.
@@ -69,7 +69,7 @@ impl Group {
 
 /// The folder of the file.
 pub(super) struct Registry {
-    folder: PathBuf,
+    folder: StateFolder,
 }
 
 /// The lock of one group: while it is held, no other command of this user synchronizes the group.
@@ -86,12 +86,13 @@ impl Registry {
             hint: Some("set XDG_STATE_HOME to a folder that only this user can write".into()),
             code: code::FUNCTION_FAILED,
         })?;
+        let folder = StateFolder::at(folder);
         Ok(Self { folder })
     }
 
     /// The file.
     pub(super) fn path(&self) -> PathBuf {
-        self.folder.join(NAME)
+        self.folder.path().join(NAME)
     }
 
     /// Every group, in the order in which they were made.
@@ -100,7 +101,7 @@ impl Registry {
     /// [`Error::Group`] when the file cannot be read or trusted.
     pub(super) fn groups(&self) -> Result<Vec<Group>> {
         let path = self.path();
-        match read(&path) {
+        match StateFolder::read(&path, MOST_BYTES) {
             Ok(None) => Ok(Vec::new()),
             Ok(Some(text)) => parse(&text).map_err(|why| self.unusable(&path, &why)),
             Err(error) => Err(self.unusable(&path, &error.to_string())),
@@ -122,21 +123,20 @@ impl Registry {
     /// # Errors
     /// What `act` says, and [`Error::Group`] when the file cannot be written; then it is as before.
     pub(super) fn update<T>(&self, act: impl FnOnce(&mut Vec<Group>) -> Result<T>) -> Result<T> {
-        let cannot = |error: io::Error| self.unusable(&self.folder, &error.to_string());
-        self.prepare().map_err(cannot)?;
-        let _locked = self
-            .lock("hagroups.lock", LOCK_FOR)
-            .and_then(|locked| {
-                locked.ok_or_else(|| {
-                    io::Error::other("another process holds its lock, hagroups.lock")
-                })
-            })
-            .map_err(cannot)?;
+        let cannot = |error: io::Error| self.unusable(self.folder.path(), &error.to_string());
+        self.folder.prepare().map_err(cannot)?;
+        let locked = self.folder.lock(LOCK, LOCK_FOR).map_err(cannot)?;
+        let taken = || io::Error::other(format!("another process holds its lock, {LOCK}"));
+        let _locked = locked.ok_or_else(taken).map_err(cannot)?;
         let before = self.groups()?;
         let mut groups = before.clone();
         let outcome = act(&mut groups)?;
         if groups != before {
-            self.write(&groups).map_err(cannot)?;
+            let groups: Vec<Value> = groups.iter().map(Group::to_json).collect();
+            let document = json!({ "version": VERSION, "groups": groups });
+            let text = format!("{document:#}\n");
+            let replaced = self.folder.replace(NAME, text.as_bytes());
+            replaced.map_err(cannot)?;
         }
         Ok(outcome)
     }
@@ -163,12 +163,12 @@ impl Registry {
     /// # Errors
     /// [`Error::Group`] when another command has it.
     pub(super) fn run(&self, label: &Label) -> Result<Running> {
-        let cannot = |error: io::Error| self.unusable(&self.folder, &error.to_string());
-        self.prepare().map_err(cannot)?;
+        let cannot = |error: io::Error| self.unusable(self.folder.path(), &error.to_string());
+        self.folder.prepare().map_err(cannot)?;
         // The label may hold what a file's name cannot.
         let id = slotfs_config::place::id(Path::new(label.text()));
         let name = format!("hagroup-{id}.lock");
-        match self.lock(&name, Duration::ZERO).map_err(cannot)? {
+        match self.folder.lock(&name, Duration::ZERO).map_err(cannot)? {
             Some(locked) => Ok(Running { _locked: locked }),
             None => Err(Error::Group {
                 what: format!("group '{label}': another command is synchronizing it"),
@@ -184,54 +184,6 @@ impl Registry {
             hint: Some("the file and its folder must belong to this user, and no other may write them; docs/hagroup.md has the form of the file".into()),
             code: code::FUNCTION_FAILED,
         }
-    }
-
-    fn prepare(&self) -> io::Result<()> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.folder)?;
-        check_owner(&fs::metadata(&self.folder)?)
-    }
-
-    /// `None` if it is taken for as long.
-    fn lock(&self, name: &str, wait: Duration) -> io::Result<Option<File>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(self.folder.join(name))?;
-        let start = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Some(file)),
-                Err(TryLockError::Error(error)) => return Err(error),
-                Err(TryLockError::WouldBlock) if start.elapsed() >= wait => return Ok(None),
-                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
-            }
-        }
-    }
-
-    /// Written beside the file, synced and renamed, so that it is whole or as before.
-    fn write(&self, groups: &[Group]) -> io::Result<()> {
-        let groups: Vec<Value> = groups.iter().map(Group::to_json).collect();
-        let document = json!({ "version": VERSION, "groups": groups });
-        // Nobody else writes there: the lock is held.
-        let new = self.folder.join(format!("{NAME}.new"));
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(&new)?;
-        file.write_all(format!("{document:#}\n").as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, self.path())?;
-        File::open(&self.folder)?.sync_all()
     }
 }
 
@@ -253,33 +205,4 @@ fn parse(text: &[u8]) -> Result<Vec<Group>, String> {
     }
     let groups = document["groups"].as_array().ok_or("it has no 'groups'")?;
     groups.iter().map(Group::of_json).collect()
-}
-
-/// Whoever else could write here could choose the stores and the password files of this user's commands.
-fn check_owner(there: &fs::Metadata) -> io::Result<()> {
-    let why = match there {
-        _ if there.uid() != nix::unistd::geteuid().as_raw() => "it belongs to another user",
-        _ if there.mode() & 0o022 != 0 => "others can write it",
-        _ => return Ok(()),
-    };
-    Err(io::Error::other(why))
-}
-
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path);
-    let file = match opened {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
-    let there = file.metadata()?;
-    if !there.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    check_owner(&there)?;
-    let mut text = Vec::new();
-    file.take(MOST_BYTES).read_to_end(&mut text)?;
-    Ok(Some(text))
 }

@@ -214,7 +214,6 @@ pub(super) fn put_slot(tx: &mut Tx<'_>, row: &SlotRow, parts: &SlotRows) -> Resu
     }
     let key = tx.inner.keys.slot(slot);
     tx.set(slot, key, Some(values::slot_row(row)));
-    tx.erases = true;
     tx.change(slot, |writes| {
         writes.serial = row.serial;
         writes.generation = row.generation;
@@ -264,7 +263,6 @@ fn clear(tx: &mut Tx<'_>, slot: SlotId) -> Result<u64> {
         };
     })?;
     tx.runs.clear();
-    tx.erases = true;
     Ok(before.objects)
 }
 
@@ -276,7 +274,6 @@ fn delete(tx: &mut Tx<'_>, slot: SlotId) -> Result<()> {
         tx.set(slot, key, None);
     }
     tx.change(slot, |_| ())?;
-    tx.erases = true;
     Ok(())
 }
 

@@ -848,7 +848,6 @@ impl super::tx::Tx<'_> {
         for key in gone {
             self.set(slot, key, None);
         }
-        self.erases = true;
         let in_trash = found.in_trash;
         self.change(slot, |writes| match in_trash {
             true => writes.trash = writes.trash.saturating_sub(1),

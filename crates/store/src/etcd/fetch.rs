@@ -86,24 +86,9 @@ impl Inner {
 
     /// Asks for all `w`, unless another thread sent that question at `since` or later.
     pub(super) fn refresh(&self, since: Instant) -> Result<()> {
-        let began = Instant::now();
-        // One question serves all requests that wait for it, and so does its failure: otherwise the last one would wait
-        // for as many deadlines as there are requests.
-        let mut failed = lock(&self.refreshing);
-        if lock(&self.cache).is_fresh(since) {
-            return Ok(());
-        }
-        if let Some((when, why)) = failed.as_ref()
-            && (*when >= began || when.elapsed() < ASK_AGAIN)
-        {
-            return Err(why.clone());
-        }
-        let outcome = self.ask_all_writes();
-        *failed = outcome
-            .as_ref()
-            .err()
-            .map(|why| (Instant::now(), why.clone()));
-        outcome
+        let is_fresh = || lock(&self.cache).is_fresh(since).then_some(());
+        self.refreshing
+            .pass(ASK_AGAIN, is_fresh, || self.ask_all_writes())
     }
 
     fn ask_all_writes(&self) -> Result<()> {

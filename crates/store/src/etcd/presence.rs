@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use etcd_client::{Compare, CompareOp, PutOptions, Txn, TxnOp};
 
 use super::ask::transact;
+use super::gate::Gate;
 use super::values::{self, Client};
 use super::{Inner, lock};
 use crate::error::Result;
@@ -25,8 +26,8 @@ pub(super) struct Presence {
     next: AtomicU64,
     /// The number under `d`, where it is known.
     last: Mutex<HashMap<SlotId, u64>>,
-    /// Held while the lease is made.
-    announcing: Mutex<()>,
+    /// For the making of the lease.
+    announcing: Gate,
 }
 
 impl Presence {
@@ -38,7 +39,7 @@ impl Presence {
             lease: AtomicI64::new(0),
             next: AtomicU64::new(1),
             last: Mutex::default(),
-            announcing: Mutex::default(),
+            announcing: Gate::default(),
         })
     }
 
@@ -84,10 +85,9 @@ impl Inner {
     /// When the cluster does not answer.
     pub(super) fn announce(&self, slots: &[SlotId], until: Instant) -> Result<()> {
         if !self.presence.is_announced() {
-            let _once = lock(&self.presence.announcing);
-            if !self.presence.is_announced() {
-                self.take_lease(until)?;
-            }
+            let announced = || self.presence.is_announced().then_some(());
+            let announcing = &self.presence.announcing;
+            announcing.pass(Duration::ZERO, announced, || self.take_lease(until))?;
         }
         let new: Vec<SlotId> = {
             let last = lock(&self.presence.last);
@@ -116,6 +116,13 @@ impl Inner {
             Box::pin(async move { client.lease_client().grant(LEASE_SECS, None).await })
         });
         let lease = granted.outcome.map_err(|why| self.failed(why))?.id();
+        self.put_client(lease, until)?;
+        self.presence.lease.store(lease, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Says under a lease that this process lives, and what its clock shows.
+    fn put_client(&self, lease: i64, until: Instant) -> Result<()> {
         let me = Client {
             host: host_name(),
             pid: std::process::id(),
@@ -124,9 +131,7 @@ impl Inner {
         let key = self.keys.client(self.presence.id());
         let put = TxnOp::put(key, me.encode(), Some(PutOptions::new().with_lease(lease)));
         let answer = transact(&self.client, until, Txn::new().and_then([put]));
-        answer.outcome.map_err(|why| self.failed(why))?;
-        self.presence.lease.store(lease, Ordering::Relaxed);
-        Ok(())
+        answer.outcome.map(drop).map_err(|why| self.failed(why))
     }
 
     /// Keeps the lease. A process that was stopped for longer than that takes another one.
@@ -150,11 +155,11 @@ impl Inner {
         }
     }
 
-    /// Says the clock again.
+    /// Says the clock again. A lease that has ended by now is taken anew with the next beat.
     pub(super) fn tell_clock(&self) -> Result<()> {
-        match self.presence.is_announced() {
-            true => self.take_lease(self.client.deadline().settling),
-            false => Ok(()),
+        match self.presence.lease.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            lease => self.put_client(lease, self.client.deadline().settling),
         }
     }
 
@@ -181,7 +186,7 @@ impl Inner {
         let slots: Vec<SlotId> = lock(&self.presence.last).keys().copied().collect();
         let slots = slots.iter().take(64);
         gone.extend(slots.map(|slot| TxnOp::delete(self.keys.done(*slot, me), None)));
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(1);
+        let until = Instant::now() + Duration::from_secs(1);
         let answer = transact(&self.client, until, Txn::new().and_then(gone));
         if let Err(why) = answer.outcome {
             log::debug!("the keys of this process stay in the cluster: {why:?}");

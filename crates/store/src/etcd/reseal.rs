@@ -12,7 +12,7 @@ use super::keys::Place as At;
 use super::tx::{Planned, Tx};
 use super::values::{Garbage, Lock, Writes};
 use super::{Inner, Store, lock};
-use crate::error::{Error, Result, SlotFault};
+use crate::error::{Error, Result, SlotFault, StoreFault};
 use crate::rows::*;
 use crate::rules::check_version;
 use slotfs_object::sealed::SealedRow;
@@ -58,9 +58,8 @@ impl Store {
                 damaged,
             })
         });
-        if let Err(error) = &switched
-            && !error.is_in_doubt()
-        {
+        // In doubt too: a lock that is still there then was not switched by, and never will be once it is gone.
+        if switched.is_err() {
             inner.let_go(held.slot, held.lock);
         }
         inner.sweep_now();
@@ -69,23 +68,24 @@ impl Store {
 
     /// From now on no process writes to the slot, until the switch.
     fn lock_slot(&self, from: SlotVersion) -> Result<Held> {
-        let (slot, me) = (from.slot, *self.inner.presence.id());
-        let mut taken = None;
-        let lock = self.write_now(vec![slot], move |tx| {
+        let slot = from.slot;
+        if self.is_read_only() {
+            return Err(self.inner.fault(StoreFault::ReadOnly));
+        }
+        let until = self.inner.client.deadline().settling;
+        let lock = Lock {
+            client: *self.inner.presence.id(),
+            sealing: self.inner.fresh_id(until)?,
+        };
+        let locked = self.write_now(vec![slot], move |tx| {
             check_version(tx, from)?;
-            // Another one at each try would leave nothing behind either: nothing is staged yet.
-            let sealing = match taken {
-                Some(sealing) => sealing,
-                None => tx.fresh_id()?,
-            };
-            taken = Some(sealing);
-            let held = Lock {
-                client: me,
-                sealing,
-            };
-            tx.change(slot, |writes| writes.lock = Some(held))?;
-            Ok(held)
-        })?;
+            tx.change(slot, |writes| writes.lock = Some(lock))
+        });
+        if let Err(error) = locked {
+            // It may be there all the same, when no answer came.
+            self.inner.let_go(slot, lock);
+            return Err(error);
+        }
         let known = {
             let cache = super::lock(&self.inner.cache);
             let known = cache.writes(slot);

@@ -175,7 +175,6 @@ impl Rows for Tx<'_> {
         let row = self.inner.keys.row(it.id);
         self.set(slot, sealed, None);
         self.set(slot, row, None);
-        self.erases = true;
         Ok(())
     }
 
@@ -445,7 +444,6 @@ impl Tx<'_> {
                 purged += 1;
             }
         }
-        self.erases |= purged > 0;
         Ok(purged)
     }
 }

@@ -120,20 +120,11 @@ impl Store {
     }
 
     pub(crate) fn credentials(&self, slot: SlotId) -> Result<Vec<CredentialRow>> {
-        let found: PartRow<Vec<CredentialRow>> = self.readable(slot)?.into_iter().collect();
-        found.map_err(|(_, what)| SlotFault::damaged(slot)(what))
+        all_credentials(slot, self.readable(slot)?)
     }
 
     pub(crate) fn credential(&self, slot: SlotId, role: Role) -> Result<Option<CredentialRow>> {
-        let mut fault = None;
-        for found in self.readable(slot)? {
-            match found {
-                Ok(row) if row.role == role => return Ok(Some(row)),
-                Ok(_) => {}
-                Err((_, what)) => fault = fault.or(Some(what)),
-            }
-        }
-        fault.map_or(Ok(None), |what| Err(SlotFault::damaged(slot)(what)))
+        credential_of(slot, role, self.readable(slot)?)
     }
 
     fn readable(&self, slot: SlotId) -> Result<Vec<PartRow<CredentialRow>>> {
@@ -147,9 +138,6 @@ impl Store {
         Ok(found)
     }
 }
-
-/// A row, or its id and why it cannot be read.
-type PartRow<T> = std::result::Result<T, (PartId, String)>;
 
 /// One of the rows that a header may name.
 pub(super) enum Part {

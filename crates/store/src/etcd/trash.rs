@@ -119,10 +119,7 @@ impl Store {
     }
 
     pub(crate) fn destroy_trashed(&self, it: Trashed, slot: SlotVersion, reply: impl Reply<()>) {
-        let work = move |tx: &mut Tx<'_>| {
-            tx.erases = true;
-            rules::destroy_trashed(tx, it, slot)
-        };
+        let work = move |tx: &mut Tx<'_>| rules::destroy_trashed(tx, it, slot);
         self.write(vec![it.entry.slot], Weight::REMOVAL, None, work, reply);
     }
 

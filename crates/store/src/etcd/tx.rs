@@ -53,7 +53,7 @@ pub(super) struct Tx<'a> {
     pub(super) inner: &'a Inner,
     pub(super) slots: BTreeMap<SlotId, Planned>,
     /// What will be put or deleted, and the slot that each key belongs to.
-    pub(super) changes: HashMap<Key, (SlotId, Value)>,
+    pub(super) changes: BTreeMap<Key, (SlotId, Value)>,
     ranges: HashMap<Range, Pairs>,
     undo: Vec<Undo>,
     pub(super) runs: TakenRuns,
@@ -63,8 +63,6 @@ pub(super) struct Tx<'a> {
     pub(super) until: Instant,
     /// Who may write to a locked slot.
     pub(super) key_to: Option<Lock>,
-    /// Whether something is destroyed.
-    pub(super) erases: bool,
 }
 
 enum Undo {
@@ -77,7 +75,7 @@ impl<'a> Tx<'a> {
         Self {
             inner,
             slots: BTreeMap::new(),
-            changes: HashMap::new(),
+            changes: BTreeMap::new(),
             ranges: HashMap::new(),
             undo: Vec::new(),
             runs: TakenRuns::new(),
@@ -85,7 +83,6 @@ impl<'a> Tx<'a> {
             failure: None,
             until,
             key_to: None,
-            erases: false,
         }
     }
 
@@ -187,10 +184,7 @@ impl<'a> Tx<'a> {
             }
         };
         let mut pairs: BTreeMap<Key, Vec<u8>> = pairs.into_iter().collect();
-        for (key, (_, value)) in &self.changes {
-            if *key < range.start || *key >= range.end {
-                continue;
-            }
+        for (key, (_, value)) in self.changes.range(range.start..range.end) {
             match value {
                 Some(value) => pairs.insert(key.clone(), value.to_vec()),
                 None => pairs.remove(key),

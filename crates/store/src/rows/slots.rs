@@ -1,6 +1,6 @@
 //! The rows of slots, and of what their headers name.
 
-use crate::Result;
+use crate::{Result, SlotFault};
 use slotfs_object::SlotId;
 use slotfs_object::partition::{DomainKind, PartitionVersion, Policies, Role, SlotKind};
 use slotfs_object::sealed::{Credential, Pair, PartId, SealedRow};
@@ -151,4 +151,40 @@ pub struct CredentialRow {
     pub pair: Option<Pair>,
     /// Failed logins since the last good one.
     pub failures: u32,
+}
+
+/// A row, or its id and why it cannot be read.
+pub(crate) type PartRow<T> = std::result::Result<T, (PartId, String)>;
+
+/// All credentials of a slot.
+///
+/// # Errors
+/// [`SlotFault::Damaged`](crate::SlotFault::Damaged) when one cannot be read.
+pub(crate) fn all_credentials(
+    slot: SlotId,
+    found: Vec<PartRow<CredentialRow>>,
+) -> Result<Vec<CredentialRow>> {
+    let all: PartRow<Vec<CredentialRow>> = found.into_iter().collect();
+    all.map_err(|(_, what)| SlotFault::damaged(slot)(what))
+}
+
+/// The credential of `role`, if it has one. A row that cannot be read counts only when no other one is the role's: it may
+/// be.
+///
+/// # Errors
+/// [`SlotFault::Damaged`](crate::SlotFault::Damaged)
+pub(crate) fn credential_of(
+    slot: SlotId,
+    role: Role,
+    found: Vec<PartRow<CredentialRow>>,
+) -> Result<Option<CredentialRow>> {
+    let mut fault = None;
+    for found in found {
+        match found {
+            Ok(row) if row.role == role => return Ok(Some(row)),
+            Ok(_) => {}
+            Err((_, what)) => fault = fault.or(Some(what)),
+        }
+    }
+    fault.map_or(Ok(None), |what| Err(SlotFault::damaged(slot)(what)))
 }

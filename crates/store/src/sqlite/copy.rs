@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, Row, params};
 
 use super::backup::{Partial, refuse_target};
 use super::cells;
@@ -86,23 +86,11 @@ impl Store {
         let text = format!(
             "SELECT {SEALED_COLUMNS}, stored_secs FROM objects NOT INDEXED WHERE slot = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
         );
-        let mut after = i64::MIN;
-        loop {
-            let rows: Vec<Read<_>> =
-                query::rows(connection, &text, (slot.0, after, AT_ONCE), |row| {
-                    let stored: u64 = cells::number(row, 8).unwrap_or(0);
-                    sealed_entry(row).map(|(entry, sealed)| (entry, stored, sealed))
-                })
-                .map_err(sql(&self.path))?;
-            if rows.is_empty() {
-                return Ok(());
-            }
-            for row in rows {
-                let (entry, stored, sealed) = row.map_err(Error::Object)?;
-                after = entry.id.0;
-                to(Piece::Object(entry, stored, sealed))?;
-            }
-        }
+        self.pages(connection, slot, &text, to, |row| {
+            let stored = cells::number(row, 8).unwrap_or(0);
+            let (entry, sealed) = sealed_entry(row)?;
+            Ok((entry.id, Piece::Object(entry, stored, sealed)))
+        })
     }
 
     fn trash_of(
@@ -114,22 +102,34 @@ impl Store {
         let text =
             "SELECT id, slot, handle, ouid, payload_bytes, created_secs, changed_secs, nth, trashed_secs, stored_secs, sealed
              FROM trash NOT INDEXED WHERE slot = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+        self.pages(connection, slot, text, to, |row| {
+            let stored = cells::number(row, 9).unwrap_or(0);
+            let (found, sealed) = trashed_entry(row, cells::sealed(row, 10))?;
+            Ok((found.entry.id, Piece::Trashed(found, stored, sealed)))
+        })
+    }
+
+    /// Passes on the rows of a slot, a page at a time. A row that cannot be read ends it: a copy would lose it.
+    fn pages(
+        &self,
+        connection: &Connection,
+        slot: SlotId,
+        text: &str,
+        to: &mut dyn FnMut(Piece) -> Result<()>,
+        read: impl Fn(&Row<'_>) -> Read<(RowId, Piece)>,
+    ) -> Result<()> {
         let mut after = RowId(i64::MIN);
         loop {
+            let page = (slot.0, after.0, AT_ONCE);
             let rows: Vec<Read<_>> =
-                query::rows(connection, text, (slot.0, after.0, AT_ONCE), |row| {
-                    let stored: u64 = cells::number(row, 9).unwrap_or(0);
-                    let sealed = cells::sealed(row, 10);
-                    trashed_entry(row, sealed).map(|(found, sealed)| (found, stored, sealed))
-                })
-                .map_err(sql(&self.path))?;
+                query::rows(connection, text, page, &read).map_err(sql(&self.path))?;
             if rows.is_empty() {
                 return Ok(());
             }
             for row in rows {
-                let (found, stored, sealed) = row.map_err(Error::Object)?;
-                after = found.entry.id;
-                to(Piece::Trashed(found, stored, sealed))?;
+                let (id, piece) = row.map_err(Error::Object)?;
+                after = id;
+                to(piece)?;
             }
         }
     }

@@ -3,10 +3,10 @@
 use rusqlite::{Connection, Params, Row, params};
 
 use super::cells::{self, Seen};
-use super::slots::{PartRow, signed};
+use super::slots::signed;
 use super::{Store, query};
-use crate::rows::CredentialRow;
-use crate::sqlite::{Error, Result, SlotFault};
+use crate::rows::{CredentialRow, PartRow, all_credentials, credential_of};
+use crate::sqlite::{Error, Result};
 use slotfs_object::SlotId;
 use slotfs_object::partition::Role;
 use slotfs_object::sealed::{
@@ -16,20 +16,11 @@ use slotfs_object::sealed::{
 
 impl Store {
     pub fn credentials(&self, slot: SlotId) -> Result<Vec<CredentialRow>> {
-        let found: PartRow<Vec<CredentialRow>> = self.readable(slot)?.into_iter().collect();
-        found.map_err(|(_, what)| SlotFault::damaged(slot)(what))
+        all_credentials(slot, self.readable(slot)?)
     }
 
     pub fn credential(&self, slot: SlotId, role: Role) -> Result<Option<CredentialRow>> {
-        let mut fault = None;
-        for found in self.readable(slot)? {
-            match found {
-                Ok(row) if row.role == role => return Ok(Some(row)),
-                Ok(_) => {}
-                Err((_, what)) => fault = fault.or(Some(what)),
-            }
-        }
-        fault.map_or(Ok(None), |what| Err(SlotFault::damaged(slot)(what)))
+        credential_of(slot, role, self.readable(slot)?)
     }
 
     fn readable(&self, slot: SlotId) -> Result<Vec<PartRow<CredentialRow>>> {

@@ -11,7 +11,7 @@ mod rows;
 mod write;
 
 use rows::listed_slot;
-pub(super) use rows::{PartRow, SELECT_SLOT, mark, signed, slot_row, usage_row};
+pub(super) use rows::{SELECT_SLOT, mark, signed, slot_row, usage_row};
 pub(super) use rows::{domain_rows, smk_rows};
 pub(super) use write::{delete_slot, insert_parts, insert_slot};
 

@@ -3,7 +3,7 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
-use crate::rows::{DomainRow, ListedSlot, PartitionMark, SlotRow, SmkRow};
+use crate::rows::{DomainRow, ListedSlot, PartRow, PartitionMark, SlotRow, SmkRow};
 use crate::sqlite::cells::{self, Seen};
 use crate::sqlite::{Error, SlotFault, query};
 use slotfs_object::SlotId;
@@ -72,9 +72,6 @@ pub(crate) fn mark(
 pub(crate) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
-
-/// A row, or its id and why it cannot be read.
-pub(crate) type PartRow<T> = std::result::Result<T, (PartId, String)>;
 
 pub(crate) fn smk_rows(
     connection: &Connection,

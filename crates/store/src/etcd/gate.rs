@@ -1,0 +1,86 @@
+//! One question for all who wait for its answer.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::lock;
+use crate::error::{Error, Result};
+
+/// Lets one thread ask, and those that come meanwhile share what it finds, its failure too: they would otherwise ask one
+/// after the other, and the last one would wait for as many deadlines as there are threads.
+#[derive(Default)]
+pub(super) struct Gate(Mutex<Option<(Instant, Error)>>);
+
+impl Gate {
+    /// What is `known`, or what `ask` finds when nobody else has found it meanwhile. Fails at once within `still` of the last
+    /// failure.
+    ///
+    /// # Errors
+    /// Those of `ask`, perhaps that of another thread.
+    pub(super) fn pass<T>(
+        &self,
+        still: Duration,
+        known: impl FnMut() -> Option<T>,
+        ask: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        self.pass_since(Instant::now(), still, known, ask)
+    }
+
+    /// The same for a thread that came at `came`.
+    fn pass_since<T>(
+        &self,
+        came: Instant,
+        still: Duration,
+        mut known: impl FnMut() -> Option<T>,
+        ask: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let mut failed = lock(&self.0);
+        if let Some(known) = known() {
+            return Ok(known);
+        }
+        if let Some((when, why)) = failed.as_ref()
+            && (*when >= came || when.elapsed() < still)
+        {
+            return Err(why.clone());
+        }
+        let outcome = ask();
+        *failed = outcome
+            .as_ref()
+            .err()
+            .map(|why| (Instant::now(), why.clone()));
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn who_waits_shares_the_failure_and_who_comes_later_asks() {
+        const AT_ONCE: Duration = Duration::ZERO;
+        let (gate, asked) = (Gate::default(), Cell::new(0));
+        let ask = || {
+            asked.set(asked.get() + 1);
+            Err::<i32, _>(Error::Damaged("no answer".to_owned()))
+        };
+        let came = Instant::now();
+        assert!(gate.pass_since(came, AT_ONCE, || None, ask).is_err());
+        // It came before that failed, and waited.
+        assert!(gate.pass_since(came, AT_ONCE, || None, ask).is_err());
+        assert_eq!(asked.get(), 1);
+        // It came later, and failures count for a while.
+        let hour = Duration::from_secs(3600);
+        assert!(gate.pass(hour, || None, ask).is_err());
+        assert_eq!(asked.get(), 1);
+        assert!(gate.pass(AT_ONCE, || None, ask).is_err());
+        assert_eq!(asked.get(), 2);
+        // What is known is not asked for, and an answer ends the failure.
+        assert_eq!(gate.pass(hour, || Some(7), ask).unwrap(), 7);
+        assert_eq!(gate.pass(AT_ONCE, || None, || Ok(8)).unwrap(), 8);
+        assert!(gate.pass(hour, || None, ask).is_err());
+        assert_eq!(asked.get(), 3);
+    }
+}
