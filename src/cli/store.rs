@@ -69,7 +69,7 @@ pub(crate) enum Verb {
     /// that is older than it was seen here opens to nobody until it is accepted: somebody may have put an old copy in
     /// the store's place. Accept only what you restored yourself.
     #[command(
-        after_help = "Example:\n  slotfs store accept\n\nJSON:\n  {\"slots\":[{\"slot\":0,\"generation\":5,\"accepted\":true,\"seen_generation\":6,\"seen\":\"2026-01-02T03:04:05Z\"}],\n   \"error\":null}\n  accepted is false, and seen_generation and seen are null, when there was nothing to accept; generation is null when the slot is damaged"
+        after_help = "Example:\n  slotfs store accept\n\nJSON:\n  {\"cluster\":null,\n   \"slots\":[{\"slot\":0,\"generation\":5,\"accepted\":true,\"seen_generation\":6,\"seen\":\"2026-01-02T03:04:05Z\"}],\n   \"error\":null}\n  accepted is false, and seen_generation and seen are null, when there was nothing to accept; generation is null when the slot is damaged.\n  cluster is null for a file, else {\"accepted\":true,\"reason\":\"its cluster went back to …\"}"
     )]
     Accept {
         /// Only this slot; repeatable [default: every slot]
@@ -301,7 +301,9 @@ fn accept(console: &Console<'_>, slots: &[SlotId]) -> Result<Answer> {
     if facts.is_empty() {
         text += "The store has no partition.\n";
     }
-    Ok(Answer::new(json!({ "slots": facts }))
+    let cluster = slotfs_config::store::is_in_cluster(hsm.path())
+        .then(|| json!({ "accepted": cluster.is_some(), "reason": cluster.map(|why| hsm::reason(&why).to_string()) }));
+    Ok(Answer::new(json!({ "cluster": cluster, "slots": facts }))
         .text(text)
         .ending(outcome))
 }

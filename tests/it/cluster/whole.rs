@@ -195,7 +195,10 @@ fn set_back(is_another: bool) {
     let host = site.host(&[]);
     host.aes(0, 3);
     host.aes(0, 3);
-    // The cluster's revision is remembered at each login.
+    let changed =
+        "partition changepolicy -policy 4 -value 0 -force -slot 0 --password-file 0:po=pw-0";
+    host.run(changed).ok();
+    // The cluster's revision is remembered at each login, and the slot's generation.
     host.run_in(0, "role login -name co").ok();
     let token = match is_another {
         true => "another".to_owned(),
@@ -210,7 +213,14 @@ fn set_back(is_another: bool) {
         let out = host.run_in(0, line).code_is_not(0);
         assert!(out.text().contains("store accept"), "{out:?}");
     }
-    host.run("store accept").ok();
+    // A slot is accepted by its own name, also where another cluster is accepted.
+    let first = host.run("store accept -slot 1 --json").ok().json();
+    assert_eq!(first["cluster"]["accepted"], true, "{first}");
+    let out = host.run_in(0, "role login -name co").code_is_not(0);
+    assert!(out.text().contains("older than the one seen here"), "{out:?}");
+    let second = host.run("store accept --json").ok().json();
+    assert_eq!(second["cluster"]["accepted"], false, "{second}");
+    assert_eq!(second["slots"][0]["accepted"], true, "{second}");
     host.run_in(0, "role login -name co").ok();
     let mount = host.start(&[0]);
     assert_eq!(names(&mount.point.join("0")).len(), 2);

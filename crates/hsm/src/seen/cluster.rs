@@ -26,16 +26,19 @@ impl Shared {
         let path = self.store.path();
         let store = match self.store.cluster() {
             None => path.to_owned(),
-            Some((id, _)) => {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                PathBuf::from(format!("etcd:{id:x}/{name}"))
-            }
+            Some((id, _)) => self.named_by(id),
         };
         // Set once, by the one who opened the store.
         let _ = self.seen.folder.set(of(&store));
         if store != path {
             let _ = self.located.folder.set(of(path));
         }
+    }
+
+    /// What stands for the store's path when it is in the cluster with this id.
+    fn named_by(&self, id: u64) -> PathBuf {
+        let name = self.store.path().file_name().unwrap_or_default();
+        PathBuf::from(format!("etcd:{id:x}/{}", name.to_string_lossy()))
     }
 
     /// Refuses a cluster that is another one than was seen here, or that went back to an earlier revision, and else
@@ -100,11 +103,31 @@ impl Shared {
         let Some(now) = self.cluster_mark() else {
             return;
         };
+        self.take_over_marks(now.serial);
         self.seen.accept_cluster(now);
         self.located.accept_cluster(SlotVersion {
             generation: 0,
             ..now
         });
+    }
+
+    /// Keeps what was seen of the slots in the cluster that was at this location before the one with this `id`: the
+    /// snapshot that it was made from may be older, and a slot is accepted by its own name.
+    fn take_over_marks(&self, id: u64) {
+        let before = self.located.until_now();
+        let Some(before) = before.last(CLUSTER).filter(|before| before.serial != id) else {
+            return;
+        };
+        let Some(Ok(folder)) = self.seen.folder.get() else {
+            return;
+        };
+        if let Some(marks) = folder
+            .beside(&self.named_by(before.serial))
+            .read_if_possible()
+        {
+            let marks = marks.without(CLUSTER);
+            self.seen.update(|mine| mine.merge(&marks));
+        }
     }
 
     /// The cluster's id in the place of a serial, and its revision in that of a generation.

@@ -53,6 +53,11 @@ impl Folder {
         }
     }
 
+    /// The file of another store in the same folder.
+    pub(super) fn beside(&self, store: &Path) -> Self {
+        Self::of_store(self.folder.path().to_owned(), store)
+    }
+
     pub(super) fn stamp(&self) -> Option<Stamp> {
         let there = fs::symlink_metadata(&self.file).ok()?;
         Some(Stamp(

@@ -97,6 +97,12 @@ impl Marks {
         }
     }
 
+    /// Those of other slots.
+    pub(super) fn without(mut self, slot: SlotId) -> Self {
+        self.0.retain(|mark| mark.slot != slot);
+        self
+    }
+
     /// Takes in the marks of the file; of two marks of one partition, the one that counts stays. The order is the
     /// file's, since every process writes there.
     pub(super) fn merge(&mut self, file: &Self) {
