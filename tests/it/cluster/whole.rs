@@ -217,7 +217,10 @@ fn set_back(is_another: bool) {
     let first = host.run("store accept -slot 1 --json").ok().json();
     assert_eq!(first["cluster"]["accepted"], true, "{first}");
     let out = host.run_in(0, "role login -name co").code_is_not(0);
-    assert!(out.text().contains("older than the one seen here"), "{out:?}");
+    assert!(
+        out.text().contains("older than the one seen here"),
+        "{out:?}"
+    );
     let second = host.run("store accept --json").ok().json();
     assert_eq!(second["cluster"]["accepted"], false, "{second}");
     assert_eq!(second["slots"][0]["accepted"], true, "{second}");
