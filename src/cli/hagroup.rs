@@ -58,7 +58,7 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  slotfs hagroup synchronize -group payments\n  slotfs hagroup synchronize -group payments -require 2 -quiet\n  slotfs hagroup synchronize -group payments -delete -force\n\nEach object succeeds or fails by itself; the exit status is 1 when any failed, or a member took no part."
     )]
     Synchronize(synchronize::Synchronize),
-    /// Let a member take part again that was refused, and give it what the first member has
+    /// Let a member take part again that was refused, and give it what it lacks; the first member is not changed
     #[command(
         after_help = "Examples:\n  slotfs hagroup recover -group payments\n  slotfs hagroup recover -group payments -serial 4711 -force"
     )]
@@ -91,7 +91,7 @@ pub(crate) struct GroupArg {
 /// The password of members.
 #[derive(Args)]
 pub(crate) struct PasswordArg {
-    /// The password of co, for every member; visible to anybody who lists processes [default: files, or asked for]
+    /// The password of co, for every member that has none on file; visible to anybody who lists processes [default: files, or asked for]
     #[arg(short, long)]
     password: Option<String>,
 }

@@ -235,6 +235,9 @@ fn fault_hint(slot: SlotId, fault: &SlotFault) -> Option<String> {
         SlotFault::Outdated(handle) => format!(
             "it stays in the trash; 'slotfs object set -handle {handle} -slot {slot}' describes the object as you want it"
         ),
+        SlotFault::Removed(_) => format!(
+            "it was removed there; 'slotfs object trash -slot {slot}' lists it, and 'slotfs object restore' brings it back"
+        ),
         SlotFault::NotDamaged { handle, .. } => {
             format!("'slotfs object delete -handle {handle}' removes it")
         }

@@ -35,6 +35,8 @@ pub enum ControlFile {
     Metrics,
     /// What is in the trash, as a table.
     Removed,
+    /// Which description of each object is there, as a table.
+    Revisions,
 }
 
 /// One row of the table.
@@ -91,6 +93,12 @@ pub const TABLE: &[Row] = &[
     row(ControlFile::Public, "public", 0o777, (false, true, false)),
     row(ControlFile::Metrics, "metrics", 0o444, (true, false, true)),
     row(ControlFile::Removed, "removed", 0o444, (false, true, false)),
+    row(
+        ControlFile::Revisions,
+        "revisions",
+        0o444,
+        (false, true, false),
+    ),
 ];
 
 impl ControlFile {

@@ -180,9 +180,10 @@ impl Inner {
             _ => {
                 // Before the text: if the text is of a later partition, it is never shown.
                 let partition = match file {
-                    ControlFile::Contents | ControlFile::Removed | ControlFile::Smk => {
-                        slot.and_then(|slot| self.hsm.partition(slot).id().ok())
-                    }
+                    ControlFile::Contents
+                    | ControlFile::Removed
+                    | ControlFile::Revisions
+                    | ControlFile::Smk => slot.and_then(|slot| self.hsm.partition(slot).id().ok()),
                     _ => None,
                 };
                 if file == ControlFile::Metrics {

@@ -6,9 +6,9 @@ use super::control::ControlFile;
 use super::stats::Stats;
 use super::unsupported;
 use crate::error::Result;
-use crate::hsm::Hsm;
+use crate::hsm::{Description, Hsm};
 use crate::object::pkcs11::{class_name, key_type_name};
-use crate::object::{RowId, SlotId, show};
+use crate::object::{Object, RowId, SlotId, show};
 
 /// Rows of a trash that are read at a time.
 const AT_ONCE: usize = 256;
@@ -30,6 +30,7 @@ pub fn content(
         (ControlFile::Status, Some(slot)) => status(hsm, slot)?,
         (ControlFile::Contents, Some(slot)) => contents(hsm, slot)?,
         (ControlFile::Removed, Some(slot)) => removed(hsm, slot)?,
+        (ControlFile::Revisions, Some(slot)) => revisions(hsm, slot)?,
         _ => return unsupported("read"),
     };
     Ok(text.into_bytes())
@@ -108,38 +109,86 @@ fn contents(hsm: &Hsm, slot: SlotId) -> Result<String> {
     Ok(text)
 }
 
-/// The trash by identity, which the folder `trash` does not show. A group of slots must not bring back what was removed
-/// (docs/hagroup.md). It is whole, or it is an error.
-fn removed(hsm: &Hsm, slot: SlotId) -> Result<String> {
+/// What is not known of a row.
+const UNKNOWN: &str = "-";
+
+/// Which description of each object is there, by identity. A group of slots needs an order of two descriptions, also of blobs
+/// that it cannot open (docs/hagroup.md).
+fn revisions(hsm: &Hsm, slot: SlotId) -> Result<String> {
     let mut text = format!(
-        "{:<32}  {:<10}  {:<20}  {:<20}  name\n",
-        "ouid", "revision", "removed", "until"
+        "{:<32}  {:<10}  {:<10}  description\n",
+        "ouid", "handle", "revision"
     );
+    hsm.partition(slot).contents(|row| {
+        let handle = row.handle.map_or(UNKNOWN.to_owned(), |it| it.to_string());
+        let ouid = row.ouid.map_or(UNKNOWN.to_owned(), |it| it.to_string());
+        let (revision, description) = described(row.object.as_ref().ok());
+        let _ = writeln!(
+            text,
+            "{ouid:<32}  {handle:<10}  {revision:<10}  {description}"
+        );
+    })?;
+    Ok(text)
+}
+
+/// The number of a revision, and the mark of a description.
+fn described(object: Option<&Object>) -> (String, String) {
+    match object {
+        Some(object) => (
+            object.revision.number.to_string(),
+            Description::of(object).to_string(),
+        ),
+        None => (UNKNOWN.to_owned(), UNKNOWN.to_owned()),
+    }
+}
+
+/// The trash by identity, which the folder `trash` does not show. A group of slots must not bring back what was removed
+/// (docs/hagroup.md). It has a row for what is damaged too, or it is an error.
+fn removed(hsm: &Hsm, slot: SlotId) -> Result<String> {
+    let mut text = String::new();
+    let mut row = |ouid: &str, object: Option<&Object>, removed: &str, until: &str, name: &str| {
+        let (revision, description) = described(object);
+        let _ = writeln!(
+            text,
+            "{ouid:<32}  {revision:<10}  {description:<32}  {removed:<20}  {until:<20}  {name}"
+        );
+    };
     // A damaged row may have any number.
     let mut after = RowId::BELOW_ALL;
     loop {
         let page = hsm.partition(slot).list_trash(after, AT_ONCE)?;
         if page.is_empty() {
             hsm.partition(slot).check_trash_count()?;
-            return Ok(text);
+            let head = format!(
+                "{:<32}  {:<10}  {:<32}  {:<20}  {:<20}  name\n",
+                "ouid", "revision", "description", "removed", "until"
+            );
+            return Ok(head + &text);
         }
         for it in page {
-            let it = it.map_err(crate::hsm::Error::ObjectDamaged)?;
+            let it = match it {
+                Ok(it) => it,
+                Err(damaged) => {
+                    after = damaged.id;
+                    let ouid = damaged.ouid.map_or(UNKNOWN.to_owned(), |it| it.to_string());
+                    row(&ouid, None, UNKNOWN, UNKNOWN, UNKNOWN);
+                    continue;
+                }
+            };
             after = it.object.id;
-            let revision = match hsm.open_trashed(&it) {
-                Ok(object) => object.revision.number.to_string(),
+            let object = match hsm.open_trashed(&it) {
+                Ok(object) => Some(object),
                 // It was destroyed or restored since it was listed.
                 Err(crate::hsm::Error::Gone) => continue,
-                Err(error) if error.is_damage() => "-".to_owned(),
+                Err(error) if error.is_damage() => None,
                 Err(error) => return Err(error.into()),
             };
-            let _ = writeln!(
-                text,
-                "{:<32}  {revision:<10}  {:<20}  {:<20}  {}",
-                it.object.ouid.to_string(),
-                show::iso_8601(it.trashed_secs),
-                show::iso_8601(it.until_secs),
-                it.name
+            row(
+                &it.object.ouid.to_string(),
+                object.as_ref(),
+                &show::iso_8601(it.trashed_secs),
+                &show::iso_8601(it.until_secs),
+                &it.name.to_string(),
             );
         }
     }

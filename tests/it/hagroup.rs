@@ -4,6 +4,7 @@ mod away;
 mod folders;
 mod groups;
 mod logins;
+mod policies;
 mod removals;
 mod synchronize;
 mod together;
@@ -53,6 +54,13 @@ impl Sites {
     fn command(&self, store: &str, line: &str) -> Command {
         let mut command = self.0.bare(&["--store", store]);
         command.args(line.split_whitespace()).stdin(Stdio::null());
+        command
+    }
+
+    /// A command that is given a terminal.
+    fn command_on_terminal(&self, store: &str, line: &str) -> Command {
+        let mut command = self.0.bare(&["--store", store]);
+        command.args(line.split_whitespace());
         command
     }
 

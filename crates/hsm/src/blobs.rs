@@ -70,6 +70,7 @@ impl Partition<'_> {
             blob,
             identity: None,
             want: Some(*handle),
+            unless_removed: false,
         });
         self.take_in_all(&coming.collect::<Vec<_>>())
     }
@@ -98,7 +99,12 @@ impl Partition<'_> {
                 if let Some(identity) = coming.identity {
                     Wish::Identity(identity).check(self.slot, object.ouid)?;
                 }
-                Ok(put(&session, &object, payload, coming.want))
+                let put = put(&session, &object, payload, coming.want);
+                let unless_removed = coming.unless_removed;
+                Ok(Put {
+                    unless_removed,
+                    ..put
+                })
             });
             refused.push(verified.map(|put| puts.push(put)).err());
         }
@@ -119,4 +125,6 @@ pub(super) struct Coming<'a> {
     pub(super) identity: Option<Ouid>,
     /// The handle that it wishes for.
     pub(super) want: Option<Handle>,
+    /// As [`Put::unless_removed`].
+    pub(super) unless_removed: bool,
 }

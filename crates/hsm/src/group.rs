@@ -1,15 +1,19 @@
 //! What an HA group needs of one of its slots: a mark of every object's content, blobs by identity, and blobs taken in by
 //! identity (docs/hagroup.md).
 
+use std::fmt;
+use std::str::FromStr;
+
 use sha2::{Digest, Sha256};
 
 use super::blobs::Coming;
 use super::clone::verify;
 use super::objects::payload_of;
 use super::{
-    Arrived, Error, Handle, Object, Ouid, Partition, Result, Sealed, SealedBlob, SecretBytes,
-    Selection, TrashFile, decode_own,
+    Arrived, Error, Handle, Object, ObjectFile, Ouid, Partition, Result, RowId, Sealed, SealedBlob,
+    SecretBytes, Selection, TrashFile, decode_own,
 };
+use slotfs_object::revision;
 
 /// Makes marks that can be compared over several stores. Only this process has the key, so a mark tells nothing about a
 /// content that can be guessed.
@@ -45,6 +49,42 @@ impl ContentKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Content([u8; 32]);
 
+/// A mark of what may change of an object. It holds no value of a key, and all who hold the object make the same one, so that
+/// a mount can tell it of what is in its trash, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Description([u8; 16]);
+
+impl Description {
+    /// That of an object.
+    pub fn of(object: &Object) -> Self {
+        let digest = Sha256::digest(revision::description(object));
+        let mut mark = [0; 16];
+        for (to, from) in mark.iter_mut().zip(digest) {
+            *to = from;
+        }
+        Self(mark)
+    }
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for Description {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        // Signs are digits to the parser of numbers.
+        let is_hex = text.len() == 32 && text.bytes().all(|it| it.is_ascii_hexdigit());
+        let number = is_hex
+            .then(|| u128::from_str_radix(text, 16).ok())
+            .flatten();
+        Ok(Self(number.ok_or(())?.to_be_bytes()))
+    }
+}
+
 /// One object of a survey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Surveyed {
@@ -52,6 +92,10 @@ pub struct Surveyed {
     pub content: Content,
     /// The number of its revision.
     pub revision: u32,
+    /// What may change of it.
+    pub description: Description,
+    /// When it was described last, seconds since 1970.
+    pub changed_secs: u64,
 }
 
 /// One row of a survey; what cannot be read of a damaged one is `None`.
@@ -140,6 +184,46 @@ impl Partition<'_> {
         Ok(surveyed(key, &object, &payload))
     }
 
+    /// The object of identity `ouid` that was removed in row `row`; `None` if it is not in the trash, or is in the slot again.
+    ///
+    /// # Errors
+    /// [`SlotError::NotLoggedIn`](super::SlotError::NotLoggedIn), [`SlotFault::Unreadable`](super::SlotFault::Unreadable)
+    pub fn removed_identity(&self, ouid: Ouid, row: RowId) -> Result<Option<Object>> {
+        self.session()?;
+        if self.hsm.store.by_ouid(self.slot, ouid)?.is_some() {
+            return Ok(None);
+        }
+        let opened = self
+            .hsm
+            .find_trashed_by_id(row)
+            .and_then(|it| Ok((it, self.hsm.open_trashed(&it)?)));
+        match opened {
+            Ok((it, object)) if it.object.slot == self.slot && object.ouid == ouid => {
+                Ok(Some(object))
+            }
+            // The row is another's by now.
+            Ok(_) | Err(Error::Gone) => Ok(None),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// The object of identity `ouid`, opened. Nothing leaves the slot, so no policy forbids it.
+    ///
+    /// # Errors
+    /// [`SlotError::NoSuchIdentity`](super::SlotError::NoSuchIdentity), and as [`Hsm::open_object`](super::Hsm::open_object).
+    pub fn survey_identity(
+        &self,
+        key: &ContentKey,
+        ouid: Ouid,
+    ) -> Result<(ObjectFile, Object, Surveyed)> {
+        let found = self.find_by_ouid(ouid)?;
+        let (_, object) = self.hsm.open_object(found.id)?;
+        // One object has one payload.
+        let payload = payload_of(self.slot, &object)?;
+        let surveyed = surveyed(key, &object, &payload);
+        Ok((found, object, surveyed))
+    }
+
     /// The object in `blob`, opened with the slot's own keys. Nothing is stored.
     ///
     /// # Errors
@@ -163,7 +247,8 @@ impl Partition<'_> {
     }
 
     /// Takes in blobs in one transaction; each fails by itself. What becomes of one is what
-    /// [`Hsm::import`](super::Hsm::import) gives.
+    /// [`Hsm::import`](super::Hsm::import) gives, or [`SlotFault::Removed`](super::SlotFault::Removed) where the object is in
+    /// the slot's trash alone.
     ///
     /// # Errors
     /// What fails all of them: as [`Self::clone_list`].
@@ -172,6 +257,7 @@ impl Partition<'_> {
             blob: &carried.blob,
             identity: Some(carried.ouid),
             want: carried.want,
+            unless_removed: true,
         });
         self.take_in_all(&coming.collect::<Vec<_>>())
     }
@@ -181,5 +267,7 @@ fn surveyed(key: &ContentKey, object: &Object, payload: &SecretBytes) -> Surveye
     Surveyed {
         content: key.of_payload(payload),
         revision: object.revision.number,
+        description: Description::of(object),
+        changed_secs: object.changed_secs().unwrap_or(object.created_secs),
     }
 }

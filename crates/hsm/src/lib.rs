@@ -76,7 +76,7 @@ pub use domains::DomainFault;
 pub use done::{Done, wait};
 pub use error::{Error, Outcome, Result, ResultCode, SlotError, code, exit, of_attribute};
 pub use gather::{Gathering, Presented};
-pub use group::{Carried, Content, ContentKey, SurveyRow, Surveyed};
+pub use group::{Carried, Content, ContentKey, Description, SurveyRow, Surveyed};
 pub use init::{
     DEFAULT_CAPACITY_OBJECTS, DEFAULT_RETENTION_SECS, FIRST_DOMAIN_LABEL, NewPartition,
     check_label, check_password, new_serial,

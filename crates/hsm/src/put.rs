@@ -28,6 +28,7 @@ pub(super) fn put(
         created_secs: stored_secs(object.created_secs),
         changed_secs: object.changed_secs().map(stored_secs),
         revision: object.revision.number,
+        unless_removed: false,
         seal: Box::new(move |place| Ok(sealer.seal_row(place, &sealed)?)),
         meet: Box::new(move |place, row| {
             let there = comparer.open_row(place, row)?;

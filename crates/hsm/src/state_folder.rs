@@ -36,6 +36,18 @@ impl StateFolder {
         check_owner(&fs::metadata(&self.0)?)
     }
 
+    /// Whether what is read there is this user's alone. A folder that is not there holds nothing.
+    ///
+    /// # Errors
+    /// When others could write there.
+    pub fn check(&self) -> io::Result<()> {
+        match fs::metadata(&self.0) {
+            Ok(there) => check_owner(&there),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The lock called `name`, which the system drops when the process ends in whatever way; `None` when another process
     /// has it for as long as `wait`.
     ///

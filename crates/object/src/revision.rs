@@ -210,6 +210,35 @@ fn kept(object: &Object) -> (Ouid, u64, u32, Option<u32>) {
     (ouid, created_secs, class, key_type)
 }
 
+/// What may change of an object, with the revision that it is, as bytes that two of one identity have in common only if they
+/// are described alike.
+pub fn description(object: &Object) -> Vec<u8> {
+    let may_change =
+        |number: &u32| one_way(*number).is_some() || FREE.iter().any(|row| row.0 == *number);
+    let mut bytes = Vec::new();
+    bytes.extend(object.ouid.to_string().as_bytes());
+    bytes.extend(object.revision.number.to_be_bytes());
+    bytes.extend(object.revision.changed_secs.to_be_bytes());
+    for (number, value) in &object.attributes {
+        if may_change(number) {
+            let (kind, value) = match value {
+                Attribute::Bool(value) => (0, vec![u8::from(*value)]),
+                Attribute::Number(value) => (1, value.to_be_bytes().to_vec()),
+                Attribute::Bytes(value) => (2, value.clone()),
+                Attribute::Text(value) => (3, value.clone().into_bytes()),
+                Attribute::Date(value) => (4, value.to_string().into_bytes()),
+                // No secret may change.
+                Attribute::Secret(_) => continue,
+            };
+            bytes.extend(number.to_be_bytes());
+            bytes.push(kind);
+            bytes.extend((value.len() as u64).to_be_bytes());
+            bytes.extend(value);
+        }
+    }
+    bytes
+}
+
 /// The attributes that either has.
 fn numbers(one: &Object, other: &Object) -> BTreeSet<u32> {
     let all = one.attributes.keys().chain(other.attributes.keys());

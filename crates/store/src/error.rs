@@ -155,6 +155,9 @@ pub enum SlotFault {
     /// The slot holds a later revision than the one that was to come back from the trash.
     #[error("handle {0} is a later revision of it")]
     Outdated(Handle),
+    /// An object of that identity was removed from the slot, and was not to be put back.
+    #[error("object {0} is in its trash")]
+    Removed(Ouid),
     /// The caller named a row as damaged that is whole.
     #[error("row {row} can be read, it is object {handle}")]
     NotDamaged {

@@ -28,14 +28,17 @@ mod keys;
 mod location;
 mod members;
 mod objects;
+mod pages;
 mod presence;
 mod reseal;
 mod rows;
 mod slots;
+mod tally;
 mod trash;
 mod tx;
 mod upkeep;
 mod values;
+mod windows;
 mod write;
 
 use crate::error::{Error, Result, StoreFault};
@@ -90,10 +93,14 @@ pub(crate) struct Inner {
     last_read: Mutex<Option<(SlotId, u32)>>,
     /// A part of a listing.
     ahead: Mutex<Option<objects::Ahead>>,
+    /// How many the last listings found.
+    tallies: tally::Tallies,
     /// Whether the user was told that the cluster refuses to compact.
     told_refusal: Mutex<bool>,
     /// Whether the user was told that the quota cannot be watched.
     told_quota: Mutex<bool>,
+    /// The host whose clock the user was told about.
+    told_clock: Mutex<Option<String>>,
     /// Locks of this process that are to be given up.
     given_up: Mutex<Vec<(SlotId, values::Lock)>>,
     /// The lowest clock of all hosts, as it was found.
@@ -132,8 +139,10 @@ impl Store {
             guesses: Mutex::default(),
             last_read: Mutex::default(),
             ahead: Mutex::default(),
+            tallies: tally::Tallies::default(),
             told_refusal: Mutex::default(),
             told_quota: Mutex::default(),
+            told_clock: Mutex::default(),
             given_up: Mutex::default(),
             clocks: Mutex::default(),
             location,
@@ -177,6 +186,18 @@ impl Store {
     /// The cluster, and the highest revision of it that was seen.
     pub(crate) fn cluster(&self) -> Option<(u64, i64)> {
         self.inner.client.seen()
+    }
+
+    /// The same, asked for now.
+    ///
+    /// # Errors
+    /// When it does not answer, or went back since this process first saw it.
+    pub(crate) fn ask_cluster(&self) -> Result<(u64, i64)> {
+        self.inner.refresh(Instant::now())?;
+        self.cluster().ok_or_else(|| {
+            let what = "its cluster went back since this process began";
+            self.inner.fault(crate::StoreFault::WentBack(what.into()))
+        })
     }
 
     /// Each request asks; most are answered by what was read a few milliseconds ago.

@@ -121,6 +121,18 @@ impl Store {
         }
     }
 
+    /// The same, asked for now. `None` for a file.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or went back since this process first saw it.
+    pub fn ask_cluster(&self) -> Result<Option<(u64, i64)>> {
+        match &self.0 {
+            Engine::Sqlite(_) => Ok(None),
+            #[cfg(feature = "etcd")]
+            Engine::Etcd(store) => store.ask_cluster().map(Some),
+        }
+    }
+
     /// How old a request's knowledge of other processes' commits may be.
     pub fn fresh_for(&self) -> Duration {
         match &self.0 {

@@ -104,6 +104,7 @@ fn of_stored(fault: &SlotFault) -> (u64, bool) {
         SlotFault::Exists
         | SlotFault::Changed
         | SlotFault::Resealing
+        | SlotFault::Removed(_)
         | SlotFault::HandleTaken(_) => (CKR_FUNCTION_FAILED, false),
         SlotFault::Replaced => (CKR_DEVICE_REMOVED, true),
         SlotFault::Full | SlotFault::TrashFull => (CKR_DEVICE_MEMORY, false),

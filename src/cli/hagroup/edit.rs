@@ -6,14 +6,14 @@ use clap::Args;
 use serde_json::json;
 
 use super::facts::{Facts, Misfit, fit};
-use super::folder::Status;
+use super::folder::Mount;
 use super::label::Label;
 use super::login::Logins;
 use super::member::Member;
 use super::open::{Found, Link, Opener};
 use super::place::{Place, absolute, own_store};
 use super::registry::{Group, Registry};
-use super::{GroupArg, PasswordArg, PlaceArgs};
+use super::{GroupArg, PlaceArgs};
 use crate::cli::{Answer, Console, confirm, plural};
 use crate::error::{Error, Result};
 use crate::hsm::{ResultCode, code};
@@ -45,8 +45,9 @@ pub(crate) struct Add {
 /// How the commands log in to a new member, now and later.
 #[derive(Args)]
 struct SecretArgs {
-    #[command(flatten)]
-    password: PasswordArg,
+    /// The password of co of the new member; visible to anybody who lists processes [default: files, or asked for]
+    #[arg(short, long)]
+    password: Option<String>,
     /// File with the password of the member's co; its path is kept, so that later commands read it
     #[arg(long, value_name = "PATH", conflicts_with = "folder")]
     memberpasswordfile: Option<PathBuf>,
@@ -149,6 +150,8 @@ fn check_fit(
     let label = &group.label;
     let mut compared = Vec::new();
     let mut first_away = None;
+    // It is the new member's. On others it would be a wrong one, and ten of these lock a role.
+    opener.forget_given();
     let there = opener.all(registry, group)?;
     for found in &there {
         let link = match &found.link {
@@ -180,7 +183,8 @@ fn check_fit(
 impl SecretArgs {
     fn logins(&self) -> Logins<'_> {
         Logins {
-            given: self.password.password.as_deref(),
+            given: self.password.as_deref(),
+            given_was_wrong: false,
             ask: true,
             retry: false,
         }
@@ -203,7 +207,7 @@ fn enter(
         place,
         serial,
         password_file: password_file.transpose()?,
-        refused_secs: None,
+        refused: None,
     };
     let (found, _) = opener.one(&member)?;
     match found.link {
@@ -219,7 +223,7 @@ fn look_up(
 ) -> Result<(Place, u64)> {
     if let Some(folder) = &place.folder {
         let folder = absolute(folder)?;
-        let status = Status::read(&folder).map_err(|source| Error::Group {
+        let (_, status) = Mount::open(&folder).map_err(|source| Error::Group {
             what: format!(
                 "{}: no slot of a mount is there: {source}",
                 crate::shown::path(&folder)

@@ -4,16 +4,16 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::PasswordArg;
-use super::decide::{Decision, Order, Removals, Step, decide};
+use super::decide::{Compare, Decision, Order, Removals, Step, by_number, decide};
 use super::label::Label;
 use super::login::Logins;
 use super::open::{Found, Opener, Openers};
 use super::place::Place;
 use super::registry::{Group, Registry, no_such_group};
 use super::report::{duration, member_json};
-use super::survey::{Standing, Survey};
+use super::survey::{Gone, Live, Standing, Survey};
 use crate::cli::output::arrows;
-use crate::cli::{Answer, Console, NONE, Rows, yes_or_no};
+use crate::cli::{Answer, Console, NONE, Rows, plural, yes_or_no};
 use crate::error::{Error, Result};
 use crate::hsm::ContentKey;
 use crate::object::show::{escape, iso_8601};
@@ -41,6 +41,7 @@ impl List {
         }
         let logins = Logins {
             given: self.password.password.as_deref(),
+            given_was_wrong: false,
             ask: false,
             retry: false,
         };
@@ -68,7 +69,7 @@ struct Listed {
 
 impl Listed {
     fn of(group: &Group, found: &[Found]) -> Result<Self> {
-        let needs = needs_sync(found)?;
+        let (needs, fewer) = needs_sync(found)?;
         let all = match needs.iter().all(Option::is_some) {
             true => Some(needs.contains(&Some(true))),
             // What is known to differ differs, whatever the others hold.
@@ -88,6 +89,7 @@ impl Listed {
             ("HA Group Label", escape(group.label.text())),
             ("Group Members", serials.join(", ")),
             ("Needs sync", known(all).to_owned()),
+            ("Partly removed", plural(fewer, "object")),
             ("Last in sync", last),
             ("Lag", lag),
         ];
@@ -138,7 +140,7 @@ impl Listed {
             }
         }
         let answer = Answer::new(json!({
-            "label": group.label.text(), "needs_sync": all, "in_sync_secs": group.in_sync_secs,
+            "label": group.label.text(), "needs_sync": all, "fewer": fewer, "in_sync_secs": group.in_sync_secs,
             "lag_secs": group.in_sync_secs.map(|secs| now.saturating_sub(secs)),
         }));
         let facts = answer.rows("members", rows).facts;
@@ -150,8 +152,9 @@ fn known(it: Option<bool>) -> &'static str {
     it.map_or("unknown", yes_or_no)
 }
 
-/// Whether synchronizing would change each member or report a failure there; `None` if the member could not be compared.
-fn needs_sync(found: &[Found]) -> Result<Vec<Option<bool>>> {
+/// Whether synchronizing would change each member or report a failure there; `None` if the member could not be compared. And how
+/// many objects are on fewer members, because they were removed on others.
+fn needs_sync(found: &[Found]) -> Result<(Vec<Option<bool>>, u64)> {
     let key = ContentKey::new()?;
     let openers = Openers::among(found);
     let surveys: Vec<Option<Survey>> = found
@@ -167,6 +170,7 @@ fn needs_sync(found: &[Found]) -> Result<Vec<Option<bool>>> {
         .flatten()
         .flat_map(|it| it.objects.keys().copied())
         .collect();
+    let mut fewer = 0;
     for ouid in ouids {
         let standings: Vec<_> = surveys
             .iter()
@@ -175,25 +179,26 @@ fn needs_sync(found: &[Found]) -> Result<Vec<Option<bool>>> {
                     .map_or(Standing::Unknown, |survey| survey.standing(ouid))
             })
             .collect();
-        let revision = |at: usize| match standings.get(at) {
-            Some(Standing::Live(live)) => live.revision,
-            _ => None,
-        };
-        // The numbers tell enough: whether one description really follows the other, synchronizing finds out.
-        let order = |one, other| {
-            Ok::<_, Error>(match (revision(one), revision(other)) {
-                (Some(one), Some(other)) if one > other => Order::Later,
-                (Some(one), Some(other)) if one < other => Order::Earlier,
-                (Some(_), Some(_)) => Order::Conflict(String::new()),
-                _ => Order::Unknown,
-            })
-        };
-        let differing = match decide(&standings, &[], Removals::Ignored, order)? {
-            Decision::Steps(steps) => steps
-                .into_iter()
-                .filter(|(_, step)| matches!(step, Step::Put { .. } | Step::Revise { .. }))
-                .map(|(at, _)| at)
-                .collect(),
+        let differing = match decide(
+            &standings,
+            &[],
+            Removals::Ignored,
+            &mut ByNumber(&standings),
+        )? {
+            Decision::Steps(steps) => {
+                let is_kept = |step: &(usize, Step)| matches!(step.1, Step::NotPutBack(_));
+                fewer += u64::from(steps.iter().any(is_kept));
+                steps
+                    .into_iter()
+                    .filter(|(_, step)| {
+                        matches!(
+                            step,
+                            Step::Put { .. } | Step::Revise { .. } | Step::Withheld
+                        )
+                    })
+                    .map(|(at, _)| at)
+                    .collect()
+            }
             Decision::Conflict { one, other, .. } => vec![one, other],
         };
         for at in differing {
@@ -202,5 +207,32 @@ fn needs_sync(found: &[Found]) -> Result<Vec<Option<bool>>> {
             }
         }
     }
-    Ok(needs)
+    Ok((needs, fewer))
+}
+
+/// Compares by numbers, which tells enough: whether one description really follows the other, synchronizing finds out.
+struct ByNumber<'a>(&'a [Standing]);
+
+impl ByNumber<'_> {
+    fn live(&self, at: usize) -> Option<Live> {
+        match self.0.get(at) {
+            Some(Standing::Live(live)) => Some(*live),
+            _ => None,
+        }
+    }
+}
+
+impl Compare for ByNumber<'_> {
+    type Error = Error;
+
+    fn order(&mut self, one: usize, other: usize) -> Result<Order> {
+        Ok(match (self.live(one), self.live(other)) {
+            (Some(one), Some(other)) => by_number(&one, &other),
+            _ => Order::Unknown,
+        })
+    }
+
+    fn to_removed(&mut self, _: usize, _: usize, _: Gone) -> Result<Order> {
+        Ok(Order::Unknown)
+    }
 }

@@ -16,9 +16,19 @@ pub(super) struct Member {
     pub(super) serial: u64,
     /// The file with the password of its co. The path alone is kept.
     pub(super) password_file: Option<PathBuf>,
-    /// When the password in that file was found to be wrong. It is not tried again until 'recover', since wrong passwords lock
-    /// the role, and a timer would.
-    pub(super) refused_secs: Option<u64>,
+    /// What was found to be wrong with the password on file. It is not tried again, since wrong passwords lock the role, and a
+    /// timer would.
+    pub(super) refused: Option<Refused>,
+}
+
+/// A password on file that was wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// When it was tried, seconds since 1970.
+    pub(super) at_secs: u64,
+    /// When the file had been changed last, nanoseconds since 1970: a file that was changed since is tried again. `None` where
+    /// that tells nothing: a credential is a new file each time. It waits for 'recover'.
+    pub(super) changed_nanos: Option<u64>,
 }
 
 impl Member {
@@ -31,8 +41,11 @@ impl Member {
         if let Some(file) = &self.password_file {
             facts["password_file"] = json!(file);
         }
-        if let Some(secs) = self.refused_secs {
-            facts["refused"] = secs.into();
+        if let Some(refused) = self.refused {
+            facts["refused"] = refused.at_secs.into();
+            if let Some(nanos) = refused.changed_nanos {
+                facts["refused_file_changed"] = nanos.into();
+            }
         }
         facts
     }
@@ -55,7 +68,10 @@ impl Member {
             place,
             serial: number("serial").ok_or("a member has no 'serial'")?,
             password_file: value["password_file"].as_str().map(PathBuf::from),
-            refused_secs: number("refused"),
+            refused: number("refused").map(|at_secs| Refused {
+                at_secs,
+                changed_nanos: number("refused_file_changed"),
+            }),
         })
     }
 }

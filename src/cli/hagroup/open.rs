@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::facts::Facts;
-use super::folder::{FolderMember, LOGGED_IN, Status};
-use super::login::{self, Logins};
-use super::member::Member;
+use super::folder::{FolderMember, LOGGED_IN, Mount, Status};
+use super::login::{self, Logins, Source};
+use super::member::{Member, Refused};
 use super::place::Place;
 use super::registry::{Group, Registry};
 use super::store::StoreMember;
@@ -91,6 +91,22 @@ impl Away {
             why: why.into(),
         }
     }
+
+    /// What keeps a login from succeeding: a password or a role, or else a store that cannot be used.
+    fn not_logged_in(why: impl Into<Error>) -> Self {
+        let why = why.into();
+        let is_of_store = match why.hsm() {
+            Some(error) => match error.slot_error() {
+                Some(SlotError::Stored(_)) | None => true,
+                Some(_) => error.is_damage(),
+            },
+            None => false,
+        };
+        match is_of_store {
+            true => Self::down(why),
+            false => Self::logged_out(why),
+        }
+    }
 }
 
 /// A member, and how it was found.
@@ -105,8 +121,8 @@ pub(super) struct Found {
 struct Reached {
     label: Option<String>,
     link: Result<Link, Away>,
-    /// What its password file came to, if one was tried: when it was wrong.
-    refused: Option<Option<u64>>,
+    /// What its password on file came to, if one was tried: that it was wrong.
+    refused: Option<Option<Refused>>,
 }
 
 /// The members in stores, which open the blobs of the others.
@@ -145,6 +161,11 @@ impl<'a> Opener<'a> {
         }
     }
 
+    /// From here on `-password` is of no use: it was for the members before.
+    pub(super) fn forget_given(&mut self) {
+        self.logins.given = None;
+    }
+
     /// Every member of a group. Password files that were wrong, or are right again, are noted in the registry.
     ///
     /// # Errors
@@ -154,14 +175,14 @@ impl<'a> Opener<'a> {
         for member in &group.members {
             let (found, refused) = self.one(member)?;
             if let Some(refused) = refused
-                && refused != member.refused_secs
+                && refused != member.refused
             {
                 registry.update_group(&group.label, |group| {
                     let theirs = group
                         .members
                         .iter_mut()
                         .filter(|it| it.serial == member.serial);
-                    theirs.for_each(|it| it.refused_secs = refused);
+                    theirs.for_each(|it| it.refused = refused);
                     Ok(())
                 })?;
             }
@@ -184,11 +205,11 @@ impl<'a> Opener<'a> {
         Ok(hsm)
     }
 
-    /// A member, and what its password file came to, if one was tried: when it was wrong.
+    /// A member, and what its password on file came to, if one was tried: that it was wrong.
     ///
     /// # Errors
     /// When Ctrl-C answered a question.
-    pub(super) fn one(&mut self, member: &Member) -> Result<(Found, Option<Option<u64>>)> {
+    pub(super) fn one(&mut self, member: &Member) -> Result<(Found, Option<Option<Refused>>)> {
         let Reached {
             label,
             link,
@@ -248,11 +269,11 @@ impl<'a> Opener<'a> {
     }
 
     fn log_in(
-        &self,
+        &mut self,
         member: &Member,
         hsm: Arc<Hsm>,
         slot: SlotId,
-    ) -> (Result<Link, Away>, Option<Option<u64>>) {
+    ) -> (Result<Link, Away>, Option<Option<Refused>>) {
         match hsm.partition(slot).role() {
             Some(Role::Co) => {
                 return (Ok(Link::Store(StoreMember::new(hsm, slot, true))), None);
@@ -266,30 +287,37 @@ impl<'a> Opener<'a> {
         }
         let found = match login::secret(self.console, member, (&hsm, slot), self.logins) {
             Ok(found) => found,
-            Err(why) => return (Err(Away::logged_out(why)), None),
+            Err(why) => return (Err(Away::not_logged_in(why)), None),
         };
         match hsm.partition(slot).login(Role::Co, &found.secret) {
             Ok(()) => {
                 let link = Link::Store(StoreMember::new(hsm, slot, false));
-                (Ok(link), Some(None))
+                // Another password tells nothing about the one on file, but for 'recover', which is to make up for it.
+                let is_right = matches!(found.source, Source::Kept(_)) || self.logins.retry;
+                (Ok(link), is_right.then_some(None))
             }
             Err(why) => {
-                let is_wrong = matches!(
-                    why.slot_error(),
-                    Some(SlotError::PasswordWrong { .. } | SlotError::RoleLocked(_))
-                );
-                let refused = (found.from_file && is_wrong).then(|| Some(now_secs()));
-                (Err(Away::logged_out(why)), refused)
+                let is_wrong = matches!(why.slot_error(), Some(SlotError::PasswordWrong { .. }));
+                let is_locked = matches!(why.slot_error(), Some(SlotError::RoleLocked(_)));
+                self.logins.given_was_wrong |= is_wrong && found.source == Source::Given;
+                let refused = match found.source {
+                    Source::Kept(changed_nanos) if is_wrong || is_locked => Some(Some(Refused {
+                        at_secs: now_secs(),
+                        changed_nanos,
+                    })),
+                    _ => None,
+                };
+                (Err(Away::not_logged_in(why)), refused)
             }
         }
     }
 }
 
 fn in_folder(member: &Member, folder: &Path) -> Reached {
-    let (label, link) = match Status::read(folder) {
-        Ok(status) => (
+    let (label, link) = match Mount::open(folder) {
+        Ok((mount, status)) => (
             Some(status.facts.label.clone()),
-            enter_folder(member, folder, status),
+            enter_folder(member, folder, (mount, status)),
         ),
         Err(source) => {
             let why = Error::Group {
@@ -307,7 +335,11 @@ fn in_folder(member: &Member, folder: &Path) -> Reached {
     }
 }
 
-fn enter_folder(member: &Member, folder: &Path, status: Status) -> Result<Link, Away> {
+fn enter_folder(
+    member: &Member,
+    folder: &Path,
+    (mount, status): (Mount, Status),
+) -> Result<Link, Away> {
     check_serial(member, status.facts.serial)?;
     if status.state != LOGGED_IN {
         return Err(Away::logged_out(Error::Group {
@@ -322,7 +354,7 @@ fn enter_folder(member: &Member, folder: &Path, status: Status) -> Result<Link, 
             code: code::USER_NOT_LOGGED_IN,
         }));
     }
-    let folder = FolderMember::new(folder.to_owned(), status.facts);
+    let folder = FolderMember::new(folder.to_owned(), status.facts, mount);
     Ok(Link::Folder(folder))
 }
 

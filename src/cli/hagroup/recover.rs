@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::edit::named;
 use super::facts::{Misfit, fit};
-use super::folder::Status;
+use super::folder::Mount;
 use super::label::Label;
 use super::login::Logins;
 use super::member::Member;
@@ -81,6 +81,7 @@ impl Recover {
         }
         let logins = Logins {
             given: self.password.password.as_deref(),
+            given_was_wrong: false,
             ask: true,
             retry: true,
         };
@@ -151,7 +152,7 @@ fn readmit(
         for member in &mut group.members {
             let serial = renumbered(member.serial);
             if serial != member.serial {
-                (member.serial, member.refused_secs) = (serial, None);
+                (member.serial, member.refused) = (serial, None);
                 // The new partition has nothing yet.
                 group.in_sync_secs = None;
             }
@@ -170,7 +171,7 @@ fn serial_now(opener: &mut Opener<'_>, member: &Member) -> Result<u64> {
     match &member.place {
         Place::Store { store, slot } => Ok(opener.store(store)?.partition(*slot).row()?.serial),
         Place::Folder(folder) => {
-            let status = Status::read(folder).map_err(crate::cli::file_error(folder))?;
+            let (_, status) = Mount::open(folder).map_err(crate::cli::file_error(folder))?;
             Ok(status.facts.serial)
         }
     }

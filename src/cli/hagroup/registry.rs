@@ -1,7 +1,9 @@
 //! The file of the groups, `hagroups.json` in the state folder: read by everybody who may, changed under a lock, and
 //! replaced as a whole. It holds no secret.
 
+use std::collections::HashSet;
 use std::fs::File;
+use std::hash::Hash;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -101,6 +103,10 @@ impl Registry {
     /// [`Error::Group`] when the file cannot be read or trusted.
     pub(super) fn groups(&self) -> Result<Vec<Group>> {
         let path = self.path();
+        // Whoever can write the folder can put another file in the place of this one.
+        if let Err(error) = self.folder.check() {
+            return Err(self.unusable(self.folder.path(), &error.to_string()));
+        }
         match StateFolder::read(&path, MOST_BYTES) {
             Ok(None) => Ok(Vec::new()),
             Ok(Some(text)) => parse(&text).map_err(|why| self.unusable(&path, &why)),
@@ -204,5 +210,75 @@ fn parse(text: &[u8]) -> Result<Vec<Group>, String> {
         None => return Err("it has no 'version'".into()),
     }
     let groups = document["groups"].as_array().ok_or("it has no 'groups'")?;
-    groups.iter().map(Group::of_json).collect()
+    let groups: Vec<Group> = groups
+        .iter()
+        .map(Group::of_json)
+        .collect::<Result<_, _>>()?;
+    let labels = groups.iter().map(|it| it.label.text());
+    if let Some(twice) = first_twice(labels) {
+        return Err(format!("two groups are called '{twice}'"));
+    }
+    for group in &groups {
+        check_members(group)?;
+    }
+    Ok(groups)
+}
+
+/// A member that is there twice would count as two copies of one object.
+fn check_members(group: &Group) -> Result<(), String> {
+    let (label, members) = (&group.label, &group.members);
+    if let Some(serial) = first_twice(members.iter().map(|it| it.serial)) {
+        return Err(format!("group '{label}' has serial number {serial} twice"));
+    }
+    match first_twice(members.iter().map(|it| it.place.to_string())) {
+        Some(place) => Err(format!("group '{label}' has {place} twice")),
+        None => Ok(()),
+    }
+}
+
+/// The first that was there before.
+fn first_twice<T: Eq + Hash + Clone>(mut all: impl Iterator<Item = T>) -> Option<T> {
+    let mut seen = HashSet::new();
+    all.find(|it| !seen.insert(it.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(groups: &Value) -> Result<Vec<Group>, String> {
+        let document = json!({ "version": VERSION, "groups": groups });
+        parse(document.to_string().as_bytes())
+    }
+
+    #[test]
+    fn nothing_is_there_twice() {
+        let member =
+            |slot: u32, serial: u64| json!({ "store": "/a.db", "slot": slot, "serial": serial });
+        let group = |label: &str, members: &[Value]| json!({ "label": label, "members": members });
+        let two = [member(0, 1), member(1, 2)];
+        assert_eq!(
+            parsed(&json!([group("a", &two), group("b", &two)]))
+                .unwrap()
+                .len(),
+            2
+        );
+        for (groups, why) in [
+            (
+                json!([group("a", &two), group("a", &two)]),
+                "two groups are called 'a'",
+            ),
+            (
+                json!([group("a", &[member(0, 1), member(1, 1)])]),
+                "serial number 1 twice",
+            ),
+            (
+                json!([group("a", &[member(0, 1), member(0, 2)])]),
+                "slot 0 of /a.db twice",
+            ),
+        ] {
+            let error = parsed(&groups).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
 }

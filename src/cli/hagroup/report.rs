@@ -44,6 +44,10 @@ impl Verdict {
 pub(super) struct Report {
     stream: Stream,
     quiet: bool,
+    /// Whether what was left as it is is told even if only changes are wanted.
+    pub(super) show_kept: bool,
+    /// Objects that fewer members hold than could.
+    pub(super) fewer: u64,
     counts: [u64; 5],
     pub(super) failed: u64,
     hints: Vec<String>,
@@ -68,6 +72,8 @@ impl Report {
         let mut report = Self {
             stream,
             quiet,
+            show_kept: false,
+            fewer: 0,
             counts: [0; 5],
             failed: 0,
             hints: Vec::new(),
@@ -100,7 +106,12 @@ impl Report {
         for (count, counted) in self.counts.iter_mut().zip(COUNTED) {
             *count += u64::from(counted == verdict);
         }
-        if self.quiet && matches!(verdict, Verdict::Already | Verdict::Kept) {
+        let is_quiet = match verdict {
+            Verdict::Already => self.quiet,
+            Verdict::Kept => self.quiet && !self.show_kept,
+            Verdict::Copied | Verdict::Revised | Verdict::Removed => false,
+        };
+        if is_quiet {
             return;
         }
         self.stream.add(
@@ -161,6 +172,15 @@ impl Report {
             self.failed,
             lag_line(in_sync_secs, now_secs),
         ));
+        if self.fewer > 0 {
+            self.stream.say(&format!(
+                "        {} on fewer members than take part: removed on the others, and not put back.\n",
+                match self.fewer {
+                    1 => "1 object is".to_owned(),
+                    fewer => format!("{fewer} objects are"),
+                }
+            ));
+        }
         let failed = self.failed;
         let mut facts = vec![
             ("copied", copied),
@@ -169,6 +189,7 @@ impl Report {
             ("removed", removed),
             ("kept", kept),
             ("failed", failed),
+            ("fewer", self.fewer),
         ];
         if let Some(secs) = in_sync_secs {
             facts.push(("in_sync_secs", secs));

@@ -1,22 +1,27 @@
 //! Brings members to the same objects: lists them, decides for each object, carries blobs, and tells what became of each.
 
-use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use super::label::Label;
 use super::open::{Found, Link, Openers};
 use super::report::Report;
-use super::survey::Survey;
+use super::survey::{Survey, Unread};
 use crate::cli::plural;
 use crate::error::{Error, Result};
 use crate::hsm::{ContentKey, code};
 use crate::interrupt::Interrupt;
-use crate::object::Ouid;
 
 mod plan;
+mod require;
 mod steps;
+
+use steps::Before;
 
 /// Blobs in one transaction: enough to share an fsync, and few enough to keep memory small and to stop soon.
 const AT_ONCE: usize = 256;
+
+/// How long a listing holds while a question waits for its answer.
+const STALE: Duration = Duration::from_secs(1);
 
 /// What a command wants of a run.
 pub(super) struct Wanted {
@@ -107,7 +112,7 @@ impl<'a> Run<'a> {
                 code: code::CLONE_NOT_ATTEMPTED,
             });
         }
-        let surveys = self.surveys();
+        let mut surveys = self.surveys();
         let mut in_sync = self.links().count() == self.found.len();
         for (at, it, _) in self.links() {
             in_sync &= self.tell_survey(report, &it.member.to_string(), surveys.get(at));
@@ -115,8 +120,15 @@ impl<'a> Run<'a> {
         if self.wanted.delete {
             self.tell_retention(report)?;
         }
-        let plan = self.plan(&surveys);
-        self.confirm_removals(&plan)?;
+        let mut plan = self.plan(&surveys);
+        let (asked, begun) = (plan.removals(), Instant::now());
+        // The answer depends on what the lines say.
+        report.send();
+        if self.confirm_removals(&plan)? && begun.elapsed() > STALE {
+            surveys = self.surveys();
+            plan = self.plan(&surveys);
+            in_sync &= self.tell_changed(report, &surveys, plan.keep_removals(&asked));
+        }
         for (ouid, one, other, differ) in &plan.conflicts {
             self.tell_conflict(report, *ouid, (*one, *other), differ);
         }
@@ -137,7 +149,11 @@ impl<'a> Run<'a> {
                     )));
                 }
                 let failed = report.failed;
-                self.do_some(report, *at, some);
+                let before = Before {
+                    surveys: &surveys,
+                    plan: &plan,
+                };
+                self.do_some(report, &before, *at, some);
                 report.send();
                 left = others;
                 // One line in place of one for each object.
@@ -150,12 +166,37 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        // What was removed on one member on purpose keeps members different, and synchronizing changes nothing about it.
-        in_sync &= report.failed == 0;
         if let Some(least) = self.wanted.require {
-            self.require(report, least)?;
+            self.require(report, least, &surveys);
         }
+        // What was removed on one member on purpose keeps members different, and synchronizing changes nothing about it. The
+        // summary says so.
+        report.fewer = plan.fewer.len() as u64;
+        in_sync &= report.failed == 0;
         Ok(in_sync)
+    }
+
+    /// What changed while a question was waiting for its answer; whether all of it can be done.
+    fn tell_changed(&self, report: &mut Report, surveys: &[Survey], left_out: u64) -> bool {
+        let mut all = true;
+        for (at, it, _) in self.links() {
+            if let Some(cut) = surveys.get(at).and_then(Survey::cut) {
+                all = false;
+                self.tell_cut(report, &it.member.to_string(), cut);
+            }
+        }
+        if left_out > 0 {
+            all = false;
+            let on = self.name(0);
+            report.note(
+                &on,
+                &format!(
+                    "{} of {on} came while the question waited, and nobody was asked: not carried out",
+                    plural(left_out, "removal")
+                ),
+            );
+        }
+        all
     }
 
     /// Lists every member that takes part; an empty survey for the others.
@@ -171,34 +212,50 @@ impl<'a> Run<'a> {
 
     /// Whether all of the member can be read.
     fn tell_survey(&self, report: &mut Report, name: &str, survey: Option<&Survey>) -> bool {
-        let Some(survey) = survey.filter(|survey| !survey.is_whole()) else {
-            return true;
-        };
-        if let Some(cut) = survey.cut() {
-            let line = format!(
-                "{name} could not be listed as a whole, so nothing is removed from it or because of it: {cut}"
+        let Some(survey) = survey else { return true };
+        if survey.trash_damaged > 0 {
+            report.note(
+                name,
+                &format!(
+                    "{} in the trash of {name} cannot be read; 'slotfs store check' names it",
+                    plural(survey.trash_damaged, "object")
+                ),
             );
-            report.note(name, &line);
-            report.failed += 1;
-            report.keep_hint(Some(
-                "'slotfs store check' names what is damaged; docs/damage.md says what to do".into(),
-            ));
         }
-        let mut damaged: Vec<_> = survey.damaged.iter().collect();
-        damaged.sort();
-        for (ouid, what) in damaged {
+        if let Some(cut) = survey.cut() {
+            self.tell_cut(report, name, cut);
+        }
+        let mut unread: Vec<_> = survey.unread.iter().collect();
+        unread.sort();
+        for (ouid, Unread { what, is_kept_back }) in unread {
+            let hint = match is_kept_back {
+                true => {
+                    "the slot does not let it leave: policies 0 and 4 ('slotfs partition showpolicies') say what may; a member in a store is compared all the same"
+                }
+                false => {
+                    "destroy the damaged object with 'slotfs object delete -destroy', then synchronize again: another member gives it back"
+                }
+            };
             let why = Error::Group {
                 what: what.clone(),
-                hint: Some(
-                    "destroy the damaged object with 'slotfs object delete -destroy', then synchronize again: another member gives it back"
-                        .into(),
-                ),
+                hint: Some(hint.into()),
                 code: code::DEVICE_ERROR,
             };
             let line = format!("Object {ouid} cannot be read on {name}: {what}");
             report.failed(*ouid, name, &line, &why);
         }
-        false
+        survey.is_whole()
+    }
+
+    fn tell_cut(&self, report: &mut Report, name: &str, cut: &str) {
+        let line = format!(
+            "{name} could not be listed as a whole, so nothing is removed from it or because of it: {cut}"
+        );
+        report.note(name, &line);
+        report.failed += 1;
+        report.keep_hint(Some(
+            "'slotfs store check' names what is damaged; docs/damage.md says what to do".into(),
+        ));
     }
 
     /// Members without a trash: what is removed there is not known later, and what is removed from there is gone.
@@ -216,41 +273,6 @@ impl<'a> Run<'a> {
                 _ => {}
             }
         }
-        Ok(())
-    }
-
-    /// Reads every member again, and counts for each object how many hold it, equal to the byte.
-    fn require(&self, report: &mut Report, least: usize) -> Result<()> {
-        let surveys = self.surveys();
-        let ouids: BTreeSet<Ouid> = surveys
-            .iter()
-            .flat_map(|it| it.objects.keys().copied())
-            .collect();
-        for ouid in ouids {
-            let contents: Vec<_> = surveys
-                .iter()
-                .filter_map(|it| it.objects.get(&ouid).map(|live| live.content))
-                .collect();
-            let most = contents
-                .iter()
-                .map(|one| contents.iter().filter(|other| *other == one).count())
-                .max();
-            let held = most.unwrap_or_default();
-            if held < least {
-                let what =
-                    format!("Object {ouid} was read back from {held} of {least} required members");
-                let why = Error::Group {
-                    what: what.clone(),
-                    hint: Some(
-                        "do not use an object before enough members hold it; the lines above say what keeps it from them"
-                            .into(),
-                    ),
-                    code: code::FAILED_TO_CLONE_AN_OBJECT,
-                };
-                report.failed(ouid, "", &what, &why);
-            }
-        }
-        report.send();
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 
 use super::facts::Facts;
-use super::survey::{Gone, Live, Survey};
+use super::survey::{Gone, Live, Survey, Unread};
 use crate::error::{Error, Result};
 use crate::hsm::{self, Arrived, Carried, ContentKey, Hsm, Removed, Surveyed, reason};
 use crate::object::{Handle, Object, Ouid, RowId, SlotId};
@@ -53,17 +53,22 @@ impl StoreMember {
         let partition = self.hsm.partition(self.slot);
         let mut nameless = None;
         let listed = partition.survey(key, |row| match (row.ouid, row.outcome) {
-            (Some(ouid), Ok(Surveyed { content, revision })) => {
+            (Some(ouid), Ok(surveyed)) => {
                 let live = Live {
-                    content,
-                    revision: Some(revision),
+                    content: surveyed.content,
+                    revision: Some(surveyed.revision),
+                    description: Some(surveyed.description),
                     handle: row.handle,
-                    changed_secs: 0,
+                    changed_secs: surveyed.changed_secs,
                 };
                 survey.objects.insert(ouid, live);
             }
             (Some(ouid), Err(error)) => {
-                survey.damaged.insert(ouid, reason(&error));
+                let unread = Unread {
+                    what: reason(&error),
+                    is_kept_back: false,
+                };
+                survey.unread.insert(ouid, unread);
             }
             (None, Err(error)) => {
                 nameless.get_or_insert(reason(&error));
@@ -78,41 +83,84 @@ impl StoreMember {
         survey
     }
 
+    /// Goes on after a damaged row: only one that has lost its identity may be any object.
     fn survey_trash(&self, key: &ContentKey, survey: &mut Survey) -> hsm::Result<()> {
         let partition = self.hsm.partition(self.slot);
+        let mut nameless = None;
         // A damaged row may have any number.
         let mut after = RowId::BELOW_ALL;
         loop {
             let page = partition.list_trash(after, AT_ONCE)?;
             if page.is_empty() {
-                return partition.check_trash_count();
+                partition.check_trash_count()?;
+                return nameless.map_or(Ok(()), |row| Err(hsm::Error::ObjectDamaged(row)));
             }
             for it in page {
-                let it = it.map_err(hsm::Error::ObjectDamaged)?;
+                let it = match it {
+                    Ok(it) => it,
+                    Err(damaged) => {
+                        after = damaged.id;
+                        survey.trash_damaged += 1;
+                        let gone = Gone {
+                            at_secs: None,
+                            revision: None,
+                            description: None,
+                            row: None,
+                        };
+                        match damaged.ouid {
+                            Some(ouid) => survey.add_removed(ouid, gone),
+                            None => nameless = Some(damaged),
+                        }
+                        continue;
+                    }
+                };
                 after = it.object.id;
                 let known = match partition.survey_trashed(key, &it) {
                     Ok(known) => Some(known),
                     // It was destroyed or restored since it was listed.
                     Err(hsm::Error::Gone) => continue,
-                    Err(_) => None,
+                    Err(error) if error.is_damage() => {
+                        survey.trash_damaged += 1;
+                        None
+                    }
+                    Err(error) => return Err(error),
                 };
                 let gone = Gone {
-                    at_secs: it.trashed_secs,
+                    at_secs: Some(it.trashed_secs),
                     revision: known.map(|it| it.revision),
-                    content: known.map(|it| it.content),
+                    description: known.map(|it| it.description),
+                    row: Some(it.object.id),
                 };
                 survey.add_removed(it.object.ouid, gone);
             }
         }
     }
 
-    /// The object, its handle and its blob.
-    pub(super) fn fetch(&self, ouid: Ouid) -> Result<(Handle, Object, Vec<u8>)> {
+    /// The object that was removed, if it is in the trash still, and not in the slot again.
+    pub(super) fn removed(&self, ouid: Ouid, gone: Gone) -> Result<Option<Object>> {
+        let Some(row) = gone.row else { return Ok(None) };
+        let partition = self.hsm.partition(self.slot);
+        Ok(self
+            .hsm
+            .again_if_changed(|| partition.removed_identity(ouid, row))?)
+    }
+
+    /// The object as it is in the slot. No policy keeps it from being compared.
+    pub(super) fn object(&self, key: &ContentKey, ouid: Ouid) -> Result<Object> {
+        let partition = self.hsm.partition(self.slot);
+        let found = self
+            .hsm
+            .again_if_changed(|| partition.survey_identity(key, ouid))?;
+        Ok(found.1)
+    }
+
+    /// The object's handle and its blob.
+    pub(super) fn fetch(&self, ouid: Ouid) -> Result<(Handle, Vec<u8>)> {
         let partition = self.hsm.partition(self.slot);
         let (handle, sealed) = self
             .hsm
             .again_if_changed(|| partition.seal_identity(ouid))?;
-        Ok((handle, sealed.object, sealed.blob))
+        Ok((handle, sealed.blob))
     }
 
     /// The object in a blob of another member, if this slot can open it.
@@ -131,11 +179,9 @@ impl StoreMember {
     /// Removes the object, unless its content is another by now.
     pub(super) fn remove(&self, ouid: Ouid, there: &Live, key: &ContentKey) -> Result<Removed> {
         let partition = self.hsm.partition(self.slot);
-        let found = partition.find_by_ouid(ouid)?;
-        let (_, sealed) = self
+        let (found, _, surveyed) = self
             .hsm
-            .again_if_changed(|| partition.seal_identity(ouid))?;
-        let (_, surveyed) = partition.describe_blob(key, &sealed.blob)?;
+            .again_if_changed(|| partition.survey_identity(key, ouid))?;
         if surveyed.content != there.content {
             return Err(Error::Gone);
         }

@@ -4,11 +4,11 @@ use clap::Args;
 
 use super::login::Logins;
 use super::open::Opener;
-use super::registry::Registry;
+use super::registry::{Group, Registry};
 use super::report::Report;
 use super::run::{Run, Wanted};
 use super::{GroupArg, PasswordArg};
-use crate::cli::{Answer, Console};
+use crate::cli::{Answer, Console, plural};
 use crate::error::{Error, Result};
 use crate::object::now_secs;
 
@@ -40,14 +40,18 @@ impl Synchronize {
         let _running = registry.run(&label)?;
         let group = registry.group(&label)?;
         let members = group.members.len();
+        let serials =
+            |group: &Group| -> Vec<u64> { group.members.iter().map(|it| it.serial).collect() };
         let require = self.require.map(|least| least as usize);
         if let Some(least) = require.filter(|least| *least > members) {
             return Err(Error::Usage(format!(
-                "group '{label}' has {members} members, and -require asks for {least}"
+                "group '{label}' has {}, and -require asks for {least}",
+                plural(members as u64, "member")
             )));
         }
         let logins = Logins {
             given: self.password.password.as_deref(),
+            given_was_wrong: false,
             ask: true,
             retry: false,
         };
@@ -55,6 +59,8 @@ impl Synchronize {
         let begun = now_secs();
         let found = Opener::new(console, logins).all(&registry, &group)?;
         let mut report = Report::begin(console.json(), self.quiet, &label, &found);
+        // Who requires copies is to see what keeps an object from having them.
+        report.show_kept = require.is_some();
         let wanted = Wanted {
             changes: vec![true; members],
             delete: self.delete,
@@ -68,8 +74,8 @@ impl Synchronize {
         };
         let kept = match outcome.in_sync {
             true => registry.update_group(&label, |it| {
-                // A member that was added meanwhile was not looked at.
-                if it.members.len() == members {
+                // A member that was added meanwhile was not looked at, nor what took the place of one.
+                if serials(it) == serials(&group) {
                     it.in_sync_secs = in_sync_secs;
                 }
                 Ok(())

@@ -178,3 +178,35 @@ fn requests_later_than_the_deadline_change_nothing_that_was_settled() {
     assert_eq!(trash, [""; 0]);
     site.check();
 }
+
+/// What makes a process known before its first write comes once more after that write, whose answer was lost: the write has
+/// happened nevertheless.
+#[test]
+fn a_late_announcement_changes_no_verdict() {
+    let site = Site::new(3);
+    let (proxies, host) = proxied(&site, &[LONG]);
+    let mount = host.start(&[0, 1]);
+    let mut changes = 0;
+    proxies.decide(move |_, message| {
+        let changes_a_slot = transaction::changes_a_slot(message);
+        changes += usize::from(changes_a_slot);
+        match changes {
+            0 => Fate::Copy(Duration::from_millis(400)),
+            1 if changes_a_slot => Fate::LoseAnswer,
+            // It is sent again, and arrives after that copy.
+            2 if changes_a_slot => Fate::Delay(Duration::from_millis(1200)),
+            _ => Fate::Pass,
+        }
+    });
+    sh("mv $M/0/1 $M/1/1", &[("M", &mount.point)]).ok();
+    proxies.pass();
+    assert!(
+        proxies.copies_arrived() >= 2,
+        "{}",
+        proxies.copies_arrived()
+    );
+    let (fresh, _host) = site.fresh_mount();
+    let held = ["0", "1"].map(|slot| contents(&fresh.point.join(slot)).len());
+    assert_eq!(held, [2, 1]);
+    site.check();
+}

@@ -500,18 +500,38 @@ pub fn occurrences(file: &Path, needle: &[u8]) -> usize {
 /// Removes a key, whose bytes are no text: as somebody with a certificate could.
 #[track_caller]
 pub fn delete(cluster: &Cluster, key: &[u8]) {
-    // etcdctl takes escapes in what it reads as a transaction.
-    let escaped: String = key.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+    change(cluster, &format!("del {}", escaped(key)));
+    assert!(!is_there(cluster, key), "etcdctl has not deleted it");
+}
+
+/// Puts a key, whose bytes are no text.
+#[track_caller]
+pub fn put(cluster: &Cluster, key: &[u8], value: &[u8]) {
+    change(cluster, &format!("put {} {}", escaped(key), escaped(value)));
+    assert!(is_there(cluster, key), "etcdctl has not put it");
+}
+
+/// etcdctl takes escapes in what it reads as a transaction.
+fn escaped(bytes: &[u8]) -> String {
+    let bytes = bytes.iter().map(|byte| format!("\\x{byte:02x}"));
+    format!("\"{}\"", bytes.collect::<String>())
+}
+
+#[track_caller]
+fn change(cluster: &Cluster, what: &str) {
     let mut command = prefixed(&[]);
     command
         .args(["--endpoints", &cluster.clients().join(","), "txn"])
         .env("ETCDCTL_API", "3");
     // Compares, what to do if they hold, what to do otherwise.
-    let lines = format!("\ndel \"{escaped}\"\n\n\n");
+    let lines = format!("\n{what}\n\n\n");
     crate::fixture::run_with_input(&mut command, lines.as_bytes()).ok();
-    let left = cluster.ctl(&["get", "--prefix", "/slotfs/", "-w", "json", "--keys-only"]);
+}
+
+fn is_there(cluster: &Cluster, key: &[u8]) -> bool {
+    let there = cluster.ctl(&["get", "--prefix", "/slotfs/", "-w", "json", "--keys-only"]);
     let key = data_encoding::BASE64.encode(key);
-    assert!(!left.stdout.contains(&key), "etcdctl has not deleted it");
+    there.stdout.contains(&format!("\"{key}\""))
 }
 
 /// Lets time pass that the test is about, such as a lease.

@@ -1,10 +1,12 @@
 //! The store as a whole: copied to a file and back, backed up, checked, and what is left of destroyed objects.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::fixture::{ALL, Site};
-use super::members::{MEMBERS, occurrences};
-use crate::fixture::{Mount, Store, contents, names, sh, wait_for};
+use super::members::{MEMBERS, delete, location, occurrences, put};
+use super::proxy::{Fate, Proxies};
+use crate::fixture::{Mount, Out, Store, contents, names, run, sh, wait_for};
 
 /// Every object of every slot, and the names and sizes in the trash, which shows no more.
 fn everything(mount: &Mount) -> Vec<(String, Vec<u8>)> {
@@ -239,6 +241,24 @@ fn another_cluster_is_refused_until_accepted() {
     set_back(true);
 }
 
+/// Each process remembers what it saw, and none takes a state that another one saw a moment later for a way back.
+#[test]
+fn logins_side_by_side_see_no_way_back() {
+    const TIMES: usize = 8;
+    let site = Site::new(1);
+    let host = site.host(&[]);
+    std::thread::scope(|scope| {
+        for slot in 0..4 {
+            let host = &host;
+            scope.spawn(move || {
+                for _ in 0..TIMES {
+                    host.aes(slot, 1);
+                }
+            });
+        }
+    });
+}
+
 /// `store check` reads all of it, and tells of a row that somebody removed from the cluster.
 #[test]
 fn a_check_finds_a_row_that_is_missing() {
@@ -256,7 +276,7 @@ fn a_check_finds_a_row_that_is_missing() {
         ])
         .json();
     let key = decoded(rows["kvs"][0]["key"].as_str().unwrap());
-    super::members::delete(&site.cluster, &key);
+    delete(&site.cluster, &key);
     let out = site.host(&[]).run("store check --password-file 0=pw-0");
     assert!(out.code != 0, "{out:?}");
 }
@@ -275,4 +295,232 @@ fn a_store_that_is_not_there_is_no_empty_store() {
         .cluster
         .ctl(&["get", "--prefix", "/slotfs/another/", "--keys-only"]);
     assert_eq!(keys.stdout, "", "asking made something");
+}
+
+fn copied(host: &Store, from: &Path, to: &Path) -> Out {
+    let (from, to) = (from.to_str().unwrap(), to.to_str().unwrap());
+    run(&mut host.bare(&["store", "copy", from, to]))
+}
+
+fn keys_below(site: &Site, prefix: &str) -> String {
+    let below = ["get", "--prefix", prefix, "--keys-only"];
+    site.cluster.ctl(&below).stdout
+}
+
+/// A key of slot 0 of the kind `h` or `t`, without its last field.
+fn placed(site: &Site, kind: char) -> Vec<u8> {
+    let list = ["get", "--prefix", "/slotfs/keys/h/", "--keys-only"];
+    let list = [list.as_slice(), &["--limit", "1", "-w", "json"]].concat();
+    let rows = site.cluster.ctl(&list).json();
+    let key = decoded(rows["kvs"][0]["key"].as_str().unwrap());
+    let place = &key["/slotfs/keys/h/".len()..key.len() - 4];
+    let mut placed = format!("/slotfs/keys/{kind}/").into_bytes();
+    placed.extend(place);
+    placed
+}
+
+const REMAINS: &str =
+    "what is there is no store: a copy that was not completed, or that is being made";
+
+#[test]
+fn the_remains_of_a_copy_are_built_on_by_nobody() {
+    let site = Site::new(3);
+    // More than one transaction takes.
+    for size in 0..25 {
+        site.first.data(0, 60_000 + size);
+    }
+    let host = site.host(&[]);
+    let half = site.cluster.location("half", &[]);
+    // What is copied last is damaged, so the copy ends after some of it was put.
+    let strange = [placed(&site, 't'), vec![0xff; 5]].concat();
+    put(&site.cluster, &strange, b"");
+    let out = copied(&host, &host.location(), Path::new(&half)).code_is_not(0);
+    assert!(out.text().contains("a key t names no object"), "{out:?}");
+    delete(&site.cluster, &strange);
+    let remains = keys_below(&site, "/slotfs/half/");
+    assert!(remains.contains("/slotfs/half/m/") && remains.contains("/slotfs/half/o/"));
+    let mut other = site.host(&[]);
+    other.use_file(&half);
+    for claim in [true, false] {
+        if !claim {
+            // Of a copy by an earlier slotfs.
+            site.cluster.ctl(&["del", "/slotfs/half/m/"]);
+        }
+        let before = keys_below(&site, "/slotfs/half/");
+        let init = "partition init -slot 5 -label five -domainkey red.pem --password-file 5=pw-0";
+        for out in [
+            other.run(init),
+            copied(&host, &host.location(), Path::new(&half)),
+        ] {
+            assert_eq!(out.code, 4, "{out:?}");
+            assert!(out.text().contains(REMAINS), "{out:?}");
+        }
+        assert!(keys_below(&site, "/slotfs/half/") == before);
+    }
+    other.run("slot list").code_is_not(0);
+    // As the message says.
+    site.cluster.ctl(&["del", "--prefix", "/slotfs/half/"]);
+    copied(&host, &host.location(), Path::new(&half)).ok();
+    assert_eq!(keys_below(&site, "/slotfs/half/m/"), "");
+    assert!(mounted_at(&site, Path::new(&half)) == mounted_at(&site, &host.location()));
+}
+
+/// A member may keep a request for long and do it then. The copy is in use by that time.
+#[test]
+fn late_requests_of_a_copy_change_nothing() {
+    let site = filled();
+    let host = site.host(&[]);
+    let proxies = Proxies::before(&site.cluster.clients());
+    proxies.decide(|_, _| Fate::Copy(Duration::from_secs(8)));
+    let to = location(proxies.addresses(), "again", None, &[]);
+    copied(&host, &host.location(), Path::new(&to)).ok();
+    proxies.pass();
+    let there = site.cluster.location("again", &[]);
+    let mut other = site.host(&[]);
+    other.use_file(&there);
+    let mount = other.start(&[0]);
+    sh(
+        "rm $M/0/10 $M/0/11 && rm $M/0/.slotfs/trash/10 && mv $M/0/12 $M/0/4000",
+        &[("M", &mount.point)],
+    )
+    .ok();
+    drop(mount);
+    let before = mounted_at(&site, Path::new(&there));
+    // The claim, what was put, and the version.
+    assert!(proxies.copies_arrived() >= 3);
+    assert!(mounted_at(&site, Path::new(&there)) == before);
+    let check = "store check --password-file 0=pw-0 --password-file 1=pw-1";
+    other.run(check).ok();
+    // A name that was given up takes none of them either.
+    assert_eq!(keys_below(&site, "/slotfs/again/m/"), "");
+}
+
+/// The slower of two copies to one name changes nothing in the store that the faster one made.
+#[test]
+fn of_two_copies_to_one_name_one_is_refused() {
+    let site = filled();
+    let host = site.host(&[]);
+    let proxies = Proxies::before(&site.cluster.clients());
+    proxies.decide(|n, _| match n {
+        0 => Fate::Delay(Duration::from_secs(5)),
+        _ => Fate::Pass,
+    });
+    let there = site.cluster.location("again", &[]);
+    let to = location(proxies.addresses(), "again", None, &["engine-timeout=30"]);
+    let from = host.location();
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| copied(&host, &from, Path::new(&to)));
+        assert!(wait_for(|| (proxies.count() > 0).then_some(())).is_some());
+        let out = copied(&host, &from, Path::new(&there));
+        let slow = slow.join().unwrap();
+        // Which one comes first is not certain: the delayed request is sent again to the next member.
+        let refused = match out.code {
+            0 => slow,
+            _ => {
+                assert_eq!(slow.code, 0, "{slow:?} {out:?}");
+                out
+            }
+        };
+        assert_eq!(refused.code, 4, "{refused:?}");
+        assert!(
+            refused.text().contains("there is a store already") || refused.text().contains(REMAINS),
+            "{refused:?}"
+        );
+    });
+    assert!(mounted_at(&site, Path::new(&there)) == mounted_at(&site, &from));
+}
+
+/// Keys that slotfs does not put, in the middle of those that it does. Nothing takes them for objects, and nothing goes on
+/// for ever.
+#[test]
+fn keys_that_name_no_object_are_told_and_end_no_listing() {
+    let site = Site::new(20);
+    let mount = site.first.start(&[0]);
+    sh("rm $M/0/5 $M/0/6", &[("M", &mount.point)]).ok();
+    drop(mount);
+    let (handles, trash) = (placed(&site, 'h'), placed(&site, 't'));
+    let strange = [
+        [handles.as_slice(), &[0, 0, 0, 3, 0, 0, 0, 1]].concat(),
+        [handles.as_slice(), &[0, 0, 0, 9, 0xff]].concat(),
+        [handles.as_slice(), &[0xff; 8]].concat(),
+        [trash.as_slice(), &[0xff; 8]].concat(),
+        [trash.as_slice(), &[0x80, 0, 0, 0, 0, 0, 0, 0]].concat(),
+        [trash.as_slice(), &[0; 8]].concat(),
+        [trash.as_slice(), &[0, 0]].concat(),
+    ];
+    for key in &strange {
+        put(&site.cluster, key, b"no object");
+    }
+    let host = site.host(&[]);
+    let began = Instant::now();
+    let out = host.run("store check --password-file 0=pw-0");
+    assert_eq!(out.code, 4, "{out:?}");
+    for kind in ['h', 't'] {
+        let told = format!("a key {kind} names no object");
+        assert!(out.text().contains(&told), "{out:?}");
+    }
+    let mount = host.start(&[0]);
+    assert_eq!(names(&mount.point.join("0")).len(), 18);
+    assert_eq!(names(&mount.point.join("0/.slotfs/trash")), ["5", "6"]);
+    drop(mount);
+    let out = host.run_in(0, "object trash").ok();
+    assert!(!out.stdout.contains("damaged"), "{out:?}");
+    // New objects take free handles, and none that is in use behind such a key.
+    let new = host.aes(0, 3);
+    assert!(
+        new.iter().all(|it| *it > 20 || [5, 6].contains(it)),
+        "{new:?}"
+    );
+    std::fs::write(host.path("new"), "another password").unwrap();
+    host.run("role resetpw -name co -newpasswordfile new -force -slot 0 --password-file 0:po=pw-0")
+        .ok();
+    assert!(began.elapsed() < Duration::from_secs(120));
+    for key in &strange {
+        delete(&site.cluster, key);
+    }
+    host.run("store check").ok();
+}
+
+/// Wrong counts are corrected, and what lost its sealed row can be destroyed, in the slot and in the trash.
+#[test]
+fn a_repair_counts_again_and_what_is_damaged_can_be_destroyed() {
+    let site = Site::new(8);
+    let mount = site.first.start(&[0]);
+    sh("rm $M/0/5 $M/0/6", &[("M", &mount.point)]).ok();
+    drop(mount);
+    let read = |key: &str, prefix: &[&str]| -> Vec<(Vec<u8>, Vec<u8>)> {
+        let get = [&["get", "-w", "json", key], prefix].concat();
+        let found = site.cluster.ctl(&get).json();
+        let rows = found["kvs"].as_array().unwrap().iter();
+        let bytes = |it: &serde_json::Value| decoded(it.as_str().unwrap_or_default());
+        rows.map(|it| (bytes(&it["key"]), bytes(&it["value"])))
+            .collect()
+    };
+    // Objects, bytes, trash and the highest handle.
+    let (key, mut writes) = read("/slotfs/keys/w/", &["--prefix"]).swap_remove(0);
+    writes[32..60].copy_from_slice(&[0, 0, 0, 0, 0, 0, 0, 77].repeat(4)[..28]);
+    put(&site.cluster, &key, &writes);
+    let host = site.host(&[]);
+    host.run("store check").fails(4);
+    host.run("store check -repair").ok();
+    host.run("store check").ok();
+    // Rows are numbered as the objects were made: those of 2 and of 5, which is in the trash.
+    let mut rows = read("/slotfs/keys/o/", &["--prefix", "--keys-only"]);
+    assert_eq!(rows.len(), 8);
+    for nth in [4, 1] {
+        delete(&site.cluster, &rows.remove(nth).0);
+    }
+    let out = host.run("store check").fails(4);
+    assert_eq!(
+        out.text().matches("its sealed row is missing").count(),
+        2,
+        "{out:?}"
+    );
+    let mount = host.start(&[0]);
+    sh("! cat $M/0/2 && rm $M/0/2", &[("M", &mount.point)]).ok();
+    assert_eq!(names(&mount.point.join("0")), ["1", "3", "4", "7", "8"]);
+    sh("rm $M/0/.slotfs/trash/5", &[("M", &mount.point)]).ok();
+    assert_eq!(names(&mount.point.join("0/.slotfs/trash")), ["6"]);
+    drop(mount);
+    site.check();
 }

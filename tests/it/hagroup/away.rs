@@ -48,7 +48,11 @@ fn a_member_that_was_away_for_a_day_comes_back() {
     // And comes back. Removals are respected on both sides, and nothing else is lost.
     move_store(&sites, "away.db", "other.db");
     let out = sites.sync("").ok();
-    assert_eq!(out.stdout.matches("not put back").count(), 2, "{out:?}");
+    assert_eq!(
+        out.stdout.matches("was not put back on").count(),
+        2,
+        "{out:?}"
+    );
     let everywhere = [
         "kept",
         "made-here",

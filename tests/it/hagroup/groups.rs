@@ -207,6 +207,10 @@ fn a_file_of_groups_that_cannot_be_trusted_is_refused() {
             b"{\"version\":1,\"groups\":[{\"label\":\"x\",\"members\":[{\"slot\":1}]}]}",
             "'store' is missing",
         ),
+        (
+            b"{\"version\":1,\"groups\":[{\"label\":\"x\",\"members\":[{\"store\":\"/a\",\"slot\":1,\"serial\":7},{\"store\":\"/a\",\"slot\":2,\"serial\":7}]}]}",
+            "group 'x' has serial number 7 twice",
+        ),
     ] {
         fs::write(&file, text).unwrap();
         for line in [
@@ -224,6 +228,14 @@ fn a_file_of_groups_that_cannot_be_trusted_is_refused() {
     let out = sites.ha("listgroups").fails(1);
     assert!(out.stderr.contains("others can write it"), "{out:?}");
     mode(0o600);
+    sites.ha("listgroups").ok();
+    // Whoever can write the folder can put a file of the same name there.
+    let folder = file.parent().unwrap();
+    let folder_mode = |mode| fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+    folder_mode(0o777);
+    let out = sites.ha("listgroups").fails(1);
+    assert!(out.stderr.contains("others can write it"), "{out:?}");
+    folder_mode(0o700);
     sites.ha("listgroups").ok();
 }
 

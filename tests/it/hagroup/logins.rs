@@ -4,7 +4,7 @@ use std::fs;
 
 use super::*;
 
-/// "members may have different passwords": those of options, by slot; -password is for all.
+/// "members may have different passwords": those of options, by slot.
 #[test]
 fn passwords_come_from_options_files_and_credentials() {
     let sites = Sites::new(&[A, B, C]);
@@ -74,8 +74,10 @@ fn one_password_for_all() {
     sites
         .ha("creategroup -label pay -slot 0 -password one-for-all")
         .ok();
+    // It is the new member's; the first one has a file for this command.
+    write_private(&sites.0.path("one"), "one-for-all\n");
     sites
-        .ha("addmember -group pay -slot 1 -password one-for-all")
+        .ha("addmember -group pay -slot 1 -password one-for-all --password-file 0=one")
         .ok();
     sites.sync("-password one-for-all").ok();
     let listed = sites
@@ -110,11 +112,111 @@ fn a_wrong_password_file_is_not_tried_again() {
     assert_eq!(sites.labels(C), ["a"]);
     let out = sites.ha("recover -group pay -slot 1").fails(1);
     assert!(out.stdout.contains("8 attempts left"), "{out:?}");
+    // A file that was changed is tried again.
     fs::write(&path, right).unwrap();
-    sites.sync("").fails(1);
-    sites.ha("recover -group pay -slot 1").ok();
-    assert_eq!(sites.labels(B), ["a"]);
     sites.sync("").ok();
+    assert_eq!(sites.labels(B), ["a"]);
+}
+
+/// How many attempts a member has left is what a wrong password says.
+fn attempts_left(sites: &Sites, (store, slot): Place) -> String {
+    let out = sites
+        .on(
+            store,
+            &format!("role login -name co -slot {slot} -password nonsense"),
+        )
+        .code_is_not(0);
+    let (_, left) = out.stderr.split_once("wrong password for co, ").unwrap();
+    left.split_once(" attempts").unwrap().0.to_owned()
+}
+
+/// `-password` of a new member is no password of those that are there.
+#[test]
+fn the_password_of_a_new_member_is_not_tried_on_others() {
+    let sites = Sites::new(&[A, B, C]);
+    sites.create(A).ok();
+    // B has no file, so it could be logged in to with nothing but the option.
+    let password = fs::read_to_string(sites.0.path(file(B))).unwrap();
+    let password = password.trim();
+    let add = |store: &str, slot: u32, password: &str| {
+        let mut command =
+            sites.command(store, &format!("hagroup addmember -group pay -slot {slot}"));
+        run(command.args(["-password", password]))
+    };
+    add("store.db", 1, password).ok();
+    let other = fs::read_to_string(sites.0.path(file(C))).unwrap();
+    add("other.db", 0, other.trim()).ok();
+    assert_eq!(attempts_left(&sites, A), "9");
+    assert_eq!(attempts_left(&sites, B), "9");
+}
+
+/// A member's own file comes before `-password`, and one that is wrong for a member is not tried on the next.
+#[test]
+fn a_password_for_all_is_wrong_once() {
+    let sites = Sites::new(&[A, B, C]);
+    sites.create(A).ok();
+    for (store, slot) in [B, C] {
+        let password = fs::read_to_string(sites.0.path(file((store, slot)))).unwrap();
+        let mut command =
+            sites.command(store, &format!("hagroup addmember -group pay -slot {slot}"));
+        run(command.args(["-password", password.trim()])).ok();
+    }
+    let out = sites.sync("-password wrong").fails(1);
+    assert_eq!(
+        out.stdout.matches("wrong password for co").count(),
+        1,
+        "{out:?}"
+    );
+    assert!(
+        out.stdout
+            .contains("-password was wrong for another member, and is not tried on this one"),
+        "{out:?}"
+    );
+    assert_eq!(attempts_left(&sites, A), "9");
+    assert_eq!(attempts_left(&sites, C), "9");
+    assert_eq!(attempts_left(&sites, B), "8");
+}
+
+/// What was mistyped for one command says nothing about the password that a timer reads.
+#[test]
+fn a_wrong_file_of_an_option_disables_nothing() {
+    let sites = Sites::group(&[A, B]);
+    sites.keys(A, &["a"]);
+    write_private(&sites.0.path("typo"), "wrong\n");
+    let out = sites.sync("--password-file 1=typo").fails(1);
+    assert!(
+        out.stdout
+            .contains("wrong password for co, 9 attempts left"),
+        "{out:?}"
+    );
+    sites.sync("").ok();
+    assert_eq!(sites.labels(B), ["a"]);
+    // And an option is tried where the file was wrong before.
+    write_private(&sites.0.path(file(B)), "wrong\n");
+    sites.sync("").fails(1);
+    let out = sites.sync("").fails(1);
+    assert!(out.stdout.contains("and is not tried again"), "{out:?}");
+    write_private(
+        &sites.0.path("right"),
+        &format!("correct horse {}\n", file(B)),
+    );
+    sites.sync("--password-file 1=right").ok();
+    // The file is as wrong as before.
+    let out = sites.sync("").fails(1);
+    assert!(out.stdout.contains("and is not tried again"), "{out:?}");
+}
+
+/// A store that cannot be used is down: no password would help.
+#[test]
+fn a_store_that_is_damaged_is_down() {
+    let sites = Sites::group(&[A, C]);
+    let connection = rusqlite::Connection::open(sites.0.path(C.0)).unwrap();
+    connection
+        .execute("UPDATE credentials SET salt = x''", [])
+        .unwrap();
+    drop(connection);
+    let statuses = sites.each("status");
+    assert_eq!(statuses, ["alive", "down"]);
 }
 
 /// A password on the command line is wrong once, whoever gave it.

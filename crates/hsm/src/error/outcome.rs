@@ -285,6 +285,7 @@ fn of_slot(fault: &SlotFault) -> Outcome {
             quiet(EEXIST, code::OBJECT_ALREADY_EXISTS)
         }
         SlotFault::IdentityClash { .. } => refused(EEXIST, code::OBJECT_ALREADY_EXISTS),
+        SlotFault::Removed(_) => quiet(EEXIST, code::FUNCTION_CANCELED),
         SlotFault::NotDamaged { .. } => refused(EINVAL, code::OBJECT_HANDLE_INVALID),
         SlotFault::Damaged(_) | SlotFault::Unreadable { .. } | SlotFault::WouldLose(_) => {
             Outcome::STORE

@@ -47,34 +47,47 @@ impl Shared {
     /// # Errors
     /// [`StoreFault::WentBack`]
     pub fn check_cluster(&self) -> Result<()> {
-        let Some(now) = self.cluster_mark() else {
-            return Ok(());
+        let now = match self.cluster_mark() {
+            Some(now) => now,
+            // It may have gone back since this process first saw it.
+            None => match self.store.ask_cluster()? {
+                None => return Ok(()),
+                Some(now) => mark_of_cluster(now),
+            },
         };
+        let mut met = self.meets_cluster(now);
+        // Another process may have seen and remembered more since this one last asked.
+        if met.is_err()
+            && let Some(now) = self.store.ask_cluster()?
+        {
+            met = self.meets_cluster(mark_of_cluster(now));
+        }
+        met.map_err(|what| StoreFault::WentBack(what).at(self.store.path()))?;
+        self.seen.cluster.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn meets_cluster(&self, now: SlotVersion) -> std::result::Result<(), String> {
         let located = SlotVersion {
             generation: 0,
             ..now
         };
-        let what = match self.located.meets(located) {
-            Err(before) => format!(
+        self.located.meets(located).map_err(|before| {
+            format!(
                 "another cluster is there than was seen on {}: {:x} in the place of {:x}",
                 iso_8601(before.seen_secs),
                 now.serial,
                 before.serial
-            ),
-            Ok(()) => match self.seen.meets(now) {
-                Err(before) => format!(
-                    "its cluster went back to an older state, of revision {} after {}, which was seen on {}",
-                    now.generation,
-                    before.generation,
-                    iso_8601(before.seen_secs)
-                ),
-                Ok(()) => {
-                    self.seen.cluster.store(true, Ordering::Release);
-                    return Ok(());
-                }
-            },
-        };
-        Err(StoreFault::WentBack(what).at(self.store.path()).into())
+            )
+        })?;
+        self.seen.meets(now).map_err(|before| {
+            format!(
+                "its cluster went back to an older state, of revision {} after {}, which was seen on {}",
+                now.generation,
+                before.generation,
+                iso_8601(before.seen_secs)
+            )
+        })
     }
 
     /// Writes down how far the cluster has got since the login: what this process committed is never to be undone.
@@ -130,14 +143,17 @@ impl Shared {
         }
     }
 
-    /// The cluster's id in the place of a serial, and its revision in that of a generation.
     fn cluster_mark(&self) -> Option<SlotVersion> {
-        let (id, revision) = self.store.cluster()?;
-        Some(SlotVersion {
-            slot: CLUSTER,
-            serial: id,
-            generation: revision.unsigned_abs(),
-        })
+        self.store.cluster().map(mark_of_cluster)
+    }
+}
+
+/// The cluster's id in the place of a serial, and its revision in that of a generation.
+fn mark_of_cluster((id, revision): (u64, i64)) -> SlotVersion {
+    SlotVersion {
+        slot: CLUSTER,
+        serial: id,
+        generation: revision.unsigned_abs(),
     }
 }
 

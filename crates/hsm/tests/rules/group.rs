@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use slotfs_hsm::{Became, Carried, ContentKey, Error, SlotError, Surveyed, TrashName};
+use slotfs_hsm::{
+    Became, Carried, ContentKey, Description, Error, SlotError, SlotFault, Surveyed, TrashName,
+};
 use slotfs_object::pkcs11::CKA_LABEL;
 use slotfs_object::{Attribute, Ouid};
 
@@ -105,4 +107,71 @@ fn blobs_come_in_under_their_own_identity() {
         fixture.slot(1).seal_identity(objects[1].ouid),
         Err(Error::Slot { .. })
     ));
+}
+
+/// Whoever planned that a blob is wanted may be wrong by the time it comes.
+#[test]
+fn what_was_removed_meanwhile_stays_in_the_trash() {
+    let fixture = Fixture::of([Slot::default(), Slot::default()]);
+    let object = key();
+    fixture.add(0, &object).unwrap();
+    let (_, sealed) = fixture.slot(0).seal_identity(object.ouid).unwrap();
+    let carried = || {
+        let (ouid, blob) = (object.ouid, sealed.blob.clone());
+        [Carried {
+            ouid,
+            want: None,
+            blob,
+        }]
+    };
+    let import = || {
+        fixture
+            .slot(1)
+            .import_identities(&carried())
+            .unwrap()
+            .remove(0)
+    };
+    assert_eq!(import().unwrap().became, Became::New);
+    let found = fixture.slot(1).find_by_ouid(object.ouid).unwrap();
+    slotfs_hsm::wait(|done| fixture.hsm.remove_found(&found, false, done)).unwrap();
+    assert_slot_error!(import(), SlotError::Stored(SlotFault::Removed(_)));
+    assert!(fixture.slot(1).find_by_ouid(object.ouid).is_err());
+}
+
+/// A removal is known by its row only while it is one: not restored, not destroyed, and not another object's.
+#[test]
+fn what_was_restored_is_not_removed_any_more() {
+    let fixture = Fixture::of([Slot::default()]);
+    let marks = ContentKey::new().unwrap();
+    let objects = [key(), key()];
+    for object in &objects {
+        fixture.add(0, object).unwrap();
+    }
+    let [ouid, other] = objects.each_ref().map(|object| object.ouid);
+    let (found, _, live) = fixture.slot(0).survey_identity(&marks, ouid).unwrap();
+    slotfs_hsm::wait(|done| fixture.hsm.remove_found(&found, false, done)).unwrap();
+    let trash = fixture
+        .slot(0)
+        .list_trash(slotfs_object::RowId::BELOW_ALL, 9);
+    let trashed = trash.unwrap().remove(0).unwrap();
+    let row = trashed.object.id;
+    let removed = fixture.slot(0).removed_identity(ouid, row).unwrap();
+    // It is described as it was.
+    assert_eq!(Description::of(&removed.unwrap()), live.description);
+    assert_eq!(live.description.to_string().parse(), Ok(live.description));
+    assert!(
+        fixture
+            .slot(0)
+            .removed_identity(other, row)
+            .unwrap()
+            .is_none()
+    );
+    slotfs_hsm::wait(|done| fixture.hsm.restore(&trashed, None, done)).unwrap();
+    assert!(
+        fixture
+            .slot(0)
+            .removed_identity(ouid, row)
+            .unwrap()
+            .is_none()
+    );
 }

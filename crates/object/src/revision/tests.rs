@@ -239,3 +239,26 @@ fn what_an_object_is_stays_for_ever() {
         other(&["the time of the change"], true)
     );
 }
+
+/// Whatever a change may change, it changes the mark; nothing else does.
+#[test]
+fn a_description_is_all_that_may_change() {
+    let mut object = Object::new(CKO_DATA, None).unwrap();
+    let before = description(&object);
+    let label = Attribute::Text("label".into());
+    let mut labelled = object.clone();
+    labelled.set(CKA_LABEL, label.clone());
+    assert_ne!(description(&labelled), before);
+    // The same attribute is another by its type and its length.
+    let mut applied = object.clone();
+    applied.set(CKA_APPLICATION, label);
+    assert_ne!(description(&applied), description(&labelled));
+    let mut later = object.clone();
+    later.revision = Revision {
+        number: 1,
+        changed_secs: 1,
+    };
+    assert_ne!(description(&later), before);
+    object.set(CKA_VALUE, Attribute::Bytes(vec![1]));
+    assert_eq!(description(&object), before);
+}

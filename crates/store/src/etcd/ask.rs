@@ -3,10 +3,12 @@
 use std::ops::Range;
 use std::path::Path;
 
-use etcd_client::{Compare, CompareOp, GetResponse, Txn, TxnOp, TxnOpResponse, TxnResponse};
+use etcd_client::{
+    Compare, CompareOp, GetOptions, GetResponse, Txn, TxnOp, TxnOpResponse, TxnResponse,
+};
 
 use super::client::{Answer, Client, Failure, kv};
-use super::keys::Keys;
+use super::keys::{Keys, end_of};
 use super::values::{self, Version};
 use super::{Inner, ask};
 use crate::error::{Error, Result, StoreFault};
@@ -56,37 +58,94 @@ pub(super) fn transact(
 
 /// What is under the store's prefix; with `create`, a store is made where there is none.
 pub(super) fn version(client: &Client, keys: &Keys, path: &Path, create: bool) -> Result<Version> {
+    match (place(client, keys, path)?, create) {
+        (Place::Store(value), _) => read_version(&value, path),
+        (Place::Empty, true) => make(client, keys, path),
+        (Place::Remains, true) => Err(remains(path)),
+        (Place::Empty | Place::Remains, false) => Err(Error::failed(
+            path,
+            "there is no store; 'slotfs partition init' makes one",
+        )),
+    }
+}
+
+/// What is under a store's name.
+pub(super) enum Place {
+    /// Nothing.
+    Empty,
+    /// A store, and its `v`.
+    Store(Vec<u8>),
+    /// Something without `v`.
+    Remains,
+}
+
+/// Looks what is under a store's name.
+pub(super) fn place(client: &Client, keys: &Keys, path: &Path) -> Result<Place> {
+    let is_there = Compare::version(keys.version(), CompareOp::Greater, 0);
+    // Only where there is no store: etcd counts to the end of it.
+    let all = keys.all();
+    let first = GetOptions::new()
+        .with_range(end_of(&all))
+        .with_limit(1)
+        .with_keys_only();
+    let txn = Txn::new()
+        .when([is_there])
+        .and_then([TxnOp::get(keys.version(), None)])
+        .or_else([TxnOp::get(all, Some(first))]);
+    let answer = transact(client, client.deadline().settling, txn);
+    let answer = answer.outcome.map_err(|why| ask::fault(why).at(path))?;
+    let found = gets(&answer);
+    let found = found.first().and_then(|it| it.kvs().first());
+    Ok(match (answer.succeeded(), found) {
+        (true, Some(version)) => Place::Store(version.value().to_vec()),
+        (false, None) => Place::Empty,
+        _ => Place::Remains,
+    })
+}
+
+/// That nothing is under a store's name. etcd stops at the first one that does not hold; the last one reads all that is
+/// there with its values, so the others keep it from a store and from one that is being made.
+pub(super) fn nothing(keys: &Keys) -> [Compare; 3] {
+    let none = |key: Vec<u8>| Compare::version(key, CompareOp::Equal, 0);
+    let all = keys.all();
+    let end = end_of(&all);
+    [
+        none(keys.version()),
+        none(keys.making()),
+        none(all).with_range(end),
+    ]
+}
+
+/// The error of a name that is neither free nor that of a store.
+pub(super) fn remains(path: &Path) -> Error {
+    let why = "what is there is no store: a copy that was not completed, or that is being made; when no 'store copy' runs, remove it with 'etcdctl del --prefix', and try again";
+    Error::failed(path, why)
+}
+
+/// Makes an empty store where nothing is. Another host may do so at the same time: one of them does.
+fn make(client: &Client, keys: &Keys, path: &Path) -> Result<Version> {
     let new = Version {
         format: values::FORMAT,
         created_secs: now_secs(),
     };
-    let key = keys.version();
-    let read = TxnOp::get(key.clone(), None);
-    let make = match create {
-        true => vec![
-            TxnOp::put(key.clone(), new.encode(), None),
-            TxnOp::put(keys.next(), values::number(1), None),
-        ],
-        false => Vec::new(),
-    };
-    // Another host may make it at the same time: one of them does.
-    let none = Compare::version(key, CompareOp::Equal, 0);
-    let txn = Txn::new().when([none]).and_then(make).or_else([read]);
+    let txn = Txn::new().when(nothing(keys)).and_then([
+        TxnOp::put(keys.version(), new.encode(), None),
+        TxnOp::put(keys.next(), values::number(1), None),
+    ]);
     let answer = transact(client, client.deadline().settling, txn);
     let answer = answer.outcome.map_err(|why| ask::fault(why).at(path))?;
     if answer.succeeded() {
-        return match create {
-            true => Ok(new),
-            false => Err(Error::failed(
-                path,
-                "there is no store; 'slotfs partition init' makes one",
-            )),
-        };
+        return Ok(new);
     }
-    let found = gets(&answer);
-    let value = found.first().and_then(|it| it.kvs().first());
-    let value = value.ok_or_else(|| Error::failed(path, "the cluster gave no answer that fits"))?;
-    let version = Version::decode(value.value()).map_err(|why| Error::failed(path, why))?;
+    // Also after an earlier copy of this request.
+    match place(client, keys, path)? {
+        Place::Store(value) => read_version(&value, path),
+        Place::Empty | Place::Remains => Err(remains(path)),
+    }
+}
+
+fn read_version(value: &[u8], path: &Path) -> Result<Version> {
+    let version = Version::decode(value).map_err(|why| Error::failed(path, why))?;
     match version.format {
         values::FORMAT => Ok(version),
         later => Err(Error::failed(

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp};
 
-use super::ask::{gets, transact};
-use super::client::Client;
+use super::ask::{Place, gets, transact};
+use super::client::{Answer, Client};
 use super::commit::nested;
 use super::fetch::{MOST_OPERATIONS, Pairs, Range};
 use super::keys::{Key, Keys, PartKind, Place as At};
 use super::location::Location;
+use super::pages::Pages;
 use super::rows::{object_in, trashed_of};
 use super::slots::slot_row;
 use super::values::{self, Identity, InTrash, Object, Version, Where, Writes};
@@ -20,7 +21,7 @@ use slotfs_object::sealed::SealedRow;
 use slotfs_object::{RowId, SlotId};
 
 /// Rows that are read together.
-const AT_ONCE: i64 = 512;
+const AT_ONCE: usize = 512;
 /// The most bytes of one transaction that fills a store.
 const MOST_BYTES: usize = 900 << 10;
 /// The most operations of one.
@@ -123,53 +124,52 @@ impl Dump<'_> {
         to(Piece::Slot(row, parts))
     }
 
+    fn pages(&self, mut pages: Pages, mut each: impl FnMut(Pairs) -> Result<()>) -> Result<()> {
+        while let Some(range) = pages.next() {
+            let rows = self.read(&range)?;
+            pages.took(&rows);
+            each(rows)?;
+        }
+        Ok(())
+    }
+
     fn objects(&self, to: &mut dyn FnMut(Piece) -> Result<()>) -> Result<()> {
-        let keys = &self.inner.keys;
-        let all = Range {
-            limit: AT_ONCE,
-            ..Range::prefix(keys.handles(self.at()))
-        };
-        let mut page = all.clone();
-        loop {
-            let rows = self.read(&page)?;
-            let Some((last, _)) = rows.last() else {
-                return Ok(());
-            };
-            page.start = super::keys::after(last);
-            let mut found = Vec::new();
+        let all = self.inner.keys.handles(self.at());
+        let pages = Pages::handles(all, self.writes.objects, AT_ONCE);
+        self.pages(pages, |rows| {
+            let mut found = Vec::with_capacity(rows.len());
             for (key, value) in &rows {
-                let handle = Keys::handle_of(key).unwrap_or(0);
+                let handle = Keys::handle_of(key).ok_or_else(|| self.strange('h'))?;
                 found.push(object_in(self.slot, handle, value).map_err(Error::Object)?);
             }
             let ids: Vec<RowId> = found.iter().map(|it| it.entry.id).collect();
             for (object, row) in found.into_iter().zip(self.sealed(&ids)?) {
                 to(Piece::Object(object.entry, object.stored_secs, row))?;
             }
-        }
+            Ok(())
+        })
     }
 
     fn trash(&self, to: &mut dyn FnMut(Piece) -> Result<()>) -> Result<()> {
-        let keys = &self.inner.keys;
-        let mut page = Range {
-            limit: AT_ONCE,
-            ..Range::prefix(keys.all_trashed(self.at()))
-        };
-        loop {
-            let rows = self.read(&page)?;
-            let Some((last, _)) = rows.last() else {
-                return Ok(());
-            };
-            page.start = super::keys::after(last);
-            let mut found = Vec::new();
+        let all = self.inner.keys.all_trashed(self.at());
+        let pages = Pages::rows(all, self.writes.trash, AT_ONCE);
+        self.pages(pages, |rows| {
+            let mut found = Vec::with_capacity(rows.len());
             for (key, value) in &rows {
-                let id = Keys::row_of(key).unwrap_or(RowId(0));
+                let id = Keys::row_of(key).ok_or_else(|| self.strange('t'))?;
                 found.push(trashed_of(self.slot, id, value).map_err(Error::Object)?);
             }
             let ids: Vec<RowId> = found.iter().map(|it| it.it.entry.id).collect();
             for (found, row) in found.into_iter().zip(self.sealed(&ids)?) {
                 to(Piece::Trashed(found.it, found.stored_secs, row))?;
             }
-        }
+            Ok(())
+        })
+    }
+
+    /// The error of a key that slotfs did not put.
+    fn strange(&self, kind: char) -> Error {
+        SlotFault::Damaged(format!("a key {kind} names no object")).at(self.slot)
     }
 
     fn sealed(&self, ids: &[RowId]) -> Result<Vec<SealedRow>> {
@@ -241,9 +241,13 @@ pub(crate) fn load(
     let client = Client::start(&location, location.identity.as_ref())?;
     members::check(&client, path)?;
     let keys = Keys::of(&location.name);
+    let mut claim = [0; 16];
+    getrandom::fill(&mut claim)?;
     let mut filler = Filler {
         path: location.shown(),
         client,
+        claim,
+        has_claimed: false,
         keys,
         next: 1,
         slots: Vec::new(),
@@ -255,11 +259,14 @@ pub(crate) fn load(
     filler.end(about)
 }
 
-/// A store that is being filled.
+/// A store that is being filled. Its name is claimed by a key of its own (`m`), which every put compares: what arrives late
+/// finds it gone, since the last transaction deletes it, and whoever comes second finds it there.
 struct Filler {
     path: std::path::PathBuf,
     client: Client,
     keys: Keys,
+    claim: [u8; 16],
+    has_claimed: bool,
     /// The next epoch or sealing. They come before all row ids and after none.
     next: u64,
     slots: Vec<(SlotId, Writes)>,
@@ -268,32 +275,57 @@ struct Filler {
 }
 
 impl Filler {
-    fn send(&self, txn: Txn) -> Result<etcd_client::TxnResponse> {
-        let answer = transact(&self.client, self.client.deadline().settling, txn);
-        answer.outcome.map_err(|why| ask::fault(why).at(&self.path))
+    fn send(&self, txn: Txn) -> Answer<etcd_client::TxnResponse> {
+        transact(&self.client, self.client.deadline().settling, txn)
+    }
+
+    fn failed(&self, failure: super::client::Failure) -> Error {
+        ask::fault(failure).at(&self.path)
     }
 
     fn check_empty(&self) -> Result<()> {
-        let all = self.keys.all();
-        let options = GetOptions::new()
-            .with_range(super::keys::end_of(&all))
-            .with_limit(1)
-            .with_keys_only();
-        let answer = self.send(Txn::new().and_then([TxnOp::get(all, Some(options))]))?;
+        match ask::place(&self.client, &self.keys, &self.path)? {
+            Place::Empty => Ok(()),
+            Place::Remains => Err(ask::remains(&self.path)),
+            Place::Store(_) => Err(Error::failed(
+                &self.path,
+                "there is a store already; name another one",
+            )),
+        }
+    }
+
+    /// Takes the name, as long as nothing is under it.
+    fn claim(&mut self) -> Result<()> {
+        let key = self.keys.making();
+        let txn = Txn::new()
+            .when(ask::nothing(&self.keys))
+            .and_then([TxnOp::put(key.clone(), self.claim, None)])
+            .or_else([TxnOp::get(key, None)]);
+        let answer = self.send(txn).outcome.map_err(|why| self.failed(why))?;
         let found = gets(&answer);
-        if found.first().is_none_or(|it| it.kvs().is_empty()) {
+        let there = found.first().and_then(|it| it.kvs().first());
+        // An earlier copy of the request may have arrived.
+        if answer.succeeded() || there.is_some_and(|it| it.value() == self.claim) {
+            self.has_claimed = true;
             return Ok(());
         }
-        let version = TxnOp::get(self.keys.version(), None);
-        let answer = self.send(Txn::new().and_then([version]))?;
-        let is_store = gets(&answer).first().is_some_and(|it| !it.kvs().is_empty());
-        let why = match is_store {
-            true => "there is a store already; name another one",
-            false => {
-                "what is there is no store: a copy that was not completed, or that is being made; when no 'store copy' runs, remove it with 'etcdctl del --prefix', and copy again"
-            }
-        };
-        Err(Error::failed(&self.path, why))
+        self.check_empty()?;
+        Err(ask::remains(&self.path))
+    }
+
+    /// That the name is still this copy's, and no store yet.
+    fn is_ours(&self) -> [Compare; 2] {
+        [
+            Compare::value(self.keys.making(), CompareOp::Equal, self.claim),
+            Compare::version(self.keys.version(), CompareOp::Equal, 0),
+        ]
+    }
+
+    fn not_ours(&self) -> Error {
+        Error::failed(
+            &self.path,
+            "another process wrote there meanwhile, or removed what was copied",
+        )
     }
 
     fn set(&mut self, key: Key, value: Vec<u8>) -> Result<()> {
@@ -306,13 +338,21 @@ impl Filler {
         Ok(())
     }
 
-    /// Nobody else writes there, so a put may arrive twice.
+    /// A put may arrive twice while the name is this copy's: each key is put once.
     fn flush(&mut self) -> Result<()> {
         self.bytes = 0;
         let puts = std::mem::take(&mut self.puts);
-        match puts.is_empty() {
+        if puts.is_empty() {
+            return Ok(());
+        }
+        if !self.has_claimed {
+            self.claim()?;
+        }
+        let txn = Txn::new().when(self.is_ours()).and_then(nested(puts));
+        let answer = self.send(txn).outcome.map_err(|why| self.failed(why))?;
+        match answer.succeeded() {
             true => Ok(()),
-            false => self.send(Txn::new().and_then(nested(puts))).map(drop),
+            false => Err(self.not_ours()),
         }
     }
 
@@ -432,18 +472,22 @@ impl Filler {
             created_secs: about.created_secs,
         };
         let key = self.keys.version();
-        let none = Compare::version(key.clone(), CompareOp::Equal, 0);
-        let put = TxnOp::put(key.clone(), version.encode(), None);
-        let read = TxnOp::get(key, None);
-        let answer = self.send(Txn::new().when([none]).and_then([put]).or_else([read]))?;
-        let found = gets(&answer);
-        let ours = found.first().and_then(|it| it.kvs().first());
-        match answer.succeeded() || ours.is_some_and(|it| it.value() == version.encode()) {
+        let txn = Txn::new()
+            .when(self.is_ours())
+            .and_then([
+                TxnOp::put(key.clone(), version.encode(), None),
+                TxnOp::delete(self.keys.making(), None),
+            ])
+            .or_else([TxnOp::get(key, None)]);
+        let answer = self.send(txn);
+        let done = answer.outcome.map_err(|why| self.failed(why))?;
+        let found = gets(&done);
+        let there = found.first().and_then(|it| it.kvs().first());
+        // An earlier copy of the request may have arrived: nobody else could put it over the claim.
+        let earlier = answer.doubtful && there.is_some_and(|it| it.value() == version.encode());
+        match done.succeeded() || earlier {
             true => Ok(()),
-            false => Err(Error::failed(
-                &self.path,
-                "another process made a store there meanwhile",
-            )),
+            false => Err(self.not_ours()),
         }
     }
 }

@@ -10,10 +10,17 @@ use std::time::Instant;
 use super::keys::Key;
 use super::values::Writes;
 use crate::rows::Seen;
+use identities::Identities;
 use slotfs_object::SlotId;
+
+mod identities;
+#[cfg(test)]
+mod tests;
 
 /// The most bytes of keys and values that are kept for one slot.
 const MOST_BYTES: usize = 16 << 20;
+/// The same for all slots together.
+const MOST_OF_ALL: usize = 96 << 20;
 /// What an entry costs beside its key and value.
 const ENTRY_BYTES: usize = 64;
 
@@ -30,6 +37,8 @@ pub(super) struct Cache {
     pub(super) slot_changes: u64,
     /// Counts the changes that were seen of anything.
     pub(super) changes: u64,
+    /// Slots that this process deleted, and at which revision.
+    deleted: HashMap<SlotId, i64>,
 }
 
 /// What is known of one slot.
@@ -39,6 +48,12 @@ struct Known {
     writes: Seen<Writes>,
     values: HashMap<Key, Value>,
     bytes: usize,
+    /// All identities, where they were read.
+    identities: Option<Identities>,
+    /// Whether a commit of this process is on its way.
+    sending: bool,
+    /// What was known before somebody was told of this revision, while that may be of a commit on its way.
+    before: Option<Box<Known>>,
 }
 
 impl Cache {
@@ -60,9 +75,13 @@ impl Cache {
     /// A value that holds while `w` is of `revision`, if it is known.
     pub(super) fn value(&self, slot: SlotId, revision: i64, key: &[u8]) -> Option<Value> {
         let known = self.slots.get(&slot)?;
-        match known.revision == revision {
-            true => known.values.get(key).cloned(),
-            false => None,
+        if known.revision != revision {
+            return None;
+        }
+        let lacks = |it: &Identities| it.lack(key);
+        match known.values.get(key) {
+            Some(value) => Some(value.clone()),
+            None => known.identities.as_ref().is_some_and(lacks).then_some(None),
         }
     }
 
@@ -97,8 +116,15 @@ impl Cache {
                 let same = version(&known.writes) == version(&writes) && writes.is_ok();
                 self.slot_changes += u64::from(!same);
                 self.changes += 1;
-                *known = Known::new(revision, writes);
+                let new = Known::new(revision, writes);
+                let before = std::mem::replace(known, new);
+                if before.sending {
+                    known.sending = true;
+                    known.before = Some(before.first());
+                }
             }
+            // This process deleted it later.
+            None if self.deleted.get(&slot).is_some_and(|it| *it >= revision) => {}
             None => {
                 self.slot_changes += 1;
                 self.changes += 1;
@@ -126,6 +152,49 @@ impl Cache {
             && known.revision == revision
         {
             known.keep(key, value);
+            self.bound(slot);
+        }
+    }
+
+    /// Forgets the values of another slot where there are too many of all. `slot` is the one that grew.
+    fn bound(&mut self, slot: SlotId) {
+        let all: usize = self.slots.values().map(|it| it.bytes).sum();
+        if all <= MOST_OF_ALL {
+            return;
+        }
+        let others = self.slots.iter_mut().filter(|(it, _)| **it != slot);
+        if let Some((_, largest)) = others.max_by_key(|(_, it)| it.bytes) {
+            largest.forget();
+        }
+    }
+
+    /// All keys under `i`, which begin with `prefix`, as they were read together with a `w` of `revision`.
+    pub(super) fn learn_identities<'a>(
+        &mut self,
+        slot: SlotId,
+        revision: i64,
+        prefix: Key,
+        keys: impl Iterator<Item = &'a [u8]>,
+    ) {
+        if let Some(known) = self.slots.get_mut(&slot)
+            && known.revision == revision
+        {
+            known.identities = Identities::of(prefix, keys);
+        }
+    }
+
+    /// A commit that changes the slot from what is known of it is sent, and [`Self::sent`] is called afterwards.
+    pub(super) fn sending(&mut self, slot: SlotId) {
+        if let Some(known) = self.slots.get_mut(&slot) {
+            known.sending = true;
+        }
+    }
+
+    /// It was answered, and [`Self::committed`] was called if it was done.
+    pub(super) fn sent(&mut self, slot: SlotId) {
+        if let Some(known) = self.slots.get_mut(&slot) {
+            known.sending = false;
+            known.before = None;
         }
     }
 
@@ -138,8 +207,16 @@ impl Cache {
         writes: Writes,
         changes: impl Iterator<Item = (Key, Value)>,
     ) {
+        // Somebody may have been told of it already.
+        if let Some(known) = self.slots.get_mut(&slot)
+            && known.revision == to
+            && known.before.as_ref().is_some_and(|it| it.revision == from)
+            && let Some(before) = known.before.take()
+        {
+            *known = *before;
+        }
         let same = match self.slots.get_mut(&slot) {
-            Some(known) if known.revision == from => {
+            Some(known) if known.revision == from || known.revision == to => {
                 let same = known
                     .writes
                     .as_ref()
@@ -160,10 +237,12 @@ impl Cache {
         };
         self.slot_changes += u64::from(!same);
         self.changes += 1;
+        self.bound(slot);
     }
 
-    /// A commit of this process made the slot go away.
-    pub(super) fn deleted(&mut self, slot: SlotId) {
+    /// A commit of this process made the slot go away, at `revision`.
+    pub(super) fn deleted(&mut self, slot: SlotId, revision: i64) {
+        self.deleted.insert(slot, revision);
         self.slots.remove(&slot);
         self.slot_changes += 1;
         self.changes += 1;
@@ -177,16 +256,33 @@ impl Known {
             writes,
             values: HashMap::new(),
             bytes: 0,
+            identities: None,
+            sending: false,
+            before: None,
         }
     }
 
     fn keep(&mut self, key: Key, value: Value) {
+        if let Some(known) = &mut self.identities
+            && !known.change(&key, value.is_some())
+        {
+            self.identities = None;
+        }
         let bytes = key.len() + value.as_ref().map_or(0, |it| it.len()) + ENTRY_BYTES;
         if self.bytes + bytes > MOST_BYTES {
-            self.values.clear();
-            self.bytes = 0;
+            self.forget();
         }
         self.bytes += bytes;
         self.values.insert(key, value);
+    }
+
+    fn forget(&mut self) {
+        self.values = HashMap::new();
+        self.bytes = 0;
+    }
+
+    /// What was known when the commit was sent that is on its way.
+    fn first(mut self) -> Box<Self> {
+        self.before.take().unwrap_or_else(|| Box::new(self))
     }
 }

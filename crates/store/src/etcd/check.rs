@@ -1,21 +1,16 @@
 //! The reading part of `store check`: what keys of a store say of each other, and whether the members hold the same.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
-
-use etcd_client::{Compare, CompareOp, Txn, TxnOp};
-
-use super::fetch::{MOST_OPERATIONS, Range};
-use super::keys::{Keys, Place as At, after};
+use super::fetch::MOST_OPERATIONS;
+use super::keys::{Key, Keys};
 use super::objects::at;
+use super::pages::Pages;
 use super::rows::object_in;
 use super::slots::Part as Found;
-use super::values::{self, Identity, Where, Writes};
-use super::{Inner, Store, ask, lock, members};
-use crate::Reply;
-use crate::error::{Error, Result, SlotFault, StoreFault};
-use crate::rows::ROW_IDS;
-use crate::rows::*;
+use super::trash::without_row;
+use super::values::{Identity, Where, Writes};
+use super::{Inner, Store, lock};
+use crate::error::Result;
+use crate::rows::{ROW_IDS, *};
 use slotfs_object::sealed::{
     COMMITMENT_BYTES, ENCAPSULATED_KEY_BYTES, ENCAPSULATION_BYTES, Method, PUBLIC_KEY_BYTES,
     SALT_BYTES, SealedRow, WRAPPED_BYTES, WRAPPED_PAIR_BYTES,
@@ -23,11 +18,13 @@ use slotfs_object::sealed::{
 use slotfs_object::secret::KEY_BYTES;
 use slotfs_object::{Handle, RowId, SlotId};
 
+mod cross;
+mod members;
+mod repair;
+
 const SEALED_KEY_BYTES: usize = KEY_BYTES + SealedRow::OVERHEAD_BYTES;
-/// How far above the highest id in use a repaired counter goes on.
-const ABOVE: u64 = 1 << 20;
 /// Keys that are read together.
-const AT_ONCE: i64 = 1000;
+const AT_ONCE: usize = 1000;
 
 impl Store {
     /// What the members say: of alarms, and of whether they hold the same at one revision.
@@ -35,7 +32,7 @@ impl Store {
         let inner = &self.inner;
         let mut found = inner.alarms();
         found.extend(inner.compare_members());
-        for warning in members::warnings(inner.admin()) {
+        for warning in super::members::warnings(inner.admin()) {
             log::warn!("{warning}");
         }
         Ok(found)
@@ -91,7 +88,7 @@ impl Store {
         let mut ids = Vec::new();
         let mut from = RowId(after.max(0));
         loop {
-            let page = self.inner.row_page(from, i64::from(most))?;
+            let page = self.inner.row_page(from, most as usize)?;
             let Some((last, _)) = page.last() else { break };
             from = *last;
             let is_object = |place: &Where| !place.in_trash && self.inner.is_current(place);
@@ -122,43 +119,46 @@ impl Store {
         if place.in_trash || !self.inner.is_current(&place) {
             return Ok(Ok(None));
         }
-        let slot = place.slot;
-        let key = |writes: &Writes| vec![self.inner.keys.handle(at(slot, writes), place.handle)];
-        let Some((_, found)) = self.inner.values(slot, key)? else {
-            return Ok(Ok(None));
+        let (slot, keys, mut before) = (place.slot, &self.inner.keys, None);
+        // Its identity is known by its value alone; then all are read in one state.
+        let object = loop {
+            let all = |writes: &Writes| {
+                let at = at(slot, writes);
+                let known = before.iter().flat_map(|it: &Entry| {
+                    [
+                        keys.identity(at, it.ouid),
+                        keys.sealed(at, writes.sealing, it.id),
+                    ]
+                });
+                let handle = keys.handle(at, place.handle);
+                std::iter::once(handle).chain(known).collect()
+            };
+            let Some((_, found)) = self.inner.values(slot, all)? else {
+                return Ok(Ok(None));
+            };
+            let mut found = found.into_iter();
+            let Some(value) = found.next().flatten() else {
+                return Ok(Ok(None));
+            };
+            let object = match object_in(slot, place.handle, &value) {
+                Ok(object) => object,
+                Err(damaged) => return Ok(Ok(Some(damaged_row(&damaged)))),
+            };
+            // The place may be of an object that is gone, and the handle of another one.
+            if object.entry.id != id {
+                return Ok(Ok(None));
+            }
+            if before.replace(object.entry) == Some(object.entry) {
+                break (object, found.next().flatten(), found.next().flatten());
+            }
         };
-        let Some(value) = found.into_iter().flatten().next() else {
-            return Ok(Ok(None));
-        };
-        let object = match object_in(slot, place.handle, &value) {
-            Ok(object) => object,
-            Err(damaged) => return Ok(Ok(Some(damaged_row(&damaged)))),
-        };
-        let entry = object.entry;
-        let both = |writes: &Writes| {
-            let at = at(slot, writes);
-            vec![
-                self.inner.keys.identity(at, entry.ouid),
-                self.inner.keys.sealed(at, writes.sealing, entry.id),
-            ]
-        };
-        let Some((_, found)) = self.inner.values(slot, both)? else {
-            return Ok(Ok(None));
-        };
-        let mut found = found.into_iter();
-        let identity = found.next().flatten();
+        let (object, identity, sealed) = object;
         let identity = identity.and_then(|it| Identity::decode(&it).ok());
-        let sealed = found.next().flatten();
-        let indexes = (Some(entry.id.0), identity.map(|it| it.id.0));
-        // The place may be of an object that is gone, and the handle of another one.
-        if entry.id != id {
-            return Ok(Ok(None));
-        }
         Ok(Ok(Some(object_row(
-            &entry,
+            &object.entry,
             object.stored_secs,
             sealed.map(|it| it.to_vec()),
-            indexes,
+            (Some(id.0), identity.map(|it| it.id.0)),
         ))))
     }
 
@@ -168,31 +168,41 @@ impl Store {
         after: i64,
         most: u32,
     ) -> Result<(Vec<ObjectRow>, Seen<()>)> {
-        let page = self.inner.list_trash(slot, RowId(after), most as usize)?;
-        let ids = page.iter().filter_map(|it| it.as_ref().ok());
-        let ids: Vec<RowId> = ids.map(|it| it.it.entry.id).collect();
-        let mut rows = Vec::new();
-        for some in ids.chunks(MOST_OPERATIONS) {
-            rows.extend(self.inner.sealed_rows(slot, some)?);
-        }
-        let mut rows = rows.into_iter();
-        let listed = page.into_iter().map(|found| match found {
-            Err(damaged) => damaged_row(&damaged),
-            Ok(found) => {
-                let entry = found.it.entry;
-                let sealed = rows.next().flatten().map(|it| it.bytes().to_vec());
-                let indexes = (Some(entry.id.0), Some(entry.id.0));
-                object_row(&entry, found.stored_secs, sealed, indexes)
+        let mut after = RowId(after);
+        loop {
+            let page = self.inner.list_trash(slot, after, most as usize)?;
+            let ids = page.into_iter().map(|found| match found {
+                Ok(found) => found.it.entry.id,
+                Err(damaged) => damaged.id,
+            });
+            let ids: Vec<RowId> = ids.collect();
+            let Some(last) = ids.last() else {
+                return Ok((Vec::new(), Ok(())));
+            };
+            after = *last;
+            let rows = self.inner.trashed_rows(slot, &ids)?;
+            let rows = rows.into_iter().map(|(id, found)| match found {
+                Err(damaged) => damaged_row(&damaged),
+                Ok((found, None)) => damaged_row(&without_row(&found)),
+                Ok((found, Some(row))) => {
+                    let indexes = (Some(id.0), Some(id.0));
+                    let sealed = Some(row.bytes().to_vec());
+                    object_row(&found.it.entry, found.stored_secs, sealed, indexes)
+                }
+            });
+            let rows: Vec<_> = rows.collect();
+            // A page that left the trash meanwhile is not the end.
+            if !rows.is_empty() {
+                return Ok((rows, Ok(())));
             }
-        });
-        Ok((listed.collect(), Ok(())))
+        }
     }
 
     pub(crate) fn count_trash(&self, slot: SlotId) -> Result<Seen<(Option<Seen<i64>>, i64)>> {
         let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let counted = self.inner.count(slot, |keys, at| keys.all_trashed(at))?;
+        let counted = self.inner.count_trash(slot)?;
         Ok(Ok(match counted {
-            Some((writes, there)) => (Some(Ok(signed(writes.trash))), signed(there)),
+            Some((kept, there)) => (Some(Ok(signed(kept))), signed(there)),
             None => (None, 0),
         }))
     }
@@ -235,113 +245,10 @@ impl Store {
             smks: Ok(smks),
         }))
     }
+}
 
-    /// What keys say of each other that cannot all be true.
-    pub(crate) fn contradictions(&self) -> Result<Vec<Contradiction>> {
-        let inner = &self.inner;
-        let mut found = Vec::new();
-        let mut of_rows: BTreeMap<RowId, Where> = BTreeMap::new();
-        let mut highest = 0;
-        inner.for_each_row(|id, place| {
-            highest = highest.max(id.0);
-            match place {
-                Ok(place) => drop(of_rows.insert(id, place)),
-                Err(what) => found.push(contradiction(None, Some(id.0), what)),
-            }
-        })?;
-        for slot in self.slot_numbers()? {
-            inner.cross_check(slot, &of_rows, &mut found)?;
-        }
-        let counter = inner.raw_range(&Range {
-            limit: 1,
-            ..Range::prefix(inner.keys.next())
-        })?;
-        let counter = counter.first().map(|(_, value)| values::to_number(value));
-        let what = match counter {
-            None => "the counter of row ids (key n) is missing".to_owned(),
-            Some(Err(what)) => format!("the counter of row ids (key n) is damaged: {what}"),
-            Some(Ok(next)) if next <= highest.unsigned_abs() => {
-                format!(
-                    "the counter of row ids (key n) is {next}, and there are rows up to {highest}"
-                )
-            }
-            Some(Ok(next)) if !is_id(next) => {
-                format!("the counter of row ids (key n) is {next}, which is out of range")
-            }
-            Some(Ok(_)) => return Ok(found),
-        };
-        found.push(contradiction(None, None, what));
-        Ok(found)
-    }
-
-    /// The counter of row ids is corrected too: without it nothing could be counted or stored.
-    pub(crate) fn recount(&self, slot: SlotId) -> Result<bool> {
-        if self.is_read_only() {
-            return Err(self.inner.fault(StoreFault::ReadOnly));
-        }
-        self.inner.repair_next()?;
-        self.write_now(vec![slot], move |tx| tx.recount(slot))
-    }
-
-    pub(crate) fn damaged_row(&self, id: RowId) -> Result<DamagedRow> {
-        let place = self.inner.place_of(id)?.ok_or(Error::Gone)?;
-        let whole = |handle| Err(SlotFault::NotDamaged { handle, row: id }.at(place.slot));
-        let there = self.inner.writes(place.slot)?;
-        if there.is_none_or(|(_, writes)| writes.epoch != place.epoch) {
-            return Err(Error::Gone);
-        }
-        if place.in_trash {
-            return match self.inner.trashed_in(place.slot, id)?.ok_or(Error::Gone)? {
-                Err(damaged) => Ok(damaged),
-                Ok(found) => whole(found.it.entry.handle),
-            };
-        }
-        match self
-            .inner
-            .object_at(place.slot, place.handle)?
-            .ok_or(Error::Gone)?
-        {
-            Err(damaged) => Ok(DamagedRow { id, ..damaged }),
-            Ok(found) if found.entry.id != id => Err(Error::Gone),
-            Ok(found) => {
-                let row = self.inner.sealed_rows(place.slot, &[id])?.pop().flatten();
-                match row {
-                    Some(_) => whole(found.entry.handle),
-                    None => Ok(DamagedRow {
-                        id,
-                        slot: Some(place.slot),
-                        handle: Some(found.entry.handle),
-                        ouid: Some(found.entry.ouid),
-                        in_trash: false,
-                        nth: None,
-                        what: "its sealed row is missing".to_owned(),
-                    }),
-                }
-            }
-        }
-    }
-
-    pub(crate) fn destroy_damaged(
-        &self,
-        found: DamagedRow,
-        slot: SlotVersion,
-        reply: impl Reply<()>,
-    ) {
-        match self.damaged_row(found.id) {
-            Ok(now) if now == found => {}
-            Ok(_) => return reply(Err(Error::Gone)),
-            Err(error) => return reply(Err(error)),
-        }
-        let slots = vec![found.slot.unwrap_or(slot.slot), slot.slot];
-        let weight = super::committer::Weight::REMOVAL;
-        self.write(
-            slots,
-            weight,
-            None,
-            move |tx| tx.destroy_damaged(&found, slot),
-            reply,
-        );
-    }
+fn is_id(number: u64) -> bool {
+    i64::try_from(number).is_ok_and(|number| ROW_IDS.contains(&number))
 }
 
 fn looked<T>(
@@ -353,18 +260,6 @@ fn looked<T>(
         Err((id, why)) => (*id, vec![why.clone()]),
     };
     Part { id, faults }
-}
-
-fn is_id(number: u64) -> bool {
-    i64::try_from(number).is_ok_and(|number| ROW_IDS.contains(&number))
-}
-
-fn contradiction(slot: Option<SlotId>, row: Option<i64>, what: impl Into<String>) -> Contradiction {
-    Contradiction {
-        slot,
-        row,
-        what: what.into(),
-    }
 }
 
 fn sized(faults: &mut Vec<String>, whose: &str, what: &str, have: usize, want: usize) {
@@ -510,71 +405,44 @@ impl Inner {
         self.place_of(id)
     }
 
-    /// Puts the counter of row ids above everything that was counted with it, where it is missing, damaged or too low.
-    fn repair_next(&self) -> Result<()> {
-        let mut highest = 0;
-        self.for_each_row(|id, _| highest = highest.max(id.0.unsigned_abs()))?;
-        self.refresh(Instant::now())?;
-        for (_, _, writes) in lock(&self.cache).slots() {
-            if let Ok(writes) = writes {
-                highest = highest.max(writes.epoch).max(writes.sealing);
+    /// About how many rows there are.
+    fn about_rows(&self) -> u64 {
+        let cache = lock(&self.cache);
+        let all = cache.slots().filter_map(|it| it.2.as_ref().ok());
+        all.map(|it| it.objects.saturating_add(it.trash))
+            .fold(0, u64::saturating_add)
+    }
+
+    /// Where rows are, after one of them; none at the end.
+    fn row_page(&self, from: RowId, most: usize) -> Result<Vec<(RowId, Seen<Where>)>> {
+        let mut pages = Pages::rows(self.keys.rows(), self.about_rows(), most);
+        if ROW_IDS.contains(&from.0) {
+            pages = pages.after(&self.keys.row(from));
+        }
+        while let Some(range) = pages.next() {
+            let pairs = self.raw_range(&range)?;
+            pages.took(&pairs);
+            let rows = pairs.iter().filter_map(|(key, value)| {
+                let id = Keys::row_of(key)?;
+                Some((id, Where::decode(value)))
+            });
+            let rows: Vec<_> = rows.collect();
+            if !rows.is_empty() {
+                return Ok(rows);
             }
         }
-        let key = self.keys.next();
-        let found = self.raw_range(&Range {
-            limit: 1,
-            ..Range::prefix(key.clone())
+        Ok(Vec::new())
+    }
+
+    /// Where every row is. Gives the keys there that name none.
+    fn for_each_row(&self, mut each: impl FnMut(RowId, Seen<Where>)) -> Result<Vec<Key>> {
+        let mut strange = Vec::new();
+        let pages = Pages::rows(self.keys.rows(), self.about_rows(), AT_ONCE);
+        self.each_key(pages, |key, value| match Keys::row_of(key) {
+            Some(id) => each(id, Where::decode(value)),
+            None => strange.push(key.clone()),
         })?;
-        let now = found.first().map(|(_, value)| value.clone());
-        if now
-            .as_ref()
-            .is_some_and(|now| values::to_number(now).is_ok_and(|now| now > highest && is_id(now)))
-        {
-            return Ok(());
-        }
-        // Only if nobody else did: a counter that was repaired may have been used since.
-        let same = match now {
-            Some(now) => Compare::value(key.clone(), CompareOp::Equal, now),
-            None => Compare::version(key.clone(), CompareOp::Equal, 0),
-        };
-        // Other hosts may have ids reserved above the highest one in use.
-        let next = values::number(highest + ABOVE);
-        let txn = Txn::new()
-            .when([same])
-            .and_then([TxnOp::put(key, next, None)]);
-        let until = self.client.deadline().settling;
-        let answer = super::ask::transact(&self.client, until, txn);
-        answer.outcome.map(drop).map_err(|why| self.failed(why))
-    }
-
-    /// Where rows are, after one of them.
-    fn row_page(&self, from: RowId, most: i64) -> Result<Vec<(RowId, Seen<Where>)>> {
-        let page = Range {
-            start: after(&self.keys.row(from)),
-            limit: most,
-            ..Range::prefix(self.keys.rows())
-        };
-        let pairs = self.raw_range(&page)?;
-        let rows = pairs.iter().filter_map(|(key, value)| {
-            let id = Keys::row_of(key)?;
-            Some((id, Where::decode(value)))
-        });
-        Ok(rows.collect())
-    }
-
-    /// Where every row is.
-    fn for_each_row(&self, mut each: impl FnMut(RowId, Seen<Where>)) -> Result<()> {
-        let mut from = RowId(0);
-        loop {
-            let page = self.row_page(from, AT_ONCE)?;
-            let Some((last, _)) = page.last() else {
-                return Ok(());
-            };
-            from = *last;
-            for (id, place) in page {
-                each(id, place);
-            }
-        }
+        Ok(strange)
     }
 
     /// Whether a place is of the rows that a slot has now.
@@ -582,279 +450,5 @@ impl Inner {
         let cache = lock(&self.cache);
         let there = cache.writes(place.slot);
         there.is_some_and(|(_, writes)| writes.as_ref().is_ok_and(|it| it.epoch == place.epoch))
-    }
-
-    /// Compares the keys of a slot's objects with each other. A slot that is written to meanwhile is looked at again.
-    fn cross_check(
-        &self,
-        slot: SlotId,
-        of_rows: &BTreeMap<RowId, Where>,
-        found: &mut Vec<Contradiction>,
-    ) -> Result<()> {
-        const TRIES: u32 = 5;
-        for _ in 0..TRIES {
-            let Some((before, writes)) = self.writes(slot)? else {
-                return Ok(());
-            };
-            let wrong = self.cross_check_once(slot, &writes, of_rows)?;
-            self.refresh(Instant::now())?;
-            let now = lock(&self.cache).writes(slot).map(|it| it.0);
-            if now == Some(before) {
-                found.extend(wrong);
-                return Ok(());
-            }
-        }
-        log::info!("slot {slot} is written to all the time; its keys were not compared");
-        Ok(())
-    }
-
-    fn cross_check_once(
-        &self,
-        slot: SlotId,
-        writes: &Writes,
-        of_rows: &BTreeMap<RowId, Where>,
-    ) -> Result<Vec<Contradiction>> {
-        let mut wrong = Vec::new();
-        let mut tell = |id: RowId, what: &str| {
-            wrong.push(contradiction(Some(slot), Some(id.0), what));
-        };
-        let place = at(slot, writes);
-        let mut sealed = BTreeSet::new();
-        let all_sealed = self.keys.all_sealed(place, Some(writes.sealing));
-        self.each_key(all_sealed, |key| sealed.extend(Keys::row_of(key)))?;
-        let mut there = BTreeSet::new();
-        self.for_each(slot, |handle, object| {
-            let Ok(object) = object else { return };
-            let id = object.entry.id;
-            if !there.insert(id) {
-                tell(id, "two handles lead to it");
-            }
-            let expected = Where {
-                slot,
-                epoch: place.epoch,
-                handle,
-                in_trash: false,
-            };
-            if of_rows.get(&id) != Some(&expected) {
-                tell(id, "the key that says where it is (r) does not lead to it");
-            }
-        })?;
-        let mut after = RowId(0);
-        loop {
-            let page = self.list_trash(slot, after, AT_ONCE as usize)?;
-            after = match page.last() {
-                Some(Ok(last)) => last.it.entry.id,
-                Some(Err(last)) => last.id,
-                None => break,
-            };
-            for found in page.into_iter().flatten() {
-                let id = found.it.entry.id;
-                if !there.insert(id) {
-                    tell(id, "it is both in the slot and in the trash");
-                }
-                if !of_rows.get(&id).is_some_and(|it| it.in_trash) {
-                    tell(
-                        id,
-                        "the key that says where it is (r) does not lead to the trash",
-                    );
-                }
-            }
-        }
-        for id in sealed.difference(&there) {
-            tell(*id, "a sealed row (o) belongs to no object");
-        }
-        Ok(wrong)
-    }
-
-    fn each_key(&self, prefix: Vec<u8>, mut each: impl FnMut(&[u8])) -> Result<()> {
-        let mut page = Range {
-            limit: AT_ONCE,
-            keys_only: true,
-            ..Range::prefix(prefix)
-        };
-        loop {
-            let keys = self.raw_range(&page)?;
-            let Some((last, _)) = keys.last() else {
-                return Ok(());
-            };
-            page.start = after(last);
-            for (key, _) in &keys {
-                each(key);
-            }
-        }
-    }
-
-    fn alarms(&self) -> Vec<String> {
-        let until = self.client.deadline().settling;
-        let alarms = self.admin().ask(until, |client| {
-            Box::pin(async move {
-                use etcd_client::{AlarmAction, AlarmType};
-                let mut client = client.maintenance_client();
-                client.alarm(AlarmAction::Get, AlarmType::None, None).await
-            })
-        });
-        match alarms.outcome {
-            Err(why) => {
-                log::warn!(
-                    "the alarms of the cluster were not asked for: {}",
-                    ask::fault(why)
-                );
-                Vec::new()
-            }
-            Ok(alarms) => alarms
-                .alarms()
-                .iter()
-                .map(|it| {
-                    let what = match it.alarm() {
-                        etcd_client::AlarmType::Nospace => "NOSPACE, its quota is used up",
-                        etcd_client::AlarmType::Corrupt => {
-                            "CORRUPT, its data differs from that of others"
-                        }
-                        _ => "an unknown alarm",
-                    };
-                    format!("member {:x} of the cluster raised {what}", it.member_id())
-                })
-                .collect(),
-        }
-    }
-
-    /// Compares a hash of all keys at one revision over all members. etcd lets only its administrators ask for it.
-    fn compare_members(&self) -> Vec<String> {
-        let revision = match self.raw_revision() {
-            Ok(revision) => revision,
-            Err(error) => return vec![format!("the members were not compared: {error}")],
-        };
-        let until = Instant::now() + Duration::from_secs(10);
-        let hashes = self.admin().ask_all(until, move |client| {
-            Box::pin(async move {
-                let hash = client.maintenance_client().hash_kv(revision).await?;
-                Ok((hash.hash(), hash.compact_version()))
-            })
-        });
-        let mut known: Option<(String, (u32, i64))> = None;
-        let mut found = Vec::new();
-        for (member, hash) in hashes {
-            match (hash, &known) {
-                (Err(why), _) => log::warn!("member {member} of the cluster was not compared: {}", ask::fault(why)),
-                (Ok(hash), None) => known = Some((member, hash)),
-                // A hash covers what is not compacted.
-                (Ok(hash), Some((_, first))) if hash == *first || hash.1 != first.1 => {}
-                (Ok(_), Some((first, _))) => found.push(format!(
-                    "members {first} and {member} of the cluster hold different data at revision {revision}"
-                )),
-            }
-        }
-        found
-    }
-
-    fn raw_revision(&self) -> Result<i64> {
-        let txn = Txn::new().and_then([TxnOp::get(self.keys.version(), None)]);
-        let answer = super::ask::transact(&self.client, self.client.deadline().settling, txn);
-        let answer = answer.outcome.map_err(|why| self.failed(why))?;
-        Ok(answer.header().map_or(0, |it| it.revision()))
-    }
-}
-
-impl super::tx::Tx<'_> {
-    /// Counts the objects of a slot and its trash again; whether the count was wrong. Nothing is done when the lists by
-    /// handle and by identity do not agree.
-    fn recount(&mut self, slot: SlotId) -> Result<bool> {
-        let before = self.there(slot)?.writes;
-        let at = self.place(slot)?;
-        let (mut objects, mut bytes, mut highest) = (0u64, 0u64, 0);
-        let keys = &self.inner.keys;
-        let (handles, identities) = (keys.handles(at), keys.identities(at));
-        let trashed = keys.all_trashed(at);
-        for (key, value) in self.range(slot, Range::prefix(handles))? {
-            let handle = Keys::handle_of(&key).unwrap_or(0);
-            let object = object_in(slot, handle, &value);
-            objects += 1;
-            bytes += object.map_or(0, |it| u64::from(it.entry.payload_bytes));
-            highest = highest.max(handle);
-        }
-        let only_keys = |prefix| Range {
-            keys_only: true,
-            ..Range::prefix(prefix)
-        };
-        let by_identity = self.range(slot, only_keys(identities))?.len() as u64;
-        if by_identity != objects {
-            return Err(Error::Damaged(format!(
-                "slot {slot} has {objects} objects, but {by_identity} are in the list by identity; its count was not changed"
-            )));
-        }
-        let trash = self.range(slot, only_keys(trashed))?.len() as u64;
-        let counted = (objects, bytes, trash, highest);
-        if counted == (before.objects, before.bytes, before.trash, before.highest) {
-            return Ok(false);
-        }
-        self.change(slot, |writes| {
-            (writes.objects, writes.bytes, writes.trash, writes.highest) = counted;
-        })?;
-        Ok(true)
-    }
-
-    /// Destroys the keys of a damaged object. One whose value cannot be read may leave its identity behind, which
-    /// `store check` names.
-    fn destroy_damaged(&mut self, found: &DamagedRow, version: SlotVersion) -> Result<()> {
-        crate::rules::check_version(self, version)?;
-        let slot = found.slot.unwrap_or(version.slot);
-        let at: At = self.place(slot)?;
-        let sealing = self.there(slot)?.writes.sealing;
-        let keys = &self.inner.keys;
-        let mut gone = vec![keys.row(found.id), keys.sealed(at, sealing, found.id)];
-        if found.in_trash {
-            gone.push(keys.trashed(at, found.id));
-        } else if let Some(handle) = found.handle {
-            gone.push(keys.handle(at, handle.get()));
-        }
-        let mut bytes = 0;
-        if let (false, Some(handle)) = (found.in_trash, found.handle) {
-            match self.object_at(slot, handle.get())? {
-                Some(Ok(object)) if object.entry.id == found.id => {
-                    bytes = object.entry.payload_bytes;
-                    gone.push(self.inner.keys.identity(at, object.entry.ouid));
-                }
-                Some(Err(_)) => {}
-                _ => return Err(Error::Gone),
-            }
-        }
-        // The lists that lead to it by its row.
-        let leads = |key: &[u8]| Keys::row_of(key) == Some(found.id);
-        let identities = self.range(slot, Range::prefix(self.inner.keys.identities(at)))?;
-        gone.extend(identities.into_iter().filter_map(|(key, value)| {
-            let it = Identity::decode(&value).ok()?;
-            (it.id == found.id).then_some(key)
-        }));
-        if found.in_trash {
-            for prefix in [
-                self.inner.keys.all_trash_identities(at),
-                self.inner.keys.all_trash_times(at),
-            ] {
-                let keys = self.range(
-                    slot,
-                    Range {
-                        keys_only: true,
-                        ..Range::prefix(prefix)
-                    },
-                )?;
-                gone.extend(keys.into_iter().map(|it| it.0).filter(|key| leads(key)));
-            }
-            let names = self.range(slot, Range::prefix(self.inner.keys.all_trash_names(at)))?;
-            gone.extend(names.into_iter().filter_map(|(key, value)| {
-                let id = values::to_number(&value).ok()?;
-                (id == found.id.0.unsigned_abs()).then_some(key)
-            }));
-        }
-        for key in gone {
-            self.set(slot, key, None);
-        }
-        let in_trash = found.in_trash;
-        self.change(slot, |writes| match in_trash {
-            true => writes.trash = writes.trash.saturating_sub(1),
-            false => {
-                writes.objects = writes.objects.saturating_sub(1);
-                writes.bytes = writes.bytes.saturating_sub(bytes.into());
-            }
-        })
     }
 }

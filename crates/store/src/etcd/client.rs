@@ -421,6 +421,8 @@ fn failure(error: etcd_client::Error) -> Failure {
     const DEADLINE_EXCEEDED: i32 = 4;
     const RESOURCE_EXHAUSTED: i32 = 8;
     const OUT_OF_RANGE: i32 = 11;
+    /// etcd's own words.
+    const COMPACTED: &str = "mvcc: required revision has been compacted";
     const DATA_LOSS: i32 = 15;
     const PERMANENT: [i32; 7] = [3, 5, 7, 9, 12, 13, 16];
     let etcd_client::Error::GRpcStatus(status) = &error else {
@@ -438,7 +440,9 @@ fn failure(error: etcd_client::Error) -> Failure {
         // It has too much to do; another member may have less.
         RESOURCE_EXHAUSTED if why.contains("too many requests") => Failure::Unreachable(why),
         RESOURCE_EXHAUSTED => Failure::Refused(why),
-        OUT_OF_RANGE => Failure::Compacted,
+        OUT_OF_RANGE if why.contains(COMPACTED) => Failure::Compacted,
+        // An answer above MOST_ANSWER_BYTES, for one.
+        OUT_OF_RANGE => Failure::Refused(why),
         DATA_LOSS => Failure::Corrupt(why),
         // What a broken connection is reported as, too.
         13 if !why.starts_with("etcdserver") => Failure::Unreachable(why),

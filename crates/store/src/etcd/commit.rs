@@ -11,7 +11,7 @@ use etcd_client::{Compare, CompareOp, Txn, TxnOp, TxnResponse};
 use super::ask::{gets, transact};
 use super::client::{Answer, Deadline, Failure};
 use super::fetch::{MOST_OPERATIONS, Range};
-use super::tx::Tx;
+use super::tx::{Planned, Tx};
 use super::values::{self, Writes};
 use super::{Inner, lock};
 use crate::error::{Error, Result, StoreFault};
@@ -33,9 +33,9 @@ impl Inner {
     /// [`StoreFault::Unreachable`] when it was not done; [`StoreFault::InDoubt`] when that could not be found out.
     pub(super) fn commit(&self, tx: &Tx<'_>, deadline: Deadline) -> Result<Outcome> {
         let slots: Vec<SlotId> = tx.slots.keys().copied().collect();
+        self.announce(&slots, deadline.sending)?;
         let number = self.presence.next_number();
         let me = *self.presence.id();
-        self.announce(&slots, deadline.sending)?;
         let mut operations = Vec::with_capacity(tx.changes.len() + 2 * slots.len());
         for (key, (_, value)) in &tx.changes {
             operations.push(match value {
@@ -75,10 +75,23 @@ impl Inner {
                 compares.push(Compare::value(key, CompareOp::Equal, values::number(last)));
             }
         }
+        let mut otherwise = self.what_became(&slots);
+        for (_, key) in &tx.assumed {
+            compares.push(Compare::version(key.clone(), CompareOp::Equal, 0));
+            otherwise.push(TxnOp::get(key.clone(), None));
+        }
         let txn = Txn::new()
             .when(compares)
             .and_then(operations)
-            .or_else(self.what_became(&slots));
+            .or_else(otherwise);
+        {
+            let mut cache = lock(&self.cache);
+            slots.iter().for_each(|slot| cache.sending(*slot));
+        }
+        let _sent = Sent {
+            inner: self,
+            slots: &slots,
+        };
         let sent = Instant::now();
         let answer = transact(&self.client, deadline.sending, txn);
         let afterwards = match &answer.outcome {
@@ -98,8 +111,7 @@ impl Inner {
                     lock(&self.cache).learn_all(sent, revision, all);
                 }
             }
-            // Another host may have removed `d`: of a process whose lease had ended, or with the slot.
-            Outcome::Conflict => self.presence.forget(&slots),
+            Outcome::Conflict => {}
         }
         Ok(outcome)
     }
@@ -131,6 +143,13 @@ impl Inner {
             }
             Ok(found) => {
                 let done = self.done_number(&found, slots);
+                self.learn_assumed(&found, slots, tx);
+                if done != Some(number)
+                    && (done.is_none() || tx.slots.values().any(Planned::is_new))
+                {
+                    // Another host may have removed `d`: of a process whose lease had ended, or with the slot.
+                    self.presence.forget(slots);
+                }
                 match done {
                     // An earlier copy of it was done.
                     Some(done) if done == number => Ok(Outcome::Committed(None)),
@@ -237,6 +256,23 @@ impl Inner {
         highest
     }
 
+    /// Keeps what a transaction that was not done found under the keys that it took for new.
+    fn learn_assumed(&self, found: &TxnResponse, slots: &[SlotId], tx: &Tx<'_>) {
+        let found = gets(found);
+        let mut cache = lock(&self.cache);
+        let values = found.get(2 * slots.len()..).unwrap_or_default();
+        for ((slot, key), got) in tx.assumed.iter().zip(values) {
+            // Its `w` is in the same answer, and is known by now.
+            let nth = slots.iter().position(|it| it == slot);
+            let writes = nth.and_then(|nth| found.get(2 * nth)?.kvs().first());
+            let Some(revision) = writes.map(etcd_client::KeyValue::mod_revision) else {
+                continue;
+            };
+            let value = got.kvs().first().map(|it| it.value().into());
+            cache.learn(*slot, revision, key.clone(), value);
+        }
+    }
+
     fn remember(&self, tx: &Tx<'_>, revision: Option<i64>) {
         let mut counters = lock(&self.counters);
         counters.commits += 1;
@@ -246,7 +282,7 @@ impl Inner {
         for (slot, planned) in &tx.slots {
             let key = self.keys.writes(*slot);
             if matches!(tx.changes.get(&key), Some((_, None))) {
-                cache.deleted(*slot);
+                cache.deleted(*slot, revision);
             } else if planned.changed {
                 let changes = tx.changes.iter();
                 let own = changes.filter(|(_, (of, _))| of == slot);
@@ -266,7 +302,7 @@ impl Inner {
         }
         self.refresh(began)?;
         let cache = lock(&self.cache);
-        let holds = |(slot, planned): (&SlotId, &super::tx::Planned)| {
+        let holds = |(slot, planned): (&SlotId, &Planned)| {
             let now = cache.writes(*slot);
             now.is_some_and(|(revision, _)| revision == planned.revision)
         };
@@ -278,6 +314,19 @@ impl Inner {
         self.fault(StoreFault::Unreachable(
             "other hosts wrote to the same slot until the deadline".into(),
         ))
+    }
+}
+
+/// Ends what [`super::cache::Cache::sending`] begins, whatever became of it.
+struct Sent<'a> {
+    inner: &'a Inner,
+    slots: &'a [SlotId],
+}
+
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        let mut cache = lock(&self.inner.cache);
+        self.slots.iter().for_each(|slot| cache.sent(*slot));
     }
 }
 

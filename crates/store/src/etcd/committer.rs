@@ -11,7 +11,7 @@ use super::commit::Outcome;
 use super::fetch::Range;
 use super::keys::{Key, Keys};
 use super::tx::{Stop, Tx};
-use super::values::Writes;
+use super::values::{Lock, Writes};
 use super::{Inner, lock};
 use crate::Reply;
 use crate::error::{Error, Result, SlotFault};
@@ -85,6 +85,8 @@ struct Queued {
     bytes: usize,
     deadline: Deadline,
     hint: Option<Hint>,
+    /// The lock that it may write under.
+    key_to: Option<Lock>,
     job: Box<dyn Job>,
 }
 
@@ -145,7 +147,7 @@ impl Committer {
         &self,
         mut slots: Vec<SlotId>,
         weight: Weight,
-        hint: Option<Hint>,
+        (hint, key_to): (Option<Hint>, Option<Lock>),
         work: impl Work<T>,
         reply: impl Reply<T>,
     ) {
@@ -163,9 +165,12 @@ impl Committer {
             bytes: weight.bytes,
             deadline: self.shared.inner.client.deadline(),
             hint,
+            key_to,
             job: Box::new(job),
         });
-        if queue.idle == 0 && queue.threads.len() < MOST_THREADS {
+        queue.threads.retain(|it| !it.is_finished());
+        // One that was told to wake up is idle until it does.
+        if queue.waiting.len() > queue.idle && queue.threads.len() < MOST_THREADS {
             let shared = Arc::clone(&self.shared);
             let name = format!("committer {}", queue.threads.len());
             match thread::Builder::new()
@@ -270,8 +275,9 @@ impl Queue {
         let mut full = false;
         for it in self.waiting.drain(..) {
             let same = it.slots == slots;
-            let fits =
-                objects + it.objects <= MOST_OBJECTS && bytes + it.bytes <= MOST_PAYLOAD_BYTES;
+            let fits = objects + it.objects <= MOST_OBJECTS
+                && bytes + it.bytes <= MOST_PAYLOAD_BYTES
+                && it.key_to.is_none();
             if same && fits && !full {
                 objects += it.objects;
                 bytes += it.bytes;
@@ -299,27 +305,33 @@ impl Inner {
     fn try_batch(&self, batch: &mut [Queued]) -> Result<()> {
         let deadline = batch.iter().map(|it| it.deadline.settling).min();
         let deadline = self.client.deadline_after(deadline);
-        let mut tries = 0u32;
+        let (mut tries, mut assume) = (0u32, true);
         loop {
             let mut tx = Tx::new(self, deadline.sending);
+            tx.again = tries > 0;
+            tx.key_to = batch.iter().find_map(|it| it.key_to);
             let began = Instant::now();
             let mut kept = 0u64;
-            let planned = self.plan(&mut tx, batch, &mut kept);
+            let planned = self.plan(&mut tx, batch, assume, &mut kept);
+            let assumed = !tx.assumed.is_empty();
+            assume = false;
             let stop = tx.stop;
             match (planned, stop) {
                 (_, Some(Stop::Conflict(_))) => {}
                 (_, Some(Stop::Locked(slot, held))) => {
-                    if self.take_over(slot, held)? {
+                    if self.take_over(slot, held, deadline.settling)? {
                         continue;
                     }
                     if Instant::now() + LOOK_AGAIN >= deadline.settling {
                         return Err(SlotFault::Resealing.at(slot));
                     }
                     thread::sleep(LOOK_AGAIN);
-                    self.refresh(Instant::now())?;
+                    self.refresh_until(Instant::now(), deadline.settling)?;
                     continue;
                 }
                 (Err(error), None) => return Err(error),
+                // It was decided on what nobody looked at.
+                (Ok(()), None) if tx.is_empty() && assumed => continue,
                 (Ok(()), None) if tx.is_empty() => {
                     // Nothing is written. What was decided has to be true of a state after the writes were asked for.
                     if self.still_holds(&tx, began)? {
@@ -334,6 +346,10 @@ impl Inner {
                     }
                 }
             }
+            // An object that was taken for new is not.
+            if assumed {
+                continue;
+            }
             tries += 1;
             if Instant::now() >= deadline.sending {
                 return Err(self.too_busy());
@@ -344,7 +360,13 @@ impl Inner {
         }
     }
 
-    fn plan(&self, tx: &mut Tx<'_>, batch: &mut [Queued], kept: &mut u64) -> Result<()> {
+    fn plan(
+        &self,
+        tx: &mut Tx<'_>,
+        batch: &mut [Queued],
+        assume: bool,
+        kept: &mut u64,
+    ) -> Result<()> {
         let mut hints = Hints::default();
         for it in batch.iter() {
             for slot in &it.slots {
@@ -358,7 +380,7 @@ impl Inner {
             hints.ranges.extend(more.ranges);
         }
         tx.prefetch(hints.keys, hints.ranges)?;
-        tx.prefetch_identities(&hints.identities)?;
+        tx.prefetch_identities(&hints.identities, assume)?;
         for it in batch.iter_mut() {
             let mark = tx.mark();
             let keep = it.job.run(tx);

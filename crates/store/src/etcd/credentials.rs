@@ -40,7 +40,7 @@ impl Store {
     }
 
     /// Changes the count; `change` says to what, or nothing when it stays. When an answer is lost, the count is read and
-    /// changed again: a failure may be counted twice, and is never forgotten.
+    /// changed again, but never lowered again: a failure may be counted twice, and is never forgotten.
     fn change_failures(
         &self,
         slot: SlotId,
@@ -67,11 +67,13 @@ impl Store {
                     .and_then([TxnOp::put(key.clone(), values::number(failures), None)]),
             };
             let answer = transact(&inner.client, until, txn.or_else([read]));
+            let sent_twice = answer.doubtful;
             let answer = answer.outcome.map_err(|why| inner.failed(why))?;
             if answer.succeeded() && write.is_some() {
                 super::lock(&inner.counters).commits += 1;
                 return Ok(());
             }
+            let doubtful = sent_twice && write.is_some();
             let found = gets(&answer);
             let pair = found.first().and_then(|it| it.kvs().first());
             let (revision, failures) = match pair {
@@ -84,6 +86,8 @@ impl Store {
                 }
             };
             match change(failures) {
+                // It was lowered, or somebody failed since.
+                Some(lower) if doubtful && lower < failures => return Ok(()),
                 Some(failures) => write = Some((revision, failures)),
                 None => return Ok(()),
             }

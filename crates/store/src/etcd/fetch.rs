@@ -45,6 +45,14 @@ impl Range {
         }
     }
 
+    /// The same without their values.
+    pub(super) fn keys(prefix: Key) -> Self {
+        Self {
+            keys_only: true,
+            ..Self::prefix(prefix)
+        }
+    }
+
     pub(super) fn operation(&self) -> TxnOp {
         let mut options = GetOptions::new()
             .with_range(self.end.clone())
@@ -86,16 +94,21 @@ impl Inner {
 
     /// Asks for all `w`, unless another thread sent that question at `since` or later.
     pub(super) fn refresh(&self, since: Instant) -> Result<()> {
-        let is_fresh = || lock(&self.cache).is_fresh(since).then_some(());
-        self.refreshing
-            .pass(ASK_AGAIN, is_fresh, || self.ask_all_writes())
+        self.refresh_until(since, self.client.deadline().settling)
     }
 
-    fn ask_all_writes(&self) -> Result<()> {
+    /// The same with a deadline of its own.
+    pub(super) fn refresh_until(&self, since: Instant, until: Instant) -> Result<()> {
+        let is_fresh = || lock(&self.cache).is_fresh(since).then_some(());
+        self.refreshing
+            .pass(ASK_AGAIN, is_fresh, || self.ask_all_writes(until))
+    }
+
+    fn ask_all_writes(&self, until: Instant) -> Result<()> {
         let asked = Instant::now();
         let all = Range::prefix(self.keys.all_writes());
         let txn = Txn::new().and_then([all.operation()]);
-        let answer = transact(&self.client, self.client.deadline().settling, txn);
+        let answer = transact(&self.client, until, txn);
         let answer = answer.outcome.map_err(|why| self.failed(why))?;
         let revision = answer.header().map_or(0, |it| it.revision());
         let found = gets(&answer);
@@ -195,6 +208,30 @@ impl Inner {
         Ok(all)
     }
 
+    /// How many keys of a range there are, and the revision of the slot's `w` at that time.
+    pub(super) fn count_until(
+        &self,
+        until: Instant,
+        slot: SlotId,
+        range: &Range,
+    ) -> Result<(Option<i64>, u64)> {
+        let options = GetOptions::new()
+            .with_range(range.end.clone())
+            .with_count_only();
+        let txn = Txn::new().and_then([
+            TxnOp::get(self.keys.writes(slot), None),
+            TxnOp::get(range.start.clone(), Some(options)),
+        ]);
+        let answer = transact(&self.client, until, txn);
+        let found = gets(&answer.outcome.map_err(|why| self.failed(why))?);
+        let writes = found.first().and_then(|it| it.kvs().first());
+        let count = found.get(1).map_or(0, etcd_client::GetResponse::count);
+        Ok((
+            writes.map(etcd_client::KeyValue::mod_revision),
+            u64::try_from(count).unwrap_or(0),
+        ))
+    }
+
     /// Every `w` in an answer, and its revision.
     pub(super) fn all_of(&self, got: &GetResponse) -> Vec<(SlotId, i64, Seen<Writes>)> {
         let pairs = got.kvs().iter();
@@ -229,6 +266,8 @@ impl Inner {
         slot: SlotId,
         keys_of: impl Fn(&Writes) -> Vec<Key>,
     ) -> Result<Option<(Writes, Vec<Value>)>> {
+        let until = self.client.deadline().settling;
+        let mut again = false;
         loop {
             let Some((revision, writes)) = self.writes(slot)? else {
                 return Ok(None);
@@ -236,8 +275,12 @@ impl Inner {
             let keys = keys_of(&writes);
             let known: Vec<Option<Value>> = {
                 let cache = lock(&self.cache);
-                let known = keys.iter();
-                known.map(|key| cache.value(slot, revision, key)).collect()
+                // What is read at once is of one state, however often others write.
+                let known = |key: &Key| match again {
+                    true => None,
+                    false => cache.value(slot, revision, key),
+                };
+                keys.iter().map(known).collect()
             };
             let unknown = keys.into_iter().zip(&known);
             let unknown = unknown.filter(|(_, known)| known.is_none());
@@ -245,9 +288,16 @@ impl Inner {
             if unknown.is_empty() {
                 return Ok(Some((writes, known.into_iter().flatten().collect())));
             }
-            let found = self.fetch(&unknown, &[])?;
+            let all = unknown.len() == known.len();
+            let found = self.fetch_until(until, &unknown, &[])?;
+            again = true;
             match found.writes.get(&slot) {
                 None => return Ok(None),
+                Some((_, Ok(now)))
+                    if all && (now.epoch, now.sealing) == (writes.epoch, writes.sealing) =>
+                {
+                    return Ok(Some((*now, found.values)));
+                }
                 Some((now, _)) if *now == revision => {
                     let mut found = found.values.into_iter();
                     let values = known.into_iter().map(|known| match known {
@@ -271,11 +321,12 @@ impl Inner {
         slot: SlotId,
         range_of: impl Fn(&Writes) -> Range,
     ) -> Result<Option<(Writes, Pairs)>> {
+        let until = self.client.deadline().settling;
         loop {
             let Some((_, writes)) = self.writes(slot)? else {
                 return Ok(None);
             };
-            let mut found = self.fetch(&[], &[(slot, range_of(&writes))])?;
+            let mut found = self.fetch_until(until, &[], &[(slot, range_of(&writes))])?;
             match found.writes.remove(&slot) {
                 None => return Ok(None),
                 Some((_, Ok(now)))
@@ -296,8 +347,13 @@ impl Inner {
     /// # Errors
     /// When the cluster does not answer.
     pub(super) fn raw_range(&self, range: &Range) -> Result<Pairs> {
+        self.raw_range_until(range, self.client.deadline().settling)
+    }
+
+    /// The same with a deadline of its own.
+    pub(super) fn raw_range_until(&self, range: &Range, until: Instant) -> Result<Pairs> {
         let txn = Txn::new().and_then([range.operation()]);
-        let answer = transact(&self.client, self.client.deadline().settling, txn);
+        let answer = transact(&self.client, until, txn);
         let answer = answer.outcome.map_err(|why| self.failed(why))?;
         let found = gets(&answer);
         let pairs = found.iter().flat_map(|it| it.kvs());

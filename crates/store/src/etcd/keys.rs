@@ -1,5 +1,6 @@
 //! The keys of a store (docs/format.md, "In a cluster"). Numbers are big-endian, so that their order is that of the keys.
 
+use crate::rows::ROW_IDS;
 use slotfs_object::sealed::PartId;
 use slotfs_object::{Handle, Ouid, RowId, SlotId};
 
@@ -18,6 +19,9 @@ pub(super) struct Place {
 pub(super) struct Keys {
     prefix: Key,
 }
+
+/// What every store's prefix begins with. No name has a slash in it.
+const ALL_STORES: &str = "/slotfs/";
 
 /// Which kind of row a key is for, the byte after the prefix.
 const VERSION: u8 = b'v';
@@ -38,6 +42,7 @@ const TRASH_IDENTITY: u8 = b'j';
 const TRASH_EXPIRY: u8 = b'x';
 const GARBAGE: u8 = b'z';
 const COMPACTED: u8 = b'C';
+const MAKING: u8 = b'm';
 
 /// The kinds of a slot's parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +55,7 @@ pub(super) enum PartKind {
 impl Keys {
     pub(super) fn of(name: &str) -> Self {
         Self {
-            prefix: format!("/slotfs/{name}/").into_bytes(),
+            prefix: format!("{ALL_STORES}{name}/").into_bytes(),
         }
     }
 
@@ -72,6 +77,11 @@ impl Keys {
     /// What the store is: its format and age. Without it there is no store.
     pub(super) fn version(&self) -> Key {
         self.key(VERSION, &[])
+    }
+
+    /// Who makes a store of a copy, until it is complete.
+    pub(super) fn making(&self) -> Key {
+        self.key(MAKING, &[])
     }
 
     /// A process that writes.
@@ -166,10 +176,17 @@ impl Keys {
         self.placed(HANDLE, at, &[])
     }
 
-    /// The handle at the end of such a key.
+    /// The handle at the end of such a key, or the number at the end of a name in the trash. `None` of a key that has not
+    /// exactly its fields: slotfs puts none, and its last bytes are no handle.
     pub(super) fn handle_of(key: &[u8]) -> Option<u32> {
-        let (_, end) = key.split_last_chunk::<4>()?;
-        Some(u32::from_be_bytes(*end))
+        let (kind, fields) = fields_of(key)?;
+        let expected = match kind {
+            HANDLE => 4 + 8 + 4,
+            TRASH_NAME => 4 + 8 + 4 + 4,
+            _ => return None,
+        };
+        let (_, end) = fields.split_last_chunk::<4>()?;
+        (fields.len() == expected).then_some(u32::from_be_bytes(*end))
     }
 
     /// An object by its identity.
@@ -202,10 +219,19 @@ impl Keys {
         self.key(ROW, &[])
     }
 
-    /// The row id at the end of a key.
+    /// The row id at the end of a key. `None` of a key that has not exactly its fields, or another number there.
     pub(super) fn row_of(key: &[u8]) -> Option<RowId> {
-        let (_, end) = key.split_last_chunk::<8>()?;
-        Some(RowId(i64::from_be_bytes(*end)))
+        let (kind, fields) = fields_of(key)?;
+        let expected = match kind {
+            ROW => 8,
+            TRASH => 4 + 8 + 8,
+            SEALED | TRASH_EXPIRY => 4 + 8 + 8 + 8,
+            TRASH_IDENTITY => 4 + 8 + 16 + 8,
+            _ => return None,
+        };
+        let (_, end) = fields.split_last_chunk::<8>()?;
+        let id = i64::from_be_bytes(*end);
+        (fields.len() == expected && ROW_IDS.contains(&id)).then_some(RowId(id))
     }
 
     /// An object in the trash, by its row.
@@ -289,6 +315,16 @@ impl Keys {
     }
 }
 
+/// The kind of a key of any store, and what comes after it.
+fn fields_of(key: &[u8]) -> Option<(u8, &[u8])> {
+    let rest = key.strip_prefix(ALL_STORES.as_bytes())?;
+    let name = rest.iter().position(|byte| *byte == b'/')?;
+    match rest.get(name + 1..)? {
+        [kind, b'/', fields @ ..] => Some((*kind, fields)),
+        _ => None,
+    }
+}
+
 /// The first key after all that begin with `prefix`.
 pub(super) fn end_of(prefix: &[u8]) -> Key {
     let mut end = prefix.to_vec();
@@ -307,4 +343,41 @@ pub(super) fn after(key: &[u8]) -> Key {
     let mut after = key.to_vec();
     after.push(0);
     after
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_has_not_its_length_names_nothing() {
+        let keys = Keys::of("a-b.c");
+        let at = Place {
+            slot: SlotId(3),
+            epoch: 7,
+        };
+        let (id, ouid) = (RowId(5), Ouid([9; 16]));
+        let name = keys.trash_name(at, Handle::new(1).unwrap(), 2);
+        for (key, number) in [(keys.handle(at, 0x2f), 0x2f), (name, 2)] {
+            assert_eq!(Keys::handle_of(&key), Some(number));
+            assert_eq!(Keys::row_of(&key), None);
+            assert_eq!(Keys::handle_of(&after(&key)), None);
+            assert_eq!(Keys::handle_of(&key[..key.len() - 1]), None);
+        }
+        for key in [
+            keys.row(id),
+            keys.trashed(at, id),
+            keys.sealed(at, 4, id),
+            keys.trash_time(at, 8, id),
+            keys.trash_identity(at, ouid, id),
+        ] {
+            assert_eq!(Keys::row_of(&key), Some(id));
+            assert_eq!(Keys::row_of(&after(&key)), None);
+            assert_eq!(Keys::row_of(&key[..key.len() - 1]), None);
+        }
+        for id in [0, -1, i64::MIN, i64::MAX] {
+            assert_eq!(Keys::row_of(&keys.trashed(at, RowId(id))), None);
+        }
+        assert_eq!(Keys::row_of(&keys.all()), None);
+    }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use etcd_client::{GetOptions, Txn, TxnOp};
 
 use super::ask::{gets, transact};
 use super::cache::Value;
-use super::fetch::{MOST_OPERATIONS, Range};
+use super::fetch::{MOST_OPERATIONS, Pairs, Range};
 use super::keys::{Key, Keys, Place as At, end_of};
 use super::rows::{missing, object_in, object_of};
 use super::values::{Identity, Object, Where, Writes};
@@ -19,13 +20,19 @@ use slotfs_object::{Handle, Ouid, RowId, SlotId};
 
 /// Handles of a slot that are read together for listings.
 const WINDOW: u32 = 4096;
+/// The most objects that are read together.
+const MOST_LISTED: i64 = 4 * WINDOW as i64;
 /// The most guesses where a row is that are kept.
 const MOST_GUESSES: usize = 200_000;
+/// Rows that are read and not asked for, when that takes fewer questions. The largest has 64 KiB.
+const MOST_OTHERS: i64 = 64;
 /// How often it is looked up again where a row is that another host is moving.
 const MOST_LOOKS: u32 = 8;
 
+/// An object under its handle, as the key has it.
+type Numbered = (u32, Read<Object>);
 /// Objects with their handles, ascending.
-type Listed = Arc<Vec<(u32, Read<Object>)>>;
+type Listed = Arc<Vec<Numbered>>;
 
 /// A part of a slot's listing, as long as nobody writes to the slot.
 pub(super) struct Ahead {
@@ -50,16 +57,22 @@ impl Store {
     pub(crate) fn by_ouid(&self, slot: SlotId, ouid: Ouid) -> Result<Option<Entry>> {
         let keys = &self.inner.keys;
         let by_identity = |writes: &Writes| vec![keys.identity(at(slot, writes), ouid)];
-        let Some((_, found)) = self.inner.values(slot, by_identity)? else {
-            return Ok(None);
-        };
-        let Some(value) = found.into_iter().flatten().next() else {
-            return Ok(None);
-        };
-        let found = Identity::decode(&value)
-            .map_err(|what| SlotFault::Damaged(format!("identity {ouid}: {what}")).at(slot))?;
-        let entry = whole(self.inner.object_at(slot, found.handle)?)?;
-        Ok(entry.map(|it| it.entry).filter(|it| it.ouid == ouid))
+        for _ in 0..MOST_LOOKS {
+            let Some((_, found)) = self.inner.values(slot, by_identity)? else {
+                return Ok(None);
+            };
+            let Some(value) = found.into_iter().flatten().next() else {
+                return Ok(None);
+            };
+            let found = Identity::decode(&value)
+                .map_err(|what| SlotFault::Damaged(format!("identity {ouid}: {what}")).at(slot))?;
+            let entry = whole(self.inner.object_at(slot, found.handle)?)?;
+            // Else it got another handle between the two questions.
+            if let Some(found) = entry.filter(|it| it.entry.ouid == ouid) {
+                return Ok(Some(found.entry));
+            }
+        }
+        Ok(None)
     }
 
     pub(crate) fn rows_with_ouid(&self, slots: &[SlotId], ouid: Ouid) -> Result<Vec<RowId>> {
@@ -111,10 +124,21 @@ impl Store {
     }
 
     pub(crate) fn count_listed(&self, slot: SlotId) -> Result<(u64, Result<u64>)> {
-        let Some((writes, listed)) = self.inner.count(slot, |keys, at| keys.handles(at))? else {
+        let inner = &self.inner;
+        if let Some((writes, listed)) = inner.listed_whole(slot)? {
+            return Ok((listed, Ok(writes.objects)));
+        }
+        let Some((writes, there)) = inner.count(slot, |keys, at| keys.handles(at))? else {
             return Ok((0, Err(missing(slot))));
         };
-        Ok((listed, Ok(writes.objects)))
+        if there != writes.objects {
+            // A key that names no object may be among them, or one above the highest handle.
+            inner.for_each(slot, |_, _| {})?;
+            if let Some((writes, listed)) = inner.listed_whole(slot)? {
+                return Ok((listed, Ok(writes.objects)));
+            }
+        }
+        Ok((there, Ok(writes.objects)))
     }
 
     pub(crate) fn ids(&self, slot: SlotId) -> Result<Vec<RowId>> {
@@ -159,40 +183,39 @@ impl Store {
         most: usize,
         most_bytes: usize,
     ) -> Result<Vec<Read<(Entry, SealedRow)>>> {
-        'again: loop {
-            let listed = self.inner.list(slot, after, most)?;
-            self.inner.read_sealed(slot, &listed, most_bytes)?;
-            let (mut found, mut bytes) = (Vec::new(), 0);
-            for some in listed.chunks(MOST_OPERATIONS) {
-                let ids = some.iter().filter_map(|(_, it)| it.as_ref().ok());
-                let ids: Vec<RowId> = ids.map(|it| it.entry.id).collect();
-                let rows = self.inner.sealed_rows(slot, &ids)?;
-                let mut rows = rows.into_iter();
-                for (handle, object) in some {
-                    if bytes >= most_bytes {
-                        return Ok(found);
-                    }
-                    match object {
-                        Err(damaged) => found.push(Err(damaged.clone())),
-                        Ok(object) => match rows.next().flatten() {
-                            Some(row) => {
-                                bytes += row.bytes().len();
-                                found.push(Ok((object.entry, row)));
-                            }
-                            None => match self.inner.sealed_or_damaged(slot, *handle)? {
-                                // It went away or was sealed anew meanwhile.
-                                Some(Ok((entry, _))) if entry.id != object.entry.id => {
-                                    continue 'again;
-                                }
-                                None => continue 'again,
-                                Some(it) => found.push(it),
-                            },
-                        },
-                    }
+        let before = self.inner.writes(slot)?.map(|it| it.0);
+        let listed = self.inner.list(slot, after, most)?;
+        self.inner.read_sealed(slot, &listed, most_bytes)?;
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for some in listed.chunks(MOST_OPERATIONS / 2) {
+            let ids = some.iter().filter_map(|(_, it)| it.as_ref().ok());
+            let ids: Vec<RowId> = ids.map(|it| it.entry.id).collect();
+            let mut rows = self.inner.sealed_rows(slot, &ids)?;
+            let now = lock(&self.inner.cache).writes(slot).map(|it| it.0);
+            let mut objects = some.to_vec();
+            if now != before {
+                // Somebody wrote since they were listed: a row may be sealed for another handle by now.
+                (objects, rows) = self.inner.objects_with_rows(slot, some)?;
+            }
+            let mut rows = rows.into_iter();
+            for (handle, object) in objects {
+                if bytes >= most_bytes {
+                    return Ok(found);
+                }
+                match object {
+                    Err(damaged) => found.push(Err(damaged)),
+                    Ok(object) => match rows.next().flatten() {
+                        Some(row) => {
+                            bytes += row.bytes().len();
+                            found.push(Ok((object.entry, row)));
+                        }
+                        // What went away meanwhile is not there.
+                        None => found.extend(self.inner.sealed_or_damaged(slot, handle)?),
+                    },
                 }
             }
-            return Ok(found);
         }
+        Ok(found)
     }
 
     pub(crate) fn sealed_by_handle(
@@ -204,13 +227,7 @@ impl Store {
     }
 
     pub(crate) fn has_objects(&self, slot: SlotId) -> Result<bool> {
-        let first = |writes: &Writes| Range {
-            limit: 1,
-            keys_only: true,
-            ..Range::prefix(self.inner.keys.handles(at(slot, writes)))
-        };
-        let found = self.inner.range(slot, first)?;
-        Ok(found.is_some_and(|(_, pairs)| !pairs.is_empty()))
+        Ok(!self.inner.list(slot, 0, 1)?.is_empty())
     }
 
     pub(crate) fn count_common(&self, one: SlotId, other: SlotId) -> Result<i64> {
@@ -224,6 +241,14 @@ impl Store {
         let (one, other) = (identities(one)?, identities(other)?);
         Ok(i64::try_from(one.intersection(&other).count()).unwrap_or(i64::MAX))
     }
+}
+
+/// The first and the last of ids that leave few out between them. Each of those may be a large object in another place.
+fn dense(ids: &[RowId]) -> Option<(RowId, RowId)> {
+    let (first, last) = (ids.iter().min()?, ids.iter().max()?);
+    let rows = last.0.checked_sub(first.0)?.checked_add(1)?;
+    let others = rows.checked_sub(i64::try_from(ids.len()).ok()?)?;
+    (others <= MOST_OTHERS).then_some((*first, *last))
 }
 
 /// A damaged row is an error.
@@ -335,7 +360,7 @@ impl Inner {
         whole(self.sealed_or_damaged(slot, handle.get())?)
     }
 
-    fn sealed_or_damaged(
+    pub(super) fn sealed_or_damaged(
         &self,
         slot: SlotId,
         handle: u32,
@@ -432,7 +457,7 @@ impl Inner {
             return Ok(());
         };
         let (place, mut bytes) = (at(slot, &writes), 0);
-        let mut keys = Vec::new();
+        let (mut keys, mut ids) = (Vec::new(), Vec::new());
         for (_, object) in listed {
             let Ok(object) = object else { continue };
             if bytes >= most_bytes {
@@ -442,10 +467,67 @@ impl Inner {
             let key = self.keys.sealed(place, writes.sealing, object.entry.id);
             if lock(&self.cache).value(slot, revision, &key).is_none() {
                 keys.push((slot, key));
+                ids.push(object.entry.id);
             }
+        }
+        if keys.len() > MOST_OPERATIONS
+            && let Some((first, last)) = dense(&ids)
+        {
+            // They were made one after the other, and lie so.
+            let row = |id| self.keys.sealed(place, writes.sealing, id);
+            let range = Range {
+                start: row(first),
+                end: end_of(&row(last)),
+                limit: 0,
+                keys_only: false,
+            };
+            let found = self.fetch(&[], &[(slot, range)])?;
+            if let Some((revision, _)) = found.writes.get(&slot) {
+                let mut cache = lock(&self.cache);
+                for (key, value) in found.ranges.into_iter().flatten() {
+                    cache.learn(slot, *revision, key, Some(value.into()));
+                }
+            }
+            return Ok(());
         }
         let until = self.client.deadline().settling;
         self.fetch_at_once(until, &keys).map(drop)
+    }
+
+    /// Objects that were listed as they are now, with their sealed rows, which are those of the ones that can be read. What is
+    /// no more under its handle has no row.
+    fn objects_with_rows(
+        &self,
+        slot: SlotId,
+        listed: &[(u32, Read<Object>)],
+    ) -> Result<(Vec<Numbered>, Vec<Option<SealedRow>>)> {
+        let keys = |writes: &Writes| -> Vec<Key> {
+            let at = at(slot, writes);
+            let handles = listed
+                .iter()
+                .map(|(handle, _)| self.keys.handle(at, *handle));
+            let ids = listed.iter().filter_map(|(_, it)| it.as_ref().ok());
+            let rows = ids.map(|it| self.keys.sealed(at, writes.sealing, it.entry.id));
+            handles.chain(rows).collect()
+        };
+        let Some((_, values)) = self.values(slot, keys)? else {
+            return Ok((Vec::new(), Vec::new()));
+        };
+        let (now, rows) = values.split_at(listed.len().min(values.len()));
+        let mut rows = rows.iter();
+        let (mut objects, mut sealed) = (Vec::new(), Vec::new());
+        for ((handle, before), now) in listed.iter().zip(now) {
+            let row = before.as_ref().ok().and_then(|_| rows.next());
+            let Some(now) = now else { continue };
+            let now = object_of(slot, *handle, now);
+            if let Ok(now) = &now {
+                let same = before.as_ref().is_ok_and(|it| it.entry.id == now.entry.id);
+                let row = row.and_then(Option::as_ref).filter(|_| same);
+                sealed.push(row.map(|row| SealedRow::stored(row.to_vec())));
+            }
+            objects.push((*handle, now));
+        }
+        Ok((objects, sealed))
     }
 
     /// The sealed rows of some ids, at most as many as one question takes.
@@ -479,6 +561,7 @@ impl Inner {
         let mut listed = Vec::new();
         let mut from = u64::from(after) + 1;
         let mut window = u64::from(WINDOW);
+        let until = self.client.deadline().settling;
         while listed.len() < most {
             let Some((revision, writes)) = self.writes(slot)? else {
                 break;
@@ -487,6 +570,9 @@ impl Inner {
                 break;
             }
             let Some((found, to)) = self.window(slot, (revision, &writes), from, window)? else {
+                if Instant::now() >= until {
+                    return Err(self.too_busy());
+                }
                 continue;
             };
             let start = found.partition_point(|(handle, _)| u64::from(*handle) < from);
@@ -523,7 +609,7 @@ impl Inner {
         {
             return Ok(Some((Arc::clone(&ahead.found), ahead.to)));
         }
-        let to = from + window;
+        let mut to = from + window;
         let range = |writes: &Writes| {
             let at = at(slot, writes);
             let start = u32::try_from(from).unwrap_or(u32::MAX);
@@ -534,7 +620,8 @@ impl Inner {
             Range {
                 start: self.keys.handle(at, start),
                 end,
-                limit: 0,
+                // A window that grew while it was empty may meet many.
+                limit: MOST_LISTED,
                 keys_only: false,
             }
         };
@@ -544,17 +631,25 @@ impl Inner {
             // The slot was cleared or made anew.
             _ => return Ok(None),
         };
-        let pairs = asked.ranges.into_iter().flatten();
-        let found = pairs.filter_map(|(key, value)| {
+        let pairs: Pairs = asked.ranges.into_iter().flatten().collect();
+        let is_cut = pairs.len() as i64 >= MOST_LISTED;
+        let found = pairs.into_iter().filter_map(|(key, value)| {
             let handle = Keys::handle_of(&key)?;
             Some((handle, object_in(slot, handle, &value)))
         });
         let found: Listed = Arc::new(found.collect());
+        if let Some((last, _)) = found.last()
+            && is_cut
+        {
+            to = u64::from(*last) + 1;
+        }
         for (_, object) in found.iter() {
             if let Ok(object) = object {
                 self.guess(object);
             }
         }
+        let tally = &self.tallies.objects;
+        tally.add(slot, now, (from, to), found.len());
         *lock(&self.ahead) = Some(Ahead {
             slot,
             revision: now,
@@ -582,6 +677,19 @@ impl Inner {
                 each(*handle, found);
             }
         }
+    }
+
+    /// How many objects the last listing found, if it was of the slot as it is and came to its end.
+    fn listed_whole(&self, slot: SlotId) -> Result<Option<(Writes, u64)>> {
+        let Some((revision, writes)) = self.writes(slot)? else {
+            return Ok(None);
+        };
+        let highest = u64::from(writes.highest);
+        let listed = match highest {
+            0 => Some(0),
+            _ => self.tallies.objects.below(slot, revision, highest + 1),
+        };
+        Ok(listed.map(|listed| (writes, listed)))
     }
 
     /// How many keys there are with a prefix that `prefix` names; with `w` at that time.

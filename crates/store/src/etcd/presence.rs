@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use etcd_client::{Compare, CompareOp, PutOptions, Txn, TxnOp};
 
-use super::ask::transact;
+use super::ask::{gets, transact};
 use super::gate::Gate;
 use super::values::{self, Client};
 use super::{Inner, lock};
@@ -97,16 +97,21 @@ impl Inner {
         if new.is_empty() {
             return Ok(());
         }
-        let number = self.presence.next_number();
-        let put = |slot: &SlotId| {
-            let key = self.keys.done(*slot, self.presence.id());
-            TxnOp::put(key, values::number(number), None)
-        };
-        let txn = Txn::new().and_then(new.iter().map(put).collect::<Vec<_>>());
-        // It may arrive twice, and no transaction of this process is on its way to these slots.
-        let answer = transact(&self.client, until, txn);
-        answer.outcome.map_err(|why| self.failed(why))?;
-        self.presence.committed(&new, number);
+        for slot in new {
+            let number = self.presence.next_number();
+            let key = self.keys.done(slot, self.presence.id());
+            // A copy of this may arrive late, and must not take the place of the number of a transaction.
+            let txn = Txn::new()
+                .when([Compare::version(key.clone(), CompareOp::Equal, 0)])
+                .and_then([TxnOp::put(key.clone(), values::number(number), None)])
+                .or_else([TxnOp::get(key, None)]);
+            let answer = transact(&self.client, until, txn);
+            let answer = answer.outcome.map_err(|why| self.failed(why))?;
+            let found = gets(&answer);
+            let there = found.first().and_then(|it| it.kvs().first());
+            let there = there.and_then(|it| values::to_number(it.value()).ok());
+            self.presence.committed(&[slot], there.unwrap_or(number));
+        }
         Ok(())
     }
 
@@ -164,15 +169,16 @@ impl Inner {
     }
 
     /// Whether the process of that id lives.
-    pub(super) fn is_alive(&self, client: &[u8; 16]) -> Result<bool> {
+    pub(super) fn is_alive(&self, client: &[u8; 16], until: Instant) -> Result<bool> {
         if client == self.presence.id() {
             return Ok(true);
         }
         let key = self.keys.client(client);
-        let txn = Txn::new().when([Compare::version(key, CompareOp::Greater, 0)]);
-        let answer = transact(&self.client, self.client.deadline().settling, txn);
+        // Without an operation, a member would answer from its own state, which may be an old one.
+        let txn = Txn::new().and_then([TxnOp::get(key, None)]);
+        let answer = transact(&self.client, until, txn);
         let answer = answer.outcome.map_err(|why| self.failed(why))?;
-        Ok(answer.succeeded())
+        Ok(gets(&answer).first().is_some_and(|it| !it.kvs().is_empty()))
     }
 
     /// Takes this process's keys away. If that does not succeed, the lease ends by itself, and a host that keeps the store

@@ -7,9 +7,9 @@ use etcd_client::{Compare, CompareOp, Txn, TxnOp};
 
 use super::ask::transact;
 use super::change::put_slot;
-use super::commit::{Outcome, nested};
+use super::commit::nested;
 use super::keys::Place as At;
-use super::tx::{Planned, Tx};
+use super::tx::Tx;
 use super::values::{Garbage, Lock, Writes};
 use super::{Inner, Store, lock};
 use crate::error::{Error, Result, SlotFault, StoreFault};
@@ -52,7 +52,7 @@ impl Store {
             }
         });
         let switched = staged.and_then(|damaged| {
-            inner.switch(&held, &row, &parts)?;
+            self.switch(held, row, parts)?;
             Ok(Changed {
                 destroyed: 0,
                 damaged,
@@ -94,23 +94,51 @@ impl Store {
         let known = match known {
             Some((revision, Ok(writes))) if writes.lock == Some(lock) => Some((revision, writes)),
             _ => {
-                self.inner.refresh(Instant::now())?;
+                let asked = self.inner.refresh(Instant::now());
                 let cache = super::lock(&self.inner.cache);
-                match cache.writes(slot) {
-                    Some((revision, Ok(writes))) if writes.lock == Some(lock) => {
+                match (asked, cache.writes(slot)) {
+                    (Ok(()), Some((revision, Ok(writes)))) if writes.lock == Some(lock) => {
                         Some((revision, *writes))
                     }
                     _ => None,
                 }
             }
         };
-        let (revision, writes) = known.ok_or_else(|| SlotFault::Changed.at(slot))?;
+        let Some((revision, writes)) = known else {
+            self.inner.let_go(slot, lock);
+            return Err(SlotFault::Changed.at(slot));
+        };
         Ok(Held {
             slot,
             revision,
             writes,
             lock,
         })
+    }
+
+    /// The staged rows count from here on, and the old ones are garbage. On the committer, so that no other transaction of
+    /// this process to the slot is on its way at the same time.
+    fn switch(&self, held: Held, row: SlotRow, parts: SlotRows) -> Result<()> {
+        let slot = held.slot;
+        let work = move |tx: &mut Tx<'_>| {
+            let there = tx.there(slot)?;
+            if there.revision != held.revision || there.writes.lock != Some(held.lock) {
+                return Err(SlotFault::Changed.at(slot));
+            }
+            put_slot(tx, &row, &parts)?;
+            let garbage = Garbage {
+                slot,
+                epoch: held.writes.epoch,
+                sealing: Some(held.writes.sealing),
+            };
+            let key = tx.inner.keys.garbage(tx.fresh_id()?);
+            tx.set(slot, key, Some(garbage.encode()));
+            tx.change(slot, |writes| {
+                writes.sealing = held.lock.sealing;
+                writes.lock = None;
+            })
+        };
+        self.write_under(slot, held.lock, work)
     }
 }
 
@@ -217,42 +245,6 @@ impl Inner {
         }
     }
 
-    /// The staged rows count from here on, and the old ones are garbage.
-    fn switch(&self, held: &Held, row: &SlotRow, parts: &SlotRows) -> Result<()> {
-        let slot = held.slot;
-        let deadline = self.client.deadline();
-        let mut tx = Tx::new(self, deadline.sending);
-        tx.key_to = Some(held.lock);
-        tx.slots.insert(
-            slot,
-            Planned {
-                revision: held.revision,
-                before: held.writes,
-                writes: held.writes,
-                changed: true,
-                checked: true,
-            },
-        );
-        put_slot(&mut tx, row, parts)?;
-        let garbage = Garbage {
-            slot,
-            epoch: held.writes.epoch,
-            sealing: Some(held.writes.sealing),
-        };
-        let key = self
-            .keys
-            .garbage(self.fresh_id(self.client.deadline().settling)?);
-        tx.set(slot, key, Some(garbage.encode()));
-        tx.change(slot, |writes| {
-            writes.sealing = held.lock.sealing;
-            writes.lock = None;
-        })?;
-        match self.commit(&tx, deadline)? {
-            Outcome::Committed(_) => Ok(()),
-            Outcome::Conflict => Err(SlotFault::Changed.at(slot)),
-        }
-    }
-
     /// Gives a lock up. Where that fails, it is tried again until it succeeds: this process lives, so no other one would.
     fn let_go(&self, slot: SlotId, held: Lock) {
         lock(&self.given_up).push((slot, held));
@@ -265,8 +257,9 @@ impl Inner {
     pub(super) fn let_all_go(&self) -> Result<()> {
         let all = lock(&self.given_up).clone();
         for (slot, held) in all {
-            self.refresh(Instant::now())?;
-            self.unlock(slot, held)?;
+            let until = self.client.deadline().settling;
+            self.refresh_until(Instant::now(), until)?;
+            self.unlock(slot, held, until)?;
             lock(&self.given_up).retain(|it| *it != (slot, held));
         }
         Ok(())
@@ -276,9 +269,9 @@ impl Inner {
     ///
     /// # Errors
     /// When the cluster does not answer.
-    pub(super) fn take_over(&self, slot: SlotId, held: Lock) -> Result<bool> {
+    pub(super) fn take_over(&self, slot: SlotId, held: Lock, until: Instant) -> Result<bool> {
         let given_up = lock(&self.given_up).contains(&(slot, held));
-        if !given_up && self.is_alive(&held.client)? {
+        if !given_up && self.is_alive(&held.client, until)? {
             return Ok(false);
         }
         if !given_up {
@@ -286,13 +279,15 @@ impl Inner {
                 "slot {slot}: the process that sealed its rows anew is gone; its lock is taken away, and its rows stay as they were"
             );
         }
-        self.unlock(slot, held)?;
+        self.unlock(slot, held, until)?;
         lock(&self.given_up).retain(|it| *it != (slot, held));
         Ok(true)
     }
 
     /// Unlocks the slot if that lock is still on it, and throws away what was staged under it. May arrive twice.
-    fn unlock(&self, slot: SlotId, held: Lock) -> Result<()> {
+    ///
+    /// Where the lock is not there, it may be on its way: `w` is put again as it is, so that it can never come.
+    fn unlock(&self, slot: SlotId, held: Lock, until: Instant) -> Result<()> {
         let known = {
             let cache = lock(&self.cache);
             let known = cache.writes(slot);
@@ -301,36 +296,26 @@ impl Inner {
         let Some((revision, Ok(writes))) = known else {
             return Ok(());
         };
-        if writes.lock != Some(held) {
-            return Ok(());
-        }
         let free = Writes {
-            lock: None,
+            lock: writes.lock.filter(|there| *there != held),
             ..writes
         };
-        let garbage = Garbage {
-            slot,
-            epoch: writes.epoch,
-            sealing: Some(held.sealing),
-        };
         let key = self.keys.writes(slot);
-        let txn = Txn::new()
-            .when([Compare::mod_revision(
-                key.clone(),
-                CompareOp::Equal,
-                revision,
-            )])
-            .and_then([
-                TxnOp::put(key, free.encode(), None),
-                TxnOp::put(
-                    self.keys
-                        .garbage(self.fresh_id(self.client.deadline().settling)?),
-                    garbage.encode(),
-                    None,
-                ),
-            ]);
-        let answer = transact(&self.client, self.client.deadline().settling, txn);
+        let still = Compare::mod_revision(key.clone(), CompareOp::Equal, revision);
+        let mut puts = vec![TxnOp::put(key, free.encode(), None)];
+        // Unless they were switched to: then they are the slot's rows.
+        if writes.sealing != held.sealing {
+            let garbage = Garbage {
+                slot,
+                epoch: writes.epoch,
+                sealing: Some(held.sealing),
+            };
+            let note = self.keys.garbage(self.fresh_id(until)?);
+            puts.push(TxnOp::put(note, garbage.encode(), None));
+        }
+        let txn = Txn::new().when([still]).and_then(puts);
+        let answer = transact(&self.client, until, txn);
         answer.outcome.map_err(|why| self.failed(why))?;
-        self.refresh(Instant::now())
+        self.refresh_until(Instant::now(), until)
     }
 }

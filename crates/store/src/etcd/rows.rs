@@ -106,6 +106,8 @@ impl Rows for Tx<'_> {
             };
             for (key, _) in &self.range(slot, window)? {
                 match Keys::handle_of(key) {
+                    // It is no object, and one with a handle may come after it.
+                    None => {}
                     Some(taken) if taken < expected => {}
                     Some(taken) if taken == expected => match expected.checked_add(1) {
                         Some(next) => expected = next,
@@ -180,16 +182,12 @@ impl Rows for Tx<'_> {
 
     fn twins(&mut self, slot: SlotId, ouid: Ouid) -> Result<Vec<(Entry, SealedRow)>> {
         let at = self.place(slot)?;
-        let of_identity = Range {
-            keys_only: true,
-            ..Range::prefix(self.inner.keys.trash_identities(at, ouid))
-        };
+        let of_identity = Range::keys(self.inner.keys.trash_identities(at, ouid));
         let keys = self.range(slot, of_identity)?;
+        let ids: Vec<RowId> = keys.iter().filter_map(|it| Keys::row_of(&it.0)).collect();
+        self.prefetch_trashed(slot, &ids, true)?;
         let mut twins = Vec::new();
-        for (key, _) in keys {
-            let Some(id) = Keys::row_of(&key) else {
-                continue;
-            };
+        for id in ids {
             let Some(found) = self.in_trash(slot, id)? else {
                 continue;
             };
@@ -217,7 +215,8 @@ impl Rows for Tx<'_> {
         };
         let names = self.range(slot, names)?;
         // Numbers are in the order of the keys.
-        let last = names.last().and_then(|(key, _)| Keys::handle_of(key));
+        let mut last_first = names.iter().rev();
+        let last = last_first.find_map(|(key, _)| Keys::handle_of(key));
         let found = InTrash {
             it: Trashed {
                 entry: *it,
@@ -260,6 +259,10 @@ impl Rows for Tx<'_> {
     }
 
     fn purge(&mut self, slot: SlotId) -> Result<()> {
+        // Where others write at the same time, there is no time for what a daemon does every minute anyway.
+        if self.again {
+            return Ok(());
+        }
         self.purge_some(slot, PURGED_ON_THE_WAY).map(drop)
     }
 
@@ -308,6 +311,20 @@ impl Tx<'_> {
         let at = self.place(slot)?;
         let value = self.value(slot, self.inner.keys.trashed(at, id))?;
         Ok(value.map(|value| trashed_of(slot, id, &value)))
+    }
+
+    /// Reads some rows of the trash in few questions, with what is sealed in them if `sealed`.
+    fn prefetch_trashed(&mut self, slot: SlotId, ids: &[RowId], sealed: bool) -> Result<()> {
+        let at = self.place(slot)?;
+        let (sealing, keys) = (self.there(slot)?.writes.sealing, &self.inner.keys);
+        let mut wanted = Vec::new();
+        for id in ids {
+            wanted.push((slot, keys.trashed(at, *id)));
+            if sealed {
+                wanted.push((slot, keys.sealed(at, sealing, *id)));
+            }
+        }
+        self.prefetch(wanted, Vec::new())
     }
 
     /// The keys of an object among the objects, but for its sealed row.
@@ -402,8 +419,14 @@ impl Tx<'_> {
                 limit: 0,
                 keys_only: true,
             };
+            // A window that grew may meet many: the upper half of it then.
+            if window > WINDOW && self.count(slot, &range)? > WINDOW.into() {
+                window /= 2;
+                continue;
+            }
             let there = self.range(slot, range)?;
-            if let Some(highest) = there.last().and_then(|(key, _)| Keys::handle_of(key)) {
+            let mut last_first = there.iter().rev();
+            if let Some(highest) = last_first.find_map(|(key, _)| Keys::handle_of(key)) {
                 break highest;
             }
             (above, window) = (from, window.saturating_mul(2));
@@ -417,7 +440,7 @@ impl Tx<'_> {
             return Ok(0);
         }
         // Where the hosts' clocks differ, nothing is old.
-        let Some(now) = self.inner.purging_clock() else {
+        let Some(now) = self.inner.purging_clock(self.until) else {
             return Ok(0);
         };
         let retention = self.slot_row(slot)?.retention_secs;
@@ -433,11 +456,13 @@ impl Tx<'_> {
             keys_only: true,
         };
         let expired = self.range(slot, expired)?;
+        let ids: Vec<RowId> = expired
+            .iter()
+            .filter_map(|it| Keys::row_of(&it.0))
+            .collect();
+        self.prefetch_trashed(slot, &ids, false)?;
         let mut purged = 0;
-        for (key, _) in expired {
-            let Some(id) = Keys::row_of(&key) else {
-                continue;
-            };
+        for id in ids {
             // What is damaged stays, until somebody destroys it.
             if let Some(Ok(found)) = self.in_trash(slot, id)? {
                 self.take_from_trash(&found.it.entry)?;

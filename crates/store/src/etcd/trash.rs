@@ -1,23 +1,44 @@
 //! The trash: objects that were unlinked, until their slot's retention has passed.
 
 use super::committer::Weight;
-use super::fetch::Range;
+use super::fetch::{MOST_OPERATIONS, Range};
 use super::keys::Keys;
 use super::objects::{at, whole};
+use super::pages::Pages;
 use super::rows::{missing, trashed_of};
 use super::tx::Tx;
 use super::values::{InTrash, Writes};
 use super::write::of_leaving;
 use super::{Inner, Store, lock};
 use crate::Reply;
-use crate::error::{Result, SlotFault};
-use crate::rows::*;
+use crate::error::{Error, Result, SlotFault};
+use crate::rows::{ROW_IDS, *};
 use crate::rules;
 use slotfs_object::sealed::SealedRow;
 use slotfs_object::{Handle, Ouid, RowId, SlotId};
 
 /// Expired objects destroyed in one transaction: six keys each.
 const PURGED_AT_ONCE: i64 = 256;
+
+/// Rows of the trash that are read together to be counted.
+const LISTED_AT_ONCE: usize = 4096;
+
+/// A row of the trash, and what is sealed in it where that is not missing.
+pub(super) type TrashedRow = (RowId, Read<(InTrash, Option<SealedRow>)>);
+
+/// What is wrong with an object in the trash whose sealed row is missing.
+pub(super) fn without_row(found: &InTrash) -> DamagedRow {
+    let entry = found.it.entry;
+    DamagedRow {
+        id: entry.id,
+        slot: Some(entry.slot),
+        handle: Some(entry.handle),
+        ouid: Some(entry.ouid),
+        in_trash: true,
+        nth: Some(found.it.nth),
+        what: "its sealed row is missing".to_owned(),
+    }
+}
 
 impl Store {
     pub(crate) fn trashed(
@@ -55,12 +76,17 @@ impl Store {
     }
 
     pub(crate) fn trashed_sealed(&self, id: RowId) -> Result<Option<(Entry, SealedRow)>> {
-        let Some(found) = whole(self.inner.trashed_by_id(id)?)? else {
+        let slot = match self.inner.place_of(id)? {
+            Some(place) if place.in_trash => place.slot,
+            _ => return Ok(None),
+        };
+        let found = self.inner.trashed_rows(slot, &[id])?.pop();
+        let found = whole(found.map(|it| it.1))?;
+        let Some((found, row)) = found else {
             return Ok(None);
         };
-        let entry = found.it.entry;
-        let row = self.inner.sealed_rows(entry.slot, &[id])?.pop().flatten();
-        Ok(row.map(|row| (entry, row)))
+        let row = row.ok_or_else(|| Error::Object(without_row(&found)))?;
+        Ok(Some((found.it.entry, row)))
     }
 
     pub(crate) fn trash_count(&self, slot: SlotId) -> Result<u64> {
@@ -168,36 +194,118 @@ impl Inner {
         }
     }
 
-    /// Up to `most` rows of a slot's trash after row `after`.
+    /// Rows of a slot's trash with what is sealed in them, each read in one state with it: one that is restored meanwhile is
+    /// sealed for its new handle. Those that are no more there are left out.
+    pub(super) fn trashed_rows(&self, slot: SlotId, ids: &[RowId]) -> Result<Vec<TrashedRow>> {
+        let mut rows = Vec::with_capacity(ids.len());
+        for some in ids.chunks(MOST_OPERATIONS / 2) {
+            let both = |writes: &Writes| {
+                let at = at(slot, writes);
+                let keys = some.iter().flat_map(|id| {
+                    [
+                        self.keys.trashed(at, *id),
+                        self.keys.sealed(at, writes.sealing, *id),
+                    ]
+                });
+                keys.collect()
+            };
+            let Some((_, values)) = self.values(slot, both)? else {
+                return Ok(Vec::new());
+            };
+            for (id, both) in some.iter().zip(values.chunks(2)) {
+                let [Some(found), row] = both else { continue };
+                let row = row.as_ref().map(|it| SealedRow::stored(it.to_vec()));
+                let found = trashed_of(slot, *id, found);
+                rows.push((*id, found.map(|found| (found, row))));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Up to `most` rows of a slot's trash after row `after`; none at the end. Keys that name no row are passed over.
     pub(super) fn list_trash(
         &self,
         slot: SlotId,
         after: RowId,
         most: usize,
     ) -> Result<Vec<Read<InTrash>>> {
-        let page = |writes: &Writes| {
-            let at = at(slot, writes);
-            let all = Range::prefix(self.keys.all_trashed(at));
-            Range {
-                start: self
-                    .keys
-                    .trashed(at, RowId(after.0.max(0).saturating_add(1))),
-                limit: i64::try_from(most).unwrap_or(i64::MAX),
-                ..all
+        'again: loop {
+            let Some((_, writes)) = self.writes(slot)? else {
+                return Ok(Vec::new());
+            };
+            let at = at(slot, &writes);
+            let mut pages = Pages::rows(self.keys.all_trashed(at), writes.trash, most);
+            let (mut from, mut revision) = (1, None);
+            if ROW_IDS.contains(&after.0) {
+                pages = pages.after(&self.keys.trashed(at, after));
+                from = after.0.unsigned_abs() + 1;
             }
-        };
-        let Some((_, pairs)) = self.range(slot, page)? else {
+            while let Some(range) = pages.next() {
+                let mut found = self.fetch(&[], &[(slot, range)])?;
+                match found.writes.remove(&slot) {
+                    None => return Ok(Vec::new()),
+                    Some((read, now)) => {
+                        let now = now.map_err(SlotFault::damaged(slot))?;
+                        if now.epoch != writes.epoch || *revision.get_or_insert(read) != read {
+                            continue 'again;
+                        }
+                    }
+                }
+                let pairs = found.ranges.pop().unwrap_or_default();
+                pages.took(&pairs);
+                let rows = pairs.iter().filter_map(|(key, value)| {
+                    let id = Keys::row_of(key)?;
+                    Some(trashed_of(slot, id, value))
+                });
+                let rows: Vec<_> = rows.collect();
+                if let Some(last) = rows.last() {
+                    let last = last.as_ref().map_or_else(|it| it.id, |it| it.it.entry.id);
+                    self.tally_trash(
+                        slot,
+                        revision,
+                        (from, last.0.unsigned_abs() + 1),
+                        rows.len(),
+                    );
+                    return Ok(rows);
+                }
+            }
+            self.tally_trash(slot, revision, (from, u64::MAX), 0);
             return Ok(Vec::new());
+        }
+    }
+
+    fn tally_trash(&self, slot: SlotId, revision: Option<i64>, range: (u64, u64), count: usize) {
+        if let Some(revision) = revision {
+            self.tallies.trash.add(slot, revision, range, count);
+        }
+    }
+
+    /// How many objects the trash of a slot counts, and how many are there; `None` without a slot.
+    pub(super) fn count_trash(&self, slot: SlotId) -> Result<Option<(u64, u64)>> {
+        let listed = || -> Result<Option<(u64, u64)>> {
+            let Some((revision, writes)) = self.writes(slot)? else {
+                return Ok(None);
+            };
+            let listed = self.tallies.trash.below(slot, revision, u64::MAX);
+            Ok(listed.map(|listed| (writes.trash, listed)))
         };
-        let rows = pairs.into_iter().filter_map(|(key, value)| {
-            let id = Keys::row_of(&key)?;
-            Some(trashed_of(slot, id, &value))
-        });
-        Ok(rows.collect())
+        if let Some(listed) = listed()? {
+            return Ok(Some(listed));
+        }
+        let counted = self.count(slot, |keys, at| keys.all_trashed(at))?;
+        let Some((writes, there)) = counted.filter(|(writes, there)| writes.trash != *there) else {
+            return Ok(counted.map(|(writes, there)| (writes.trash, there)));
+        };
+        // A key that names no row may be among them.
+        let mut after = RowId(0);
+        while let Some(last) = self.list_trash(slot, after, LISTED_AT_ONCE)?.pop() {
+            after = last.map_or_else(|it| it.id, |it| it.it.entry.id);
+        }
+        Ok(Some(listed()?.unwrap_or((writes.trash, there))))
     }
 
     fn has_expired(&self, slot: SlotId) -> Result<bool> {
-        let Some(now) = self.purging_clock() else {
+        let Some(now) = self.purging_clock(self.client.deadline().settling) else {
             return Ok(false);
         };
         let key = |_: &Writes| vec![self.keys.slot(slot)];

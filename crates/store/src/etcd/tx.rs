@@ -63,6 +63,10 @@ pub(super) struct Tx<'a> {
     pub(super) until: Instant,
     /// Who may write to a locked slot.
     pub(super) key_to: Option<Lock>,
+    /// Identities that nobody asked for, and that are taken not to be there: the commit compares them.
+    pub(super) assumed: Vec<(SlotId, Key)>,
+    /// Whether another host was first before.
+    pub(super) again: bool,
 }
 
 enum Undo {
@@ -83,6 +87,8 @@ impl<'a> Tx<'a> {
             failure: None,
             until,
             key_to: None,
+            assumed: Vec::new(),
+            again: false,
         }
     }
 
@@ -165,6 +171,9 @@ impl<'a> Tx<'a> {
         if let Some(value) = lock(&self.inner.cache).value(slot, revision, &key) {
             return Ok(value);
         }
+        if self.assumed.contains(&(slot, key.clone())) {
+            return Ok(None);
+        }
         let mut found = self.fetch(&[(slot, key)], &[])?;
         self.check(slot, revision, found.writes.get(&slot).map(|it| it.0))?;
         Ok(found.values.pop().flatten())
@@ -191,6 +200,19 @@ impl<'a> Tx<'a> {
             };
         }
         Ok(pairs.into_iter().collect())
+    }
+
+    /// How many keys of a range there are in the cluster.
+    pub(super) fn count(&mut self, slot: SlotId, range: &Range) -> Result<u64> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        let revision = self.there(slot)?.revision;
+        let counted = self.inner.count_until(self.until, slot, range);
+        self.failure = counted.as_ref().err().cloned();
+        let (now, count) = counted?;
+        self.check(slot, revision, now)?;
+        Ok(count)
     }
 
     fn fetch(&mut self, keys: &[(SlotId, Key)], ranges: &[(SlotId, Range)]) -> Result<Found> {
@@ -253,8 +275,15 @@ impl<'a> Tx<'a> {
         Ok(())
     }
 
-    /// The same for identities, and for the objects that they lead to.
-    pub(super) fn prefetch_identities(&mut self, identities: &[(SlotId, Ouid)]) -> Result<()> {
+    /// The same for identities, and for the objects that they lead to. With `assume`, a few that are not known are taken for
+    /// new, as most are.
+    pub(super) fn prefetch_identities(
+        &mut self,
+        identities: &[(SlotId, Ouid)],
+        assume: bool,
+    ) -> Result<()> {
+        /// A compare for each of them costs no more than a question.
+        const FEW: usize = 8;
         let mut keys = Vec::new();
         for (slot, ouid) in identities {
             let Some(planned) = self.slots.get(slot) else {
@@ -266,7 +295,13 @@ impl<'a> Tx<'a> {
             };
             keys.push((*slot, self.inner.keys.identity(at, *ouid)));
         }
-        self.prefetch(keys.clone(), Vec::new())?;
+        let unknown = self.unknown(&keys)?;
+        if assume && unknown.len() <= FEW {
+            self.assumed = unknown;
+        } else {
+            self.know_identities(&unknown)?;
+            self.prefetch(unknown, Vec::new())?;
+        }
         let mut objects = Vec::new();
         for (slot, key) in keys {
             let planned = self.there(slot)?;
@@ -281,6 +316,56 @@ impl<'a> Tx<'a> {
             objects.push((slot, keys.sealed(at, sealing, found.id)));
         }
         self.prefetch(objects, Vec::new())
+    }
+
+    /// Those that nothing is known of.
+    fn unknown(&mut self, keys: &[(SlotId, Key)]) -> Result<Vec<(SlotId, Key)>> {
+        let mut unknown = Vec::new();
+        for (slot, key) in keys {
+            let revision = self.there(*slot)?.revision;
+            if lock(&self.inner.cache)
+                .value(*slot, revision, key)
+                .is_none()
+            {
+                unknown.push((*slot, key.clone()));
+            }
+        }
+        Ok(unknown)
+    }
+
+    /// Reads all identities of slots that do not have many more than are asked for: nothing is asked for the next ones then.
+    fn know_identities(&mut self, keys: &[(SlotId, Key)]) -> Result<()> {
+        /// How many keys, without values, cost as much as asking for one.
+        const MANY: u64 = 64;
+        let mut unknown: BTreeMap<SlotId, u64> = BTreeMap::new();
+        for (slot, _) in keys {
+            *unknown.entry(*slot).or_default() += 1;
+        }
+        for (slot, asked) in unknown {
+            let Planned {
+                revision, before, ..
+            } = self.there(slot)?;
+            let most = asked * MANY;
+            if before.objects > most {
+                continue;
+            }
+            let epoch = before.epoch;
+            let prefix = self.inner.keys.identities(Place { slot, epoch });
+            let range = Range {
+                // The count in `w` may be wrong.
+                limit: i64::try_from(most + 1).unwrap_or(i64::MAX),
+                keys_only: true,
+                ..Range::prefix(prefix.clone())
+            };
+            let mut found = self.fetch(&[], &[(slot, range)])?;
+            self.check_all(&found.writes)?;
+            let there = found.ranges.pop().unwrap_or_default();
+            if there.len() as u64 <= most {
+                let there = there.iter().map(|(key, _)| key.as_slice());
+                lock(&self.inner.cache).learn_identities(slot, revision, prefix, there);
+            }
+        }
+        Ok(())
     }
 
     fn check_all(&mut self, now: &BTreeMap<SlotId, (i64, crate::Seen<Writes>)>) -> Result<()> {

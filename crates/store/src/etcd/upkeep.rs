@@ -39,81 +39,105 @@ pub(super) struct Clocks {
     behind_secs: Option<u64>,
 }
 
-/// The thread.
+/// The threads: one keeps the lease, and nothing makes it wait; the other one does everything else.
 pub(super) struct Upkeep {
-    shared: Arc<(Mutex<bool>, Condvar)>,
-    thread: Option<JoinHandle<()>>,
+    stopping: Arc<Stopping>,
+    threads: Vec<JoinHandle<()>>,
 }
 
-impl Upkeep {
-    pub(super) fn new(inner: Arc<Inner>) -> Self {
-        let shared = Arc::new((Mutex::new(false), Condvar::new()));
-        let of_thread = Arc::clone(&shared);
-        let thread = thread::Builder::new()
-            .name("upkeep".into())
-            .spawn(move || tend(&inner, &of_thread));
-        let thread = thread
-            .inspect_err(|why| log::error!("no thread keeps the lease in the cluster: {why}"))
-            .ok();
-        Self { shared, thread }
+/// What a thread does until it has to end.
+type Work = fn(&Inner, &Stopping);
+
+#[derive(Default)]
+struct Stopping(Mutex<bool>, Condvar);
+
+impl Stopping {
+    /// Waits; whether the thread has to end.
+    fn within(&self, time: Duration) -> bool {
+        let stopping = lock(&self.0);
+        let waited = self
+            .1
+            .wait_timeout_while(stopping, time, |stopping| !*stopping);
+        *waited.unwrap_or_else(std::sync::PoisonError::into_inner).0
+    }
+
+    fn now(&self) -> bool {
+        *lock(&self.0)
     }
 }
 
 impl Upkeep {
-    /// Tells the thread to end.
+    pub(super) fn new(inner: Arc<Inner>) -> Self {
+        let stopping = Arc::<Stopping>::default();
+        let threads: [(&str, Work); 2] = [("lease", keep), ("upkeep", tend)];
+        let threads = threads.into_iter().filter_map(|(name, work)| {
+            let (inner, stopping) = (Arc::clone(&inner), Arc::clone(&stopping));
+            let thread = thread::Builder::new().name(name.into());
+            let thread = thread.spawn(move || work(&inner, &stopping));
+            thread
+                .inspect_err(|why| log::error!("the thread '{name}' for the cluster: {why}"))
+                .ok()
+        });
+        Self {
+            threads: threads.collect(),
+            stopping,
+        }
+    }
+
+    /// Tells the threads to end.
     pub(super) fn stop(&self) {
-        *lock(&self.shared.0) = true;
-        self.shared.1.notify_all();
+        *lock(&self.stopping.0) = true;
+        self.stopping.1.notify_all();
     }
 }
 
 impl Drop for Upkeep {
     fn drop(&mut self) {
         self.stop();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            log::error!("the thread that keeps the lease panicked");
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                log::error!("a thread that keeps the store in the cluster panicked");
+            }
         }
     }
 }
 
-fn tend(inner: &Inner, shared: &(Mutex<bool>, Condvar)) {
-    let mut history = VecDeque::new();
-    // A command has ended by then.
-    let mut next_round = Instant::now() + ROUND;
-    let mut first = true;
-    loop {
-        {
-            let stopping = lock(&shared.0);
-            let waited = shared
-                .1
-                .wait_timeout_while(stopping, BEAT, |stopping| !*stopping);
-            let (stopping, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
-            if *stopping {
-                return;
-            }
-        }
-        let told = |what: &str, outcome: Result<()>| {
-            if let Err(error) = outcome {
-                log::debug!("{what}: {error}");
-            }
-        };
+fn told(what: &str, outcome: Result<()>) {
+    if let Err(error) = outcome {
+        log::debug!("{what}: {error}");
+    }
+}
+
+fn keep(inner: &Inner, stopping: &Stopping) {
+    while !stopping.within(BEAT) {
         told("the lease was not kept", inner.keep_lease());
         told("a lock was not given up", inner.let_all_go());
-        if Instant::now() < next_round {
-            continue;
-        }
-        next_round = Instant::now() + ROUND;
+    }
+}
+
+/// The first round comes when a command has ended.
+fn tend(inner: &Inner, stopping: &Stopping) {
+    let mut history = VecDeque::new();
+    let mut first = true;
+    while !stopping.within(ROUND) {
         if std::mem::take(&mut first) {
             for warning in members::warnings(inner.admin()) {
                 log::warn!("{warning}");
             }
         }
-        told("the clock was not told", inner.tell_clock());
-        told("garbage stays", inner.sweep().map(drop));
-        told("old transaction numbers stay", inner.forget_dead());
-        told("nothing was compacted", inner.compact(&mut history));
+        let go_on = || !stopping.now();
+        let works: [(&str, &mut dyn FnMut() -> Result<()>); 4] = [
+            ("the clock was not told", &mut || inner.tell_clock()),
+            ("garbage stays", &mut || inner.sweep(&go_on).map(drop)),
+            ("old transaction numbers stay", &mut || inner.forget_dead()),
+            ("nothing was compacted", &mut || inner.compact(&mut history)),
+        ];
+        for (what, work) in works {
+            if stopping.now() {
+                return;
+            }
+            told(what, work());
+        }
         inner.look_at_quota();
     }
 }
@@ -121,13 +145,13 @@ fn tend(inner: &Inner, shared: &(Mutex<bool>, Condvar)) {
 impl Inner {
     /// The clock by which the trash is purged: the lowest of all hosts, so that none destroys what others still keep. `None`
     /// where they differ too much.
-    pub(super) fn purging_clock(&self) -> Option<u64> {
+    pub(super) fn purging_clock(&self, until: Instant) -> Option<u64> {
         let now = self.now_secs();
         let known = *lock(&self.clocks);
         if let Some(known) = known.filter(|it| it.read.elapsed() < CLOCKS_FOR) {
             return known.behind_secs.map(|behind| now.saturating_sub(behind));
         }
-        let behind_secs = match self.read_clocks(now) {
+        let behind_secs = match self.read_clocks(now, until) {
             Ok(behind) => behind,
             Err(error) => {
                 log::debug!("the clocks of the hosts are not known: {error}");
@@ -141,9 +165,10 @@ impl Inner {
         behind_secs.map(|behind| now.saturating_sub(behind))
     }
 
-    fn read_clocks(&self, now: u64) -> Result<Option<u64>> {
+    fn read_clocks(&self, now: u64, until: Instant) -> Result<Option<u64>> {
         let mut behind = 0;
-        for (_, value) in self.raw_range(&Range::prefix(self.keys.clients()))? {
+        let clients = Range::prefix(self.keys.clients());
+        for (_, value) in self.raw_range_until(&clients, until)? {
             let Ok(client) = Client::decode(&value) else {
                 continue;
             };
@@ -158,27 +183,26 @@ impl Inner {
                 }
             };
             if differs > MOST_SKEW_SECS {
-                log::error!(
-                    "the clock of host {} differs by {differs} seconds from that of this host; the trash is not purged until it is set",
-                    slotfs_object::shown::path(std::path::Path::new(&client.host))
-                );
+                let told = lock(&self.told_clock).replace(client.host.clone());
+                if told.as_ref() != Some(&client.host) {
+                    log::error!(
+                        "the clock of host {} differs by {differs} seconds from that of this host; the trash is not purged until it is set",
+                        slotfs_object::shown::path(std::path::Path::new(&client.host))
+                    );
+                }
                 return Ok(None);
             }
         }
+        *lock(&self.told_clock) = None;
         Ok(Some(behind))
     }
 
     /// Removes the numbers of processes that are gone. One that lives on without a lease is in doubt at the worst.
     fn forget_dead(&self) -> Result<()> {
-        let clients = self.raw_range(&Range {
-            keys_only: true,
-            ..Range::prefix(self.keys.clients())
-        })?;
+        // In this order: who announces itself in between keeps its numbers.
+        let done = self.raw_range(&Range::keys(self.keys.all_done()))?;
+        let clients = self.raw_range(&Range::keys(self.keys.clients()))?;
         let alive = |client: &[u8]| clients.iter().any(|(key, _)| key.ends_with(client));
-        let done = self.raw_range(&Range {
-            keys_only: true,
-            ..Range::prefix(self.keys.all_done())
-        })?;
         let dead = done.into_iter().filter(|(key, _)| {
             let client = key.split_last_chunk::<16>();
             client.is_some_and(|(_, client)| !alive(client))

@@ -7,6 +7,7 @@ use super::committer::{Hint, Hints, MOST_OBJECTS, MOST_PAYLOAD_BYTES, Weight, Wo
 use super::fetch::Range;
 use super::keys::{Keys, Place as At};
 use super::tx::Tx;
+use super::values::Lock;
 use super::{Inner, Store, lock};
 use crate::Reply;
 use crate::error::{Error, Result, StoreFault};
@@ -164,8 +165,19 @@ impl Store {
         work: impl Work<T>,
         reply: impl Reply<T>,
     ) {
+        self.write_with(slots, weight, (hint, None), work, reply);
+    }
+
+    fn write_with<T: Send + 'static>(
+        &self,
+        slots: Vec<SlotId>,
+        weight: Weight,
+        how: (Option<Hint>, Option<Lock>),
+        work: impl Work<T>,
+        reply: impl Reply<T>,
+    ) {
         match &self.committer {
-            Some(committer) => committer.submit(slots, weight, hint, work, reply),
+            Some(committer) => committer.submit(slots, weight, how, work, reply),
             None => reply(Err(self.inner.fault(StoreFault::ReadOnly))),
         }
     }
@@ -176,8 +188,27 @@ impl Store {
         slots: Vec<SlotId>,
         work: impl Work<T>,
     ) -> Result<T> {
+        self.write_alone(slots, None, work)
+    }
+
+    /// The same to a slot that this process has locked.
+    pub(super) fn write_under<T: Send + 'static>(
+        &self,
+        slot: SlotId,
+        held: Lock,
+        work: impl Work<T>,
+    ) -> Result<T> {
+        self.write_alone(vec![slot], Some(held), work)
+    }
+
+    fn write_alone<T: Send + 'static>(
+        &self,
+        slots: Vec<SlotId>,
+        key_to: Option<Lock>,
+        work: impl Work<T>,
+    ) -> Result<T> {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-        self.write(slots, Weight::ALONE, None, work, move |outcome| {
+        self.write_with(slots, Weight::ALONE, (None, key_to), work, move |outcome| {
             // The receiver waits below.
             let _ = sender.send(outcome);
         });
@@ -287,10 +318,18 @@ fn identities(puts: &[Put]) -> Hint {
 }
 
 fn of_identities<'a>(puts: impl Iterator<Item = &'a Put>) -> Hint {
-    let identities: Vec<_> = puts.map(|put| (put.slot.slot, put.ouid)).collect();
-    Box::new(move |_, _| Hints {
-        identities: identities.clone(),
-        ..Hints::default()
+    let all = puts.map(|put| (put.slot.slot, put.ouid, put.unless_removed));
+    let all: Vec<_> = all.collect();
+    Box::new(move |keys, writes| {
+        let mut hints = Hints::default();
+        for (slot, ouid, unless_removed) in &all {
+            hints.identities.push((*slot, *ouid));
+            if *unless_removed && let Some(at) = place(*slot, writes) {
+                let prefix = keys.trash_identities(at, *ouid);
+                hints.ranges.push((*slot, Range::keys(prefix)));
+            }
+        }
+        hints
     })
 }
 
@@ -316,11 +355,7 @@ pub(super) fn of_leaving(it: Entry) -> Hint {
             keys.trash_identities(at, it.ouid),
             keys.trash_names(at, it.handle),
         ] {
-            let range = Range {
-                keys_only: true,
-                ..Range::prefix(prefix)
-            };
-            hints.ranges.push((it.slot, range));
+            hints.ranges.push((it.slot, Range::keys(prefix)));
         }
         hints
     })

@@ -43,6 +43,8 @@ pub struct Put {
     pub changed_secs: Option<u64>,
     /// The number of its revision, for the reply.
     pub revision: u32,
+    /// Whether it stays away where an object of its identity is in the trash and none is live.
+    pub unless_removed: bool,
     /// Seals it.
     pub seal: Seal,
     /// Compares it.

@@ -60,6 +60,9 @@ pub(super) fn store_verified(
         Err(damaged @ Error::Object(_)) => return Ok(Err(damaged)),
         Err(error) => return Err(error),
     }
+    if put.unless_removed && !tx.twins(slot, put.ouid)?.is_empty() {
+        return Ok(Err(SlotFault::Removed(put.ouid).at(slot)));
+    }
     if let Err(full) = room.check(slot, put.payload_bytes) {
         return Ok(Err(full));
     }
