@@ -43,7 +43,7 @@ fn lost_answers_fail_nothing_and_store_nothing_twice() {
     assert_eq!(cp.said(), [""; 0]);
     assert_eq!(more.said(), [""; 0]);
     assert!(proxies.count() > 10, "only {} writes", proxies.count());
-    let (fresh, _host) = site.fresh_mount();
+    let (_host, fresh) = site.fresh_mount();
     // Under its own name each: nothing was there twice to take another's.
     blobs.assert_hold(&fresh.point.join("1"), &all);
     site.check();
@@ -92,7 +92,7 @@ fn late_copies_bring_nothing_back() {
         sh(act, &env).ok();
     }
     assert!(proxies.copies_arrived() >= blobs.blobs.len());
-    let (fresh, _host) = site.fresh_mount();
+    let (_host, fresh) = site.fresh_mount();
     for (slot, expected) in ["1", "2"].into_iter().zip(&expected) {
         let there = contents(&fresh.point.join(slot));
         let (there_names, expected_names): (Vec<_>, Vec<_>) =
@@ -137,7 +137,7 @@ fn silence_is_told_as_doubt() {
     let mut again = Writers::cp(&host, 1, &blobs, &target);
     again.finish();
     assert_eq!(again.said(), [""; 0]);
-    let (fresh, _host) = site.fresh_mount();
+    let (_host, fresh) = site.fresh_mount();
     blobs.assert_hold(&fresh.point.join("1"), &blobs.names());
     blobs.assert_hold(&target, &blobs.names());
     site.check();
@@ -157,7 +157,7 @@ fn requests_later_than_the_deadline_change_nothing_that_was_settled() {
     let mut cp = Writers::cp_of(&host, 1, &blobs, &blobs.names()[..1], &target);
     cp.finish();
     proxies.decide(|_, _| Fate::Pass);
-    let (fresh, _other) = site.fresh_mount();
+    let (_other, fresh) = site.fresh_mount();
     if cp.acknowledged().is_empty() {
         assert!(
             cp.failures().iter().all(|it| it.is_timeout()),
@@ -205,7 +205,7 @@ fn a_late_announcement_changes_no_verdict() {
         "{}",
         proxies.copies_arrived()
     );
-    let (fresh, _host) = site.fresh_mount();
+    let (_host, fresh) = site.fresh_mount();
     let held = ["0", "1"].map(|slot| contents(&fresh.point.join(slot)).len());
     assert_eq!(held, [2, 1]);
     site.check();

@@ -98,12 +98,12 @@ impl Site {
         Blobs { folder, blobs }
     }
 
-    /// Mounted by a host that nothing happened to.
+    /// Mounted by a host that nothing happened to. The mount ends before the host's folder goes, in this order of the two.
     #[track_caller]
-    pub fn fresh_mount(&self) -> (Mount, Store) {
+    pub fn fresh_mount(&self) -> (Store, Mount) {
         let host = self.host(&[]);
         let mount = host.start(&ALL);
-        (mount, host)
+        (host, mount)
     }
 
     /// `store check` finds nothing, with every slot opened.

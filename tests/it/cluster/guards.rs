@@ -109,7 +109,7 @@ fn names_are_apart() {
         let mount = other.start(&[0]);
         assert_eq!(crate::fixture::names(&mount.point.join("0")).len(), 1);
     }
-    let (fresh, _host) = site.fresh_mount();
+    let (_host, fresh) = site.fresh_mount();
     assert_eq!(crate::fixture::names(&fresh.point.join("0")).len(), 2);
     site.check();
 }

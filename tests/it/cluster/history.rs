@@ -127,7 +127,7 @@ fn play(seed: u64) {
             .collect()
     });
     // What is there at the end is what a fresh host sees: read by one that has remembered nothing.
-    let (fresh, _host) = site.fresh_mount();
+    let (_host, fresh) = site.fresh_mount();
     let client = Client {
         point: fresh.point.clone(),
         blobs,

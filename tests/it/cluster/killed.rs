@@ -65,7 +65,7 @@ impl Run {
     #[track_caller]
     fn compare(self) {
         self.members_are_up();
-        let (fresh, _other) = self.site.fresh_mount();
+        let (_other, fresh) = self.site.fresh_mount();
         for point in [&fresh.point, &self.mount.point] {
             for (slot, writers) in [("1", &self.cp), ("2", &self.rsync)] {
                 self.blobs

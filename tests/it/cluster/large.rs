@@ -56,7 +56,7 @@ fn no_request_is_larger_than_a_mebibyte() {
     let mut cp = Writers::cp_of(&host, 10, &blobs, &large, &mount.point.join("2"));
     cp.finish();
     assert_eq!(cp.said(), [""; 0]);
-    let (fresh, _other) = site.fresh_mount();
+    let (_other, fresh) = site.fresh_mount();
     let zero = contents(&fresh.point.join("0"));
     assert_eq!(zero.len(), 1_240);
     assert!(zero == contents(&fresh.point.join("1")));
@@ -114,7 +114,7 @@ fn a_full_database_is_enospc_and_loses_nothing() {
         again.finish();
         assert_eq!(again.said(), [""; 0]);
     }
-    let (fresh, _other) = site.fresh_mount();
+    let (_other, fresh) = site.fresh_mount();
     for slot in ["1", "2"] {
         blobs.assert_hold(&fresh.point.join(slot), &blobs.names());
     }

@@ -38,7 +38,7 @@ fn killed_in(tool: &str, dies: Dies) -> [Vec<String>; 2] {
     mount.crash();
     // What the daemon sent before it died must not pass now.
     proxies.disconnect();
-    let (fresh, _host) = site.fresh_mount();
+    let (_host, fresh) = site.fresh_mount();
     let held = ["0", "1"].map(|slot| {
         let there = contents(&fresh.point.join(slot));
         for (name, blob) in &there {

@@ -43,7 +43,7 @@ fn a_daemon_that_outlived_its_lease_loses_nothing() {
         .filter(|name| !removed.contains(name))
         .cloned()
         .collect();
-    let (fresh, _host) = site.fresh_mount();
+    let (_host, fresh) = site.fresh_mount();
     for slot in [fresh.point.join("1"), mount.point.join("1")] {
         blobs.assert_hold(&slot, &expected);
         assert_eq!(crate::fixture::names(&slot).len(), expected.len());
