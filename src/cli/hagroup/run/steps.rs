@@ -11,7 +11,7 @@ use super::Run;
 use super::plan::Plan;
 use crate::cli::plural;
 use crate::error::{Error, Result};
-use crate::hsm::{Arrived, Became, Carried, Removed, code};
+use crate::hsm::{Arrived, Became, Carried, Removed, SlotFault, code};
 use crate::object::show::iso_8601;
 use crate::object::{Handle, Ouid};
 
@@ -229,6 +229,13 @@ impl Run<'_> {
     }
 
     fn tell_refused(&self, report: &mut Report, ouid: Ouid, name: &str, why: &Error) {
+        if let Error::Hsm(refused) = why
+            && matches!(refused.slot_fault(), Some(SlotFault::Removed(_)))
+        {
+            let line =
+                format!("Object {ouid} was not put back on {name}: it was removed there meanwhile");
+            return report.verdict(ouid, name, Verdict::Kept, &line);
+        }
         let reason = match why {
             Error::File { source, .. } => source.to_string(),
             why => why.reason(),
