@@ -29,6 +29,8 @@ const MOST_OTHERS: i64 = 64;
 /// How often it is looked up again where a row is that another host is moving.
 const MOST_LOOKS: u32 = 8;
 
+/// An object and what is sealed in it.
+type SealedObject = Read<(Entry, SealedRow)>;
 /// An object under its handle, as the key has it.
 type Numbered = (u32, Read<Object>);
 /// Objects with their handles, ascending.
@@ -182,9 +184,29 @@ impl Store {
         after: u32,
         most: usize,
         most_bytes: usize,
-    ) -> Result<Vec<Read<(Entry, SealedRow)>>> {
+    ) -> Result<Vec<SealedObject>> {
+        let mut after = after;
+        loop {
+            let (found, last) = self.list_sealed_once(slot, after, most, most_bytes)?;
+            match last {
+                // All that was listed went away before it was read, and there may be more after it.
+                Some(last) if found.is_empty() => after = last,
+                _ => return Ok(found),
+            }
+        }
+    }
+
+    /// The same, and the last handle that was listed.
+    fn list_sealed_once(
+        &self,
+        slot: SlotId,
+        after: u32,
+        most: usize,
+        most_bytes: usize,
+    ) -> Result<(Vec<SealedObject>, Option<u32>)> {
         let before = self.inner.writes(slot)?.map(|it| it.0);
         let listed = self.inner.list(slot, after, most)?;
+        let last = listed.last().map(|it| it.0);
         self.inner.read_sealed(slot, &listed, most_bytes)?;
         let (mut found, mut bytes) = (Vec::new(), 0);
         for some in listed.chunks(MOST_OPERATIONS / 2) {
@@ -200,7 +222,7 @@ impl Store {
             let mut rows = rows.into_iter();
             for (handle, object) in objects {
                 if bytes >= most_bytes {
-                    return Ok(found);
+                    return Ok((found, last));
                 }
                 match object {
                     Err(damaged) => found.push(Err(damaged)),
@@ -215,7 +237,7 @@ impl Store {
                 }
             }
         }
-        Ok(found)
+        Ok((found, last))
     }
 
     pub(crate) fn sealed_by_handle(
@@ -365,7 +387,8 @@ impl Inner {
         slot: SlotId,
         handle: u32,
     ) -> Result<Option<Read<(Entry, SealedRow)>>> {
-        loop {
+        let until = self.client.deadline().settling;
+        while Instant::now() < until {
             let object = match self.object_at(slot, handle)? {
                 None => return Ok(None),
                 Some(Err(damaged)) => return Ok(Some(Err(damaged))),
@@ -408,6 +431,7 @@ impl Inner {
                 Err(damaged) => return Ok(Some(Err(damaged))),
             }
         }
+        Err(self.too_busy())
     }
 
     /// The rows that will be read next, where objects are read one after the other, as by `cat *`, rsync and the list of keys

@@ -1,5 +1,7 @@
 //! The trash: objects that were unlinked, until their slot's retention has passed.
 
+use std::time::Instant;
+
 use super::committer::Weight;
 use super::fetch::{MOST_OPERATIONS, Range};
 use super::keys::Keys;
@@ -229,7 +231,11 @@ impl Inner {
         after: RowId,
         most: usize,
     ) -> Result<Vec<Read<InTrash>>> {
+        let until = self.client.deadline().settling;
         'again: loop {
+            if Instant::now() >= until {
+                return Err(self.too_busy());
+            }
             let Some((_, writes)) = self.writes(slot)? else {
                 return Ok(Vec::new());
             };
@@ -241,7 +247,7 @@ impl Inner {
                 from = after.0.unsigned_abs() + 1;
             }
             while let Some(range) = pages.next() {
-                let mut found = self.fetch(&[], &[(slot, range)])?;
+                let mut found = self.fetch_until(until, &[], &[(slot, range)])?;
                 match found.writes.remove(&slot) {
                     None => return Ok(Vec::new()),
                     Some((read, now)) => {

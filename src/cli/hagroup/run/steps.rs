@@ -232,9 +232,7 @@ impl Run<'_> {
         if let Error::Hsm(refused) = why
             && matches!(refused.slot_fault(), Some(SlotFault::Removed(_)))
         {
-            let line =
-                format!("Object {ouid} was not put back on {name}: it was removed there meanwhile");
-            return report.verdict(ouid, name, Verdict::Kept, &line);
+            return Self::tell_removed_meanwhile(report, ouid, name);
         }
         let reason = match why {
             Error::File { source, .. } => source.to_string(),
@@ -254,8 +252,35 @@ impl Run<'_> {
         let name = self.name(at);
         match link {
             Link::Folder(folder) => {
+                if coming.is_empty() {
+                    return;
+                }
+                // A slot refuses in its transaction what was removed meanwhile; a mount takes whatever is written.
+                let trash = folder.trash();
                 for it in coming {
                     let ouid = it.carried.ouid;
+                    let may_be_removed = match (it.step, &trash) {
+                        // It was there.
+                        (Step::Revise { .. }, _) => true,
+                        (_, Ok(trash)) => trash.contains(&ouid),
+                        (_, Err(_)) => {
+                            self.tell_withheld(report, ouid, &name);
+                            continue;
+                        }
+                    };
+                    if may_be_removed {
+                        match folder.has(ouid) {
+                            Ok(true) => {}
+                            Ok(false) => {
+                                Self::tell_removed_meanwhile(report, ouid, &name);
+                                continue;
+                            }
+                            Err(why) => {
+                                self.tell_refused(report, ouid, &name, &why);
+                                continue;
+                            }
+                        }
+                    }
                     let is_alike = before.is_alike(ouid, it.from, at);
                     match folder.put(&it.carried, (&self.key, &self.openers), is_alike) {
                         Ok(Written::Changed) => {
@@ -303,6 +328,12 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    fn tell_removed_meanwhile(report: &mut Report, ouid: Ouid, name: &str) {
+        let line =
+            format!("Object {ouid} was not put back on {name}: it was removed there meanwhile");
+        report.verdict(ouid, name, Verdict::Kept, &line);
     }
 
     /// A blob that the member took without an error, and without taking the object's description from it.
