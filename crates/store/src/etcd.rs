@@ -25,6 +25,7 @@ mod fetch;
 mod garbage;
 mod gate;
 mod keys;
+mod list;
 mod location;
 mod members;
 mod objects;
@@ -38,7 +39,6 @@ mod trash;
 mod tx;
 mod upkeep;
 mod values;
-mod windows;
 mod write;
 
 use crate::error::{Error, Result, StoreFault};
@@ -92,7 +92,7 @@ pub(crate) struct Inner {
     /// Whose sealed row was read last.
     last_read: Mutex<Option<(SlotId, u32)>>,
     /// A part of a listing.
-    ahead: Mutex<Option<objects::Ahead>>,
+    ahead: Mutex<Option<list::Ahead>>,
     /// How many the last listings found.
     tallies: tally::Tallies,
     /// Whether the user was told that the cluster refuses to compact.

@@ -1,7 +1,7 @@
 //! The store as a whole: copied to a file and back, backed up, checked, and what is left of destroyed objects.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::fixture::{ALL, Site};
 use super::members::{MEMBERS, delete, location, occurrences, put};
@@ -452,7 +452,6 @@ fn keys_that_name_no_object_are_told_and_end_no_listing() {
         put(&site.cluster, key, b"no object");
     }
     let host = site.host(&[]);
-    let began = Instant::now();
     let out = host.run("store check --password-file 0=pw-0");
     assert_eq!(out.code, 4, "{out:?}");
     for kind in ['h', 't'] {
@@ -474,7 +473,6 @@ fn keys_that_name_no_object_are_told_and_end_no_listing() {
     std::fs::write(host.path("new"), "another password").unwrap();
     host.run("role resetpw -name co -newpasswordfile new -force -slot 0 --password-file 0:po=pw-0")
         .ok();
-    assert!(began.elapsed() < Duration::from_secs(120));
     for key in &strange {
         delete(&site.cluster, key);
     }

@@ -67,11 +67,14 @@ impl Range {
 /// Keys with their values, in order.
 pub(super) type Pairs = Vec<(Key, Vec<u8>)>;
 
+/// The revision of a slot's `w`, and what it holds.
+pub(super) type WritesAt = (i64, Seen<Writes>);
+
 /// What one read found, all of it in one state.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// `w` of each slot that was asked for, and its revision; a slot that is not there has none.
-    pub(super) writes: BTreeMap<SlotId, (i64, Seen<Writes>)>,
+    pub(super) writes: BTreeMap<SlotId, WritesAt>,
     /// The values, in the order of the keys.
     pub(super) values: Vec<Value>,
     /// The ranges, in their order.
@@ -208,13 +211,13 @@ impl Inner {
         Ok(all)
     }
 
-    /// How many keys of a range there are, and the revision of the slot's `w` at that time.
+    /// How many keys of a range there are, and the slot's `w` at that time, with its revision.
     pub(super) fn count_until(
         &self,
         until: Instant,
         slot: SlotId,
         range: &Range,
-    ) -> Result<(Option<i64>, u64)> {
+    ) -> Result<(Option<WritesAt>, u64)> {
         let options = GetOptions::new()
             .with_range(range.end.clone())
             .with_count_only();
@@ -225,11 +228,9 @@ impl Inner {
         let answer = transact(&self.client, until, txn);
         let found = gets(&answer.outcome.map_err(|why| self.failed(why))?);
         let writes = found.first().and_then(|it| it.kvs().first());
-        let count = found.get(1).map_or(0, etcd_client::GetResponse::count);
-        Ok((
-            writes.map(etcd_client::KeyValue::mod_revision),
-            u64::try_from(count).unwrap_or(0),
-        ))
+        let writes = writes.map(|it| (it.mod_revision(), Writes::decode(it.value())));
+        let count = found.get(1).map_or(0, GetResponse::count);
+        Ok((writes, count.unsigned_abs()))
     }
 
     /// Every `w` in an answer, and its revision.

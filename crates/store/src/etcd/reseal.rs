@@ -163,14 +163,8 @@ impl Inner {
             damaged += self.stage(held, &entries, reseal)?;
         }
         self.check_seen(held, "objects", seen, held.writes.objects)?;
-        let (mut seen, mut after) = (0u64, RowId(0));
-        loop {
-            let some = self.list_trash(slot, after, AT_ONCE)?;
-            after = match some.last() {
-                Some(Ok(last)) => last.it.entry.id,
-                Some(Err(last)) => last.id,
-                None => break,
-            };
+        let mut seen = 0u64;
+        self.each_trash_page(slot, AT_ONCE, |some| {
             seen += some.len() as u64;
             let mut entries = Vec::new();
             for found in some {
@@ -180,7 +174,8 @@ impl Inner {
                 }
             }
             damaged += self.stage(held, &entries, reseal)?;
-        }
+            Ok(())
+        })?;
         self.check_seen(held, "trash", seen, held.writes.trash)?;
         Ok(damaged)
     }

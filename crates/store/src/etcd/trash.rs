@@ -280,6 +280,24 @@ impl Inner {
         }
     }
 
+    /// All rows of a slot's trash, up to `most` at once.
+    pub(super) fn each_trash_page(
+        &self,
+        slot: SlotId,
+        most: usize,
+        mut each: impl FnMut(Vec<Read<InTrash>>) -> Result<()>,
+    ) -> Result<()> {
+        let mut after = RowId(0);
+        loop {
+            let page = self.list_trash(slot, after, most)?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = last.as_ref().map_or_else(|it| it.id, |it| it.it.entry.id);
+            each(page)?;
+        }
+    }
+
     fn tally_trash(&self, slot: SlotId, revision: Option<i64>, range: (u64, u64), count: usize) {
         if let Some(revision) = revision {
             self.tallies.trash.add(slot, revision, range, count);
@@ -303,10 +321,7 @@ impl Inner {
             return Ok(counted.map(|(writes, there)| (writes.trash, there)));
         };
         // A key that names no row may be among them.
-        let mut after = RowId(0);
-        while let Some(last) = self.list_trash(slot, after, LISTED_AT_ONCE)?.pop() {
-            after = last.map_or_else(|it| it.id, |it| it.it.entry.id);
-        }
+        self.each_trash_page(slot, LISTED_AT_ONCE, |_| Ok(()))?;
         Ok(Some(listed()?.unwrap_or((writes.trash, there))))
     }
 

@@ -211,7 +211,7 @@ impl<'a> Tx<'a> {
         let counted = self.inner.count_until(self.until, slot, range);
         self.failure = counted.as_ref().err().cloned();
         let (now, count) = counted?;
-        self.check(slot, revision, now)?;
+        self.check(slot, revision, now.map(|it| it.0))?;
         Ok(count)
     }
 

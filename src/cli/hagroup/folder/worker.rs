@@ -104,10 +104,10 @@ mod tests {
         let short = Duration::from_millis(20);
         let why = worker.ask(short, hang).unwrap_err();
         assert_eq!(why.kind(), io::ErrorKind::TimedOut);
-        let begun = std::time::Instant::now();
-        assert!(worker.ask(second, next).is_err());
+        // The answer is the first one's, and nobody waits for the thread.
+        let again = worker.ask(second, next).unwrap_err();
+        assert_eq!(again.to_string(), why.to_string());
         drop(worker);
-        assert!(begun.elapsed() < second / 2);
         drop(free);
     }
 }

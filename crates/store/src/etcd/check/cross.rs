@@ -145,14 +145,7 @@ impl Inner {
                 tell(id, "the key that says where it is (r) does not lead to it");
             }
         })?;
-        let mut after = RowId(0);
-        loop {
-            let page = self.list_trash(slot, after, AT_ONCE)?;
-            after = match page.last() {
-                Some(Ok(last)) => last.it.entry.id,
-                Some(Err(last)) => last.id,
-                None => break,
-            };
+        self.each_trash_page(slot, AT_ONCE, |page| {
             for found in page.into_iter().flatten() {
                 let id = found.it.entry.id;
                 if !there.insert(id) {
@@ -165,7 +158,8 @@ impl Inner {
                     );
                 }
             }
-        }
+            Ok(())
+        })?;
         for id in sealed.difference(&there) {
             tell(*id, "a sealed row (o) belongs to no object");
         }
