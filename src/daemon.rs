@@ -135,8 +135,9 @@ pub(crate) fn serve(plan: Plan, mode: Mode) -> Result<()> {
         Some(_) => plan.mountpoint.clone(),
         None => mountpoint::check(&plan.mountpoint)?,
     };
-    mountpoint::must_not_hide(&plan.store, &mountpoint)?;
-    limits::check_resources()?;
+    let state = environment::state_folder().ok();
+    mountpoint::must_not_hide(&plan.store, state.as_deref(), &mountpoint)?;
+    limits::check_resources(&plan.store)?;
 
     let hsm = open_store(&plan)?;
     let options = plan.options;

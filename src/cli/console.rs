@@ -239,6 +239,27 @@ impl<'a> Console<'a> {
         self.opened(Hsm::open_or_create)
     }
 
+    /// The same, but `None` when it is not there yet: to look at it makes nothing.
+    ///
+    /// # Errors
+    /// As [`Hsm::open_or_create`].
+    pub(crate) fn open_if_there(&self) -> Result<Option<Arc<Hsm>>> {
+        let store = self.store()?;
+        if slotfs_config::store::is_in_cluster(&store) {
+            return match self.open() {
+                Err(Error::Hsm(why)) if matches!(why.store_fault(), Some(StoreFault::Missing)) => {
+                    Ok(None)
+                }
+                opened => opened.map(Some),
+            };
+        }
+        // An empty file becomes a store.
+        match std::fs::metadata(&store).is_ok_and(|file| file.len() > 0) {
+            true => self.open_or_create().map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// The store at `path`, which need not be the one that commands work on: a member of an HA group may be in any.
     ///
     /// # Errors

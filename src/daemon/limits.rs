@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, RwLock, mpsc};
 use std::thread;
 
@@ -20,6 +21,11 @@ const OTHER_BYTES: usize = 32 * 1024 * 1024;
 const ARENA_BYTES: usize = 64 * 1024 * 1024;
 /// Number of threads beside the event loops: session, signals, watch, a login, and a few in reserve.
 const OTHER_THREADS: usize = 8;
+/// Threads of a store in a cluster: the engine, its lease, its upkeep, and one that writes.
+const ENGINE_THREADS: usize = 4;
+/// What must be free before a thread is started: its stack of 2 MiB, the stack for its signals, and what it allocates before it
+/// runs. A thread that does not get them panics where it cannot be caught, and its message needs memory too.
+const THREAD_BYTES: usize = 4 * 1024 * 1024;
 /// Number of descriptors: /dev/fuse for each event loop, pipes, the store's files, and those of a few requests.
 const DESCRIPTORS: usize = 24;
 
@@ -63,7 +69,7 @@ pub(crate) fn raise_open_files() {
 ///
 /// # Errors
 /// [`Error::Mount`] with the limit that is too low.
-pub(crate) fn check_resources() -> Result<()> {
+pub(crate) fn check_resources(store: &Path) -> Result<()> {
     raise_open_files();
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_CPU)
         && hard != RLIM_INFINITY
@@ -77,30 +83,41 @@ pub(crate) fn check_resources() -> Result<()> {
     for _ in 0..DESCRIPTORS {
         held.push(File::open("/dev/null").map_err(|why| resource_error("open files", &why))?);
     }
-    check_threads()
+    let of_store = match slotfs_config::store::is_in_cluster(store) {
+        true => ENGINE_THREADS,
+        false => 0,
+    };
+    check_threads(EVENT_LOOPS + OTHER_THREADS + of_store)
 }
 
-/// Starts as many threads as the daemon needs; each allocates what an event loop allocates.
-fn check_threads() -> Result<()> {
+/// Starts as many threads as the daemon needs, one after the other; each allocates what an event loop allocates.
+fn check_threads(count: usize) -> Result<()> {
     let gate = Arc::new(RwLock::new(()));
     let closed = gate.write();
-    let (sender, results) = mpsc::channel();
     let mut threads = Vec::new();
     let mut outcome = Ok(());
     let arenas = match soft_limit(Resource::RLIMIT_AS) {
-        Some(_) => (EVENT_LOOPS + OTHER_THREADS) * ARENA_BYTES,
+        Some(_) => count * ARENA_BYTES,
         None => 0,
     };
-    for i in 0..EVENT_LOOPS + OTHER_THREADS {
+    for i in 0..count {
         let bytes = match i {
             0 => LOOP_BYTES + OTHER_BYTES + arenas,
             _ if i < EVENT_LOOPS => LOOP_BYTES,
             _ => 4096,
         };
-        let (gate, has_memory) = (Arc::clone(&gate), sender.clone());
+        if let Err(why) = region::alloc(THREAD_BYTES, region::Protection::READ_WRITE) {
+            outcome = Err(resource_error(
+                "get memory for the event loops",
+                &why.into_io_error(),
+            ));
+            break;
+        }
+        let (sender, answer) = mpsc::channel();
+        let gate = Arc::clone(&gate);
         let started = thread::Builder::new().spawn(move || {
             let mut buffer: Vec<u8> = Vec::new();
-            let _ = has_memory.send(buffer.try_reserve_exact(bytes).is_ok());
+            let _ = sender.send(buffer.try_reserve_exact(bytes).is_ok());
             // Each thread keeps its memory until the last thread has tried, because the daemon needs all of it at once.
             drop(gate.read());
         });
@@ -111,11 +128,10 @@ fn check_threads() -> Result<()> {
                 break;
             }
         }
-    }
-    for _ in &threads {
-        if outcome.is_ok() && results.recv() != Ok(true) {
+        if answer.recv() != Ok(true) {
             let why = io::Error::from_raw_os_error(libc::ENOMEM);
             outcome = Err(resource_error("get memory for the event loops", &why));
+            break;
         }
     }
     drop(closed);

@@ -183,21 +183,38 @@ impl Daemon {
     }
 }
 
-/// Checks that the store does not lie below the mountpoint, where the mount would hide it.
+/// Checks that neither the store nor the state folder lies below the mountpoint. The mount would hide it, and a daemon that
+/// asks for a file of its own mount waits for itself.
 ///
 /// # Errors
-/// [`Error::Mount`] if it does.
-pub(crate) fn must_not_hide(store: &Path, mountpoint: &Path) -> Result<()> {
+/// [`Error::Mount`] if one does.
+pub(crate) fn must_not_hide(store: &Path, state: Option<&Path>, mountpoint: &Path) -> Result<()> {
+    let below = shown::path(mountpoint);
     // Opening the store reports a store that does not exist.
-    match store.canonicalize() {
-        Ok(file) if file.starts_with(mountpoint) => Err(mount_error(
-            format!(
-                "the store {} lies in {}, and the mount would hide it",
-                shown::path(store),
-                shown::path(mountpoint)
-            ),
+    if store
+        .canonicalize()
+        .is_ok_and(|it| it.starts_with(mountpoint))
+    {
+        let store = shown::path(store);
+        return Err(mount_error(
+            format!("the store {store} lies in {below}, and the mount would hide it"),
             Some("mount at another, empty folder".into()),
-        )),
-        _ => Ok(()),
+        ));
     }
+    if let Some(state) = state
+        && is_below(state, mountpoint)
+    {
+        let state = shown::path(state);
+        return Err(mount_error(
+            format!("the state folder {state} lies in {below}, and the mount would hide it"),
+            Some("mount at another, empty folder, or set XDG_STATE_HOME to one elsewhere".into()),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a folder that need not be there yet would be made below the mountpoint.
+fn is_below(folder: &Path, mountpoint: &Path) -> bool {
+    let mut there = folder.ancestors().filter_map(|it| it.canonicalize().ok());
+    there.next().is_some_and(|it| it.starts_with(mountpoint))
 }

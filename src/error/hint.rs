@@ -107,6 +107,7 @@ fn store_hint(error: &StoreError) -> Option<String> {
         StoreFault::InDoubt
         | StoreFault::WentBack(_)
         | StoreFault::QuotaFull
+        | StoreFault::Missing
         | StoreFault::Failed(_) => return None,
     })
 }

@@ -30,14 +30,16 @@ impl Configured {
         it
     }
 
-    /// `$D` in the text is the store's folder.
+    /// `$D` in the text is the store's folder, and `$D/store.db` the store, whatever it is.
     fn set(&self, text: &str) {
         let folder = self.store.path(".config/slotfs");
         fs::create_dir_all(&folder).unwrap();
-        let text = text.replace(
-            "$D",
-            self.store.path("").to_str().unwrap().trim_end_matches('/'),
-        );
+        let text = text
+            .replace("$D/store.db", self.store.location().to_str().unwrap())
+            .replace(
+                "$D",
+                self.store.path("").to_str().unwrap().trim_end_matches('/'),
+            );
         fs::write(folder.join("config.toml"), text).unwrap();
     }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -57,6 +58,14 @@ impl Out {
     pub fn code_is_not(self, code: i32) -> Self {
         assert_ne!(self.code, code, "should have ended otherwise: {self:#?}");
         self
+    }
+
+    /// Standard error, but for what is said of the members of a cluster: those of the tests are older than is recommended.
+    pub fn complaints(&self) -> String {
+        let lines = self.stderr.lines();
+        let ours =
+            lines.filter(|line| !(line.starts_with("warning: ") && line.contains(" runs etcd ")));
+        ours.map(|line| format!("{line}\n")).collect()
     }
 
     /// Both streams, for looking for words wherever they were printed.
@@ -302,6 +311,26 @@ pub fn password(slot: u32) -> String {
     format!("correct horse {slot}")
 }
 
+/// Whether anything is under that location.
+#[track_caller]
+fn has_keys(location: &str) -> bool {
+    let (members, name) = location
+        .strip_prefix("etcd://")
+        .and_then(|rest| rest.split_once('/'))
+        .expect("etcd://H:P,H:P,H:P/NAME");
+    let prefix = format!("/slotfs/{name}/");
+    let out = run(Command::new("etcdctl").env("ETCDCTL_API", "3").args([
+        "--endpoints",
+        members,
+        "get",
+        "--prefix",
+        "--keys-only",
+        &prefix,
+    ]))
+    .ok();
+    !out.stdout.trim().is_empty()
+}
+
 /// A directory with a store, its domain keys and its password files.
 pub struct Store {
     dir: TempDir,
@@ -361,9 +390,23 @@ impl Store {
 
     /// What commands are given as the store, whatever folder they run in.
     pub fn location(&self) -> PathBuf {
+        if self.is_in_cluster() {
+            return self.file.clone();
+        }
+        self.path(&self.file)
+    }
+
+    /// Whether it is a name in the cluster of this run.
+    pub fn is_in_cluster(&self) -> bool {
+        self.file.as_os_str().as_bytes().starts_with(b"etcd://")
+    }
+
+    /// Whether anything was made in the store's place.
+    #[track_caller]
+    pub fn is_made(&self) -> bool {
         match self.file.to_str() {
-            Some(text) if text.starts_with("etcd://") => self.file.clone(),
-            _ => self.path(&self.file),
+            Some(location) if self.is_in_cluster() => has_keys(location),
+            _ => self.path(&self.file).exists(),
         }
     }
 

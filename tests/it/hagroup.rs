@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::fixture::{Out, Store, run, write_private};
 
-/// A member of the tests' groups: a store's file, and a slot in it.
+/// A member of the tests' groups: a store, and a slot in it.
 type Place = (&'static str, u32);
 
 /// Slots 0 and 1 of one store, and slot 0 of another.
@@ -26,7 +26,7 @@ const A: Place = ("store.db", 0);
 const B: Place = ("store.db", 1);
 const C: Place = ("other.db", 0);
 
-/// Stores in one folder. Every member has a password of its own.
+/// Stores in one folder, or side by side in the cluster of this run. Every member has a password of its own.
 struct Sites(Store);
 
 impl Sites {
@@ -51,15 +51,27 @@ impl Sites {
         sites
     }
 
+    /// What a store is given as: a file of the folder, or a name in the cluster of this run.
+    fn location(&self, store: &str) -> String {
+        if !self.0.is_in_cluster() {
+            return store.to_owned();
+        }
+        let own = self.0.relative().to_str().unwrap();
+        match store {
+            "store.db" => own.to_owned(),
+            other => format!("{own}-{}", other.trim_end_matches(".db")),
+        }
+    }
+
     fn command(&self, store: &str, line: &str) -> Command {
-        let mut command = self.0.bare(&["--store", store]);
+        let mut command = self.0.bare(&["--store", &self.location(store)]);
         command.args(line.split_whitespace()).stdin(Stdio::null());
         command
     }
 
     /// A command that is given a terminal.
     fn command_on_terminal(&self, store: &str, line: &str) -> Command {
-        let mut command = self.0.bare(&["--store", store]);
+        let mut command = self.0.bare(&["--store", &self.location(store)]);
         command.args(line.split_whitespace());
         command
     }

@@ -2,9 +2,10 @@
 //!
 //! Each test runs in a mount namespace of its own, so its mounts are invisible to other tests.
 
+use std::fs;
 use std::path::Path;
 
-use crate::fixture::{Out, Store, run};
+use crate::fixture::{Out, STATE, Store, is_mounted, names, run};
 use crate::namespace;
 
 /// Functions for the scripts.
@@ -236,4 +237,36 @@ fn a_store_is_not_hidden() {
     let out = out.fails(5);
     assert!(out.stderr.contains("would hide it"), "{out:?}");
     assert!(Path::new(&store.path("store.db")).exists());
+}
+
+/// Neither would a daemon find what it keeps of stores: it would ask itself, and wait for the answer.
+#[test]
+fn a_state_folder_is_not_hidden() {
+    let store = store_with_a_key();
+    // Which is there by now, and which is not.
+    for state in [STATE, "new/state"] {
+        let home = store.path("home");
+        fs::create_dir_all(home.join(state)).unwrap();
+        fs::remove_dir(home.join(state)).unwrap();
+        for made in [false, true] {
+            if made {
+                fs::create_dir_all(home.join(state).join("slotfs")).unwrap();
+            }
+            let mut command = store.command(&["mount"]);
+            command.arg(&home).env("XDG_STATE_HOME", home.join(state));
+            let out = run(&mut command).fails(5);
+            assert!(out.stderr.contains("the state folder"), "{out:?}");
+            assert!(!is_mounted(&home));
+        }
+    }
+    // Its own folder, and none that it is in.
+    let beside = store.path("home/beside");
+    fs::create_dir(&beside).unwrap();
+    let mut command = store.command(&["mount", "--login", "0", "--password-file", "0=pw-0"]);
+    command
+        .arg(&beside)
+        .env("XDG_STATE_HOME", store.path("home/new/state"));
+    run(&mut command).ok();
+    assert_eq!(names(&beside.join("0")), ["1"]);
+    store.args(&["umount", beside.to_str().unwrap()]).ok();
 }

@@ -11,6 +11,7 @@ mod table;
 mod valgrind;
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
@@ -29,7 +30,7 @@ pub fn module() -> PathBuf {
 }
 
 /// A store that applications use. The servers that they had started end with it.
-struct Served {
+pub struct Served {
     store: Store,
 }
 
@@ -40,6 +41,11 @@ impl Served {
         let store = Store::empty();
         store.slot(0, "red");
         store.slot(1, "red");
+        Self::of(store)
+    }
+
+    /// The applications of a store that is there.
+    pub fn of(store: Store) -> Self {
         Self { store }
     }
 
@@ -66,7 +72,7 @@ impl Served {
 
     /// pkcs11-tool, logged in to a slot as co.
     #[track_caller]
-    fn tool(&self, slot: u32, words: &str) -> Out {
+    pub fn tool(&self, slot: u32, words: &str) -> Out {
         let mut command = self.program("pkcs11-tool");
         command
             .arg("--module")
@@ -119,19 +125,35 @@ impl Served {
     }
 
     /// The servers of this store.
-    fn servers(&self) -> Vec<Pid> {
+    pub fn servers(&self) -> Vec<Pid> {
         let program = Path::new(env!("CARGO_BIN_EXE_slotfs"));
-        let store = self.store.path("store.db");
+        let store = self.store.location();
         let points = |link: PathBuf, to: &Path| std::fs::read_link(link).is_ok_and(|it| it == to);
+        // A file is open in its server; a location in a cluster is what the server was given.
+        let location = store.as_os_str().as_bytes();
+        let is_given = |process: &Path| {
+            ["cmdline", "environ"].iter().any(|file| {
+                std::fs::read(process.join(file))
+                    .is_ok_and(|it| it.windows(location.len()).any(|part| part == location))
+            })
+        };
         std::fs::read_dir("/proc")
             .unwrap()
             .flatten()
             .filter(|process| {
                 // A process that ends meanwhile has none of these.
-                points(process.path().join("exe"), program)
-                    && std::fs::read_dir(process.path().join("fd")).is_ok_and(|mut fds| {
+                let process = process.path();
+                let has_it = || {
+                    std::fs::read_dir(process.join("fd")).is_ok_and(|mut fds| {
                         fds.any(|fd| fd.is_ok_and(|fd| points(fd.path(), &store)))
                     })
+                };
+                points(process.join("exe"), program)
+                    && if self.store.is_in_cluster() {
+                        is_given(&process)
+                    } else {
+                        has_it()
+                    }
             })
             .filter_map(|process| process.file_name().to_str()?.parse().ok())
             .map(Pid::from_raw)

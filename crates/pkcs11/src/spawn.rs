@@ -6,6 +6,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::ptr;
 
+use slotfs_config::store::{absolute, is_in_cluster};
+
 use crate::state::Settings;
 use crate::sys;
 
@@ -19,7 +21,11 @@ fn is_kept(name: &[u8]) -> bool {
 /// Whether the module may start a server. Services have one by systemd, and a program with another user's rights must not
 /// start anything.
 pub(crate) fn may_start(settings: &Settings, store: &Path) -> bool {
-    if !settings.trusts_environment || !sys::may_read(store) {
+    if !settings.trusts_environment {
+        return false;
+    }
+    // Whether this user may use a cluster, only its members can say, and they are asked by the server.
+    if !is_in_cluster(store) && !sys::may_read(store) {
         return false;
     }
     let in_service = std::env::var_os("INVOCATION_ID").is_some();
@@ -31,6 +37,9 @@ pub(crate) fn may_start(settings: &Settings, store: &Path) -> bool {
 /// # Errors
 /// When the program cannot be run, or says that it failed.
 pub(crate) fn start(settings: &Settings, store: &Path) -> io::Result<()> {
+    // The canonical name of a location has no options, and so no certificates.
+    let given = settings.store.as_deref().filter(|it| is_in_cluster(it));
+    let store = absolute(given.unwrap_or(store))?;
     let text = |bytes: &[u8]| CString::new(bytes).map_err(io::Error::other);
     let program = text(settings.config.program.as_os_str().as_bytes())?;
     let mut arguments = vec![

@@ -79,6 +79,9 @@ fn in_slot(slot: &SlotId, why: &SlotFault, f: &mut fmt::Formatter<'_>) -> fmt::R
 /// What is wrong with the store as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreFault {
+    /// There is nothing in its place.
+    #[error("there is no store; 'slotfs partition init' makes one")]
+    Missing,
     /// No room on its disk.
     #[error("its disk is full")]
     DiskFull,

@@ -105,8 +105,7 @@ impl Store {
     pub fn open(path: &Path, access: Access) -> Result<Self> {
         Self::check_before_opening(path)?;
         if !path.exists() {
-            let why = "there is no store; 'slotfs partition init' makes one";
-            return Err(Error::failed(path, why));
+            return Err(StoreFault::Missing.at(path));
         }
         match access {
             Access::ReadWrite => Self::open_writable(path, false),

@@ -45,7 +45,8 @@ fn of_hsm(error: &Error) -> (u64, bool) {
             }
             Some(StoreFault::Lost(_)) => (CKR_DEVICE_REMOVED, false),
             Some(
-                StoreFault::Failed(_)
+                StoreFault::Missing
+                | StoreFault::Failed(_)
                 | StoreFault::Unreachable(_)
                 | StoreFault::InDoubt
                 | StoreFault::WentBack(_),

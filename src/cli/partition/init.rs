@@ -1,7 +1,7 @@
 //! `partition init`: a partition of any kind, with its first domain.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
@@ -91,10 +91,7 @@ impl Init {
         self.domain.check(slot, &self.domainlabel, self.force)?;
         let serial = crate::hsm::new_serial()?;
         // The question comes before the new secrets are asked for. A store that does not exist is not created for it.
-        let there = match is_there(&console.store()?) {
-            true => Some(console.open_or_create()?),
-            false => None,
-        };
+        let there = console.open_if_there()?;
         let asked_about = match &there {
             Some(hsm) => replaced(hsm, slot, self.force)?,
             None => None,
@@ -163,11 +160,6 @@ impl Init {
             show::escape(&label)
         )))
     }
-}
-
-/// Whether the store exists and may have partitions.
-fn is_there(store: &Path) -> bool {
-    std::fs::metadata(store).is_ok_and(|file| file.len() > 0)
 }
 
 /// The partition in `slot` that the new one will replace. The user is asked to confirm that, except with `force`.

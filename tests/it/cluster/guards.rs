@@ -5,6 +5,7 @@ use super::fixture::{NAME, SHORT, Site};
 use super::members::{Cluster, Plan, location};
 use super::proxy::Proxies;
 use crate::fixture::{Out, Store};
+use crate::pkcs11::Served;
 
 fn with_certificates() -> Cluster {
     Cluster::of(Plan {
@@ -52,6 +53,21 @@ fn a_host_needs_a_certificate_of_the_members_authority() {
     }
     // The first is still let in, and all that was tried changed nothing.
     list(&site, at("ca", "client")).ok();
+    site.check();
+}
+
+/// A server that an application's module starts is given the whole location: without its options, nobody would let it in.
+#[test]
+fn a_server_that_the_module_starts_has_the_certificate() {
+    let site = Site::over(with_certificates(), 1);
+    let served = Served::of(site.host(&[SHORT]));
+    served
+        .tool(0, "--keygen --key-type aes:32 --label by-module")
+        .ok();
+    assert_eq!(served.servers().len(), 1);
+    let out = served.tool(0, "--list-objects").ok();
+    assert!(out.stdout.contains("by-module"), "{out:?}");
+    drop(served);
     site.check();
 }
 

@@ -502,16 +502,21 @@ fn a_repair_counts_again_and_what_is_damaged_can_be_destroyed() {
     host.run("store check").fails(4);
     host.run("store check -repair").ok();
     host.run("store check").ok();
-    // Rows are numbered as the objects were made: those of 2 and of 5, which is in the trash.
+    // Rows are numbered as the objects were made: those of 2, 4 and of 5, which is in the trash.
     let mut rows = read("/slotfs/keys/o/", &["--prefix", "--keys-only"]);
     assert_eq!(rows.len(), 8);
-    let (in_trash, in_slot) = (rows.swap_remove(4).0, rows.swap_remove(1).0);
-    delete(&site.cluster, &in_trash);
-    delete(&site.cluster, &in_slot);
+    let (in_trash, fourth, in_slot) = (
+        rows.swap_remove(4).0,
+        rows.swap_remove(3).0,
+        rows.swap_remove(1).0,
+    );
+    for row in [&in_trash, &fourth, &in_slot] {
+        delete(&site.cluster, row);
+    }
     let out = host.run("store check").fails(4);
     assert_eq!(
         out.text().matches("its sealed row is missing").count(),
-        2,
+        3,
         "{out:?}"
     );
     let row = i64::from_be_bytes(in_slot[in_slot.len() - 8..].try_into().unwrap());
@@ -519,7 +524,15 @@ fn a_repair_counts_again_and_what_is_damaged_can_be_destroyed() {
     assert_eq!(out.code, 0, "{out:?}");
     let mount = host.start(&[0]);
     assert_eq!(names(&mount.point.join("0")), ["1", "3", "4", "7", "8"]);
-    sh("rm $M/0/.slotfs/trash/5", &[("M", &mount.point)]).ok();
+    let out = sh("cat $M/0/4", &[("M", &mount.point)]).fails(1);
+    assert!(out.stderr.contains("Input/output error"), "{out:?}");
+    sh("rm $M/0/4", &[("M", &mount.point)]).ok();
+    assert_eq!(names(&mount.point.join("0/.slotfs/trash")), ["4", "5", "6"]);
+    sh(
+        "rm $M/0/.slotfs/trash/4 $M/0/.slotfs/trash/5",
+        &[("M", &mount.point)],
+    )
+    .ok();
     assert_eq!(names(&mount.point.join("0/.slotfs/trash")), ["6"]);
     drop(mount);
     site.check();

@@ -125,11 +125,14 @@ fn slots_that_do_not_fit_are_no_members() {
     let out = sites
         .on("none.db", "hagroup addmember -group pay -slot 0")
         .fails(4);
-    assert!(out.stderr.contains("none.db"), "{out:?}");
+    assert!(out.stderr.contains(&sites.location("none.db")), "{out:?}");
     let out = sites.on("store.db", "hagroup addmember -group pay -slot 7");
     assert!(out.code_is_not(0).stderr.contains("slot 7"));
     // A copy of a store has the same partitions.
-    fs::copy(sites.0.path("store.db"), sites.0.path("copy.db")).unwrap();
+    let (from, to) = (sites.location("store.db"), sites.location("copy.db"));
+    sites
+        .on("store.db", &format!("store copy {from} {to}"))
+        .ok();
     let out = sites
         .on(
             "copy.db",

@@ -247,7 +247,7 @@ fn the_shell_keeps_what_it_has_open() {
         a = file(A),
         b = file(B)
     );
-    let mut shell = sites.0.bare(&["--store", "store.db"]);
+    let mut shell = sites.0.bare(&["--store", &sites.location("store.db")]);
     let out = crate::fixture::run_with_input(&mut shell, script.as_bytes());
     // Slot 0 stays open. Slot 1 was opened for the command alone.
     assert!(out.stdout.contains("1 object copied"), "{out:?}");

@@ -97,7 +97,7 @@ fn a_server_makes_no_store() {
         let out = store.run(line).fails(4);
         assert!(out.text().contains("there is no store"), "{out:#?}");
     }
-    assert!(!store.path("store.db").is_file());
+    assert!(!store.is_made());
 }
 
 /// A socket that a killed server left is replaced; what is no socket is left alone.

@@ -311,7 +311,9 @@ fn of_store(error: &store::Error) -> Outcome {
             StoreFault::QuotaFull => refused(ENOSPC, code::HSM_STORAGE_FULL)
                 .exits(exit::STORE)
                 .at(Level::Error),
-            StoreFault::ForeignSchema(_) | StoreFault::Failed(_) => Outcome::STORE,
+            StoreFault::Missing | StoreFault::ForeignSchema(_) | StoreFault::Failed(_) => {
+                Outcome::STORE
+            }
         },
         store::Error::File { source, .. } => {
             refused(source.raw_os_error().unwrap_or(EIO), code::FUNCTION_FAILED)

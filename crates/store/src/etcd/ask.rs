@@ -61,11 +61,8 @@ pub(super) fn version(client: &Client, keys: &Keys, path: &Path, create: bool) -
     match (place(client, keys, path)?, create) {
         (Place::Store(value), _) => read_version(&value, path),
         (Place::Empty, true) => make(client, keys, path),
-        (Place::Remains, true) => Err(remains(path)),
-        (Place::Empty | Place::Remains, false) => Err(Error::failed(
-            path,
-            "there is no store; 'slotfs partition init' makes one",
-        )),
+        (Place::Remains, _) => Err(remains(path)),
+        (Place::Empty, false) => Err(StoreFault::Missing.at(path)),
     }
 }
 

@@ -28,14 +28,16 @@ pub(super) fn leave(tx: &mut impl Rows, it: Entry, how: &Leaving) -> Result<()> 
 }
 
 fn to_trash(tx: &mut impl Rows, it: Entry, alike: &Alike) -> Result<()> {
-    let sealed = tx.sealed(&it)?.ok_or(Error::Gone)?;
-    // A damaged row is never the same object.
-    let same: Vec<Entry> = tx
-        .twins(it.slot, it.ouid)?
-        .into_iter()
-        .filter(|(twin, other)| alike((it.place(), &sealed), (twin.place(), other)))
-        .map(|(twin, _)| twin)
-        .collect();
+    // A damaged row is never the same object; nor is one whose sealed part is missing, and that can be removed too.
+    let same: Vec<Entry> = match tx.sealed(&it)? {
+        None => Vec::new(),
+        Some(sealed) => tx
+            .twins(it.slot, it.ouid)?
+            .into_iter()
+            .filter(|(twin, other)| alike((it.place(), &sealed), (twin.place(), other)))
+            .map(|(twin, _)| twin)
+            .collect(),
+    };
     if same.is_empty() && room(tx, it.slot)? == 0 {
         return Err(SlotFault::TrashFull.at(it.slot));
     }

@@ -59,7 +59,7 @@ fn a_session() {
     let mut terminal = Terminal::spawn(command);
     let banner = terminal.expect(PROMPT);
     for part in [
-        "store.db",
+        store.relative().to_str().unwrap(),
         "Slot Id",
         "slot0",
         "Current Slot Id: 0",

@@ -155,6 +155,6 @@ fn nothing_to_read_is_nothing_to_do() {
     )
     .ok();
     assert_eq!(out.text(), "");
-    assert!(!store.path("store.db").exists());
+    assert!(!store.is_made());
     store.args(&["-c", "slot list"]).fails(STORE);
 }
