@@ -524,6 +524,7 @@ fn a_repair_counts_again_and_what_is_damaged_can_be_destroyed() {
     assert_eq!(out.code, 0, "{out:?}");
     let mount = host.start(&[0]);
     assert_eq!(names(&mount.point.join("0")), ["1", "3", "4", "7", "8"]);
+    mount.announce("its sealed row is missing");
     let out = sh("cat $M/0/4", &[("M", &mount.point)]).fails(1);
     assert!(out.stderr.contains("Input/output error"), "{out:?}");
     sh("rm $M/0/4", &[("M", &mount.point)]).ok();
