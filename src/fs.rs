@@ -19,6 +19,7 @@ use public::Sizes;
 use seals::Seals;
 use staging::Staging;
 use stats::Stats;
+use told::ToldSizes;
 
 /// The value of a fallible step. If it fails, answers the request with the error and returns.
 macro_rules! or_answer {
@@ -56,6 +57,7 @@ mod seals;
 mod staging;
 mod stats;
 mod text;
+mod told;
 mod write;
 
 pub use attr::Owner;
@@ -74,6 +76,7 @@ struct Inner {
     files: OpenFiles,
     metrics_seats: Seats,
     seals: Seals,
+    told_sizes: ToldSizes,
     staging: Staging,
     aliases: Aliases,
     public_sizes: Sizes,
@@ -91,6 +94,7 @@ impl SlotFs {
             files: OpenFiles::default(),
             metrics_seats: Seats::default(),
             seals: Seals::default(),
+            told_sizes: ToldSizes::default(),
             staging: Staging::of(Arc::clone(&hsm)),
             aliases: Aliases::default(),
             public_sizes: Sizes::default(),

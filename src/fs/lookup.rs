@@ -285,6 +285,8 @@ impl Inner {
             _ => None,
         };
         let (size, time) = (read.unwrap_or(object.size), time(object.time_secs()));
+        self.told_sizes
+            .tell(object.slot, object.payload_bytes, size);
         let owner = self.owner.of_slot(session.row());
         owner.file(node, 0o666, size, time)
     }

@@ -16,7 +16,7 @@ use super::node::Node;
 use super::staging::{Place, Refused, Staged};
 use super::{Inner, buffer, text, unsupported};
 use crate::error::{Error, Result};
-use crate::hsm::{Wish, asker};
+use crate::hsm::{ObjectFile, Wish, asker};
 use crate::object::{RowId, SlotId, show};
 
 /// Reads and writes bypass the page cache: what is read is this open's own snapshot, and only the slot answers a write.
@@ -96,9 +96,12 @@ impl Inner {
         }
     }
 
-    /// Opens an object for reading; returns whether all its readers read the same bytes.
+    /// Opens an object for reading; returns whether all its readers read the same bytes, as many as the kernel knows of.
     fn open_object(&self, row: RowId) -> Result<(FileHandle, bool)> {
         let (object, blob, shared) = self.seals.open(&self.hsm, row)?;
+        let size = blob.bytes().len() as u64;
+        let is_sure = |it: &ObjectFile| self.told_sizes.is_sure(it.slot, it.payload_bytes, size);
+        let shared = shared && is_sure(&object);
         Ok((self.files.add(OpenFile::Object(object, blob)), shared))
     }
 

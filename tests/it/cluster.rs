@@ -22,5 +22,6 @@ mod paused;
 mod proxy;
 mod reset;
 mod scale;
+mod turns;
 mod whole;
 mod writers;

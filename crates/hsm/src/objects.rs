@@ -26,6 +26,8 @@ pub struct ObjectFile {
     pub ouid: Ouid,
     /// Its blob's exact size, bytes.
     pub size: u64,
+    /// Of that, its payload.
+    pub payload_bytes: u32,
     /// When it was made, seconds since 1970.
     pub created_secs: u64,
     /// When it was described anew, likewise; `None` at birth.
@@ -40,6 +42,7 @@ impl ObjectFile {
             handle: entry.handle,
             ouid: entry.ouid,
             size: session.blob_bytes(entry.payload_bytes),
+            payload_bytes: entry.payload_bytes,
             created_secs: entry.created_secs,
             changed_secs: entry.changed_secs,
         }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use slotfs_object::{RowId, SlotId, now_secs};
 
+mod around;
 mod ask;
 mod backup;
 mod bytes;
@@ -36,6 +37,7 @@ mod rows;
 mod slots;
 mod tally;
 mod trash;
+mod turns;
 mod tx;
 mod upkeep;
 mod values;

@@ -14,6 +14,7 @@ fn object(id: i64, handle: u32) -> ObjectFile {
         handle: Handle::new(handle).unwrap(),
         ouid: Ouid([7; 16]),
         size: 300,
+        payload_bytes: 32,
         created_secs: 0,
         changed_secs: None,
     }

@@ -4,7 +4,7 @@
 //! ever done. In the same transaction it puts its own number under `d`. So when `w` is another than the one it compares, `d`
 //! tells for ever what became of it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use etcd_client::{Compare, CompareOp, Txn, TxnOp, TxnResponse};
 
@@ -17,6 +17,13 @@ use super::{Inner, lock};
 use crate::error::{Error, Result, StoreFault};
 use slotfs_object::SlotId;
 
+/// A transaction that was done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Done {
+    /// How long that took, if others want to write to its slots next (turns.rs).
+    pub(super) others_wait: Option<Duration>,
+}
+
 /// What became of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -27,11 +34,11 @@ pub(super) enum Outcome {
 }
 
 impl Inner {
-    /// Commits what `tx` has decided on, and keeps what is known by it.
+    /// Commits what `tx` has decided on, and keeps what is known by it; `None` when another host was first.
     ///
     /// # Errors
     /// [`StoreFault::Unreachable`] when it was not done; [`StoreFault::InDoubt`] when that could not be found out.
-    pub(super) fn commit(&self, tx: &Tx<'_>, deadline: Deadline) -> Result<Outcome> {
+    pub(super) fn commit(&self, tx: &Tx<'_>, deadline: Deadline) -> Result<Option<Done>> {
         let slots: Vec<SlotId> = tx.slots.keys().copied().collect();
         self.announce(&slots, deadline.sending)?;
         let number = self.presence.next_number();
@@ -59,6 +66,7 @@ impl Inner {
             let key = self.keys.done(*slot, &me);
             operations.push(TxnOp::put(key, values::number(number), None));
         }
+        operations.extend(slots.iter().flat_map(|slot| self.take_claims(*slot)));
         // All `w` as they are afterwards: what is known of other slots stays fresh.
         operations.push(Range::prefix(self.keys.all_writes()).operation());
         let mut compares = Vec::new();
@@ -80,6 +88,9 @@ impl Inner {
             compares.push(Compare::version(key.clone(), CompareOp::Equal, 0));
             otherwise.push(TxnOp::get(key.clone(), None));
         }
+        if tx.again {
+            otherwise.extend(self.claim(&slots));
+        }
         let txn = Txn::new()
             .when(compares)
             .and_then(operations)
@@ -94,26 +105,30 @@ impl Inner {
         };
         let sent = Instant::now();
         let answer = transact(&self.client, deadline.sending, txn);
+        let mut done = Done::default();
         let afterwards = match &answer.outcome {
-            Ok(done) if done.succeeded() => {
-                let revision = done.header().map_or(0, |it| it.revision());
-                let all = gets(done).last().map(|it| self.all_of(it));
+            Ok(answer) if answer.succeeded() => {
+                let revision = answer.header().map_or(0, |it| it.revision());
+                let found = gets(answer);
+                let mut claims = slots.iter().zip(&found);
+                let others_wait = claims.any(|(slot, got)| self.is_claimed(*slot, got));
+                done.others_wait = others_wait.then(|| sent.elapsed());
+                let all = found.last().map(|it| self.all_of(it));
                 all.map(|all| (revision, all))
             }
             _ => None,
         };
-        let outcome = self.judge(answer, &slots, number, tx, deadline)?;
-        match outcome {
+        match self.judge(answer, &slots, number, tx, deadline)? {
             Outcome::Committed(revision) => {
                 self.presence.committed(&slots, number);
                 self.remember(tx, revision);
                 if let Some((revision, all)) = afterwards {
                     lock(&self.cache).learn_all(sent, revision, all);
                 }
+                Ok(Some(done))
             }
-            Outcome::Conflict => {}
+            Outcome::Conflict => Ok(None),
         }
-        Ok(outcome)
     }
 
     /// `w` and `d` of each slot.

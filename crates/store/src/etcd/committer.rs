@@ -7,9 +7,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::client::Deadline;
-use super::commit::Outcome;
+use super::commit::Done;
 use super::fetch::Range;
 use super::keys::{Key, Keys};
+use super::turns::let_others_go;
 use super::tx::{Stop, Tx};
 use super::values::{Lock, Writes};
 use super::{Inner, lock};
@@ -24,7 +25,9 @@ pub(super) const MOST_OBJECTS: usize = 512;
 pub(super) const MOST_PAYLOAD_BYTES: usize = 900 << 10;
 /// How long a locked slot is left alone before it is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// A pause after another host was first, times the tries.
+/// Tries that follow each other at once. Whoever is first makes room soon (turns.rs).
+const AT_ONCE: u32 = 4;
+/// The pause after more of them.
 const BACK_OFF: Duration = Duration::from_millis(2);
 
 /// What a write is going to read, so that it is asked for in one question.
@@ -295,14 +298,20 @@ impl Queue {
 
 impl Inner {
     fn write_batch(&self, mut batch: Vec<Queued>) {
-        let outcome = self.try_batch(&mut batch);
+        let (outcome, done) = match self.try_batch(&mut batch) {
+            Ok(done) => (Ok(()), done),
+            Err(why) => (Err(why), Done::default()),
+        };
         for it in batch {
             it.job.finish(outcome.clone());
+        }
+        if let Some(took) = done.others_wait {
+            let_others_go(took);
         }
     }
 
     /// Runs every write and commits what they decided, as often as other hosts are first.
-    fn try_batch(&self, batch: &mut [Queued]) -> Result<()> {
+    fn try_batch(&self, batch: &mut [Queued]) -> Result<Done> {
         let deadline = batch.iter().map(|it| it.deadline.settling).min();
         let deadline = self.client.deadline_after(deadline);
         let (mut tries, mut assume) = (0u32, true);
@@ -335,14 +344,14 @@ impl Inner {
                 (Ok(()), None) if tx.is_empty() => {
                     // Nothing is written. What was decided has to be true of a state after the writes were asked for.
                     if self.still_holds(&tx, began)? {
-                        return Ok(());
+                        return Ok(Done::default());
                     }
                 }
                 (Ok(()), None) => {
-                    if let Outcome::Committed(_) = self.commit(&tx, deadline)? {
+                    if let Some(done) = self.commit(&tx, deadline)? {
                         let mut counters = lock(&self.counters);
                         counters.writes += kept;
-                        return Ok(());
+                        return Ok(done);
                     }
                 }
             }
@@ -354,8 +363,8 @@ impl Inner {
             if Instant::now() >= deadline.sending {
                 return Err(self.too_busy());
             }
-            if tries > 1 {
-                thread::sleep(BACK_OFF * tries.min(10));
+            if tries > AT_ONCE {
+                thread::sleep(BACK_OFF);
             }
         }
     }

@@ -43,6 +43,7 @@ const TRASH_EXPIRY: u8 = b'x';
 const GARBAGE: u8 = b'z';
 const COMPACTED: u8 = b'C';
 const MAKING: u8 = b'm';
+const CLAIM: u8 = b'q';
 
 /// The kinds of a slot's parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +121,15 @@ impl Keys {
     /// What orders all writes of a slot.
     pub(super) fn writes(&self, slot: SlotId) -> Key {
         self.key(WRITES, &[&slot.0.to_be_bytes()])
+    }
+
+    /// A claim of a process to write to a slot next.
+    pub(super) fn claim(&self, slot: SlotId, client: &[u8; 16]) -> Key {
+        self.key(CLAIM, &[&slot.0.to_be_bytes(), client])
+    }
+
+    pub(super) fn claims(&self, slot: SlotId) -> Key {
+        self.key(CLAIM, &[&slot.0.to_be_bytes()])
     }
 
     pub(super) fn all_writes(&self) -> Key {

@@ -284,6 +284,7 @@ impl Inner {
             }
             return Ok(listed);
         }
+        self.look_around(slot, (revision, &writes), handle)?;
         let by_handle = |writes: &Writes| vec![self.keys.handle(at(slot, writes), handle)];
         let Some((_, found)) = self.values(slot, by_handle)? else {
             return Ok(None);
