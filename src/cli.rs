@@ -69,7 +69,7 @@ pub(crate) struct Cli {
 #[derive(Args, Clone)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
-    /// The store's file [default: $XDG_DATA_HOME/slotfs/store.db]
+    /// The store: a file, or etcd://HOST:PORT,.../NAME [default: $XDG_DATA_HOME/slotfs/store.db]
     #[arg(long, global = true, env = "SLOTFS_STORE", value_name = "PATH")]
     store: Option<PathBuf>,
     /// The slot that commands work on [default: the lowest]

@@ -19,7 +19,7 @@ use crate::environment;
 use crate::error::{Error, Result};
 use crate::fs::{Invalidator, Owner, SlotFs};
 use crate::hangup;
-use crate::hsm::{Access, Hsm};
+use crate::hsm::{Access, Hsm, briefly};
 use crate::logging::{self, Where};
 use crate::object::SlotId;
 use crate::object::partition::Role;
@@ -65,8 +65,10 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What `slotfs mount` is to mount, and where.
 pub(crate) struct Plan {
-    /// The absolute path of the store.
+    /// The absolute path of the store, or its location with the options of `-o`.
     pub(crate) store: PathBuf,
+    /// What the mount table shows: the same as it was given.
+    pub(crate) source: PathBuf,
     pub(crate) mountpoint: PathBuf,
     /// The parsed options of `-o`.
     pub(crate) options: MountOptions,
@@ -149,7 +151,7 @@ pub(crate) fn serve(plan: Plan, mode: Mode) -> Result<()> {
     let is_given = given.is_some();
     let attached = match given {
         Some(attached) => attached,
-        None => attach::attach(&plan.store, &mountpoint, &options)?,
+        None => attach::attach(&plan.source, &mountpoint, &options)?,
     };
     let Attached {
         device,
@@ -225,6 +227,13 @@ fn log_in(hsm: &Hsm, logins: Vec<(SlotId, Role, SecretBytes)>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What the log was told of housekeeping that failed, and has not succeeded since.
+#[derive(Default)]
+struct Warned {
+    of_check: bool,
+    of_purge: bool,
 }
 
 /// A mount that exists, as the main thread sees it.
@@ -335,10 +344,12 @@ impl Daemon {
 
     /// A line about the mount for `systemctl status`.
     fn status(&self) -> String {
-        let slots = self.hsm.slot_numbers().unwrap_or_default();
-        let is_open = |slot: &&SlotId| self.hsm.partition(**slot).session().is_ok();
-        let open = slots.iter().filter(is_open).count();
         let mountpoint = shown::path(&self.mountpoint);
+        let Ok(slots) = briefly(|| self.hsm.slot_numbers()) else {
+            return format!("mounted at {mountpoint}; the store cannot be read");
+        };
+        let is_open = |slot: &&SlotId| briefly(|| self.hsm.partition(**slot).session().is_ok());
+        let open = slots.iter().filter(is_open).count();
         format!(
             "mounted at {mountpoint}; {open} of {} slots are open",
             slots.len()
@@ -347,7 +358,7 @@ impl Daemon {
 
     /// Serves until a signal arrives or the session ends, and returns that event.
     fn wait_for_stop(&self, mut early_event: Option<Event>, serving: &mut Serving) -> Event {
-        let mut has_warned = false;
+        let mut warned = Warned::default();
         let mut status = notify::Status::default();
         loop {
             let next = match early_event.take() {
@@ -356,7 +367,8 @@ impl Daemon {
             };
             match next {
                 Err(mpsc::RecvTimeoutError::Timeout) => {
-                    self.keep_house(&mut has_warned, serving);
+                    // This thread also handles signals.
+                    briefly(|| self.keep_house(&mut warned, serving));
                     status.update(|| self.status());
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Event::SessionEnded(Ok(())),
@@ -384,25 +396,31 @@ impl Daemon {
     /// once, until a check succeeds again.
     ///
     /// The check also runs while no request arrives: the sooner a lost store is reported, the more can be saved.
-    fn keep_house(&self, has_warned: &mut bool, serving: &mut Serving) {
+    fn keep_house(&self, warned: &mut Warned, serving: &mut Serving) {
         logging::tick();
         self.hsm.forget_old_shares();
         match self.hsm.check_store() {
-            Ok(()) => *has_warned = false,
+            Ok(()) => warned.of_check = false,
             // The HSM reported the loss when it found it.
             Err(error) if error.is_store_lost() => return serving.stop(),
             Err(why) => {
-                if !std::mem::replace(has_warned, true) {
+                if !std::mem::replace(&mut warned.of_check, true) {
                     log::warn!("{why}");
                 }
                 return;
             }
         }
         serving.tend();
-        if !self.options.is_read_only()
-            && let Err(why) = self.hsm.empty_expired_trash()
-        {
-            log::warn!("expired trash could not be purged: {why}");
+        if self.options.is_read_only() {
+            return;
+        }
+        match self.hsm.empty_expired_trash() {
+            Ok(()) => warned.of_purge = false,
+            Err(why) => {
+                if !std::mem::replace(&mut warned.of_purge, true) {
+                    log::warn!("expired trash could not be purged: {why}");
+                }
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The filesystem over one HSM. `fuse` decodes the kernel's requests; every rule is in [`crate::hsm`].
 
+use std::ffi::OsStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -134,8 +135,23 @@ impl SlotFs {
     /// The same for a request that looks at attributes alone.
     fn begin_look(&self, counter: &AtomicU64, ino: INodeNo) -> Result<Node> {
         Stats::count(counter);
-        self.inner.hsm.refresh_unless_fresh()?;
-        Node::of(ino).ok_or(Error::Gone)
+        let node = Node::of(ino).ok_or(Error::Gone);
+        // What is said of the mount itself is in memory: it is there, and at once, also when the store is not.
+        if !matches!(node, Ok(Node::Control(None, _))) {
+            self.inner.hsm.refresh_unless_fresh()?;
+        }
+        node
+    }
+
+    /// The same for a name in a folder.
+    fn begin_name(&self, counter: &AtomicU64, parent: INodeNo, name: &OsStr) -> Result<Node> {
+        match Node::of(parent) {
+            Some(Node::Root) if name == name::HIDDEN => {
+                Stats::count(counter);
+                Ok(Node::Root)
+            }
+            _ => self.begin(counter, parent),
+        }
     }
 }
 

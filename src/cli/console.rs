@@ -145,9 +145,9 @@ impl<'a> Console<'a> {
     /// [`Error::Usage`] when none of these is given, or the configuration cannot be read.
     pub(crate) fn store(&self) -> Result<PathBuf> {
         if let Some(path) = &self.globals.store {
-            return Ok(path.clone());
+            return no_misspelt_location(path.clone());
         }
-        self.config()?.store_path(true).ok_or_else(|| {
+        let store = self.config()?.store_path(true).ok_or_else(|| {
             let why = match environment::is_unusable("HOME") {
                 true => "HOME is not an absolute path, and no store is named",
                 false => "no store is named",
@@ -155,7 +155,8 @@ impl<'a> Console<'a> {
             Error::Usage(format!(
                 "{why}: give --store PATH, or set SLOTFS_STORE or HOME"
             ))
-        })
+        })?;
+        no_misspelt_location(store)
     }
 
     /// Prints text for people at once, nothing with `--json`.
@@ -372,4 +373,24 @@ impl<'a> Console<'a> {
             None => Ok(Some((first, self.secret(hsm, slot, first)?))),
         }
     }
+}
+
+/// A path that was meant as a location in a cluster must not become a file of this host.
+///
+/// # Errors
+/// [`Error::Usage`]
+pub(super) fn no_misspelt_location(store: PathBuf) -> Result<PathBuf> {
+    let text = store.to_string_lossy();
+    let scheme = text.split_once(':').map(|it| it.0);
+    let is_scheme = |scheme: &str| {
+        scheme.eq_ignore_ascii_case("etcd") || text[scheme.len()..].starts_with("://")
+    };
+    let is_meant = scheme.is_some_and(|it| !it.contains('/') && is_scheme(it));
+    if is_meant && !slotfs_config::store::is_in_cluster(&store) {
+        return Err(Error::Usage(format!(
+            "{} is no location of a store: in a cluster it is etcd://HOST:PORT,.../NAME; for a file of that name, put './' before it",
+            crate::shown::path(&store)
+        )));
+    }
+    Ok(store)
 }

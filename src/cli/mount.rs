@@ -124,6 +124,8 @@ impl Mount {
             lists = vec![MountOptions::known(&lists)?];
         }
         let options = MountOptions::parse(&lists)?;
+        // As it was given: fstab knows the mount by it.
+        let source = store.clone();
         let store = in_cluster(store, &options)?;
         let mut logins = self.login;
         logins.extend(&options.logins);
@@ -137,6 +139,7 @@ impl Mount {
         };
         let mut plan = Plan {
             store,
+            source,
             mountpoint: self.mountpoint,
             options,
             options_text: lists.join(","),

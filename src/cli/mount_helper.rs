@@ -28,7 +28,7 @@ mod exit {
 const USAGE: &str =
     "usage: mount.fuse.slotfs STORE DIR [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t fuse.slotfs]
 
-STORE is the file of the store. Options are those of 'slotfs mount -o', with commas.
+STORE is the file of the store, or its location in a cluster. Options are those of 'slotfs mount -o', with commas.
 
   -f  do all but the mount itself        -s  ignore unknown options
   -n  write no /etc/mtab (nothing does)  -v  say what was done

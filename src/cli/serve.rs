@@ -153,7 +153,9 @@ impl Login {
                 None => password::ask_password(slot, role)?,
             }],
         };
-        let store = hsm.path().to_owned();
+        // As it was given: a location is shown without its options, and so without its certificates.
+        let store = console.store()?;
+        let store = slotfs_config::store::absolute(&store).map_err(file_error(&store))?;
         let config = console.config_of(&store)?;
         let mut client = match Client::connect(&config, &store)? {
             Some(client) => client,

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use crate::cli::console::no_misspelt_location;
 use crate::cli::{Answer, Console, output, plural};
 use crate::error::{Error, Result};
-use crate::hsm::{self, CheckedSlot, Finding, Hsm, SlotError, SlotFault};
+use crate::hsm::{self, CheckedSlot, Finding, Hsm, SlotError, SlotFault, StoreFault};
 use crate::interrupt::Interrupt;
 use crate::object::partition::Role;
 use crate::object::{SlotId, show};
@@ -84,7 +85,10 @@ impl Verb {
         match self {
             Self::Check { slot, repair } => check(console, slot, repair),
             Self::Backup { file, force } => backup(console, &file, force),
-            Self::Copy { from, to } => copy(console, &from, &to),
+            Self::Copy { from, to } => {
+                let (from, to) = (no_misspelt_location(from)?, no_misspelt_location(to)?);
+                copy(console, &from, &to)
+            }
             Self::Accept { slot } => accept(console, &slot),
         }
     }
@@ -252,6 +256,11 @@ fn backup(console: &Console<'_>, file: &Path, force: bool) -> Result<Answer> {
             "a store cannot be copied to standard output; name a file (./- for one that is called -)".into(),
         ));
     }
+    if slotfs_config::store::is_in_cluster(file) {
+        return Err(Error::Usage(
+            "a backup is a file; 'slotfs store copy' makes a store in a cluster".into(),
+        ));
+    }
     let hsm = console.open_to_read()?;
     let interrupt = Interrupt::watch();
     let bytes = hsm.backup(file, force, &|| interrupt.pressed())?;
@@ -276,7 +285,12 @@ fn accept(console: &Console<'_>, slots: &[SlotId]) -> Result<Answer> {
     let (mut text, mut facts, mut outcome) = (String::new(), Vec::new(), Ok(()));
     let cluster = hsm.check_cluster().err();
     if let Some(why) = &cluster {
-        text += &format!("cluster: accepted; {}\n", hsm::reason(why));
+        // Without the advice to run this command.
+        let what = match why.store_fault() {
+            Some(StoreFault::WentBack(what)) => what.clone(),
+            _ => hsm::reason(why).to_string(),
+        };
+        text += &format!("cluster: accepted; {what}\n");
     }
     for (slot, accepted) in hsm.accept(slots)? {
         let generation = accepted.as_ref().ok().map(|it| it.generation);

@@ -191,9 +191,10 @@ impl Daemon {
 pub(crate) fn must_not_hide(store: &Path, state: Option<&Path>, mountpoint: &Path) -> Result<()> {
     let below = shown::path(mountpoint);
     // Opening the store reports a store that does not exist.
-    if store
-        .canonicalize()
-        .is_ok_and(|it| it.starts_with(mountpoint))
+    if !slotfs_config::store::is_in_cluster(store)
+        && store
+            .canonicalize()
+            .is_ok_and(|it| it.starts_with(mountpoint))
     {
         let store = shown::path(store);
         return Err(mount_error(

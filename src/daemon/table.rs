@@ -58,10 +58,11 @@ impl Entry {
         }
     }
 
-    /// The store, where the mount's source is its path.
+    /// The store, where the mount's source is its path, or its location in a cluster.
     pub(crate) fn store(&self) -> Option<&Path> {
         let path = Path::new(OsStr::from_bytes(&self.source));
-        path.is_absolute().then_some(path)
+        let is_store = path.is_absolute() || slotfs_config::store::is_in_cluster(path);
+        is_store.then_some(path)
     }
 }
 

@@ -138,17 +138,23 @@ impl Filesystem for SlotFs {
     }
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        begin!(self, req, Lookup, reply, "lookup", lookup, parent = parent);
+        begin!(self, req, Lookup, reply);
+        let counter = &self.inner.stats.lookup;
+        let parent = attempt!(reply, "lookup", self.begin_name(counter, parent, name));
         let (attr, ttl) = attempt!(reply, "lookup", self.inner.lookup(parent, name));
         reply.give(|reply| reply.entry(&ttl, &attr, GENERATION));
     }
 
     fn getattr(&self, req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         begin!(self, req, Getattr, reply);
-        let node = match self.begin_look(&self.inner.stats.getattr, ino) {
+        let counter = &self.inner.stats.getattr;
+        let node = match Node::of(ino) {
             // An unmount looks at the root, also when the store cannot be read.
-            Err(_) if Node::of(ino) == Some(Node::Root) => Node::Root,
-            node => attempt!(reply, "getattr", node),
+            Some(Node::Root) => {
+                Stats::count(counter);
+                Node::Root
+            }
+            _ => attempt!(reply, "getattr", self.begin_look(counter, ino)),
         };
         let (attr, ttl) = attempt!(reply, "getattr", self.inner.getattr(node));
         reply.give(|reply| reply.attr(&ttl, &attr));

@@ -13,7 +13,7 @@ use super::{At, Client, HeldBy, Server, failed};
 use crate::daemon::{self, Inherited};
 use crate::environment;
 use crate::error::{Error, Result};
-use crate::hsm::{Access, Hsm};
+use crate::hsm::{Access, Hsm, briefly};
 use crate::logging::{self, Where};
 use crate::{hangup, notify, shown};
 
@@ -180,10 +180,13 @@ fn wait(
             Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(Stop::Signal),
         }
         logging::tick();
-        server.house_keeping();
-        status.update(|| server.status());
-        hsm.forget_old_shares();
-        let lost = hsm.check_store().is_err_and(|error| error.is_store_lost());
+        // This thread also handles signals.
+        let lost = briefly(|| {
+            server.house_keeping();
+            status.update(|| server.status());
+            hsm.forget_old_shares();
+            hsm.check_store().is_err_and(|error| error.is_store_lost())
+        });
         if lost || !server.is_in_place() {
             return Ok(Stop::Moved);
         }

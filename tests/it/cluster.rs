@@ -22,6 +22,7 @@ mod paused;
 mod proxy;
 mod reset;
 mod scale;
+mod silent;
 mod turns;
 mod whole;
 mod writers;

@@ -5,7 +5,7 @@
 //! takes the full path, and is counted there.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,8 @@ pub struct Logins {
     views: [Arc<Hsm>; 3],
     places: Mutex<HashMap<(SlotId, Role), Arc<Place>>>,
     linger: Mutex<Duration>,
+    /// Whether the log was told that keys may still be in memory.
+    has_warned: AtomicBool,
 }
 
 /// One role of one slot.
@@ -67,6 +69,7 @@ impl Logins {
             views: [own.view(), own.view(), own.view()],
             places: Mutex::default(),
             linger: Mutex::default(),
+            has_warned: AtomicBool::new(false),
         })
     }
 
@@ -183,8 +186,13 @@ impl Logins {
     /// For a server to call now and then: closes what lingered for long enough, and forgets keys that other processes
     /// destroyed.
     pub fn house_keeping(&self) {
-        if let Err(error) = self.own.forget_keys_that_left() {
-            log::warn!("keys that were destroyed may still be in memory: {error}");
+        match self.own.forget_keys_that_left() {
+            Ok(_) => self.has_warned.store(false, Ordering::Relaxed),
+            // Once, until it succeeds again.
+            Err(error) if !self.has_warned.swap(true, Ordering::Relaxed) => {
+                log::warn!("keys that were destroyed may still be in memory: {error}");
+            }
+            Err(_) => {}
         }
         let places: Vec<Arc<Place>> = {
             let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);

@@ -28,6 +28,7 @@ mod gate;
 mod keys;
 mod list;
 mod location;
+mod lost;
 mod members;
 mod objects;
 mod pages;
@@ -74,6 +75,7 @@ pub(crate) struct Inner {
     path: PathBuf,
     created_secs: u64,
     client: Client,
+    identity: lost::Identity,
     cache: Mutex<Cache>,
     /// For the question for all `w`.
     refreshing: Gate,
@@ -129,6 +131,7 @@ impl Store {
             path: shown,
             created_secs: version.created_secs,
             client,
+            identity: lost::Identity::default(),
             cache: Mutex::default(),
             refreshing: Gate::default(),
             admin,
@@ -174,16 +177,18 @@ impl Store {
         self.committer.is_none()
     }
 
-    /// There is no file that could be replaced. What became of the store is found by each read.
+    /// What became of the store is told by every answer.
     pub(crate) fn check_identity_for_reading(&self) -> Result<()> {
-        Ok(())
+        self.inner.not_lost()
     }
 
     pub(crate) fn not_lost(&self) -> Result<()> {
-        Ok(())
+        self.inner.not_lost()
     }
 
-    pub(crate) fn on_loss(&self, _tell: impl Fn(&Error) + Send + Sync + 'static) {}
+    pub(crate) fn on_loss(&self, tell: impl Fn(&Error) + Send + Sync + 'static) {
+        self.inner.on_loss(tell);
+    }
 
     /// The cluster, and the highest revision of it that was seen.
     pub(crate) fn cluster(&self) -> Option<(u64, i64)> {

@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+mod brief;
 mod calls;
 mod error;
 #[cfg(feature = "etcd")]
@@ -17,6 +18,7 @@ mod rows;
 mod rules;
 mod sqlite;
 
+pub use brief::briefly;
 pub use error::{Error, Result, SlotFault, StoreFault};
 pub use location::is_in_cluster;
 pub use mark::StateMark;

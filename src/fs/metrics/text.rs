@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::exposition::{Kind, Page};
 use super::{BUCKETS, Metrics, Operation};
-use crate::error::Result;
-use crate::hsm::Hsm;
+use crate::error::{Error, Result};
+use crate::hsm::{self, Hsm, StoreFault, briefly};
 use crate::object::SlotId;
 use crate::serve;
 use crate::shown;
 
 /// Errnos that are shown before the first failure, so that a rate sees it.
-const USUAL_ERRNOS: [i32; 12] = [
+const USUAL_ERRNOS: [i32; 13] = [
     libc::EACCES,
     libc::EBUSY,
     libc::EEXIST,
@@ -27,6 +27,7 @@ const USUAL_ERRNOS: [i32; 12] = [
     libc::EPERM,
     libc::EROFS,
     libc::ESTALE,
+    libc::ETIMEDOUT,
 ];
 
 /// What a reader asked for.
@@ -35,6 +36,14 @@ pub struct Asked<'a> {
     pub hsm: &'a Arc<Hsm>,
     /// Whether the reader may enter a slot.
     pub may_enter: &'a dyn Fn(SlotId) -> bool,
+}
+
+/// Whether the store's cluster does not answer, or is not the one that it was.
+fn is_unreachable(why: &hsm::Error) -> bool {
+    matches!(
+        why.store_fault(),
+        Some(StoreFault::Unreachable(_) | StoreFault::WentBack(_))
+    )
 }
 
 fn value(counter: &AtomicU64) -> u64 {
@@ -52,7 +61,11 @@ impl Metrics {
         store(asked.hsm, &mut page);
         self.requests(&mut page);
         server(asked.hsm, &mut page);
-        self.slots(asked, &mut page)?;
+        match briefly(|| self.slots(asked, &mut page)) {
+            // The rest is what tells about that.
+            Err(Error::Hsm(why)) if is_unreachable(&why) => {}
+            slots => slots?,
+        }
         Ok(page.text())
     }
 

@@ -71,6 +71,21 @@ fn a_server_that_the_module_starts_has_the_certificate() {
     site.check();
 }
 
+/// Nor would anybody let in the server that `login` starts.
+#[test]
+fn a_server_that_login_starts_has_the_certificate() {
+    let site = Site::over(with_certificates(), 1);
+    let host = site.host(&[SHORT]);
+    host.run("login -slot 0 -role co --password-file 0=pw-0")
+        .ok();
+    let served = Served::of(host);
+    assert_eq!(served.servers().len(), 1);
+    let out = served.tool(0, "--list-objects").ok();
+    assert!(out.stdout.contains("key"), "{out:?}");
+    drop(served);
+    site.check();
+}
+
 #[test]
 fn clear_text_is_for_loopback_alone() {
     let store = Store::of_file();
@@ -133,6 +148,7 @@ fn names_are_apart() {
 #[test]
 fn locations_that_are_none_are_usage_errors() {
     let store = Store::of_file();
+    store.domain("red");
     for location in [
         "etcd://",
         "etcd:///keys",
@@ -142,9 +158,16 @@ fn locations_that_are_none_are_usage_errors() {
         "etcd://127.0.0.1:2379/a/b",
         "etcd://127.0.0.1:2379/keys?unknown=1",
         "etcd://127.0.0.1:2379/keys?engine-timeout=soon",
+        // What was meant as a location becomes no file.
+        "ETCD://127.0.0.1:2379/keys",
+        "etcd:/127.0.0.1:2379/keys",
+        "etcd:127.0.0.1:2379/keys",
+        "https://127.0.0.1:2379/keys",
     ] {
+        let init = "partition init -slot 0 -label a -password secret-enough -domainkey red.pem";
         let out = store
-            .bare(&["--store", location, "slot", "list"])
+            .bare(&["--store", location])
+            .args(init.split(' '))
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&out.stderr);
@@ -153,7 +176,7 @@ fn locations_that_are_none_are_usage_errors() {
         assert!(
             crate::fixture::names(&store.path(""))
                 .iter()
-                .all(|it| !it.starts_with("etcd"))
+                .all(|it| !it.to_lowercase().starts_with("etcd") && !it.starts_with("http"))
         );
     }
 }

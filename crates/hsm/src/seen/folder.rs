@@ -38,7 +38,11 @@ pub(super) struct Stamp(u64, i64, i64, u64);
 
 impl Folder {
     pub(super) fn of_store(folder: PathBuf, store: &Path) -> Self {
-        let store = fs::canonicalize(store).unwrap_or_else(|_| store.to_owned());
+        // A location is no path, whatever is in this folder.
+        let store = match slotfs_store::is_in_cluster(store) {
+            true => store.to_owned(),
+            false => fs::canonicalize(store).unwrap_or_else(|_| store.to_owned()),
+        };
         let digest = Sha256::digest(store.as_os_str().as_bytes());
         let name: String = digest[..16]
             .iter()

@@ -94,7 +94,14 @@ impl Store {
             each!(self, dump(&mut put))
         };
         if !is_in_cluster(to) {
-            return crate::sqlite::load(to, false, fill).map(drop);
+            return match crate::sqlite::load(to, false, fill) {
+                // Unlike a backup, it replaces nothing.
+                Err(Error::TargetExists(path)) => Err(Error::Target {
+                    path,
+                    why: "it exists; name another file".into(),
+                }),
+                loaded => loaded.map(drop),
+            };
         }
         #[cfg(feature = "etcd")]
         return crate::etcd::load(to, fill);

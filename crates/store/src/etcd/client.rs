@@ -21,6 +21,7 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use super::location::Location;
+use crate::brief::is_brief;
 use crate::{Error, Result};
 use slotfs_object::shown;
 
@@ -173,7 +174,8 @@ impl Client {
 
     /// Until when a request that begins now may take.
     pub(super) fn deadline(&self) -> Deadline {
-        let limit = match self.failing.load(Ordering::Relaxed) {
+        let is_short = self.failing.load(Ordering::Relaxed) || is_brief();
+        let limit = match is_short {
             true => WHILE_FAILING.min(self.timeout),
             false => self.timeout,
         };

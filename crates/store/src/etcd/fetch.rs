@@ -12,7 +12,8 @@ use super::cache::Value;
 use super::keys::{Key, end_of};
 use super::values::Writes;
 use super::{Inner, lock};
-use crate::error::{Result, SlotFault};
+use crate::brief::is_brief;
+use crate::error::{Result, SlotFault, StoreFault};
 use crate::rows::Seen;
 use slotfs_object::SlotId;
 
@@ -23,6 +24,9 @@ pub(super) const MOST_OPERATIONS: usize = 96;
 /// How long requests fail at once after the cluster did not answer one. They wait in the kernel one after the other, so
 /// that each would otherwise wait for all before it.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// How long one who asks briefly waits for the question of another thread.
+const BRIEFLY: Duration = Duration::from_secs(1);
 
 /// Keys from `start` to before `end`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -103,6 +107,11 @@ impl Inner {
     /// The same with a deadline of its own.
     pub(super) fn refresh_until(&self, since: Instant, until: Instant) -> Result<()> {
         let is_fresh = || lock(&self.cache).is_fresh(since).then_some(());
+        // Whoever asks now may have until the end of its own deadline.
+        if is_brief() && !self.refreshing.is_free_within(BRIEFLY) {
+            let what = "another question to it is not answered yet";
+            return Err(self.fault(StoreFault::Unreachable(what.into())));
+        }
         self.refreshing
             .pass(ASK_AGAIN, is_fresh, || self.ask_all_writes(until))
     }
@@ -110,11 +119,12 @@ impl Inner {
     fn ask_all_writes(&self, until: Instant) -> Result<()> {
         let asked = Instant::now();
         let all = Range::prefix(self.keys.all_writes());
-        let txn = Txn::new().and_then([all.operation()]);
+        let txn = Txn::new().and_then([all.operation(), self.is_there()]);
         let answer = transact(&self.client, until, txn);
         let answer = answer.outcome.map_err(|why| self.failed(why))?;
         let revision = answer.header().map_or(0, |it| it.revision());
         let found = gets(&answer);
+        self.check_there(found.get(1))?;
         let all = found.first().map_or_else(Vec::new, |it| self.all_of(it));
         lock(&self.cache).learn_all(asked, revision, all);
         Ok(())
@@ -144,7 +154,10 @@ impl Inner {
         slots.sort();
         slots.dedup();
         // All `w`, which are few: so each question also tells whether anything else that is known still holds.
-        let mut operations = vec![Range::prefix(self.keys.all_writes()).operation()];
+        let mut operations = vec![
+            Range::prefix(self.keys.all_writes()).operation(),
+            self.is_there(),
+        ];
         operations.extend(keys.iter().map(|(_, key)| TxnOp::get(key.clone(), None)));
         operations.extend(ranges.iter().map(|(_, range)| range.operation()));
         let txn = Txn::new().and_then(operations);
@@ -155,6 +168,7 @@ impl Inner {
         let mut got = gets(&answer).into_iter();
         let mut found = Found::default();
         let all = got.next().map_or_else(Vec::new, |got| self.all_of(&got));
+        self.check_there(got.next().as_ref())?;
         for (slot, revision, writes) in &all {
             if slots.contains(slot) {
                 found.writes.insert(*slot, (*revision, writes.clone()));

@@ -1,10 +1,14 @@
 //! One question for all who wait for its answer.
 
 use std::sync::Mutex;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::lock;
 use crate::error::{Error, Result};
+
+/// How often a thread that must not wait looks again.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Lets one thread ask, and those that come meanwhile share what it finds, its failure too: they would otherwise ask one
 /// after the other, and the last one would wait for as many deadlines as there are threads.
@@ -24,6 +28,20 @@ impl Gate {
         ask: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         self.pass_since(Instant::now(), still, known, ask)
+    }
+
+    /// Whether nobody is asking, or has done so within `time`.
+    pub(super) fn is_free_within(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        loop {
+            if self.0.try_lock().is_ok() {
+                return true;
+            }
+            if Instant::now() >= until {
+                return false;
+            }
+            thread::sleep(LOOK);
+        }
     }
 
     /// The same for a thread that came at `came`.
