@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use fuser::{Config, Session, SessionACL};
@@ -19,7 +19,7 @@ use crate::environment;
 use crate::error::{Error, Result};
 use crate::fs::{Invalidator, Owner, SlotFs};
 use crate::hangup;
-use crate::hsm::{Access, Hsm, briefly};
+use crate::hsm::{self, Access, Hsm, briefly};
 use crate::logging::{self, Where};
 use crate::object::SlotId;
 use crate::object::partition::Role;
@@ -229,11 +229,53 @@ fn log_in(hsm: &Hsm, logins: Vec<(SlotId, Role, SecretBytes)>) -> Result<()> {
     Ok(())
 }
 
-/// What the log was told of housekeeping that failed, and has not succeeded since.
+/// What housekeeping keeps from one time to the next.
 #[derive(Default)]
-struct Warned {
-    of_check: bool,
-    of_purge: bool,
+struct House {
+    /// Whether the log was told that the store could not be looked at, and nothing else since.
+    has_warned: bool,
+    /// The same of a purge.
+    has_warned_of_purge: bool,
+    purge: Option<JoinHandle<hsm::Result<()>>>,
+}
+
+impl Drop for House {
+    /// A purge that is under way may end with the process, but whoever unmounts finds the store's files closed.
+    fn drop(&mut self) {
+        let is_running = |it: &JoinHandle<_>| !it.is_finished();
+        let until = Instant::now() + Duration::from_secs(1);
+        while self.purge.as_ref().is_some_and(is_running) && Instant::now() < until {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl House {
+    /// Purges expired trash on a thread of its own: what a cluster is asked to write may take until its deadline.
+    fn purge(&mut self, hsm: &Arc<Hsm>) {
+        match self.purge.take().map(|it| (it.is_finished(), it)) {
+            None => {}
+            Some((false, running)) => {
+                self.purge = Some(running);
+                return;
+            }
+            Some((true, ended)) => match ended.join() {
+                Ok(Ok(())) => self.has_warned_of_purge = false,
+                Ok(Err(why)) => {
+                    if !std::mem::replace(&mut self.has_warned_of_purge, true) {
+                        log::warn!("expired trash could not be purged: {why}");
+                    }
+                }
+                Err(_) => log::error!("the thread that purges panicked"),
+            },
+        }
+        let hsm = Arc::clone(hsm);
+        let thread = thread::Builder::new().name("purge".into());
+        match thread.spawn(move || hsm.empty_expired_trash()) {
+            Ok(running) => self.purge = Some(running),
+            Err(why) => log::debug!("no thread to purge with: {why}"),
+        }
+    }
 }
 
 /// A mount that exists, as the main thread sees it.
@@ -358,7 +400,7 @@ impl Daemon {
 
     /// Serves until a signal arrives or the session ends, and returns that event.
     fn wait_for_stop(&self, mut early_event: Option<Event>, serving: &mut Serving) -> Event {
-        let mut warned = Warned::default();
+        let mut house = House::default();
         let mut status = notify::Status::default();
         loop {
             let next = match early_event.take() {
@@ -368,7 +410,7 @@ impl Daemon {
             match next {
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     // This thread also handles signals.
-                    briefly(|| self.keep_house(&mut warned, serving));
+                    briefly(|| self.keep_house(&mut house, serving));
                     status.update(|| self.status());
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Event::SessionEnded(Ok(())),
@@ -396,31 +438,27 @@ impl Daemon {
     /// once, until a check succeeds again.
     ///
     /// The check also runs while no request arrives: the sooner a lost store is reported, the more can be saved.
-    fn keep_house(&self, warned: &mut Warned, serving: &mut Serving) {
+    fn keep_house(&self, house: &mut House, serving: &mut Serving) {
         logging::tick();
         self.hsm.forget_old_shares();
         match self.hsm.check_store() {
-            Ok(()) => warned.of_check = false,
+            Ok(()) => house.has_warned = false,
             // The HSM reported the loss when it found it.
             Err(error) if error.is_store_lost() => return serving.stop(),
             Err(why) => {
-                if !std::mem::replace(&mut warned.of_check, true) {
+                if !std::mem::replace(&mut house.has_warned, true) {
                     log::warn!("{why}");
                 }
                 return;
             }
         }
-        serving.tend();
-        if self.options.is_read_only() {
-            return;
+        // Logins that another process ended end here too, whether anybody asks or not.
+        if let Err(why) = self.hsm.refresh_briefly() {
+            log::debug!("{why}");
         }
-        match self.hsm.empty_expired_trash() {
-            Ok(()) => warned.of_purge = false,
-            Err(why) => {
-                if !std::mem::replace(&mut warned.of_purge, true) {
-                    log::warn!("expired trash could not be purged: {why}");
-                }
-            }
+        serving.tend();
+        if !self.options.is_read_only() {
+            house.purge(&self.hsm);
         }
     }
 

@@ -6,6 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use slotfs_config::{Config, Origin, SYSTEM_FILE, Setting, Shown, place, user_file};
 
+use crate::cli::console::no_misspelt_location;
 use crate::cli::{Answer, Console, NONE, Rows, mount, secret_files};
 use crate::daemon::MountOptions;
 use crate::environment;
@@ -205,6 +206,9 @@ fn check(file: Option<PathBuf>) -> Result<Answer> {
         let options: Vec<String> = config.options.clone().into_iter().collect();
         MountOptions::parse(&options)
             .map_err(|why| Error::Usage(format!("{name}: options: {why}")))?;
+        if let Some(store) = &config.store {
+            no_misspelt_location(store.clone())?;
+        }
         text += &format!("        {name} can be used.\n");
         checked.push(name);
     }

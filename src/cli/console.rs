@@ -375,7 +375,7 @@ impl<'a> Console<'a> {
     }
 }
 
-/// A path that was meant as a location in a cluster must not become a file of this host.
+/// A store as it was given. What was meant as a location in a cluster must not become a file of this host.
 ///
 /// # Errors
 /// [`Error::Usage`]
@@ -392,5 +392,6 @@ pub(super) fn no_misspelt_location(store: PathBuf) -> Result<PathBuf> {
             crate::shown::path(&store)
         )));
     }
+    hsm::check_location(&store).map_err(|why| Error::Usage(why.to_string()))?;
     Ok(store)
 }

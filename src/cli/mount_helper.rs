@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sched::{CloneFlags, setns};
 
+use super::console::no_misspelt_location;
 use super::mount::ByMount;
 use super::{Console, Noun, file_error, output, parse, print_refusal};
 use crate::daemon;
@@ -203,6 +204,7 @@ impl Request {
             sloppy: self.sloppy,
         };
         if self.fake {
+            let store = no_misspelt_location(store.clone())?;
             slotfs_config::store::identify(&store).map_err(file_error(&store))?;
         }
         mount.by(by_mount).run(&Console::new(cli.globals, None))?;

@@ -49,7 +49,8 @@ pub(crate) fn start(plan: &Plan) -> Result<()> {
     };
     // Not the name under which mount(8) started it.
     command.arg0("slotfs");
-    command.arg("--store").arg(&plan.store);
+    // As it was given: it is what the mount table shows, and the options below have the rest.
+    command.arg("--store").arg(&plan.source);
     command.arg("mount").arg("--handed-over").arg("--json");
     if !plan.options_text.is_empty() {
         command.arg(format!("--options={}", plan.options_text));

@@ -107,7 +107,8 @@ fn ask(entry: &table::Entry) -> Daemon {
 /// link is followed, nothing but a regular file of this very mount is read, and not more than a daemon would say.
 pub(super) fn page(entry: &table::Entry, name: &str) -> io::Result<String> {
     const MOST_BYTES: u64 = 4 << 20;
-    let folder = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+    // Not opened for reading: a daemon may ask its store before it answers that.
+    let folder = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::PATH | OFlags::CLOEXEC;
     let root = open(&entry.point, folder, Mode::empty())?;
     let hidden = openat(&root, ".slotfs", folder, Mode::empty())?;
     let plain = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::RDONLY | OFlags::CLOEXEC;

@@ -143,6 +143,12 @@ impl Config {
             "store" => {
                 let location = value.as_str().map(PathBuf::from);
                 let location = location.filter(|it| crate::store::is_in_cluster(it));
+                if location
+                    .as_ref()
+                    .is_some_and(|it| crate::store::has_relative_files(it))
+                {
+                    return Err(wrong("a location whose files are absolute paths"));
+                }
                 self.store = Some(location.map_or_else(path, Ok)?);
             }
             "socket" => {

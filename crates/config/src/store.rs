@@ -42,6 +42,16 @@ pub fn absolute(store: &Path) -> io::Result<PathBuf> {
     Ok(format!("{place}?{}", absolute.join("&")).into())
 }
 
+/// Whether an option of a location names a file by a relative path, which means another file in another folder.
+pub fn has_relative_files(store: &Path) -> bool {
+    let options = store.to_str().and_then(|it| it.split_once('?'));
+    let mut options = options.map_or("", |it| it.1).split('&');
+    options.any(|option| match option.split_once('=') {
+        Some((name, file)) => FILES.contains(&name) && Path::new(file).is_relative(),
+        None => false,
+    })
+}
+
 /// The location with an option, in the place of one of the same name.
 pub fn with_option(store: &Path, name: &str, value: &str) -> PathBuf {
     let Some(location) = store.to_str() else {
@@ -124,5 +134,9 @@ mod tests {
         let with = with_option(&with_option(other, "fresh", "1"), "fresh", "2");
         assert_eq!(with, Path::new("etcd://a:1,b:1/x?fresh=2"));
         assert!(!is_in_cluster(Path::new("/etcd://a:1/x")));
+        assert!(has_relative_files(named));
+        assert!(!has_relative_files(other));
+        let whole = Path::new("etcd://a:1/x?fresh=0&ca=/c.pem");
+        assert!(!has_relative_files(whole));
     }
 }

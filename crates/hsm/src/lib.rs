@@ -93,7 +93,7 @@ pub use seen::Accepted;
 pub use session::{Session, Smk};
 pub use slotfs_store::{
     Access, DamagedRow, Error as StoreError, PartitionMark, Read, SlotFault, SlotRow, StateMark,
-    StoreFault, briefly,
+    StoreFault, briefly, check_location,
 };
 pub use smk::{Received, SmkFault, SmkFile};
 pub use state_folder::StateFolder;

@@ -1,9 +1,9 @@
 //! Noticing what other processes did to a slot that is logged in to here.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
 
-use super::{Error, Hsm, Result, Session, SlotFault, SlotId, reason};
+use super::{Error, Hsm, Result, Session, SlotFault, SlotId, briefly, reason};
 
 impl Hsm {
     /// As [`Self::refresh`], unless that was done just before: within the time that the store's engine allows.
@@ -32,6 +32,20 @@ impl Hsm {
         let _ = self.on_change.set(Box::new(listener));
     }
 
+    /// The same for a thread that must not wait, neither for a cluster nor for another thread that does it.
+    ///
+    /// # Errors
+    /// When the store cannot be read within about a second.
+    pub fn refresh_briefly(&self) -> Result<()> {
+        let _one_at_a_time = match self.refreshing.try_lock() {
+            Ok(turn) => turn,
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            // That one takes it in.
+            Err(TryLockError::WouldBlock) => return Ok(()),
+        };
+        briefly(|| self.refresh_in_turn())
+    }
+
     /// Takes in what other processes did to the slots since the last call: a changed header is opened
     /// anew, a slot made anew is logged out.
     ///
@@ -39,6 +53,10 @@ impl Hsm {
     /// When the store cannot be read.
     pub fn refresh(&self) -> Result<()> {
         let _one_at_a_time = self.lock_refreshing();
+        self.refresh_in_turn()
+    }
+
+    fn refresh_in_turn(&self) -> Result<()> {
         // The comparison below may miss later commits.
         let now = self.microseconds();
         self.check_store()?;

@@ -60,6 +60,12 @@ pub(crate) use backup::load;
 /// How old a read of another host's commit may be, counted from when the cluster was asked.
 pub(crate) const FRESH_FOR: Duration = Duration::from_millis(5);
 
+/// See [`crate::check_location`].
+pub(crate) fn check_location(store: &Path) -> Result<()> {
+    let location = Location::parse(store);
+    location.map(drop).map_err(|why| Error::failed(store, why))
+}
+
 /// A store in a cluster.
 pub(crate) struct Store {
     inner: Arc<Inner>,

@@ -20,7 +20,7 @@ mod sqlite;
 
 pub use brief::briefly;
 pub use error::{Error, Result, SlotFault, StoreFault};
-pub use location::is_in_cluster;
+pub use location::{check_location, is_in_cluster};
 pub use mark::StateMark;
 pub use rows::*;
 #[cfg(any(test, feature = "traced"))]

@@ -61,7 +61,9 @@ impl Metrics {
         store(asked.hsm, &mut page);
         self.requests(&mut page);
         server(asked.hsm, &mut page);
-        match briefly(|| self.slots(asked, &mut page)) {
+        // No request of an idle mount has told it what other processes did.
+        let slots = asked.hsm.refresh_briefly().map_err(Error::from);
+        match slots.and_then(|()| briefly(|| self.slots(asked, &mut page))) {
             // The rest is what tells about that.
             Err(Error::Hsm(why)) if is_unreachable(&why) => {}
             slots => slots?,

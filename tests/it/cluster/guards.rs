@@ -86,6 +86,25 @@ fn a_server_that_login_starts_has_the_certificate() {
     site.check();
 }
 
+/// fstab(5) knows a mount by its source: what was given, without what `-o` adds to it.
+#[test]
+fn the_source_of_a_mount_is_the_location_as_it_was_given() {
+    let site = Site::new(1);
+    let host = site.host(&["fresh=1"]);
+    let given = host.relative().to_str().unwrap().to_owned();
+    let line = "mount mnt -o engine-timeout=5,fresh=0 --login 0 --password-file 0=pw-0";
+    host.run(line).ok();
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let point = host.path("mnt");
+    let entry = table
+        .lines()
+        .find(|line| line.contains(point.to_str().unwrap()))
+        .unwrap();
+    assert_eq!(crate::fixture::names(&point.join("0")), ["1"]);
+    host.run("umount mnt").ok();
+    assert!(entry.contains(&format!(" {given} ")), "{entry}");
+}
+
 #[test]
 fn clear_text_is_for_loopback_alone() {
     let store = Store::of_file();
@@ -171,7 +190,7 @@ fn locations_that_are_none_are_usage_errors() {
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&out.stderr);
-        assert!(!out.status.success(), "{location}");
+        assert_eq!(out.status.code(), Some(2), "{location}: {said}");
         assert!(!said.contains("panicked"), "{location}: {said}");
         assert!(
             crate::fixture::names(&store.path(""))

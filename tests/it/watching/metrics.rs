@@ -190,6 +190,30 @@ fn a_locked_slot_says_no_more_than_its_status() {
     }
 }
 
+/// A mount that nobody uses notices all the same that a login to it is over.
+#[test]
+fn the_page_of_an_idle_mount_is_of_now() {
+    let hsm = two_slots(1);
+    hsm.mount.announce("its partition was replaced");
+    let state = |slot: &str, state: &str| {
+        let of = [("slot", slot), ("state", state)];
+        page(&hsm).value("slotfs_slot_state", &of)
+    };
+    assert_eq!(state("0", "open"), 1.0);
+    hsm.store
+        .run("partition init -slot 0 -label new -domainkey red.pem --password-file 0=pw-0 -force")
+        .ok();
+    // At once, by the page itself.
+    assert_eq!(state("0", "open"), 0.0);
+    assert_eq!(state("0", "locked"), 1.0);
+    assert_eq!(state("1", "open"), 1.0);
+    hsm.store
+        .run("partition init -slot 1 -label new -domainkey red.pem --password-file 1=pw-1 -force")
+        .ok();
+    // And by the daemon, although nobody asks it.
+    hsm.mount.logged("slot 1: its partition was replaced");
+}
+
 /// "The page shows a slot to those who may enter it", also where the umask shows the page to others.
 #[test]
 fn a_second_user_sees_no_slot_of_others() {

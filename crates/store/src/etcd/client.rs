@@ -211,7 +211,10 @@ impl Client {
             doubtful: true,
         });
         let unreachable = matches!(answer.outcome, Err(Failure::Unreachable(_)));
-        self.failing.store(unreachable, Ordering::Relaxed);
+        // A question that had a second says nothing about those that have more, such as the time of an election.
+        if !(unreachable && is_brief()) {
+            self.failing.store(unreachable, Ordering::Relaxed);
+        }
         answer
     }
 

@@ -69,7 +69,7 @@ impl Inner {
         operations.extend(slots.iter().flat_map(|slot| self.take_claims(*slot)));
         // All `w` as they are afterwards: what is known of other slots stays fresh.
         operations.push(Range::prefix(self.keys.all_writes()).operation());
-        let mut compares = Vec::new();
+        let mut compares: Vec<Compare> = self.is_same_store().into_iter().collect();
         for (slot, planned) in &tx.slots {
             let key = self.keys.writes(*slot);
             compares.push(Compare::mod_revision(

@@ -107,10 +107,12 @@ impl Inner {
     /// The same with a deadline of its own.
     pub(super) fn refresh_until(&self, since: Instant, until: Instant) -> Result<()> {
         let is_fresh = || lock(&self.cache).is_fresh(since).then_some(());
-        // Whoever asks now may have until the end of its own deadline.
-        if is_brief() && !self.refreshing.is_free_within(BRIEFLY) {
-            let what = "another question to it is not answered yet";
-            return Err(self.fault(StoreFault::Unreachable(what.into())));
+        if is_brief() {
+            let ask = || self.ask_all_writes(until);
+            let passed = self.refreshing.pass_briefly(BRIEFLY, is_fresh, ask);
+            let waits =
+                || StoreFault::Unreachable("an earlier question is not answered yet".into());
+            return passed.unwrap_or_else(|| Err(self.fault(waits())));
         }
         self.refreshing
             .pass(ASK_AGAIN, is_fresh, || self.ask_all_writes(until))

@@ -1,6 +1,6 @@
 //! One question for all who wait for its answer.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,18 +30,35 @@ impl Gate {
         self.pass_since(Instant::now(), still, known, ask)
     }
 
-    /// Whether nobody is asking, or has done so within `time`.
-    pub(super) fn is_free_within(&self, time: Duration) -> bool {
+    /// The same for a thread that has little time: it waits for the question of another one for `time` at the most, and then
+    /// finds `None`; and that it fails is no failure of the others.
+    pub(super) fn pass_briefly<T>(
+        &self,
+        time: Duration,
+        mut known: impl FnMut() -> Option<T>,
+        ask: impl FnOnce() -> Result<T>,
+    ) -> Option<Result<T>> {
         let until = Instant::now() + time;
-        loop {
-            if self.0.try_lock().is_ok() {
-                return true;
+        let mut failed = loop {
+            if let Some(known) = known() {
+                return Some(Ok(known));
             }
-            if Instant::now() >= until {
-                return false;
+            match self.0.try_lock() {
+                Ok(turn) => break turn,
+                Err(TryLockError::Poisoned(turn)) => break turn.into_inner(),
+                Err(TryLockError::WouldBlock) if Instant::now() >= until => return None,
+                Err(TryLockError::WouldBlock) => thread::sleep(LOOK),
             }
-            thread::sleep(LOOK);
+        };
+        // Who asked before may have found it in the meantime.
+        if let Some(known) = known() {
+            return Some(Ok(known));
         }
+        let outcome = ask();
+        if outcome.is_ok() {
+            *failed = None;
+        }
+        Some(outcome)
     }
 
     /// The same for a thread that came at `came`.
@@ -100,5 +117,28 @@ mod tests {
         assert_eq!(gate.pass(AT_ONCE, || None, || Ok(8)).unwrap(), 8);
         assert!(gate.pass(hour, || None, ask).is_err());
         assert_eq!(asked.get(), 3);
+    }
+
+    #[test]
+    fn who_has_little_time_waits_for_nobody_and_fails_alone() {
+        let gate = Gate::default();
+        let failing = || Err::<i32, _>(Error::Damaged("no answer".to_owned()));
+        let brief = |ask: &dyn Fn() -> Result<i32>| gate.pass_briefly(LOOK, || None, ask);
+        assert!(brief(&failing).unwrap().is_err());
+        // That is no reason for others to fail at once.
+        let hour = Duration::from_secs(3600);
+        assert_eq!(gate.pass(hour, || None, || Ok(1)).unwrap(), 1);
+        let turn = lock(&gate.0);
+        assert!(brief(&|| Ok(2)).is_none());
+        assert_eq!(
+            gate.pass_briefly(LOOK, || Some(3), failing)
+                .unwrap()
+                .unwrap(),
+            3
+        );
+        drop(turn);
+        assert!(gate.pass(hour, || None, failing).is_err());
+        assert_eq!(brief(&|| Ok(4)).unwrap().unwrap(), 4);
+        assert_eq!(gate.pass(hour, || None, || Ok(5)).unwrap(), 5);
     }
 }

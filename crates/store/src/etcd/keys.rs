@@ -128,6 +128,10 @@ impl Keys {
         self.key(CLAIM, &[&slot.0.to_be_bytes(), client])
     }
 
+    pub(super) fn all_claims(&self) -> Key {
+        self.key(CLAIM, &[])
+    }
+
     pub(super) fn claims(&self, slot: SlotId) -> Key {
         self.key(CLAIM, &[&slot.0.to_be_bytes()])
     }

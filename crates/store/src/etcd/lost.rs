@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use etcd_client::{GetOptions, GetResponse, TxnOp};
+use etcd_client::{Compare, CompareOp, GetOptions, GetResponse, TxnOp};
 
 use super::Inner;
 use crate::error::{Error, Result, StoreFault};
@@ -37,6 +37,13 @@ impl Inner {
             Some(what) => Err(StoreFault::Lost((*what).into()).at(&self.path)),
             None => Ok(()),
         }
+    }
+
+    /// What every write compares: that the store which was opened is still there.
+    pub(super) fn is_same_store(&self) -> Option<Compare> {
+        let made = self.identity.made.get()?;
+        let key = self.keys.version();
+        Some(Compare::create_revision(key, CompareOp::Equal, *made))
     }
 
     /// Asks what [`Self::check_there`] looks at.

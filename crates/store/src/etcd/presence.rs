@@ -184,14 +184,15 @@ impl Inner {
     /// Takes this process's keys away. If that does not succeed, the lease ends by itself, and a host that keeps the store
     /// removes the rest.
     pub(super) fn leave(&self) {
-        if !self.presence.is_announced() {
+        if !self.presence.is_announced() || self.not_lost().is_err() {
             return;
         }
         let me = self.presence.id();
         let mut gone = vec![TxnOp::delete(self.keys.client(me), None)];
         let slots: Vec<SlotId> = lock(&self.presence.last).keys().copied().collect();
-        let slots = slots.iter().take(64);
-        gone.extend(slots.map(|slot| TxnOp::delete(self.keys.done(*slot, me), None)));
+        let keys = slots.iter().take(40);
+        let keys = keys.flat_map(|slot| [self.keys.done(*slot, me), self.keys.claim(*slot, me)]);
+        gone.extend(keys.map(|key| TxnOp::delete(key, None)));
         let until = Instant::now() + Duration::from_secs(1);
         let answer = transact(&self.client, until, Txn::new().and_then(gone));
         if let Err(why) = answer.outcome {

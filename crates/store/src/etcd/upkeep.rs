@@ -109,7 +109,7 @@ fn told(what: &str, outcome: Result<()>) {
 }
 
 fn keep(inner: &Inner, stopping: &Stopping) {
-    while !stopping.within(BEAT) {
+    while !stopping.within(BEAT) && inner.not_lost().is_ok() {
         told("the lease was not kept", inner.keep_lease());
         told("a lock was not given up", inner.let_all_go());
     }
@@ -119,7 +119,7 @@ fn keep(inner: &Inner, stopping: &Stopping) {
 fn tend(inner: &Inner, stopping: &Stopping) {
     let mut history = VecDeque::new();
     let mut first = true;
-    while !stopping.within(ROUND) {
+    while !stopping.within(ROUND) && inner.not_lost().is_ok() {
         if std::mem::take(&mut first) {
             for warning in members::warnings(inner.admin()) {
                 log::warn!("{warning}");
@@ -133,7 +133,7 @@ fn tend(inner: &Inner, stopping: &Stopping) {
             ("nothing was compacted", &mut || inner.compact(&mut history)),
         ];
         for (what, work) in works {
-            if stopping.now() {
+            if stopping.now() || inner.not_lost().is_err() {
                 return;
             }
             told(what, work());
@@ -197,13 +197,14 @@ impl Inner {
         Ok(Some(behind))
     }
 
-    /// Removes the numbers of processes that are gone. One that lives on without a lease is in doubt at the worst.
+    /// Removes the numbers and claims of processes that are gone. One that lives on without a lease is in doubt at the worst.
     fn forget_dead(&self) -> Result<()> {
         // In this order: who announces itself in between keeps its numbers.
-        let done = self.raw_range(&Range::keys(self.keys.all_done()))?;
+        let mut left = self.raw_range(&Range::keys(self.keys.all_done()))?;
+        left.extend(self.raw_range(&Range::keys(self.keys.all_claims()))?);
         let clients = self.raw_range(&Range::keys(self.keys.clients()))?;
         let alive = |client: &[u8]| clients.iter().any(|(key, _)| key.ends_with(client));
-        let dead = done.into_iter().filter(|(key, _)| {
+        let dead = left.into_iter().filter(|(key, _)| {
             let client = key.split_last_chunk::<16>();
             client.is_some_and(|(_, client)| !alive(client))
         });
