@@ -10,7 +10,7 @@ use slotfs_config::place;
 use crate::cli::{Answer, Console, Failures, NONE, Rows, file_error, or_none};
 use crate::daemon::{self, MountDaemon as Daemon, Mounted, Said};
 use crate::error::{Error, Result};
-use crate::hsm::{Hsm, ListedSlot, RoleState, SlotError, SlotFault};
+use crate::hsm::{Hsm, ListedSlot, RoleState, SlotError, SlotFault, StoreFault};
 use crate::object::{SlotId, show};
 use crate::serve::{self, Running};
 use crate::shown;
@@ -18,7 +18,7 @@ use crate::shown;
 /// `status`
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  slotfs status\n\nJSON:\n  {\"store\":{\"path\":\"...\",\"id\":\"...\",\"schema\":4,\"bytes\":81920,\"wal_bytes\":0,\"version\":\"0.1.0\"},\n   \"slots\":[{\"slot\":0,\"label\":\"alpha\",\"serial\":1,\"kind\":\"password\",\"version\":0,\"damage\":null,\n     \"objects\":3,\"bytes\":900,\"capacity_objects\":4000000,\"capacity_bytes\":1,\"trash\":0,\n     \"roles\":[{\"role\":\"po\",\"initialized\":true,\"locked\":false,\"failed_logins\":0}]}],\n   \"mounts\":[{\"mountpoint\":\"/mnt\",\"state\":\"answers\",\"pid\":7,\"version\":\"0.1.0\",\"logged_in\":[{\"slot\":0,\"role\":\"co\"}]}],\n   \"server\":{\"socket\":\"...\",\"pid\":7,\"connections\":0},\"error\":null}\n  state is answers, dead, silent, forbidden or unknown; in the last four cases pid, version and logged_in are null;\n  server is null when none listens; its pid and connections are null when they cannot be told"
+    after_help = "Example:\n  slotfs status\n\nJSON:\n  {\"store\":{\"path\":\"...\",\"id\":\"...\",\"schema\":4,\"bytes\":81920,\"wal_bytes\":0,\"version\":\"0.1.0\"},\n   \"slots\":[{\"slot\":0,\"label\":\"alpha\",\"serial\":1,\"kind\":\"password\",\"version\":0,\"damage\":null,\n     \"objects\":3,\"bytes\":900,\"capacity_objects\":4000000,\"capacity_bytes\":1,\"trash\":0,\n     \"roles\":[{\"role\":\"po\",\"initialized\":true,\"locked\":false,\"failed_logins\":0}]}],\n   \"mounts\":[{\"mountpoint\":\"/mnt\",\"state\":\"answers\",\"pid\":7,\"version\":\"0.1.0\",\"logged_in\":[{\"slot\":0,\"role\":\"co\"}]}],\n   \"server\":{\"socket\":\"...\",\"pid\":7,\"connections\":0},\"error\":null}\n  state is answers, dead, silent, forbidden or unknown; in the last four cases pid, version and logged_in are null;\n  server is null when none listens; its pid and connections are null when they cannot be told;\n  slots is empty, and schema null, when the store's cluster does not answer"
 )]
 pub(crate) struct Status {
     /// Only this slot
@@ -29,8 +29,17 @@ pub(crate) struct Status {
 impl Status {
     /// Runs the command. It needs no login.
     pub(crate) fn run(self, console: &Console<'_>) -> Result<Answer> {
-        let hsm = console.open_to_read()?;
-        let slots = slots(&hsm, self.slot)?;
+        let looked = console
+            .open_to_read()
+            .and_then(|hsm| Ok((slots(&hsm, self.slot)?, hsm)));
+        let (slots, hsm) = match looked {
+            Err(Error::Hsm(why))
+                if matches!(why.store_fault(), Some(StoreFault::Unreachable(_))) =>
+            {
+                return of_silent(console, why.into());
+            }
+            looked => looked?,
+        };
         let path = slotfs_config::store::canonical(hsm.path()).map_err(file_error(hsm.path()))?;
         let mounts = mounts_of(&path)?;
         let config = console.config_of(&path)?;
@@ -48,6 +57,23 @@ impl Status {
         }
         Ok(answer.ending(failures.outcome()))
     }
+}
+
+/// What can be told where the store's cluster does not answer.
+fn of_silent(console: &Console<'_>, why: Error) -> Result<Answer> {
+    let store = console.store()?;
+    let path = slotfs_config::store::canonical(&store).map_err(file_error(&store))?;
+    let mounts = mounts_of(&path)?;
+    let config = console.config_of(&path)?;
+    let version = env!("CARGO_PKG_VERSION");
+    let (id, shown) = (place::id(&path), shown::path(&path).to_string());
+    let facts = json!({
+        "path": shown, "id": id, "schema": null, "bytes": null, "wal_bytes": null, "version": version,
+    });
+    let answer = Answer::new(json!({ "store": facts, "slots": [] }));
+    let answer = answer.pairs([("Store", shown), ("Id", id), ("slotfs", version.to_owned())]);
+    let answer = mount_rows(answer, &mounts);
+    Ok(server(answer, serve::running(&config, &path), &mounts).ending(Err(why)))
 }
 
 /// A slot as can be seen without a login.

@@ -4,7 +4,7 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 
-use super::fixture::{ALL, NAME, Site};
+use super::fixture::{ALL, NAME, SHORT, Site};
 use crate::fixture::{Store, is_mounted, names, sh, wait_for};
 
 /// Longer than these tests wait for anything.
@@ -52,6 +52,16 @@ fn a_mount_says_how_it_is_while_the_cluster_is_silent() {
     assert!(metrics.contains("slotfs_requests_total"), "{metrics}");
     assert!(metrics.contains(r#"errno="ETIMEDOUT""#), "{metrics}");
     assert!(!metrics.contains("slotfs_slot_state{"), "{metrics}");
+    // And it is found.
+    let out = site.host(&[SHORT]).run("status").fails(4);
+    assert!(
+        out.stdout.contains(&*mount.point.to_string_lossy()),
+        "{out:?}"
+    );
+    assert!(
+        out.stderr.contains("its cluster does not answer"),
+        "{out:?}"
+    );
     // Neither is another store kept waiting.
     let file = Store::of_file();
     file.slot(0, "red");
