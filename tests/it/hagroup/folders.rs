@@ -278,6 +278,8 @@ fn a_folder_removes_what_was_removed_and_nothing_else() {
     it.set(1, other, "there");
     it.set(0, later, "once");
     it.set(0, later, "twice");
+    // Times are in seconds: what was changed in the second of its removal counts as changed after it.
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
     for ouid in [same, other, later, first] {
         it.remove(0, ouid);
     }

@@ -12,7 +12,7 @@ fn a_run_that_is_killed_is_taken_up_by_the_next() {
         .in_slot(A, "object generate -type aes -label many -count 600")
         .ok();
     let mut killed = 0;
-    for wait in [300, 450, 600, 750, 900] {
+    for wait in [20, 60, 120, 200, 300, 450, 600] {
         let mut command = sites.command("store.db", "hagroup synchronize -group pay -quiet");
         let mut child = command
             .stdout(Stdio::null())
