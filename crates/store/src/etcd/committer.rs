@@ -326,6 +326,8 @@ impl Inner {
             assume = false;
             let stop = tx.stop;
             match (planned, stop) {
+                // It had nothing to send that could leave a claim.
+                (_, Some(Stop::Conflict(_))) if tx.again => self.put_claims(&tx, deadline.sending),
                 (_, Some(Stop::Conflict(_))) => {}
                 (_, Some(Stop::Locked(slot, held))) => {
                     if self.take_over(slot, held, deadline.settling)? {

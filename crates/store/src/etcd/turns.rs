@@ -6,13 +6,15 @@
 //! that slot again. A claim is a wish: nothing is wrong when it is lost, late, or of a process that is gone.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use etcd_client::{DeleteOptions, GetResponse, TxnOp};
+use etcd_client::{DeleteOptions, GetResponse, Txn, TxnOp};
 
 use super::Inner;
+use super::ask::transact;
 use super::fetch::Range;
 use super::keys::end_of;
+use super::tx::Tx;
 use slotfs_object::SlotId;
 
 /// What a write that lost needs for its next try: a question and a commit. In times that a commit took.
@@ -27,6 +29,15 @@ impl Inner {
             .iter()
             .map(|slot| self.keys.claim(*slot, self.presence.id()));
         keys.map(|key| TxnOp::put(key, [], None))
+    }
+
+    /// The same by a request of its own, for a transaction that lost before it was sent.
+    pub(super) fn put_claims(&self, tx: &Tx<'_>, until: Instant) {
+        let slots: Vec<SlotId> = tx.slots.keys().copied().collect();
+        let txn = Txn::new().and_then(self.claim(&slots).collect::<Vec<_>>());
+        if let Err(why) = transact(&self.client, until, txn).outcome {
+            log::debug!("a claim was not put: {why:?}");
+        }
     }
 
     /// Asks for the claims to a slot, and takes them away.
